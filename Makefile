@@ -1,0 +1,44 @@
+# make demo    the whole game on two cores, in at most ten minutes: table and HTML report
+# make test    the suite          make check   lint, types, the suite with coverage of the pure parts
+# make clean   removes the environment and caches (runs/ stays)
+
+PYTHON ?= python3.11
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+PIP    := $(RUN) -m pip install --quiet --disable-pip-version-check --no-input
+PYTEST := $(RUN) -m pytest -x -q -n 2
+PURE   := $(foreach module,answers referee rl files,--cov=aot.$(module))
+
+.PHONY: help demo test lint check clean
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^# //p;/^$$/q' Makefile
+
+demo: $(VENV)/.installed
+	@$(RUN) -m aot coevolve --recipe miniature --out runs/miniature
+
+test: $(VENV)/.installed
+	@$(PYTEST)
+
+lint: $(VENV)/.installed
+	@$(RUN) -m ruff check src tests
+	@$(RUN) -m mypy
+
+check: lint
+	@$(PYTEST) $(PURE) --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+clean:
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+
+# One stamp for the environment: made again only when a pin or the package's metadata changes.
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@echo "making the environment in $(VENV) (about two minutes, once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "this project wants Python 3.11: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) $$(grep '^torch==' requirements.lock)
+	@$(PIP) -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,302 @@
+"""State of a training between steps (`Checkpoint`) and its log (`TrainLog`).
+
+*Ours.* A killed training goes on from its last checkpoint and ends bit-identical to one that was never
+stopped: weights, optimizers, schedules, every random generator and the log all return to the same step.
+Tensors are kept as safetensors, everything else as JSON; nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors.torch import load_file, save_file
+
+from aot.errors import AotError
+from aot.files import disk_errors, read_json, replacing, sha256_of, write_json
+
+Generator = torch.Generator | np.random.Generator
+QUIET_SECONDS = 10.0
+
+
+class Stateful(Protocol):
+    """Modules, optimizers, schedules, weight averages: whatever speaks torch's state-dict protocol."""
+
+    def state_dict(self) -> Any: ...
+
+    def load_state_dict(self, state_dict: Any, /) -> Any: ...
+
+
+class Checkpoint:
+    """The newest resumable state of one training, in `folder`; every `every_steps` finished steps.
+
+    `Checkpoint(None)` keeps nothing, so that a training can be written without asking whether it has one.
+    Usage::
+
+        start = checkpoint.restore(modules={"model": model}, optimizers={"adamw": adamw}, generators={"g": g})
+        log.resume(start)
+        for step in range(start + 1, steps + 1):
+            ...
+            log.write(step, loss=loss)
+            checkpoint.save(step, modules={"model": model}, optimizers={"adamw": adamw}, generators={"g": g})
+
+    `step` counts *finished* steps. `torch.default_generator` may be among the generators. `extra` is any JSON
+    value (a reason, running averages, positions in a data stream); `restore` leaves it in `self.extra`.
+    """
+
+    def __init__(self, folder: Path | None, every_steps: int = 50):
+        assert every_steps > 0
+        self.folder, self.every_steps = folder, every_steps
+        self.extra: Any = None
+
+    def due(self, step: int) -> bool:
+        return self.folder is not None and step > 0 and step % self.every_steps == 0
+
+    def save(
+        self,
+        step: int,
+        *,
+        modules: Mapping[str, Stateful | None] | None = None,
+        optimizers: Mapping[str, Stateful | None] | None = None,
+        generators: Mapping[str, Generator | None] | None = None,
+        extra: Any = None,
+        force: bool = False,
+    ) -> bool:
+        """Writes the state if `step` is due (or `force`); says whether it did. None entries are left out.
+
+        Raises `AotError` on a full disk; the checkpoint before it then still stands.
+        """
+        if self.folder is None or not (force or self.due(step)):
+            return False
+        tensors: dict[str, torch.Tensor] = {}
+        pack = _Packer(tensors)
+        states = {
+            "modules": {name: value.state_dict() for name, value in _present(modules)},
+            "optimizers": {name: value.state_dict() for name, value in _present(optimizers)},
+            "generators": {name: _generator_state(value) for name, value in _present(generators)},
+        }
+        packed = {
+            group: {name: pack(state, f"{group}.{name}") for name, state in members.items()}
+            for group, members in states.items()
+        }
+        target = self.folder / f"step_{step:08d}.safetensors"
+        with replacing(target) as temporary:
+            save_file(tensors, temporary)
+        # The JSON names the tensor file, so that replacing it is the one moment of commitment.
+        commit = {"step": step, "tensors": target.name, "sha256": sha256_of(target)}
+        write_json(self.folder / "latest.json", {**commit, "extra": extra, "state": packed})
+        for old in self.folder.glob("step_*.safetensors"):
+            if old != target:
+                old.unlink()
+        return True
+
+    def restore(
+        self,
+        *,
+        modules: Mapping[str, Stateful | None] | None = None,
+        optimizers: Mapping[str, Stateful | None] | None = None,
+        generators: Mapping[str, Generator | None] | None = None,
+    ) -> int:
+        """Loads the newest state in place and returns its step; 0 where there is none yet.
+
+        Raises `AotError` where the checkpoint is damaged or belongs to another model.
+        """
+        self.extra = None
+        if self.folder is None or not (self.folder / "latest.json").exists():
+            return 0
+        again = f"delete {self.folder} and run the same command again: this training then begins anew"
+        record = read_json(self.folder / "latest.json", hint=again)
+        try:
+            step, state = int(record["step"]), record["state"]
+            file, digest = self.folder / record["tensors"], record["sha256"]
+        except (KeyError, TypeError, ValueError) as error:
+            where = str(self.folder / "latest.json")
+            raise AotError(f"not a checkpoint of ours ({error!r})", where=where, hint=again) from error
+        if not file.exists() or sha256_of(file) != digest:
+            what = "damaged: its sha256 is not the recorded one" if file.exists() else "missing"
+            raise AotError(f"the checkpoint of step {step} is {what}", where=str(file), hint=again)
+        tensors = load_file(file)
+        try:
+            for group, objects in (("modules", modules), ("optimizers", optimizers)):
+                for name, stateful in _present(objects):
+                    stateful.load_state_dict(_unpack(state[group][name], tensors))
+            for name, generator in _present(generators):
+                _set_generator_state(generator, _unpack(state["generators"][name], tensors))
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            what = f"the checkpoint of step {step} does not fit this training ({error})"
+            raise AotError(what, where=str(file), hint=again) from error
+        self.extra = record["extra"]
+        return step
+
+
+def _present(objects: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in (objects or {}).items() if value is not None]
+
+
+class _Packer:
+    """Turns nested state into JSON and moves its tensors to `tensors`; tied weights are kept once."""
+
+    def __init__(self, tensors: dict[str, torch.Tensor]):
+        self.tensors = tensors
+        self.names: dict[tuple[Any, ...], str] = {}
+
+    def __call__(self, value: Any, name: str) -> Any:
+        if isinstance(value, torch.Tensor):
+            return {"__tensor__": self._keep(value.detach(), name)}
+        if isinstance(value, Mapping):
+            return {"__items__": [[key, self(item, f"{name}.{key}")] for key, item in value.items()]}
+        if isinstance(value, tuple):
+            return {"__tuple__": [self(item, f"{name}.{i}") for i, item in enumerate(value)]}
+        if isinstance(value, list):
+            return [self(item, f"{name}.{i}") for i, item in enumerate(value)]
+        if isinstance(value, np.ndarray):
+            return {"__array__": value.tolist(), "dtype": str(value.dtype)}
+        if isinstance(value, np.generic):
+            return value.item()
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        raise TypeError(f"{name}: a {type(value).__name__} cannot be kept in a checkpoint")
+
+    def _keep(self, tensor: torch.Tensor, name: str) -> str:
+        key = (tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.device)
+        if tensor.numel() and key in self.names:
+            return self.names[key]
+        whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+        self.tensors[name] = (tensor if whole else tensor.clone()).contiguous()
+        self.names[key] = name
+        return name
+
+
+def _unpack(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_unpack(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "__tensor__" in value:
+        return tensors[value["__tensor__"]]
+    if "__tuple__" in value:
+        return tuple(_unpack(item, tensors) for item in value["__tuple__"])
+    if "__array__" in value:
+        return np.array(value["__array__"], dtype=value["dtype"])
+    return {key: _unpack(item, tensors) for key, item in value["__items__"]}
+
+
+def _generator_state(generator: Generator) -> Any:
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    return generator.get_state()
+
+
+def _set_generator_state(generator: Generator, state: Any) -> None:
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    else:
+        generator.set_state(state)
+
+
+class TrainLog:
+    """Metrics of one training: a JSON line per step in `path`, a progress bar on a terminal.
+
+    Off a terminal the bar is one line every ten seconds. `path=None` writes no file, `quiet` shows nothing:
+    `TrainLog()` is the log of a training that nobody watches. Metrics are numbers, short texts or None; what
+    is not finite is written as null. Wall times do not belong here: equal runs have equal logs.
+    """
+
+    def __init__(
+        self, path: Path | None = None, total: int = 0, title: str = "", *, quiet: bool | None = None
+    ):
+        self.path, self.total, self.title = path, total, title
+        self.quiet = (path is None and not title) if quiet is None else quiet
+        self.reason = ""
+        self._progress: Progress | None = None
+        self._started = self._spoke = time.monotonic()
+        self._first_step = 0
+
+    def resume(self, step: int) -> None:
+        """Drops the lines after `step`, and a half-written last one: what a killed training logged too much."""
+        self._first_step = step
+        if self.path is None or not self.path.exists():
+            return
+        kept: list[str] = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line + "\n")
+            except (ValueError, KeyError, TypeError):
+                break
+        with replacing(self.path) as temporary:
+            temporary.write_text("".join(kept), encoding="utf-8")
+
+    def write(self, step: int, **metrics: Any) -> None:
+        """Logs the metrics of a finished step (with none given: only moves the bar)."""
+        plain = {name: _plain(value) for name, value in metrics.items()}
+        if self.path is not None and metrics:
+            with disk_errors(self.path, "the lines before are kept"):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"step": step, **plain}) + "\n")
+        self._show(step, plain)
+
+    def stop(self, reason: str) -> None:
+        """Says why a training ended before its last step; the trainer puts it into its figures."""
+        self.reason = reason
+        self._close_bar()
+        if not self.quiet:
+            print(f"  {self.title}: ended early: {reason}", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> TrainLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close_bar()
+
+    def _show(self, step: int, metrics: Mapping[str, Any]) -> None:
+        if self.quiet:
+            return
+        shown = "  ".join(f"{k} {v:.4g}" for k, v in list(metrics.items())[:4] if isinstance(v, int | float))
+        if not sys.stderr.isatty():
+            now = time.monotonic()
+            if now - self._spoke >= QUIET_SECONDS:
+                self._spoke = now
+                left = (now - self._started) / max(1, step - self._first_step) * max(0, self.total - step)
+                told = f"  {self.title}: {step}/{self.total}, {left:.0f} s left  {shown}"
+                print(told, file=sys.stderr, flush=True)
+            return
+        if self._progress is None:
+            self._progress = Progress(
+                TextColumn("  {task.description}"),
+                BarColumn(30),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[shown]}"),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._progress.add_task(self.title, total=self.total or None, shown="")
+            self._progress.start()
+        self._progress.update(self._progress.task_ids[0], completed=step, shown=shown)
+        if self.total and step >= self.total:
+            self._close_bar()
+
+    def _close_bar(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def _plain(value: Any) -> Any:
+    """A JSON scalar from a Python, numpy or torch one; None for what is not finite."""
+    if isinstance(value, torch.Tensor | np.generic | np.ndarray):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

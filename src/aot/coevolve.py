@@ -1,0 +1,173 @@
+"""The whole method on one page: attacker and defender grow by playing each other (AOT, arXiv 2602.22227, phase 2).
+
+    for each iteration:
+        the attacker trains against the frozen defender   (Flow-GRPO, or a named alternative)
+        the frozen attacker attacks the training scenes   (the referee refuses what is unfair)
+        the defender trains on the valid attacks that are hard but not hopeless, with clean and earlier ones (DAPO)
+        the new players meet all others so far on held-out scenes
+
+Every step is a stage of the run folder: a finished one is kept, a killed run goes on where it was.
+Departures: before the first iteration the cold-started attacker and the scripted distractors (they stand for the
+AOT-SFT set) attack the training scenes too, as "earlier" attacks (*ours*: the paper warms the defender up on 900
+samples); a defender trained on clean scenes with as many updates is shown beside, as in the paper's ablation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aot.arena import play
+from aot.data.curriculum import CurriculumRow, build_curriculum
+from aot.data.records import load_bouts, save_bouts
+from aot.exam import Examiner
+from aot.game import Game, open_game, stage_seed
+from aot.players.attacker import EditAttacker
+from aot.players.defender import QwenDefender
+from aot.players.scripted import RandomDistractor
+from aot.runs import Run, Stage
+from aot.train.stages import train_attacker, train_defender
+
+if TYPE_CHECKING:
+    from aot.recipes import Recipe
+
+BASE, COLD_START, CLEAN_RL = "base", "iteration_0", "clean_rl"
+
+
+def coevolve(
+    recipe: Recipe, out: Path, *, data: Path | None = None, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Plays the recipe into the run folder `out` and returns its summary (also `summary.json`).
+
+    `data`: a COCO-format folder or LMUData TSV to play on instead of the miniature world.
+    """
+    game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data)
+    settings = recipe.model_dump(mode="json") | {"data": str(data) if data else None}
+    with Run(out, settings, say=say) as run:
+        league = League(recipe, run, game)
+        attacker, defender = league.base_players()
+        league.attack_training_scenes(COLD_START, attacker, defender)
+        for i in range(1, recipe.iterations + 1):
+            attacker = league.evolve_attacker(i, attacker, defender)
+            league.attack_training_scenes(f"iteration_{i}", attacker, defender)
+            defender = league.enhance_defender(i, defender)
+            say(league.examiner.headline(f"iteration_{i}"))
+        if recipe.clean_rl:
+            league.train_on_clean_scenes()
+        summary = league.examiner.summary()
+        run.write_summary(summary)
+        return summary
+
+
+@dataclass
+class League:
+    """All players of a run so far, as finished stages, and the steps that make new ones."""
+
+    recipe: Recipe
+    run: Run
+    game: Game
+    pools: list[Stage] = field(default_factory=list)
+    """Attacks on training scenes, oldest first."""
+
+    def __post_init__(self) -> None:
+        self.examiner = Examiner(self.recipe, self.run, self.game)
+
+    def base_players(self) -> tuple[Stage, Stage]:
+        """The cold-started attacker and the base defender, copied in so that the run folder is complete."""
+        attacker = self._copied("base/attacker", EditAttacker, self.recipe.players.attacker)
+        defender = self._copied("base/defender", QwenDefender, self.recipe.players.defender)
+        self.examiner.admit_defender(BASE, defender)
+        self.examiner.admit_attacker(COLD_START, attacker, start=None, against=BASE)
+        return attacker, defender
+
+    def evolve_attacker(self, i: int, attacker: Stage, defender: Stage) -> Stage:
+        """Attacker evolution: its training against the frozen defender."""
+        name, settings = f"iteration_{i}/attacker", self.recipe.attacker
+        seed = stage_seed(self.recipe.seed, name)
+
+        def build(folder: Path) -> dict[str, Any]:
+            player = EditAttacker.load(attacker.folder, name=f"iteration_{i}")
+            opponent = QwenDefender.load(defender.folder, name="current")
+            scenes = self.game.train_scenes(seed)
+            figures = train_attacker(player, scenes, self.game.referee, opponent, settings, seed=seed, folder=folder)
+            player.save(folder)
+            return figures
+
+        stage = self.run.stage(name, build, key=settings.model_dump(), seed=seed, parents=[attacker, defender])
+        against = f"iteration_{i - 1}" if i > 1 else BASE
+        self.examiner.admit_attacker(f"iteration_{i}", stage, start=f"iteration_{i - 1}", against=against)
+        return stage
+
+    def attack_training_scenes(self, name: str, attacker: Stage, defender: Stage) -> None:
+        """The frozen attacker's bouts on training scenes: what the defender's curriculum is chosen from."""
+        seed = stage_seed(self.recipe.seed, f"{name}/attacks")
+
+        def build(folder: Path) -> dict[str, Any]:
+            opponent = QwenDefender.load(defender.folder, name="current")
+            scenes, settings = self.game.train_scenes(seed), self.recipe.attacks
+            players = [EditAttacker.load(attacker.folder, name=name)]
+            if name == COLD_START:
+                players.append(RandomDistractor(related=settings.scripted_related))
+            bouts = []
+            for player in players:
+                bouts += play(
+                    scenes,
+                    player,
+                    self.game.referee,
+                    opponent,
+                    k=settings.answers,
+                    temperature=settings.temperature,
+                    seed=seed,
+                )
+            save_bouts(folder, bouts)
+            return {
+                "bouts": len(bouts),
+                "valid": sum(b.verdict.valid for b in bouts),
+                "successes": sum(b.success for b in bouts),
+            }
+
+        key = self.recipe.attacks.model_dump() | {"scenes": self.game.key}
+        parents = [attacker, defender]
+        self.pools.append(self.run.stage(f"{name}/attacks", build, key=key, seed=seed, parents=parents))
+
+    def enhance_defender(self, i: int, defender: Stage) -> Stage:
+        """Defender enhancement: DAPO on the newest valid attacks, mixed with clean scenes and earlier attacks."""
+        name = f"iteration_{i}/defender"
+        seed = stage_seed(self.recipe.seed, name)
+
+        def build(folder: Path) -> dict[str, Any]:
+            *past, newest = self.pools
+            settings = self.recipe.curriculum
+            earlier: list[CurriculumRow] = []
+            for pool in past:
+                earlier += build_curriculum(self._bouts(pool), [], [], settings, seed=seed).rows
+            clean = self.game.train_scenes(seed)
+            curriculum = build_curriculum(self._bouts(newest), clean, earlier, settings, seed=seed)
+            player = QwenDefender.load(defender.folder, name=f"iteration_{i}")
+            figures = train_defender(player, curriculum.rows, self.recipe.defender, seed=seed, folder=folder)
+            player.save(folder)
+            return figures | {"curriculum": curriculum.counts}
+
+        key = [self.recipe.defender.model_dump(), self.recipe.curriculum.model_dump()]
+        stage = self.run.stage(name, build, key=key, seed=seed, parents=[defender, *self.pools])
+        self.examiner.admit_defender(f"iteration_{i}", stage)
+        return stage
+
+    def train_on_clean_scenes(self) -> None:
+        """The control: the same RL, as many updates, no attack in sight."""
+        stage = self.examiner.defenders[BASE]
+        for i in range(1, self.recipe.iterations + 1):
+            name = f"{CLEAN_RL}/{i}"
+            seed = stage_seed(self.recipe.seed, name)
+
+            def build(folder: Path, before: Stage = stage, seed: int = seed) -> dict[str, Any]:
+                player = QwenDefender.load(before.folder, name=CLEAN_RL)
+                rows = [CurriculumRow(s.id, s.image, s.question) for s in self.game.train_scenes(seed)]
+                figures = train_defender(player, rows, self.recipe.defender, seed=seed, folder=folder)
+                player.save(folder)
+                return figures
+
+            stage = self.run.stage(name, build, key=self.recipe.defender.model_dump(), seed=seed, parents=[stage])
+        self.examiner.admit_defender(CLEAN_RL, stage)

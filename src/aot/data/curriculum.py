@@ -1,0 +1,139 @@
+"""What the defender trains on: attacked scenes that are valid, hard but not hopeless, beside clean and
+earlier ones.
+
+The paper names the rule ("hard but not hopeless", iterations that build on each other) but publishes no
+numbers for it: every default here is *ours*. A frozen pool of nothing but hard scenes damages the clean
+accuracy (measured), which is why clean rows have a share of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from pydantic import BaseModel, Field, model_validator
+
+from aot.types import Bout, Image, Question, Scene
+
+CLEAN = "clean"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CurriculumRow:
+    """One training prompt. `source` is "clean" or the name of the attacker that made the image;
+    `fooled_fraction` the share of wrong answers when it was taken in (nan where nobody asked)."""
+
+    scene_id: str
+    image: Image
+    question: Question
+    source: str = CLEAN
+    fooled_fraction: float = float("nan")
+
+
+class CurriculumSettings(BaseModel, frozen=True, extra="forbid"):
+    """Which bouts become training rows, and the mix of sources. All *ours*."""
+
+    min_fooled: float = Field(0.0, ge=0, le=1)  # hard: at least this share of the k answers is wrong
+    max_fooled: float = Field(1.0, ge=0, le=1)  # not hopeless: at most this share is wrong
+    clean_share: float = Field(0.25, ge=0, le=1)  # share of unattacked scenes among the rows
+    earlier_share: float = Field(0.25, ge=0, le=1)  # share of rows kept from earlier iterations
+    rows: int | None = Field(None, gt=0)  # rows in all; none = what the attacked rows allow
+    balance_question_types: bool = True  # the same number of attacked rows for each question type
+
+    @model_validator(mode="after")
+    def _ranges(self) -> CurriculumSettings:
+        if self.min_fooled > self.max_fooled:
+            raise ValueError("min_fooled must not be above max_fooled")
+        if self.clean_share + self.earlier_share >= 1:
+            raise ValueError("clean_share + earlier_share must leave room for attacked rows (sum below 1)")
+        return self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curriculum:
+    """`rows` in training order; `counts` is the funnel, from `bouts` offered to rows by source."""
+
+    rows: tuple[CurriculumRow, ...]
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def build_curriculum(
+    bouts: Sequence[Bout],
+    clean: Sequence[Scene],
+    earlier: Sequence[CurriculumRow],
+    settings: CurriculumSettings,
+    *,
+    seed: int,
+) -> Curriculum:
+    """Filter `bouts`, mix them with `clean` scenes and `earlier` attacked rows, shuffle.
+
+    A source that has too few rows for its share leaves the room to the attacked rows (and these to the
+    clean ones), so that the result is as near to `settings.rows` as the data allow. Same arguments:
+    same rows in the same order.
+    """
+    rng = np.random.default_rng([seed, 0xC0])
+    counts: Counter[str] = Counter({"bouts": len(bouts)})
+    attacked = [_row(bout) for bout in bouts if _usable(bout, settings, counts)]
+    past = [row for row in earlier if row.source != CLEAN]
+
+    attacked_share = 1.0 - settings.clean_share - settings.earlier_share
+    total = settings.rows or round(len(attacked) / attacked_share)
+    n_past = min(len(past), round(total * settings.earlier_share))
+    n_clean = min(len(clean), round(total * settings.clean_share))
+    n_attacked = min(len(attacked), total - n_past - n_clean)
+    if settings.rows:
+        n_clean = min(len(clean), total - n_past - n_attacked)
+
+    take = _balanced if settings.balance_question_types else _uniform
+    rows = take(attacked, n_attacked, rng) + take(past, n_past, rng)
+    rows += [CurriculumRow(s.id, s.image, s.question) for s in _uniform(clean, n_clean, rng)]
+    for row in rows:
+        counts[f"rows/{row.source}"] += 1
+    order = rng.permutation(len(rows))
+    return Curriculum(tuple(rows[i] for i in order), dict(counts))
+
+
+def _usable(bout: Bout, settings: CurriculumSettings, counts: Counter[str]) -> bool:
+    """Whether a bout may be trained on; counts the first reason against it."""
+    if not bout.verdict.valid:
+        reason = "invalid"
+    elif bout.answers and all(a.status == "error" for a in bout.answers):
+        reason = "unanswered"
+    elif bout.fooled_fraction < settings.min_fooled:
+        reason = "too_easy"
+    elif bout.fooled_fraction > settings.max_fooled:
+        reason = "hopeless"
+    else:
+        counts["usable"] += 1
+        return True
+    counts[reason] += 1
+    return False
+
+
+def _row(bout: Bout) -> CurriculumRow:
+    scene = bout.scene
+    return CurriculumRow(
+        scene.id, bout.attack.image, scene.question, bout.attack.attacker, bout.fooled_fraction
+    )
+
+
+def _uniform(items: Sequence[T], n: int, rng: np.random.Generator) -> list[T]:
+    return [items[i] for i in rng.permutation(len(items))[:n]]
+
+
+def _balanced(rows: Sequence[CurriculumRow], n: int, rng: np.random.Generator) -> list[CurriculumRow]:
+    """`n` rows, in turn from each question type, until a type is used up (then from the others)."""
+    by_type: dict[str, list[CurriculumRow]] = defaultdict(list)
+    for row in _uniform(rows, len(rows), rng):
+        by_type[row.question.kind].append(row)
+    queues = [by_type[kind] for kind in sorted(by_type)]
+    chosen: list[CurriculumRow] = []
+    while len(chosen) < n:
+        for queue in queues:
+            if queue and len(chosen) < n:
+                chosen.append(queue.pop())
+    return chosen

@@ -1,0 +1,191 @@
+"""Every defender against every attacker on held-out scenes, as stages of a run, and the summary made of them.
+
+Attacked images are made once for each attacker; each (defender, attacker) meeting is a stage of its own, so
+that an iteration only asks what is new.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aot.data.records import load_bouts, save_bouts
+from aot.evaluate import (
+    AttackSet,
+    Exam,
+    attack_all,
+    attacker_summary,
+    defender_summary,
+    examine,
+    examine_attacked,
+)
+from aot.game import Game, stage_seed
+from aot.players.attacker import EditAttacker
+from aot.players.base import Attacker
+from aot.players.defender import QwenDefender
+from aot.players.scripted import RandomDistractor
+from aot.runs import Run, Stage
+from aot.types import Bout, Scene
+
+if TYPE_CHECKING:
+    from aot.recipes import Recipe
+
+SCRIPTED = "scripted"
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """An attacker in the league: the one its training started from and the defender it was trained against."""
+
+    attacks: AttackSet
+    start: str | None
+    against: str
+
+
+@dataclass
+class Examiner:
+    """Keeps the score of a run. `columns` are the single draws of the scripted distractors."""
+
+    recipe: Recipe
+    run: Run
+    game: Game
+    defenders: dict[str, Stage] = field(default_factory=dict)
+    attackers: dict[str, Entrant] = field(default_factory=dict)
+    columns: dict[str, AttackSet] = field(default_factory=dict)
+    texts: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    """What each defender said, by column; "" where it was not asked."""
+
+    def __post_init__(self) -> None:
+        self.exam = Exam([scene.question.kind for scene in self.game.held_out])
+        self._stages: dict[str, Stage] = {}
+        related = self.recipe.evaluation.scripted_related
+        for draw in range(1, self.recipe.evaluation.distractors + 1):
+            column = f"distractor_{draw}"
+            self.columns[column] = self._attacks(column, lambda: RandomDistractor(related=related), parents=[])
+
+    @property
+    def groups(self) -> dict[str, Sequence[str]]:
+        """Reported attacker -> its columns."""
+        draws = list(self.columns)
+        scripted = {"random_distractor": draws[:1], f"best_of_{len(draws)}_distractors": draws}
+        return scripted | {name: [name] for name in self.attackers}
+
+    def admit_attacker(self, name: str, stage: Stage, *, start: str | None, against: str) -> None:
+        attacks = self._attacks(name, lambda: EditAttacker.load(stage.folder, name=name), parents=[stage])
+        self.attackers[name] = Entrant(attacks, start, against)
+        self._meet(against)
+
+    def admit_defender(self, name: str, stage: Stage) -> None:
+        self.defenders[name] = stage
+        self._meet(name)
+
+    def headline(self, name: str) -> str:
+        """One line on the newest pair of players."""
+        entrant = self.attackers[name]
+        clean, worst = self.exam.clean[name], self.exam.worst_case(name)
+        lifted = self.exam.successes(entrant.against, name).mean()
+        pushed = self.exam.successes(name, name).mean()
+        return (
+            f"{name}: attacker succeeds on {lifted:.1%} of the defender it trained against, {pushed:.1%} of the new one; "
+            f"defender clean {(clean == 1).mean():.1%}, worst case so far {(worst == 1).mean():.1%}"
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """The run's `summary.json`; asks what has not been asked yet."""
+        for name in self.defenders:
+            self._meet(name)
+        defenders = {name: defender_summary(self.exam, name, self.groups) for name in self.defenders}
+        attackers = {
+            name: attacker_summary(self.exam, e.attacks, name, start=e.start, current=e.against)
+            for name, e in self.attackers.items()
+        }
+        seconds = {name: stage.wall_seconds for name, stage in self.run.stages.items()}
+        return {
+            "name": self.recipe.name,
+            "seed": self.recipe.seed,
+            "wall_seconds": round(sum(seconds.values()), 1),
+            "stages": seconds,
+            "protocol": f"greedy answers, {len(self.game.held_out)} held-out questions, valid attacks only",
+            "defenders": defenders,
+            "attackers": attackers,
+            "refusals": {name: e.attacks.refusals for name, e in self.attackers.items()},
+            "arms_race": self._arms_race(),
+            "refused_rows": len(self.game.refused),
+            "notes": self._notes(),
+        }
+
+    def _notes(self) -> list[str]:
+        notes = [f"{name}: {stage.figures['stopped']}" for name, stage in self.run.stages.items() if stage.figures.get("stopped")]
+        unscored = {n: int((s < 0).sum()) for n, s in self.exam.clean.items() if (s < 0).any()}
+        notes += [f"{name}: {count} clean answers could not be scored" for name, count in unscored.items()]
+        return notes
+
+    def _arms_race(self) -> list[dict[str, Any]]:
+        """Valid success after every training, in the order in which the players were made."""
+        steps = []
+        for i, (name, entrant) in enumerate(self.attackers.items()):
+            step = f"attacker {i}" if i else "cold start"
+            steps.append((step, name, entrant.against))
+            if name in self.defenders:
+                steps.append((f"defender {i}", name, name))
+        return [
+            {"step": step, "attacker": a, "defender": d, "valid_success": float(self.exam.successes(d, a).mean())}
+            for step, a, d in steps
+        ]
+
+    def _attacks(self, column: str, player: Any, parents: Sequence[Stage]) -> AttackSet:
+        """The column's attacks on all held-out scenes, made by `player()` unless the stage stands."""
+        name, scenes = f"evaluation/attacks/{column}", self.game.held_out
+        seed = stage_seed(self.recipe.seed, name)
+
+        def build(folder: Path) -> dict[str, Any]:
+            attacker: Attacker = player()
+            made = attack_all(scenes, attacker, self.game.referee, seed=seed)
+            save_bouts(folder, [Bout(*each) for each in zip(scenes, made.attacks, made.verdicts, strict=True)])
+            return {"valid": float(made.valid.mean()), "integrity": made.integrity, "refusals": made.refusals}
+
+        key = [self.game.key, self.recipe.evaluation.model_dump(), self.recipe.referee.model_dump()]
+        stage = self.run.stage(name, build, key=key, seed=seed, parents=parents, quiet=True)
+        self._stages[column] = stage
+        bouts = load_bouts(stage.folder, scenes)
+        return AttackSet([b.attack for b in bouts], [b.verdict for b in bouts])
+
+    def _meet(self, defender: str) -> None:
+        """The defender answers to everything that it has not met yet."""
+        self._answers(defender, SCRIPTED, {"clean": None} | self.columns)
+        for name, entrant in self.attackers.items():
+            self._answers(defender, name, {name: entrant.attacks})
+
+    def _answers(self, defender: str, block: str, columns: Mapping[str, AttackSet | None]) -> None:
+        if set(columns) <= set(self.texts.get(defender, {})):
+            return
+        scenes: Sequence[Scene] = self.game.held_out
+
+        def build(folder: Path) -> dict[str, Any]:
+            player = QwenDefender.load(self.defenders[defender].folder, name=defender)
+            record = {}
+            for column, attacks in columns.items():
+                if attacks is None:
+                    scores, answers = examine(player, [s.image for s in scenes], [s.question for s in scenes])
+                else:
+                    scores, answers = examine_attacked(player, scenes, attacks)
+                record[column] = {"scores": scores.tolist(), "texts": [a.text if a else "" for a in answers]}
+            (folder / "answers.json").write_text(json.dumps(record), encoding="utf-8")
+            return {column: float(np.mean([s == 1 for s in r["scores"]])) for column, r in record.items()}
+
+        parents = [self.defenders[defender], *(self._stages[c] for c in columns if c in self._stages)]
+        stage = self.run.stage(f"evaluation/{defender}/{block}", build, parents=parents, key=self.game.key, quiet=True)
+        record = json.loads((stage.folder / "answers.json").read_text(encoding="utf-8"))
+        said = self.texts.setdefault(defender, {})
+        for column, each in record.items():
+            scores = np.array(each["scores"], dtype=np.int8)
+            said[column] = each["texts"]
+            if column == "clean":
+                self.exam.clean[defender] = scores
+            else:
+                self.exam.attacked.setdefault(defender, {})[column] = scores

@@ -1,0 +1,105 @@
+"""Writing files so that a killed process, a second process or a full disk never leaves half of one.
+
+*Ours.* A file is written beside its place, flushed to disk, then renamed over it: readers see the old
+content or the new, never a mixture.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from aot.errors import AotError
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def disk_errors(path: Path, kept: str, *, only_full: bool = False) -> Iterator[None]:
+    """Turns a full disk, a read-only folder or a missing right into an `AotError` that says what was kept.
+
+    `only_full`: around code of others, where any other `OSError` is not known to be about writing.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        number = error.errno if isinstance(error, OSError) else _number_in(str(error))
+        full = number in DISK_FULL
+        if not full and (only_full or number is None):
+            raise
+        raise AotError(
+            f"{'the disk is full' if full else f'cannot write: {error}'}; {kept}",
+            where=str(path),
+            hint="make room and run the same command again" if full else "check the folder and its rights",
+        ) from error
+
+
+def _number_in(message: str) -> int | None:
+    """The system's error number, which safetensors reports as text only: "... (os error 28)"."""
+    found = re.search(r"\(os error (\d+)\)", message)
+    return int(found[1]) if found else None
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path to write to; on success it becomes `path` in one step, else it is removed.
+
+    Raises `AotError` where the disk is full or the folder cannot be written to.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with disk_errors(path, "what was there before is kept"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            flush_to_disk(temporary)
+            os.replace(temporary, path)
+            flush_to_disk(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def flush_to_disk(path: Path) -> None:
+    """fsync of a file's content, or of a folder's list of names."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes indented JSON atomically. Raises `AotError` on a full disk."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path, *, hint: str) -> Any:
+    """Reads JSON. Raises `AotError` with `hint` as the next step where the file is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise AotError("no such file", where=str(path), hint=hint) from error
+    except (ValueError, OSError) as error:
+        raise AotError(f"cannot be read as JSON ({error})", where=str(path), hint=hint) from error
+
+
+def canonical_hash(value: Any) -> str:
+    """sha256 of a JSON value, independent of the order of keys; the same on every machine."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file's bytes, in hex; reads it in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

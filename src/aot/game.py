@@ -1,0 +1,85 @@
+"""What is played on: training scenes, held-out scenes and the referee, from the miniature world or from own data."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from aot.data.sources import Refusal, load_scenes
+from aot.errors import AotError
+from aot.referee import Referee, RefereeSettings, build_referee
+from aot.types import Scene
+from aot.world.scenes import draw_scenes
+
+
+class GameSettings(BaseModel, frozen=True, extra="forbid"):
+    """How many scenes are played on. All *ours*."""
+
+    train_scenes: int = Field(1600, gt=0)  # the world: drawn anew each iteration; own data: at most this many
+    held_out_scenes: int = Field(1000, gt=0)  # evaluation; never seen in training
+    image_px: int = Field(64, ge=16)  # own data: photos are resized to this square side
+    held_out_share: float = Field(0.3, gt=0, lt=1)  # own data: share of the *images* that is held out
+
+
+@dataclass(frozen=True)
+class Game:
+    """`train_scenes(stage_seed)` gives the training scenes of one stage; `refused` the rows of own data left out."""
+
+    train_scenes: Callable[[int], Sequence[Scene]]
+    held_out: Sequence[Scene]
+    referee: Referee
+    is_world: bool
+    refused: Sequence[Refusal] = ()
+
+
+def stage_seed(seed: int, stage: str) -> int:
+    """A seed of its own for every stage, whatever ran before it: what resuming and reordering need."""
+    return int(np.random.SeedSequence([seed, zlib.crc32(stage.encode())]).generate_state(1)[0])
+
+
+def open_game(settings: GameSettings, referee: RefereeSettings, *, seed: int, data: Path | None = None) -> Game:
+    """The miniature world, or the images and questions at `data` (COCO-format folder or LMUData TSV)."""
+    if data is None:
+        return Game(
+            train_scenes=lambda drawn: draw_scenes(settings.train_scenes, drawn, "train"),
+            held_out=draw_scenes(settings.held_out_scenes, stage_seed(seed, "held out"), "test"),
+            referee=build_referee(referee, world=True),
+            is_world=True,
+        )
+    scenes, refused = load_scenes(data, side_px=settings.image_px)
+    train, held_out = split_by_image(scenes, settings.held_out_share, seed=seed)
+    if not train or not held_out:
+        raise AotError(
+            f"{len(scenes)} usable questions on too few images to hold some out ({len(refused)} rows refused)",
+            where=str(data),
+            hint="give at least two images with questions, or see the refused rows above",
+        )
+    return Game(
+        train_scenes=lambda drawn: _sample(train, settings.train_scenes, drawn),
+        held_out=_sample(held_out, settings.held_out_scenes, stage_seed(seed, "held out")),
+        referee=build_referee(referee, world=False),
+        is_world=False,
+        refused=refused,
+    )
+
+
+def split_by_image(scenes: Sequence[Scene], held_out_share: float, *, seed: int) -> tuple[list[Scene], list[Scene]]:
+    """(train, held out), split by the image's content, so that no image is on both sides."""
+    digests = [zlib.crc32(scene.image.tobytes()) for scene in scenes]
+    images = sorted(set(digests))
+    order = np.random.default_rng([seed, 0x5917]).permutation(len(images))
+    held = {images[i] for i in order[: max(1, round(len(images) * held_out_share))]} if len(images) > 1 else set()
+    return (
+        [s for s, d in zip(scenes, digests, strict=True) if d not in held],
+        [s for s, d in zip(scenes, digests, strict=True) if d in held],
+    )
+
+
+def _sample(scenes: Sequence[Scene], most: int, seed: int) -> list[Scene]:
+    order = np.random.default_rng(seed).permutation(len(scenes))[:most]
+    return [scenes[i] for i in sorted(order)]

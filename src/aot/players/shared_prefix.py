@@ -1,0 +1,132 @@
+"""Several continuations behind one prompt in one forward pass: the prompt is computed once.
+
+The continuations of a prompt stand behind it in one sequence; a 4-D mask lets each see the prompt and itself
+only, and explicit `position_ids` let each start where the prompt ends. Exact: a test holds that logits and
+gradients equal those of separate passes. Used for scoring options, for packed pretraining (*ours*: 8 questions
+an image), for sampling k answers, and for the DAPO loss.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import Qwen2_5_VLForConditionalGeneration
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
+
+from aot.players.processor import PromptBatch
+
+Model = Qwen2_5_VLForConditionalGeneration
+
+
+def image_features(model: Model, pixel_values: Tensor, image_grid_thw: Tensor) -> Tensor:
+    """Visual tokens `[tokens of all images, hidden]`, with gradients.
+
+    Images of one size that fit a single attention window go through the vision blocks as one batch (the stock
+    forward attends image by image in a Python loop); all others take the stock forward.
+    """
+    visual = model.model.visual
+    frames, rows, columns = image_grid_thw[0].tolist()
+    side_px = max(rows, columns) * visual.patch_size
+    if frames > 1 or side_px > visual.window_size or bool((image_grid_thw != image_grid_thw[0]).any()):
+        return torch.cat(list(model.model.get_image_features(pixel_values, image_grid_thw).pooler_output))
+    x = visual.patch_embed(pixel_values.to(visual.dtype)).view(len(image_grid_thw), rows * columns, -1)
+    cos, sin = _vision_rope(visual, rows, columns)
+    for block in visual.blocks:
+        attention = block.attn
+        qkv = attention.qkv(block.norm1(x)).view(*x.shape[:2], 3, attention.num_heads, -1)
+        q, k, v = qkv.unbind(2)
+        q, k = apply_rotary_pos_emb_vision(q, k, cos, sin)
+        mixed = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        x = x + attention.proj(mixed.transpose(1, 2).reshape(x.shape))
+        x = x + block.mlp(block.norm2(x))
+    return visual.merger(x)
+
+
+def _vision_rope(visual: torch.nn.Module, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+    merge = visual.spatial_merge_size
+    device = visual.patch_embed.proj.weight.device
+    grid = torch.stack(
+        torch.meshgrid(
+            torch.arange(rows, device=device), torch.arange(columns, device=device), indexing="ij"
+        ),
+    )
+    # Patches come merge group by merge group.
+    grid = grid.view(2, rows // merge, merge, columns // merge, merge).transpose(2, 3).reshape(2, -1)
+    dim = visual.config.hidden_size // visual.config.num_heads
+    theta = (visual.config.rope_parameters or {}).get("rope_theta", 10000.0)
+    frequencies = 1.0 / theta ** (torch.arange(0, dim // 2, 2, device=device).float() / (dim // 2))
+    angles = (grid[:, :, None].float() * frequencies).permute(1, 0, 2).flatten(1)
+    angles = torch.cat([angles, angles], dim=-1)
+    return angles.cos(), angles.sin()
+
+
+def embed_prompts(model: Model, prompts: PromptBatch, visual: Tensor | None = None) -> Tensor:
+    """`[B, L, hidden]`: token embeddings with the visual tokens (`image_features`) in their places."""
+    embeddings = model.model.language_model.embed_tokens(prompts.input_ids)
+    if visual is None:
+        visual = image_features(model, prompts.pixel_values, prompts.image_grid_thw)
+    is_image = (prompts.input_ids == model.config.image_token_id)[:, :, None]
+    return embeddings.masked_scatter(is_image, visual.to(embeddings.dtype))
+
+
+def additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where `allowed`, the dtype's lowest number elsewhere; works with every attention kernel."""
+    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(
+        ~allowed, torch.finfo(dtype).min
+    )
+
+
+def packed_mask(prefix_mask: Tensor, continuations: int, length: int) -> Tensor:
+    """Who sees whom: `bool [B, S, S]`, S = L + continuations * length.
+
+    prefix_mask: `bool [B, L]`, False on padding. Padded rows see themselves only (never read).
+    """
+    batch, prefix = prefix_mask.shape
+    total = prefix + continuations * length
+    device = prefix_mask.device
+    block = torch.arange(total, device=device).sub(prefix).div(length, rounding_mode="floor").clamp(min=-1)
+    causal = torch.ones(total, total, dtype=torch.bool, device=device).tril()
+    own = (block[:, None] == block[None, :]) | (block[None, :] == -1)
+    real = torch.cat([prefix_mask, prefix_mask.new_ones(batch, total - prefix)], dim=1)
+    return (causal & own)[None] & real[:, None, :] | torch.eye(total, dtype=torch.bool, device=device)
+
+
+def packed_hidden(
+    model: Model, prompts: PromptBatch, continuations: Tensor, visual: Tensor | None = None
+) -> Tensor:
+    """Hidden states that predict each continuation token: `[B, n, T, hidden]`, with gradients.
+
+    continuations: `int64 [B, n, T]`, right-padded. Entry t is the state *before* token t (entry 0 is the
+    prompt's last), so that `model.lm_head` of it gives the logits of token t.
+    """
+    batch, n, length = continuations.shape
+    prefix = prompts.input_ids.shape[1]
+    language = model.model.language_model
+    behind = language.embed_tokens(continuations.flatten(1))
+    embeddings = torch.cat([embed_prompts(model, prompts, visual), behind], dim=1)
+    offsets = torch.arange(length, device=continuations.device).repeat(n)
+    positions = (prompts.next_position[:, None] + offsets).expand(3, -1, -1)
+    hidden = language(
+        inputs_embeds=embeddings,
+        position_ids=torch.cat([prompts.position_ids, positions], dim=2),
+        attention_mask=additive(packed_mask(prompts.attention_mask, n, length), embeddings.dtype)[:, None],
+        use_cache=False,
+    ).last_hidden_state
+    first = hidden[:, prefix - 1 : prefix, None].expand(-1, n, -1, -1).reshape(batch, n, 1, -1)
+    return torch.cat([first, hidden[:, prefix:].view(batch, n, length, -1)[:, :, :-1]], dim=2)
+
+
+def completion_logprobs(
+    model: Model, prompts: PromptBatch, completions: Tensor, mask: Tensor, *, temperature: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Log-probability and entropy (nats) of each completion token, both `[B, n, T]`, with gradients.
+
+    completions: `int64 [B, n, T]`; mask: `bool [B, n, T]`, True on real tokens; 0 where False.
+    """
+    hidden = packed_hidden(model, prompts, completions)[mask]
+    logprobs = F.log_softmax(model.lm_head(hidden).float() / temperature, dim=-1)
+    chosen = logprobs.gather(-1, completions[mask][:, None])[:, 0]
+    entropy = -(logprobs.exp() * logprobs).sum(-1)
+    empty = torch.zeros(completions.shape, dtype=logprobs.dtype, device=completions.device)
+    return empty.masked_scatter(mask, chosen), empty.masked_scatter(mask, entropy)

@@ -1,0 +1,171 @@
+"""Recipes: every setting of a run in one frozen object, with a name, and how the command line changes it.
+
+The settings classes live beside the code they configure; here they are only composed. A recipe is Python that
+derives from another one; a recipe file is JSON with the settings that differ (a run's `recipe.json` is one).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+
+from aot.data.curriculum import CurriculumSettings
+from aot.errors import AotError
+from aot.files import read_json
+from aot.rl.rewards import AttackReward
+from aot.train.dapo import DapoSettings, paper_dapo
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class Recipe(BaseModel, frozen=True, extra="forbid"):
+    """Everything that a run depends on, besides its data and its output folder."""
+
+    name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
+    seed: int = Field(0, ge=0)
+    iterations: int = Field(3, gt=0)  # paper: N = 3
+    attack_reward: AttackReward = AttackReward()
+    curriculum: CurriculumSettings = CurriculumSettings()
+    dapo: DapoSettings = DapoSettings()
+
+    def changed(self, **settings: Any) -> Recipe:
+        """A recipe like this one with some settings replaced, validated again; nested ones as mappings."""
+        return Recipe.model_validate(merged(self.model_dump(), settings))
+
+
+def miniature() -> Recipe:
+    """The demo: three iterations within ten minutes on two cores. All sizes *ours*."""
+    return Recipe(name="miniature")
+
+
+def miniature_long() -> Recipe:
+    """The same game unattended, at most two hours on two cores. All sizes *ours*."""
+    return miniature().changed(name="miniature_long")
+
+
+def smoke() -> Recipe:
+    """Every step once, in seconds, for tests: it learns nothing."""
+    return miniature().changed(name="smoke", iterations=1, dapo={"updates": 2, "groups": 2, "group_size": 4})
+
+
+def paper() -> Recipe:
+    """The published settings for Qwen2.5-VL-7B and Qwen-Image-Edit; sources stand at the fields."""
+    return Recipe(name="paper", dapo=paper_dapo())
+
+
+RECIPES = {make.__name__: make for make in (miniature, miniature_long, smoke, paper)}
+
+
+def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of that name, or of a JSON file, with `overrides` like "dapo.updates=30" applied in order.
+
+    A file may name the recipe that it changes as "base" (else `miniature`). Raises `AotError` naming the
+    setting, what is allowed and close matches.
+    """
+    settings, where = _named_or_file(name_or_file)
+    for override in overrides:
+        dotted, equals, value = override.partition("=")
+        if not equals or not dotted:
+            raise AotError(
+                "not of the form setting=value", where=f"--set {override}", hint="e.g. --set seed=1"
+            )
+        change: Any = _value(value)
+        for part in reversed(dotted.strip().split(".")):
+            change = {part: change}
+        settings = merged(settings, change)
+        where += f" --set {override}"
+    return validated(Recipe, settings, where=where)
+
+
+def validated(model: type[Settings], values: Any, *, where: str) -> Settings:
+    """`values` as settings of `model`. Raises `AotError` that names each bad setting (the first five)."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        told = [_explained(model, detail) for detail in error.errors(include_url=False)[:5]]
+        hint = "aot recipe NAME prints every setting of a recipe with its value"
+        raise AotError("\n  ".join(told), where=where, hint=hint) from error
+
+
+def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `change` laid over it, mapping by mapping; neither is altered."""
+    result = dict(base)
+    for name, value in change.items():
+        before = result.get(name)
+        both = isinstance(before, Mapping) and isinstance(value, Mapping)
+        result[name] = merged(before, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def _named_or_file(name_or_file: str) -> tuple[dict[str, Any], str]:
+    if name_or_file in RECIPES:
+        return RECIPES[name_or_file]().model_dump(), f"recipe {name_or_file}"
+    path = Path(name_or_file)
+    known = f"recipes: {', '.join(RECIPES)}"
+    if path.suffix != ".json":
+        close = difflib.get_close_matches(name_or_file, RECIPES, n=1)
+        guess = f"did you mean {close[0]}? " if close else ""
+        hint = f"{guess}{known}; or a .json file"
+        raise AotError("no such recipe", where=f"--recipe {name_or_file}", hint=hint)
+    change = read_json(path, hint=f"give the path of a JSON file, or one of the {known}")
+    if not isinstance(change, dict):
+        example = 'e.g. {"base": "miniature", "seed": 1}'
+        raise AotError("a recipe file holds one JSON object", where=str(path), hint=example)
+    base = change.pop("base", "miniature")
+    if base not in RECIPES:
+        raise AotError(f"no such base recipe: {base!r}", where=str(path), hint=known)
+    return merged(RECIPES[base]().model_dump(), {"name": path.stem, **change}), str(path)
+
+
+def _value(text: str) -> Any:
+    """JSON where it looks like it (lists, objects, null, quoted text); else text for the setting's own type."""
+    if text == "null" or text[:1] in '[{"':
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _explained(model: type[BaseModel], detail: Any) -> str:
+    """One pydantic error in a line: the setting's dotted name, what is wrong, what is allowed."""
+    path = [str(part) for part in detail["loc"]]
+    name = ".".join(path) or "the recipe"
+    if detail["type"] == "extra_forbidden":
+        owner = _model_at(model, path[:-1])
+        fields = list(owner.model_fields) if owner else []
+        close = difflib.get_close_matches(path[-1], fields, n=3)
+        guess = f"did you mean {' or '.join(close)}? " if close else ""
+        return f"{name}: no such setting; {guess}allowed here: {', '.join(fields)}"
+    message = detail["msg"].removeprefix("Value error, ")
+    given = detail["input"]
+    shown = f" (given: {given!r})" if given is None or isinstance(given, str | int | float | bool) else ""
+    return f"{name}: {message[:1].lower()}{message[1:]}{shown}"
+
+
+def _model_at(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel] | None:
+    """The settings class that the dotted `path` leads to, through optional and union fields."""
+    for part in path:
+        field = model.model_fields.get(part)
+        if field is None:
+            continue  # the tag that pydantic adds for a member of a union
+        inner = _models_in(field.annotation)
+        if not inner:
+            return None
+        model = inner[0]
+    return model
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return [m for option in typing.get_args(annotation) for m in _models_in(option)]
+    return []

@@ -1,0 +1,10 @@
+"""The report of a run: an HTML page, the README's picture, the table at the end of `make demo`."""
+
+from __future__ import annotations
+
+from aot.report.charts import arms_race_figure
+from aot.report.page import build_report
+from aot.report.picture import save_png
+from aot.report.terminal import terminal_table
+
+__all__ = ["arms_race_figure", "build_report", "save_png", "terminal_table"]

@@ -1,0 +1,178 @@
+"""Cards of the gallery: pictures as PNG data URIs, the amplified difference, who answered what before and after.
+
+File names come from a data file: a name that is not a plain PNG name inside the gallery's own folder is refused,
+and what is inlined is a picture decoded and encoded again here, never the file's bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as PilImage
+from pydantic import BaseModel, ValidationError
+
+from aot.report.summary import read_json
+from aot.types import LETTERS, Image
+
+MAX_CARDS = 48
+MAX_SIDE_PX = 512
+"""Larger pictures are reduced: a page of full-size photos could not be sent to anybody."""
+MAX_PIXELS = 64_000_000
+DIFFERENCE_GAIN = 4
+"""The same for every card, so that cards can be compared; 4 shows changes of three grey levels."""
+
+
+class GalleryFinding(BaseModel, frozen=True, extra="ignore"):
+    check: str
+    passed: bool
+    measured: float | None = None
+    reason: str = ""
+
+
+class GalleryAnswer(BaseModel, frozen=True, extra="ignore"):
+    defender: str
+    text: str = ""
+    choice: int | None = None
+    status: str = "answered"
+
+
+class GalleryItem(BaseModel, frozen=True, extra="ignore"):
+    """One record of `gallery/gallery.json`."""
+
+    scene_id: str | int
+    attacker: str
+    defender: str = ""
+    question: str
+    options: list[str] = []
+    answer: int
+    question_type: str = ""
+    kind: str = ""
+    instruction: str = ""
+    protected: list[tuple[float, float, float, float]] = []
+    valid: bool
+    findings: list[GalleryFinding] = []
+    answers_before: list[GalleryAnswer] = []
+    answers_after: list[GalleryAnswer] = []
+    clean: str
+    attacked: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One answer as shown: its letter (or what happened instead), and "right", "wrong" or "none"."""
+
+    letter: str
+    outcome: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that the template shows of one attack. Pictures are data URIs; boxes are (x, y, width, height) in pixels
+    of `width` x `height`."""
+
+    item: GalleryItem
+    width: int
+    height: int
+    clean: str
+    attacked: str
+    difference: str
+    boxes: list[tuple[float, float, float, float]]
+    answers: list[tuple[str, list[Mark], list[Mark]]]
+    pixelated: bool
+
+    @property
+    def refusals(self) -> list[GalleryFinding]:
+        return [finding for finding in self.item.findings if not finding.passed]
+
+
+def read_gallery(folder: Path, problems: list[str]) -> list[Card]:
+    """The cards of `folder/gallery.json`, in its order. What cannot be shown adds a line to `problems`."""
+    raw = read_json(folder / "gallery.json", problems, "there are no attacks to show")
+    if raw is None:
+        return []
+    if not isinstance(raw, list):
+        problems.append("gallery.json: not a list")
+        return []
+    cards = []
+    for row, record in enumerate(raw[:MAX_CARDS], start=1):
+        try:
+            cards.append(make_card(folder, GalleryItem.model_validate(record)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(key) for key in first["loc"])
+            problems.append(f"gallery.json, record {row}: {place}: {first['msg']}")
+        except (OSError, ValueError, PilImage.DecompressionBombError) as error:
+            problems.append(f"gallery.json, record {row}: {error}")
+    if len(raw) > MAX_CARDS:
+        problems.append(f"the gallery holds {len(raw)} attacks; the first {MAX_CARDS} are shown")
+    return cards
+
+
+def make_card(folder: Path, item: GalleryItem) -> Card:
+    """Read both pictures and compare them. Raises ValueError or OSError where that is not possible."""
+    clean, attacked = read_picture(folder, item.clean), read_picture(folder, item.attacked)
+    if clean.shape != attacked.shape:
+        raise ValueError(f"{item.clean} and {item.attacked} differ in size")
+    height, width = clean.shape[:2]
+    gap = np.abs(attacked.astype(np.int16) - clean.astype(np.int16))
+    difference = np.minimum(DIFFERENCE_GAIN * gap, 255).astype(np.uint8)
+    boxes = []
+    for x0, y0, x1, y1 in item.protected:
+        left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
+        if right > left and bottom > top:
+            boxes.append((left, top, right - left, bottom - top))
+    return Card(
+        item, width, height, data_uri(clean), data_uri(attacked), data_uri(difference), boxes, _answers(item), width <= 160
+    )
+
+
+def read_picture(folder: Path, name: str) -> Image:
+    """A PNG of the gallery as RGB. Raises ValueError for a name that leads anywhere else."""
+    path = folder / name
+    plain_name = "\0" not in name and Path(name).name == name and "\\" not in name and name.endswith(".png")
+    if not plain_name or path.resolve().parent != folder.resolve():
+        raise ValueError(f"{name!r} is not the name of a PNG file in the gallery's folder: refused")
+    try:
+        with PilImage.open(path, formats=["PNG"]) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise ValueError(f"{name} has more than {MAX_PIXELS:,} pixels")
+            return np.asarray(picture.convert("RGB"))
+    except FileNotFoundError:
+        raise ValueError(f"{name} is not there") from None
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{name} cannot be read: {error}") from error
+
+
+def data_uri(image: Image) -> str:
+    """The image as `data:image/png;base64,...`, reduced to MAX_SIDE_PX."""
+    picture = PilImage.fromarray(image)
+    picture.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX))
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _answers(item: GalleryItem) -> list[tuple[str, list[Mark], list[Mark]]]:
+    """(defender, marks before, marks after) for each defender that answered, in order of appearance."""
+    names = dict.fromkeys(answer.defender for answer in (*item.answers_before, *item.answers_after))
+    return [
+        (
+            name,
+            [_mark(answer, item) for answer in item.answers_before if answer.defender == name],
+            [_mark(answer, item) for answer in item.answers_after if answer.defender == name],
+        )
+        for name in names
+    ]
+
+
+def _mark(answer: GalleryAnswer, item: GalleryItem) -> Mark:
+    choice: Any = answer.choice
+    if answer.status != "answered" or choice is None or not 0 <= choice < min(len(item.options), len(LETTERS)):
+        return Mark(answer.status if answer.status != "answered" else "?", "none", answer.text)
+    return Mark(LETTERS[choice], "right" if choice == item.answer else "wrong", answer.text)

@@ -1,0 +1,242 @@
+"""What a run folder says, read defensively: the report must come out of a half-finished or damaged run too.
+
+Everything read here is untrusted text and numbers. A part that cannot be read becomes one line in `problems`
+and its default; the rest goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from aot.errors import AotError
+
+Rate = Annotated[float, Field(ge=-1e-6, le=1 + 1e-6)]
+"""A fraction."""
+Difference = Annotated[float, Field(ge=-1 - 1e-6, le=1 + 1e-6)]
+"""A difference of two fractions."""
+Interval = tuple[Difference, Difference]
+"""95 % interval, low and high, in the unit of its figure."""
+
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+
+METRICS = ("reward", "valid_success", "integrity", "accuracy", "informative")
+"""What the report draws from the logs of trainings."""
+
+
+class TypeFigures(BaseModel, frozen=True, extra="ignore"):
+    """Accuracy of a defender on one question type, as fractions."""
+
+    clean: Rate | None = None
+    clean_ci: Interval | None = None
+    worst_case: Rate | None = None
+    worst_case_ci: Interval | None = None
+
+
+class DefenderFigures(TypeFigures, frozen=True, extra="ignore"):
+    """Accuracy of one defender: clean, against each attacker, worst case per example; fractions."""
+
+    by_attacker: dict[str, Rate | None] = {}
+    by_attacker_ci: dict[str, Interval | None] = {}
+    by_question_type: dict[str, TypeFigures] = {}
+    n: int | None = None
+
+
+class AttackerFigures(BaseModel, frozen=True, extra="ignore"):
+    """Success of one attacker, valid attacks only; fractions. `gain` is a difference: after its training minus
+    before, against the same defender."""
+
+    valid_success_vs_base: Rate | None = None
+    valid_success_vs_base_ci: Interval | None = None
+    valid_success_vs_current: Rate | None = None
+    valid_success_vs_current_ci: Interval | None = None
+    valid_success_of_start_vs_current: Rate | None = None
+    valid_success_of_start_vs_current_ci: Interval | None = None
+    gain: Difference | None = None
+    gain_ci: Interval | None = None
+    integrity: Rate | None = None
+    integrity_ci: Interval | None = None
+    n: int | None = None
+
+
+class ArmsRaceStep(BaseModel, frozen=True, extra="ignore"):
+    """Valid success of `attacker` against `defender` right after the training that `step` names ("attacker 1")."""
+
+    step: str
+    attacker: str = ""
+    defender: str = ""
+    valid_success: Rate
+    valid_success_ci: Interval | None = None
+
+    @property
+    def is_attacker(self) -> bool:
+        return self.step.startswith("attacker")
+
+    @property
+    def iteration(self) -> int | None:
+        number = re.search(r"\d{1,6}", self.step)
+        return int(number.group()) if number else None
+
+
+class Summary(BaseModel, frozen=True, extra="ignore"):
+    """`summary.json`; every part may be missing."""
+
+    name: str = ""
+    seed: int | None = None
+    wall_seconds: Seconds | None = None
+    stages: dict[str, Seconds | None] = {}
+    defenders: dict[str, DefenderFigures] = {}
+    attackers: dict[str, AttackerFigures] = {}
+    refusals: dict[str, dict[str, int]] = {}
+    arms_race: list[ArmsRaceStep] = []
+    notes: list[str] = []
+
+    @classmethod
+    def parse(cls, raw: Any) -> tuple[Summary, list[str]]:
+        """Validate part by part: a damaged part is named in the list and left empty."""
+        if not isinstance(raw, Mapping):
+            return cls(), ["summary.json: not an object"]
+        parts, problems = {}, []
+        for part, info in cls.model_fields.items():
+            if raw.get(part) is None:
+                continue
+            try:
+                parts[part] = TypeAdapter(info.annotation).validate_python(raw[part])
+            except ValidationError as error:
+                first = error.errors()[0]
+                place = ".".join(str(key) for key in (part, *first["loc"]))
+                problems.append(f"summary.json: {place}: {first['msg']}")
+        return cls(**parts), problems
+
+    @property
+    def defender_names(self) -> list[str]:
+        return in_order(self.defenders)
+
+    @property
+    def attacker_names(self) -> list[str]:
+        """Every attacker some defender was evaluated against."""
+        return in_order(dict.fromkeys(name for d in self.defenders.values() for name in d.by_attacker))
+
+    @property
+    def question_types(self) -> list[str]:
+        return list(dict.fromkeys(name for d in self.defenders.values() for name in d.by_question_type))
+
+    @property
+    def last_iteration(self) -> str | None:
+        """Name of the defender of the last iteration that was evaluated."""
+        return next((name for name in reversed(self.defender_names) if iteration_of(name) is not None), None)
+
+
+def iteration_of(name: str) -> int | None:
+    """3 for "iteration_3", None for any other name."""
+    number = re.fullmatch(r"iteration_(\d{1,6})", name)
+    return int(number.group(1)) if number else None
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """base and scripted players, then iterations by number, then the rest, the clean-data comparison last."""
+    first = {"base": 0, "random_distractor": 1}
+
+    def rank(name: str) -> tuple[int, int]:
+        number = iteration_of(name)
+        if number is not None:
+            return 20, number
+        if name.startswith("best_of_"):
+            return 2, 0
+        return (99, 0) if name == "clean_rl" else (first.get(name, 10 if "distractor" in name else 30), 0)
+
+    return sorted(names, key=rank)
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """`log.jsonl` of one training: a series of (step, value) for each metric of `METRICS` found."""
+
+    stage: str
+    series: dict[str, list[tuple[float, float]]]
+
+    @property
+    def player(self) -> str:
+        """Who was trained: the last part of the stage's path says it."""
+        return "attacker" if "attacker" in self.stage.rsplit("/", 1)[-1] else "defender"
+
+
+@dataclass(frozen=True)
+class RunData:
+    """All that the page is made of, except the gallery's pictures."""
+
+    folder: Path
+    summary: Summary
+    recipe: dict[str, Any]
+    manifests: dict[str, dict[str, Any]]
+    unfinished: list[str]
+    logs: list[TrainingLog]
+    problems: list[str] = field(default_factory=list)
+
+
+def read_run(folder: Path) -> RunData:
+    """Read a run folder. Raises AotError only where there is no such folder."""
+    if not folder.is_dir():
+        raise AotError("no such run folder", where=str(folder), hint="give the folder that `aot coevolve --out` made")
+    problems: list[str] = []
+    raw = read_json(folder / "summary.json", problems, "written when the run has finished; its figures are missing here")
+    summary, damaged = Summary.parse(raw) if raw is not None else (Summary(), [])
+    problems += damaged
+    recipe = read_json(folder / "recipe.json", problems, "what was run is unknown")
+    manifests = {}
+    for path in sorted(folder.rglob("manifest.json")):
+        manifest = read_json(path, problems, "")
+        if path.parent != folder and isinstance(manifest, dict):
+            manifests[path.parent.relative_to(folder).as_posix()] = manifest
+    logs = [read_log(path, folder) for path in sorted(folder.rglob("log.jsonl"), key=_natural)]
+    return RunData(
+        folder=folder,
+        summary=summary,
+        recipe=recipe if isinstance(recipe, dict) else {},
+        manifests=manifests,
+        unfinished=[log.stage for log in logs if log.stage not in manifests],
+        logs=[log for log in logs if log.series],
+        problems=problems,
+    )
+
+
+def read_json(path: Path, problems: list[str], when_missing: str) -> Any:
+    """The parsed file, or None and a line in `problems`. NaN and infinities become None."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+    except FileNotFoundError:
+        problems.append(f"{path.name} is not there: {when_missing}")
+    except (OSError, ValueError, RecursionError) as error:
+        problems.append(f"{path.parent.name}/{path.name} cannot be read: {error}")
+    return None
+
+
+def read_log(path: Path, folder: Path) -> TrainingLog:
+    """Lines that are not JSON objects with a numeric `step` are left out (the last one may be half written)."""
+    series: dict[str, list[tuple[float, float]]] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            row = json.loads(line, parse_constant=lambda _: None)
+        except (ValueError, RecursionError):
+            continue
+        if not isinstance(row, dict) or not _is_number(row.get("step")):
+            continue
+        for metric in METRICS:
+            if _is_number(row.get(metric)):
+                series.setdefault(metric, []).append((float(row["step"]), float(row[metric])))
+    return TrainingLog(path.parent.relative_to(folder).as_posix(), series)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sort key that puts iteration_10 behind iteration_9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.as_posix())]

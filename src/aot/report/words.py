@@ -1,0 +1,113 @@
+"""Numbers and names as a reader wants them; the one sentence that sums a run up."""
+
+from __future__ import annotations
+
+from aot.report.summary import DefenderFigures, Interval, Summary, iteration_of
+
+DASH = "–"
+MINUS = "−"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction as a percentage without its sign: .7213 -> "72.1"."""
+    return DASH if value is None else f"{100 * value:.{digits}f}".replace("-", MINUS)
+
+
+def signed_points(value: float | None) -> str:
+    """A difference of fractions in percentage points, with its sign: .083 -> "+8.3"."""
+    return DASH if value is None else f"{100 * value:+.1f}".replace("-", MINUS)
+
+
+def interval(bounds: Interval | None, signed: bool = False) -> str:
+    """A 95 % interval in percent: "69.5–74.6"; with signs "+2.1 to +9.0"."""
+    if bounds is None:
+        return ""
+    low, high = bounds
+    return f"{signed_points(low)} to {signed_points(high)}" if signed else f"{percent(low)}–{percent(high)}"
+
+
+def duration(seconds: float | None) -> str:
+    """9 min 12 s; 3.4 s below ten seconds; 1 h 52 min from an hour on."""
+    if seconds is None:
+        return DASH
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def shorten(text: str, limit: int = 400) -> str:
+    """Long model output in a card: the beginning, and how much was left out."""
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text) - limit:,} more characters)"
+
+
+def plain(name: str) -> str:
+    """An identifier as words: best_of_8_distractors -> "Best of 8 distractors"."""
+    words = name.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def defender_label(name: str) -> str:
+    return {"clean_rl": "Clean-data RL"}.get(name) or plain(name)
+
+
+def attacker_label(name: str) -> str:
+    number = iteration_of(name)
+    if number is None:
+        return plain(name)
+    return "Attacker 0 (cold start)" if number == 0 else f"Attacker {number}"
+
+
+def error_change(base: DefenderFigures, other: DefenderFigures) -> float | None:
+    """Relative change of the worst-case error against base: -.4 is two fifths fewer errors."""
+    if base.worst_case is None or other.worst_case is None or base.worst_case >= 1:
+        return None
+    return (1 - other.worst_case) / (1 - base.worst_case) - 1
+
+
+def headline(summary: Summary) -> str:
+    """The main result in one sentence, computed from the figures, whichever way they point."""
+    base = summary.defenders.get("base")
+    last = summary.last_iteration
+    after = summary.defenders.get(last or "")
+    if base is None or after is None or base.worst_case is None or after.worst_case is None:
+        return "This run has no result yet: base and trained defender have not both been evaluated."
+    change = error_change(base, after)
+    iterations = iteration_of(last or "") or 0
+    first, second = percent(1 - base.worst_case), percent(1 - after.worst_case)
+    verb = "stayed at" if first == second else "fell from" if after.worst_case > base.worst_case else "rose from"
+    moved = f"{second} %" if first == second else f"{first} % to {second} %"
+    relative = "" if change is None or first == second else f" ({change:+.0%})".replace("-", MINUS).replace("%", " %")
+    counted = f"{iterations} iteration{'s' if iterations != 1 else ''}"
+    sentence = f"After {counted} the defender's worst-case error {verb} {moved}{relative}"
+    if base.clean is not None and after.clean is not None:
+        sentence += f", with clean accuracy {percent(base.clean)} % before and {percent(after.clean)} % after"
+    control = summary.defenders.get("clean_rl")
+    if control is not None and control.worst_case is not None:
+        sentence += f"; the same training on clean scenes ends at {percent(1 - control.worst_case)} %"
+    return sentence + "." + _doubt(base, after)
+
+
+def _doubt(base: DefenderFigures, after: DefenderFigures) -> str:
+    """Overlapping intervals do not prove that nothing changed, but the reader must be told."""
+    if base.worst_case_ci is None or after.worst_case_ci is None:
+        return ""
+    apart = base.worst_case_ci[1] < after.worst_case_ci[0] or after.worst_case_ci[1] < base.worst_case_ci[0]
+    return "" if apart else " The two 95 % intervals overlap."
+
+
+def what_was_run(summary: Summary) -> str:
+    """Recipe, seed, size and length of the run, as far as known."""
+    parts = [f"Recipe {summary.name}" if summary.name else "", f"seed {summary.seed}" if summary.seed is not None else ""]
+    sizes = [d.n for d in summary.defenders.values() if d.n]
+    if sizes:
+        parts.append(f"{max(sizes):,} held-out questions")
+    if summary.attacker_names:
+        parts.append(f"{len(summary.attacker_names)} attackers")
+    if summary.wall_seconds is not None:
+        parts.append(duration(summary.wall_seconds))
+    return " · ".join(part for part in parts if part)

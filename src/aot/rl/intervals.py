@@ -1,0 +1,71 @@
+"""How sure a measured share or difference is. Differences between players are always *paired*: same examples."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """`value` with its confidence bounds."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+
+def wilson(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Bounds of a share: Wilson's score interval (1927), sound also near 0 and 1. (0, 1) where n is 0."""
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes} successes of {n}")
+    if n == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share, shrink = successes / n, 1 + z * z / n
+    centre = (share + z * z / (2 * n)) / shrink
+    half = z / shrink * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    # At the ends one bound is exactly the share; rounding must not push it past.
+    return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
+
+
+def paired_difference(
+    after: npt.ArrayLike,
+    before: npt.ArrayLike,
+    *,
+    confidence: float = 0.95,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> Interval:
+    """Mean of `after - before` `[n]`, example by example, with the normal interval of the mean; with
+    `bootstrap` > 0 resamples, the percentile interval over examples instead."""
+    differences = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
+    n = len(differences)
+    if n < 2:
+        raise ValueError("a paired interval needs at least two examples")
+    value = float(differences.mean())
+    if bootstrap:
+        rng = np.random.default_rng(seed)
+        means = [differences[rng.integers(0, n, n)].mean() for _ in range(bootstrap)]
+        low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+        return Interval(value, float(low), float(high))
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) * float(differences.std(ddof=1)) / math.sqrt(n)
+    return Interval(value, value - half, value + half)
+
+
+def mcnemar(after: npt.ArrayLike, before: npt.ArrayLike) -> float:
+    """Two-sided exact McNemar p-value for two yes/no results `[n]` on the same examples; 1 where they agree."""
+    a, b = np.asarray(after, dtype=bool), np.asarray(before, dtype=bool)
+    gained, lost = int((a & ~b).sum()), int((b & ~a).sum())
+    discordant, fewer = gained + lost, min(gained, lost)
+    # Integers until the last division: exact for any number of examples.
+    tail = sum(math.comb(discordant, i) for i in range(fewer + 1))
+    return min(1.0, 2 * tail / 2**discordant)

@@ -1,0 +1,120 @@
+"""Rewards of both players, with their breakdown kept.
+
+Attacker: semantic integrity x adversarial efficacy (AOT, arXiv 2602.22227: "fails consecutively"; the
+grading is *ours*). Defender: accuracy and format as in the AOT release; the overlong punishment is DAPO's
+(arXiv 2503.14476, equation 13).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from aot.types import Answer, Question, Verdict
+
+BOX = re.compile(r"\\boxed\{([^{}]*)\}")
+
+
+class AttackReward(BaseModel, frozen=True, extra="forbid"):
+    """How an attack is paid."""
+
+    efficacy: Literal["fraction", "log_odds"] = "fraction"
+    """fraction: share of the sampled answers that are wrong (the paper's form, graded: *ours*);
+    log_odds: also pays attacks that only shake the defender (*ours*, for a few-sample budget)."""
+    log_odds_range: float = Field(6.0, gt=0)  # ours: log-odds of a wrong answer from -6 .. 6 become 0 .. 1
+    all_fail_bonus: float = Field(0.25, ge=0)  # ours: extra where all k answers are wrong ("consecutively")
+    integrity: Literal["gate", "ssim"] = "gate"  # ours: 0/1 by the referee, or that x the localized SSIM
+
+
+def attack_reward(
+    verdict: Verdict,
+    answers: Sequence[Answer],
+    right: int,
+    settings: AttackReward,
+    *,
+    right_logprob: float | None = None,
+) -> dict[str, float]:
+    """Breakdown {reward, integrity, efficacy, failed, bonus} of one attack; reward = integrity x (efficacy +
+    bonus).
+
+    `answers`: the k sampled answers to the attacked image; only `answered` ones count, and where none was,
+    the efficacy is 0 (a defender that falls silent is not fooled). `right_logprob`: log-probability of the
+    right option among the options, needed where efficacy is "log_odds" (then `answers` may be empty).
+    """
+    failed = failed_fraction(answers, right)
+    efficacy = failed
+    if settings.efficacy == "log_odds":
+        if right_logprob is None:
+            raise ValueError("efficacy 'log_odds' needs the log-probability of the right option")
+        reach = settings.log_odds_range
+        efficacy = min(1.0, max(0.0, (wrong_log_odds(right_logprob) + reach) / (2 * reach)))
+    integrity = float(verdict.valid)
+    if settings.integrity == "ssim" and verdict.valid:
+        measured = [f.measured for f in verdict.findings if f.check in ("local_ssim", "global_ssim")]
+        integrity = min([max(0.0, m) for m in measured], default=1.0)
+    bonus = settings.all_fail_bonus * (failed == 1.0)
+    reward = integrity * (efficacy + bonus)
+    return dict(reward=reward, integrity=integrity, efficacy=efficacy, failed=failed, bonus=bonus)
+
+
+def failed_fraction(answers: Sequence[Answer], right: int) -> float:
+    """Share of the answered answers that are wrong; 0 where none was answered."""
+    answered = [a for a in answers if a.status == "answered"]
+    return sum(a.choice != right for a in answered) / len(answered) if answered else 0.0
+
+
+def wrong_log_odds(right_logprob: float) -> float:
+    """log((1 - p) / p) of the right option's log-probability, finite also at p = 1 and p = 0."""
+    log_p = min(max(right_logprob, -80.0), -1e-12)
+    return math.log(-math.expm1(log_p)) - log_p
+
+
+class DefenderReward(BaseModel, frozen=True, extra="forbid"):
+    """How an answer is paid."""
+
+    accuracy: float = Field(0.8, ge=0)  # AOT release: "0.8 accuracy"
+    format: float = Field(0.2, ge=0)  # AOT release: 0.2 format, only when right
+    overlong_weight: float = Field(1.0, ge=0)  # DAPO adds the punishment with weight 1
+    overlong_cache_tokens: int = Field(0, ge=0)  # DAPO: 4096 of 20480; 0 switches the punishment off
+
+
+def defender_reward(
+    answer: Answer,
+    question: Question,
+    settings: DefenderReward,
+    *,
+    length_tokens: int | None = None,
+    max_tokens: int | None = None,
+) -> dict[str, float]:
+    """Breakdown {reward, accuracy, format, overlong} of one answer. The overlong punishment is added where
+    both lengths are given and the settings ask for it."""
+    right = answer.status == "answered" and answer.choice == question.answer
+    accuracy = settings.accuracy * right
+    well_formed = settings.format * (right and is_boxed_letter(answer.text, question.letter))
+    overlong = 0.0
+    if settings.overlong_cache_tokens and length_tokens is not None and max_tokens is not None:
+        cache = settings.overlong_cache_tokens
+        overlong = settings.overlong_weight * soft_overlong_punishment(length_tokens, max_tokens, cache)
+    return dict(
+        reward=accuracy + well_formed + overlong, accuracy=accuracy, format=well_formed, overlong=overlong
+    )
+
+
+def is_boxed_letter(text: str, letter: str) -> bool:
+    r"""Exactly one `\boxed{X}`, holding nothing but the letter, and nothing after it."""
+    boxes = BOX.findall(text)
+    return boxes == [letter] and text.rstrip().endswith(f"\\boxed{{{letter}}}")
+
+
+def soft_overlong_punishment(length_tokens: int, max_tokens: int, cache_tokens: int) -> float:
+    """DAPO, equation 13: 0 up to `max - cache`, then linearly down to -1 at `max`, -1 beyond."""
+    free = max_tokens - cache_tokens
+    if length_tokens <= free:
+        return 0.0
+    if length_tokens > max_tokens:
+        return -1.0
+    return (free - length_tokens) / cache_tokens

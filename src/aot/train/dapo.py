@@ -1,0 +1,168 @@
+"""DAPO for the defender: settings, prompt stream, rewards of a group. Two engines share them.
+
+Source: Yu et al. 2025, arXiv 2503.14476 (decoupled clip, no KL and no reference model, token-level loss,
+dynamic sampling, soft overlong punishment); rewards and sizes as in the AOT release.
+
+`packed` (`dapo_packed`) is *ours* for models that fit on one device: every prompt is read once, answers that
+are equal within a group are computed once. `trl` (`dapo_trl`) is TRL's GRPOTrainer with dynamic sampling, for
+full-size models, several GPUs and vLLM. On the same completions both give the same loss and gradients.
+
+Departures: the release filters groups by mean accuracy in (0.01, 0.99), which keeps groups whose rewards are
+all 0.8; here groups are filtered by variance, and the mean rule is a named compatibility mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, Field, model_validator
+
+from aot.answers import parse_answer
+from aot.data.curriculum import CurriculumRow
+from aot.rl.rewards import DefenderReward, defender_reward
+from aot.types import Question
+
+if TYPE_CHECKING:
+    from aot.checkpoints import Checkpoint, TrainLog
+    from aot.players.defender import QwenDefender
+
+MEAN_RANGE = (0.01, 0.99)
+"""Bounds of the release's group filter, on the mean reward over its maximum."""
+
+
+class TrlOptions(BaseModel, frozen=True, extra="forbid"):
+    """What only the TRL engine needs: how a batch is split and what carries it. All *ours*."""
+
+    completions_per_forward: int = Field(32, gt=0)  # per device; a divisor of groups x group_size
+    bf16: bool = False
+    gradient_checkpointing: bool = False
+    vllm: Literal["off", "colocate", "server"] = "off"
+    lora_rank: int = Field(0, ge=0)  # 0 trains all weights
+    checkpoint_every: int = Field(50, gt=0)  # updates
+
+
+class DapoSettings(BaseModel, frozen=True, extra="forbid"):
+    """The defender's RL. Values tagged *ours* are the miniature's; `paper_dapo()` has the published ones."""
+
+    engine: Literal["packed", "trl"] = "packed"
+    updates: int = Field(200, gt=0)  # ours
+    groups: int = Field(32, gt=0)  # ours: informative groups an update
+    group_size: int = Field(16, gt=1)  # ours: answers to a prompt (AOT release: 5)
+    max_draws: int = Field(8, gt=0)  # ours: draws of `groups` prompts before an update goes on with fewer
+    group_filter: Literal["variance", "mean_range"] = "variance"  # DAPO 3.2; AOT release: mean_range
+    temperature: float = Field(1.0, gt=0)  # AOT release
+    max_completion_tokens: int = Field(16, gt=0)  # ours (AOT release: 4096)
+    mask_truncated: bool = True  # DAPO 3.4, overlong filtering
+    learning_rate: float = Field(1e-3, gt=0)  # ours (AOT release: 1e-6)
+    warmup_updates: int = Field(10, ge=0)  # ours
+    schedule: Literal["linear", "constant"] = "linear"  # ours: after the warm-up
+    weight_decay: float = Field(0.0, ge=0)  # ours
+    max_grad_norm: float = Field(1.0, gt=0)  # ours
+    clip_low: float = Field(0.2, gt=0, lt=1)  # DAPO 4.1: "eps_low to 0.2"
+    clip_high: float = Field(0.28, gt=0)  # DAPO 4.1: "eps_high to 0.28"
+    entropy_coef: float = Field(0.02, ge=0)  # ours: keeps informative groups coming
+    advantage_std: Literal["group", "batch"] = "group"  # GRPO
+    reward: DefenderReward = DefenderReward()
+    trl: TrlOptions = TrlOptions()
+
+    @model_validator(mode="after")
+    def _fits(self) -> DapoSettings:
+        if self.reward.overlong_cache_tokens >= self.max_completion_tokens:
+            raise ValueError("reward.overlong_cache_tokens must be below max_completion_tokens")
+        return self
+
+
+def paper_dapo() -> DapoSettings:
+    """The AOT release's values for Qwen2.5-VL-7B (method section 3)."""
+    trl = TrlOptions(completions_per_forward=1, bf16=True, gradient_checkpointing=True, vllm="colocate")
+    return DapoSettings(
+        engine="trl",
+        groups=128,  # AOT release: rollout batch 128
+        group_size=5,  # AOT release: n = 5
+        max_completion_tokens=4096,  # AOT release
+        learning_rate=1e-6,  # AOT release
+        entropy_coef=0.0,
+        weight_decay=0.01,  # EasyR1's default, which the release builds on
+        trl=trl,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DapoResult:
+    """`updates` made; `stopped` says why it ended before `settings.updates` ("" where it did not)."""
+
+    updates: int
+    stopped: str = ""
+
+
+NO_SIGNAL = "no informative group left: all answers to every drawn prompt were rewarded alike"
+
+
+def train_dapo(
+    defender: QwenDefender,
+    rows: Sequence[CurriculumRow],
+    settings: DapoSettings,
+    *,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+    log: TrainLog | None = None,
+) -> DapoResult:
+    """Trains `defender` in place on `rows` with the engine that the settings name.
+
+    Ends early, with a reason, where no prompt gives a learning signal any more: that is a normal end.
+    """
+    assert rows, "DAPO needs at least one row"
+    if settings.engine == "packed":
+        from aot.train.dapo_packed import train_packed
+
+        return train_packed(defender, rows, settings, seed=seed, checkpoint=checkpoint, log=log)
+    from aot.train.dapo_trl import train_trl
+
+    folder: Path | None = checkpoint.folder if checkpoint else None
+    return train_trl(defender, rows, settings, seed=seed, folder=folder, log=log)
+
+
+class PromptStream:
+    """Endless row numbers: every epoch a new permutation. Its whole state is `position`."""
+
+    def __init__(self, rows: int, seed: int, position: int = 0):
+        assert rows > 0
+        self.rows, self.seed, self.position = rows, seed, position
+
+    def take(self, count: int) -> list[int]:
+        """The next `count` row numbers."""
+        taken: list[int] = []
+        while len(taken) < count:
+            epoch, start = divmod(self.position, self.rows)
+            order = np.random.default_rng([self.seed, 0xDA, epoch]).permutation(self.rows)
+            part = order[start : start + count - len(taken)].tolist()
+            taken += part
+            self.position += len(part)
+        return taken
+
+
+def completion_reward(
+    text: str, question: Question, settings: DapoSettings, *, length_tokens: int, truncated: bool
+) -> dict[str, float]:
+    """Breakdown {reward, accuracy, format, overlong} of one completion (its text without special tokens)."""
+    answer = parse_answer(text, question.options, truncated=truncated)
+    limit = settings.max_completion_tokens
+    return defender_reward(answer, question, settings.reward, length_tokens=length_tokens, max_tokens=limit)
+
+
+def informative_groups(rewards: Any, settings: DapoSettings) -> Any:
+    """Which groups are kept by dynamic sampling. rewards: tensor or array `[groups, group_size]` -> bool `[groups]`.
+
+    By the rewards themselves, never by the advantages: equal rewards can leave advantages of 1e-3 by rounding.
+    """
+    if settings.group_filter == "variance":
+        spread: Any = rewards.max(-1) if isinstance(rewards, np.ndarray) else rewards.amax(-1)
+        least: Any = rewards.min(-1) if isinstance(rewards, np.ndarray) else rewards.amin(-1)
+        return spread - least > 1e-6
+    best = settings.reward.accuracy + settings.reward.format
+    mean = rewards.mean(-1) / best
+    return (mean > MEAN_RANGE[0]) & (mean < MEAN_RANGE[1])

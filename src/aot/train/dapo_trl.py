@@ -1,0 +1,348 @@
+"""DAPO by TRL's GRPOTrainer, plus what TRL 1.16 lacks: dynamic sampling with a resumable prompt stream.
+
+The subclass calls `super()` in a loop and never copies TRL's method (huggingface/trl issues 3708, 3973, 4764).
+Works on one CPU, and through accelerate / torchrun on several GPUs; every rank needs whole groups.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from datasets import Dataset
+from PIL import Image as PilImage
+from torch import Tensor
+from transformers import TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+from trl.rewards import get_soft_overlong_punishment
+from trl.trainer.utils import pad, split_pixel_values_by_grid, unsplit_pixel_values_by_grid
+
+from aot.data.curriculum import CurriculumRow
+from aot.errors import AotError
+from aot.prompts import question_prompt
+from aot.train.dapo import (
+    NO_SIGNAL,
+    DapoResult,
+    DapoSettings,
+    PromptStream,
+    completion_reward,
+    informative_groups,
+)
+from aot.types import Question
+
+if TYPE_CHECKING:
+    from aot.checkpoints import TrainLog
+    from aot.players.defender import QwenDefender
+
+STREAM_FILE = "prompt_stream.json"
+Batch = dict[str, Any]
+
+
+class RewardPart:
+    """One part of the defender's reward ("accuracy", "format") as a TRL reward function; TRL logs each."""
+
+    def __init__(self, part: str, settings: DapoSettings, end_ids: Sequence[int]):
+        self.__name__ = part
+        self.part, self.settings, self.end_ids = part, settings, frozenset(end_ids)
+
+    def __call__(
+        self, completions: list[Any], completion_ids: list[list[int]], question: list[Question], **_: Any
+    ) -> list[float]:
+        """One number a completion. `question` is the rows' column."""
+        return [
+            completion_reward(
+                message[0]["content"],
+                asked,
+                self.settings,
+                length_tokens=len(ids),
+                truncated=ids[-1] not in self.end_ids,
+            )[self.part]
+            for message, ids, asked in zip(completions, completion_ids, question, strict=True)
+        ]
+
+
+class DapoTrainer(GRPOTrainer):
+    """GRPOTrainer that draws its prompts from a `PromptStream` and keeps only informative groups."""
+
+    def __init__(self, rows: Sequence[CurriculumRow], settings: DapoSettings, stream: PromptStream, **kwargs: Any):
+        self.rows, self.settings, self.stream = rows, settings, stream
+        self.stopped = ""
+        self._group_rewards: Tensor | None = None
+        super().__init__(**kwargs)
+
+    def _generate_and_score_completions(self, inputs: list[Batch]) -> Batch:
+        """Draws until every rank has `needed` informative groups or `max_draws` is reached; then the missing
+        ones are filled with groups whose tokens are masked: the shape stays, loss and entropy do not see them."""
+        needed = len(inputs) // self.num_generations
+        parts: list[Batch] = []
+        have, drawn, informative = 0, 0, 0
+        for _ in range(self.settings.max_draws):
+            batch = super()._generate_and_score_completions(self._draw(needed))
+            kept = self._informative(needed)
+            parts.append(_select(batch, _completions(kept[: needed - have], self.num_generations)))
+            have, drawn, informative = min(needed, have + len(kept)), drawn + needed, informative + len(kept)
+            if self._everywhere(have, torch.amin) >= needed:
+                break
+        if self._everywhere(have, torch.amax) == 0:
+            self.stopped = NO_SIGNAL
+            self.control.should_training_stop = True
+        if have < needed:
+            spare = _completions(list(range(needed - have)), self.num_generations)
+            parts.append(_masked(_select(batch, spare)))
+        merged = _merge(parts, int(self._tokenizer.pad_token_id))
+        tokens = merged["completion_mask"].sum()
+        merged["num_items_in_batch"] = self.accelerator.gather(tokens).sum()
+        self._metrics["train"]["informative"].append(informative / drawn)
+        self._metrics["train"]["draws"].append(len(parts))
+        return merged
+
+    def _draw(self, prompts: int) -> list[Batch]:
+        """This rank's share of the next draw: `prompts` rows, each `num_generations` times in a row."""
+        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        mine = self.stream.take(prompts * world)[rank * prompts : (rank + 1) * prompts]
+        inputs = []
+        for index in mine:
+            row = self.rows[index]
+            prompt = [{"role": "user", "content": question_prompt(row.question)}]
+            image = PilImage.fromarray(row.image)
+            one = {"prompt": prompt, "image": image, "question": row.question, "scene_id": row.scene_id}
+            inputs += [one] * self.num_generations
+        return inputs
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
+        per_function: Tensor = super()._calculate_rewards(*args, **kwargs)
+        weights = self.reward_weights.to(per_function.device)
+        self._group_rewards = (per_function * weights).nansum(1).view(-1, self.num_generations)
+        return per_function
+
+    def _informative(self, groups: int) -> list[int]:
+        """This rank's informative groups of the last draw."""
+        assert self._group_rewards is not None
+        start = self.accelerator.process_index * groups
+        keep = informative_groups(self._group_rewards[start : start + groups], self.settings)
+        return [i for i, flag in enumerate(keep.tolist()) if flag]
+
+    def _everywhere(self, value: int, reduce: Any) -> int:
+        """`reduce` of a number over all ranks, so that they stop drawing together."""
+        mine = torch.tensor([value], device=self.accelerator.device)
+        return int(reduce(self.accelerator.gather(mine)))
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        if self.args.should_save:
+            folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+            (folder / STREAM_FILE).write_text(json.dumps({"position": self.stream.position}))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self.stream.position = json.loads((Path(checkpoint) / STREAM_FILE).read_text())["position"]
+
+
+def train_trl(
+    defender: QwenDefender,
+    rows: Sequence[CurriculumRow],
+    settings: DapoSettings,
+    *,
+    seed: int,
+    folder: Path | None = None,
+    log: TrainLog | None = None,
+) -> DapoResult:
+    """Trains in place. With a `folder`, TRL's own checkpoints are kept there and a killed training resumes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = build_trainer(defender, rows, settings, seed=seed, folder=folder or Path(scratch), log=log)
+        resume = folder is not None and any(folder.glob("checkpoint-*"))
+        try:
+            trainer.train(resume_from_checkpoint=resume or None)
+        finally:
+            defender.model.__dict__.pop("forward", None)  # TRL's fused LM head patches the instance
+            defender.model.eval()
+        if trainer.stopped and log:
+            log.stop(trainer.stopped)
+        return DapoResult(trainer.state.global_step, trainer.stopped)
+
+
+def build_trainer(
+    defender: QwenDefender,
+    rows: Sequence[CurriculumRow],
+    settings: DapoSettings,
+    *,
+    seed: int,
+    folder: Path,
+    log: TrainLog | None = None,
+) -> DapoTrainer:
+    """The trainer, ready to run; separate so that a law can call its loss on given completions."""
+    processor, model = defender.processor, defender.model
+    processor.tokenizer.padding_side = "left"  # huggingface/trl#5785: otherwise VLM gradients are silently wrong
+    args = _config(settings, model, seed=seed, folder=folder, keep=log is not None or folder.exists())
+    end_ids = {processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id}
+    rewards: list[Any] = [RewardPart(part, settings, sorted(end_ids)) for part in ("accuracy", "format")]
+    weights = [1.0, 1.0]
+    if settings.reward.overlong_cache_tokens:
+        cache = settings.reward.overlong_cache_tokens
+        rewards.append(get_soft_overlong_punishment(settings.max_completion_tokens, cache))
+        weights.append(settings.reward.overlong_weight)
+    args.reward_weights = weights
+    # The prompts come from the stream; TRL's sampler only has to deliver batches of the right length.
+    placeholder = Dataset.from_dict({"prompt": [[{"role": "user", "content": ""}]] * args.generation_batch_size})
+    return DapoTrainer(
+        rows,
+        settings,
+        PromptStream(len(rows), seed),
+        model=model,
+        reward_funcs=rewards,
+        args=args,
+        train_dataset=placeholder,
+        processing_class=processor,
+        callbacks=[_LogCallback(log)] if log else None,
+        peft_config=_lora(settings),
+    )
+
+
+def _config(settings: DapoSettings, model: Any, *, seed: int, folder: Path, keep: bool) -> GRPOConfig:
+    """TRL's settings for ours. One generation an update, so that checkpoints lie between generations."""
+    options = settings.trl
+    on_cpu = model.device.type == "cpu"
+    world = GRPOConfig(output_dir=str(folder), use_cpu=on_cpu, bf16=False, report_to="none").world_size
+    completions = settings.groups * settings.group_size
+    forward = math.gcd(options.completions_per_forward, completions // world)
+    if completions % world or (completions // world) % settings.group_size:
+        raise AotError(
+            f"{settings.groups} groups cannot be shared by {world} processes in whole groups",
+            where="dapo.groups",
+            hint=f"choose a multiple of {world}",
+        )
+    return GRPOConfig(
+        output_dir=str(folder),
+        seed=seed,
+        max_steps=settings.updates,
+        per_device_train_batch_size=forward,
+        gradient_accumulation_steps=completions // world // forward,
+        num_generations=settings.group_size,
+        max_completion_length=settings.max_completion_tokens,
+        temperature=settings.temperature,
+        generation_kwargs={"suppress_tokens": _image_tokens(model.config)},
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="linear" if settings.schedule == "linear" else "constant_with_warmup",
+        warmup_steps=settings.warmup_updates,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        optim="adamw_torch",
+        loss_type="dapo",
+        epsilon=settings.clip_low,
+        epsilon_high=settings.clip_high,
+        beta=0.0,
+        entropy_coef=settings.entropy_coef,
+        scale_rewards=settings.advantage_std,
+        mask_truncated_completions=settings.mask_truncated,
+        use_cpu=on_cpu,
+        bf16=options.bf16,
+        gradient_checkpointing=options.gradient_checkpointing,
+        use_vllm=options.vllm != "off",
+        vllm_mode=options.vllm if options.vllm != "off" else "colocate",
+        save_strategy="steps" if keep else "no",
+        save_steps=options.checkpoint_every,
+        save_total_limit=1,
+        logging_steps=1,
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def _image_tokens(config: Any) -> list[int]:
+    """Tokens that stand for pixels: a sampled one would have no image behind it."""
+    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+    found = [getattr(config, name, None) for name in names]
+    return [token for token in found if token is not None]
+
+
+def _lora(settings: DapoSettings) -> Any:
+    if not settings.trl.lora_rank:
+        return None
+    from peft import LoraConfig
+
+    rank = settings.trl.lora_rank
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+class _LogCallback(TrainerCallback):
+    """TRL's metrics to our log, a line an update, in the words that the packed engine uses."""
+
+    def __init__(self, log: TrainLog):
+        self.log = log
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.log.resume(state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if logs and "reward" in logs:
+            best = {"rewards/accuracy/mean": "accuracy_reward", "grad_norm": "grad_norm", "entropy": "entropy"}
+            named = {ours: logs.get(theirs) for theirs, ours in best.items()}
+            same = {name: logs.get(name) for name in ("reward", "informative", "draws", "loss", "learning_rate")}
+            self.log.write(state.global_step, **same, **named)
+
+
+# --- batches: pick completions, fill up, put drawn parts together ---------------------------------------------
+
+
+def _completions(groups: Sequence[int], size: int) -> list[int]:
+    return [g * size + member for g in groups for member in range(size)]
+
+
+def _select(batch: Batch, chosen: list[int]) -> Batch:
+    """The chosen completions of a batch, images split into lists of one entry a completion."""
+    total = batch["completion_ids"].shape[0]
+    split = split_pixel_values_by_grid(batch)
+    picked: Batch = {}
+    for key, value in split.items():
+        if isinstance(value, list):
+            picked[key] = [value[i] for i in chosen]
+        elif isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == total:
+            picked[key] = value[chosen]
+        else:
+            picked[key] = value
+    return picked
+
+
+def _masked(batch: Batch) -> Batch:
+    mask, advantages = torch.zeros_like(batch["completion_mask"]), torch.zeros_like(batch["advantages"])
+    return {**batch, "completion_mask": mask, "advantages": advantages}
+
+
+def _merge(parts: Sequence[Batch], pad_id: int) -> Batch:
+    """One batch of several draws: prompts padded anew on the left, completions on the right."""
+    merged: Batch = {}
+    for key, first in parts[0].items():
+        values = [part[key] for part in parts]
+        if isinstance(first, list):
+            merged[key] = [item for value in values for item in value]
+        elif key in ("prompt_ids", "prompt_mask"):
+            merged[key] = _pad_rows(values, pad_id if key == "prompt_ids" else 0, "left")
+        elif key.endswith("token_type_ids"):
+            merged[key] = _token_types(parts, key)
+        elif first.ndim == 2:
+            merged[key] = _pad_rows(values, pad_id if key == "completion_ids" else 0, "right")
+        elif first.ndim == 1:
+            merged[key] = torch.cat(values)
+        else:
+            merged[key] = first
+    return unsplit_pixel_values_by_grid(merged)
+
+
+def _pad_rows(values: Sequence[Tensor], filler: int, side: str) -> Tensor:
+    rows = [row for value in values for row in value]
+    padded: Tensor = pad(rows, padding_value=filler, padding_side=side)
+    return padded
+
+
+def _token_types(parts: Sequence[Batch], key: str) -> Tensor:
+    """`[B, P + C]`: the prompt's part follows the prompts to the left; completions are all text (0)."""
+    prompts = [part[key][:, : part["prompt_ids"].shape[1]] for part in parts]
+    completion = max(part["completion_ids"].shape[1] for part in parts)
+    left = _pad_rows(prompts, 0, "left")
+    return torch.cat([left, left.new_zeros(len(left), completion)], 1)

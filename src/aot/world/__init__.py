@@ -1,0 +1,1 @@
+"""The miniature world: sprites, scenes with questions and exact answers, edits, and reading them back."""

@@ -1,0 +1,207 @@
+"""Questions about the miniature world in structured form, their words, and their exact answers (*ours*).
+
+Side, relation and colour name only a kind, which must then occur once; existence names colour and kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from aot.types import Box, Question
+from aot.world.sprites import COLOURS, KINDS, SIDE_PX, look_alike
+
+QuestionKind = Literal["relation", "side", "colour", "existence"]
+QUESTION_KINDS: tuple[QuestionKind, ...] = ("relation", "side", "colour", "existence")
+
+Axis = Literal["x", "y"]
+_RELATION = {"x": ("left", "right"), "y": ("above", "below")}
+_SIDE = {"x": ("left", "right"), "y": ("upper", "lower")}
+_EXISTENCE = ("yes", "no")
+COLOUR_OPTIONS = 4
+
+APART_PX = 8
+"""Two centres nearer than this on an axis have no order on it (a cell is 16 px, the jitter 1)."""
+OFF_MIDDLE_PX = 3
+"""A centre nearer than this to the middle is on neither side (in the grid it is at least 6 px off)."""
+
+PHRASES: tuple[str, ...] = (
+    "Is the",
+    " left or right of the",
+    " above or below the",
+    " in the left or right half?",
+    " in the upper or lower half?",
+    "What colour is the",
+    "Is there a",
+    "Is there an",
+    "Add a",
+    "Add an",
+    "Remove the",
+    "Replace the",
+    " with a",
+    " with an",
+    " and remove the",
+)
+"""All fixed phrases of questions and editing sentences; names follow them with a space before."""
+
+WORDS: tuple[str, ...] = tuple(
+    dict.fromkeys((*KINDS, *COLOURS, *_RELATION["x"], *_RELATION["y"], *_SIDE["y"], *_EXISTENCE))
+)
+"""Every kind, colour and option word, without spaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """How a question calls an object: by kind, or by colour and kind."""
+
+    kind: str
+    colour: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.colour} {self.kind}" if self.colour else self.kind
+
+    def among(self, objects: Sequence[Box]) -> list[Box]:
+        """All objects that the name fits."""
+        return [b for b in objects if b.label == self.kind and self.colour in (None, b.attribute)]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question without its words. `axis` is set for relation and side, `other` for relation."""
+
+    kind: QuestionKind
+    subject: Name
+    other: Name | None = None
+    axis: Axis | None = None
+
+    @property
+    def names(self) -> tuple[Name, ...]:
+        return (self.subject, self.other) if self.other else (self.subject,)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """All answers the query can have; `answer_from` indexes them."""
+        match self.kind:
+            case "relation":
+                return _RELATION[self.axis or "x"]
+            case "side":
+                return _SIDE[self.axis or "x"]
+            case "colour":
+                return COLOURS
+            case "existence":
+                return _EXISTENCE
+
+    @property
+    def text(self) -> str:
+        match self.kind:
+            case "relation":
+                return f"Is the {self.subject} {' or '.join(self.values)}{' of' * (self.axis == 'x')} the {self.other}?"
+            case "side":
+                return f"Is the {self.subject} in the {' or '.join(self.values)} half?"
+            case "colour":
+                return f"What colour is the {self.subject}?"
+            case "existence":
+                return f"Is there {with_article(self.subject)}?"
+
+
+Asked = tuple[Question, Query, tuple[Box, ...]]
+"""A question in words, its structured form, and the boxes that it is about."""
+
+
+def with_article(name: Name) -> str:
+    """ "a red cup", "an orange bus", "an apple"."""
+    words = str(name)
+    return f"an {words}" if words[0] in "aeiou" else f"a {words}"
+
+
+def answer_from(query: Query, objects: Sequence[Box]) -> int | None:
+    """Index into `query.values`; None where the question is ambiguous or has no answer.
+
+    Ambiguous: a named object is missing or there are several (existence: several), two objects have
+    no clear order on the axis, an object lies in the middle.
+    """
+    found = [name.among(objects) for name in query.names]
+    if query.kind == "existence":
+        return {0: 1, 1: 0}.get(len(found[0]))
+    if any(len(boxes) != 1 for boxes in found):
+        return None
+    first = found[0][0]
+    if query.kind == "colour":
+        return COLOURS.index(first.attribute) if first.attribute in COLOURS else None
+    if query.kind == "side":
+        gap, least = _centre2(first, query.axis) - SIDE_PX, OFF_MIDDLE_PX
+    else:
+        gap, least = _centre2(first, query.axis) - _centre2(found[1][0], query.axis), APART_PX
+    if abs(gap) < 2 * least:
+        return None
+    return int(gap > 0)
+
+
+def keeps_answer(query: Query, before: Sequence[Box], after: Sequence[Box]) -> bool:
+    """True where the edit left the answer as it was, and every named object there exactly as often."""
+    counts = [(len(name.among(before)), len(name.among(after))) for name in query.names]
+    answer = answer_from(query, before)
+    return answer is not None and answer == answer_from(query, after) and all(a == b for a, b in counts)
+
+
+def _centre2(box: Box, axis: Axis | None) -> int:
+    """Twice the centre, px: stays an integer."""
+    return box.x0 + box.x1 if axis == "x" else box.y0 + box.y1
+
+
+def draw_query(
+    kind: str, objects: Sequence[Box], rng: np.random.Generator, confused: Sequence[int] = ()
+) -> Query:
+    """A query of this type with a defined answer about these objects (kinds differ among them).
+
+    Where `confused` lists objects with a look-alike beside them, the subject is one of these.
+    """
+    subject = int(rng.choice(confused)) if confused else int(rng.integers(len(objects)))
+    box = objects[subject]
+    if kind == "colour":
+        return Query("colour", Name(box.label))
+    if kind == "side":
+        return Query("side", Name(box.label), axis="x" if rng.integers(2) else "y")
+    if kind == "existence":
+        yes = bool(rng.integers(2))
+        return Query("existence", Name(box.label, box.attribute) if yes else _absent(box, objects, rng, confused))
+    other = objects[(subject + int(rng.integers(1, len(objects)))) % len(objects)]
+    first, second = (box, other) if rng.integers(2) else (other, box)
+    axes: tuple[Axis, ...] = ("x", "y") if rng.integers(2) else ("y", "x")
+    queries = [Query("relation", Name(first.label), Name(second.label), axis) for axis in axes]
+    return next(query for query in queries if answer_from(query, objects) is not None)
+
+
+def _absent(box: Box, objects: Sequence[Box], rng: np.random.Generator, confused: Sequence[int]) -> Name:
+    """Something that is not there. Plain layouts: of a pair that is absent altogether; with
+    look-alikes: as near as possible, the wrong kind of the pair or the wrong colour of the kind."""
+    present = {(b.label, b.attribute) for b in objects}
+    if confused:
+        near = [(look_alike(box.label), box.attribute)] * 4 + [(box.label, c) for c in COLOURS]
+        names = [name for name in near if name not in present]
+    else:
+        labels = {b.label for b in objects}
+        far = [k for k in KINDS if not labels & {k, look_alike(k)}]
+        names = [(k, c) for k in far for c in COLOURS]
+    label, colour = names[int(rng.integers(len(names)))]
+    return Name(label, colour)
+
+
+def ask(query: Query, objects: Sequence[Box], rng: np.random.Generator) -> Asked:
+    """Put the query into words: options shuffled, the right one marked, the queried boxes listed."""
+    right = answer_from(query, objects)
+    assert right is not None, f"no answer to {query.text}"
+    values = list(query.values)
+    if query.kind == "colour":
+        wrong = rng.permutation([c for c in values if c != values[right]])[: COLOUR_OPTIONS - 1]
+        options = [values[right], *wrong.tolist()]
+    else:
+        options = values
+    order = rng.permutation(len(options)).tolist()
+    shuffled = tuple(options[i] for i in order)
+    question = Question(query.text, shuffled, shuffled.index(values[right]), query.kind)
+    protected = tuple(b for name in query.names for b in name.among(objects))
+    return question, query, protected
