@@ -5,7 +5,7 @@
 PYTHON ?= python3.11
 VENV   := .venv
 RUN    := $(VENV)/bin/python
-PIP    := $(RUN) -m pip install --quiet --disable-pip-version-check --no-input
+PIP    := $(RUN) -m pip install -qq --disable-pip-version-check --no-input
 PYTEST := $(RUN) -m pytest -x -q -n 2
 PURE   := $(foreach module,answers referee rl files,--cov=aot.$(module))
 
@@ -34,7 +34,7 @@ clean:
 
 # One stamp for the environment: made again only when a pin or the package's metadata changes.
 $(VENV)/.installed: requirements.lock pyproject.toml
-	@echo "making the environment in $(VENV) (about two minutes, once)"
+	@echo "making the environment in $(VENV) (two to four minutes, once)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "this project wants Python 3.11: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)

@@ -21,7 +21,9 @@ def scene(i: int, kind: str = "side") -> Scene:
     return Scene(f"scene-{i}", IMAGE, Question("Which?", ("left", "right"), 0, kind))
 
 
-def bout(i: int, *, wrong: int = 2, k: int = 4, valid: bool = True, kind: str = "side", status="answered") -> Bout:
+def bout(
+    i: int, *, wrong: int = 2, k: int = 4, valid: bool = True, kind: str = "side", status="answered"
+) -> Bout:
     answers = tuple(Answer("", int(j < wrong) if status == "answered" else None, status) for j in range(k))
     verdict = Verdict((Finding("ssim", valid, 1.0),))
     return Bout(scene(i, kind), Attack(f"scene-{i}", "iteration_1", "any", IMAGE), verdict, (), answers)
@@ -69,7 +71,9 @@ def test_without_a_row_number_all_usable_bouts_are_used():
     assert Counter(row.source for row in rows) == {"iteration_1": 30, CLEAN: 15}
 
 
-@pytest.mark.parametrize("bad", [{"min_fooled": 0.8, "max_fooled": 0.2}, {"clean_share": 0.6, "earlier_share": 0.4}])
+@pytest.mark.parametrize(
+    "bad", [{"min_fooled": 0.8, "max_fooled": 0.2}, {"clean_share": 0.6, "earlier_share": 0.4}]
+)
 def test_settings_that_contradict_themselves_are_refused(bad):
     with pytest.raises(ValidationError):
         CurriculumSettings(**bad)

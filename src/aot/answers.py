@@ -41,11 +41,8 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
     if truncated:
         return Answer(text, None, "truncated")
     spoken = THOUGHT.sub(" ", text)
-    for step in STEPS:
-        found = step(spoken, tuple(options))
-        if found is not None:
-            return Answer(text, found.pop()) if len(found) == 1 else Answer(text, None, "unparsed")
-    return Answer(text, None, "unparsed")
+    found = next(f for step in STEPS if (f := step(spoken, tuple(options))) is not None)
+    return Answer(text, found.pop()) if len(found) == 1 else Answer(text, None, "unparsed")
 
 
 def _boxed(text: str, options: tuple[str, ...]) -> Found:
@@ -109,8 +106,8 @@ def _leading_option(text: str, options: tuple[str, ...]) -> Found:
     return {starts[0]} if len(starts) == 1 else None
 
 
-def _anywhere(text: str, options: tuple[str, ...]) -> Found:
-    """Bare letters and the options' words together: they must agree."""
+def _anywhere(text: str, options: tuple[str, ...]) -> set[int]:
+    """Bare letters and the options' words together: they must agree. The last step: it always decides."""
     plain = _plain(text)
     bare = {
         m[1]

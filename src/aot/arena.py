@@ -55,8 +55,8 @@ def face(
     """Bouts of attacks already made; `attacks[i]` is against `scenes[i]` (a scene may occur several times).
 
     Every attack gets a verdict and `k` answers at `temperature` (without `ask_refused`, only the valid ones
-    are shown to the defender). `clean_answers`: answers to the unattacked images where they are known already;
-    else one greedy answer each is asked for. `reward`: also fill `Bout.rewards`.
+    are shown to the defender). `clean_answers`: answers to the unattacked images where they are known
+    already; else one greedy answer each is asked for. `reward`: also fill `Bout.rewards`.
     """
     verdicts = referee.judge(scenes, attacks)
     clean = greedy_answers(scenes, defender) if clean_answers is None else list(clean_answers)

@@ -42,12 +42,13 @@ class Checkpoint:
     `Checkpoint(None)` keeps nothing, so that a training can be written without asking whether it has one.
     Usage::
 
-        start = checkpoint.restore(modules={"model": model}, optimizers={"adamw": adamw}, generators={"g": g})
+        state = ({"model": model}, {"adamw": adamw}, {"noise": generator})  # modules, optimizers, generators
+        start = checkpoint.restore(*state)
         log.resume(start)
         for step in range(start + 1, steps + 1):
             ...
             log.write(step, loss=loss)
-            checkpoint.save(step, modules={"model": model}, optimizers={"adamw": adamw}, generators={"g": g})
+            checkpoint.save(step, *state)
 
     `step` counts *finished* steps. `torch.default_generator` may be among the generators. `extra` is any JSON
     value (a reason, running averages, positions in a data stream); `restore` leaves it in `self.extra`.
@@ -64,11 +65,11 @@ class Checkpoint:
     def save(
         self,
         step: int,
-        *,
         modules: Mapping[str, Stateful | None] | None = None,
         optimizers: Mapping[str, Stateful | None] | None = None,
         generators: Mapping[str, Generator | None] | None = None,
         extra: Any = None,
+        *,
         force: bool = False,
     ) -> bool:
         """Writes the state if `step` is due (or `force`); says whether it did. None entries are left out.
@@ -101,7 +102,6 @@ class Checkpoint:
 
     def restore(
         self,
-        *,
         modules: Mapping[str, Stateful | None] | None = None,
         optimizers: Mapping[str, Stateful | None] | None = None,
         generators: Mapping[str, Generator | None] | None = None,
@@ -222,7 +222,7 @@ class TrainLog:
         self._first_step = 0
 
     def resume(self, step: int) -> None:
-        """Drops the lines after `step`, and a half-written last one: what a killed training logged too much."""
+        """Drops the lines after `step`, and a half-written last one: what a killed training had ahead."""
         self._first_step = step
         if self.path is None or not self.path.exists():
             return

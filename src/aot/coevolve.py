@@ -14,26 +14,45 @@ samples); a defender trained on clean scenes with as many updates is shown besid
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+from pydantic import BaseModel, Field
+
 from aot.arena import play
+from aot.checkpoints import Checkpoint, TrainLog
 from aot.data.curriculum import CurriculumRow, build_curriculum
 from aot.data.records import load_bouts, save_bouts
-from aot.exam import Examiner
+from aot.examiner import Examiner
+from aot.files import sha256_of
+from aot.gallery import write_gallery
 from aot.game import Game, open_game, stage_seed
 from aot.players.attacker import EditAttacker
+from aot.players.base import Attacker
+from aot.players.base_players import Role, player_folder
 from aot.players.defender import QwenDefender
 from aot.players.scripted import RandomDistractor
-from aot.runs import Run, Stage
-from aot.train.stages import train_attacker, train_defender
+from aot.runs import CHECKPOINT, LOG, Run, Stage
+from aot.train.attacker import train_attacker
+from aot.train.dapo import train_dapo
+from aot.types import Bout
 
 if TYPE_CHECKING:
     from aot.recipes import Recipe
 
 BASE, COLD_START, CLEAN_RL = "base", "iteration_0", "clean_rl"
+
+
+class AttackRoundSettings(BaseModel, frozen=True, extra="forbid"):
+    """How the frozen attacker's attacks on training scenes are judged for the curriculum. All *ours*."""
+
+    answers: int = Field(4, gt=0)  # sampled answers to each attacked image: their wrong share is the difficulty
+    temperature: float = Field(1.0, ge=0)
+    scripted_related: float = Field(0.5, ge=0, le=1)  # share of the AOT-SFT distractors that resemble what is asked
 
 
 def coevolve(
@@ -43,6 +62,7 @@ def coevolve(
 
     `data`: a COCO-format folder or LMUData TSV to play on instead of the miniature world.
     """
+    torch.set_num_threads(recipe.threads)
     game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data)
     settings = recipe.model_dump(mode="json") | {"data": str(data) if data else None}
     with Run(out, settings, say=say) as run:
@@ -57,6 +77,7 @@ def coevolve(
         if recipe.clean_rl:
             league.train_on_clean_scenes()
         summary = league.examiner.summary()
+        write_gallery(league.examiner, out / "gallery")
         run.write_summary(summary)
         return summary
 
@@ -76,8 +97,8 @@ class League:
 
     def base_players(self) -> tuple[Stage, Stage]:
         """The cold-started attacker and the base defender, copied in so that the run folder is complete."""
-        attacker = self._copied("base/attacker", EditAttacker, self.recipe.players.attacker)
-        defender = self._copied("base/defender", QwenDefender, self.recipe.players.defender)
+        attacker = self._copied("attacker", self.recipe.players.attacker)
+        defender = self._copied("defender", self.recipe.players.defender)
         self.examiner.admit_defender(BASE, defender)
         self.examiner.admit_attacker(COLD_START, attacker, start=None, against=BASE)
         return attacker, defender
@@ -107,10 +128,10 @@ class League:
         def build(folder: Path) -> dict[str, Any]:
             opponent = QwenDefender.load(defender.folder, name="current")
             scenes, settings = self.game.train_scenes(seed), self.recipe.attacks
-            players = [EditAttacker.load(attacker.folder, name=name)]
+            players: list[Attacker] = [EditAttacker.load(attacker.folder, name=name)]
             if name == COLD_START:
                 players.append(RandomDistractor(related=settings.scripted_related))
-            bouts = []
+            bouts: list[Bout] = []
             for player in players:
                 bouts += play(
                     scenes,
@@ -146,11 +167,10 @@ class League:
             clean = self.game.train_scenes(seed)
             curriculum = build_curriculum(self._bouts(newest), clean, earlier, settings, seed=seed)
             player = QwenDefender.load(defender.folder, name=f"iteration_{i}")
-            figures = train_defender(player, curriculum.rows, self.recipe.defender, seed=seed, folder=folder)
-            player.save(folder)
+            figures = self._dapo(player, curriculum.rows, seed, folder)
             return figures | {"curriculum": curriculum.counts}
 
-        key = [self.recipe.defender.model_dump(), self.recipe.curriculum.model_dump()]
+        key = [self.recipe.dapo.model_dump(), self.recipe.curriculum.model_dump()]
         stage = self.run.stage(name, build, key=key, seed=seed, parents=[defender, *self.pools])
         self.examiner.admit_defender(f"iteration_{i}", stage)
         return stage
@@ -165,9 +185,36 @@ class League:
             def build(folder: Path, before: Stage = stage, seed: int = seed) -> dict[str, Any]:
                 player = QwenDefender.load(before.folder, name=CLEAN_RL)
                 rows = [CurriculumRow(s.id, s.image, s.question) for s in self.game.train_scenes(seed)]
-                figures = train_defender(player, rows, self.recipe.defender, seed=seed, folder=folder)
-                player.save(folder)
-                return figures
+                return self._dapo(player, rows, seed, folder)
 
-            stage = self.run.stage(name, build, key=self.recipe.defender.model_dump(), seed=seed, parents=[stage])
+            stage = self.run.stage(name, build, key=self.recipe.dapo.model_dump(), seed=seed, parents=[stage])
         self.examiner.admit_defender(CLEAN_RL, stage)
+
+    def _dapo(
+        self, player: QwenDefender, rows: Sequence[CurriculumRow], seed: int, folder: Path
+    ) -> dict[str, Any]:
+        """Trains the defender on `rows` and saves it; a killed training goes on from its checkpoint."""
+        settings = self.recipe.dapo
+        checkpoint = Checkpoint(folder / CHECKPOINT, self.recipe.defender_checkpoint_every)
+        with TrainLog(folder / LOG, settings.updates, "defender, DAPO") as log:
+            result = train_dapo(player, rows, settings, seed=seed, checkpoint=checkpoint, log=log)
+        player.save(folder)
+        return {"rows": len(rows), "updates": result.updates, "stopped": result.stopped}
+
+    def _bouts(self, pool: Stage) -> list[Bout]:
+        return load_bouts(pool.folder, self.game.train_scenes(pool.manifest["seed"]))
+
+    def _copied(self, role: Role, name: str) -> Stage:
+        """A base player's folder, copied into the run; other files there give another stage."""
+        source = player_folder(name, role)
+        files = sorted(p for p in source.rglob("*") if p.is_file())
+
+        def build(folder: Path) -> dict[str, Any]:
+            for file in files:
+                target = folder / file.relative_to(source)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target)
+            return {"from": name}
+
+        digests = {str(p.relative_to(source)): sha256_of(p) for p in files}
+        return self.run.stage(f"base/{role}", build, key=digests, quiet=True)

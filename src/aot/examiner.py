@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel, Field
 
 from aot.data.records import load_bouts, save_bouts
 from aot.evaluate import (
@@ -36,6 +37,13 @@ if TYPE_CHECKING:
     from aot.recipes import Recipe
 
 SCRIPTED = "scripted"
+
+
+class EvaluationSettings(BaseModel, frozen=True, extra="forbid"):
+    """What defenders meet on held-out scenes besides the trained attackers. All *ours*."""
+
+    distractors: int = Field(8, gt=0)  # random distractors a scene: the first alone, and the worst of all
+    scripted_related: float = Field(0.0, ge=0, le=1)  # share of them that resembles what is asked about
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from aot.data.sources import Refusal, load_scenes
 from aot.errors import AotError
+from aot.files import canonical_hash
 from aot.referee import Referee, RefereeSettings, build_referee
 from aot.types import Scene
 from aot.world.scenes import draw_scenes
@@ -34,6 +35,8 @@ class Game:
     held_out: Sequence[Scene]
     referee: Referee
     is_world: bool
+    key: str
+    """Identifies the scenes: a stage made on other ones is made anew."""
     refused: Sequence[Refusal] = ()
 
 
@@ -50,6 +53,7 @@ def open_game(settings: GameSettings, referee: RefereeSettings, *, seed: int, da
             held_out=draw_scenes(settings.held_out_scenes, stage_seed(seed, "held out"), "test"),
             referee=build_referee(referee, world=True),
             is_world=True,
+            key=canonical_hash(settings.model_dump()),
         )
     scenes, refused = load_scenes(data, side_px=settings.image_px)
     train, held_out = split_by_image(scenes, settings.held_out_share, seed=seed)
@@ -64,6 +68,7 @@ def open_game(settings: GameSettings, referee: RefereeSettings, *, seed: int, da
         held_out=_sample(held_out, settings.held_out_scenes, stage_seed(seed, "held out")),
         referee=build_referee(referee, world=False),
         is_world=False,
+        key=canonical_hash([settings.model_dump(), sorted({scene.id for scene in scenes})]),
         refused=refused,
     )
 

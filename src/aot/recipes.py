@@ -16,10 +16,15 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
+from aot.coevolve import AttackRoundSettings
 from aot.data.curriculum import CurriculumSettings
 from aot.errors import AotError
+from aot.examiner import EvaluationSettings
 from aot.files import read_json
-from aot.rl.rewards import AttackReward
+from aot.game import GameSettings
+from aot.players.base_players import PlayersSettings
+from aot.referee import RefereeSettings
+from aot.train.attacker import AttackerTraining
 from aot.train.dapo import DapoSettings, paper_dapo
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -30,10 +35,18 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
 
     name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
     seed: int = Field(0, ge=0)
+    threads: int = Field(2, gt=0)  # ours: of the CPU; part of what makes a run bit-reproducible
     iterations: int = Field(3, gt=0)  # paper: N = 3
-    attack_reward: AttackReward = AttackReward()
+    clean_rl: bool = True  # paper: "same RL on clean data", the control
+    game: GameSettings = GameSettings()
+    players: PlayersSettings = PlayersSettings()
+    referee: RefereeSettings = RefereeSettings()
+    attacker: AttackerTraining = AttackerTraining()
+    attacks: AttackRoundSettings = AttackRoundSettings()
     curriculum: CurriculumSettings = CurriculumSettings()
     dapo: DapoSettings = DapoSettings()
+    defender_checkpoint_every: int = Field(20, gt=0)  # ours, updates
+    evaluation: EvaluationSettings = EvaluationSettings()
 
     def changed(self, **settings: Any) -> Recipe:
         """A recipe like this one with some settings replaced, validated again; nested ones as mappings."""
@@ -70,6 +83,13 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
     setting, what is allowed and close matches.
     """
     settings, where = _named_or_file(name_or_file)
+    return overridden(Recipe, settings, overrides, where=where)
+
+
+def overridden(
+    model: type[Settings], settings: Mapping[str, Any], overrides: Sequence[str], *, where: str
+) -> Settings:
+    """`settings` of any class with overrides like "a.b=c" applied in order. Raises like `load_recipe`."""
     for override in overrides:
         dotted, equals, value = override.partition("=")
         if not equals or not dotted:
@@ -81,7 +101,7 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
             change = {part: change}
         settings = merged(settings, change)
         where += f" --set {override}"
-    return validated(Recipe, settings, where=where)
+    return validated(model, settings, where=where)
 
 
 def validated(model: type[Settings], values: Any, *, where: str) -> Settings:
@@ -119,13 +139,14 @@ def _named_or_file(name_or_file: str) -> tuple[dict[str, Any], str]:
         example = 'e.g. {"base": "miniature", "seed": 1}'
         raise AotError("a recipe file holds one JSON object", where=str(path), hint=example)
     base = change.pop("base", "miniature")
+    change.pop("data", None)  # a run's own recipe.json names its data, which --data gives again
     if base not in RECIPES:
         raise AotError(f"no such base recipe: {base!r}", where=str(path), hint=known)
     return merged(RECIPES[base]().model_dump(), {"name": path.stem, **change}), str(path)
 
 
 def _value(text: str) -> Any:
-    """JSON where it looks like it (lists, objects, null, quoted text); else text for the setting's own type."""
+    """JSON where it looks like it (a list, object, null, quoted text); else text, for the setting to read."""
     if text == "null" or text[:1] in '[{"':
         try:
             return json.loads(text)

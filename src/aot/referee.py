@@ -22,6 +22,9 @@ from torch import Tensor
 
 from aot.types import Attack, Box, Finding, Image, Scene, Verdict
 
+CHUNK_PX = 2**16
+"""Pixels that SSIM works on at once: bounds memory on photos, stays in cache on small images."""
+
 Check = Callable[[Sequence[Scene], Sequence[Attack]], list[Finding]]
 
 
@@ -37,6 +40,7 @@ class RefereeSettings(BaseModel, frozen=True, extra="forbid"):
     area_min: float = Field(0.002, ge=0, le=1)  # ours: share of the image; 8 pixels of 64 x 64
     area_max: float = Field(0.25, ge=0, le=1)  # ours: four of the sixteen cells
     preserve_answer: bool = True  # ours: recognise the world's objects and answer again
+    object_edits_only: bool = True  # ours: paint that changes no object of the world is no attack
 
     @model_validator(mode="after")
     def _sound(self) -> RefereeSettings:
@@ -73,7 +77,7 @@ class Referee:
 
 
 def build_referee(settings: RefereeSettings, *, world: bool) -> Referee:
-    """The checks of the settings. `world`: the scenes are drawn ones, whose answers can be worked out again."""
+    """The checks of the settings. `world`: drawn scenes, whose answers can be worked out again."""
     s = settings
     checks: list[Check] = [
         LocalSsim(s.local_ssim_min, s.window_px),
@@ -82,9 +86,9 @@ def build_referee(settings: RefereeSettings, *, world: bool) -> Referee:
         EditArea(s.area_min, s.area_max, s.visible_levels),
     ]
     if world and s.preserve_answer:
-        from aot.world.preserved import AnswerPreserved  # renders its templates on import of its module
+        from aot.world.preserved import AnswerPreserved  # the only world-specific check
 
-        checks.append(AnswerPreserved())
+        checks.append(AnswerPreserved(s.object_edits_only))
     return Referee(checks)
 
 
@@ -109,8 +113,8 @@ class LocalSsim:
 
 @dataclass(frozen=True)
 class GlobalSsim:
-    """The mean SSIM of the whole image must reach `threshold`. With `only_unboxed`, scenes that have protected
-    boxes pass unmeasured (nan): the local rule is theirs."""
+    """The mean SSIM of the whole image must reach `threshold`. With `only_unboxed`, scenes that have
+    protected boxes pass unmeasured (nan): the local rule is theirs."""
 
     threshold: float
     window_px: int = 7
@@ -128,7 +132,7 @@ class GlobalSsim:
 
 @dataclass(frozen=True)
 class Overlap:
-    """At most `max_fraction` of each protected box may have visibly changed pixels (the share is `measured`)."""
+    """At most `max_fraction` (the share is `measured`) of each protected box may change visibly."""
 
     max_fraction: float
     visible_levels: int = 24
@@ -188,10 +192,11 @@ def box_ssim(
             by_size[a.shape].append((i, a, b))
     for (height, width, _), members in by_size.items():
         window = min(window_px, height - 1 + height % 2, width - 1 + width % 2)
-        x = torch.from_numpy(np.stack([a for _, a, _ in members]))
-        y = torch.from_numpy(np.stack([b for _, _, b in members]))
-        values = ssim_map(_unit(x), _unit(y), window).double().flatten(1).mean(1)
-        scores[[i for i, _, _ in members]] = values.numpy()
+        at_once = max(1, CHUNK_PX // (height * width))
+        for start in range(0, len(members), at_once):
+            owners, x, y = zip(*members[start : start + at_once], strict=True)
+            values = ssim_map(_unit(x), _unit(y), window).double().flatten(1).mean(1)
+            scores[list(owners)] = values.numpy()
     return scores
 
 
@@ -212,9 +217,9 @@ def ssim_map(x: Tensor, y: Tensor, window: int) -> Tensor:
     return ((2 * mx * my + c1) * (2 * covariance + c2)) / ((mx * mx + my * my + c1) * (var_x + var_y + c2))
 
 
-def _unit(images: Tensor) -> Tensor:
-    """uint8 `[B, H, W, C]` -> float32 `[B, C, H, W]` in 0..1."""
-    return images.permute(0, 3, 1, 2).contiguous().float() / 255
+def _unit(images: Sequence[Image]) -> Tensor:
+    """uint8 `[H, W, C]` each -> float32 `[B, C, H, W]` in 0..1."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().contiguous() / 255
 
 
 def _crop(image: Image, box: Box) -> Image:

@@ -102,13 +102,14 @@ class Run:
         key: Any = None,
         seed: int | None = None,
         parents: Sequence[Stage] = (),
+        quiet: bool = False,
     ) -> Stage:
         """The finished stage `name`, made by `build(folder) -> figures` unless its manifest already stands.
 
-        `key` is the JSON value of what the stage depends on besides its parents and its seed: its settings. A
-        folder made from another key, seed or parent is moved aside to `superseded/`. Whatever `build` leaves in
-        its folder is recorded with its sha256, except the folder `checkpoint`, which is where a training keeps
-        its state and which goes once the stage is finished.
+        `key` is the JSON value of what the stage depends on besides its parents and its seed: its settings.
+        A folder made from another key, seed or parent is moved aside to `superseded/`. Whatever `build`
+        leaves in its folder is recorded with its sha256, except folders called `checkpoint`, which is where a
+        training keeps its state and which go once the stage is finished.
 
         Raises `AotError` where a finished stage lacks a file or a file was changed since.
         """
@@ -117,14 +118,15 @@ class Run:
         ancestors = {parent.name: parent.hash for parent in parents}
         inputs = {"stage": name, "settings": key, "seed": seed, "parents": ancestors}
         digest = canonical_hash(inputs)
+        say = (lambda _: None) if quiet else self.say
         self._supersede(folder, name, digest)
         if (folder / MANIFEST).exists():
             stage = Stage(name, folder, _verified(folder))
             self._sweep(folder)
-            self.say(f"{name}: kept from before ({_clock(stage.wall_seconds)})")
+            say(f"{name}: kept from before ({_clock(stage.wall_seconds)})")
         else:
             again = (folder / STARTED).exists()
-            self.say(f"{name}: {'goes on' if again else 'begins'}")
+            say(f"{name}: {'goes on' if again else 'begins'}")
             write_json(folder / STARTED, {"key": digest})
             begun = time.monotonic()
             with disk_errors(folder, "finished stages and the newest checkpoint are kept", only_full=True):
@@ -144,7 +146,7 @@ class Run:
             write_json(folder / MANIFEST, manifest)
             stage = Stage(name, folder, manifest)
             self._sweep(folder)
-            self.say(f"{name}: done in {_clock(stage.wall_seconds)}")
+            say(f"{name}: done in {_clock(stage.wall_seconds)}")
         self.stages[name] = stage
         return stage
 
@@ -170,7 +172,8 @@ class Run:
 
     @staticmethod
     def _sweep(folder: Path) -> None:
-        shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
+        for state in list(folder.rglob(CHECKPOINT)):
+            shutil.rmtree(state, ignore_errors=True)
         (folder / STARTED).unlink(missing_ok=True)
 
 
@@ -190,7 +193,7 @@ def _record(folder: Path) -> dict[str, dict[str, Any]]:
     files = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         inside = path.relative_to(folder)
-        if inside.parts[0] in (MANIFEST, STARTED, CHECKPOINT):
+        if inside.parts[0] in (MANIFEST, STARTED) or CHECKPOINT in inside.parts[:-1]:
             continue
         flush_to_disk(path)
         files[inside.as_posix()] = {"sha256": sha256_of(path), "bytes": path.stat().st_size}

@@ -140,6 +140,12 @@ def unpack(packed: Tensor, size_px: tuple[int, int] | torch.Size) -> Tensor:
     return patches.reshape(len(packed), -1, 1, rows * 2, columns * 2)
 
 
+def padded(image: Image) -> Image:
+    """Edges repeated up to the next multiple of 16 px."""
+    height, width = image.shape[:2]
+    return np.pad(image, ((0, -height % BLOCK_PX), (0, -width % BLOCK_PX), (0, 0)), mode="edge")
+
+
 def source_latents(vae: nn.Module, images: npt.NDArray[np.uint8]) -> Tensor:
     """Packed, normalised latents `[B, L, C]` of source images uint8 `[B, H, W, 3]`, as the pipeline joins them."""
     signal = as_signal(images).to(vae.device)

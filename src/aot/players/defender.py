@@ -58,7 +58,7 @@ class DefenderShape(BaseModel, frozen=True, extra="forbid"):
 def build_model(
     shape: DefenderShape, tokenizer: PreTrainedTokenizerBase, *, seed: int
 ) -> Qwen2_5_VLForConditionalGeneration:
-    """Freshly initialised model; same arguments, same weights. The global torch generator is left as it was."""
+    """Freshly initialised model; same arguments, same weights. Leaves torch's global generator alone."""
     token = tokenizer.convert_tokens_to_ids
     ids = {"bos_token_id": None, "eos_token_id": token(IM_END), "pad_token_id": token(PAD)}
     frequencies = shape.hidden // shape.heads // 2
@@ -129,7 +129,7 @@ class QwenDefender:
         *,
         name: str = "defender",
         max_new_tokens: int = 12,
-        batch: int = 128,
+        batch: int = 64,
     ):
         self.model, self.processor, self.name = model.eval(), processor, name
         self.tokenizer = processor.tokenizer
@@ -169,7 +169,7 @@ class QwenDefender:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         max_new_tokens: int = 12,
-        batch: int = 128,
+        batch: int = 64,
     ) -> QwenDefender:
         """From a Hugging Face folder or hub id. Raises AotError for a missing or damaged folder."""
         local = Path(folder)

@@ -2,21 +2,21 @@
 
 The continuations of a prompt stand behind it in one sequence; a 4-D mask lets each see the prompt and itself
 only, and explicit `position_ids` let each start where the prompt ends. Exact: a test holds that logits and
-gradients equal those of separate passes. Used for scoring options, for packed pretraining (*ours*: 8 questions
-an image), for sampling k answers, and for the DAPO loss.
+gradients equal those of separate passes. Used for scoring options, for packed pretraining (*ours*: eight
+questions an image), and for the DAPO loss.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import Qwen2_5_VLForConditionalGeneration
+from transformers import Qwen2_5_VLForConditionalGeneration as Model
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
 
 from aot.players.processor import PromptBatch
-
-Model = Qwen2_5_VLForConditionalGeneration
 
 
 def image_features(model: Model, pixel_values: Tensor, image_grid_thw: Tensor) -> Tensor:
@@ -30,7 +30,9 @@ def image_features(model: Model, pixel_values: Tensor, image_grid_thw: Tensor) -
     side_px = max(rows, columns) * visual.patch_size
     if frames > 1 or side_px > visual.window_size or bool((image_grid_thw != image_grid_thw[0]).any()):
         return torch.cat(list(model.model.get_image_features(pixel_values, image_grid_thw).pooler_output))
-    x = visual.patch_embed(pixel_values.to(visual.dtype)).view(len(image_grid_thw), rows * columns, -1)
+    # The patch convolution's stride is its kernel, so it is a matrix product.
+    x = F.linear(pixel_values.to(visual.dtype), visual.patch_embed.proj.weight.flatten(1))
+    x = x.view(len(image_grid_thw), rows * columns, -1)
     cos, sin = _vision_rope(visual, rows, columns)
     for block in visual.blocks:
         attention = block.attn
@@ -43,7 +45,7 @@ def image_features(model: Model, pixel_values: Tensor, image_grid_thw: Tensor) -
     return visual.merger(x)
 
 
-def _vision_rope(visual: torch.nn.Module, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+def _vision_rope(visual: Any, rows: int, columns: int) -> tuple[Tensor, Tensor]:
     merge = visual.spatial_merge_size
     device = visual.patch_embed.proj.weight.device
     grid = torch.stack(

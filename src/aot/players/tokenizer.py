@@ -1,4 +1,4 @@
-"""A small byte-level BPE with Qwen's pre-tokenizer and special tokens: any text in, every phrase of ours short.
+"""A small byte-level BPE with Qwen's pre-tokenizer and special tokens: reads any text, ours in few tokens.
 
 Departure from Qwen's: phrases of our prompts and each ` \\boxed{X}` are added tokens and every word of the
 world is one token, so that a prompt has about 15 text tokens and an answer three (*ours*: split answer words
@@ -82,4 +82,3 @@ def _phrase_token(text: str) -> AddedToken:
     # Only phrases that end in letters need boundaries ("Is the" must not cut "Is there" in two).
     wordlike = text[:1].isalnum() and text[-1:].isalnum()
     return AddedToken(text, single_word=wordlike, normalized=False, special=False)
-

@@ -1,6 +1,6 @@
-"""Cards of the gallery: pictures as PNG data URIs, the amplified difference, who answered what before and after.
+"""Cards of the gallery: pictures as PNG data URIs, the amplified difference, answers before and after.
 
-File names come from a data file: a name that is not a plain PNG name inside the gallery's own folder is refused,
+File names come from a data file: one that is not a plain PNG name inside the gallery's own folder is refused,
 and what is inlined is a picture decoded and encoded again here, never the file's bytes.
 """
 
@@ -64,17 +64,19 @@ class GalleryItem(BaseModel, frozen=True, extra="ignore"):
 
 @dataclass(frozen=True)
 class Mark:
-    """One answer as shown: its letter (or what happened instead), and "right", "wrong" or "none"."""
+    """One answer as shown: letter and words of the option (or what happened instead), "right", "wrong" or
+    "none", and what the defender said."""
 
     letter: str
     outcome: str
+    option: str
     text: str
 
 
 @dataclass(frozen=True)
 class Card:
-    """All that the template shows of one attack. Pictures are data URIs; boxes are (x, y, width, height) in pixels
-    of `width` x `height`."""
+    """All that the template shows of one attack. Pictures are data URIs; boxes are (x, y, width, height) in
+    pixels of `width` x `height`."""
 
     item: GalleryItem
     width: int
@@ -128,7 +130,15 @@ def make_card(folder: Path, item: GalleryItem) -> Card:
         if right > left and bottom > top:
             boxes.append((left, top, right - left, bottom - top))
     return Card(
-        item, width, height, data_uri(clean), data_uri(attacked), data_uri(difference), boxes, _answers(item), width <= 160
+        item,
+        width,
+        height,
+        data_uri(clean),
+        data_uri(attacked),
+        data_uri(difference),
+        boxes,
+        _answers(item),
+        width <= 160,
     )
 
 
@@ -173,6 +183,11 @@ def _answers(item: GalleryItem) -> list[tuple[str, list[Mark], list[Mark]]]:
 
 def _mark(answer: GalleryAnswer, item: GalleryItem) -> Mark:
     choice: Any = answer.choice
-    if answer.status != "answered" or choice is None or not 0 <= choice < min(len(item.options), len(LETTERS)):
-        return Mark(answer.status if answer.status != "answered" else "?", "none", answer.text)
-    return Mark(LETTERS[choice], "right" if choice == item.answer else "wrong", answer.text)
+    if (
+        answer.status != "answered"
+        or choice is None
+        or not 0 <= choice < min(len(item.options), len(LETTERS))
+    ):
+        return Mark(answer.status if answer.status != "answered" else "?", "none", "", answer.text)
+    outcome = "right" if choice == item.answer else "wrong"
+    return Mark(LETTERS[choice], outcome, item.options[choice], answer.text)

@@ -6,8 +6,6 @@ Same run folder, same bytes: the page carries no time of day.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -17,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from aot.errors import AotError
+from aot.files import replacing
 from aot.report import charts, words
 from aot.report.gallery import DIFFERENCE_GAIN, Card, read_gallery
 from aot.report.summary import RunData, Summary, TrainingLog, in_order, iteration_of, read_run
@@ -36,8 +34,19 @@ class StageBar:
 
 
 @dataclass(frozen=True)
+class Tile:
+    """One figure at the top of the page."""
+
+    label: str
+    value: str
+    unit: str = "%"
+    before: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class PayoffCell:
-    """Accuracy of a defender (column) against an attacker (row). `heat` is 0..100, most where most is lost."""
+    """Accuracy of a defender (column) against an attacker (row). `heat`: 0..100, most where most is lost."""
 
     accuracy: float | None
     heat: int
@@ -47,19 +56,26 @@ class PayoffCell:
 def build_report(run_dir: Path) -> Path:
     """Write `run_dir/report.html` and return its path.
 
-    Parts of the run that are missing or damaged are named on the page. Raises AotError where `run_dir` is not a
-    folder or the page cannot be written.
+    Parts of the run that are missing or damaged are named on the page. Raises AotError where `run_dir` is not
+    a folder or the page cannot be written.
     """
     run = read_run(Path(run_dir))
     problems = list(run.problems)
     cards = read_gallery(run.folder / "gallery", problems)
-    page = _environment().get_template("report.html").render(_context(run, cards, problems))
-    return _write(run.folder / "report.html", page)
+    page = _environment().get_template("page.html").render(_context(run, cards, problems))
+    path = run.folder / "report.html"
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path
 
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("aot.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("aot.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         "percent": words.percent,
@@ -68,6 +84,7 @@ def _environment() -> Environment:
         "duration": words.duration,
         "shorten": words.shorten,
         "plain": words.plain,
+        "phrase": words.phrase,
         "defender": words.defender_label,
         "attacker": words.attacker_label,
     }
@@ -76,20 +93,23 @@ def _environment() -> Environment:
 
 def _context(run: RunData, cards: list[Card], problems: list[str]) -> dict[str, Any]:
     summary = run.summary
-    attacker_logs = [log for log in run.logs if log.player == "attacker"]
-    defender_logs = [log for log in run.logs if log.player == "defender"]
+    logs = sorted(run.logs, key=lambda log: log.stage.startswith("clean_rl"))
+    attacker_logs = [log for log in logs if log.player == "attacker"]
+    defender_logs = [log for log in logs if log.player == "defender"]
     name = summary.name or str(run.recipe.get("name") or run.folder.resolve().name)
     return {
-        "css": Markup(resources.files("aot.report").joinpath("templates/report.css").read_text(encoding="utf-8")),
+        "css": Markup(resources.files("aot.report").joinpath("page.css").read_text(encoding="utf-8")),
         "name": name,
         "summary": summary,
         "headline": words.headline(summary),
         "what_was_run": words.what_was_run(summary.model_copy(update={"name": name})),
         "problems": problems,
         "unfinished": run.unfinished,
-        "error_change": {n: _change(summary, n) for n in summary.defender_names},
-        "iteration_of": iteration_of,
-        "type_figures": [(t, Markup(charts.question_type_figure(summary, t))) for t in summary.question_types],
+        "tiles": tiles(summary),
+        "changes": {n: _change(summary, n) for n in summary.defender_names},
+        "type_figures": [
+            (t, Markup(charts.question_type_figure(summary, t))) for t in summary.question_types
+        ],
         "arms_race_wide": Markup(charts.arms_race_figure(summary)),
         "arms_race_narrow": Markup(charts.arms_race_figure(summary, width=350, height=330)),
         "payoff": payoff(summary),
@@ -106,9 +126,43 @@ def _context(run: RunData, cards: list[Card], problems: list[str]) -> dict[str, 
     }
 
 
-def _change(summary: Summary, name: str) -> float | None:
-    base = summary.defenders.get("base")
-    return None if base is None or name == "base" else words.error_change(base, summary.defenders[name])
+def _change(summary: Summary, name: str) -> tuple[str, str]:
+    """Worst-case error against base, and its tone: "better", "worse", or "" where the intervals overlap."""
+    base, row = summary.defenders.get("base"), summary.defenders[name]
+    change = None if base is None or name == "base" else words.error_change(base, row)
+    if base is None or change is None:
+        return words.DASH, ""
+    tone = "better" if change < 0 else "worse"
+    return words.relative(change), tone if words.apart(base, row) else ""
+
+
+def tiles(summary: Summary) -> list[Tile]:
+    """The figures a reader looks for first, as far as they are known."""
+    found = []
+    base, after = summary.defenders.get("base"), summary.defenders.get(summary.last_iteration or "")
+    if base and after:
+        change = words.error_change(base, after)
+        note = "" if change is None else f"error {words.relative(change)}"
+        before = words.percent(base.worst_case)
+        found.append(Tile("Worst-case accuracy", words.percent(after.worst_case), before=before, note=note))
+        span = f"95 % interval {words.interval(after.clean_ci)}" if after.clean_ci else ""
+        found.append(
+            Tile("Clean accuracy", words.percent(after.clean), before=words.percent(base.clean), note=span)
+        )
+    start = summary.attackers.get("iteration_0")
+    if start and start.valid_success_vs_base is not None:
+        value = words.percent(start.valid_success_vs_base)
+        found.append(Tile("Cold start fools base", value, note="by valid attacks"))
+    trained = [a for a in summary.attackers.values() if a.gain is not None]
+    if trained:
+        proven = sum(a.gain_ci is not None and a.gain_ci[0] > 0 for a in trained)
+        mean = sum(a.gain or 0 for a in trained) / len(trained)
+        note = f"mean; above 0 in {proven} of {len(trained)}"
+        found.append(Tile("Attacker’s gain", words.signed_points(mean), "points", note=note))
+    kept = [a.integrity for a in summary.attackers.values() if a.integrity is not None]
+    if kept:
+        found.append(Tile("Integrity of attacks", words.percent(min(kept)), note="lowest of all attackers"))
+    return found
 
 
 def payoff(summary: Summary) -> list[tuple[str, list[PayoffCell]]]:
@@ -129,7 +183,7 @@ def payoff(summary: Summary) -> list[tuple[str, list[PayoffCell]]]:
 
 
 def _trained(attacker: str, defender: str) -> str:
-    """Who was trained in this pairing: attacker k faces defender k-1 (base for 1), defender k faces attacker k."""
+    """Who was trained in this pairing: attacker k faces defender k-1 (or base), defender k attacker k."""
     k, of_defender = iteration_of(attacker), 0 if defender == "base" else iteration_of(defender)
     if k is None or k == 0 or of_defender is None:
         return ""
@@ -142,7 +196,7 @@ def _panels(logs: list[TrainingLog]) -> list[tuple[str, Markup]]:
 
 
 def _refusals(summary: Summary) -> list[tuple[str, int, list[tuple[str, int, float, int]]]]:
-    """(attacker, total, [(reason, count, percent of the longest bar, colour number)]), same colour = same reason."""
+    """(attacker, total, [(reason, count, percent of the longest bar, colour number of the reason)])."""
     totals: dict[str, int] = {}
     for reasons in summary.refusals.values():
         for reason, count in reasons.items():
@@ -152,7 +206,11 @@ def _refusals(summary: Summary) -> list[tuple[str, int, list[tuple[str, int, flo
     rows = []
     for attacker in in_order(summary.refusals):
         reasons = summary.refusals[attacker]
-        bars = [(r, reasons[r], 100 * reasons[r] / longest, min(i, 6)) for i, r in enumerate(ranked) if reasons.get(r, 0) > 0]
+        bars = [
+            (r, reasons[r], 100 * reasons[r] / longest, min(i, 6))
+            for i, r in enumerate(ranked)
+            if reasons.get(r, 0) > 0
+        ]
         rows.append((attacker, sum(reasons.values()), bars))
     return rows
 
@@ -165,14 +223,29 @@ def _stage_bars(run: RunData) -> list[StageBar]:
             seconds = manifest.get("wall_seconds")
             if isinstance(seconds, int | float) and 0 <= seconds < 1e9:
                 known[name] = float(seconds)
+    rows: list[tuple[str, float]] = []
+    for (
+        name,
+        seconds,
+    ) in known.items():  # an evaluation is dozens of short stages: one row for each run of them
+        first = name.split("/")[0]
+        if rows and first == "evaluation" == rows[-1][0]:
+            rows[-1] = (first, rows[-1][1] + seconds)
+        else:
+            rows.append((first if first == "evaluation" else name, seconds))
     whole = sum(known.values()) or 1.0
     bars, begun = [], 0.0
-    for name, seconds in known.items():
-        last = name.rsplit("/", 1)[-1]
-        player = "attack" if "attack" in last else "defend" if "defend" in last or last == "clean_rl" else "other"
-        bars.append(StageBar(name, player, seconds, 100 * begun / whole, 100 * seconds / whole))
+    for name, seconds in rows:
+        bars.append(StageBar(name, _player(name), seconds, 100 * begun / whole, 100 * seconds / whole))
         begun += seconds
     return bars
+
+
+def _player(stage: str) -> str:
+    last = stage.rsplit("/", 1)[-1]
+    if "attack" in last:
+        return "attack"
+    return "defend" if "defend" in last or stage.startswith("clean_rl") else "other"
 
 
 def flatten(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -192,19 +265,3 @@ def versions(manifests: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
         for library, version in stated.items() if isinstance(stated, dict) else ():
             found.setdefault(str(library), {})[str(version)] = None
     return [(library, ", ".join(found[library])) for library in sorted(found)]
-
-
-def _write(path: Path, page: str) -> Path:
-    """All or nothing: a reader, or a full disk, never leaves half a page."""
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(page)
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise AotError(f"the report cannot be written: {error}", where=str(path), hint="free space or change rights") from error
-    return path

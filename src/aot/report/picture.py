@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aot.errors import AotError
+from aot.files import replacing
 from aot.report.summary import Summary
 
 INK, MUTED, LINE, ATTACK, DEFEND = "#1d2026", "#686b73", "#e2ddd2", "#c2560c", "#2a5bb0"
@@ -20,9 +21,11 @@ def save_png(summary: Summary | Mapping[str, Any], path: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    steps = (summary if isinstance(summary, Summary) else Summary.parse(summary)[0]).arms_race
+    steps = Summary.of(summary).arms_race
     if not steps:
-        raise AotError("no arms race in this summary", where=str(path), hint="let the run finish one iteration")
+        raise AotError(
+            "no arms race in this summary", where=str(path), hint="let the run finish one iteration"
+        )
     figure = Figure(figsize=(8.6, 3.8), dpi=200, facecolor="white", layout="constrained")
     axes = figure.add_subplot()
     success = [100 * step.valid_success for step in steps]
@@ -33,26 +36,42 @@ def save_png(summary: Summary | Mapping[str, Any], path: Path) -> Path:
         low, high = (100 * v for v in step.valid_success_ci or (step.valid_success, step.valid_success))
         axes.plot([i, i], [low, high], color=colour, linewidth=1.2, alpha=0.6, zorder=2)
         mark = "o" if step.is_attacker else "s"
-        axes.plot(i, success[i], mark, color=colour, markersize=9, markeredgecolor="white", markeredgewidth=1.6, zorder=3)
+        axes.plot(
+            i,
+            success[i],
+            mark,
+            color=colour,
+            markersize=9,
+            markeredgecolor="white",
+            markeredgewidth=1.6,
+            zorder=3,
+        )
         anchor, shift = (high, 7) if step.is_attacker else (low, -15)
         axes.annotate(
-            f"{success[i]:.1f}", (i, anchor), (0, shift), textcoords="offset points", ha="center", fontsize=9.5,
-            fontweight="semibold", color=INK, zorder=4,
+            f"{success[i]:.1f}",
+            (i, anchor),
+            (0, shift),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9.5,
+            fontweight="bold",
+            color=INK,
+            zorder=4,
         )
     axes.set_xticks(range(len(steps)), [step.step.replace(" ", "\n", 1) for step in steps], fontsize=9)
     for tick, step in zip(axes.get_xticklabels(), steps, strict=True):
         tick.set_color(ATTACK if step.is_attacker else DEFEND)
     axes.set_ylim(0, 1.18 * max(max(success), 1))
     axes.set_xlim(-0.5, len(steps) - 0.5)
-    axes.set_title("Valid success of the attacker after each training, percent", loc="left", fontsize=11, color=INK)
+    axes.set_title(
+        "Valid success of the attacker after each training, percent", loc="left", fontsize=11, color=INK
+    )
     axes.grid(axis="y", color=LINE, linewidth=0.8)
     axes.tick_params(length=0)
     axes.tick_params(axis="y", labelcolor=MUTED, labelsize=9)
     for spine in axes.spines.values():
         spine.set_visible(False)
     FigureCanvasAgg(figure)
-    try:
-        figure.savefig(path, metadata={"Software": None})
-    except OSError as error:
-        raise AotError(f"the picture cannot be written: {error}", where=str(path)) from error
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
     return path

@@ -7,6 +7,7 @@ and its default; the rest goes on.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -49,8 +50,8 @@ class DefenderFigures(TypeFigures, frozen=True, extra="ignore"):
 
 
 class AttackerFigures(BaseModel, frozen=True, extra="ignore"):
-    """Success of one attacker, valid attacks only; fractions. `gain` is a difference: after its training minus
-    before, against the same defender."""
+    """Success of one attacker, valid attacks only; fractions. `gain` is a difference: after its training
+    minus before, against the same defender."""
 
     valid_success_vs_base: Rate | None = None
     valid_success_vs_base_ci: Interval | None = None
@@ -66,7 +67,7 @@ class AttackerFigures(BaseModel, frozen=True, extra="ignore"):
 
 
 class ArmsRaceStep(BaseModel, frozen=True, extra="ignore"):
-    """Valid success of `attacker` against `defender` right after the training that `step` names ("attacker 1")."""
+    """Valid success of `attacker` against `defender` right after the training that `step` names."""
 
     step: str
     attacker: str = ""
@@ -76,10 +77,11 @@ class ArmsRaceStep(BaseModel, frozen=True, extra="ignore"):
 
     @property
     def is_attacker(self) -> bool:
-        return self.step.startswith("attacker")
+        return not self.step.startswith("defender")
 
     @property
     def iteration(self) -> int | None:
+        """1 for "attacker 1" and "defender 1", None for "cold start"."""
         number = re.search(r"\d{1,6}", self.step)
         return int(number.group()) if number else None
 
@@ -91,10 +93,12 @@ class Summary(BaseModel, frozen=True, extra="ignore"):
     seed: int | None = None
     wall_seconds: Seconds | None = None
     stages: dict[str, Seconds | None] = {}
+    protocol: str = ""
     defenders: dict[str, DefenderFigures] = {}
     attackers: dict[str, AttackerFigures] = {}
     refusals: dict[str, dict[str, int]] = {}
     arms_race: list[ArmsRaceStep] = []
+    refused_rows: int = 0
     notes: list[str] = []
 
     @classmethod
@@ -103,16 +107,23 @@ class Summary(BaseModel, frozen=True, extra="ignore"):
         if not isinstance(raw, Mapping):
             return cls(), ["summary.json: not an object"]
         parts, problems = {}, []
+        raw = without_nan(raw)
         for part, info in cls.model_fields.items():
             if raw.get(part) is None:
                 continue
             try:
-                parts[part] = TypeAdapter(info.annotation).validate_python(raw[part])
+                kind: Any = info.annotation
+                parts[part] = TypeAdapter(kind).validate_python(raw[part])
             except ValidationError as error:
                 first = error.errors()[0]
                 place = ".".join(str(key) for key in (part, *first["loc"]))
                 problems.append(f"summary.json: {place}: {first['msg']}")
         return cls(**parts), problems
+
+    @classmethod
+    def of(cls, summary: Summary | Mapping[str, Any]) -> Summary:
+        """The same, or the readable parts of what `summary.json` holds."""
+        return summary if isinstance(summary, Summary) else cls.parse(summary)[0]
 
     @property
     def defender_names(self) -> list[str]:
@@ -131,6 +142,16 @@ class Summary(BaseModel, frozen=True, extra="ignore"):
     def last_iteration(self) -> str | None:
         """Name of the defender of the last iteration that was evaluated."""
         return next((name for name in reversed(self.defender_names) if iteration_of(name) is not None), None)
+
+
+def without_nan(value: Any) -> Any:
+    """JSON with what is not finite as None: a figure that could not be measured, or an interval of one."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        inner = [without_nan(each) for each in value]
+        return None if None in inner else inner
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def iteration_of(name: str) -> int | None:
@@ -183,27 +204,49 @@ class RunData:
 def read_run(folder: Path) -> RunData:
     """Read a run folder. Raises AotError only where there is no such folder."""
     if not folder.is_dir():
-        raise AotError("no such run folder", where=str(folder), hint="give the folder that `aot coevolve --out` made")
+        raise AotError(
+            "no such run folder", where=str(folder), hint="give the folder that `aot coevolve --out` made"
+        )
     problems: list[str] = []
-    raw = read_json(folder / "summary.json", problems, "written when the run has finished; its figures are missing here")
+    raw = read_json(
+        folder / "summary.json", problems, "it is written at the end of a run and holds its figures"
+    )
     summary, damaged = Summary.parse(raw) if raw is not None else (Summary(), [])
     problems += damaged
     recipe = read_json(folder / "recipe.json", problems, "what was run is unknown")
     manifests = {}
-    for path in sorted(folder.rglob("manifest.json")):
+    for path in _stage_files(folder, "manifest.json"):
         manifest = read_json(path, problems, "")
-        if path.parent != folder and isinstance(manifest, dict):
-            manifests[path.parent.relative_to(folder).as_posix()] = manifest
-    logs = [read_log(path, folder) for path in sorted(folder.rglob("log.jsonl"), key=_natural)]
+        if isinstance(manifest, dict):
+            manifests[_stage(path, folder)] = manifest
+    logs = [read_log(path, folder) for path in _stage_files(folder, "log.jsonl")]
+    begun = [_stage(path, folder) for path in _stage_files(folder, "started.json")]
     return RunData(
         folder=folder,
         summary=summary,
         recipe=recipe if isinstance(recipe, dict) else {},
         manifests=manifests,
-        unfinished=[log.stage for log in logs if log.stage not in manifests],
+        unfinished=[stage for stage in begun if stage not in manifests],
         logs=[log for log in logs if log.series],
         problems=problems,
     )
+
+
+def _stage_files(folder: Path, name: str) -> list[Path]:
+    """Files of that name one folder down or deeper, iteration_10 behind iteration_9; what newer inputs have
+    superseded is left out."""
+    found = [path for path in folder.rglob(name) if path.parent != folder]
+    current = [path for path in found if path.relative_to(folder).parts[0] != "superseded"]
+    return sorted(
+        current, key=lambda path: [(int(p), "") if p.isdigit() else (-1, p) for p in _NUMBER.split(str(path))]
+    )
+
+
+_NUMBER = re.compile(r"(\d+)")
+
+
+def _stage(path: Path, folder: Path) -> str:
+    return path.parent.relative_to(folder).as_posix()
 
 
 def read_json(path: Path, problems: list[str], when_missing: str) -> Any:
@@ -218,7 +261,7 @@ def read_json(path: Path, problems: list[str], when_missing: str) -> Any:
 
 
 def read_log(path: Path, folder: Path) -> TrainingLog:
-    """Lines that are not JSON objects with a numeric `step` are left out (the last one may be half written)."""
+    """Lines that are not JSON objects with a numeric `step` are left out (the last may be half written)."""
     series: dict[str, list[tuple[float, float]]] = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
@@ -230,13 +273,8 @@ def read_log(path: Path, folder: Path) -> TrainingLog:
         for metric in METRICS:
             if _is_number(row.get(metric)):
                 series.setdefault(metric, []).append((float(row["step"]), float(row[metric])))
-    return TrainingLog(path.parent.relative_to(folder).as_posix(), series)
+    return TrainingLog(_stage(path, folder), series)
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sort key that puts iteration_10 behind iteration_9."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.as_posix())]

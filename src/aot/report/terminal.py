@@ -5,23 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from aot.report.summary import DefenderFigures, Interval, Summary
-from aot.report.words import MINUS, attacker_label, defender_label, error_change, percent
+from aot.report.summary import DefenderFigures, Interval, Summary, iteration_of
+from aot.report.words import MINUS, apart, defender_label, error_change, percent, phrase
 
 
 def terminal_table(summary: Summary | Mapping[str, Any]) -> Table:
-    """Accuracy in percent, one row a defender: clean, against each attacker, worst case with its 95 % interval,
-    and how the worst-case error compares with base. Narrow enough for 100 columns with six attackers."""
-    figures = summary if isinstance(summary, Summary) else Summary.parse(summary)[0]
-    table = Table(title="Accuracy on held-out questions, percent (± half of the 95 % interval)", title_justify="left")
+    """Accuracy in percent, one row a defender: clean, against each attacker, worst case with interval, and
+    how the worst-case error compares with base. Narrow enough for 80 columns with six attackers."""
+    figures = Summary.of(summary)
+    table = Table(
+        title="Accuracy on held-out questions, percent",
+        caption="A0 is the cold-started attacker, A1.. those of the iterations; ± half of the 95 % interval; "
+        "error is the worst-case error compared with base",
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     table.add_column("Defender", style="bold", no_wrap=True)
     table.add_column("clean", justify="right")
     for name in figures.attacker_names:
         table.add_column(_short(name), justify="right")
-    table.add_column("worst case", justify="right", style="bold")
+    table.add_column("worst\ncase", justify="right", style="bold", no_wrap=True)
     table.add_column("error", justify="right")
     base = figures.defenders.get("base")
     for name in figures.defender_names:
@@ -36,9 +46,10 @@ def terminal_table(summary: Summary | Mapping[str, Any]) -> Table:
 
 
 def _short(name: str) -> str:
-    """A column head in at most two short words."""
-    fixed = {"random_distractor": "random", "iteration_0": "start"}
-    return escape(fixed.get(name) or attacker_label(name).removesuffix(" distractors").lower())
+    """A column head that is short enough for six of them: random, best of 8, A0, A1, ..."""
+    number = iteration_of(name)
+    words = phrase(name).removesuffix("s").removesuffix(" distractor").replace("best of", "best\nof")
+    return f"A{number}" if number is not None else escape(words)
 
 
 def _with_margin(value: float | None, bounds: Interval | None) -> str:
@@ -47,8 +58,9 @@ def _with_margin(value: float | None, bounds: Interval | None) -> str:
 
 
 def _change(base: DefenderFigures | None, row: DefenderFigures) -> str:
+    """Relative change of the worst-case error, coloured where the intervals do not overlap."""
     change = None if base is None else error_change(base, row)
-    if change is None:
+    if base is None or change is None:
         return ""
-    colour = "green" if change < -0.005 else "red" if change > 0.005 else "default"
+    colour = "default" if not apart(base, row) else "green" if change < 0 else "red"
     return f"[{colour}]{change:+.0%}[/{colour}]".replace("-", MINUS)

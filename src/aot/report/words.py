@@ -18,6 +18,11 @@ def signed_points(value: float | None) -> str:
     return DASH if value is None else f"{100 * value:+.1f}".replace("-", MINUS)
 
 
+def relative(change: float) -> str:
+    """A relative change, signed and rounded to a percent: -.396 -> "−40 %"."""
+    return f"{100 * change:+.0f} %".replace("-", MINUS)
+
+
 def interval(bounds: Interval | None, signed: bool = False) -> str:
     """A 95 % interval in percent: "69.5–74.6"; with signs "+2.1 to +9.0"."""
     if bounds is None:
@@ -45,9 +50,14 @@ def shorten(text: str, limit: int = 400) -> str:
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text) - limit:,} more characters)"
 
 
+def phrase(name: str) -> str:
+    """An identifier as words: local_ssim -> "local SSIM"."""
+    return name.replace("_", " ").replace("ssim", "SSIM").strip()
+
+
 def plain(name: str) -> str:
-    """An identifier as words: best_of_8_distractors -> "Best of 8 distractors"."""
-    words = name.replace("_", " ").strip()
+    """The same with a capital: best_of_8_distractors -> "Best of 8 distractors"."""
+    words = phrase(name)
     return words[:1].upper() + words[1:]
 
 
@@ -79,30 +89,34 @@ def headline(summary: Summary) -> str:
     change = error_change(base, after)
     iterations = iteration_of(last or "") or 0
     first, second = percent(1 - base.worst_case), percent(1 - after.worst_case)
-    verb = "stayed at" if first == second else "fell from" if after.worst_case > base.worst_case else "rose from"
+    verb = (
+        "stayed at" if first == second else "fell from" if after.worst_case > base.worst_case else "rose from"
+    )
     moved = f"{second} %" if first == second else f"{first} % to {second} %"
-    relative = "" if change is None or first == second else f" ({change:+.0%})".replace("-", MINUS).replace("%", " %")
+    by = "" if change is None or first == second else f" ({relative(change)})"
     counted = f"{iterations} iteration{'s' if iterations != 1 else ''}"
-    sentence = f"After {counted} the defender's worst-case error {verb} {moved}{relative}"
+    sentence = f"After {counted} the defender’s worst-case error {verb} {moved}{by}"
     if base.clean is not None and after.clean is not None:
         sentence += f", with clean accuracy {percent(base.clean)} % before and {percent(after.clean)} % after"
     control = summary.defenders.get("clean_rl")
     if control is not None and control.worst_case is not None:
         sentence += f"; the same training on clean scenes ends at {percent(1 - control.worst_case)} %"
-    return sentence + "." + _doubt(base, after)
+    # Overlap does not prove that nothing changed, but the reader must be told.
+    return sentence + "." + ("" if apart(base, after) else " The two 95 % intervals overlap.")
 
 
-def _doubt(base: DefenderFigures, after: DefenderFigures) -> str:
-    """Overlapping intervals do not prove that nothing changed, but the reader must be told."""
-    if base.worst_case_ci is None or after.worst_case_ci is None:
-        return ""
-    apart = base.worst_case_ci[1] < after.worst_case_ci[0] or after.worst_case_ci[1] < base.worst_case_ci[0]
-    return "" if apart else " The two 95 % intervals overlap."
+def apart(base: DefenderFigures, other: DefenderFigures) -> bool:
+    """Whether the worst-case intervals of two defenders are disjoint; True where they are not known."""
+    one, two = base.worst_case_ci, other.worst_case_ci
+    return one is None or two is None or one[1] < two[0] or two[1] < one[0]
 
 
 def what_was_run(summary: Summary) -> str:
     """Recipe, seed, size and length of the run, as far as known."""
-    parts = [f"Recipe {summary.name}" if summary.name else "", f"seed {summary.seed}" if summary.seed is not None else ""]
+    parts = [
+        f"Recipe {summary.name}" if summary.name else "",
+        f"seed {summary.seed}" if summary.seed is not None else "",
+    ]
     sizes = [d.n for d in summary.defenders.values() if d.n]
     if sizes:
         parts.append(f"{max(sizes):,} held-out questions")

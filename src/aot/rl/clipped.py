@@ -43,7 +43,7 @@ def dapo_loss(
     clip_high: float = 0.28,
     total_tokens: Tensor | float | None = None,
 ) -> ClippedLoss:
-    """Sum over all tokens / number of tokens. log_probs, old_log_probs, mask `[B, T]` (mask 1 = a token of the
+    """Sum over all tokens / number of tokens. log_probs, old_log_probs, mask `[B, T]` (1 = a token of the
     completion), advantages `[B]`. `total_tokens` replaces the batch's own count where a batch is split."""
     mask = mask.float()
     total = mask.sum() if total_tokens is None else torch.as_tensor(total_tokens, dtype=torch.float32)

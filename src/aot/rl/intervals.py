@@ -1,4 +1,4 @@
-"""How sure a measured share or difference is. Differences between players are always *paired*: same examples."""
+"""How sure a measured share or difference is. Differences between players are *paired*: same examples."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def paired_difference(
 
 
 def mcnemar(after: npt.ArrayLike, before: npt.ArrayLike) -> float:
-    """Two-sided exact McNemar p-value for two yes/no results `[n]` on the same examples; 1 where they agree."""
+    """Two-sided exact McNemar p-value of two yes/no results `[n]` on the same examples; 1 if they agree."""
     a, b = np.asarray(after, dtype=bool), np.asarray(before, dtype=bool)
     gained, lost = int((a & ~b).sum()), int((b & ~a).sum())
     discordant, fewer = gained + lost, min(gained, lost)

@@ -54,11 +54,17 @@ def attack_reward(
         efficacy = min(1.0, max(0.0, (wrong_log_odds(right_logprob) + reach) / (2 * reach)))
     integrity = float(verdict.valid)
     if settings.integrity == "ssim" and verdict.valid:
-        measured = [f.measured for f in verdict.findings if f.check in ("local_ssim", "global_ssim")]
-        integrity = min([max(0.0, m) for m in measured], default=1.0)
+        measured = (verdict.measured(check) for check in ("local_ssim", "global_ssim"))
+        integrity = min((max(0.0, m) for m in measured if not math.isnan(m)), default=1.0)
     bonus = settings.all_fail_bonus * (failed == 1.0)
     reward = integrity * (efficacy + bonus)
-    return dict(reward=reward, integrity=integrity, efficacy=efficacy, failed=failed, bonus=bonus)
+    return {
+        "reward": reward,
+        "integrity": integrity,
+        "efficacy": efficacy,
+        "failed": failed,
+        "bonus": bonus,
+    }
 
 
 def failed_fraction(answers: Sequence[Answer], right: int) -> float:
@@ -99,9 +105,12 @@ def defender_reward(
     if settings.overlong_cache_tokens and length_tokens is not None and max_tokens is not None:
         cache = settings.overlong_cache_tokens
         overlong = settings.overlong_weight * soft_overlong_punishment(length_tokens, max_tokens, cache)
-    return dict(
-        reward=accuracy + well_formed + overlong, accuracy=accuracy, format=well_formed, overlong=overlong
-    )
+    return {
+        "reward": accuracy + well_formed + overlong,
+        "accuracy": accuracy,
+        "format": well_formed,
+        "overlong": overlong,
+    }
 
 
 def is_boxed_letter(text: str, letter: str) -> bool:

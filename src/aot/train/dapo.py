@@ -155,9 +155,9 @@ def completion_reward(
 
 
 def informative_groups(rewards: Any, settings: DapoSettings) -> Any:
-    """Which groups are kept by dynamic sampling. rewards: tensor or array `[groups, group_size]` -> bool `[groups]`.
+    """Which groups dynamic sampling keeps: tensor or array `[groups, group_size]` -> bool `[groups]`.
 
-    By the rewards themselves, never by the advantages: equal rewards can leave advantages of 1e-3 by rounding.
+    By the rewards themselves, never by the advantages: rounding can leave equal rewards an advantage of 1e-3.
     """
     if settings.group_filter == "variance":
         spread: Any = rewards.max(-1) if isinstance(rewards, np.ndarray) else rewards.amax(-1)

@@ -1,8 +1,8 @@
-"""DAPO with shared prefixes: same settings, rows, loss and gradients as the TRL engine, many times as fast. *Ours.*
+"""DAPO with shared prefixes: settings, rows, loss, gradients of the TRL engine, many times as fast. *Ours.*
 
-Three savings, each exact: a prompt is read once and not once an answer; equal answers of a group are computed
-once and weighted by their number (they have the same reward, so the same advantage and ratio); prompts without
-signal are dropped before the backward pass.
+Three savings, each exact: a prompt is read once and not once an answer; equal answers of a group are
+computed once and weighted by their number (they have the same reward, so the same advantage and ratio);
+prompts without signal are dropped before the backward pass.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def train_packed(
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> DapoResult:
-    """Trains `defender` in place; resumes from `checkpoint`. Same arguments: bit-identical weights on a CPU."""
+    """Trains `defender` in place; resumes from `checkpoint`. Same arguments, same bits on a CPU."""
     model = defender.model
     optimizer, schedule = build_optimizer(model, settings)
     generator = torch.Generator().manual_seed(seed)
@@ -96,7 +96,14 @@ def train_packed(
             if log:
                 share = draws.informative / draws.drawn
                 means = {"reward": draws.reward / draws.drawn, "accuracy": draws.right / draws.drawn}
-                log.write(update, **means, informative=share, groups=len(draws.groups), draws=draws.rounds, **figures)
+                log.write(
+                    update,
+                    **means,
+                    informative=share,
+                    groups=len(draws.groups),
+                    draws=draws.rounds,
+                    **figures,
+                )
             if checkpoint:
                 checkpoint.save(update, **state, extra={"position": stream.position})
     finally:
@@ -112,7 +119,9 @@ def build_optimizer(model: torch.nn.Module, settings: DapoSettings) -> tuple[tor
         weight_decay=settings.weight_decay,
     )
     if settings.schedule == "linear":
-        return optimizer, get_linear_schedule_with_warmup(optimizer, settings.warmup_updates, settings.updates)
+        return optimizer, get_linear_schedule_with_warmup(
+            optimizer, settings.warmup_updates, settings.updates
+        )
     return optimizer, get_constant_schedule_with_warmup(optimizer, settings.warmup_updates)
 
 
@@ -132,7 +141,7 @@ class GroupSampler:
         self._scores: dict[tuple[object, ...], tuple[float, bool]] = {}
 
     def draw(self) -> Draws:
-        """At most `max_draws` rounds of `groups` prompts each; fewer (or no) groups where the signal runs out."""
+        """At most `max_draws` rounds of `groups` prompts; fewer (or no) groups where the signal runs out."""
         draws = Draws()
         while len(draws.groups) < self.settings.groups and draws.rounds < self.settings.max_draws:
             draws.rounds += 1
@@ -149,17 +158,16 @@ class GroupSampler:
 
     def _round(self) -> list[ScoredGroup]:
         numbers = self.stream.take(self.settings.groups)
-        images = [self.rows[n].image for n in numbers]
-        prompts = self.defender.encoder.encode(images, [self.rows[n].question for n in numbers])
+        chosen = [self.rows[n] for n in numbers]
+        prompts = self.defender.encode([r.image for r in chosen], [r.question for r in chosen])
+        shape = (len(chosen), self.settings.group_size, self.settings.max_completion_tokens)
         sampled = sample_groups(
             self.defender.model,
-            prompts.to(self.defender.model.device),
-            self.settings.group_size,
+            prompts,
+            torch.rand(shape, generator=self.generator),
             temperature=self.settings.temperature,
-            max_tokens=self.settings.max_completion_tokens,
-            end_ids=self.defender.end_ids,
+            end_ids=self.defender.eos_ids.tolist(),
             suppressed_ids=self.defender.suppressed_ids,
-            generator=self.generator,
         )
         return [self._score(n, group) for n, group in zip(numbers, sampled, strict=True)]
 
@@ -176,7 +184,9 @@ class GroupSampler:
         key = (ids, question.options, question.answer)
         if key not in self._scores:
             text = self.defender.processor.tokenizer.decode(list(ids), skip_special_tokens=True)
-            parts = completion_reward(text, question, self.settings, length_tokens=len(ids), truncated=truncated)
+            parts = completion_reward(
+                text, question, self.settings, length_tokens=len(ids), truncated=truncated
+            )
             self._scores[key] = (parts["reward"], parts["accuracy"] > 0)
         return self._scores[key]
 
@@ -209,7 +219,10 @@ def update_once(
 
 
 def packed_loss(
-    defender: QwenDefender, rows: Sequence[CurriculumRow], groups: Sequence[ScoredGroup], settings: DapoSettings
+    defender: QwenDefender,
+    rows: Sequence[CurriculumRow],
+    groups: Sequence[ScoredGroup],
+    settings: DapoSettings,
 ) -> tuple[ClippedLoss, Tensor]:
     """DAPO's loss on the groups, and the mean entropy (nats) of their tokens; both with gradients.
 
@@ -217,8 +230,7 @@ def packed_loss(
     the new ones, detached: the ratio is 1 and the clip rests, as in TRL at these settings.
     """
     chosen = [rows[g.row] for g in groups]
-    prompts = defender.encoder.encode([r.image for r in chosen], [r.question for r in chosen])
-    prompts = prompts.to(defender.model.device)
+    prompts = defender.encode([r.image for r in chosen], [r.question for r in chosen])
     completions, counts, advantages = _padded(groups, settings)
     device = prompts.input_ids.device
     completions, counts, advantages = completions.to(device), counts.to(device), advantages.to(device)
@@ -256,7 +268,9 @@ def _padded(groups: Sequence[ScoredGroup], settings: DapoSettings) -> tuple[Tens
 def _advantages(groups: Sequence[ScoredGroup], most: int, settings: DapoSettings) -> Tensor:
     """`[B, most]`: over all answers, equal ones included (sample standard deviation, as TRL's)."""
     repeats = [torch.tensor(g.sampled.counts) for g in groups]
-    rewards = torch.cat([torch.tensor(g.rewards).repeat_interleave(r) for g, r in zip(groups, repeats, strict=True)])
+    rewards = torch.cat(
+        [torch.tensor(g.rewards).repeat_interleave(r) for g, r in zip(groups, repeats, strict=True)]
+    )
     ids = torch.arange(len(groups)).repeat_interleave(torch.tensor([int(r.sum()) for r in repeats]))
     values = group_advantages(
         rewards, ids, std=settings.advantage_std, clip=float("inf"), correction=1

@@ -1,6 +1,6 @@
 """DAPO by TRL's GRPOTrainer, plus what TRL 1.16 lacks: dynamic sampling with a resumable prompt stream.
 
-The subclass calls `super()` in a loop and never copies TRL's method (huggingface/trl issues 3708, 3973, 4764).
+The subclass calls `super()` in a loop and never copies TRL's method (huggingface/trl#3708, #3973, #4764).
 Works on one CPU, and through accelerate / torchrun on several GPUs; every rank needs whole groups.
 """
 
@@ -17,10 +17,9 @@ import torch
 from datasets import Dataset
 from PIL import Image as PilImage
 from torch import Tensor
-from transformers import TrainerCallback
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 from trl.rewards import get_soft_overlong_punishment
-from trl.trainer.utils import pad, split_pixel_values_by_grid, unsplit_pixel_values_by_grid
 
 from aot.data.curriculum import CurriculumRow
 from aot.errors import AotError
@@ -33,6 +32,7 @@ from aot.train.dapo import (
     completion_reward,
     informative_groups,
 )
+from aot.train.trl_batches import Batch, masked, members, merge, select
 from aot.types import Question
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from aot.players.defender import QwenDefender
 
 STREAM_FILE = "prompt_stream.json"
-Batch = dict[str, Any]
 
 
 class RewardPart:
@@ -69,22 +68,24 @@ class RewardPart:
 class DapoTrainer(GRPOTrainer):
     """GRPOTrainer that draws its prompts from a `PromptStream` and keeps only informative groups."""
 
-    def __init__(self, rows: Sequence[CurriculumRow], settings: DapoSettings, stream: PromptStream, **kwargs: Any):
+    def __init__(
+        self, rows: Sequence[CurriculumRow], settings: DapoSettings, stream: PromptStream, **kwargs: Any
+    ):
         self.rows, self.settings, self.stream = rows, settings, stream
         self.stopped = ""
         self._group_rewards: Tensor | None = None
         super().__init__(**kwargs)
 
     def _generate_and_score_completions(self, inputs: list[Batch]) -> Batch:
-        """Draws until every rank has `needed` informative groups or `max_draws` is reached; then the missing
-        ones are filled with groups whose tokens are masked: the shape stays, loss and entropy do not see them."""
-        needed = len(inputs) // self.num_generations
+        """Draws until every rank has enough informative groups or `max_draws` is reached; then masked ones
+        fill the places of the missing: the shape stays, loss and entropy do not see them."""
+        needed = len(inputs) // self.settings.group_size
         parts: list[Batch] = []
         have, drawn, informative = 0, 0, 0
         for _ in range(self.settings.max_draws):
             batch = super()._generate_and_score_completions(self._draw(needed))
             kept = self._informative(needed)
-            parts.append(_select(batch, _completions(kept[: needed - have], self.num_generations)))
+            parts.append(select(batch, members(kept[: needed - have], self.settings.group_size)))
             have, drawn, informative = min(needed, have + len(kept)), drawn + needed, informative + len(kept)
             if self._everywhere(have, torch.amin) >= needed:
                 break
@@ -92,9 +93,9 @@ class DapoTrainer(GRPOTrainer):
             self.stopped = NO_SIGNAL
             self.control.should_training_stop = True
         if have < needed:
-            spare = _completions(list(range(needed - have)), self.num_generations)
-            parts.append(_masked(_select(batch, spare)))
-        merged = _merge(parts, int(self._tokenizer.pad_token_id))
+            spare = members(list(range(needed - have)), self.settings.group_size)
+            parts.append(masked(select(batch, spare)))
+        merged = merge(parts, int(self._tokenizer.pad_token_id))
         tokens = merged["completion_mask"].sum()
         merged["num_items_in_batch"] = self.accelerator.gather(tokens).sum()
         self._metrics["train"]["informative"].append(informative / drawn)
@@ -111,13 +112,13 @@ class DapoTrainer(GRPOTrainer):
             prompt = [{"role": "user", "content": question_prompt(row.question)}]
             image = PilImage.fromarray(row.image)
             one = {"prompt": prompt, "image": image, "question": row.question, "scene_id": row.scene_id}
-            inputs += [one] * self.num_generations
+            inputs += [one] * self.settings.group_size
         return inputs
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         per_function: Tensor = super()._calculate_rewards(*args, **kwargs)
         weights = self.reward_weights.to(per_function.device)
-        self._group_rewards = (per_function * weights).nansum(1).view(-1, self.num_generations)
+        self._group_rewards = (per_function * weights).nansum(1).view(-1, self.settings.group_size)
         return per_function
 
     def _informative(self, groups: int) -> list[int]:
@@ -138,6 +139,16 @@ class DapoTrainer(GRPOTrainer):
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
             (folder / STREAM_FILE).write_text(json.dumps({"position": self.stream.position}))
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Transformers 5 saves Qwen2.5-VL under its hub names, which the stock method does not recognise: it
+        warns and goes on with the weights as they are. `from_pretrained` renames them back."""
+        target = self.accelerator.unwrap_model(self.model) if model is None else model
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled or not isinstance(target, PreTrainedModel):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype)
+        target.load_state_dict(saved.state_dict())
+
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
@@ -153,18 +164,24 @@ def train_trl(
     folder: Path | None = None,
     log: TrainLog | None = None,
 ) -> DapoResult:
-    """Trains in place. With a `folder`, TRL's own checkpoints are kept there and a killed training resumes."""
+    """Trains in place. With a `folder`, TRL keeps its checkpoints there and a killed training resumes."""
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = build_trainer(defender, rows, settings, seed=seed, folder=folder or Path(scratch), log=log)
+        where = folder or Path(scratch)
+        trainer = build_trainer(
+            defender, rows, settings, seed=seed, folder=where, keep=folder is not None, log=log
+        )
         resume = folder is not None and any(folder.glob("checkpoint-*"))
         try:
             trainer.train(resume_from_checkpoint=resume or None)
         finally:
             defender.model.__dict__.pop("forward", None)  # TRL's fused LM head patches the instance
             defender.model.eval()
+        if settings.trl.lora_rank:
+            defender.model = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
         if trainer.stopped and log:
             log.stop(trainer.stopped)
-        return DapoResult(trainer.state.global_step, trainer.stopped)
+        empty = bool(trainer.stopped)  # the step that found nothing is counted by TRL, but changed nothing
+        return DapoResult(trainer.state.global_step - empty, trainer.stopped)
 
 
 def build_trainer(
@@ -174,13 +191,15 @@ def build_trainer(
     *,
     seed: int,
     folder: Path,
+    keep: bool = False,
     log: TrainLog | None = None,
 ) -> DapoTrainer:
-    """The trainer, ready to run; separate so that a law can call its loss on given completions."""
+    """The trainer, ready to run (`keep`: with checkpoints in `folder`); a law calls its loss."""
     processor, model = defender.processor, defender.model
-    processor.tokenizer.padding_side = "left"  # huggingface/trl#5785: otherwise VLM gradients are silently wrong
-    args = _config(settings, model, seed=seed, folder=folder, keep=log is not None or folder.exists())
-    end_ids = {processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id}
+    # huggingface/trl#5785: otherwise a VLM's gradients are silently wrong.
+    processor.tokenizer.padding_side = "left"
+    args = _config(defender, settings, seed=seed, folder=folder, keep=keep)
+    end_ids = {*defender.eos_ids.tolist(), processor.tokenizer.pad_token_id}
     rewards: list[Any] = [RewardPart(part, settings, sorted(end_ids)) for part in ("accuracy", "format")]
     weights = [1.0, 1.0]
     if settings.reward.overlong_cache_tokens:
@@ -189,8 +208,9 @@ def build_trainer(
         weights.append(settings.reward.overlong_weight)
     args.reward_weights = weights
     # The prompts come from the stream; TRL's sampler only has to deliver batches of the right length.
-    placeholder = Dataset.from_dict({"prompt": [[{"role": "user", "content": ""}]] * args.generation_batch_size})
-    return DapoTrainer(
+    batch = settings.groups * settings.group_size
+    placeholder = Dataset.from_dict({"prompt": [[{"role": "user", "content": ""}]] * batch})
+    trainer = DapoTrainer(
         rows,
         settings,
         PromptStream(len(rows), seed),
@@ -199,15 +219,21 @@ def build_trainer(
         args=args,
         train_dataset=placeholder,
         processing_class=processor,
-        callbacks=[_LogCallback(log)] if log else None,
         peft_config=_lora(settings),
     )
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(_SkipEmptyUpdate(trainer))
+    if log:
+        trainer.add_callback(_LogCallback(log))
+    return trainer
 
 
-def _config(settings: DapoSettings, model: Any, *, seed: int, folder: Path, keep: bool) -> GRPOConfig:
+def _config(
+    defender: QwenDefender, settings: DapoSettings, *, seed: int, folder: Path, keep: bool
+) -> GRPOConfig:
     """TRL's settings for ours. One generation an update, so that checkpoints lie between generations."""
     options = settings.trl
-    on_cpu = model.device.type == "cpu"
+    on_cpu = defender.device.type == "cpu"
     world = GRPOConfig(output_dir=str(folder), use_cpu=on_cpu, bf16=False, report_to="none").world_size
     completions = settings.groups * settings.group_size
     forward = math.gcd(options.completions_per_forward, completions // world)
@@ -226,7 +252,7 @@ def _config(settings: DapoSettings, model: Any, *, seed: int, folder: Path, keep
         num_generations=settings.group_size,
         max_completion_length=settings.max_completion_tokens,
         temperature=settings.temperature,
-        generation_kwargs={"suppress_tokens": _image_tokens(model.config)},
+        generation_kwargs={"suppress_tokens": defender.suppressed_ids},
         learning_rate=settings.learning_rate,
         lr_scheduler_type="linear" if settings.schedule == "linear" else "constant_with_warmup",
         warmup_steps=settings.warmup_updates,
@@ -254,13 +280,6 @@ def _config(settings: DapoSettings, model: Any, *, seed: int, folder: Path, keep
     )
 
 
-def _image_tokens(config: Any) -> list[int]:
-    """Tokens that stand for pixels: a sampled one would have no image behind it."""
-    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-    found = [getattr(config, name, None) for name in names]
-    return [token for token in found if token is not None]
-
-
 def _lora(settings: DapoSettings) -> Any:
     if not settings.trl.lora_rank:
         return None
@@ -268,6 +287,18 @@ def _lora(settings: DapoSettings) -> Any:
 
     rank = settings.trl.lora_rank
     return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+class _SkipEmptyUpdate(TrainerCallback):
+    """Without gradients an optimizer leaves the weights alone; with zeros it would follow its momentum."""
+
+    def __init__(self, trainer: DapoTrainer):
+        self.trainer = trainer
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.trainer.stopped:
+            assert self.trainer.model is not None
+            self.trainer.model.zero_grad(set_to_none=True)
 
 
 class _LogCallback(TrainerCallback):
@@ -279,70 +310,17 @@ class _LogCallback(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.log.resume(state.global_step)
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        if logs and "reward" in logs:
-            best = {"rewards/accuracy/mean": "accuracy_reward", "grad_norm": "grad_norm", "entropy": "entropy"}
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        if logs and logs.get("informative"):
+            best = {
+                "rewards/accuracy/mean": "accuracy_reward",
+                "grad_norm": "grad_norm",
+                "entropy": "entropy",
+            }
             named = {ours: logs.get(theirs) for theirs, ours in best.items()}
-            same = {name: logs.get(name) for name in ("reward", "informative", "draws", "loss", "learning_rate")}
+            same = {
+                name: logs.get(name) for name in ("reward", "informative", "draws", "loss", "learning_rate")
+            }
             self.log.write(state.global_step, **same, **named)
-
-
-# --- batches: pick completions, fill up, put drawn parts together ---------------------------------------------
-
-
-def _completions(groups: Sequence[int], size: int) -> list[int]:
-    return [g * size + member for g in groups for member in range(size)]
-
-
-def _select(batch: Batch, chosen: list[int]) -> Batch:
-    """The chosen completions of a batch, images split into lists of one entry a completion."""
-    total = batch["completion_ids"].shape[0]
-    split = split_pixel_values_by_grid(batch)
-    picked: Batch = {}
-    for key, value in split.items():
-        if isinstance(value, list):
-            picked[key] = [value[i] for i in chosen]
-        elif isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == total:
-            picked[key] = value[chosen]
-        else:
-            picked[key] = value
-    return picked
-
-
-def _masked(batch: Batch) -> Batch:
-    mask, advantages = torch.zeros_like(batch["completion_mask"]), torch.zeros_like(batch["advantages"])
-    return {**batch, "completion_mask": mask, "advantages": advantages}
-
-
-def _merge(parts: Sequence[Batch], pad_id: int) -> Batch:
-    """One batch of several draws: prompts padded anew on the left, completions on the right."""
-    merged: Batch = {}
-    for key, first in parts[0].items():
-        values = [part[key] for part in parts]
-        if isinstance(first, list):
-            merged[key] = [item for value in values for item in value]
-        elif key in ("prompt_ids", "prompt_mask"):
-            merged[key] = _pad_rows(values, pad_id if key == "prompt_ids" else 0, "left")
-        elif key.endswith("token_type_ids"):
-            merged[key] = _token_types(parts, key)
-        elif first.ndim == 2:
-            merged[key] = _pad_rows(values, pad_id if key == "completion_ids" else 0, "right")
-        elif first.ndim == 1:
-            merged[key] = torch.cat(values)
-        else:
-            merged[key] = first
-    return unsplit_pixel_values_by_grid(merged)
-
-
-def _pad_rows(values: Sequence[Tensor], filler: int, side: str) -> Tensor:
-    rows = [row for value in values for row in value]
-    padded: Tensor = pad(rows, padding_value=filler, padding_side=side)
-    return padded
-
-
-def _token_types(parts: Sequence[Batch], key: str) -> Tensor:
-    """`[B, P + C]`: the prompt's part follows the prompts to the left; completions are all text (0)."""
-    prompts = [part[key][:, : part["prompt_ids"].shape[1]] for part in parts]
-    completion = max(part["completion_ids"].shape[1] for part in parts)
-    left = _pad_rows(prompts, 0, "left")
-    return torch.cat([left, left.new_zeros(len(left), completion)], 1)

@@ -1,13 +1,13 @@
 """Pretraining of the miniature's base defender: eight questions an image packed behind one visual prefix.
 
-Everything here is *ours* (the paper starts from Qwen2.5-VL-7B-Instruct). What makes a 0.5 M model learn to see
-in minutes on a CPU: answers of three tokens, questions packed behind the image, Muon on the matrices, and
+Everything here is *ours* (the paper starts from Qwen2.5-VL-7B-Instruct). What makes a 0.5 M model learn to
+see in minutes on a CPU: answers of three tokens, questions packed behind the image, Muon on the matrices, and
 throw-away heads that name kind, colour, row and column of what each visual token shows.
 """
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -30,22 +30,48 @@ if TYPE_CHECKING:
     from aot.checkpoints import Checkpoint, TrainLog
 
 
+class Phase(BaseModel, frozen=True, extra="forbid"):
+    """A stretch of pretraining with its own warm-up and linear decay; values *ours*."""
+
+    steps: int = Field(ge=1)
+    rate: float = Field(1.0, gt=0)  # factor on both learning rates
+    warmup: int = Field(150, ge=1)
+    hard: float = Field(0.0, ge=0, le=1)  # share of scenes with a look-alike of a queried object
+    noise: float = Field(0.0, ge=0, lt=1)  # share of answers replaced by another option (label smoothing)
+
+    def schedule(self, step: int) -> float:
+        """Factor on the learning rates at a step of this phase."""
+        return self.rate * min(1.0, (step + 1) / self.warmup) * (1.0 - step / self.steps)
+
+
 class PretrainDefenderSettings(BaseModel, frozen=True, extra="forbid"):
-    """Recipe of the base defender; all values *ours*."""
+    """Recipe of the base defender; all values *ours*.
+
+    Plain scenes first: the model learns to see, and that objects differ by colour and pair. Then a short dose
+    of look-alikes: enough to make it look at shapes, too little to make it safe (binding colour to shape is
+    what the game goes on to teach).
+    """
 
     shape: DefenderShape = DefenderShape()
-    steps: int = Field(3000, ge=1)
+    phases: tuple[Phase, ...] = (Phase(steps=1600), Phase(steps=300, rate=0.5, warmup=30, hard=0.5))
     images: int = Field(16, ge=1)  # per step
     questions: int = Field(8, ge=1)  # per image
     muon_lr: float = Field(0.015, gt=0)  # 2-D weights
     adamw_lr: float = Field(3e-3, gt=0)  # embeddings, biases, norms, heads
-    warmup: int = Field(150, ge=1)
     grad_clip: float = Field(1.0, gt=0)
     heads_weight: float = Field(1.0, ge=0)  # of the throw-away heads' loss
-    hard: float = Field(0.0, ge=0, le=1)  # share of look-alike scenes from `hard_from` on
-    hard_from: float = Field(0.0, ge=0, le=1)  # fraction of the steps
-    smoothing: float = Field(0.0, ge=0, lt=1)  # mass on wrong options from `smoothing_from` on
-    smoothing_from: float = Field(0.0, ge=0, le=1)  # fraction of the steps
+
+    @property
+    def steps(self) -> int:
+        return sum(phase.steps for phase in self.phases)
+
+    def phase_at(self, step: int) -> tuple[Phase, int]:
+        """The phase that step 0, 1, ... belongs to, and its number within it."""
+        for phase in self.phases:
+            if step < phase.steps:
+                return phase, step
+            step -= phase.steps
+        raise IndexError(step)
 
 
 class VisualHeads(nn.Module):
@@ -75,35 +101,34 @@ def cell_targets(layout: Layout) -> np.ndarray:
     return targets.reshape(-1, 4)
 
 
-class _Packer:
-    """Cuts the chat prompt behind its image and caches token ids of questions and answers."""
+class Packer:
+    """Cuts the chat prompt behind its image and caches the token ids of questions and answers."""
 
     def __init__(self, defender: QwenDefender):
         self.tokenizer, self.eos = defender.tokenizer, int(defender.eos_ids[0])
         self.head, self.tail = defender.encoder.chat("\0").split("\0")
-        self._cache: dict[Question, tuple[list[int], list[list[int]]]] = {}
+        self._cache: dict[Question, tuple[list[int], list[int]]] = {}
 
-    def rows(self, question: Question) -> tuple[list[int], list[list[int]]]:
-        """Ids of the question with the turn's end, and of each option's answer with end-of-turn."""
+    def row(self, question: Question) -> tuple[list[int], list[int]]:
+        """Ids of the question up to the assistant's turn, and of the answer with end-of-turn."""
         if question not in self._cache:
             prompt = self.tokenizer(question_prompt(question) + self.tail).input_ids
-            answers = [
-                self.tokenizer(gold_answer(question, choice)).input_ids + [self.eos]
-                for choice in range(len(question.options))
-            ]
-            self._cache[question] = prompt, answers
+            answer = self.tokenizer(gold_answer(question)).input_ids + [self.eos]
+            self._cache[question] = prompt, answer
         return self._cache[question]
 
     def pack(self, asked: list[list[Question]]) -> tuple[Tensor, Tensor]:
         """Token ids and answer mask, both `[B, n, T]`, right-padded."""
-        parts = [[(prompt, answers[q.answer]) for q in row for prompt, answers in [self.rows(q)]] for row in asked]
-        length = max(len(prompt) + len(answer) for row in parts for prompt, answer in row)
-        ids = np.full((len(parts), len(parts[0]), length), self.tokenizer.pad_token_id, dtype=np.int64)
-        mask = np.zeros(ids.shape, dtype=bool)
-        for i, row in enumerate(parts):
+        rows = [[self.row(question) for question in questions] for questions in asked]
+        length = max(len(prompt) + len(answer) for row in rows for prompt, answer in row)
+        shape = (len(rows), len(rows[0]), length)
+        ids = np.full(shape, self.tokenizer.pad_token_id, dtype=np.int64)
+        mask = np.zeros(shape, dtype=bool)
+        for i, row in enumerate(rows):
             for j, (prompt, answer) in enumerate(row):
-                ids[i, j, : len(prompt) + len(answer)] = prompt + answer
-                mask[i, j, len(prompt) : len(prompt) + len(answer)] = True
+                end = len(prompt) + len(answer)
+                ids[i, j, :end] = prompt + answer
+                mask[i, j, len(prompt) : end] = True
         return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
@@ -114,12 +139,6 @@ def matrices(model: nn.Module) -> Iterator[nn.Parameter]:
             yield parameter
 
 
-def schedule(step: int, settings: PretrainDefenderSettings) -> float:
-    """Factor on the learning rates: linear warm-up, linear decay to 0."""
-    warm = min(1.0, (step + 1) / settings.warmup)
-    return warm * (1.0 - step / settings.steps)
-
-
 def pretrain_defender(
     settings: PretrainDefenderSettings,
     *,
@@ -128,25 +147,27 @@ def pretrain_defender(
     log: TrainLog | None = None,
     start: QwenDefender | None = None,
 ) -> QwenDefender:
-    """Train a base defender from scratch (or from `start`). Same settings and seed, same bits."""
+    """Train a base defender from scratch (or go on with `start`). Same settings and seed, same bits."""
     defender = start or QwenDefender.new(settings.shape, build_tokenizer(WORDS, PHRASES), seed=seed)
-    model, packer = defender.model.train(), _Packer(defender)
+    model, packer = defender.model.train(), Packer(defender)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        heads = VisualHeads(settings.shape.hidden)
+        heads = VisualHeads(model.config.text_config.hidden_size)
     in_blocks = list(matrices(model))
     known = {id(p) for p in in_blocks}
     others = [p for p in (*model.parameters(), *heads.parameters()) if id(p) not in known]
     muon = torch.optim.Muon(in_blocks, lr=settings.muon_lr, weight_decay=0.0)
     adamw = torch.optim.AdamW(others, lr=settings.adamw_lr, betas=(0.9, 0.95), weight_decay=0.0)
     modules, optimizers = {"model": model, "heads": heads}, {"muon": muon, "adamw": adamw}
-    first = checkpoint.restore(modules, optimizers, {}) if checkpoint else 0
+    first = checkpoint.restore(modules=modules, optimizers=optimizers) if checkpoint else 0
+    if log:
+        log.resume(first)
     for step in range(first, settings.steps):
-        for optimizer, rate in ((muon, settings.muon_lr), (adamw, settings.adamw_lr)):
-            optimizer.param_groups[0]["lr"] = rate * schedule(step, settings)
-        layouts, asked = _draw(settings, seed, step)
-        images = [render(layout) for layout in layouts]
-        prompts = defender.encoder.encode_texts(images, [packer.head] * len(images))
+        phase, since = settings.phase_at(step)
+        muon.param_groups[0]["lr"] = settings.muon_lr * phase.schedule(since)
+        adamw.param_groups[0]["lr"] = settings.adamw_lr * phase.schedule(since)
+        layouts, asked = draw_batch(settings, seed, step)
+        prompts = defender.encoder.encode_texts([render(x) for x in layouts], [packer.head] * len(layouts))
         ids, mask = packer.pack(asked)
         visual = image_features(model, prompts.pixel_values, prompts.image_grid_thw)
         logits = model.lm_head(packed_hidden(model, prompts, ids, visual)[mask])
@@ -168,14 +189,24 @@ def pretrain_defender(
                 grad_norm=norm.item(),
             )
         if checkpoint:
-            checkpoint.save(step + 1, modules, optimizers, {}, {})
+            checkpoint.save(step + 1, modules=modules, optimizers=optimizers)
     model.eval()
     return defender
 
 
-def _draw(settings: PretrainDefenderSettings, seed: int, step: int) -> tuple[list[Layout], list[list[Question]]]:
+def draw_batch(
+    settings: PretrainDefenderSettings, seed: int, step: int
+) -> tuple[list[Layout], list[list[Question]]]:
     """Layouts and questions of one step: a pure function of its arguments."""
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 0xDEF, step])))
-    hard = settings.hard if step >= math.floor(settings.hard_from * settings.steps) else 0.0
-    layouts = [draw_layout(rng, hard) for _ in range(settings.images)]
-    return layouts, [[q for q, _, _ in questions_for(layout, rng, settings.questions)] for layout in layouts]
+    phase, _ = settings.phase_at(step)
+    layouts = [draw_layout(rng, phase.hard) for _ in range(settings.images)]
+    asked = [[q for q, _, _ in questions_for(layout, rng, settings.questions)] for layout in layouts]
+    if phase.noise:
+        asked = [[_mislabel(q, rng) if rng.random() < phase.noise else q for q in row] for row in asked]
+    return layouts, asked
+
+
+def _mislabel(question: Question, rng: np.random.Generator) -> Question:
+    options = len(question.options)
+    return dataclasses.replace(question, answer=(question.answer + int(rng.integers(1, options))) % options)

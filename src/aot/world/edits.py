@@ -93,12 +93,10 @@ def _draw_kind(mix: dict[EditKind, float], kind: EditKind, rng: np.random.Genera
 
 def _edit(layout: Layout, kind: EditKind, targets: list[int], new: Name, rng: np.random.Generator) -> Edit:
     """Carry out one edit; its target is drawn from `targets`, the cell of an addition from the free ones."""
-    assert new.colour is not None
     free = layout.free_cells
-    cell = free[int(rng.integers(len(free)))]
+    new_object = draw_placed(rng, new.kind, new.colour or "", free[int(rng.integers(len(free)))])
     if kind == "add":
-        after = add(layout, draw_placed(rng, new.kind, new.colour, cell))
-        return kind, after, f"Add {with_article(new)}."
+        return kind, add(layout, new_object), f"Add {with_article(new)}."
     i = targets[int(rng.integers(len(targets)))]
     old = layout.objects[i]
     called = _call(layout, old)
@@ -109,7 +107,7 @@ def _edit(layout: Layout, kind: EditKind, targets: list[int], new: Name, rng: np
             new = Name(look_alike(old.kind), old.colour)
         after = replace(layout, i, Placed(new.kind, new.colour or "", old.row, old.col, old.dx, old.dy))
         return kind, after, f"Replace the {called} with {with_article(new)}."
-    after = replace(layout, i, draw_placed(rng, new.kind, new.colour, cell))
+    after = replace(layout, i, new_object)
     return "hybrid", after, f"Add {with_article(new)} and remove the {called}."
 
 

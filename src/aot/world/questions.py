@@ -5,6 +5,7 @@ Side, relation and colour name only a kind, which must then occur once; existenc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -98,13 +99,33 @@ class Query:
     def text(self) -> str:
         match self.kind:
             case "relation":
-                return f"Is the {self.subject} {' or '.join(self.values)}{' of' * (self.axis == 'x')} the {self.other}?"
+                where = "left or right of" if self.axis == "x" else "above or below"
+                return f"Is the {self.subject} {where} the {self.other}?"
             case "side":
                 return f"Is the {self.subject} in the {' or '.join(self.values)} half?"
             case "colour":
                 return f"What colour is the {self.subject}?"
             case "existence":
                 return f"Is there {with_article(self.subject)}?"
+
+
+_PATTERNS = (
+    re.compile(r"Is the (?P<kind>\w+) (?:left or right of|(?P<y>above or below)) the (?P<other>\w+)\?"),
+    re.compile(r"Is the (?P<kind>\w+) in the (?:left or right|(?P<y>upper or lower)) half\?"),
+    re.compile(r"What colour is the (?P<kind>\w+)\?"),
+    re.compile(r"Is there an? (?P<colour>\w+) (?P<kind>\w+)\?"),
+)
+
+
+def parse_question(text: str) -> Query | None:
+    """The query whose words these are; None for any other text. Inverse of `Query.text`."""
+    for kind, pattern in zip(QUESTION_KINDS, _PATTERNS, strict=True):
+        if match := pattern.fullmatch(text):
+            part = match.groupdict()
+            other = Name(part["other"]) if "other" in part else None
+            axis: Axis | None = ("y" if part["y"] else "x") if "y" in part else None
+            return Query(kind, Name(part["kind"], part.get("colour")), other, axis)
+    return None
 
 
 Asked = tuple[Question, Query, tuple[Box, ...]]
@@ -166,8 +187,8 @@ def draw_query(
     if kind == "side":
         return Query("side", Name(box.label), axis="x" if rng.integers(2) else "y")
     if kind == "existence":
-        yes = bool(rng.integers(2))
-        return Query("existence", Name(box.label, box.attribute) if yes else _absent(box, objects, rng, confused))
+        there = Name(box.label, box.attribute)
+        return Query("existence", there if rng.integers(2) else _absent(box, objects, rng, confused))
     other = objects[(subject + int(rng.integers(1, len(objects)))) % len(objects)]
     first, second = (box, other) if rng.integers(2) else (other, box)
     axes: tuple[Axis, ...] = ("x", "y") if rng.integers(2) else ("y", "x")

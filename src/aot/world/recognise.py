@@ -21,9 +21,10 @@ Floats = npt.NDArray[np.float32]
 
 CHANGED_RMS = 4.0
 """A cell differing from the clean image by less (root mean square, 0..255) is not read again (*ours*)."""
-TOLERANCE_RMS = 26.0
-"""A cell is what explains it best if the rest is within this; else it is unrecognised (*ours*). Look-alikes
-of one colour differ by 36 or more, an object and the bare background by 45 or more."""
+TOLERANCE_RMS = 28.0
+"""A cell is what explains it best if the rest is within this; else it is unrecognised (*ours*). Measured
+on grey: look-alikes of one colour differ by 32 or more, colours of one kind by 22, an object and the bare
+background by 45; a blur of 0.8 px leaves a rest of 23."""
 _CELLS = GRID * GRID
 _PIXELS = CELL_PX * CELL_PX
 
@@ -38,9 +39,7 @@ class Recognition:
     residual_rms: float = 0.0
 
 
-def recognise(
-    images: npt.NDArray[np.uint8], clean: Sequence[WorldScene] | None = None
-) -> list[list[Box]]:
+def recognise(images: npt.NDArray[np.uint8], clean: Sequence[WorldScene] | None = None) -> list[list[Box]]:
     """The objects of each image of `uint8 [B, 64, 64, 3]`, row by row; see `read`."""
     return [list(seen.objects) for seen in read(images, clean)]
 
@@ -49,24 +48,24 @@ def read(images: npt.NDArray[np.uint8], clean: Sequence[WorldScene] | None = Non
     """B recognitions. With the clean scenes only changed cells are read, against their known
     background, and the rest is carried over; without, all cells, by their opaque pixels alone.
     """
-    images = np.asarray(images)
+    now = _split(np.asarray(images))
     if clean is None:
-        cells = _split(images.astype(np.float32)).reshape(-1, _PIXELS, 3)
-        ids, rms = _match_opaque(cells)
-        shape = (len(images), _CELLS)
-        return [_collect({}, dict(enumerate(zip(i, r, strict=True)))) for i, r in zip(ids.reshape(shape), rms.reshape(shape), strict=True)]
-    assert len(images) == len(clean), "one clean scene an image"
-    before = np.stack([scene.image for scene in clean]) if clean else images
-    now = _split(images.astype(np.float32))
-    moved = np.square(now - _split(before.astype(np.float32))).mean((2, 3)) > CHANGED_RMS**2
-    rows, cells = np.nonzero(moved)
-    bare = {i: _split(background(clean[i].layout.background)[None].astype(np.float32))[0] for i in set(rows.tolist())}
-    grounds = np.stack([bare[i][c] for i, c in zip(rows.tolist(), cells.tolist(), strict=True)]) if len(rows) else now[:0, 0]
-    ids, rms = _match_whole(now[rows, cells], grounds)
+        ids, rms = _match_opaque(now.reshape(-1, _PIXELS, 3).astype(np.float32))
+        found = zip(ids.reshape(-1, _CELLS).tolist(), rms.reshape(-1, _CELLS).tolist(), strict=True)
+        return [_collect({}, dict(enumerate(zip(*pair, strict=True)))) for pair in found]
+    assert len(now) == len(clean), "one clean scene an image"
+    if not clean:
+        return []
+    moved = now.astype(np.int16) - _split(np.stack([scene.image for scene in clean]))
+    square = np.einsum("bcpk,bcpk->bc", moved, moved, dtype=np.float32)
+    rows, cells = np.nonzero(square > CHANGED_RMS**2 * 3 * _PIXELS)
+    where = list(zip(rows.tolist(), cells.tolist(), strict=True))
+    grounds = [_split(background(clean[row].layout.background))[0, cell] for row, cell in where]
+    ids, rms = _match_whole(now[rows, cells].astype(np.float32), np.asarray(grounds, np.float32))
     reread: list[dict[int, tuple[int, float]]] = [{} for _ in clean]
-    for row, cell, best, rest in zip(rows.tolist(), cells.tolist(), ids.tolist(), rms.tolist(), strict=True):
+    for (row, cell), best, rest in zip(where, ids.tolist(), rms.tolist(), strict=True):
         reread[row][cell] = best, rest
-    kept = [{o.row * GRID + o.col: o.box for o in scene.layout.objects} for scene in clean]
+    kept = ({o.row * GRID + o.col: o.box for o in scene.layout.objects} for scene in clean)
     return [_collect(*pair) for pair in zip(kept, reread, strict=True)]
 
 
@@ -76,16 +75,16 @@ def _collect(kept: dict[int, Box], reread: dict[int, tuple[int, float]]) -> Reco
     strange = []
     for cell, (best, rest) in reread.items():
         if rest > TOLERANCE_RMS:
-            strange.append(divmod(int(cell), GRID))
+            strange.append(divmod(cell, GRID))
         elif best >= 0:
-            kind, colour, dx, dy = _names()[int(best)]
-            found[cell] = Placed(kind, colour, *divmod(int(cell), GRID), dx, dy).box
+            kind, colour, dx, dy = _names()[best]
+            found[cell] = Placed(kind, colour, *divmod(cell, GRID), dx, dy).box
     worst = max((rest for _, rest in reread.values()), default=0.0)
-    return Recognition(tuple(found[c] for c in sorted(found)), tuple(strange), float(worst))
+    return Recognition(tuple(found[c] for c in sorted(found)), tuple(strange), worst)
 
 
-def _split(images: Floats) -> Floats:
-    """`[B, 64, 64, 3]` -> `[B, 16, 256, 3]`, cells row by row."""
+def _split(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """`[B, 64, 64, 3]` -> `[B, 16, 256, 3]`, cells row by row (a single image: B = 1)."""
     cells = images.reshape(-1, GRID, CELL_PX, GRID, CELL_PX, 3).swapaxes(2, 3)
     return cells.reshape(-1, _CELLS, _PIXELS, 3)
 
@@ -104,7 +103,7 @@ def _templates() -> tuple[Floats, Floats]:
     for i, (kind, colour, dx, dy) in enumerate(_names()):
         tiles[i, 1 + dy : 1 + dy + TILE_PX, 1 + dx : 1 + dx + TILE_PX] = sprite(kind, colour)
     flat = tiles.reshape(len(tiles), _PIXELS, 4)
-    return flat[..., 3:] / 255, flat[..., :3]
+    return flat[..., 3:] / np.float32(255), flat[..., :3]
 
 
 @cache
@@ -112,9 +111,9 @@ def _whole_weights() -> tuple[Floats, Floats]:
     """The squared error of template t over background b is linear in (d, d.b, b, b.b), d = cell - b:
     |d - a (f - b)|^2 = d.d - 2 d.af + 2 d.b.a + af.af - 2 b.a(af) + b.b.a^2. Weights `[2048, T]`."""
     alpha, colour = _templates()
-    over = alpha * colour
+    over: Floats = alpha * colour
     parts = (-2 * over, 2 * alpha, -2 * alpha * over, alpha**2)
-    weights = np.concatenate([p.reshape(len(p), -1) for p in parts], 1).T
+    weights: Floats = np.concatenate([p.reshape(len(p), -1) for p in parts], 1).T
     return np.ascontiguousarray(weights), np.square(over).sum((1, 2))
 
 
@@ -150,6 +149,7 @@ def _match_opaque(cells: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
     best = error.argmin(1)
     rms = np.sqrt(np.maximum(error[np.arange(len(cells)), best], 0))
     square = cells.reshape(-1, CELL_PX, CELL_PX, 3)
-    rough = np.sqrt(np.square(np.diff(square, axis=1)).mean((1, 2, 3)) + np.square(np.diff(square, axis=2)).mean((1, 2, 3)))
+    steps = (np.square(np.diff(square, axis=axis)).mean((1, 2, 3)) for axis in (1, 2))
+    rough = np.sqrt(sum(steps, np.float32(0)))
     seen = rms <= TOLERANCE_RMS
     return np.where(seen, best, -1), np.where(seen, rms, 2 * rough)

@@ -28,12 +28,12 @@ KINDS = tuple(kind for pair in PAIRS for kind in pair)
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange")
 
 _RGB = {
-    "red": (218, 38, 44),
+    "red": (208, 30, 46),
     "green": (34, 158, 66),
     "blue": (38, 92, 222),
-    "yellow": (250, 214, 26),
+    "yellow": (250, 220, 40),
     "purple": (142, 52, 190),
-    "orange": (250, 132, 18),
+    "orange": (246, 118, 14),
 }
 _INK = (38, 38, 46)
 _WHITE = (246, 246, 242)
@@ -69,7 +69,9 @@ class _Pen:
         if rim:
             self.draw.line([*corners, corners[0]], fill=rim, width=_OVERSAMPLE * 3 // 4, joint="curve")
 
-    def round(self, x0: float, y0: float, x1: float, y1: float, r: float, fill: Rgb, rim: Rgb | None = None):
+    def round(
+        self, x0: float, y0: float, x1: float, y1: float, r: float, fill: Rgb, rim: Rgb | None = None
+    ) -> None:
         left, top, right, bottom, radius = self._px(x0, y0, x1, y1, r)
         width = _OVERSAMPLE * 3 // 4 if rim else 0
         self.draw.rounded_rectangle((left, top, right - 1, bottom - 1), radius, fill, rim, width)

@@ -1,0 +1,152 @@
+"""LMUData TSV, the exchange format of multimodal benchmarks, as scenes.
+
+Columns: `index, question, answer`, `image` (base64, or the index of the row that has it when of at most 64
+characters) or `image_path`, options `A`, `B`, ... (none: a yes/no question), and where given
+`category`, `l2-category`, `hint` and `bbox` (*ours*: JSON list of [x, y, width, height], px of the image).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from aot.data.images import BadRow, Refusal, read_image_file, scaled_box, square_image
+from aot.errors import AotError
+from aot.types import LETTERS, Box, Image, Question, Scene
+
+POINTER_CHARS = 64
+"""An image cell of at most this many characters names the row that has the image."""
+_CELL_CHARS = 2**30
+_Picture = tuple[Image, tuple[int, int]]
+_Row = dict[str, str]
+
+
+def read_tsv(path: Path, side_px: int) -> Iterator[Scene | Refusal]:
+    """Scenes and refused rows as they are read; rows that point to a later image come last.
+
+    Only decoded, reduced images are kept in memory. No header or a missing column: `AotError`.
+    """
+    pictures: dict[str, _Picture | str] = {}  # by index; a string says why there is none
+    waiting: list[tuple[int, _Row]] = []
+    seen: set[str] = set()
+    for line, row in _rows(path):
+        index = row["index"]
+        try:
+            if not index or index in seen:
+                raise BadRow(f"the index {index!r} occurs twice" if index else "the row has no index")
+            seen.add(index)
+            if pointer := _pointer(row):
+                if pointer not in pictures:
+                    waiting.append((line, row))
+                    continue
+                pictures[index] = pictures[pointer]
+            else:
+                pictures[index] = _load_picture(row, path, side_px)
+            yield _scene(row, pictures[index], path, side_px)
+        except BadRow as error:
+            pictures.setdefault(index, str(error))
+            yield _refuse(path, line, row, str(error))
+    for line, row in waiting:
+        try:
+            source = pictures.get(
+                _pointer(row), f"it points to the image of row {_pointer(row)!r}, which has none"
+            )
+            yield _scene(row, source, path, side_px)
+        except BadRow as error:
+            yield _refuse(path, line, row, str(error))
+
+
+def _rows(path: Path) -> Iterator[tuple[int, _Row]]:
+    """(number of the row, its cells by column); a byte that is no UTF-8 becomes U+FFFD."""
+    csv.field_size_limit(_CELL_CHARS)
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        table = csv.DictReader(file, delimiter="\t", restval="", restkey="")
+        have = set(table.fieldnames or ())
+        missing = [c for c in ("index", "question", "answer") if c not in have]
+        if not have & {"image", "image_path"}:
+            missing.append("image or image_path")
+        if missing:
+            hint = "an LMUData TSV has tab-separated columns index, image, question, answer and A, B, ... "
+            raise AotError(f"no column {', '.join(missing)}", where=str(path), hint=hint)
+        for number, cells in enumerate(table, 2):
+            yield number, {k: v.strip() if isinstance(v, str) else "" for k, v in cells.items()}
+
+
+def _refuse(path: Path, number: int, row: _Row, reason: str) -> Refusal:
+    return Refusal(str(path), f"row {number} (index {row['index'][:POINTER_CHARS]})", reason)
+
+
+def _pointer(row: _Row) -> str:
+    """Index of the row that has this row's image; empty where the row has its own."""
+    cell = row.get("image", "")
+    return cell if 0 < len(cell) <= POINTER_CHARS else ""
+
+
+def _load_picture(row: _Row, path: Path, side_px: int) -> _Picture:
+    if cell := row.get("image", ""):
+        if cell.startswith("["):
+            raise BadRow("the row has a list of images; one image a question is supported")
+        try:
+            return square_image(base64.b64decode(cell.partition(";base64,")[2] or cell), side_px)
+        except binascii.Error as error:
+            raise BadRow(f"the image is not base64 ({error})") from error
+    name = row.get("image_path", "")
+    if not name:
+        raise BadRow("the row has neither image nor image_path")
+    return square_image(read_image_file(path.parent, name), side_px)
+
+
+def _scene(row: _Row, picture: _Picture | str, path: Path, side_px: int) -> Scene:
+    if isinstance(picture, str):
+        raise BadRow(picture)
+    image, size = picture
+    question = _question(row)
+    boxes = _boxes(row.get("bbox", ""), size, side_px)
+    name = f"{path.stem}-{row['index']}"
+    return Scene(name, image, question, protected=boxes, objects=boxes, source=path.name)
+
+
+def _question(row: _Row) -> Question:
+    text, answer = row["question"], row["answer"]
+    if not text:
+        raise BadRow("the question is empty")
+    cells = [row.get(letter, "") for letter in LETTERS]
+    options = tuple(cell for cell in cells if cell)
+    if any("\N{REPLACEMENT CHARACTER}" in cell for cell in (text, answer, *options)):
+        raise BadRow("the text is not UTF-8")
+    if options != tuple(cells[: len(options)]):
+        raise BadRow("an option is left empty before another one")
+    if len(options) == 1 or len(set(options)) < len(options):
+        raise BadRow("a question needs at least two different options")
+    kind = row.get("l2-category") or row.get("category", "").partition(",")[0] or "general"
+    if hint := row.get("hint", ""):
+        text = f"{hint}\n{text}"
+    return Question(text, options or ("Yes", "No"), _right_option(answer, options or ("Yes", "No")), kind)
+
+
+def _right_option(answer: str, options: tuple[str, ...]) -> int:
+    """Index of the answer: an option's text, its letter, or (AI2D) its number from 0."""
+    words = [option.casefold() for option in options]
+    if answer.casefold() in words and answer not in LETTERS[: len(options)]:
+        return words.index(answer.casefold())
+    if len(answer) == 1 and answer in LETTERS[: len(options)]:
+        return LETTERS.index(answer)
+    if answer.isascii() and answer.isdigit() and int(answer) < len(options):
+        return int(answer)
+    raise BadRow(f"the answer {answer!r} is not among the options {', '.join(options)}")
+
+
+def _boxes(cell: str, size: tuple[int, int], side_px: int) -> tuple[Box, ...]:
+    if not cell:
+        return ()
+    try:
+        boxes = json.loads(cell)
+    except json.JSONDecodeError as error:
+        raise BadRow(f"the bbox {cell[:POINTER_CHARS]!r} is not JSON ({error.msg})") from error
+    if not isinstance(boxes, list):
+        raise BadRow("the bbox is not a list of [x, y, width, height]")
+    return tuple(scaled_box(box, size, side_px, "") for box in boxes)

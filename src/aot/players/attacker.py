@@ -1,0 +1,317 @@
+"""The attacker: Qwen-Image-Edit (20 B or the miniature, same code) that edits an image so that a question fails.
+
+The components are those of diffusers' `QwenImageEditPipeline`, in whose class a saved folder opens; this loop exists
+because the pipeline resizes everything to one megapixel and gives no access to its steps. A law in the tests holds
+that both paint the same picture. Departures of the miniature: the condition is the instruction's text only (its tokens
+have read the image), and the diffused latents are those of the change (see `aot.players.autoencoder`).
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, QwenImageEditPipeline, QwenImageTransformer2DModel
+from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit import calculate_shift
+from pydantic import BaseModel, Field
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from aot.errors import AotError
+from aot.players.autoencoder import BLOCK_PX, ResidualAutoencoder, padded, paint, source_latents
+from aot.players.fused import Grid, predict_velocity
+from aot.players.processor import PromptEncoder, load_processor
+from aot.prompts import EDIT_TEMPLATE, attack_instruction
+from aot.rl.flow import euler_step, guided_velocity
+from aot.types import Attack, EditKind, Image, Scene
+
+
+class EditorShape(BaseModel, frozen=True, extra="forbid"):
+    """Architecture of a miniature editor; all values *ours*."""
+
+    layers: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1)
+    head_dim: int = Field(32, ge=8)
+    axes_dims_rope: tuple[int, int, int] = (8, 12, 12)  # frame, row, column; sums to head_dim
+    shift: float = Field(1.0, gt=0)  # time shift of the scheduler
+
+
+class EditorSettings(BaseModel, frozen=True, extra="forbid"):
+    """How an editor is asked and sampled; saved beside its weights."""
+
+    template: str = EDIT_TEMPLATE
+    drop_tokens: int | None = None  # tokens of the condition to drop; None: all up to the image's end (ours)
+    steps: int = Field(8, gt=0)  # Qwen-Image-Edit: 50; the miniature (ours): 8
+    guidance: float = Field(1.0, ge=1)  # Qwen-Image-Edit: true CFG 4; ours: 1 is without, at half the cost
+    batch: int = Field(128, gt=0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conditions:
+    """All that an editor is given for N edits of images of one size; computed once, used at every step."""
+
+    images: npt.NDArray[np.uint8]
+    """`[N, H, W, 3]` source images."""
+    source: Tensor
+    """`[N, L, C]` packed latents of the sources."""
+    text: Tensor
+    """`[N, T, D]` hidden states of the instruction's tokens, right-padded with zeros."""
+    lengths: Tensor
+    """`int64 [N]`: how many of the T are real."""
+    unconditional: Tensor | None = None
+    """`[N, U, D]` of an empty instruction, all of one length; only where guidance is used."""
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def grid(self) -> Grid:
+        return (1, self.images.shape[1] // BLOCK_PX, self.images.shape[2] // BLOCK_PX)
+
+    @property
+    def mask(self) -> Tensor | None:
+        """`bool [N, T]`, None where nothing is padded."""
+        longest = self.text.shape[1]
+        if int(self.lengths.min()) == longest:
+            return None
+        return torch.arange(longest, device=self.text.device) < self.lengths[:, None]
+
+    def take(self, index: Tensor) -> Conditions:
+        """The edits with these numbers (repeats allowed), text cut to their longest."""
+        lengths = self.lengths[index]
+        negative = None if self.unconditional is None else self.unconditional[index]
+        text = self.text[index, : int(lengths.max())]
+        return Conditions(self.images[index.numpy()], self.source[index], text, lengths, negative)
+
+
+class EditAttacker:
+    """An `Attacker` around the components of `QwenImageEditPipeline`. `transformer` is what is trained."""
+
+    def __init__(
+        self,
+        transformer: QwenImageTransformer2DModel,
+        vae: nn.Module,
+        scheduler: FlowMatchEulerDiscreteScheduler,
+        text_encoder: Qwen2_5_VLForConditionalGeneration,
+        processor: Any,
+        settings: EditorSettings = EditorSettings(),
+        *,
+        name: str = "attacker",
+    ):
+        self.transformer, self.vae, self.scheduler = transformer, vae.requires_grad_(False), scheduler
+        self.text_encoder = text_encoder.eval().requires_grad_(False)
+        self.processor, self.settings, self.name = processor, settings, name
+        self.encoder = PromptEncoder(processor)
+
+    @classmethod
+    def new(
+        cls,
+        text_encoder: Qwen2_5_VLForConditionalGeneration,
+        processor: Any,
+        vae: ResidualAutoencoder,
+        shape: EditorShape = EditorShape(),
+        settings: EditorSettings = EditorSettings(),
+        *,
+        seed: int,
+        name: str = "attacker",
+    ) -> EditAttacker:
+        """An untrained miniature that predicts velocity zero. The global torch generator is left as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            transformer = QwenImageTransformer2DModel(
+                in_channels=4 * vae.config.z_dim,
+                out_channels=vae.config.z_dim,
+                num_layers=shape.layers,
+                num_attention_heads=shape.heads,
+                attention_head_dim=shape.head_dim,
+                joint_attention_dim=text_encoder.config.text_config.hidden_size,
+                axes_dims_rope=shape.axes_dims_rope,
+            )
+        nn.init.zeros_(transformer.proj_out.weight)
+        nn.init.zeros_(transformer.proj_out.bias)
+        scheduler = FlowMatchEulerDiscreteScheduler(shift=shape.shift)
+        encoder = copy.deepcopy(text_encoder)
+        return cls(transformer, vae, scheduler, encoder, processor, settings, name=name)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        name: str = "attacker",
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> EditAttacker:
+        """From a folder of `QwenImageEditPipeline`, ours or stock. Raises AotError for a missing or damaged one."""
+        folder = Path(folder)
+        if not (folder / "model_index.json").is_file():
+            raise AotError("no attacker here (model_index.json is missing)", where=str(folder), hint="`aot pretrain` makes one")
+        try:
+            own = json.loads((folder / "model_index.json").read_text())["vae"][1] == ResidualAutoencoder.__name__
+            vae_class = ResidualAutoencoder if own else _stock_vae_class()
+            vae = vae_class.from_pretrained(folder / "vae", torch_dtype=torch.float32 if own else dtype)
+            transformer = QwenImageTransformer2DModel.from_pretrained(folder / "transformer", torch_dtype=dtype)
+            scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler")
+            encoder = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder / "text_encoder", dtype=dtype)
+            processor = load_processor(folder / "processor")
+            path = folder / "editor.json"
+            settings = EditorSettings.model_validate_json(path.read_text()) if path.is_file() else stock_settings()
+        except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
+            hint = "remake it with `aot pretrain`, or delete the stage's folder and run again"
+            raise AotError(f"the attacker cannot be read: {error}", where=str(folder), hint=hint) from error
+        parts = (transformer.to(device), vae.to(device), scheduler, encoder.to(device), processor)
+        return cls(*parts, settings, name=name)
+
+    def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
+        """A folder that `EditAttacker.load` and, after `import aot`, the stock pipeline open; `dtype` casts weights.
+
+        The autoencoder stays float32: its unchanged pixels are exact.
+        """
+        folder = Path(folder)
+        pipeline = self.pipeline()
+        if dtype is not None:
+            pipeline.transformer = copy.deepcopy(self.transformer).to(dtype)
+            pipeline.text_encoder = copy.deepcopy(self.text_encoder).to(dtype)
+        pipeline.save_pretrained(folder)
+        index = json.loads((folder / "model_index.json").read_text())
+        # diffusers writes the modules' full paths; through `aot` they are found after a plain `import aot`.
+        named = {k: ["aot", v[1]] if isinstance(v, list) and str(v[0]).startswith("aot.") else v for k, v in index.items()}
+        (folder / "model_index.json").write_text(json.dumps(named, indent=2) + "\n")
+        (folder / "editor.json").write_text(self.settings.model_dump_json(indent=2) + "\n")
+
+    def pipeline(self) -> QwenImageEditPipeline:
+        """The stock pipeline around the same components, with this editor's template."""
+        parts = dict(scheduler=self.scheduler, vae=self.vae, text_encoder=self.text_encoder)
+        tokenizer, processor = self.processor.tokenizer, self.processor
+        pipeline = QwenImageEditPipeline(**parts, tokenizer=tokenizer, processor=processor, transformer=self.transformer)
+        pipeline.prompt_template_encode = self.settings.template
+        return pipeline
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.transformer.parameters()).device
+
+    def attack(self, scenes: Sequence[Scene], *, seed: int, kind: EditKind = "any") -> list[Attack]:
+        """One attack a scene. Images whose sides are no multiples of 16 px are padded for the editor and cropped."""
+        sentences = [attack_instruction(scene, kind) for scene in scenes]
+        generator = torch.Generator().manual_seed(seed)
+        edited: dict[int, Image] = {}
+        by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for i, scene in enumerate(scenes):
+            by_size[scene.image.shape].append(i)
+        for (height, width, _), members in by_size.items():
+            conditions = self.conditions([scenes[i].image for i in members], [sentences[i] for i in members])
+            latents = self.sample(conditions, self.noise(conditions, generator))
+            for i, image in zip(members, paint(self.vae, conditions.images, latents), strict=True):
+                edited[i] = image[:height, :width]
+        return [
+            Attack(scene.id, self.name, kind, edited[i], sentences[i], seed) for i, scene in enumerate(scenes)
+        ]
+
+    @torch.no_grad()
+    def conditions(self, images: Sequence[Image], sentences: Sequence[str]) -> Conditions:
+        """What the editor is given for N (image, instruction) pairs; the images are of one size."""
+        sources = np.stack([padded(image) for image in images])
+        states = self._embed(sources, sentences)
+        lengths = torch.tensor([len(s) for s in states])
+        text = nn.utils.rnn.pad_sequence(states, batch_first=True)
+        source = torch.cat([source_latents(self.vae, sources[i : i + 256]) for i in range(0, len(sources), 256)])
+        negative = torch.stack(self._embed(sources, [" "] * len(sources))) if self.settings.guidance > 1 else None
+        return Conditions(sources, source, text, lengths.to(text.device), negative)
+
+    def _embed(self, images: npt.NDArray[np.uint8], sentences: Sequence[str]) -> list[Tensor]:
+        """Last hidden states `[T_i, D]` of each instruction, exactly as the stock pipeline asks its text encoder."""
+        texts = [self.settings.template.format(sentence) for sentence in sentences]
+        states: dict[int, Tensor] = {}
+        # Equal lengths together: no padding, no mask.
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        for start in range(0, len(order), 256):
+            members = order[start : start + 256]
+            prompts = self.encoder.encode_texts(images[members], [texts[i] for i in members]).to(self.device)
+            hidden = self.text_encoder.model(
+                input_ids=prompts.input_ids,
+                attention_mask=prompts.attention_mask.long(),
+                pixel_values=prompts.pixel_values.to(self.text_encoder.dtype),
+                image_grid_thw=prompts.image_grid_thw,
+            ).last_hidden_state
+            for row, i in enumerate(members):
+                real = prompts.attention_mask[row]
+                states[i] = hidden[row, real][self._dropped(prompts.input_ids[row, real]) :].float()
+        return [states[i] for i in range(len(texts))]
+
+    def _dropped(self, ids: Tensor) -> int:
+        if self.settings.drop_tokens is not None:
+            return self.settings.drop_tokens
+        end = self.text_encoder.config.vision_end_token_id
+        return int((ids == end).nonzero()[-1, 0]) + 1
+
+    def sigmas(self, tokens: int, steps: int | None = None) -> Tensor:
+        """`[steps + 1]` noise levels from 1 to 0, from the scheduler, set as the pipeline sets it for L tokens."""
+        steps = steps or self.settings.steps
+        scheduler, config = self.scheduler, self.scheduler.config
+        mu = calculate_shift(
+            tokens,
+            config.get("base_image_seq_len", 256),
+            config.get("max_image_seq_len", 4096),
+            config.get("base_shift", 0.5),
+            config.get("max_shift", 1.15),
+        )
+        scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), mu=mu)
+        return scheduler.sigmas.clone()
+
+    def noise(self, conditions: Conditions, generator: torch.Generator) -> Tensor:
+        """Starting latents `[N, L, C]`."""
+        return torch.randn(conditions.source.shape, generator=generator).to(self.device)
+
+    def velocity(self, conditions: Conditions, latents: Tensor, sigma: Tensor) -> Tensor:
+        """v = noise - x0 `[N, L, C]` at noise levels `sigma [N]`, with guidance where the settings ask for it."""
+        grids, dtype = (conditions.grid, conditions.grid), self.transformer.dtype
+        joined = (latents.to(dtype), conditions.source.to(dtype))
+        guided = predict_velocity(
+            self.transformer, *joined, conditions.text.to(dtype), sigma, grids, text_mask=conditions.mask
+        )
+        if conditions.unconditional is None:
+            return guided
+        free = predict_velocity(self.transformer, *joined, conditions.unconditional.to(dtype), sigma, grids)
+        return guided_velocity(guided, free, self.settings.guidance)
+
+    @torch.no_grad()
+    def sample(self, conditions: Conditions, noise: Tensor, *, steps: int | None = None) -> Tensor:
+        """Denoised latents `[N, L, C]` by plain Euler steps (evaluation samples without extra noise)."""
+        sigmas = self.sigmas(noise.shape[1], steps)
+        done = torch.empty_like(noise)
+        # Edits with texts of like length together, so that little is padded.
+        for index in torch.argsort(conditions.lengths, stable=True).split(self.settings.batch):
+            batch, latents = conditions.take(index), noise[index]
+            for now, after in zip(sigmas[:-1], sigmas[1:], strict=True):
+                v = self.velocity(batch, latents, now.expand(len(index)).to(latents.device))
+                latents = euler_step(latents, v, float(now), float(after))
+            done[index] = latents
+        return done
+
+
+def stock_settings() -> EditorSettings:
+    """Qwen-Image-Edit's own template and sampling, for folders that were not saved by us."""
+    template = (
+        "<|im_start|>system\nDescribe the key features of the input image (color, shape, size, texture, objects, "
+        "background), then explain how the user's text instruction should alter or modify the image. Generate a new "
+        "image that meets the user's requirements while maintaining consistency with the original input where "
+        "appropriate.<|im_end|>\n" + EDIT_TEMPLATE
+    )
+    return EditorSettings(template=template, drop_tokens=64, steps=50, guidance=4.0, batch=1)
+
+
+def _stock_vae_class() -> Any:
+    from diffusers import AutoencoderKLQwenImage
+
+    return AutoencoderKLQwenImage
+

@@ -1,0 +1,1 @@
+"""Trainings of both players: each changes one player against fixed opponents, resumable at any step."""

@@ -1,0 +1,114 @@
+"""Attacker evolution by a named method: one table of trainings with one signature.
+
+Flow-GRPO is the paper's. The others are *ours*, beside it: training on its own hits, DiffusionNFT-like
+forward-process RL, and SFT on pairs curated anew for effect on the current defender.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from aot.checkpoints import Checkpoint, TrainLog
+from aot.errors import AotError
+from aot.players.attacker import EditAttacker
+from aot.players.base import Defender
+from aot.referee import Referee
+from aot.runs import CHECKPOINT, LOG
+from aot.train.attacker_sft import EditSet, SftSettings, train_sft
+from aot.train.curate import CurateSettings, curate_balanced, instruction_pairs
+from aot.train.flow_grpo import FlowGrpoSettings, train_flow_grpo
+from aot.train.forward_process import ForwardProcessSettings, train_forward_process
+from aot.train.own_hits import OwnHitsSettings, train_own_hits
+from aot.types import Scene
+from aot.world.scenes import WorldScene, draw_scenes
+
+Method = Literal["flow_grpo", "own_hits", "forward_process", "curated_sft"]
+
+
+class CuratedSftSettings(BaseModel, frozen=True, extra="forbid"):
+    """A fresh pool of effective scripted pairs, and SFT on it. Values *ours*; the miniature world only."""
+
+    curate: CurateSettings = CurateSettings()
+    sft: SftSettings = SftSettings(steps=200)
+
+
+class AttackerTraining(BaseModel, frozen=True, extra="forbid"):
+    """Which method trains the attacker in every iteration, with the settings of each."""
+
+    method: Method = "flow_grpo"  # paper: Flow-GRPO
+    flow_grpo: FlowGrpoSettings = FlowGrpoSettings()
+    own_hits: OwnHitsSettings = OwnHitsSettings()
+    forward_process: ForwardProcessSettings = ForwardProcessSettings()
+    curated_sft: CuratedSftSettings = CuratedSftSettings()
+    retention_scenes: int = Field(600, ge=0)  # ours: plain editing tasks mixed in where a method imitates (world only)
+    checkpoint_every: int = Field(10, gt=0)  # steps of the method
+
+    @property
+    def chosen(self) -> BaseModel:
+        """The settings of the method in force."""
+        return getattr(self, self.method)
+
+
+def train_attacker(
+    attacker: EditAttacker,
+    scenes: Sequence[Scene],
+    referee: Referee,
+    defender: Defender,
+    settings: AttackerTraining,
+    *,
+    seed: int,
+    folder: Path | None = None,
+) -> dict[str, Any]:
+    """Trains `attacker` in place against the frozen `defender`; returns the training's figures.
+
+    `folder` keeps its log and, until the stage is finished, its checkpoint.
+    """
+    checkpoint = Checkpoint(folder / CHECKPOINT if folder else None, settings.checkpoint_every)
+    world = bool(scenes) and all(isinstance(scene, WorldScene) for scene in scenes)
+    with TrainLog(folder / LOG if folder else None, _steps(settings), f"attacker, {settings.method}") as log:
+        keep: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "log": log}
+        match settings.method:
+            case "flow_grpo":
+                figures = train_flow_grpo(attacker, scenes, referee, defender, settings.flow_grpo, **keep)
+            case "forward_process":
+                figures = train_forward_process(attacker, scenes, referee, defender, settings.forward_process, **keep)
+            case "own_hits":
+                plain = _retention(attacker, settings, seed) if world else None
+                figures = train_own_hits(attacker, scenes, referee, defender, settings.own_hits, retention=plain, **keep)
+            case "curated_sft":
+                if not world:
+                    raise AotError(
+                        "curated_sft knows only the miniature world's distractors",
+                        where="--set attacker.method=curated_sft",
+                        hint="choose flow_grpo, own_hits or forward_process for own data",
+                    )
+                s = settings.curated_sft
+                found = curate_balanced(defender, referee, s.curate, seed=seed)
+                pairs = EditSet.of(attacker, found.pairs)
+                plain = _retention(attacker, settings, seed)
+                joined = EditSet.joined([pairs, plain]) if plain is not None else pairs
+                figures = train_sft(attacker, joined, s.sft, **keep) | {"pairs": len(found.pairs), "tried": found.tried}
+    return {"method": settings.method, **figures}
+
+
+def _retention(attacker: EditAttacker, settings: AttackerTraining, seed: int) -> EditSet | None:
+    """Plain editing tasks, so that what is imitated does not push out how to paint."""
+    if not settings.retention_scenes:
+        return None
+    return EditSet.of(attacker, instruction_pairs(draw_scenes(settings.retention_scenes, seed, "train"), seed=seed))
+
+
+def _steps(settings: AttackerTraining) -> int:
+    match settings.method:
+        case "flow_grpo":
+            return settings.flow_grpo.updates
+        case "forward_process":
+            return settings.forward_process.updates
+        case "own_hits":
+            return settings.own_hits.rounds * settings.own_hits.updates
+        case "curated_sft":
+            return settings.curated_sft.sft.steps

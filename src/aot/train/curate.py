@@ -1,0 +1,106 @@
+"""AOT-SFT pairs of the miniature world: scripted distractors, kept only where they deceive (method section 1.2).
+
+Each scene gets K candidate edits that are valid by construction and judged again by the referee; a pair is *effective*
+where the defender answers the clean image rightly and the edited one wrongly. Types of questions are balanced
+inversely to their yield, so that the attacker learns to attack all of them (*ours*).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from aot.arena import face
+from aot.players.base import Defender
+from aot.prompts import attack_instruction
+from aot.referee import Referee
+from aot.train.attacker_sft import EditPair
+from aot.types import Attack, Bout, EditKind
+from aot.world.edits import distractor_candidates, instruction_edits
+from aot.world.questions import QUESTION_KINDS
+from aot.world.scenes import WorldScene, draw_scenes, render
+
+CHUNK = 128
+"""Scenes handled at once."""
+
+
+class CurateSettings(BaseModel, frozen=True, extra="forbid"):
+    """How effective pairs are looked for; values *ours*."""
+
+    scenes: int = Field(4000, gt=0)
+    candidates: int = Field(8, gt=0)  # distractors tried a scene
+    related: float = Field(0.5, ge=0, le=1)  # share that resembles a queried object
+    rounds: int = Field(4, gt=0)  # after each, question types with few pairs get more scenes
+    named_kind: float = Field(0.25, ge=0, le=1)  # share of pairs whose instruction names the edit kind
+
+
+@dataclass(frozen=True, slots=True)
+class Curated:
+    """Effective pairs, the bouts they came from (same order), and how many edits were tried a question type."""
+
+    pairs: list[EditPair]
+    bouts: list[Bout]
+    tried: dict[str, int]
+
+    @property
+    def by_type(self) -> dict[str, int]:
+        kinds = [bout.scene.question.kind for bout in self.bouts]
+        return {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+
+
+def curate_pairs(
+    scenes: Sequence[WorldScene], defender: Defender, referee: Referee, settings: CurateSettings, *, seed: int
+) -> Curated:
+    """All effective pairs among `settings.candidates` distractors for each scene."""
+    found = Curated([], [], {})
+    for start in range(0, len(scenes), CHUNK):
+        chunk = scenes[start : start + CHUNK]
+        rng = np.random.default_rng([seed, start])
+        candidates = [
+            (scene, Attack(scene.id, "scripted", kind, render(layout), sentence))
+            for scene in chunk
+            for kind, layout, sentence in distractor_candidates(scene, rng, settings.candidates, settings.related)
+        ]
+        tried, attacks = [s for s, _ in candidates], [a for _, a in candidates]
+        for bout in face(tried, attacks, referee, defender, ask_refused=False):
+            kind = bout.scene.question.kind
+            found.tried[kind] = found.tried.get(kind, 0) + 1
+            if bout.success:
+                found.bouts.append(bout)
+                named = rng.random() < settings.named_kind
+                sentence = attack_instruction(bout.scene, bout.attack.kind if named else "any")
+                found.pairs.append(EditPair(bout.scene.image, bout.attack.image, sentence))
+    return found
+
+
+def curate_balanced(defender: Defender, referee: Referee, settings: CurateSettings, *, seed: int) -> Curated:
+    """`settings.scenes` fresh training scenes in rounds; a type that yields less gets more scenes in the next."""
+    found = Curated([], [], {})
+    for number in range(settings.rounds):
+        weights = {kind: 1 / (found.by_type.get(kind, 0) + 20) for kind in QUESTION_KINDS}
+        size = settings.scenes // settings.rounds / sum(weights.values())
+        for place, (kind, weight) in enumerate(weights.items()):
+            drawn = draw_scenes(max(1, round(size * weight)), _round_seed(seed, number, place), kinds=[kind])
+            one = curate_pairs(drawn, defender, referee, settings, seed=seed)
+            found.pairs.extend(one.pairs)
+            found.bouts.extend(one.bouts)
+            for name, count in one.tried.items():
+                found.tried[name] = found.tried.get(name, 0) + count
+    return found
+
+
+def instruction_pairs(scenes: Sequence[WorldScene], *, seed: int, kind: EditKind = "any") -> list[EditPair]:
+    """One plain editing task a scene ("Add a red cup."): how an editor learns to paint, and does not forget."""
+    rng = np.random.default_rng(seed)
+    edits = [instruction_edits(scene, rng, kind=kind) for scene in scenes]
+    return [
+        EditPair(scene.image, render(layout), sentence)
+        for scene, (_, layout, sentence) in zip(scenes, edits, strict=True)
+    ]
+
+
+def _round_seed(seed: int, *numbers: int) -> int:
+    return int(np.random.SeedSequence([seed, *numbers]).generate_state(1)[0])

@@ -1,0 +1,222 @@
+"""Flow-GRPO: reinforcement learning of the attacker against a frozen defender (Liu et al. 2025, arXiv 2505.05470).
+
+The sampler's ODE becomes noisy inside a window of steps (the paper's *fast* variant; SDE or CPS), so that these steps
+have a density; each scene gets a group of edits, their rewards are compared within the group, and the window's steps
+are trained by the clipped policy gradient. A group is named by the scene's number, never by its prompt's text.
+Departure: groups without reward variance are left out of the update, not only given advantage 0 (the same gradient,
+less work); the transformer is trained whole in the miniature, by LoRA at full size.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+from aot.checkpoints import Checkpoint, TrainLog
+from aot.errors import AotError
+from aot.players.attacker import Conditions, EditAttacker
+from aot.players.base import Defender
+from aot.referee import Referee
+from aot.rl.advantage import group_advantages
+from aot.rl.clipped import flow_loss
+from aot.rl.flow import StepKind, draw_window, euler_step, mean_kl, transition, velocity_kl
+from aot.train.attacker_sft import EditorTrainer, OptimizerSettings
+from aot.train.practice import IntegrityGuard, Practice, PracticeSettings, SceneStream, summarise
+from aot.types import Scene
+
+
+class FlowGrpoSettings(BaseModel, frozen=True, extra="forbid"):
+    """Flow-GRPO; the published values for Qwen-Image-Edit stand in `paper_flow_grpo`."""
+
+    updates: int = Field(40, gt=0)
+    groups: int = Field(24, gt=0)  # scenes an update; paper's code: 32
+    group_size: int = Field(8, gt=1)  # paper's code: 16
+    steps: int = Field(8, gt=1)  # sampling steps in training; paper: 10
+    step_kind: StepKind = "cps"  # ours: the cleanest rollouts; Flow-GRPO: sde
+    noise_level: float = Field(0.8, gt=0)  # cps: in (0, 1]; Flow-GRPO's sde: 1.0, fast 1.5
+    window: int = Field(3, gt=0)  # noisy steps; Flow-GRPO fast: 4
+    window_first: int = Field(0, ge=0)  # the window lies within these steps (both included);
+    window_last: int = Field(4, ge=0)  # late noise makes every edit fail the SSIM check
+    share_noise: bool = False  # one starting noise a group: then only the window's noise differs
+    clip: float = Field(1e-4, gt=0)  # Flow-GRPO: 1e-4
+    advantage_std: Literal["group", "batch"] = "group"
+    advantage_clip: float = Field(5.0, gt=0)  # Flow-GRPO: 5
+    passes: int = Field(1, gt=0)  # optimizer passes over a rollout
+    minibatch: int = Field(192, gt=0)  # edits an optimizer step
+    kl: Literal["none", "mean", "velocity"] = "none"  # Flow-GRPO for editing: beta 0
+    kl_weight: float = Field(0.0, ge=0)
+    min_integrity: float = Field(0.5, ge=0, le=1)  # ours: see `IntegrityGuard`
+    max_ratio_error: float = Field(1e-4, gt=0)  # ratio check before the first update of a rollout
+    optimizer: OptimizerSettings = OptimizerSettings(muon_lr=2e-4, adamw_lr=1e-4, warmup_steps=2, final_lr=0.3, ema=0.9)
+    practice: PracticeSettings = PracticeSettings()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rollout:
+    """B sampled edits. `latents [W + 1, B, L, C]` around the W noisy steps `window`, `log_probs [W, B]` of these
+    steps, `final [B, L, C]` the denoised latents."""
+
+    window: range
+    latents: Tensor
+    log_probs: Tensor
+    final: Tensor
+
+
+@torch.no_grad()
+def sample_rollout(
+    attacker: EditAttacker,
+    conditions: Conditions,
+    noise: Tensor,
+    window: range,
+    settings: FlowGrpoSettings,
+    generator: torch.Generator,
+) -> Rollout:
+    """Edits from starting `noise [B, L, C]`: Euler steps, and noisy ones in `window`. Latents are stored as
+    float32, in which their log-probabilities are taken."""
+    sigmas = attacker.sigmas(noise.shape[1], settings.steps)
+    x, path, log_probs = noise.float(), [], []
+    for i in range(settings.steps):
+        now, after = float(sigmas[i]), float(sigmas[i + 1])
+        v = attacker.velocity(conditions, x, sigmas[i].expand(len(x)).to(x.device))
+        if i not in window:
+            x = euler_step(x, v, now, after)
+            continue
+        step = transition(settings.step_kind, x, v, now, after, settings.noise_level)
+        path.append(x)
+        x = step.sample(torch.randn(x.shape, generator=generator).to(x.device))
+        log_probs.append(step.log_prob(x))
+        if i == window[-1]:
+            path.append(x)
+    return Rollout(window, torch.stack(path), torch.stack(log_probs), x)
+
+
+def train_flow_grpo(
+    attacker: EditAttacker,
+    scenes: Sequence[Scene],
+    referee: Referee,
+    defender: Defender,
+    settings: FlowGrpoSettings,
+    *,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+    log: TrainLog | None = None,
+) -> dict[str, Any]:
+    """Trains `attacker.transformer` in place (the averaged weights at the end); returns the figures.
+
+    Ends early, with the reason in the figures, where the edits' validity collapses. Raises AotError where no scene is
+    answered rightly, a loss is not finite or the ratio check fails.
+    """
+    checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
+    practice = Practice(attacker, scenes, referee, defender, settings.practice)
+    learner = FlowGrpo(attacker, practice, settings, seed)
+    start = checkpoint.restore(**learner.state)
+    log.resume(start)
+    figures: dict[str, Any] = {}
+    guard = IntegrityGuard(settings.min_integrity, checkpoint.extra)
+    for update in range(start + 1, settings.updates + 1):
+        figures = learner.update(update, seed)
+        log.write(update, **figures)
+        if reason := guard.check(figures["integrity"]):
+            log.stop(reason)
+            figures["stopped"] = reason
+            break
+        checkpoint.save(update, **learner.state, extra=guard.history)
+    learner.trainer.finish()
+    return figures | {"scenes": len(practice), "updates": settings.updates}
+
+
+class FlowGrpo:
+    """The state of one training and its update."""
+
+    def __init__(self, attacker: EditAttacker, practice: Practice, settings: FlowGrpoSettings, seed: int):
+        self.attacker, self.practice, self.settings = attacker, practice, settings
+        self.generator = torch.Generator().manual_seed(seed)
+        self.rng = np.random.default_rng(seed)
+        self.stream = SceneStream(len(practice), self.generator)
+        self.trainer = EditorTrainer(attacker.transformer, settings.optimizer, settings.updates)
+        self.reference: EditAttacker | None = None
+        if settings.kl != "none" and settings.kl_weight:
+            self.reference = copy.copy(attacker)
+            self.reference.transformer = copy.deepcopy(attacker.transformer).requires_grad_(False)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        state = dict(self.trainer.state)
+        state["modules"] = {**state["modules"], "stream": self.stream}
+        return {**state, "generators": {"draws": self.generator, "windows": self.rng}}
+
+    def update(self, number: int, seed: int) -> dict[str, Any]:
+        """One rollout of groups and the optimizer steps on it; metrics for the log."""
+        s = self.settings
+        groups = self.stream.draw(min(s.groups, len(self.practice)))
+        index = groups.repeat_interleave(s.group_size)
+        conditions = self.practice.take(index)
+        noise = self.attacker.noise(conditions, self.generator)
+        if s.share_noise:
+            noise = noise[:: s.group_size].repeat_interleave(s.group_size, 0)
+        window = draw_window(self.rng, s.window, s.window_first, min(s.window_last, s.steps - 2))
+        rollout = sample_rollout(self.attacker, conditions, noise, window, s, self.generator)
+        bouts = self.practice.bouts(index, rollout.final, seed=seed * 100_003 + number)
+        rewards = torch.tensor([b.rewards["reward"] for b in bouts])
+        advantages = group_advantages(rewards, index, std=s.advantage_std, clip=s.advantage_clip)
+        metrics: dict[str, Any] = summarise(bouts)
+        metrics["informative"] = 1 - advantages.zero_variance_groups / advantages.groups
+        chosen = advantages.informative.nonzero()[:, 0]
+        if len(chosen) == 0:
+            return metrics | {"skipped": 1.0}
+        shuffled = [chosen[torch.randperm(len(chosen), generator=self.generator)] for _ in range(s.passes)]
+        parts = [part for order in shuffled for part in order.split(s.minibatch)]
+        for i, part in enumerate(parts):
+            metrics |= self._step(conditions, rollout, part, advantages.values, number, check_ratio=i == 0)
+        return metrics
+
+    def _step(
+        self,
+        conditions: Conditions,
+        rollout: Rollout,
+        part: Tensor,
+        advantages: Tensor,
+        number: int,
+        *,
+        check_ratio: bool,
+    ) -> dict[str, float]:
+        """One optimizer step on the edits `part`: gradients are summed over the window's steps."""
+        s, batch = self.settings, conditions.take(part)
+        sigmas = self.attacker.sigmas(rollout.final.shape[1], s.steps)
+        sums: dict[str, float] = {"clip_fraction": 0.0, "approx_kl": 0.0, "ratio_deviation": 0.0, "kl": 0.0}
+        for w, i in enumerate(rollout.window):
+            x, level = rollout.latents[w, part], sigmas[i].expand(len(part)).to(self.attacker.device)
+            now, after = float(sigmas[i]), float(sigmas[i + 1])
+            v = self.attacker.velocity(batch, x, level)
+            step = transition(s.step_kind, x, v, now, after, s.noise_level)
+            clipped = flow_loss(step.log_prob(rollout.latents[w + 1, part]), rollout.log_probs[w, part], advantages[part], s.clip)
+            loss = clipped.loss / len(rollout.window)
+            if self.reference is not None:
+                with torch.no_grad():
+                    v_reference = self.reference.velocity(batch, x, level)
+                if s.kl == "mean":
+                    distance = mean_kl(step, transition(s.step_kind, x, v_reference, now, after, s.noise_level)).mean()
+                else:
+                    distance = velocity_kl(v, v_reference).mean()
+                loss = loss + s.kl_weight * distance / len(rollout.window)
+                sums["kl"] += float(distance.detach()) / len(rollout.window)
+            self.trainer.backward(loss, number)
+            sums["clip_fraction"] += clipped.clip_fraction / len(rollout.window)
+            sums["approx_kl"] += clipped.approx_kl / len(rollout.window)
+            sums["ratio_deviation"] = max(sums["ratio_deviation"], clipped.ratio_deviation)
+        if check_ratio and sums["ratio_deviation"] > s.max_ratio_error:
+            raise AotError(
+                f"ratio check failed at update {number}: the policy that samples and the one that is trained differ "
+                f"by {sums['ratio_deviation']:.2e} before any step",
+                where="Flow-GRPO",
+                hint="look for dropout, other kernels in training than in sampling, or a stale cache of conditions",
+            )
+        return sums | {"grad_norm": float(self.trainer.update(number))}
+

@@ -1,0 +1,154 @@
+"""Training the attacker on its own hits: sample several edits a scene, keep those that are valid and deceive the
+current defender, imitate them (rejection sampling / expert iteration; *ours*, as a named alternative to Flow-GRPO).
+
+Plain editing tasks are mixed in, so that the painting itself is not forgotten.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+from aot.checkpoints import Checkpoint, TrainLog
+from aot.players.attacker import EditAttacker
+from aot.players.autoencoder import edit_latents, padded
+from aot.players.base import Defender
+from aot.referee import Referee
+from aot.train.attacker_sft import (
+    EditorTrainer,
+    EditSet,
+    OptimizerSettings,
+    SftSettings,
+    flow_matching_loss,
+)
+from aot.train.practice import Practice, PracticeSettings, SceneStream, summarise
+from aot.types import Bout, Scene
+
+
+class OwnHitsSettings(BaseModel, frozen=True, extra="forbid"):
+    """Rounds of attacking and imitating; values *ours*."""
+
+    rounds: int = Field(3, gt=0)
+    scenes: int = Field(200, gt=0)  # a round
+    samples: int = Field(6, gt=0)  # edits a scene
+    sampling_steps: int = Field(6, gt=0)
+    hits_per_scene: int = Field(2, gt=0)  # at most so many are kept: easy scenes must not crowd out the others
+    updates: int = Field(60, gt=0)  # optimizer steps a round
+    retention: float = Field(0.2, ge=0, lt=1)  # share of each batch that is plain editing tasks
+    forget_rounds: int = Field(3, gt=0)  # hits older than this are dropped: the attacker has moved on
+    sft: SftSettings = SftSettings(
+        batch=48,
+        changed_weight=2.0,
+        optimizer=OptimizerSettings(muon_lr=1.5e-3, adamw_lr=3e-4, warmup_steps=10, final_lr=0.1, ema=0.98),
+    )
+    practice: PracticeSettings = PracticeSettings(answers=1, temperature=0.0)
+
+
+def train_own_hits(
+    attacker: EditAttacker,
+    scenes: Sequence[Scene],
+    referee: Referee,
+    defender: Defender,
+    settings: OwnHitsSettings,
+    *,
+    seed: int,
+    retention: EditSet | None = None,
+    checkpoint: Checkpoint | None = None,
+    log: TrainLog | None = None,
+) -> dict[str, Any]:
+    """Trains `attacker.transformer` in place (the averaged weights at the end); returns the last round's figures.
+
+    Ends early, with the reason in the figures, where no edit deceives the defender any more. Steps of the checkpoint and
+    of the log are optimizer steps.
+    """
+    checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
+    s, practice = settings, Practice(attacker, scenes, referee, defender, settings.practice)
+    generator = torch.Generator().manual_seed(seed)
+    stream = SceneStream(len(practice), generator)
+    trainer = EditorTrainer(attacker.transformer, s.sft.optimizer, s.rounds * s.updates)
+    pool = HitPool(s.forget_rounds)
+    state = {**trainer.state, "generators": {"draws": generator}}
+    state["modules"] = {**state["modules"], "stream": stream, "pool": pool}
+    start = checkpoint.restore(**state)
+    log.resume(start)
+    figures: dict[str, Any] = {}
+    for step in range(start + 1, s.rounds * s.updates + 1):
+        if (step - 1) % s.updates == 0:
+            bouts, index = attack_scenes(practice, stream, s, generator, seed=seed * 100_003 + step)
+            pool.add(practice, bouts, index, s.hits_per_scene)
+            figures = summarise(bouts) | {"hits": float(len(pool))}
+            if not len(pool):
+                figures["stopped"] = "no edit deceives this defender"
+                log.stop(figures["stopped"])
+                break
+        loss = flow_matching_loss(attacker, pool.batch(practice, s, retention, generator), s.sft, generator)
+        norm = trainer.step(loss, step)
+        if step % 10 == 0 or (step - 1) % s.updates == 0:
+            log.write(step, **figures, loss=loss.detach(), grad_norm=norm)
+        checkpoint.save(step, **state)
+    trainer.finish()
+    return figures | {"scenes": len(practice)}
+
+
+def attack_scenes(
+    practice: Practice, stream: SceneStream, settings: OwnHitsSettings, generator: torch.Generator, *, seed: int
+) -> tuple[list[Bout], Tensor]:
+    """Bouts of `samples` edits on each of `scenes` scenes, and the scenes' numbers `[B]`."""
+    scenes = stream.draw(min(settings.scenes, len(practice)))
+    index = scenes.repeat_interleave(settings.samples)
+    conditions = practice.take(index)
+    noise = practice.attacker.noise(conditions, generator)
+    latents = practice.attacker.sample(conditions, noise, steps=settings.sampling_steps)
+    return practice.bouts(index, latents, seed=seed), index
+
+
+class HitPool:
+    """The edits of the last rounds that deceived: scene numbers and x0, a pair of tensors a round."""
+
+    def __init__(self, rounds: int):
+        self.rounds = rounds
+        self.kept: list[tuple[Tensor, Tensor]] = []
+
+    def __len__(self) -> int:
+        return sum(len(index) for index, _ in self.kept)
+
+    def add(self, practice: Practice, bouts: Sequence[Bout], index: Tensor, most: int) -> None:
+        """Adds the successes, at most `most` a scene; x0 is read back from the painted image, so that blocks which
+        the editor left alone are exactly zero."""
+        counts: Counter[int] = Counter()
+        hits = []
+        for i, (bout, scene) in enumerate(zip(bouts, index.tolist(), strict=True)):
+            if bout.success and counts[scene] < most:
+                counts[scene] += 1
+                hits.append(i)
+        if hits:
+            images = practice.conditions.images[index[hits].numpy()]
+            painted = np.stack([padded(bouts[i].attack.image) for i in hits])
+            self.kept.append((index[hits], edit_latents(practice.attacker.vae, images, painted)))
+        else:
+            self.kept.append((index[:0], practice.conditions.source[:0]))
+        self.kept = self.kept[-self.rounds :]
+
+    def batch(
+        self, practice: Practice, settings: OwnHitsSettings, retention: EditSet | None, generator: torch.Generator
+    ) -> EditSet:
+        """Random hits, with the settings' share of `retention` among them."""
+        index, x0 = (torch.cat(parts) for parts in zip(*self.kept, strict=True))
+        plain = round(settings.sft.batch * settings.retention) if retention is not None else 0
+        chosen = torch.randint(len(index), (settings.sft.batch - plain,), generator=generator)
+        hits = EditSet(practice.take(index[chosen]), x0[chosen], torch.ones(len(chosen), device=x0.device))
+        if retention is None or not plain:
+            return hits
+        return EditSet.joined([hits, retention.take(torch.randint(len(retention), (plain,), generator=generator))])
+
+    def state_dict(self) -> dict[str, list[tuple[Tensor, Tensor]]]:
+        return {"kept": list(self.kept)}
+
+    def load_state_dict(self, state: dict[str, list[tuple[Tensor, Tensor]]]) -> None:
+        self.kept = [tuple(pair) for pair in state["kept"]]

@@ -1,0 +1,142 @@
+"""What all trainings of the attacker against a defender share: scenes worth attacking, and bouts of its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+from aot.arena import face, greedy_answers
+from aot.errors import AotError
+from aot.players.attacker import Conditions, EditAttacker
+from aot.players.autoencoder import paint
+from aot.players.base import Defender
+from aot.prompts import attack_instruction
+from aot.referee import Referee
+from aot.rl.rewards import AttackReward
+from aot.types import Attack, Bout, EditKind, Scene
+
+
+class PracticeSettings(BaseModel, frozen=True, extra="forbid"):
+    """How an attack is shown to the defender in training."""
+
+    kind: EditKind = "any"
+    answers: int = Field(4, gt=0)  # ours; paper: it fails "consecutively", no number given
+    temperature: float = Field(1.0, ge=0)  # ours: 0 asks once, greedily
+    reward: AttackReward = AttackReward()
+
+
+class Practice:
+    """Scenes that the defender answers rightly when clean, ready to be attacked many times.
+
+    Raises AotError where there is no such scene.
+    """
+
+    def __init__(
+        self,
+        attacker: EditAttacker,
+        scenes: Sequence[Scene],
+        referee: Referee,
+        defender: Defender,
+        settings: PracticeSettings,
+    ):
+        clean = greedy_answers(scenes, defender)
+        right = [i for i, (s, a) in enumerate(zip(scenes, clean, strict=True)) if a[0].choice == s.question.answer]
+        if not right:
+            raise AotError(
+                f"the defender answers none of the {len(scenes)} clean scenes rightly: nothing to attack",
+                where="attacker training",
+                hint="train the defender first, or give other scenes",
+            )
+        self.attacker, self.referee, self.defender, self.settings = attacker, referee, defender, settings
+        self.scenes, self.clean = [scenes[i] for i in right], [clean[i] for i in right]
+        self.conditions = attacker.conditions(
+            [s.image for s in self.scenes], [attack_instruction(s, settings.kind) for s in self.scenes]
+        )
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def take(self, index: Tensor) -> Conditions:
+        return self.conditions.take(index)
+
+    def bouts(self, index: Tensor, latents: Tensor, *, seed: int) -> list[Bout]:
+        """The paid bouts of denoised `latents [B, L, C]` on the scenes with these numbers. Refused attacks are not
+        shown to the defender: they are paid nothing anyway."""
+        chosen = index.tolist()
+        images = paint(self.attacker.vae, self.conditions.images[np.array(chosen)], latents)
+        scenes = [self.scenes[i] for i in chosen]
+        name, s = self.attacker.name, self.settings
+        attacks = []
+        for scene, image in zip(scenes, images, strict=True):
+            height, width = scene.image.shape[:2]
+            attacks.append(Attack(scene.id, name, s.kind, image[:height, :width], attack_instruction(scene, s.kind), seed))
+        return face(
+            scenes,
+            attacks,
+            self.referee,
+            self.defender,
+            k=s.answers,
+            temperature=s.temperature,
+            seed=seed,
+            clean_answers=[self.clean[i] for i in chosen],
+            reward=s.reward,
+            ask_refused=False,
+        )
+
+
+class SceneStream:
+    """Scene numbers in ever new random orders, without repeats within one; its state can be kept."""
+
+    def __init__(self, size: int, generator: torch.Generator):
+        self.size, self.generator = size, generator
+        self.left: list[int] = []
+
+    def draw(self, n: int) -> Tensor:
+        """`int64 [n]`."""
+        while len(self.left) < n:
+            self.left += torch.randperm(self.size, generator=self.generator).tolist()
+        taken, self.left = self.left[:n], self.left[n:]
+        return torch.tensor(taken)
+
+    def state_dict(self) -> dict[str, list[int]]:
+        return {"left": list(self.left)}
+
+    def load_state_dict(self, state: dict[str, list[int]]) -> None:
+        self.left = list(state["left"])
+
+
+class IntegrityGuard:
+    """Says when to stop: the policy is collapsing into edits that the referee refuses. The mean validity of the last
+    `span` updates has fallen below `share` of that of the first `span`."""
+
+    def __init__(self, share: float, history: Sequence[float] | None = None, *, span: int = 5):
+        self.share, self.span, self.history = share, span, list(history or [])
+
+    def check(self, integrity: float) -> str:
+        """The reason to stop, or ""."""
+        self.history.append(integrity)
+        if len(self.history) < 2 * self.span:
+            return ""
+        first, last = _mean(self.history[: self.span]), _mean(self.history[-self.span :])
+        if last >= self.share * first:
+            return ""
+        return f"validity of the edits collapsed from {first:.2f} to {last:.2f}"
+
+
+def summarise(bouts: Sequence[Bout]) -> dict[str, float]:
+    """Means over bouts: reward, valid success, integrity (share not refused), efficacy among the valid."""
+    valid = [b for b in bouts if b.verdict.valid]
+    return {
+        "reward": _mean([b.rewards.get("reward", 0.0) for b in bouts]),
+        "valid_success": _mean([float(b.success) for b in bouts]),
+        "integrity": _mean([float(b.verdict.valid) for b in bouts]),
+        "efficacy": _mean([b.rewards.get("efficacy", 0.0) for b in valid]),
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else 0.0

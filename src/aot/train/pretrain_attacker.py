@@ -1,0 +1,174 @@
+"""The miniature's base attacker: autoencoder, painting by plain editing tasks, cold start on effective pairs.
+
+The paper starts from Qwen-Image-Edit and fine-tunes it on AOT-SFT; the first two steps here stand for the former
+(*ours*), the third is the latter in small: pairs curated for effect on the base defender. One call does everything.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+
+from aot.arena import play
+from aot.checkpoints import Checkpoint, TrainLog
+from aot.players.attacker import EditAttacker, EditorSettings, EditorShape
+from aot.players.autoencoder import ResidualAutoencoder, paint
+from aot.players.defender import QwenDefender
+from aot.prompts import attack_instruction
+from aot.referee import Referee
+from aot.train.attacker_sft import EditPair, EditSet, SftSettings, train_sft
+from aot.train.curate import CurateSettings, curate_balanced, instruction_pairs
+from aot.train.practice import summarise
+from aot.types import Box
+from aot.world.edits import distractor_candidates, instruction_edits
+from aot.world.recognise import read
+from aot.world.scenes import WorldScene, draw_scenes, render
+
+
+class AutoencoderSettings(BaseModel, frozen=True, extra="forbid"):
+    """The linear autoencoder; values *ours*."""
+
+    scenes: int = Field(1000, ge=50)
+    whitening: float = Field(0.5, ge=0, le=1)
+    dead_zone: float = Field(0.25, ge=0)  # a real edit's blocks have a root mean square of 0.5 and more
+
+
+class PretrainAttackerSettings(BaseModel, frozen=True, extra="forbid"):
+    """Recipe of the base attacker; all values *ours*."""
+
+    shape: EditorShape = EditorShape()
+    editor: EditorSettings = EditorSettings()
+    autoencoder: AutoencoderSettings = AutoencoderSettings()
+    painting_scenes: int = Field(12_000, gt=0)
+    distractor_share: float = Field(0.35, ge=0, lt=1)  # of the painting scenes: random valid attacks
+    painting: SftSettings = SftSettings(steps=2400)
+    curate: CurateSettings = CurateSettings()
+    retention: float = Field(0.25, ge=0, lt=1)  # share of painting examples in the cold start
+    cold_start: SftSettings = SftSettings(steps=700)
+    gate_scenes: int = Field(600, gt=0)
+
+
+class AttackerGate(BaseModel, frozen=True, extra="forbid"):
+    """What a base attacker must reach on held-out scenes (the project's own bar)."""
+
+    add: float = 0.9
+    remove: float = 0.9
+    replace: float = 0.6
+    integrity: float = 0.95
+    valid_success: float = 0.2
+
+    def failures(self, figures: dict[str, Any]) -> list[str]:
+        """The figures below the bar, in words."""
+        return [f"{k} {figures[k]:.3f} < {bar}" for k, bar in self.model_dump().items() if figures[k] < bar]
+
+
+def pretrain_attacker(
+    defender: QwenDefender,
+    referee: Referee,
+    settings: PretrainAttackerSettings,
+    *,
+    seed: int,
+    folder: Path | None = None,
+    quiet: bool = True,
+) -> tuple[EditAttacker, dict[str, Any]]:
+    """A cold-started attacker whose condition encoder is (a copy of) the base `defender`, and its gate's figures.
+
+    `folder` keeps the trainings' checkpoints and logs, from which a killed call goes on.
+    """
+    s = settings
+    scenes = draw_scenes(s.painting_scenes, seed, "train")
+    share = round(len(scenes) * s.distractor_share)
+    pairs = instruction_pairs(scenes[share:], seed=seed) + distractor_pairs(scenes[:share], seed=seed)
+    sample = pairs[-s.autoencoder.scenes :]
+    vae = ResidualAutoencoder.fit(
+        np.stack([p.source for p in sample]),
+        np.stack([p.target for p in sample]),
+        whitening=s.autoencoder.whitening,
+        dead_zone=s.autoencoder.dead_zone,
+    )
+    attacker = EditAttacker.new(defender.model, defender.processor, vae, s.shape, s.editor, seed=seed)
+    painting = EditSet.of(attacker, pairs)
+    figures: dict[str, Any] = {}
+    with _log(folder, "painting", s.painting.steps, quiet) as log:
+        figures["painting"] = train_sft(attacker, painting, s.painting, seed=seed, checkpoint=_kept(folder, "painting"), log=log)
+    found = curate_balanced(defender, referee, s.curate, seed=seed)
+    figures["curated"] = {"pairs": len(found.pairs), "by_type": found.by_type, "tried": found.tried}
+    plain = round(len(found.pairs) * s.retention / (1 - s.retention))
+    rng = np.random.default_rng(seed)
+    kept = [pairs[i] for i in rng.choice(len(pairs), min(plain, len(pairs)), replace=False)]
+    cold = EditSet.of(attacker, found.pairs + kept)
+    with _log(folder, "cold_start", s.cold_start.steps, quiet) as log:
+        figures["cold_start"] = train_sft(attacker, cold, s.cold_start, seed=seed + 1, checkpoint=_kept(folder, "cold_start"), log=log)
+    return attacker, figures | attacker_figures(attacker, defender, referee, n=s.gate_scenes, seed=seed)
+
+
+def distractor_pairs(scenes: Sequence[WorldScene], *, seed: int) -> list[EditPair]:
+    """One random valid attack a scene (where there is one), told as an attack: what an attack looks like."""
+    rng = np.random.default_rng([seed, 1])
+    pairs = []
+    for scene in scenes:
+        for kind, layout, _ in distractor_candidates(scene, rng, 1):
+            sentence = attack_instruction(scene, kind if rng.random() < 0.5 else "any")
+            pairs.append(EditPair(scene.image, render(layout), sentence))
+    return pairs
+
+
+def attacker_figures(
+    attacker: EditAttacker, defender: QwenDefender, referee: Referee, *, n: int, seed: int
+) -> dict[str, Any]:
+    """Held-out figures: share of plain tasks done exactly as told, by kind; integrity, validity and success of the
+    generic attack against `defender`, overall and by question type."""
+    scenes = draw_scenes(n, seed, "validation")
+    figures: dict[str, Any] = dict(painted_as_told(attacker, scenes, seed=seed))
+    bouts = play(scenes, attacker, referee, defender, seed=seed)
+    found = summarise(bouts)
+    figures["valid"], figures["valid_success"] = found["integrity"], found["valid_success"]
+    figures["integrity"] = float(np.mean([all(f.passed for f in b.verdict.findings if "ssim" in f.check) for b in bouts]))
+    figures["any_success"] = float(np.mean([b.fooled_fraction == 1 for b in bouts]))
+    by_type: dict[str, list[bool]] = defaultdict(list)
+    refused: dict[str, int] = defaultdict(int)
+    for bout in bouts:
+        by_type[bout.scene.question.kind].append(bout.success)
+        for reason in bout.verdict.refused_by:
+            refused[reason] += 1
+    figures["success_by_type"] = {kind: float(np.mean(hits)) for kind, hits in by_type.items()}
+    figures["refused"] = dict(refused)
+    return figures
+
+
+def painted_as_told(attacker: EditAttacker, scenes: Sequence[WorldScene], *, seed: int) -> dict[str, float]:
+    """Share of plain editing tasks after which exactly the right objects are recognised, by kind of edit. Where the
+    sentence leaves the place open ("Add a red cup."), any free cell is right."""
+    rng = np.random.default_rng(seed)
+    edits = [instruction_edits(scene, rng) for scene in scenes]
+    conditions = attacker.conditions([s.image for s in scenes], [sentence for _, _, sentence in edits])
+    generator = torch.Generator().manual_seed(seed)
+    images = paint(attacker.vae, conditions.images, attacker.sample(conditions, attacker.noise(conditions, generator)))
+    done: dict[str, list[bool]] = defaultdict(list)
+    for scene, (kind, layout, _), seen in zip(scenes, edits, read(np.stack(images), scenes), strict=True):
+        wanted, got, before = (_cells(boxes) for boxes in (layout.boxes, seen.objects, scene.objects))
+        if kind in ("add", "hybrid"):
+            added = sorted(name for name, _ in wanted - before) == sorted(name for name, _ in got - before)
+            done[kind].append(added and wanted & before == got & before and not seen.unrecognised)
+        else:
+            done[kind].append(wanted == got and not seen.unrecognised)
+    return {kind: float(np.mean(values)) for kind, values in sorted(done.items())}
+
+
+def _cells(boxes: Sequence[Box]) -> set[tuple[str, tuple[int, int]]]:
+    """What is where: (colour and kind, cell)."""
+    return {(f"{b.attribute} {b.label}", ((b.y0 + b.y1) // 32, (b.x0 + b.x1) // 32)) for b in boxes}
+
+
+def _kept(folder: Path | None, name: str) -> Checkpoint:
+    return Checkpoint(folder / name / "checkpoint" if folder else None, every_steps=200)
+
+
+def _log(folder: Path | None, name: str, steps: int, quiet: bool) -> TrainLog:
+    return TrainLog(folder / name / "log.jsonl" if folder else None, steps, name.replace("_", " "), quiet=quiet)

@@ -1,0 +1,94 @@
+"""The command line: what users type, what they read, the exit status."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from aot.cli import main
+
+
+def aot(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Runs the command in this process; its exit status."""
+    monkeypatch.setattr(sys, "argv", ["aot", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    code = ended.value.code
+    return code if isinstance(code, int) else 0 if code is None else 1
+
+
+def test_version_by_the_module(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "aot", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == f"aot {metadata.version('aot')}\n"
+
+
+def test_help_lists_the_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert aot(monkeypatch, "--help") == 0
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in (" coevolve ", " pretrain ", " report ", " recipe ", " play "))
+
+
+def test_a_printed_recipe_can_be_given_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert aot(monkeypatch, "recipe", "smoke", "--set", "seed=4") == 0
+    first = capsys.readouterr().out
+    (tmp_path / "mine.json").write_text(first)
+    assert aot(monkeypatch, "recipe", str(tmp_path / "mine.json")) == 0
+    assert capsys.readouterr().out == first
+    assert json.loads(first)["seed"] == 4
+
+
+def test_mistakes_end_with_status_2_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert aot(monkeypatch, "coevolve", "--recipe", "smoke", "--set", "dapo.update=3") == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("error: recipe smoke --set dapo.update=3: dapo.update: no such setting")
+    assert "next: " in told.err and "Traceback" not in told.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_command_and_option_end_with_status_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert aot(monkeypatch, "evolve") == 2
+    assert aot(monkeypatch, "coevolve", "--speed", "9") == 2
+
+
+@pytest.mark.parametrize("attacker", ["random_distractor", "best_of_8", "noise"])
+def test_a_friendly_game_is_shown_and_repeats(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, attacker: str
+) -> None:
+    shown = []
+    for folder in ("a", "b"):
+        monkeypatch.chdir(tmp_path)
+        assert aot(monkeypatch, "play", "--attacker", attacker, "--scenes", "8", "--out", folder) == 0
+        shown.append(capsys.readouterr().out.replace(f"images: {folder}", ""))
+    assert shown[0] == shown[1]
+    assert "8 scenes: " in shown[0]
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert len(names) == 8
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_best_of_8_fools_the_shortsighted_and_nobody_fools_the_oracle() -> None:
+    from aot.exhibition import exhibit
+
+    assert sum(b.success for b in exhibit("best_of_8", "shortsighted_reader", scenes=40, seed=0)) >= 5
+    assert sum(b.success for b in exhibit("best_of_8", "oracle", scenes=40, seed=0)) == 0
+
+
+def test_report_of_a_folder_without_a_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert aot(monkeypatch, "report", str(tmp_path)) == 2
+    told = capsys.readouterr().err
+    assert str(tmp_path) in told and "next: " in told

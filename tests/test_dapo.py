@@ -1,0 +1,385 @@
+"""DAPO: both engines give one loss, dynamic sampling keeps what carries signal, resume is exact."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from trl.rewards import get_soft_overlong_punishment
+
+from aot.checkpoints import Checkpoint, TrainLog
+from aot.data.curriculum import CurriculumRow
+from aot.players.defender import DefenderShape, QwenDefender
+from aot.players.group_sampling import SampledGroup, sample_groups
+from aot.players.shared_prefix import completion_logprobs
+from aot.players.tokenizer import build_tokenizer, prompt_phrases
+from aot.prompts import gold_answer
+from aot.rl.rewards import DefenderReward, soft_overlong_punishment
+from aot.train.dapo import (
+    NO_SIGNAL,
+    DapoSettings,
+    PromptStream,
+    completion_reward,
+    informative_groups,
+    paper_dapo,
+    train_dapo,
+)
+from aot.train.dapo_packed import (
+    GroupSampler,
+    ScoredGroup,
+    build_optimizer,
+    packed_loss,
+    train_packed,
+    update_once,
+)
+from aot.train.dapo_trl import DapoTrainer, build_trainer, train_trl
+from aot.types import Question
+from aot.world.questions import PHRASES, WORDS
+from aot.world.scenes import draw_scenes
+
+SHAPE = DefenderShape(
+    hidden=48, layers=2, heads=3, mlp=64, vision_hidden=32, vision_depth=1, vision_heads=2, vision_mlp=32
+)
+SMALL = DapoSettings(
+    groups=4, group_size=4, updates=4, max_draws=4, max_completion_tokens=5, warmup_updates=1
+)
+ROWS = [CurriculumRow(s.id, s.image, s.question) for s in draw_scenes(48, 5)]
+
+
+def untrained() -> QwenDefender:
+    return QwenDefender.new(SHAPE, build_tokenizer(WORDS, [*prompt_phrases(), *PHRASES]), seed=0)
+
+
+@pytest.fixture(scope="session")
+def guesser_weights() -> dict[str, torch.Tensor]:
+    """A model that knows the form of an answer, but guesses the option: nearly every group is informative."""
+    torch.manual_seed(0)
+    defender, rng = untrained(), np.random.default_rng(0)
+    optimizer = torch.optim.AdamW(defender.model.parameters(), lr=1e-2)
+    for _ in range(60):
+        rows = [ROWS[i] for i in rng.integers(len(ROWS), size=16)]
+        texts = [[gold_answer(r.question, int(rng.integers(len(r.question.options))))] for r in rows]
+        ids, mask = defender.pad_answers(texts)
+        prompts = defender.encode([r.image for r in rows], [r.question for r in rows])
+        logprobs, _ = completion_logprobs(defender.model, prompts, ids, mask)
+        optimizer.zero_grad()
+        (-logprobs.sum() / mask.sum()).backward()
+        optimizer.step()
+    return {k: v.clone() for k, v in defender.model.state_dict().items()}
+
+
+@pytest.fixture
+def guesser(guesser_weights) -> QwenDefender:
+    defender = untrained()
+    defender.model.load_state_dict(guesser_weights)
+    return defender
+
+
+def weights(defender: QwenDefender) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in defender.model.state_dict().items()}
+
+
+def gradients(defender: QwenDefender) -> dict[str, torch.Tensor]:
+    return {k: p.grad.clone() for k, p in defender.model.named_parameters() if p.grad is not None}
+
+
+def draw(defender: QwenDefender, settings: DapoSettings, seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    return GroupSampler(defender, ROWS, settings, PromptStream(len(ROWS), seed), generator).draw()
+
+
+# --- one loss, two engines --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"entropy_coef": 0.0}, {"temperature": 0.7}, {"max_completion_tokens": 2}]
+)
+def test_packed_loss_and_gradients_equal_trl_on_the_same_completions(guesser, tmp_path, change):
+    """TRL generates and scores; the packed engine gets the same token ids and rewards."""
+    settings = SMALL.model_copy(update=change | {"mask_truncated": False})
+    trainer = build_trainer(guesser, ROWS, settings, seed=1, folder=tmp_path)
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
+    start = trainer.stream.position
+    batch = super(type(trainer), trainer)._generate_and_score_completions(trainer._draw(settings.groups))
+    batch["num_items_in_batch"] = batch["completion_mask"].sum()
+    loss = trainer.compute_loss(trainer.model, batch)
+    loss.backward()
+    theirs = gradients(guesser)
+
+    numbers = PromptStream(len(ROWS), 1, start).take(settings.groups)
+    rewards = trainer._group_rewards
+    groups = []
+    for g, number in enumerate(numbers):
+        counts: dict[tuple[int, ...], int] = {}
+        marks: dict[tuple[int, ...], float] = {}
+        for member in range(settings.group_size):
+            at = g * settings.group_size + member
+            ids = tuple(batch["completion_ids"][at][batch["completion_mask"][at] > 0].tolist())
+            counts[ids] = counts.get(ids, 0) + 1
+            marks[ids] = float(rewards[g, member])
+        sampled = _group(counts)
+        groups.append(
+            ScoredGroup(number, sampled, tuple(marks.values()), tuple(m > 0 for m in marks.values()))
+        )
+    guesser.model.zero_grad()
+    result, entropy = packed_loss(guesser, ROWS, groups, settings)
+    ours = result.loss - settings.entropy_coef * entropy
+    ours.backward()
+    assert float(ours) == pytest.approx(float(loss), abs=1e-5)
+    assert result.ratio_deviation == 0
+    assert theirs.keys() == gradients(guesser).keys()
+    for name, gradient in gradients(guesser).items():
+        torch.testing.assert_close(gradient, theirs[name], atol=1e-5, rtol=1e-4)
+
+
+def _group(counts):
+    return SampledGroup(tuple(counts), tuple(counts.values()), (False,) * len(counts))
+
+
+def test_rewards_of_both_engines_are_equal(guesser, tmp_path):
+    trainer = build_trainer(guesser, ROWS, SMALL, seed=1, folder=tmp_path)
+    trainer.model.train()
+    inputs = trainer._draw(SMALL.groups)
+    batch = super(type(trainer), trainer)._generate_and_score_completions(inputs)
+    rows = zip(inputs, batch["completion_ids"], batch["completion_mask"], strict=True)
+    for (one, ids, mask), reward in zip(rows, trainer._group_rewards.flatten().tolist(), strict=True):
+        kept = ids[mask > 0].tolist()
+        text = guesser.tokenizer.decode(kept, skip_special_tokens=True)
+        length = {
+            "length_tokens": len(kept),
+            "truncated": not kept or kept[-1] not in guesser.eos_ids.tolist(),
+        }
+        assert completion_reward(text, one["question"], SMALL, **length)["reward"] == pytest.approx(reward)
+
+
+def test_equal_answers_weigh_as_often_as_they_were_drawn(guesser):
+    """The loss over different answers with counts is the loss over all of them."""
+    groups = draw(guesser, SMALL).groups
+    apart = []
+    for g in groups:
+        order = [j for j, count in enumerate(g.sampled.counts) for _ in range(count)]
+        sampled = type(g.sampled)(
+            tuple(g.sampled.completions[j] for j in order), (1,) * len(order), (False,) * len(order)
+        )
+        apart.append(
+            ScoredGroup(g.row, sampled, tuple(g.rewards[j] for j in order), tuple(g.right[j] for j in order))
+        )
+    (together, h), (separate, h2) = (
+        packed_loss(guesser, ROWS, groups, SMALL),
+        packed_loss(guesser, ROWS, apart, SMALL),
+    )
+    assert float(together.loss) == pytest.approx(float(separate.loss), abs=1e-6)
+    assert float(h) == pytest.approx(float(h2), abs=1e-6)
+
+
+# --- sampling ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 1.5])
+def test_shared_sampling_gives_the_answers_of_the_defender(guesser, temperature):
+    rows = ROWS[:12]
+    prompts = guesser.encode([r.image for r in rows], [r.question for r in rows])
+    draws = torch.rand(12, 8, 5, generator=torch.Generator().manual_seed(3))
+    stops = {"end_ids": guesser.eos_ids.tolist(), "suppressed_ids": guesser.suppressed_ids}
+    shared = sample_groups(guesser.model, prompts, draws, temperature=temperature, **stops)
+    plain = guesser.sample(prompts, draws, temperature=temperature)
+    for row, group in enumerate(shared):
+        wanted: dict[tuple[int, ...], int] = {}
+        for ids, mask in zip(plain.ids[row], plain.mask[row], strict=True):
+            wanted[tuple(ids[mask].tolist())] = wanted.get(tuple(ids[mask].tolist()), 0) + 1
+        assert dict(zip(group.completions, group.counts, strict=True)) == wanted
+        ends = [ids[-1] not in guesser.eos_ids.tolist() for ids in group.completions]
+        assert list(group.truncated) == ends
+
+
+@given(st.integers(1, 40), st.integers(0, 5), st.lists(st.integers(1, 30), max_size=8))
+def test_prompt_stream_visits_every_row_once_an_epoch_and_restarts_anywhere(rows, seed, takes):
+    stream, whole = PromptStream(rows, seed), PromptStream(rows, seed).take(300)
+    position = 0
+    for count in takes:
+        resumed = PromptStream(rows, seed, position)
+        assert stream.take(count) == resumed.take(count) == whole[position : position + count]
+        position += count
+    assert sorted(whole[:rows]) == list(range(rows))
+
+
+@given(st.lists(st.sampled_from([0.0, 0.8, 1.0]), min_size=5, max_size=5))
+def test_group_filter_by_variance_and_the_releases_mean_rule(values):
+    rewards = torch.tensor([values])
+    assert bool(informative_groups(rewards, SMALL)[0]) == (len(set(values)) > 1)
+    assert bool(informative_groups(rewards.numpy(), SMALL)[0]) == (len(set(values)) > 1)
+    release = SMALL.model_copy(update={"group_filter": "mean_range"})
+    assert bool(informative_groups(rewards, release)[0]) == (0.01 < sum(values) / 5 < 0.99)
+
+
+def test_dynamic_sampling_drops_groups_without_variance_and_refills(guesser):
+    draws = draw(guesser, SMALL)
+    assert len(draws.groups) == SMALL.groups
+    assert all(len(set(g.rewards)) > 1 for g in draws.groups)
+    assert draws.drawn == draws.rounds * SMALL.groups >= draws.informative >= len(draws.groups)
+    once = draw(guesser, SMALL.model_copy(update={"max_draws": 1, "group_size": 2, "groups": 32}))
+    assert once.rounds == 1 and 0 < len(once.groups) == once.informative < 32
+
+
+@pytest.mark.parametrize("groups", [4, 40])
+def test_trl_batches_hold_only_informative_groups_and_masked_filling(guesser, tmp_path, groups):
+    settings = SMALL.model_copy(
+        update={"groups": groups, "max_draws": 2, "group_size": 2, "mask_truncated": False}
+    )
+    trainer = build_trainer(guesser, ROWS, settings, seed=0, folder=tmp_path)
+    trainer.model.train()
+    batch = trainer._generate_and_score_completions([{}] * groups * 2)
+    filled = batch["completion_mask"].any(1).view(groups, 2)
+    assert (filled[:, 0] == filled[:, 1]).all() and filled.any()
+    signal = batch["advantages"].view(groups, 2).abs().amax(1) > 1e-6
+    assert (signal == filled[:, 0]).all()
+    assert batch["num_items_in_batch"] == batch["completion_mask"].sum()
+    total = batch["prompt_ids"].shape[1] + batch["completion_ids"].shape[1]
+    assert batch["mm_token_type_ids"].shape == (groups * 2, total)
+    images = (batch["prompt_ids"] == guesser.model.config.image_token_id).long()
+    assert (batch["mm_token_type_ids"][:, : images.shape[1]] == images).all()
+    assert len(batch["pixel_values"]) == batch["image_grid_thw"].prod(-1).sum()
+    trainer.current_gradient_accumulation_steps = 1
+    assert torch.isfinite(trainer.compute_loss(trainer.model, batch))
+
+
+# --- trainings --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["packed", "trl"])
+def test_without_signal_a_training_ends_normally_and_says_why(engine, tmp_path):
+    defender = untrained()  # never right: all rewards are 0
+    settings = SMALL.model_copy(update={"engine": engine, "max_draws": 2, "entropy_coef": 0.1})
+    before, log = weights(defender), TrainLog()
+    result = train_dapo(defender, ROWS, settings, seed=0, log=log)
+    assert result.updates == 0 and result.stopped == NO_SIGNAL == log.reason
+    assert all(torch.equal(v, before[k]) for k, v in weights(defender).items())
+    assert not defender.model.training
+
+
+def test_packed_training_resumes_bit_identical(guesser, guesser_weights, tmp_path):
+    whole, log = guesser, TrainLog(tmp_path / "whole.jsonl", quiet=True)
+    train_packed(whole, ROWS, SMALL, seed=7, log=log)
+    assert any(not torch.equal(v, guesser_weights[k]) for k, v in weights(whole).items())
+
+    halves, path = untrained(), tmp_path / "halves.jsonl"
+    halves.model.load_state_dict(guesser_weights)
+    stop = Interrupting(path)
+    with pytest.raises(KeyboardInterrupt):
+        train_packed(halves, ROWS, SMALL, seed=7, checkpoint=Checkpoint(tmp_path / "c", 2), log=stop)
+    fresh = untrained()
+    train_packed(
+        fresh, ROWS, SMALL, seed=7, checkpoint=Checkpoint(tmp_path / "c", 2), log=TrainLog(path, quiet=True)
+    )
+    assert all(torch.equal(v, weights(whole)[k]) for k, v in weights(fresh).items())
+    assert path.read_text() == (tmp_path / "whole.jsonl").read_text()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert {"reward", "accuracy", "informative", "entropy"} <= lines[0].keys()
+
+
+class Interrupting(TrainLog):
+    """A log of a process that is killed in its third update."""
+
+    def __init__(self, path):
+        super().__init__(path, quiet=True)
+
+    def write(self, step, **metrics):
+        super().write(step, **metrics)
+        if step == 3:
+            raise KeyboardInterrupt
+
+
+def test_trl_training_resumes_from_its_checkpoint(guesser, guesser_weights, tmp_path):
+    settings = SMALL.model_copy(
+        update={"engine": "trl", "trl": SMALL.trl.model_copy(update={"checkpoint_every": 2})}
+    )
+    train_trl(guesser, ROWS, settings, seed=2, folder=tmp_path / "whole")
+    interrupted = untrained()
+    interrupted.model.load_state_dict(guesser_weights)
+    with pytest.raises(KeyboardInterrupt):
+        train_trl(
+            interrupted, ROWS, settings, seed=2, folder=tmp_path / "f", log=Interrupting(tmp_path / "log")
+        )
+    resumed = untrained()
+    result = train_trl(
+        resumed, ROWS, settings, seed=2, folder=tmp_path / "f", log=TrainLog(tmp_path / "log", quiet=True)
+    )
+    assert result.updates == 4 and "forward" not in resumed.model.__dict__
+    for name, value in weights(resumed).items():
+        assert torch.equal(value, weights(guesser)[name]), name
+    assert [json.loads(line)["step"] for line in (tmp_path / "log").read_text().splitlines()] == [1, 2, 3, 4]
+
+
+def test_an_update_raises_what_was_rewarded(guesser):
+    settings = SMALL.model_copy(update={"entropy_coef": 0.0, "learning_rate": 1e-4, "warmup_updates": 0})
+    groups = draw(guesser, settings).groups
+    optimizer, _ = build_optimizer(guesser.model, settings)
+    before = float(packed_loss(guesser, ROWS, groups, settings)[0].loss)
+    scores = [_expected(guesser, g) for g in groups]
+    figures = update_once(guesser, ROWS, groups, settings, optimizer)
+    assert figures["loss"] == pytest.approx(before) and figures["grad_norm"] > 0
+    assert np.mean([_expected(guesser, g) for g in groups]) > np.mean(scores)
+
+
+@torch.no_grad()
+def _expected(defender: QwenDefender, group: ScoredGroup) -> float:
+    """Expected reward over the group's different answers, by their probability."""
+    row = ROWS[group.row]
+    longest = max(map(len, group.sampled.completions))
+    ids = torch.tensor([[(*c, *[0] * (longest - len(c))) for c in group.sampled.completions]])
+    mask = torch.tensor([[[t < len(c) for t in range(longest)] for c in group.sampled.completions]])
+    logprobs, _ = completion_logprobs(defender.model, defender.encode([row.image], [row.question]), ids, mask)
+    return float((logprobs.sum(-1).exp()[0] * torch.tensor(group.rewards)).sum())
+
+
+# --- rewards and settings ---------------------------------------------------------------------------------
+
+
+def test_reward_parts():
+    question = Question("Where?", ("left", "right"), 1, "side")
+
+    def mark(text: str, truncated: bool = False) -> float:
+        return completion_reward(text, question, SMALL, length_tokens=3, truncated=truncated)["reward"]
+
+    assert mark("right \\boxed{B}") == pytest.approx(1.0)
+    assert mark("The answer is B.") == pytest.approx(0.8)
+    assert mark("left \\boxed{A}") == 0
+    assert mark("no idea") == 0
+    assert mark("right \\boxed{B}", truncated=True) == 0
+
+
+@hypothesis_settings(max_examples=60)
+@given(st.integers(1, 60), st.integers(1, 40), st.integers(1, 90))
+def test_overlong_punishment_is_trls(limit, cache, length):
+    if cache <= limit:
+        theirs = get_soft_overlong_punishment(limit, cache)([[0] * length])[0]
+        assert soft_overlong_punishment(length, limit, cache) == pytest.approx(theirs)
+
+
+def test_settings_hold_the_published_values_and_refuse_contradictions():
+    paper = paper_dapo()
+    assert (paper.clip_low, paper.clip_high, paper.group_size, paper.learning_rate) == (0.2, 0.28, 5, 1e-6)
+    assert (paper.temperature, paper.max_completion_tokens, paper.engine) == (1.0, 4096, "trl")
+    with pytest.raises(ValidationError):
+        DapoSettings(reward=DefenderReward(overlong_cache_tokens=16), max_completion_tokens=16)
+    with pytest.raises(ValidationError):
+        DapoSettings(clip=0.2)
+
+
+def test_trl_keeps_what_the_subclass_builds_on():
+    """Contract with TRL 1.16: names that `DapoTrainer` overrides or calls."""
+    from trl import GRPOTrainer
+
+    overridden = {name for name in vars(DapoTrainer) if name.startswith("_") and not name.startswith("__")}
+    used = overridden - {"_draw", "_informative", "_everywhere"}
+    assert len(used) >= 5
+    for name in used:
+        assert callable(getattr(GRPOTrainer, name))

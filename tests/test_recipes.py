@@ -1,0 +1,113 @@
+"""Recipes: every one is valid, a file and an override change them, a mistake is named with the next step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from aot.errors import AotError
+from aot.recipes import RECIPES, Recipe, load_recipe, merged, miniature, validated
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_carry_their_name_and_survive_json(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(recipe.model_dump(mode="json") | {"data": "photos"}))
+    assert load_recipe(str(path)) == recipe  # a run's own recipe.json
+
+
+def test_recipes_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        miniature().seed = 1  # type: ignore[misc]
+
+
+def test_overrides_are_read_by_the_type_of_their_setting() -> None:
+    changes = ["seed=7", "dapo.learning_rate=2e-3", "dapo.engine=trl", "curriculum.rows=null", "seed=8"]
+    changes += ["curriculum.balance_question_types=false", 'curriculum={"clean_share": 0.5}', "name=007"]
+    recipe = load_recipe("miniature", changes)
+    assert (recipe.seed, recipe.dapo.learning_rate, recipe.dapo.engine) == (8, 2e-3, "trl")
+    assert recipe.curriculum.rows is None and not recipe.curriculum.balance_question_types
+    assert recipe.curriculum.clean_share == 0.5
+    assert recipe.curriculum.earlier_share == miniature().curriculum.earlier_share
+    assert recipe.name == "007"
+
+
+def test_settings_that_fit_only_together_may_be_given_together() -> None:
+    recipe = load_recipe("miniature", ["curriculum.max_fooled=0.2", "curriculum.min_fooled=0.1"])
+    assert recipe.curriculum.max_fooled == 0.2
+
+
+def test_a_file_names_its_base_and_what_differs(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text('{"base": "smoke", "dapo": {"updates": 9}}')
+    recipe = load_recipe(str(path), ["seed=5"])
+    assert recipe == load_recipe("smoke").changed(name="mine", seed=5, dapo={"updates": 9})
+
+
+MISTAKES = {
+    "close recipe": (("minature", []), r"--recipe minature: no such recipe\n.*did you mean miniature\?"),
+    "unknown recipe": (("zzz", []), r"recipes: miniature, miniature_long, smoke, paper"),
+    "no equals": (("smoke", ["seed"]), r"--set seed: not of the form setting=value"),
+    "unknown key": (("smoke", ["dapo.update=1"]), r"dapo\.update: no such setting; did you mean updates"),
+    "unknown top": (("smoke", ["daop.updates=1"]), r"daop: no such setting; did you mean dapo\?"),
+    "too small": (("smoke", ["dapo.updates=0"]), r"dapo\.updates: .*greater than 0 \(given: '0'\)"),
+    "wrong type": (("smoke", ["seed=two"]), r"seed: .*valid integer.*\(given: 'two'\)"),
+    "wrong choice": (("smoke", ["dapo.engine=jax"]), r"dapo\.engine: .*'packed' or 'trl' \(given: 'jax'\)"),
+    "broken json": (("smoke", ["curriculum={a"]), r"curriculum: .*\(given: '\{a'\)"),
+    "two at once": (("smoke", ["seed=-1", "iterations=0"]), r"(?s)seed: .*iterations: "),
+    "together": (("smoke", ["curriculum.clean_share=.9"]), r"clean_share \+ earlier_share must leave room"),
+    "below a leaf": (("smoke", ["seed.x=1"]), r"seed: .*valid integer"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_name_the_setting_and_what_is_allowed(name: str) -> None:
+    arguments, expected = MISTAKES[name]
+    with pytest.raises(AotError, match=expected) as caught:
+        load_recipe(*arguments)
+    assert caught.value.hint
+
+
+FILES = {
+    "absent": (None, "no such file"),
+    "cut off": ('{"seed": ', "cannot be read as JSON"),
+    "a list": ("[]", "holds one JSON object"),
+    "base": ('{"base": "huge"}', "no such base recipe: 'huge'"),
+    "value": ('{"seed": "x"}', "seed: .*valid integer"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_bad_files_are_named(name: str, tmp_path: Path) -> None:
+    text, expected = FILES[name]
+    path = tmp_path / "mine.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(AotError, match=expected) as caught:
+        load_recipe(str(path))
+    assert caught.value.where == str(path)
+
+
+def test_unknown_settings_are_explained_within_optional_and_union_fields() -> None:
+    class Inner(BaseModel, extra="forbid"):
+        rate: float = 0.1
+
+    class Outer(BaseModel, extra="forbid"):
+        inner: Inner | None = None
+
+    with pytest.raises(
+        AotError, match=r"inner\.rat: no such setting; did you mean rate\? allowed here: rate"
+    ):
+        validated(Outer, {"inner": {"rat": 1}}, where="x")
+
+
+def test_merging_alters_neither_side() -> None:
+    base = {"a": {"b": 1, "c": 2}, "d": [1]}
+    assert merged(base, {"a": {"b": 3}, "d": []}) == {"a": {"b": 3, "c": 2}, "d": []}
+    assert base == {"a": {"b": 1, "c": 2}, "d": [1]}

@@ -1,0 +1,71 @@
+"""Laws of the intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aot.rl.intervals import Interval, mcnemar, paired_difference, wilson
+
+
+def test_wilson_by_hand():
+    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson(0, 0) == (0.0, 1.0)
+    with pytest.raises(ValueError, match="3 successes of 2"):
+        wilson(3, 2)
+
+
+@given(st.integers(1, 500), st.data())
+def test_wilson_holds_the_share_and_is_symmetric(n, data):
+    k = data.draw(st.integers(0, n))
+    low, high = wilson(k, n)
+    assert 0 <= low <= k / n <= high <= 1
+    mirrored = wilson(n - k, n)
+    assert (1 - high, 1 - low) == pytest.approx(mirrored)
+
+
+def test_wilson_covers():
+    rng = np.random.default_rng(0)
+    bounds = [wilson(int(k), 200) for k in rng.binomial(200, 0.1, 2000)]
+    assert np.mean([low <= 0.1 <= high for low, high in bounds]) == pytest.approx(0.95, abs=0.02)
+
+
+def test_paired_beats_unpaired_where_examples_agree():
+    rng = np.random.default_rng(0)
+    before = rng.random(1000) < 0.5
+    after = before | (rng.random(1000) < 0.05)
+    result = paired_difference(after, before)
+    assert result.excludes_zero and result.low < result.value < result.high
+    assert result.value == pytest.approx(after.mean() - before.mean())
+    assert result.high - result.low < 0.03
+
+
+def test_bootstrap_agrees_with_the_normal_interval():
+    rng = np.random.default_rng(1)
+    before, after = rng.random(800) < 0.3, rng.random(800) < 0.35
+    normal = paired_difference(after, before)
+    resampled = paired_difference(after, before, bootstrap=2000, seed=3)
+    assert resampled == paired_difference(after, before, bootstrap=2000, seed=3)
+    assert (resampled.low, resampled.high) == pytest.approx((normal.low, normal.high), abs=5e-3)
+
+
+def test_one_example_is_no_interval():
+    with pytest.raises(ValueError, match="two examples"):
+        paired_difference([1], [0])
+
+
+def test_interval_excludes_zero():
+    assert Interval(-0.1, -0.2, -0.05).excludes_zero
+    assert not Interval(0.1, -0.2, 0.4).excludes_zero
+
+
+def test_mcnemar_is_the_binomial_test():
+    # 8 gained, 1 lost: 2 * (C(9,0) + C(9,1)) / 2^9
+    after = [1] * 8 + [0] + [1] * 20
+    before = [0] * 8 + [1] + [1] * 20
+    assert mcnemar(after, before) == pytest.approx(20 / 512)
+    assert mcnemar(before, after) == mcnemar(after, before)
+    assert mcnemar(after, after) == 1.0
+    assert mcnemar([1, 0], [0, 1]) == 1.0

@@ -1,0 +1,226 @@
+"""The run folder: stages are made once, verified, resumed; two processes and two recipes do not mix."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors import SafetensorError
+
+from aot.errors import AotError
+from aot.files import canonical_hash, disk_errors, read_json, replacing, sha256_of, write_json
+from aot.runs import Run, Stage
+
+RECIPE = {"name": "test", "seed": 3, "dapo": {"updates": 5}}
+
+
+def opened(folder: Path, recipe: dict[str, Any] = RECIPE) -> Run:
+    return Run(folder, recipe, say=lambda _: None)
+
+
+def builder(calls: list[str], name: str, text: str = "weights") -> Callable[[Path], dict[str, Any]]:
+    def build(folder: Path) -> dict[str, Any]:
+        calls.append(name)
+        (folder / "model").mkdir(exist_ok=True)
+        (folder / "model/weights.bin").write_text(text)
+        (folder / "log.jsonl").write_text(f"{time.time()}\n")
+        (folder / "checkpoint").mkdir(exist_ok=True)
+        (folder / "checkpoint/latest.json").write_text("{}")
+        return {"success": 0.25}
+
+    return build
+
+
+def two_stages(
+    folder: Path, calls: list[str], *, lr: float = 0.1, text: str = "weights"
+) -> tuple[Stage, Stage]:
+    with opened(folder) as run:
+        first = run.stage("1/attacker", builder(calls, "attacker", text), key={"lr": lr}, seed=7)
+        second = run.stage("1/defender", builder(calls, "defender"), parents=[first])
+    return first, second
+
+
+def test_stages_are_made_once(tmp_path: Path) -> None:
+    calls: list[str] = []
+    made = two_stages(tmp_path, calls)
+    kept = two_stages(tmp_path, calls)
+    assert calls == ["attacker", "defender"]
+    assert made == kept
+    assert kept[0].figures == {"success": 0.25}
+
+
+def test_manifest_says_what_was_made_from_what(tmp_path: Path) -> None:
+    first, second = two_stages(tmp_path, [])
+    manifest = json.loads((tmp_path / "1/attacker/manifest.json").read_text())
+    assert manifest["recipe"] == canonical_hash(RECIPE) == canonical_hash(dict(reversed(RECIPE.items())))
+    assert manifest["seed"] == 7 and manifest["settings"] == {"lr": 0.1}
+    assert set(manifest["files"]) == {"model/weights.bin", "log.jsonl"}
+    assert manifest["files"]["model/weights.bin"]["bytes"] == 7
+    assert manifest["wall_seconds"] >= 0 and manifest["versions"]["torch"]
+    assert second.manifest["parents"] == {"1/attacker": first.hash}
+    assert json.loads((tmp_path / "recipe.json").read_text()) == RECIPE
+    assert not (tmp_path / "1/attacker/checkpoint").exists()
+    assert not (tmp_path / "1/attacker/started.json").exists()
+
+
+def test_changed_inputs_make_a_stage_and_its_children_anew(tmp_path: Path) -> None:
+    calls: list[str] = []
+    two_stages(tmp_path, calls)
+    two_stages(tmp_path, calls, lr=0.2, text="other weights")
+    assert calls == ["attacker", "defender"] * 2
+    aside = list((tmp_path / "superseded/1").glob("attacker-*/model/weights.bin"))
+    assert [path.read_text() for path in aside] == ["weights"]
+    two_stages(tmp_path, calls)  # back again: the copy aside of equal inputs is replaced
+    two_stages(tmp_path, calls, lr=0.2, text="other weights")
+    assert len(list((tmp_path / "superseded/1").glob("attacker-*"))) == 2
+
+
+def test_equal_output_of_a_remade_parent_keeps_the_child(tmp_path: Path) -> None:
+    calls: list[str] = []
+    two_stages(tmp_path, calls)
+    (tmp_path / "1/attacker/manifest.json").unlink()
+    two_stages(tmp_path, calls)  # only the log, which holds the time here, is another one
+    assert calls == ["attacker", "defender", "attacker"]
+
+
+def test_failed_stage_goes_on_in_its_folder(tmp_path: Path) -> None:
+    def fails(folder: Path) -> None:
+        (folder / "checkpoint").mkdir()
+        (folder / "checkpoint/step").write_text("12")
+        raise RuntimeError("killed")
+
+    said: list[str] = []
+    with Run(tmp_path, RECIPE, say=said.append) as run, pytest.raises(RuntimeError):
+        run.stage("a", fails)
+    with Run(tmp_path, RECIPE, say=said.append) as run:
+        run.stage("a", lambda folder: {"found": (folder / "checkpoint/step").read_text()})
+        assert run.stages["a"].figures == {"found": "12"}
+    assert said[:2] == ["a: begins", "a: goes on"]
+    assert not (tmp_path / "a/checkpoint").exists()
+
+
+def test_half_finished_stage_of_other_inputs_is_not_gone_on_with(tmp_path: Path) -> None:
+    def fails(folder: Path) -> None:
+        (folder / "half").touch()
+        raise RuntimeError
+
+    with opened(tmp_path) as run, pytest.raises(RuntimeError):
+        run.stage("a", fails, key=1)
+    with opened(tmp_path) as run:
+        run.stage("a", lambda folder: {"found": (folder / "half").exists()}, key=2)
+        assert run.stages["a"].figures == {"found": False}
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "manifest"])
+def test_damage_names_the_file_and_what_to_delete(tmp_path: Path, damage: str) -> None:
+    two_stages(tmp_path, [])
+    weights, manifest = tmp_path / "1/attacker/model/weights.bin", tmp_path / "1/attacker/manifest.json"
+    if damage == "changed":
+        weights.write_text("weighty")
+    elif damage == "missing":
+        weights.unlink()
+    else:
+        manifest.write_text('{"key": ')
+    with pytest.raises(AotError) as caught:
+        two_stages(tmp_path, [])
+    assert caught.value.where == str(manifest if damage == "manifest" else weights)
+    assert f"delete {tmp_path / '1/attacker'}" in (caught.value.hint or "")
+
+
+def test_another_recipe_is_refused_and_named(tmp_path: Path) -> None:
+    two_stages(tmp_path, [])
+    other = {"name": "test", "seed": 4, "dapo": {"updates": 6}}
+    with (
+        pytest.raises(AotError, match=r"another recipe \(different: dapo\.updates, seed\)"),
+        opened(tmp_path, other),
+    ):
+        pass
+    two_stages(tmp_path, [])  # and the lock is free again
+
+
+def test_folder_in_use_by_another_process(tmp_path: Path) -> None:
+    holder = textwrap.dedent(f"""
+        import sys, time
+        from aot.runs import Run
+        with Run({str(tmp_path)!r}, {RECIPE!r}):
+            print("held", flush=True)
+            time.sleep(60)
+    """)
+    with subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "held\n"
+        with pytest.raises(AotError, match="in use by another process") as caught, opened(tmp_path):
+            pass
+        assert "--out" in (caught.value.hint or "")
+        os.kill(process.pid, signal.SIGKILL)
+    with opened(tmp_path):
+        pass  # a killed process holds nothing
+
+
+def test_full_disk_within_a_stage_keeps_what_was_finished(tmp_path: Path) -> None:
+    def full(folder: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with opened(tmp_path) as run:
+        run.stage("a", lambda folder: None)
+        with pytest.raises(AotError, match="the disk is full; finished stages"):
+            run.stage("b", full)
+        with pytest.raises(FileNotFoundError):  # any other error of a stage is not dressed up
+            run.stage("c", lambda folder: {"text": (folder / "absent").read_text()})
+    with opened(tmp_path) as run:
+        assert run.stage("a", full).figures == {}
+
+
+def test_summary_is_written(tmp_path: Path) -> None:
+    with opened(tmp_path) as run:
+        assert json.loads(run.write_summary({"name": "é"}).read_text()) == {"name": "é"}
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.json"
+    write_json(path, 1)
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("aot.files.os.fsync", full)
+    with pytest.raises(AotError, match="the disk is full; what was there before is kept") as caught:
+        write_json(path, 2)
+    assert caught.value.where == str(path) and "make room" in (caught.value.hint or "")
+    assert read_json(path, hint="") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_errors_that_are_not_about_the_disk_pass_through(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "x") as temporary:
+        temporary.write_text(str(1 / 0))
+    with pytest.raises(SafetensorError), disk_errors(tmp_path, "kept"):
+        raise SafetensorError("header too large")
+    with pytest.raises(AotError, match="the disk is full"), disk_errors(tmp_path, "kept", only_full=True):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+    with pytest.raises(AotError, match="cannot write"), disk_errors(tmp_path, "kept"):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_missing_and_unreadable_json(tmp_path: Path) -> None:
+    with pytest.raises(AotError, match="no such file"):
+        read_json(tmp_path / "absent.json", hint="h")
+    with pytest.raises(AotError, match="cannot be read as JSON"):
+        read_json(tmp_path, hint="h")
+
+
+def test_sha256_is_the_usual_one(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_of(tmp_path / "abc") == known
