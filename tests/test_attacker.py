@@ -1,4 +1,5 @@
-"""The attacker's laws: same picture as the stock pipeline, exact where nothing changes, same numbers by the fused pass."""
+"""The attacker's laws: same picture as the stock pipeline, exact where nothing changes, same numbers by the
+fused pass."""
 
 from __future__ import annotations
 
@@ -54,7 +55,9 @@ def vae(pairs):
 
 @pytest.fixture(scope="module")
 def attacker(vae):
-    shape = DefenderShape(hidden=48, layers=1, heads=2, mlp=64, vision_hidden=32, vision_depth=1, vision_mlp=32)
+    shape = DefenderShape(
+        hidden=48, layers=1, heads=2, mlp=64, vision_hidden=32, vision_depth=1, vision_mlp=32
+    )
     defender = QwenDefender.new(shape, build_tokenizer(WORDS, PHRASES), seed=0)
     editor = EditorShape(layers=2, heads=2, head_dim=16, axes_dims_rope=(4, 6, 6))
     made = EditAttacker.new(defender.model, defender.processor, vae, editor, EditorSettings(steps=2), seed=0)
@@ -104,7 +107,13 @@ def test_fused_pass_equals_the_stock_one_with_gradients(padded):
 
 def test_other_variants_take_the_stock_pass():
     model = transformer()
-    arguments = (torch.randn(2, 16, 8), torch.randn(2, 16, 8), torch.randn(2, 5, 24), torch.tensor([0.9, 0.2]), GRIDS)
+    arguments = (
+        torch.randn(2, 16, 8),
+        torch.randn(2, 16, 8),
+        torch.randn(2, 5, 24),
+        torch.tensor([0.9, 0.2]),
+        GRIDS,
+    )
     expected = predict_velocity(model, *arguments)
     model.enable_gradient_checkpointing()
     assert not is_fusible(model)
@@ -122,12 +131,18 @@ def test_no_change_is_exact_and_packing_has_an_inverse(vae, scenes):
 
 
 def test_edits_survive_the_autoencoder(vae, pairs, scenes):
-    """Drawn edits, through 64 numbers a block, are recognised; every pixel of the other blocks is untouched."""
-    sources, targets = (np.stack(side) for side in zip(*[(p.source, p.target) for p in pairs[:100]], strict=True))
+    """Drawn edits, through 64 numbers a block, are recognised; every pixel of the other blocks is
+    untouched."""
+    sources, targets = (
+        np.stack(side) for side in zip(*[(p.source, p.target) for p in pairs[:100]], strict=True)
+    )
     change = edit_latents(vae, sources, targets)
     seen = read(np.stack(paint(vae, sources, change)), scenes[:100])
     real = read(targets, scenes[:100])
-    assert np.mean([a.objects == b.objects and not a.unrecognised for a, b in zip(seen, real, strict=True)]) > 0.97
+    assert (
+        np.mean([a.objects == b.objects and not a.unrecognised for a, b in zip(seen, real, strict=True)])
+        > 0.97
+    )
     kept = (change == 0).all(-1)
     blocks = (as_signal(np.stack(paint(vae, sources, change))) == as_signal(sources)).all(1)
     blocks = blocks.view(-1, 4, 16, 4, 16).all(4).all(2).view(-1, 16)
@@ -157,7 +172,8 @@ def test_saved_folder_gives_the_same_attacks(attacker, folder, scenes):
 
 
 def test_stock_pipeline_paints_the_same_picture(folder):
-    """The folder opens in diffusers' class; at its one-megapixel size both paint the same from the same noise."""
+    """The folder opens in diffusers' class; at its one-megapixel size both paint the same from the same
+    noise."""
     assert aot.ResidualAutoencoder is ResidualAutoencoder
     pipeline = QwenImageEditPipeline.from_pretrained(folder)
     ours = EditAttacker.load(folder)
@@ -170,7 +186,9 @@ def test_stock_pipeline_paints_the_same_picture(folder):
     pipeline.prompt_template_encode = ours.settings.template
     tokens = ours.processor.tokenizer(ours.settings.template.format(sentence)).input_ids
     image_tokens = 16  # the processor shrinks what it shows the text encoder to 64 x 64 px
-    pipeline.prompt_template_encode_start_idx = tokens.index(ours.text_encoder.config.vision_end_token_id) + image_tokens
+    pipeline.prompt_template_encode_start_idx = (
+        tokens.index(ours.text_encoder.config.vision_end_token_id) + image_tokens
+    )
     pipeline.set_progress_bar_config(disable=True)
     arguments = dict(prompt=sentence, latents=noise, num_inference_steps=2, true_cfg_scale=1.0)
     latents = pipeline(image=large, output_type="latent", **arguments).images
@@ -181,7 +199,9 @@ def test_stock_pipeline_paints_the_same_picture(folder):
 
 
 def test_sampling_does_not_depend_on_the_batch_and_follows_the_scheduler(attacker, scenes):
-    conditions = attacker.conditions([s.image for s in scenes[:5]], [attack_instruction(s) for s in scenes[:5]])
+    conditions = attacker.conditions(
+        [s.image for s in scenes[:5]], [attack_instruction(s) for s in scenes[:5]]
+    )
     noise = attacker.noise(conditions, torch.Generator().manual_seed(0))
     together = attacker.sample(conditions, noise)
     one = attacker.sample(conditions.take(torch.tensor([2])), noise[2:3])
@@ -199,13 +219,22 @@ def test_sampling_does_not_depend_on_the_batch_and_follows_the_scheduler(attacke
 def test_guidance_uses_an_empty_instruction(attacker, scenes):
     settings = attacker.settings.model_copy(update={"guidance": 4.0})
     guided = EditAttacker(
-        attacker.transformer, attacker.vae, attacker.scheduler, attacker.text_encoder, attacker.processor, settings
+        attacker.transformer,
+        attacker.vae,
+        attacker.scheduler,
+        attacker.text_encoder,
+        attacker.processor,
+        settings,
     )
     conditions = guided.conditions([s.image for s in scenes[:2]], [attack_instruction(s) for s in scenes[:2]])
     assert conditions.unconditional is not None
     latents, sigma = guided.noise(conditions, torch.Generator().manual_seed(0)), torch.tensor([1.0, 1.0])
     with torch.no_grad():
-        plain = attacker.velocity(attacker.conditions([s.image for s in scenes[:2]], [attack_instruction(s) for s in scenes[:2]]), latents, sigma)
+        plain = attacker.velocity(
+            attacker.conditions([s.image for s in scenes[:2]], [attack_instruction(s) for s in scenes[:2]]),
+            latents,
+            sigma,
+        )
         v = guided.velocity(conditions, latents, sigma)
     torch.testing.assert_close(v.norm(dim=-1), plain.norm(dim=-1))
     assert not torch.allclose(v, plain)

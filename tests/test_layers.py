@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
@@ -48,10 +49,18 @@ def part_of(path: Path) -> str:
     return path.parts[0].removesuffix(".py")
 
 
+def walk_what_runs(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from walk_what_runs(node)
+
+
 def imported(tree: ast.AST) -> list[str]:
-    """Every imported dotted name, inside functions too; `from a import b` counts as `a.b`."""
+    """Every imported dotted name, inside functions too; `from a import b` counts as `a.b`. What only type
+    checkers read (a name in a signature) is no dependency."""
     names: list[str] = []
-    for node in ast.walk(tree):
+    for node in walk_what_runs(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

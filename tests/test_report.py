@@ -411,10 +411,10 @@ def test_run_still_going(tmp_path: Path) -> None:
     (tmp_path / "iteration_1/attacker/started.json").write_text("{}")
     (tmp_path / "curate").mkdir()
     (tmp_path / "curate/manifest.json").write_text('{"wall_seconds": 12.5}')
-    (tmp_path / "recipe.json").write_text('{"name": "smoke"}')
+    (tmp_path / "recipe.json").write_text('{"name": "smoke", "seed": 3}')
     page = built(tmp_path)
     assert "iteration_1/attacker has begun and is not finished" in page.text
-    assert "Recipe smoke" in page.text and "12 s" in page.text
+    assert "Recipe smoke · seed 3" in page.text and "12 s" in page.text
     assert any(
         "Training of iteration_1/attacker" in (attrs.get("aria-label") or "") for _, attrs in page.tags
     )
@@ -561,7 +561,7 @@ def test_large_photos_are_reduced(tmp_path: Path) -> None:
     page = built(tmp_path)
     source = next(attrs["src"] or "" for tag, attrs in page.tags if tag == "img")
     (tmp_path / "shown.png").write_bytes(base64.b64decode(source.split(",")[1]))
-    assert Image.open(tmp_path / "shown.png").size == (512, 288)
+    assert Image.open(tmp_path / "shown.png").size == (320, 180)
 
 
 # Words, numbers, figures ------------------------------------------------------------------------------------

@@ -10,8 +10,11 @@ __version__ = "0.1.0"
 _LAZY = {
     "ResidualAutoencoder": "aot.players.autoencoder",
     "QwenProcessor": "aot.players.processor",
+    "ModelMixin": "diffusers",
+    "ProcessorMixin": "transformers",
 }
-"""Classes that a saved attacker's `model_index.json` names as ("aot", class): diffusers looks them up here."""
+"""A saved attacker's `model_index.json` names its autoencoder and processor as ("aot", class). After
+`import aot` diffusers looks them up here, and beside them the base classes that say how they are loaded."""
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -28,6 +29,8 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same 
 
 def main() -> None:
     """Entry point. A mistake that the user can fix ends in a red message and exit status 2, no traceback."""
+    # Loading a player takes milliseconds; the libraries' own bars would bury the run's.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         app()
     except AotError as error:

@@ -18,10 +18,9 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from pydantic import BaseModel, Field
 
 from aot.arena import play
 from aot.checkpoints import Checkpoint, TrainLog
@@ -36,23 +35,13 @@ from aot.players.base import Attacker
 from aot.players.base_players import Role, player_folder
 from aot.players.defender import QwenDefender
 from aot.players.scripted import RandomDistractor
+from aot.recipes import Recipe
 from aot.runs import CHECKPOINT, LOG, Run, Stage
 from aot.train.attacker import train_attacker
 from aot.train.dapo import train_dapo
 from aot.types import Bout
 
-if TYPE_CHECKING:
-    from aot.recipes import Recipe
-
 BASE, COLD_START, CLEAN_RL = "base", "iteration_0", "clean_rl"
-
-
-class AttackRoundSettings(BaseModel, frozen=True, extra="forbid"):
-    """How the frozen attacker's attacks on training scenes are judged for the curriculum. All *ours*."""
-
-    answers: int = Field(4, gt=0)  # sampled answers to each attacked image: their wrong share is the difficulty
-    temperature: float = Field(1.0, ge=0)
-    scripted_related: float = Field(0.5, ge=0, le=1)  # share of the AOT-SFT distractors that resemble what is asked
 
 
 def coevolve(

@@ -59,22 +59,28 @@ def score(answer: Answer, question: Question) -> int:
     return -1 if answer.status != "answered" else int(answer.choice == question.answer)
 
 
-def examine(defender: Defender, images: Sequence[Image], questions: Sequence[Question]) -> tuple[Scores, list[Answer]]:
-    """Greedy answers and their scores."""
-    answers = [k_answers[0] for k_answers in defender.answer(images, questions, k=1, temperature=0.0)]
-    return np.array([score(a, q) for a, q in zip(answers, questions, strict=True)], dtype=np.int8), answers
+def examine(defender: Defender, scenes: Sequence[Scene]) -> tuple[Scores, list[str]]:
+    """Scores of greedy answers to the clean images, and what was said."""
+    return _ask(defender, [s.image for s in scenes], [s.question for s in scenes])
 
 
-def examine_attacked(defender: Defender, scenes: Sequence[Scene], attacked: AttackSet) -> tuple[Scores, list[Answer | None]]:
-    """Scores under attack; refused attacks are not asked: -1 and no answer."""
-    chosen = np.flatnonzero(attacked.valid)
+def examine_attacked(defender: Defender, scenes: Sequence[Scene], attacked: AttackSet) -> tuple[Scores, list[str]]:
+    """The same under attack; refused attacks are not asked: -1 and ""."""
+    chosen = np.flatnonzero(attacked.valid).tolist()
     scores = np.full(len(scenes), -1, dtype=np.int8)
-    answers: list[Answer | None] = [None] * len(scenes)
+    texts = [""] * len(scenes)
     images = [attacked.attacks[i].image for i in chosen]
-    got, texts = examine(defender, images, [scenes[i].question for i in chosen])
-    for i, value, text in zip(chosen, got, texts, strict=True):
-        scores[i], answers[i] = value, text
-    return scores, answers
+    got, said = _ask(defender, images, [scenes[i].question for i in chosen])
+    scores[chosen] = got
+    for i, text in zip(chosen, said, strict=True):
+        texts[i] = text
+    return scores, texts
+
+
+def _ask(defender: Defender, images: Sequence[Image], questions: Sequence[Question]) -> tuple[Scores, list[str]]:
+    answers = [given[0] for given in defender.answer(images, questions, k=1, temperature=0.0)] if images else []
+    scores = [score(a, q) for a, q in zip(answers, questions, strict=True)]
+    return np.array(scores, dtype=np.int8), [a.text for a in answers]
 
 
 @dataclass

@@ -10,10 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, Field
 
 from aot.data.records import load_bouts, save_bouts
 from aot.evaluate import (
@@ -30,20 +29,12 @@ from aot.players.attacker import EditAttacker
 from aot.players.base import Attacker
 from aot.players.defender import QwenDefender
 from aot.players.scripted import RandomDistractor
+from aot.recipes import Recipe
+from aot.rl.intervals import wilson
 from aot.runs import Run, Stage
 from aot.types import Bout, Scene
 
-if TYPE_CHECKING:
-    from aot.recipes import Recipe
-
 SCRIPTED = "scripted"
-
-
-class EvaluationSettings(BaseModel, frozen=True, extra="forbid"):
-    """What defenders meet on held-out scenes besides the trained attackers. All *ours*."""
-
-    distractors: int = Field(8, gt=0)  # random distractors a scene: the first alone, and the worst of all
-    scripted_related: float = Field(0.0, ge=0, le=1)  # share of them that resembles what is asked about
 
 
 @dataclass(frozen=True)
@@ -77,7 +68,7 @@ class Examiner:
             self.columns[column] = self._attacks(column, lambda: RandomDistractor(related=related), parents=[])
 
     @property
-    def groups(self) -> dict[str, Sequence[str]]:
+    def groups(self) -> dict[str, list[str]]:
         """Reported attacker -> its columns."""
         draws = list(self.columns)
         scripted = {"random_distractor": draws[:1], f"best_of_{len(draws)}_distractors": draws}
@@ -141,10 +132,13 @@ class Examiner:
             steps.append((step, name, entrant.against))
             if name in self.defenders:
                 steps.append((f"defender {i}", name, name))
-        return [
-            {"step": step, "attacker": a, "defender": d, "valid_success": float(self.exam.successes(d, a).mean())}
-            for step, a, d in steps
-        ]
+        race = []
+        for step, attacker, defender in steps:
+            hits = self.exam.successes(defender, attacker)
+            share, interval = float(hits.mean()), list(wilson(int(hits.sum()), len(hits)))
+            players = {"step": step, "attacker": attacker, "defender": defender}
+            race.append(players | {"valid_success": share, "valid_success_ci": interval})
+        return race
 
     def _attacks(self, column: str, player: Any, parents: Sequence[Stage]) -> AttackSet:
         """The column's attacks on all held-out scenes, made by `player()` unless the stage stands."""
@@ -165,7 +159,7 @@ class Examiner:
 
     def _meet(self, defender: str) -> None:
         """The defender answers to everything that it has not met yet."""
-        self._answers(defender, SCRIPTED, {"clean": None} | self.columns)
+        self._answers(defender, SCRIPTED, {"clean": None, **self.columns})
         for name, entrant in self.attackers.items():
             self._answers(defender, name, {name: entrant.attacks})
 
@@ -178,11 +172,8 @@ class Examiner:
             player = QwenDefender.load(self.defenders[defender].folder, name=defender)
             record = {}
             for column, attacks in columns.items():
-                if attacks is None:
-                    scores, answers = examine(player, [s.image for s in scenes], [s.question for s in scenes])
-                else:
-                    scores, answers = examine_attacked(player, scenes, attacks)
-                record[column] = {"scores": scores.tolist(), "texts": [a.text if a else "" for a in answers]}
+                scores, texts = examine(player, scenes) if attacks is None else examine_attacked(player, scenes, attacks)
+                record[column] = {"scores": scores.tolist(), "texts": texts}
             (folder / "answers.json").write_text(json.dumps(record), encoding="utf-8")
             return {column: float(np.mean([s == 1 for s in r["scores"]])) for column, r in record.items()}
 

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from aot.arena import play
 from aot.players.base import Attacker, Defender
+from aot.players.base_players import player_folder
 from aot.players.scripted import AlwaysLetter, BestOfK, Noise, Oracle, RandomDistractor, WorldReader
 from aot.referee import Referee, RefereeSettings, build_referee
 from aot.types import Answer, Bout
@@ -23,7 +24,6 @@ from aot.world.scenes import draw_scenes
 
 AttackerName = Literal["random_distractor", "best_of_8", "noise", "shipped"]
 DefenderName = Literal["shortsighted_reader", "world_reader", "oracle", "always_a", "shipped"]
-SHIPPED = Path(__file__).parent / "assets" / "miniature"
 
 
 def exhibit(attacker: AttackerName, defender: DefenderName, *, scenes: int, seed: int) -> list[Bout]:
@@ -38,7 +38,7 @@ def make_defender(name: DefenderName) -> Defender:
     if name == "shipped":
         from aot.players.defender import QwenDefender
 
-        return QwenDefender.load(SHIPPED / "defender", name="shipped")
+        return QwenDefender.load(player_folder("miniature", "defender"), name="shipped")
     if name == "oracle":
         return Oracle()
     return (
@@ -50,7 +50,7 @@ def make_attacker(name: AttackerName, referee: Referee, defender: Defender) -> A
     if name == "shipped":
         from aot.players.attacker import EditAttacker
 
-        return EditAttacker.load(SHIPPED / "attacker", name="shipped")
+        return EditAttacker.load(player_folder("miniature", "attacker"), name="shipped")
     if name == "best_of_8":
         return BestOfK(RandomDistractor(), 8, referee, defender)
     return Noise() if name == "noise" else RandomDistractor()

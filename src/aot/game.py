@@ -27,6 +27,21 @@ class GameSettings(BaseModel, frozen=True, extra="forbid"):
     held_out_share: float = Field(0.3, gt=0, lt=1)  # own data: share of the *images* that is held out
 
 
+class AttackRoundSettings(BaseModel, frozen=True, extra="forbid"):
+    """How the frozen attacker's attacks on training scenes are judged for the curriculum. All *ours*."""
+
+    answers: int = Field(4, gt=0)  # sampled answers to each attacked image: their wrong share is the difficulty
+    temperature: float = Field(1.0, ge=0)
+    scripted_related: float = Field(0.5, ge=0, le=1)  # share of the AOT-SFT distractors that resemble what is asked
+
+
+class EvaluationSettings(BaseModel, frozen=True, extra="forbid"):
+    """What defenders meet on held-out scenes besides the trained attackers. All *ours*."""
+
+    distractors: int = Field(8, gt=0)  # random distractors a scene: the first alone, and the worst of all
+    scripted_related: float = Field(0.0, ge=0, le=1)  # share of them that resembles what is asked about
+
+
 @dataclass(frozen=True)
 class Game:
     """`train_scenes(stage_seed)` gives the training scenes of one stage; `refused` the rows of own data left out."""

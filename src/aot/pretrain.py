@@ -1,7 +1,7 @@
 """`aot pretrain`: makes the base players that the package ships, and holds them to their quality gate.
 
-*Ours.* The paper starts from published models; the miniature makes its own. Both trainings are stages of a run
-folder: a killed call goes on where it was.
+*Ours.* The paper starts from published models; the miniature makes its own. Both trainings are stages of a
+run folder: a killed call goes on where it was.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 from aot.arena import play
 from aot.checkpoints import Checkpoint, TrainLog
 from aot.players.base import Attacker, Defender
+from aot.players.base_players import ASSETS
 from aot.players.defender import QwenDefender
 from aot.players.scripted import BestOfK, RandomDistractor
 from aot.referee import Referee, RefereeSettings, build_referee
@@ -27,7 +28,7 @@ from aot.train.pretrain_defender import PretrainDefenderSettings, pretrain_defen
 from aot.types import Scene
 from aot.world.scenes import draw_scenes
 
-SHIPPED = Path(__file__).parent / "assets" / "miniature"
+SHIPPED = ASSETS / "miniature"
 
 
 class DefenderGate(BaseModel, frozen=True, extra="forbid"):
@@ -94,7 +95,7 @@ def pretrain(
 
 
 def defender_figures(defender: Defender, referee: Referee, *, n: int, seed: int) -> dict[str, Any]:
-    """Held-out accuracy: clean, under one random distractor, under the best of 8; overall and by question type."""
+    """Held-out accuracy: clean, under one random distractor, under the best of 8; overall and by type."""
     scenes = draw_scenes(n, seed, "validation")
     answers = defender.answer([s.image for s in scenes], [s.question for s in scenes])
     right = [a[0].choice == s.question.answer for a, s in zip(answers, scenes, strict=True)]

@@ -16,12 +16,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from aot.coevolve import AttackRoundSettings
 from aot.data.curriculum import CurriculumSettings
 from aot.errors import AotError
-from aot.examiner import EvaluationSettings
 from aot.files import read_json
-from aot.game import GameSettings
+from aot.game import AttackRoundSettings, EvaluationSettings, GameSettings
 from aot.players.base_players import PlayersSettings
 from aot.referee import RefereeSettings
 from aot.train.attacker import AttackerTraining

@@ -1,9 +1,11 @@
-"""The attacker: Qwen-Image-Edit (20 B or the miniature, same code) that edits an image so that a question fails.
+"""The attacker: Qwen-Image-Edit (20 B or the miniature, same code) that edits an image so that a question
+fails.
 
-The components are those of diffusers' `QwenImageEditPipeline`, in whose class a saved folder opens; this loop exists
-because the pipeline resizes everything to one megapixel and gives no access to its steps. A law in the tests holds
-that both paint the same picture. Departures of the miniature: the condition is the instruction's text only (its tokens
-have read the image), and the diffused latents are those of the change (see `aot.players.autoencoder`).
+The components are those of diffusers' `QwenImageEditPipeline`, in whose class a saved folder opens; this
+loop exists because the pipeline resizes everything to one megapixel and gives no access to its steps. A law
+in the tests holds that both paint the same picture. Departures of the miniature: the condition is the
+instruction's text only (its tokens have read the image), and the diffused latents are those of the change
+(see `aot.players.autoencoder`).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +106,13 @@ class EditAttacker:
         scheduler: FlowMatchEulerDiscreteScheduler,
         text_encoder: Qwen2_5_VLForConditionalGeneration,
         processor: Any,
-        settings: EditorSettings = EditorSettings(),
+        settings: EditorSettings | None = None,
         *,
         name: str = "attacker",
     ):
         self.transformer, self.vae, self.scheduler = transformer, vae.requires_grad_(False), scheduler
         self.text_encoder = text_encoder.eval().requires_grad_(False)
-        self.processor, self.settings, self.name = processor, settings, name
+        self.processor, self.settings, self.name = processor, settings or EditorSettings(), name
         self.encoder = PromptEncoder(processor)
 
     @classmethod
@@ -118,13 +121,15 @@ class EditAttacker:
         text_encoder: Qwen2_5_VLForConditionalGeneration,
         processor: Any,
         vae: ResidualAutoencoder,
-        shape: EditorShape = EditorShape(),
-        settings: EditorSettings = EditorSettings(),
+        shape: EditorShape | None = None,
+        settings: EditorSettings | None = None,
         *,
         seed: int,
         name: str = "attacker",
     ) -> EditAttacker:
-        """An untrained miniature that predicts velocity zero. The global torch generator is left as it was."""
+        """An untrained miniature that predicts velocity zero. The global torch generator is left as it
+        was."""
+        shape = shape or EditorShape()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             transformer = QwenImageTransformer2DModel(
@@ -151,20 +156,32 @@ class EditAttacker:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> EditAttacker:
-        """From a folder of `QwenImageEditPipeline`, ours or stock. Raises AotError for a missing or damaged one."""
+        """From a folder of `QwenImageEditPipeline`, ours or stock. Raises AotError for a missing or damaged
+        one."""
         folder = Path(folder)
         if not (folder / "model_index.json").is_file():
-            raise AotError("no attacker here (model_index.json is missing)", where=str(folder), hint="`aot pretrain` makes one")
+            raise AotError(
+                "no attacker here (model_index.json is missing)",
+                where=str(folder),
+                hint="`aot pretrain` makes one",
+            )
         try:
-            own = json.loads((folder / "model_index.json").read_text())["vae"][1] == ResidualAutoencoder.__name__
+            own = (
+                json.loads((folder / "model_index.json").read_text())["vae"][1]
+                == ResidualAutoencoder.__name__
+            )
             vae_class = ResidualAutoencoder if own else _stock_vae_class()
             vae = vae_class.from_pretrained(folder / "vae", torch_dtype=torch.float32 if own else dtype)
-            transformer = QwenImageTransformer2DModel.from_pretrained(folder / "transformer", torch_dtype=dtype)
+            transformer = QwenImageTransformer2DModel.from_pretrained(
+                folder / "transformer", torch_dtype=dtype
+            )
             scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler")
             encoder = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder / "text_encoder", dtype=dtype)
             processor = load_processor(folder / "processor")
             path = folder / "editor.json"
-            settings = EditorSettings.model_validate_json(path.read_text()) if path.is_file() else stock_settings()
+            settings = (
+                EditorSettings.model_validate_json(path.read_text()) if path.is_file() else stock_settings()
+            )
         except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
             hint = "remake it with `aot pretrain`, or delete the stage's folder and run again"
             raise AotError(f"the attacker cannot be read: {error}", where=str(folder), hint=hint) from error
@@ -172,7 +189,8 @@ class EditAttacker:
         return cls(*parts, settings, name=name)
 
     def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
-        """A folder that `EditAttacker.load` and, after `import aot`, the stock pipeline open; `dtype` casts weights.
+        """A folder that `EditAttacker.load` and, after `import aot`, the stock pipeline open; `dtype` casts
+        weights.
 
         The autoencoder stays float32: its unchanged pixels are exact.
         """
@@ -184,15 +202,23 @@ class EditAttacker:
         pipeline.save_pretrained(folder)
         index = json.loads((folder / "model_index.json").read_text())
         # diffusers writes the modules' full paths; through `aot` they are found after a plain `import aot`.
-        named = {k: ["aot", v[1]] if isinstance(v, list) and str(v[0]).startswith("aot.") else v for k, v in index.items()}
+        named = {
+            k: ["aot", v[1]] if isinstance(v, list) and str(v[0]).startswith("aot.") else v
+            for k, v in index.items()
+        }
         (folder / "model_index.json").write_text(json.dumps(named, indent=2) + "\n")
         (folder / "editor.json").write_text(self.settings.model_dump_json(indent=2) + "\n")
 
     def pipeline(self) -> QwenImageEditPipeline:
         """The stock pipeline around the same components, with this editor's template."""
-        parts = dict(scheduler=self.scheduler, vae=self.vae, text_encoder=self.text_encoder)
-        tokenizer, processor = self.processor.tokenizer, self.processor
-        pipeline = QwenImageEditPipeline(**parts, tokenizer=tokenizer, processor=processor, transformer=self.transformer)
+        pipeline = QwenImageEditPipeline(
+            scheduler=self.scheduler,
+            vae=self.vae,
+            text_encoder=self.text_encoder,
+            tokenizer=self.processor.tokenizer,
+            processor=self.processor,
+            transformer=self.transformer,
+        )
         pipeline.prompt_template_encode = self.settings.template
         return pipeline
 
@@ -201,7 +227,8 @@ class EditAttacker:
         return next(self.transformer.parameters()).device
 
     def attack(self, scenes: Sequence[Scene], *, seed: int, kind: EditKind = "any") -> list[Attack]:
-        """One attack a scene. Images whose sides are no multiples of 16 px are padded for the editor and cropped."""
+        """One attack a scene. Images whose sides are no multiples of 16 px are padded for the editor and
+        cropped."""
         sentences = [attack_instruction(scene, kind) for scene in scenes]
         generator = torch.Generator().manual_seed(seed)
         edited: dict[int, Image] = {}
@@ -224,19 +251,24 @@ class EditAttacker:
         states = self._embed(sources, sentences)
         lengths = torch.tensor([len(s) for s in states])
         text = nn.utils.rnn.pad_sequence(states, batch_first=True)
-        source = torch.cat([source_latents(self.vae, sources[i : i + 256]) for i in range(0, len(sources), 256)])
-        negative = torch.stack(self._embed(sources, [" "] * len(sources))) if self.settings.guidance > 1 else None
+        source = torch.cat(
+            [source_latents(self.vae, sources[i : i + 256]) for i in range(0, len(sources), 256)]
+        )
+        negative = (
+            torch.stack(self._embed(sources, [" "] * len(sources))) if self.settings.guidance > 1 else None
+        )
         return Conditions(sources, source, text, lengths.to(text.device), negative)
 
     def _embed(self, images: npt.NDArray[np.uint8], sentences: Sequence[str]) -> list[Tensor]:
-        """Last hidden states `[T_i, D]` of each instruction, exactly as the stock pipeline asks its text encoder."""
+        """Last hidden states `[T_i, D]` of each instruction, exactly as the stock pipeline asks its text
+        encoder."""
         texts = [self.settings.template.format(sentence) for sentence in sentences]
         states: dict[int, Tensor] = {}
         # Equal lengths together: no padding, no mask.
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         for start in range(0, len(order), 256):
             members = order[start : start + 256]
-            prompts = self.encoder.encode_texts(images[members], [texts[i] for i in members]).to(self.device)
+            prompts = self.encoder.encode_texts(list(images[members]), [texts[i] for i in members]).to(self.device)
             hidden = self.text_encoder.model(
                 input_ids=prompts.input_ids,
                 attention_mask=prompts.attention_mask.long(),
@@ -255,7 +287,8 @@ class EditAttacker:
         return int((ids == end).nonzero()[-1, 0]) + 1
 
     def sigmas(self, tokens: int, steps: int | None = None) -> Tensor:
-        """`[steps + 1]` noise levels from 1 to 0, from the scheduler, set as the pipeline sets it for L tokens."""
+        """`[steps + 1]` noise levels from 1 to 0, from the scheduler, set as the pipeline sets it for L
+        tokens."""
         steps = steps or self.settings.steps
         scheduler, config = self.scheduler, self.scheduler.config
         mu = calculate_shift(
@@ -273,7 +306,8 @@ class EditAttacker:
         return torch.randn(conditions.source.shape, generator=generator).to(self.device)
 
     def velocity(self, conditions: Conditions, latents: Tensor, sigma: Tensor) -> Tensor:
-        """v = noise - x0 `[N, L, C]` at noise levels `sigma [N]`, with guidance where the settings ask for it."""
+        """v = noise - x0 `[N, L, C]` at noise levels `sigma [N]`, with guidance where the settings ask for
+        it."""
         grids, dtype = (conditions.grid, conditions.grid), self.transformer.dtype
         joined = (latents.to(dtype), conditions.source.to(dtype))
         guided = predict_velocity(
@@ -292,7 +326,7 @@ class EditAttacker:
         # Edits with texts of like length together, so that little is padded.
         for index in torch.argsort(conditions.lengths, stable=True).split(self.settings.batch):
             batch, latents = conditions.take(index), noise[index]
-            for now, after in zip(sigmas[:-1], sigmas[1:], strict=True):
+            for now, after in pairwise(sigmas):
                 v = self.velocity(batch, latents, now.expand(len(index)).to(latents.device))
                 latents = euler_step(latents, v, float(now), float(after))
             done[index] = latents
@@ -301,17 +335,13 @@ class EditAttacker:
 
 def stock_settings() -> EditorSettings:
     """Qwen-Image-Edit's own template and sampling, for folders that were not saved by us."""
-    template = (
-        "<|im_start|>system\nDescribe the key features of the input image (color, shape, size, texture, objects, "
-        "background), then explain how the user's text instruction should alter or modify the image. Generate a new "
-        "image that meets the user's requirements while maintaining consistency with the original input where "
-        "appropriate.<|im_end|>\n" + EDIT_TEMPLATE
-    )
-    return EditorSettings(template=template, drop_tokens=64, steps=50, guidance=4.0, batch=1)
+    nothing = dict.fromkeys(("scheduler", "vae", "text_encoder", "tokenizer", "processor", "transformer"))
+    stock = QwenImageEditPipeline(**nothing)
+    template, drop = stock.prompt_template_encode, stock.prompt_template_encode_start_idx
+    return EditorSettings(template=template, drop_tokens=drop, steps=50, guidance=4.0, batch=1)
 
 
 def _stock_vae_class() -> Any:
     from diffusers import AutoencoderKLQwenImage
 
     return AutoencoderKLQwenImage
-

@@ -1,9 +1,11 @@
-"""The miniature's autoencoder, linear and exact where nothing changes; and what editors do with any VAE. *Ours.*
+"""The miniature's autoencoder, linear and exact where nothing changes; and what editors do with any VAE.
+*Ours.*
 
-A learned VAE that paints 64-px scenes well takes longer to train than the whole demo; a principal component analysis of
-16-px blocks takes seconds. `ResidualAutoencoder` has the interface of `AutoencoderKLQwenImage` (5-D tensors,
-`latents_mean/std`, `z_dim`, `temperal_downsample`), so that `QwenImageEditPipeline` runs with it. What is diffused
-are the latents of the *change*: `x0 = analysis(target) - analysis(source)`, all zero where the images agree.
+A learned VAE that paints 64-px scenes well takes longer to train than the whole demo; a principal component
+analysis of 16-px blocks takes seconds. `ResidualAutoencoder` has the interface of `AutoencoderKLQwenImage`
+(5-D tensors, `latents_mean/std`, `z_dim`, `temperal_downsample`), so that `QwenImageEditPipeline` runs with
+it. What is diffused are the latents of the *change*: `x0 = analysis(target) - analysis(source)`, all zero
+where the images agree.
 """
 
 from __future__ import annotations
@@ -34,18 +36,19 @@ class EncodedImage:
 class ResidualAutoencoder(ModelMixin, ConfigMixin):
     """Linear latents of 16-px blocks; decoding paints a change onto the source image.
 
-    Packed latents are `[B, L, 4 z_dim]`, one row per block; the pipeline's are `[B, z_dim, 1, H/8, W/8]`. Images are
-    `[B, 3, 1, H, W]` in -1 .. 1. For the stock pipeline `encode` remembers the image that it was given and `decode` paints
-    its argument onto that image; everything else here uses the explicit `encode_edit` and `apply_edit`.
-    A block whose latents have a root mean square below `dead_zone` is unchanged to the byte.
+    Packed latents are `[B, L, 4 z_dim]`, one row per block; the pipeline's are `[B, z_dim, 1, H/8, W/8]`.
+    Images are `[B, 3, 1, H, W]` in -1 .. 1. For the stock pipeline `encode` remembers the image that it was
+    given and `decode` paints its argument onto that image; everything else here uses the explicit
+    `encode_edit` and `apply_edit`. A block whose latents have a root mean square below `dead_zone` is
+    unchanged to the byte.
     """
 
     @register_to_config
     def __init__(
         self,
         z_dim: int = 16,
-        latents_mean: list[float] = [0.0] * 16,  # noqa: B006 (the form diffusers' configs have)
-        latents_std: list[float] = [1.0] * 16,  # noqa: B006
+        latents_mean: list[float] = [0.0] * 16,
+        latents_std: list[float] = [1.0] * 16,
         temperal_downsample: list[bool] = [False, True, True],  # noqa: B006
         dead_zone: float = 0.15,
     ):
@@ -59,12 +62,18 @@ class ResidualAutoencoder(ModelMixin, ConfigMixin):
 
     @classmethod
     def fit(
-        cls, sources: npt.NDArray[np.uint8], targets: npt.NDArray[np.uint8], *, whitening: float = 0.5, **config: Any
+        cls,
+        sources: npt.NDArray[np.uint8],
+        targets: npt.NDArray[np.uint8],
+        *,
+        whitening: float = 0.5,
+        **config: Any,
     ) -> ResidualAutoencoder:
         """Principal components, half of images and half of changes; sources, targets uint8 `[N, H, W, 3]`.
 
-        Latents have standard deviations proportional to (component's own) ^ (1 - `whitening`), scaled so that a changed
-        block has a mean square of 1: coarse components stay larger, so that noise hides them last.
+        Latents have standard deviations proportional to (component's own) ^ (1 - `whitening`), scaled so
+        that a changed block has a mean square of 1: coarse components stay larger, so that noise hides them
+        last.
         """
         vae = cls(**config)
         size = vae.analysis.shape[0]
@@ -93,8 +102,8 @@ class ResidualAutoencoder(ModelMixin, ConfigMixin):
         return (_blocks(target) - _blocks(source)) @ self.analysis.T
 
     def apply_edit(self, source: Tensor, change: Tensor) -> Tensor:
-        """`[B, 3, H, W]`: `source` with the changed blocks painted anew. What the latents cannot express of the old
-        content (its finest detail) goes with it: an object that is removed leaves no ghost."""
+        """`[B, 3, H, W]`: `source` with the changed blocks painted anew. What the latents cannot express of
+        the old content (its finest detail) goes with it: an object that is removed leaves no ghost."""
         old = _blocks(source)
         new = (self.encode_blocks(source) + change) @ self.synthesis.T + self.mean
         changed = change.square().mean(-1, keepdim=True).sqrt() >= self.config.dead_zone
@@ -107,7 +116,8 @@ class ResidualAutoencoder(ModelMixin, ConfigMixin):
         return encoded if return_dict else (encoded,)
 
     def decode(self, latents: Tensor, return_dict: bool = True) -> Any:
-        """Latents of a change `[B, z_dim, 1, H/8, W/8]` -> the remembered source with it, `[B, 3, 1, H, W]`."""
+        """Latents of a change `[B, z_dim, 1, H/8, W/8]` -> the remembered source with it, `[B, 3, 1, H,
+        W]`."""
         if self._source is None:
             raise ValueError("decode paints on the image last given to encode, and there was none")
         source = self._source.repeat(len(latents) // len(self._source), 1, 1, 1)
@@ -127,7 +137,8 @@ def as_images(signal: Tensor) -> npt.NDArray[np.uint8]:
 
 
 def pack(latents: Tensor) -> Tensor:
-    """`[B, C, 1, h, w]` -> `[B, (h/2)(w/2), 4 C]`, the pipeline's order: channel, row, column of the 2 x 2 patch."""
+    """`[B, C, 1, h, w]` -> `[B, (h/2)(w/2), 4 C]`, the pipeline's order: channel, row, column of the 2 x 2
+    patch."""
     batch, channels, _, rows, columns = latents.shape
     patches = latents.reshape(batch, channels, rows // 2, 2, columns // 2, 2).permute(0, 2, 4, 1, 3, 5)
     return patches.reshape(batch, rows // 2 * (columns // 2), channels * 4)
@@ -146,23 +157,25 @@ def padded(image: Image) -> Image:
     return np.pad(image, ((0, -height % BLOCK_PX), (0, -width % BLOCK_PX), (0, 0)), mode="edge")
 
 
-def source_latents(vae: nn.Module, images: npt.NDArray[np.uint8]) -> Tensor:
-    """Packed, normalised latents `[B, L, C]` of source images uint8 `[B, H, W, 3]`, as the pipeline joins them."""
+def source_latents(vae: Any, images: npt.NDArray[np.uint8]) -> Tensor:
+    """Packed, normalised latents `[B, L, C]` of source images uint8 `[B, H, W, 3]`, as the pipeline joins
+    them."""
     signal = as_signal(images).to(vae.device)
     if isinstance(vae, ResidualAutoencoder):
         return _normalised(vae, vae.encode_blocks(signal))
     return _normalised(vae, pack(vae.encode(signal.unsqueeze(2).to(vae.dtype)).latent_dist.mode()).float())
 
 
-def edit_latents(vae: nn.Module, sources: npt.NDArray[np.uint8], targets: npt.NDArray[np.uint8]) -> Tensor:
-    """x0 `[B, L, C]` of flow matching: the latents of the change, or, with a stock VAE, those of the target."""
+def edit_latents(vae: Any, sources: npt.NDArray[np.uint8], targets: npt.NDArray[np.uint8]) -> Tensor:
+    """x0 `[B, L, C]` of flow matching: the latents of the change, or, with a stock VAE, those of the
+    target."""
     if isinstance(vae, ResidualAutoencoder):
         change = vae.encode_edit(as_signal(sources).to(vae.device), as_signal(targets).to(vae.device))
         return _normalised(vae, change)
     return source_latents(vae, targets)
 
 
-def paint(vae: nn.Module, sources: npt.NDArray[np.uint8], latents: Tensor) -> list[Image]:
+def paint(vae: Any, sources: npt.NDArray[np.uint8], latents: Tensor) -> list[Image]:
     """The images `[H, W, 3]` that denoised packed latents stand for."""
     std, mean = _statistics(vae)
     latents = latents * std + mean
@@ -172,12 +185,12 @@ def paint(vae: nn.Module, sources: npt.NDArray[np.uint8], latents: Tensor) -> li
     return list(as_images(vae.decode(unpacked, return_dict=False)[0][:, :, 0]))
 
 
-def _normalised(vae: nn.Module, packed: Tensor) -> Tensor:
+def _normalised(vae: Any, packed: Tensor) -> Tensor:
     std, mean = _statistics(vae)
     return (packed - mean) / std
 
 
-def _statistics(vae: nn.Module) -> tuple[Tensor, Tensor]:
+def _statistics(vae: Any) -> tuple[Tensor, Tensor]:
     """Standard deviation and mean per packed channel, `[4 z_dim]` each."""
     pair = (vae.config.latents_std, vae.config.latents_mean)
     std, mean = (torch.tensor(values, device=vae.device).repeat_interleave(4) for values in pair)
@@ -185,7 +198,8 @@ def _statistics(vae: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 def _blocks(images: Tensor) -> Tensor:
-    """`[B, 3, H, W]` -> `[B, L, 768]`, blocks row by row. Raises ValueError where a side is no multiple of 16 px."""
+    """`[B, 3, H, W]` -> `[B, L, 768]`, blocks row by row. Raises ValueError where a side is no multiple of
+    16 px."""
     batch, channels, height, width = images.shape
     if height % BLOCK_PX or width % BLOCK_PX:
         raise ValueError(f"image sides must be multiples of {BLOCK_PX} px, not {width} x {height}")

@@ -8,103 +8,31 @@ so that a result does not depend on how a call is cut into batches.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, Field
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     DynamicCache,
     PreTrainedTokenizerBase,
-    Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
 )
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
 
 from aot.answers import parse_answer
 from aot.errors import AotError
+from aot.players.defender_model import DefenderShape, build_model
 from aot.players.processor import PromptBatch, PromptEncoder, build_processor, load_processor
-from aot.players.shared_prefix import additive, completion_logprobs, embed_prompts
-from aot.players.tokenizer import IM_END, IMAGE_PAD, PAD, VIDEO_PAD, VISION_END, VISION_START
+from aot.players.shared_prefix import completion_logprobs, embed_prompts, packed_mask, text_states
 from aot.prompts import gold_answer
 from aot.types import Answer, Image, Question
 
 _parse = lru_cache(maxsize=65536)(parse_answer)
-
-
-class DefenderShape(BaseModel, frozen=True, extra="forbid"):
-    """Architecture of a miniature defender; all values *ours*."""
-
-    hidden: int = Field(96, ge=16)  # text width; also the attacker's condition width
-    layers: int = Field(3, ge=1)
-    heads: int = Field(3, ge=1)
-    mlp: int = Field(256, ge=16)
-    vision_hidden: int = Field(64, ge=16)
-    vision_depth: int = Field(2, ge=1)
-    vision_heads: int = Field(4, ge=1)
-    vision_mlp: int = Field(128, ge=16)
-    patch_px: int = Field(8, ge=2)
-    merge: int = Field(2, ge=1)  # visual tokens of patch * merge = 16 px, one cell of the world
-    image_px: int = Field(64, ge=16)  # larger images are shrunk to this many pixels squared
-    rope_theta: float = Field(10.0, gt=1)  # Qwen's 1e6 leaves no usable angles on a 4x4 grid
-    init_std: float = Field(0.06, gt=0)
-
-
-def build_model(
-    shape: DefenderShape, tokenizer: PreTrainedTokenizerBase, *, seed: int
-) -> Qwen2_5_VLForConditionalGeneration:
-    """Freshly initialised model; same arguments, same weights. Leaves torch's global generator alone."""
-    token = tokenizer.convert_tokens_to_ids
-    ids = {"bos_token_id": None, "eos_token_id": token(IM_END), "pad_token_id": token(PAD)}
-    frequencies = shape.hidden // shape.heads // 2
-    config = Qwen2_5_VLConfig(
-        text_config={
-            "vocab_size": len(tokenizer),
-            "hidden_size": shape.hidden,
-            "intermediate_size": shape.mlp,
-            "num_hidden_layers": shape.layers,
-            "num_attention_heads": shape.heads,
-            "num_key_value_heads": shape.heads,
-            "max_position_embeddings": 4096,
-            "initializer_range": shape.init_std,
-            # One frequency a section: rows and columns both get fast and slow angles.
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": shape.rope_theta,
-                "mrope_section": [1] * frequencies,
-            },
-            "tie_word_embeddings": True,
-            **ids,
-        },
-        vision_config={
-            "depth": shape.vision_depth,
-            "hidden_size": shape.vision_hidden,
-            "intermediate_size": shape.vision_mlp,
-            "num_heads": shape.vision_heads,
-            "patch_size": shape.patch_px,
-            "spatial_merge_size": shape.merge,
-            "temporal_patch_size": 1,
-            "window_size": shape.image_px,
-            "out_hidden_size": shape.hidden,
-            "fullatt_block_indexes": [shape.vision_depth - 1],
-            "initializer_range": shape.init_std,
-        },
-        image_token_id=token(IMAGE_PAD),
-        video_token_id=token(VIDEO_PAD),
-        vision_start_token_id=token(VISION_START),
-        vision_end_token_id=token(VISION_END),
-        tie_word_embeddings=True,
-        **ids,
-    )
-    config._attn_implementation = "sdpa"
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Qwen2_5_VLForConditionalGeneration(config).float()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -222,18 +150,22 @@ class QwenDefender:
     ) -> list[tuple[Answer, ...]]:
         """`k` answers a pair, parsed. Temperature 0 is greedy; above it answers are drawn with `seed`."""
         generator = torch.Generator().manual_seed(seed)
-        answers: list[tuple[Answer, ...]] = []
-        for start in range(0, len(images), self.batch):
-            part = slice(start, start + self.batch)
-            prompts = self.encode(images[part], questions[part])
-            draws = torch.rand(len(prompts), k, self.max_new_tokens, generator=generator)
-            if temperature == 0:
-                draws = draws[:, :1]
-            done = self.sample(prompts, draws.to(self.device), temperature=temperature)
-            for row, question in enumerate(questions[part]):
-                parsed = self.read(done, row, question)
-                answers.append(parsed * k if temperature == 0 else parsed)
+        samples = 1 if temperature == 0 else k
+        draws = torch.rand(len(images), samples, self.max_new_tokens, generator=generator)
+        answers: list[tuple[Answer, ...]] = [()] * len(images)
+        for part in self._batches(questions):
+            prompts = self.encode([images[i] for i in part], [questions[i] for i in part])
+            done = self.sample(prompts, draws[part].to(self.device), temperature=temperature)
+            for row, i in enumerate(part):
+                answers[i] = self.read(done, row, questions[i]) * (k // samples)
         return answers
+
+    def _batches(self, questions: Sequence[Question]) -> Iterator[list[int]]:
+        """Indices of each batch: prompts of about one length together, so that little is padded."""
+        length = [self.encoder.length(question) for question in questions]
+        order = sorted(range(len(questions)), key=length.__getitem__)
+        for start in range(0, len(order), self.batch):
+            yield order[start : start + self.batch]
 
     def read(self, completions: Completions, row: int, question: Question) -> tuple[Answer, ...]:
         """The k parsed answers of one prompt."""
@@ -266,34 +198,34 @@ class QwenDefender:
         cumulative distribution at `draws[i, j, t]`. Unused at temperature 0.
         """
         batch, k, limit = draws.shape
-        language, device = self.model.model.language_model, draws.device
+        embed, device = self.model.model.language_model.embed_tokens, draws.device
         eos = self.eos_ids.to(device)
         padded = not bool(prompts.attention_mask.all())
-        embeddings = embed_prompts(self.model, prompts)
         cache = DynamicCache(config=self.model.config.text_config)
-        hidden = language(
-            inputs_embeds=embeddings,
-            position_ids=prompts.position_ids,
-            attention_mask=prompts.attention_mask.long() if padded else None,
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state[:, -1:]
+        hidden = text_states(
+            self.model,
+            embed_prompts(self.model, prompts),
+            prompts.position_ids,
+            packed_mask(prompts.attention_mask, 0, 1) if padded else None,
+            first=prompts.input_ids.shape[1] - 1,
+            cache=cache,
+        )
         token = self._pick(hidden.expand(-1, k, -1), draws[:, :, 0], temperature)
         ids, open_ = [token], ~torch.isin(token, eos)
         real = [torch.ones_like(open_)]
-        allowed = prompts.attention_mask[:, None, None].expand(-1, 1, k, -1)
-        own = torch.eye(k, dtype=torch.bool, device=device).expand(batch, 1, k, k)
+        allowed = prompts.attention_mask[:, None].expand(-1, k, -1)
+        own = torch.eye(k, dtype=torch.bool, device=device).expand(batch, k, k)
         for step in range(1, limit):
             if not bool(open_.any()):
                 break
             allowed = torch.cat([allowed, own], dim=-1)
-            hidden = language(
-                inputs_embeds=language.embed_tokens(token),
-                position_ids=(prompts.next_position + step - 1).view(1, -1, 1).expand(3, -1, k),
-                attention_mask=additive(allowed, embeddings.dtype) if padded or k > 1 else None,
-                past_key_values=cache,
-                use_cache=True,
-            ).last_hidden_state
+            hidden = text_states(
+                self.model,
+                embed(token),
+                (prompts.next_position + step - 1).view(1, -1, 1).expand(3, -1, k),
+                allowed if padded or k > 1 else None,
+                cache=cache,
+            )
             token = self._pick(hidden, draws[:, :, step], temperature)
             ids.append(token)
             real.append(open_)
@@ -316,12 +248,12 @@ class QwenDefender:
         self, images: Sequence[Image], questions: Sequence[Question]
     ) -> list[npt.NDArray[np.float64]]:
         """Per pair `float64 [options]`: log-probability of each option's canonical answer, normalised."""
-        scores: list[npt.NDArray[np.float64]] = []
-        for start in range(0, len(images), self.batch):
-            part = slice(start, start + self.batch)
-            logprobs = self.option_scores(self.encode(images[part], questions[part]), questions[part])
-            for row, question in zip(logprobs.double().cpu(), questions[part], strict=True):
-                scores.append(row[: len(question.options)].log_softmax(-1).numpy())
+        scores = [np.empty(0)] * len(images)
+        for part in self._batches(questions):
+            asked = [questions[i] for i in part]
+            logprobs = self.option_scores(self.encode([images[i] for i in part], asked), asked)
+            for row, i in zip(logprobs.double().cpu(), part, strict=True):
+                scores[i] = row[: len(questions[i].options)].log_softmax(-1).numpy()
         return scores
 
     @torch.no_grad()
@@ -335,7 +267,7 @@ class QwenDefender:
 
     def pad_answers(self, texts: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
         """Token ids and mask `[B, n, T]` of several completions a prompt, each closed by end-of-turn."""
-        rows = [[self._answer_ids(text) for text in row] for row in texts]
+        rows = [[[*self.encoder.tokens(text), int(self.eos_ids[0])] for text in row] for row in texts]
         n, length = max(map(len, rows)), max(len(ids) for row in rows for ids in row)
         ids = torch.full((len(rows), n, length), self.tokenizer.pad_token_id)
         mask = torch.zeros(ids.shape, dtype=torch.bool)
@@ -344,7 +276,3 @@ class QwenDefender:
                 ids[i, j, : len(tokens)] = torch.tensor(tokens)
                 mask[i, j, : len(tokens)] = True
         return ids, mask
-
-    @lru_cache(maxsize=65536)  # noqa: B019
-    def _answer_ids(self, text: str) -> list[int]:
-        return self.tokenizer(text).input_ids + [int(self.eos_ids[0])]

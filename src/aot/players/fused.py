@@ -8,7 +8,7 @@ tokens that are read. Falls back to the stock pass for what it does not know (Lo
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,10 +29,11 @@ def predict_velocity(
     *,
     text_mask: Tensor | None = None,
 ) -> Tensor:
-    """`[B, N, C]` velocity of the N noisy tokens `latents`, joined on the sequence with the source image's tokens.
+    """`[B, N, C]` velocity of the N noisy tokens `latents`, joined on the sequence with the source image's
+    tokens.
 
-    latents `[B, N, C]`, source `[B, M, C]`, text `[B, T, joint_attention_dim]`, sigma `[B]` in (0, 1]; `text_mask`
-    bool `[B, T]`, None where no text is padded. `grids` are those of latents and source.
+    latents `[B, N, C]`, source `[B, M, C]`, text `[B, T, joint_attention_dim]`, sigma `[B]` in (0, 1];
+    `text_mask` bool `[B, T]`, None where no text is padded. `grids` are those of latents and source.
     """
     hidden = torch.cat([latents, source], 1)
     if text_mask is not None and bool(text_mask.all()):
@@ -49,7 +50,12 @@ def is_fusible(transformer: nn.Module) -> bool:
     if not isinstance(transformer, QwenImageTransformer2DModel) or transformer.gradient_checkpointing:
         return False
     config = transformer.config
-    special = config.zero_cond_t or config.use_additional_t_cond or config.use_layer3d_rope or config.guidance_embeds
+    special = (
+        config.zero_cond_t
+        or config.use_additional_t_cond
+        or config.use_layer3d_rope
+        or config.guidance_embeds
+    )
     attention = transformer.transformer_blocks[0].attn
     return not special and all(type(m) is nn.Linear for m in (attention.to_q, attention.add_q_proj))
 
@@ -65,8 +71,11 @@ class _Rotation(NamedTuple):
 _rotations: dict[tuple[object, ...], _Rotation] = {}
 
 
-def _rotation(transformer: QwenImageTransformer2DModel, grids: tuple[Grid, Grid], texts: int, like: Tensor) -> _Rotation:
-    """Rotary factors of [text, image] tokens; cached, since a training asks for the same few shapes all the time."""
+def _rotation(
+    transformer: QwenImageTransformer2DModel, grids: tuple[Grid, Grid], texts: int, like: Tensor
+) -> _Rotation:
+    """Rotary factors of [text, image] tokens; cached, since a training asks for the same few shapes all the
+    time."""
     config = transformer.config
     head_dim = config.attention_head_dim
     key = (tuple(config.axes_dims_rope), head_dim, grids, texts, like.dtype, like.device)
@@ -78,7 +87,9 @@ def _rotation(transformer: QwenImageTransformer2DModel, grids: tuple[Grid, Grid]
         order = torch.arange(head_dim, device=like.device).view(-1, 2).t().reshape(-1)
         if len(_rotations) > 256:
             _rotations.clear()
-        _rotations[key] = _Rotation(torch.cat([cos, cos], -1).to(like.dtype), torch.cat([-sin, sin], -1).to(like.dtype), order)
+        _rotations[key] = _Rotation(
+            torch.cat([cos, cos], -1).to(like.dtype), torch.cat([-sin, sin], -1).to(like.dtype), order
+        )
     return _rotations[key]
 
 
@@ -106,7 +117,7 @@ def _fused(
     return transformer.proj_out(transformer.norm_out(image, temb))
 
 
-def _block(block, text: Tensor, image: Tensor, signal: Tensor, rotation: _Rotation, mask: Tensor | None):
+def _block(block: Any, text: Tensor, image: Tensor, signal: Tensor, rotation: _Rotation, mask: Tensor | None):
     image_mod, text_mod = _modulation(block.img_mod, signal), _modulation(block.txt_mod, signal)
     attn, texts = block.attn, text.shape[1]
     q, k, v = _joint_qkv(attn, _modulate(text, text_mod[:2]), _modulate(image, image_mod[:2]), rotation)
@@ -119,7 +130,7 @@ def _block(block, text: Tensor, image: Tensor, signal: Tensor, rotation: _Rotati
 
 
 def _last_block(
-    block, text: Tensor, image: Tensor, signal: Tensor, rotation: _Rotation, mask: Tensor | None, outputs: int
+    block: Any, text: Tensor, image: Tensor, signal: Tensor, rotation: _Rotation, mask: Tensor | None, outputs: int
 ) -> Tensor:
     """As `_block`, but only the first `outputs` image tokens ask, and only they go on."""
     image_mod, text_mod = _modulation(block.img_mod, signal), _modulation(block.txt_mod, signal)
@@ -142,7 +153,7 @@ def _modulate(x: Tensor, shift_scale: tuple[Tensor, ...]) -> Tensor:
     return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=1e-6), scale)
 
 
-def _joint_qkv(attn, text: Tensor, image: Tensor, rotation: _Rotation) -> tuple[Tensor, Tensor, Tensor]:
+def _joint_qkv(attn: Any, text: Tensor, image: Tensor, rotation: _Rotation) -> tuple[Tensor, Tensor, Tensor]:
     """q, k, v `[B, heads, T + N, head_dim]` of the joined streams, normed and rotated."""
     heads, order = attn.heads, rotation.order
     both = torch.cat(
@@ -168,7 +179,9 @@ def _qkv(x: Tensor, layers: tuple[nn.Linear, nn.Linear, nn.Linear], heads: int, 
     return F.linear(x, weight, bias).unflatten(-1, (3, heads, inner // heads))
 
 
-def _norm_rotate(x: Tensor, text_weight: Tensor, image_weight: Tensor, texts: int, eps: float, rotation: _Rotation) -> Tensor:
+def _norm_rotate(
+    x: Tensor, text_weight: Tensor, image_weight: Tensor, texts: int, eps: float, rotation: _Rotation
+) -> Tensor:
     """RMSNorm over the head dimension, then rotary; x `[B, S, heads, head_dim]`."""
     weight = torch.stack([text_weight, image_weight])[:, rotation.order]
     lengths = torch.tensor([texts, x.shape[1] - texts], device=x.device)

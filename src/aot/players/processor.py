@@ -11,6 +11,7 @@ import dataclasses
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -119,16 +120,26 @@ class PromptBatch:
 class PromptEncoder:
     """Turns images and prompts into `PromptBatch`es with a processor of Qwen2.5-VL."""
 
-    _CACHE_SIZE = 65536
-
     def __init__(self, processor: Qwen2_5_VLProcessor):
         self.processor = processor
         self._ids: dict[str, list[int]] = {}
+        self._texts: dict[Question, str] = {}
         self._rows: dict[tuple[str, int, int], tuple[np.ndarray, np.ndarray]] = {}
 
     def encode(self, images: Sequence[Image], questions: Sequence[Question]) -> PromptBatch:
         """The defender's prompts: image, question, lettered options, answer format."""
-        return self.encode_texts(images, [self.chat(question_prompt(q)) for q in questions])
+        return self.encode_texts(images, [self.text(question) for question in questions])
+
+    def text(self, question: Question) -> str:
+        """The whole prompt of a question, with one placeholder for the image."""
+        if question not in self._texts:
+            _make_room(self._texts)
+            self._texts[question] = self.chat(question_prompt(question))
+        return self._texts[question]
+
+    def length(self, question: Question) -> int:
+        """Tokens of a question's prompt, its image counted as one."""
+        return len(self.tokens(self.text(question)))
 
     def chat(self, text: str) -> str:
         """A user turn with one image and `text`, ready for the assistant's answer."""
@@ -187,17 +198,23 @@ class PromptEncoder:
     def _row(self, text: str, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
         key = (text, rows, columns)
         if key not in self._rows:
-            if len(self._rows) >= self._CACHE_SIZE:
-                self._rows.clear()
+            _make_room(self._rows)
             self._rows[key] = self._expand(text, rows, columns)
         return self._rows[key]
+
+    def tokens(self, text: str) -> list[int]:
+        """Token ids of a text, cached."""
+        if text not in self._ids:
+            _make_room(self._ids)
+            self._ids[text] = self.processor.tokenizer(text).input_ids
+        return self._ids[text]
 
     def _expand(self, text: str, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
         """Token ids `[L]` and positions `[3, L]` of a prompt whose image has rows x columns tokens.
 
         Positions as `Qwen2_5_VLModel.get_rope_index`: text counts on, an image counts on by its longer side.
         """
-        ids = self.processor.tokenizer(text).input_ids
+        ids = self.tokens(text)
         if ids.count(self.processor.image_token_id) != 1:
             raise AotError(
                 "a prompt must hold exactly one image placeholder",
@@ -213,3 +230,9 @@ class PromptEncoder:
         positions[:, at : at + tokens] = image.reshape(3, -1)
         positions[:, at + tokens :] = at + max(rows, columns) + np.arange(len(ids) - at - 1)
         return full, positions
+
+
+def _make_room(cache: dict[Any, Any], size: int = 65536) -> None:
+    """Empties a full cache: prompts of a world are few, those of real data need not be kept."""
+    if len(cache) >= size:
+        cache.clear()

@@ -13,8 +13,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from transformers import DynamicCache
 from transformers import Qwen2_5_VLForConditionalGeneration as Model
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
+    apply_rotary_pos_emb,
+    apply_rotary_pos_emb_vision,
+)
 
 from aot.players.processor import PromptBatch
 
@@ -94,6 +98,58 @@ def packed_mask(prefix_mask: Tensor, continuations: int, length: int) -> Tensor:
     return (causal & own)[None] & real[:, None, :] | torch.eye(total, dtype=torch.bool, device=device)
 
 
+def text_states(
+    model: Model,
+    embeddings: Tensor,
+    position_ids: Tensor,
+    allowed: Tensor | None,
+    *,
+    first: int = 0,
+    cache: DynamicCache | None = None,
+) -> Tensor:
+    """Final hidden states of tokens `first` .. S-1: `[B, S - first, hidden]`, with gradients.
+
+    The stock text model, except that its last layer computes nothing but keys and values for the tokens
+    before `first`, which nobody reads.
+
+    allowed: `bool [B, S, cached + S]`, who sees whom; None = causal without padding.
+    """
+    language = model.model.language_model
+    rotary = language.rotary_emb(embeddings, position_ids)
+    mask = None if allowed is None else additive(allowed, embeddings.dtype)[:, None]
+    hidden = embeddings
+    *layers, last = language.layers
+    for layer in layers:
+        hidden = layer(hidden, attention_mask=mask, position_embeddings=rotary, past_key_values=cache)
+    attention, normed = last.self_attn, last.input_layernorm(hidden)
+    q, k, v = (
+        projection(x).unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
+        for projection, x in (
+            (attention.q_proj, normed[:, first:]),
+            (attention.k_proj, normed),
+            (attention.v_proj, normed),
+        )
+    )
+    q, _ = apply_rotary_pos_emb(q, q, *(angles[:, first:] for angles in rotary))
+    _, k = apply_rotary_pos_emb(k, k, *rotary)
+    if cache is not None:
+        k, v = cache.update(k, v, attention.layer_idx)
+    if mask is None and q.shape[2] > 1:
+        causal = torch.ones(k.shape[2], k.shape[2], dtype=torch.bool, device=k.device).tril()
+        mask = additive(causal[None, None], embeddings.dtype)
+    mixed = F.scaled_dot_product_attention(
+        q,
+        k,
+        v,
+        attn_mask=None if mask is None else mask[:, :, -q.shape[2] :],
+        scale=attention.scaling,
+        enable_gqa=attention.num_key_value_groups > 1,
+    )
+    hidden = hidden[:, first:] + attention.o_proj(mixed.transpose(1, 2).flatten(2))
+    hidden = hidden + last.mlp(last.post_attention_layernorm(hidden))
+    return language.norm(hidden)
+
+
 def packed_hidden(
     model: Model, prompts: PromptBatch, continuations: Tensor, visual: Tensor | None = None
 ) -> Tensor:
@@ -103,20 +159,16 @@ def packed_hidden(
     prompt's last), so that `model.lm_head` of it gives the logits of token t.
     """
     batch, n, length = continuations.shape
-    prefix = prompts.input_ids.shape[1]
-    language = model.model.language_model
-    behind = language.embed_tokens(continuations.flatten(1))
+    last = prompts.input_ids.shape[1] - 1
+    behind = model.model.language_model.embed_tokens(continuations.flatten(1))
     embeddings = torch.cat([embed_prompts(model, prompts, visual), behind], dim=1)
     offsets = torch.arange(length, device=continuations.device).repeat(n)
     positions = (prompts.next_position[:, None] + offsets).expand(3, -1, -1)
-    hidden = language(
-        inputs_embeds=embeddings,
-        position_ids=torch.cat([prompts.position_ids, positions], dim=2),
-        attention_mask=additive(packed_mask(prompts.attention_mask, n, length), embeddings.dtype)[:, None],
-        use_cache=False,
-    ).last_hidden_state
-    first = hidden[:, prefix - 1 : prefix, None].expand(-1, n, -1, -1).reshape(batch, n, 1, -1)
-    return torch.cat([first, hidden[:, prefix:].view(batch, n, length, -1)[:, :, :-1]], dim=2)
+    positions = torch.cat([prompts.position_ids, positions], dim=2)
+    allowed = packed_mask(prompts.attention_mask, n, length)
+    hidden = text_states(model, embeddings, positions, allowed, first=last)
+    start = hidden[:, :1, None].expand(-1, n, -1, -1).reshape(batch, n, 1, -1)
+    return torch.cat([start, hidden[:, 1:].view(batch, n, length, -1)[:, :, :-1]], dim=2)
 
 
 def completion_logprobs(

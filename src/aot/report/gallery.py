@@ -20,7 +20,7 @@ from aot.report.summary import read_json
 from aot.types import LETTERS, Image
 
 MAX_CARDS = 48
-MAX_SIDE_PX = 512
+MAX_SIDE_PX = 320
 """Larger pictures are reduced: a page of full-size photos could not be sent to anybody."""
 MAX_PIXELS = 64_000_000
 DIFFERENCE_GAIN = 4

@@ -97,12 +97,13 @@ def _context(run: RunData, cards: list[Card], problems: list[str]) -> dict[str, 
     attacker_logs = [log for log in logs if log.player == "attacker"]
     defender_logs = [log for log in logs if log.player == "defender"]
     name = summary.name or str(run.recipe.get("name") or run.folder.resolve().name)
+    seed = run.recipe.get("seed") if summary.seed is None else summary.seed
     return {
         "css": Markup(resources.files("aot.report").joinpath("page.css").read_text(encoding="utf-8")),
         "name": name,
         "summary": summary,
         "headline": words.headline(summary),
-        "what_was_run": words.what_was_run(summary.model_copy(update={"name": name})),
+        "what_was_run": words.what_was_run(summary.model_copy(update={"name": name, "seed": seed})),
         "problems": problems,
         "unfinished": run.unfinished,
         "tiles": tiles(summary),

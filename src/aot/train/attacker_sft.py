@@ -1,15 +1,16 @@
-"""Supervised fine-tuning of the attacker by flow matching on (source, target, instruction) pairs: the cold start.
+"""Supervised fine-tuning of the attacker by flow matching on (source, target, instruction) pairs: the cold
+start.
 
-x_s = (1 - s) x0 + s noise, target velocity noise - x0, as diffusers' trainers have it. For the miniature x0 are the
-latents of the change, nearly all zero, so changed tokens weigh more (*ours*). Muon (Jordan et al. 2024) on the blocks'
-2-D weights and AdamW on the rest: measured far ahead of AdamW alone in a budget of minutes.
+x_s = (1 - s) x0 + s noise, target velocity noise - x0, as diffusers' trainers have it. For the miniature x0
+are the latents of the change, nearly all zero, so changed tokens weigh more (*ours*). Muon (Jordan et al.
+2024) on the blocks' 2-D weights and AdamW on the rest: measured far ahead of AdamW alone in a budget of
+minutes.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +86,9 @@ class EditSet:
     def joined(cls, sets: Sequence[EditSet]) -> EditSet:
         """All examples of several sets."""
         width = max(s.conditions.text.shape[1] for s in sets)
-        pad = [nn.functional.pad(s.conditions.text, (0, 0, 0, width - s.conditions.text.shape[1])) for s in sets]
+        pad = [
+            nn.functional.pad(s.conditions.text, (0, 0, 0, width - s.conditions.text.shape[1])) for s in sets
+        ]
         negatives = [s.conditions.unconditional for s in sets if s.conditions.unconditional is not None]
         conditions = Conditions(
             np.concatenate([s.conditions.images for s in sets]),
@@ -167,14 +170,19 @@ class EditorTrainer:
         if matrices:
             self.optimizers["muon"] = torch.optim.Muon(matrices, lr=settings.muon_lr, weight_decay=decay)
         if rest:
-            self.optimizers["adamw"] = torch.optim.AdamW(rest, lr=settings.adamw_lr, weight_decay=decay, fused=True)
+            self.optimizers["adamw"] = torch.optim.AdamW(
+                rest, lr=settings.adamw_lr, weight_decay=decay, fused=True
+            )
         self._peaks = {name: o.param_groups[0]["lr"] for name, o in self.optimizers.items()}
         self.average = WeightAverage(self.parameters, settings.ema) if settings.ema else None
 
     @property
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: arguments of `Checkpoint.save` and `restore`."""
-        return {"modules": {"transformer": self.transformer, "average": self.average}, "optimizers": self.optimizers}
+        return {
+            "modules": {"transformer": self.transformer, "average": self.average},
+            "optimizers": self.optimizers,
+        }
 
     def step(self, loss: Tensor, step: int) -> Tensor:
         """Backward pass and update number `step` (from 1); the gradient's norm."""
@@ -182,7 +190,8 @@ class EditorTrainer:
         return self.update(step)
 
     def backward(self, loss: Tensor, step: int) -> None:
-        """Adds the loss's gradients. Raises AotError on a loss that is not finite: the weights are then still good."""
+        """Adds the loss's gradients. Raises AotError on a loss that is not finite: the weights are then
+        still good."""
         if not math.isfinite(float(loss.detach())):
             raise AotError(
                 f"the attacker's loss is {float(loss.detach())} at step {step}",

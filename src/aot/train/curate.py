@@ -1,14 +1,15 @@
-"""AOT-SFT pairs of the miniature world: scripted distractors, kept only where they deceive (method section 1.2).
+"""AOT-SFT pairs of the miniature world: scripted distractors, kept only where they deceive (method section
+1.2).
 
-Each scene gets K candidate edits that are valid by construction and judged again by the referee; a pair is *effective*
-where the defender answers the clean image rightly and the edited one wrongly. Types of questions are balanced
-inversely to their yield, so that the attacker learns to attack all of them (*ours*).
+Each scene gets K candidate edits that are valid by construction and judged again by the referee; a pair is
+*effective* where the defender answers the clean image rightly and the edited one wrongly. Types of
+questions are balanced inversely to their yield, so that the attacker learns to attack all of them (*ours*).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import BaseModel, Field
@@ -21,7 +22,7 @@ from aot.train.attacker_sft import EditPair
 from aot.types import Attack, Bout, EditKind
 from aot.world.edits import distractor_candidates, instruction_edits
 from aot.world.questions import QUESTION_KINDS
-from aot.world.scenes import WorldScene, draw_scenes, render
+from aot.world.scenes import Layout, WorldScene, draw_scenes, render
 
 CHUNK = 128
 """Scenes handled at once."""
@@ -39,7 +40,8 @@ class CurateSettings(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True, slots=True)
 class Curated:
-    """Effective pairs, the bouts they came from (same order), and how many edits were tried a question type."""
+    """Effective pairs, the bouts they came from (same order), and how many edits were tried a question
+    type."""
 
     pairs: list[EditPair]
     bouts: list[Bout]
@@ -60,9 +62,11 @@ def curate_pairs(
         chunk = scenes[start : start + CHUNK]
         rng = np.random.default_rng([seed, start])
         candidates = [
-            (scene, Attack(scene.id, "scripted", kind, render(layout), sentence))
+            (scene, Attack(scene.id, "scripted", kind, render(centred(scene, layout)), sentence))
             for scene in chunk
-            for kind, layout, sentence in distractor_candidates(scene, rng, settings.candidates, settings.related)
+            for kind, layout, sentence in distractor_candidates(
+                scene, rng, settings.candidates, settings.related
+            )
         ]
         tried, attacks = [s for s, _ in candidates], [a for _, a in candidates]
         for bout in face(tried, attacks, referee, defender, ask_refused=False):
@@ -77,7 +81,8 @@ def curate_pairs(
 
 
 def curate_balanced(defender: Defender, referee: Referee, settings: CurateSettings, *, seed: int) -> Curated:
-    """`settings.scenes` fresh training scenes in rounds; a type that yields less gets more scenes in the next."""
+    """`settings.scenes` fresh training scenes in rounds; a type that yields less gets more scenes in the
+    next."""
     found = Curated([], [], {})
     for number in range(settings.rounds):
         weights = {kind: 1 / (found.by_type.get(kind, 0) + 20) for kind in QUESTION_KINDS}
@@ -93,13 +98,21 @@ def curate_balanced(defender: Defender, referee: Referee, settings: CurateSettin
 
 
 def instruction_pairs(scenes: Sequence[WorldScene], *, seed: int, kind: EditKind = "any") -> list[EditPair]:
-    """One plain editing task a scene ("Add a red cup."): how an editor learns to paint, and does not forget."""
+    """One plain editing task a scene ("Add a red cup."): how an editor learns to paint, and does not
+    forget."""
     rng = np.random.default_rng(seed)
     edits = [instruction_edits(scene, rng, kind=kind) for scene in scenes]
     return [
-        EditPair(scene.image, render(layout), sentence)
+        EditPair(scene.image, render(centred(scene, layout)), sentence)
         for scene, (_, layout, sentence) in zip(scenes, edits, strict=True)
     ]
+
+
+def centred(scene: WorldScene, layout: Layout) -> Layout:
+    """`layout` with the objects that are new against the scene's in the middle of their cells: an editor
+    has one way to paint each object instead of nine, and learns it in a fraction of the time."""
+    old = set(scene.layout.objects)
+    return Layout(layout.background, tuple(o if o in old else replace(o, dx=0, dy=0) for o in layout.objects))
 
 
 def _round_seed(seed: int, *numbers: int) -> int:

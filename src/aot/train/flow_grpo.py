@@ -1,10 +1,12 @@
-"""Flow-GRPO: reinforcement learning of the attacker against a frozen defender (Liu et al. 2025, arXiv 2505.05470).
+"""Flow-GRPO: reinforcement learning of the attacker against a frozen defender (Liu et al. 2025, arXiv
+2505.05470).
 
-The sampler's ODE becomes noisy inside a window of steps (the paper's *fast* variant; SDE or CPS), so that these steps
-have a density; each scene gets a group of edits, their rewards are compared within the group, and the window's steps
-are trained by the clipped policy gradient. A group is named by the scene's number, never by its prompt's text.
-Departure: groups without reward variance are left out of the update, not only given advantage 0 (the same gradient,
-less work); the transformer is trained whole in the miniature, by LoRA at full size.
+The sampler's ODE becomes noisy inside a window of steps (the paper's *fast* variant; SDE or CPS), so that
+these steps have a density; each scene gets a group of edits, their rewards are compared within the group,
+and the window's steps are trained by the clipped policy gradient. A group is named by the scene's number,
+never by its prompt's text. Departure: groups without reward variance are left out of the update, not only
+given advantage 0 (the same gradient, less work); the transformer is trained whole in the miniature, by LoRA
+at full size.
 """
 
 from __future__ import annotations
@@ -54,14 +56,16 @@ class FlowGrpoSettings(BaseModel, frozen=True, extra="forbid"):
     kl_weight: float = Field(0.0, ge=0)
     min_integrity: float = Field(0.5, ge=0, le=1)  # ours: see `IntegrityGuard`
     max_ratio_error: float = Field(1e-4, gt=0)  # ratio check before the first update of a rollout
-    optimizer: OptimizerSettings = OptimizerSettings(muon_lr=2e-4, adamw_lr=1e-4, warmup_steps=2, final_lr=0.3, ema=0.9)
+    optimizer: OptimizerSettings = OptimizerSettings(
+        muon_lr=2e-4, adamw_lr=1e-4, warmup_steps=2, final_lr=0.3, ema=0.9
+    )
     practice: PracticeSettings = PracticeSettings()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rollout:
-    """B sampled edits. `latents [W + 1, B, L, C]` around the W noisy steps `window`, `log_probs [W, B]` of these
-    steps, `final [B, L, C]` the denoised latents."""
+    """B sampled edits. `latents [W + 1, B, L, C]` around the W noisy steps `window`, `log_probs [W, B]` of
+    these steps, `final [B, L, C]` the denoised latents."""
 
     window: range
     latents: Tensor
@@ -110,8 +114,8 @@ def train_flow_grpo(
 ) -> dict[str, Any]:
     """Trains `attacker.transformer` in place (the averaged weights at the end); returns the figures.
 
-    Ends early, with the reason in the figures, where the edits' validity collapses. Raises AotError where no scene is
-    answered rightly, a loss is not finite or the ratio check fails.
+    Ends early, with the reason in the figures, where the edits' validity collapses. Raises AotError where
+    no scene is answered rightly, a loss is not finite or the ratio check fails.
     """
     checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
     practice = Practice(attacker, scenes, referee, defender, settings.practice)
@@ -196,13 +200,20 @@ class FlowGrpo:
             now, after = float(sigmas[i]), float(sigmas[i + 1])
             v = self.attacker.velocity(batch, x, level)
             step = transition(s.step_kind, x, v, now, after, s.noise_level)
-            clipped = flow_loss(step.log_prob(rollout.latents[w + 1, part]), rollout.log_probs[w, part], advantages[part], s.clip)
+            clipped = flow_loss(
+                step.log_prob(rollout.latents[w + 1, part]),
+                rollout.log_probs[w, part],
+                advantages[part],
+                s.clip,
+            )
             loss = clipped.loss / len(rollout.window)
             if self.reference is not None:
                 with torch.no_grad():
                     v_reference = self.reference.velocity(batch, x, level)
                 if s.kl == "mean":
-                    distance = mean_kl(step, transition(s.step_kind, x, v_reference, now, after, s.noise_level)).mean()
+                    distance = mean_kl(
+                        step, transition(s.step_kind, x, v_reference, now, after, s.noise_level)
+                    ).mean()
                 else:
                     distance = velocity_kl(v, v_reference).mean()
                 loss = loss + s.kl_weight * distance / len(rollout.window)
@@ -213,10 +224,9 @@ class FlowGrpo:
             sums["ratio_deviation"] = max(sums["ratio_deviation"], clipped.ratio_deviation)
         if check_ratio and sums["ratio_deviation"] > s.max_ratio_error:
             raise AotError(
-                f"ratio check failed at update {number}: the policy that samples and the one that is trained differ "
-                f"by {sums['ratio_deviation']:.2e} before any step",
+                f"ratio check failed at update {number}: before any step the policy that is trained differs "
+                f"by {sums['ratio_deviation']:.2e} from the one that sampled",
                 where="Flow-GRPO",
-                hint="look for dropout, other kernels in training than in sampling, or a stale cache of conditions",
+                hint="look for dropout, other kernels than in sampling, or a stale cache of conditions",
             )
         return sums | {"grad_norm": float(self.trainer.update(number))}
-

@@ -1,9 +1,11 @@
-"""Reinforcement learning of the attacker on the forward process, as in DiffusionNFT (Zheng et al. 2025, arXiv 2509.16117).
+"""Reinforcement learning of the attacker on the forward process, as in DiffusionNFT (Zheng et al. 2025,
+arXiv 2509.16117).
 
-No density of sampling steps is needed: edits are sampled by the plain ODE, noised again, and the velocity is regressed
-towards good samples and away from bad ones. With the sampling policy v_old, v+ = (1 - b) v_old + b v and
-v- = (1 + b) v_old - b v:  loss = r |v+ - u|^2 + (1 - r) |v- - u|^2, u = noise - x0, r in [0, 1] the reward relative
-to its group. Departure: v_old follows the trained weights as a moving average from the start (*ours*: rate fixed).
+No density of sampling steps is needed: edits are sampled by the plain ODE, noised again, and the velocity
+is regressed towards good samples and away from bad ones. With the sampling policy v_old, v+ = (1 - b) v_old
++ b v and v- = (1 + b) v_old - b v:  loss = r |v+ - u|^2 + (1 - r) |v- - u|^2, u = noise - x0, r in [0, 1]
+the reward relative to its group. Departure: v_old follows the trained weights as a moving average from the
+start (*ours*: rate fixed).
 """
 
 from __future__ import annotations
@@ -37,14 +39,18 @@ class ForwardProcessSettings(BaseModel, frozen=True, extra="forbid"):
     sampling_steps: int = Field(6, gt=0)
     guidance_strength: float = Field(1.0, gt=0)  # DiffusionNFT's beta: 1 (0.1 .. 1)
     advantage_std: Literal["group", "batch"] = "group"
-    advantage_clip: float = Field(2.0, gt=0)  # r = 1/2 + clip(A, +-this) / (2 this); DiffusionNFT: 5 with global std
+    advantage_clip: float = Field(
+        2.0, gt=0
+    )  # r = 1/2 + clip(A, +-this) / (2 this); DiffusionNFT: 5 with global std
     passes: int = Field(2, gt=0)  # optimizer steps' passes over the informative samples
     minibatch: int = Field(96, gt=0)
     changed_weight: float = Field(2.0, gt=0)
     sigma_shift: float = Field(1.0, gt=0)
     old_decay: float = Field(0.9, ge=0, lt=1)  # the sampling policy keeps this share of itself at each update
     min_integrity: float = Field(0.5, ge=0, le=1)
-    optimizer: OptimizerSettings = OptimizerSettings(muon_lr=4e-4, adamw_lr=1e-4, warmup_steps=2, final_lr=0.3, ema=0.9)
+    optimizer: OptimizerSettings = OptimizerSettings(
+        muon_lr=4e-4, adamw_lr=1e-4, warmup_steps=2, final_lr=0.3, ema=0.9
+    )
     practice: PracticeSettings = PracticeSettings()
 
 
@@ -85,7 +91,9 @@ def train_forward_process(
 class ForwardProcess:
     """The state of one training and its update. `old` is the sampling policy."""
 
-    def __init__(self, attacker: EditAttacker, practice: Practice, settings: ForwardProcessSettings, seed: int):
+    def __init__(
+        self, attacker: EditAttacker, practice: Practice, settings: ForwardProcessSettings, seed: int
+    ):
         self.attacker, self.practice, self.settings = attacker, practice, settings
         self.generator = torch.Generator().manual_seed(seed)
         self.stream = SceneStream(len(practice), self.generator)
@@ -105,7 +113,9 @@ class ForwardProcess:
         groups = self.stream.draw(min(s.groups, len(self.practice)))
         index = groups.repeat_interleave(s.group_size)
         conditions = self.practice.take(index)
-        latents = self.old.sample(conditions, self.old.noise(conditions, self.generator), steps=s.sampling_steps)
+        latents = self.old.sample(
+            conditions, self.old.noise(conditions, self.generator), steps=s.sampling_steps
+        )
         bouts = self.practice.bouts(index, latents, seed=seed * 100_003 + number)
         rewards = torch.tensor([b.rewards["reward"] for b in bouts])
         advantages = group_advantages(rewards, index, std=s.advantage_std, clip=s.advantage_clip)
@@ -124,7 +134,9 @@ class ForwardProcess:
                 loss = self.loss(conditions.take(part), x0[part], goodness[part])
                 metrics |= {"loss": loss.detach(), "grad_norm": self.trainer.step(loss, number)}
         with torch.no_grad():
-            pairs = zip(self.old.transformer.parameters(), self.attacker.transformer.parameters(), strict=True)
+            pairs = zip(
+                self.old.transformer.parameters(), self.attacker.transformer.parameters(), strict=True
+            )
             for old, new in pairs:
                 old.lerp_(new, 1 - s.old_decay)
         return metrics

@@ -1,5 +1,6 @@
-"""Training the attacker on its own hits: sample several edits a scene, keep those that are valid and deceive the
-current defender, imitate them (rejection sampling / expert iteration; *ours*, as a named alternative to Flow-GRPO).
+"""Training the attacker on its own hits: sample several edits a scene, keep those that are valid and
+deceive the current defender, imitate them (rejection sampling / expert iteration; *ours*, as a named
+alternative to Flow-GRPO).
 
 Plain editing tasks are mixed in, so that the painting itself is not forgotten.
 """
@@ -38,7 +39,9 @@ class OwnHitsSettings(BaseModel, frozen=True, extra="forbid"):
     scenes: int = Field(200, gt=0)  # a round
     samples: int = Field(6, gt=0)  # edits a scene
     sampling_steps: int = Field(6, gt=0)
-    hits_per_scene: int = Field(2, gt=0)  # at most so many are kept: easy scenes must not crowd out the others
+    hits_per_scene: int = Field(
+        2, gt=0
+    )  # at most so many are kept: easy scenes must not crowd out the others
     updates: int = Field(60, gt=0)  # optimizer steps a round
     retention: float = Field(0.2, ge=0, lt=1)  # share of each batch that is plain editing tasks
     forget_rounds: int = Field(3, gt=0)  # hits older than this are dropped: the attacker has moved on
@@ -62,10 +65,11 @@ def train_own_hits(
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
-    """Trains `attacker.transformer` in place (the averaged weights at the end); returns the last round's figures.
+    """Trains `attacker.transformer` in place (the averaged weights at the end); returns the last round's
+    figures.
 
-    Ends early, with the reason in the figures, where no edit deceives the defender any more. Steps of the checkpoint and
-    of the log are optimizer steps.
+    Ends early, with the reason in the figures, where no edit deceives the defender any more. Steps of the
+    checkpoint and of the log are optimizer steps.
     """
     checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
     s, practice = settings, Practice(attacker, scenes, referee, defender, settings.practice)
@@ -82,10 +86,11 @@ def train_own_hits(
         if (step - 1) % s.updates == 0:
             bouts, index = attack_scenes(practice, stream, s, generator, seed=seed * 100_003 + step)
             pool.add(practice, bouts, index, s.hits_per_scene)
-            figures = summarise(bouts) | {"hits": float(len(pool))}
+            figures = {**summarise(bouts), "hits": float(len(pool))}
             if not len(pool):
-                figures["stopped"] = "no edit deceives this defender"
-                log.stop(figures["stopped"])
+                reason = "no edit deceives this defender"
+                log.stop(reason)
+                figures["stopped"] = reason
                 break
         loss = flow_matching_loss(attacker, pool.batch(practice, s, retention, generator), s.sft, generator)
         norm = trainer.step(loss, step)
@@ -97,7 +102,12 @@ def train_own_hits(
 
 
 def attack_scenes(
-    practice: Practice, stream: SceneStream, settings: OwnHitsSettings, generator: torch.Generator, *, seed: int
+    practice: Practice,
+    stream: SceneStream,
+    settings: OwnHitsSettings,
+    generator: torch.Generator,
+    *,
+    seed: int,
 ) -> tuple[list[Bout], Tensor]:
     """Bouts of `samples` edits on each of `scenes` scenes, and the scenes' numbers `[B]`."""
     scenes = stream.draw(min(settings.scenes, len(practice)))
@@ -119,8 +129,8 @@ class HitPool:
         return sum(len(index) for index, _ in self.kept)
 
     def add(self, practice: Practice, bouts: Sequence[Bout], index: Tensor, most: int) -> None:
-        """Adds the successes, at most `most` a scene; x0 is read back from the painted image, so that blocks which
-        the editor left alone are exactly zero."""
+        """Adds the successes, at most `most` a scene; x0 is read back from the painted image, so that
+        blocks which the editor left alone are exactly zero."""
         counts: Counter[int] = Counter()
         hits = []
         for i, (bout, scene) in enumerate(zip(bouts, index.tolist(), strict=True)):
@@ -136,7 +146,11 @@ class HitPool:
         self.kept = self.kept[-self.rounds :]
 
     def batch(
-        self, practice: Practice, settings: OwnHitsSettings, retention: EditSet | None, generator: torch.Generator
+        self,
+        practice: Practice,
+        settings: OwnHitsSettings,
+        retention: EditSet | None,
+        generator: torch.Generator,
     ) -> EditSet:
         """Random hits, with the settings' share of `retention` among them."""
         index, x0 = (torch.cat(parts) for parts in zip(*self.kept, strict=True))
@@ -145,10 +159,12 @@ class HitPool:
         hits = EditSet(practice.take(index[chosen]), x0[chosen], torch.ones(len(chosen), device=x0.device))
         if retention is None or not plain:
             return hits
-        return EditSet.joined([hits, retention.take(torch.randint(len(retention), (plain,), generator=generator))])
+        return EditSet.joined(
+            [hits, retention.take(torch.randint(len(retention), (plain,), generator=generator))]
+        )
 
     def state_dict(self) -> dict[str, list[tuple[Tensor, Tensor]]]:
         return {"kept": list(self.kept)}
 
     def load_state_dict(self, state: dict[str, list[tuple[Tensor, Tensor]]]) -> None:
-        self.kept = [tuple(pair) for pair in state["kept"]]
+        self.kept = [(index, x0) for index, x0 in state["kept"]]

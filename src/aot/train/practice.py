@@ -1,4 +1,5 @@
-"""What all trainings of the attacker against a defender share: scenes worth attacking, and bouts of its samples."""
+"""What all trainings of the attacker against a defender share: scenes worth attacking, and bouts of its
+samples."""
 
 from __future__ import annotations
 
@@ -44,7 +45,9 @@ class Practice:
         settings: PracticeSettings,
     ):
         clean = greedy_answers(scenes, defender)
-        right = [i for i, (s, a) in enumerate(zip(scenes, clean, strict=True)) if a[0].choice == s.question.answer]
+        right = [
+            i for i, (s, a) in enumerate(zip(scenes, clean, strict=True)) if a[0].choice == s.question.answer
+        ]
         if not right:
             raise AotError(
                 f"the defender answers none of the {len(scenes)} clean scenes rightly: nothing to attack",
@@ -64,8 +67,8 @@ class Practice:
         return self.conditions.take(index)
 
     def bouts(self, index: Tensor, latents: Tensor, *, seed: int) -> list[Bout]:
-        """The paid bouts of denoised `latents [B, L, C]` on the scenes with these numbers. Refused attacks are not
-        shown to the defender: they are paid nothing anyway."""
+        """The paid bouts of denoised `latents [B, L, C]` on the scenes with these numbers. Refused attacks
+        are not shown to the defender: they are paid nothing anyway."""
         chosen = index.tolist()
         images = paint(self.attacker.vae, self.conditions.images[np.array(chosen)], latents)
         scenes = [self.scenes[i] for i in chosen]
@@ -73,7 +76,11 @@ class Practice:
         attacks = []
         for scene, image in zip(scenes, images, strict=True):
             height, width = scene.image.shape[:2]
-            attacks.append(Attack(scene.id, name, s.kind, image[:height, :width], attack_instruction(scene, s.kind), seed))
+            attacks.append(
+                Attack(
+                    scene.id, name, s.kind, image[:height, :width], attack_instruction(scene, s.kind), seed
+                )
+            )
         return face(
             scenes,
             attacks,
@@ -110,8 +117,8 @@ class SceneStream:
 
 
 class IntegrityGuard:
-    """Says when to stop: the policy is collapsing into edits that the referee refuses. The mean validity of the last
-    `span` updates has fallen below `share` of that of the first `span`."""
+    """Says when to stop: the policy is collapsing into edits that the referee refuses. The mean validity of
+    the last `span` updates has fallen below `share` of that of the first `span`."""
 
     def __init__(self, share: float, history: Sequence[float] | None = None, *, span: int = 5):
         self.share, self.span, self.history = share, span, list(history or [])

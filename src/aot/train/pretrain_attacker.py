@@ -1,7 +1,8 @@
 """The miniature's base attacker: autoencoder, painting by plain editing tasks, cold start on effective pairs.
 
-The paper starts from Qwen-Image-Edit and fine-tunes it on AOT-SFT; the first two steps here stand for the former
-(*ours*), the third is the latter in small: pairs curated for effect on the base defender. One call does everything.
+The paper starts from Qwen-Image-Edit and fine-tunes it on AOT-SFT; the first two steps here stand for the
+former (*ours*), the third is the latter in small: pairs curated for effect on the base defender. One call
+does everything.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from aot.players.defender import QwenDefender
 from aot.prompts import attack_instruction
 from aot.referee import Referee
 from aot.train.attacker_sft import EditPair, EditSet, SftSettings, train_sft
-from aot.train.curate import CurateSettings, curate_balanced, instruction_pairs
+from aot.train.curate import CurateSettings, centred, curate_balanced, instruction_pairs
 from aot.train.practice import summarise
 from aot.types import Box
 from aot.world.edits import distractor_candidates, instruction_edits
@@ -77,7 +78,8 @@ def pretrain_attacker(
     folder: Path | None = None,
     quiet: bool = True,
 ) -> tuple[EditAttacker, dict[str, Any]]:
-    """A cold-started attacker whose condition encoder is (a copy of) the base `defender`, and its gate's figures.
+    """A cold-started attacker whose condition encoder is (a copy of) the base `defender`, and its gate's
+    figures.
 
     `folder` keeps the trainings' checkpoints and logs, from which a killed call goes on.
     """
@@ -96,7 +98,9 @@ def pretrain_attacker(
     painting = EditSet.of(attacker, pairs)
     figures: dict[str, Any] = {}
     with _log(folder, "painting", s.painting.steps, quiet) as log:
-        figures["painting"] = train_sft(attacker, painting, s.painting, seed=seed, checkpoint=_kept(folder, "painting"), log=log)
+        figures["painting"] = train_sft(
+            attacker, painting, s.painting, seed=seed, checkpoint=_kept(folder, "painting"), log=log
+        )
     found = curate_balanced(defender, referee, s.curate, seed=seed)
     figures["curated"] = {"pairs": len(found.pairs), "by_type": found.by_type, "tried": found.tried}
     plain = round(len(found.pairs) * s.retention / (1 - s.retention))
@@ -104,7 +108,9 @@ def pretrain_attacker(
     kept = [pairs[i] for i in rng.choice(len(pairs), min(plain, len(pairs)), replace=False)]
     cold = EditSet.of(attacker, found.pairs + kept)
     with _log(folder, "cold_start", s.cold_start.steps, quiet) as log:
-        figures["cold_start"] = train_sft(attacker, cold, s.cold_start, seed=seed + 1, checkpoint=_kept(folder, "cold_start"), log=log)
+        figures["cold_start"] = train_sft(
+            attacker, cold, s.cold_start, seed=seed + 1, checkpoint=_kept(folder, "cold_start"), log=log
+        )
     return attacker, figures | attacker_figures(attacker, defender, referee, n=s.gate_scenes, seed=seed)
 
 
@@ -115,21 +121,23 @@ def distractor_pairs(scenes: Sequence[WorldScene], *, seed: int) -> list[EditPai
     for scene in scenes:
         for kind, layout, _ in distractor_candidates(scene, rng, 1):
             sentence = attack_instruction(scene, kind if rng.random() < 0.5 else "any")
-            pairs.append(EditPair(scene.image, render(layout), sentence))
+            pairs.append(EditPair(scene.image, render(centred(scene, layout)), sentence))
     return pairs
 
 
 def attacker_figures(
     attacker: EditAttacker, defender: QwenDefender, referee: Referee, *, n: int, seed: int
 ) -> dict[str, Any]:
-    """Held-out figures: share of plain tasks done exactly as told, by kind; integrity, validity and success of the
-    generic attack against `defender`, overall and by question type."""
+    """Held-out figures: share of plain tasks done exactly as told, by kind; integrity, validity and success
+    of the generic attack against `defender`, overall and by question type."""
     scenes = draw_scenes(n, seed, "validation")
     figures: dict[str, Any] = dict(painted_as_told(attacker, scenes, seed=seed))
     bouts = play(scenes, attacker, referee, defender, seed=seed)
     found = summarise(bouts)
     figures["valid"], figures["valid_success"] = found["integrity"], found["valid_success"]
-    figures["integrity"] = float(np.mean([all(f.passed for f in b.verdict.findings if "ssim" in f.check) for b in bouts]))
+    figures["integrity"] = float(
+        np.mean([all(f.passed for f in b.verdict.findings if "ssim" in f.check) for b in bouts])
+    )
     figures["any_success"] = float(np.mean([b.fooled_fraction == 1 for b in bouts]))
     by_type: dict[str, list[bool]] = defaultdict(list)
     refused: dict[str, int] = defaultdict(int)
@@ -143,13 +151,15 @@ def attacker_figures(
 
 
 def painted_as_told(attacker: EditAttacker, scenes: Sequence[WorldScene], *, seed: int) -> dict[str, float]:
-    """Share of plain editing tasks after which exactly the right objects are recognised, by kind of edit. Where the
-    sentence leaves the place open ("Add a red cup."), any free cell is right."""
+    """Share of plain editing tasks after which exactly the right objects are recognised, by kind of edit.
+    Where the sentence leaves the place open ("Add a red cup."), any free cell is right."""
     rng = np.random.default_rng(seed)
     edits = [instruction_edits(scene, rng) for scene in scenes]
     conditions = attacker.conditions([s.image for s in scenes], [sentence for _, _, sentence in edits])
     generator = torch.Generator().manual_seed(seed)
-    images = paint(attacker.vae, conditions.images, attacker.sample(conditions, attacker.noise(conditions, generator)))
+    images = paint(
+        attacker.vae, conditions.images, attacker.sample(conditions, attacker.noise(conditions, generator))
+    )
     done: dict[str, list[bool]] = defaultdict(list)
     for scene, (kind, layout, _), seen in zip(scenes, edits, read(np.stack(images), scenes), strict=True):
         wanted, got, before = (_cells(boxes) for boxes in (layout.boxes, seen.objects, scene.objects))
@@ -171,4 +181,6 @@ def _kept(folder: Path | None, name: str) -> Checkpoint:
 
 
 def _log(folder: Path | None, name: str, steps: int, quiet: bool) -> TrainLog:
-    return TrainLog(folder / name / "log.jsonl" if folder else None, steps, name.replace("_", " "), quiet=quiet)
+    return TrainLog(
+        folder / name / "log.jsonl" if folder else None, steps, name.replace("_", " "), quiet=quiet
+    )

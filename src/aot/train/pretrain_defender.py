@@ -47,13 +47,17 @@ class Phase(BaseModel, frozen=True, extra="forbid"):
 class PretrainDefenderSettings(BaseModel, frozen=True, extra="forbid"):
     """Recipe of the base defender; all values *ours*.
 
-    Plain scenes first: the model learns to see, and that objects differ by colour and pair. Then a short dose
-    of look-alikes: enough to make it look at shapes, too little to make it safe (binding colour to shape is
-    what the game goes on to teach).
+    Plain scenes first: the model learns to see, but tells objects apart by colour and pair alone. Then a short
+    dose of a few look-alikes and of wrong answers: too little to make it safe (binding colour to shape is what
+    the game goes on to teach), enough to make it unsure where it is weak, so that its sampled answers differ
+    and RL finds a signal (measured at temperature 1: 59 % instead of 15 % of attacked prompts).
     """
 
     shape: DefenderShape = DefenderShape()
-    phases: tuple[Phase, ...] = (Phase(steps=1600), Phase(steps=300, rate=0.5, warmup=30, hard=0.5))
+    phases: tuple[Phase, ...] = (
+        Phase(steps=1700),
+        Phase(steps=150, rate=0.3, warmup=20, hard=0.15, noise=0.03),
+    )
     images: int = Field(16, ge=1)  # per step
     questions: int = Field(8, ge=1)  # per image
     muon_lr: float = Field(0.015, gt=0)  # 2-D weights

@@ -1,0 +1,284 @@
+"""The attacker's trainings: each does what it says on a tiny editor, resumes bit-identically, and stops
+with a reason."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from aot.checkpoints import Checkpoint
+from aot.errors import AotError
+from aot.players.attacker import EditAttacker, EditorSettings, EditorShape
+from aot.players.autoencoder import ResidualAutoencoder
+from aot.players.defender import DefenderShape, QwenDefender
+from aot.players.scripted import AlwaysLetter, Oracle
+from aot.players.tokenizer import build_tokenizer
+from aot.referee import Referee, RefereeSettings, build_referee
+from aot.rl.flow import euler_step
+from aot.train.attacker_sft import (
+    EditorTrainer,
+    EditSet,
+    OptimizerSettings,
+    SftSettings,
+    flow_matching_loss,
+    train_sft,
+)
+from aot.train.curate import CurateSettings, curate_pairs, instruction_pairs
+from aot.train.flow_grpo import FlowGrpo, FlowGrpoSettings, sample_rollout, train_flow_grpo
+from aot.train.forward_process import ForwardProcessSettings, train_forward_process
+from aot.train.own_hits import OwnHitsSettings, train_own_hits
+from aot.train.practice import IntegrityGuard, Practice, PracticeSettings, SceneStream
+from aot.types import Answer
+from aot.world.questions import PHRASES, WORDS
+from aot.world.scenes import draw_scenes
+
+FAST = OptimizerSettings(muon_lr=2e-3, adamw_lr=1e-3, warmup_steps=1, ema=0.5)
+ANYTHING_GOES = Referee([])
+
+
+class Fickle:
+    """Right on every image it has seen clean; on others right or wrong by the sum of their pixels."""
+
+    name = "fickle"
+
+    def __init__(self, scenes):
+        self.clean = {s.image.tobytes() for s in scenes}
+
+    def _right(self, image) -> bool:
+        return image.tobytes() in self.clean or int(image.sum()) % 2 == 0
+
+    def answer(self, images, questions, *, k=1, temperature=0.0, seed=0):
+        choices = [
+            q.answer if self._right(i) else (q.answer + 1) % len(q.options)
+            for i, q in zip(images, questions, strict=True)
+        ]
+        return [(Answer(q.options[c], c),) * k for c, q in zip(choices, questions, strict=True)]
+
+    def option_logprobs(self, images, questions):
+        return [np.log(np.full(len(q.options), 1 / len(q.options))) for q in questions]
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return draw_scenes(48, 11, "train")
+
+
+@pytest.fixture(scope="module")
+def pairs(scenes):
+    return instruction_pairs(scenes, seed=0)
+
+
+@pytest.fixture(scope="module")
+def fresh(pairs):
+    """Makes equal tiny attackers that already do something."""
+    vae = ResidualAutoencoder.fit(np.stack([p.source for p in pairs]), np.stack([p.target for p in pairs]))
+    shape = DefenderShape(
+        hidden=32, layers=1, heads=2, mlp=32, vision_hidden=32, vision_depth=1, vision_mlp=32
+    )
+    defender = QwenDefender.new(shape, build_tokenizer(WORDS, PHRASES), seed=0)
+    editor = EditorShape(layers=2, heads=2, head_dim=16, axes_dims_rope=(4, 6, 6))
+    made = EditAttacker.new(defender.model, defender.processor, vae, editor, EditorSettings(steps=3), seed=0)
+    torch.nn.init.normal_(
+        made.transformer.proj_out.weight, std=0.1, generator=torch.Generator().manual_seed(0)
+    )
+
+    def make() -> EditAttacker:
+        again = copy.copy(made)
+        again.transformer = copy.deepcopy(made.transformer)
+        return again
+
+    return make
+
+
+def weights(attacker):
+    return torch.cat([p.detach().flatten() for p in attacker.transformer.parameters()])
+
+
+def runs_of(fresh, scenes, pairs, kind, checkpoint=None, updates=3):
+    """One training of each kind on a fresh attacker; the attacker and its figures."""
+    attacker, defender = fresh(), Fickle(scenes)
+    common = dict(seed=5, checkpoint=checkpoint)
+    if kind == "sft":
+        settings = SftSettings(steps=updates, batch=8, optimizer=FAST)
+        return attacker, train_sft(attacker, EditSet.of(attacker, pairs), settings, **common)
+    practice = PracticeSettings(answers=1)
+    if kind == "own_hits":
+        settings = OwnHitsSettings(
+            rounds=updates, scenes=6, samples=3, updates=2, sampling_steps=2, practice=practice,
+            sft=SftSettings(batch=8, optimizer=FAST),
+        )  # fmt: skip
+        retention = EditSet.of(attacker, pairs[:8])
+        return attacker, train_own_hits(
+            attacker, scenes, ANYTHING_GOES, defender, settings, retention=retention, **common
+        )
+    if kind == "forward_process":
+        settings = ForwardProcessSettings(
+            updates=updates, groups=4, group_size=4, sampling_steps=2, optimizer=FAST, practice=practice
+        )
+        return attacker, train_forward_process(attacker, scenes, ANYTHING_GOES, defender, settings, **common)
+    step_kind = kind.removeprefix("flow_grpo_")
+    settings = FlowGrpoSettings(
+        updates=updates, groups=4, group_size=4, steps=4, window=2, window_last=2, step_kind=step_kind,
+        optimizer=FAST, practice=practice, passes=2, clip=1e-2, kl="mean", kl_weight=1e-3,
+    )  # fmt: skip
+    return attacker, train_flow_grpo(attacker, scenes, ANYTHING_GOES, defender, settings, **common)
+
+
+KINDS = ["sft", "own_hits", "forward_process", "flow_grpo_sde", "flow_grpo_cps"]
+
+
+class Killed(Exception):
+    pass
+
+
+class KilledAfter(Checkpoint):
+    """Stops the training right after its n-th saved step."""
+
+    def __init__(self, folder, steps):
+        super().__init__(folder, every_steps=1)
+        self.steps = steps
+
+    def save(self, step, **state):
+        super().save(step, **state)
+        if step == self.steps:
+            raise Killed
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_moves_the_weights_and_resumes_bit_identically(kind, fresh, scenes, pairs, tmp_path):
+    whole, figures = runs_of(fresh, scenes, pairs, kind)
+    assert not torch.equal(weights(whole), weights(fresh()))
+    assert bool(torch.isfinite(weights(whole)).all())
+    with pytest.raises(Killed):
+        runs_of(fresh, scenes, pairs, kind, checkpoint=KilledAfter(tmp_path, 2))
+    resumed, again = runs_of(fresh, scenes, pairs, kind, checkpoint=Checkpoint(tmp_path, every_steps=1))
+    assert torch.equal(weights(resumed), weights(whole))
+    assert again == pytest.approx(figures, nan_ok=True)
+
+
+def test_sft_lowers_its_loss_and_reaches_a_single_example(fresh, pairs):
+    attacker = fresh()
+    examples = EditSet.of(attacker, pairs[:1])
+    settings = SftSettings(
+        steps=60, batch=16, optimizer=FAST.model_copy(update={"adamw_lr": 3e-3, "ema": 0.0})
+    )
+
+    def loss() -> float:
+        with torch.no_grad():
+            batch = examples.take(torch.zeros(64, dtype=torch.long))
+            return float(flow_matching_loss(attacker, batch, settings, torch.Generator().manual_seed(0)))
+
+    before = loss()
+    train_sft(attacker, examples, settings, seed=0)
+    assert loss() < 0.5 * before
+
+
+def test_sft_needs_pairs_and_a_finite_loss(fresh):
+    with pytest.raises(AotError, match="no training pairs"):
+        EditSet.of(fresh(), [])
+    trainer = EditorTrainer(fresh().transformer, FAST, 10)
+    with pytest.raises(AotError, match="loss is nan at step 3"):
+        trainer.step(torch.tensor(float("nan"), requires_grad=True), 3)
+
+
+def test_the_schedule_warms_up_and_decays(fresh):
+    trainer = EditorTrainer(fresh().transformer, OptimizerSettings(warmup_steps=4, final_lr=0.1), 10)
+    factors = [trainer.learning_rate_factor(step) for step in range(1, 11)]
+    assert factors[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert factors[-1] == pytest.approx(0.1)
+    assert factors[3:] == sorted(factors[3:], reverse=True)
+
+
+@pytest.mark.parametrize("step_kind", ["sde", "cps"])
+def test_rollout_stores_what_it_took_the_density_of(step_kind, fresh, scenes):
+    """Euler outside the window; the ratio of a policy to itself is 1 when its steps are computed again."""
+    attacker, defender = fresh(), Oracle()
+    settings = FlowGrpoSettings(
+        groups=3, group_size=2, steps=4, step_kind=step_kind, window=2, window_first=1, window_last=2
+    )
+    practice = Practice(attacker, scenes[:8], ANYTHING_GOES, defender, settings.practice)
+    index = torch.tensor([0, 0, 3, 3])
+    conditions, generator = practice.take(index), torch.Generator().manual_seed(0)
+    noise = attacker.noise(conditions, generator)
+    rollout = sample_rollout(attacker, conditions, noise, range(1, 3), settings, generator)
+    sigmas = attacker.sigmas(16, 4)
+    with torch.no_grad():
+        first = euler_step(
+            noise,
+            attacker.velocity(conditions, noise, sigmas[0].expand(4)),
+            float(sigmas[0]),
+            float(sigmas[1]),
+        )
+        last = rollout.latents[2]
+        end = euler_step(
+            last, attacker.velocity(conditions, last, sigmas[3].expand(4)), float(sigmas[3]), 0.0
+        )
+    torch.testing.assert_close(rollout.latents[0], first)
+    torch.testing.assert_close(rollout.final, end)
+    learner = FlowGrpo(attacker, practice, settings, seed=0)
+    metrics = learner._step(
+        conditions, rollout, torch.arange(4), torch.tensor([1.0, -1, 2, -2]), 1, check_ratio=True
+    )
+    assert metrics["ratio_deviation"] < 1e-6
+    assert metrics["clip_fraction"] == 0
+
+
+def test_flow_grpo_makes_rewarded_edits_likelier(fresh, scenes):
+    attacker = fresh()
+    settings = FlowGrpoSettings(
+        groups=2, group_size=4, steps=4, window=2, window_last=1, optimizer=FAST, clip=1.0
+    )
+    practice = Practice(attacker, scenes[:8], ANYTHING_GOES, Oracle(), settings.practice)
+    learner = FlowGrpo(attacker, practice, settings, seed=0)
+    conditions, generator = practice.take(torch.tensor([0, 0, 1, 1])), torch.Generator().manual_seed(0)
+    rollout = sample_rollout(
+        attacker, conditions, attacker.noise(conditions, generator), range(2), settings, generator
+    )
+    advantages, everything = torch.tensor([1.0, -1.0, 1.0, -1.0]), torch.arange(4)
+    for step in range(1, 6):
+        metrics = learner._step(conditions, rollout, everything, advantages, step, check_ratio=step == 1)
+    assert metrics["approx_kl"] > 0
+    sigmas = attacker.sigmas(16, 4)
+    from aot.rl.flow import transition
+
+    with torch.no_grad():
+        v = attacker.velocity(conditions, rollout.latents[0], sigmas[0].expand(4))
+    step = transition("cps", rollout.latents[0], v, float(sigmas[0]), float(sigmas[1]), settings.noise_level)
+    gain = step.log_prob(rollout.latents[1]) - rollout.log_probs[0]
+    assert float(gain[[0, 2]].mean()) > float(gain[[1, 3]].mean())
+
+
+def test_nothing_to_attack_and_nothing_that_deceives(fresh, scenes, pairs):
+    always = AlwaysLetter("J")
+    with pytest.raises(AotError, match="nothing to attack"):
+        Practice(fresh(), scenes, ANYTHING_GOES, always, PracticeSettings())
+    settings = OwnHitsSettings(rounds=1, scenes=2, samples=2, updates=1, sampling_steps=1)
+    figures = train_own_hits(fresh(), scenes, ANYTHING_GOES, Oracle(), settings, seed=0)
+    assert figures["stopped"] == "no edit deceives this defender"
+
+
+def test_curated_pairs_are_valid_and_effective(scenes):
+    referee = build_referee(RefereeSettings(), world=True)
+    found = curate_pairs(
+        scenes, Fickle(scenes), referee, CurateSettings(candidates=3, named_kind=0.5), seed=0
+    )
+    assert len(found.pairs) == len(found.bouts) > 10
+    assert all(bout.success for bout in found.bouts)
+    assert sum(found.tried.values()) <= 3 * len(scenes)
+    again = curate_pairs(
+        scenes, Fickle(scenes), referee, CurateSettings(candidates=3, named_kind=0.5), seed=0
+    )
+    assert [p.sentence for p in again.pairs] == [p.sentence for p in found.pairs]
+
+
+def test_guard_names_the_collapse_and_stream_covers_everything():
+    guard = IntegrityGuard(0.5)
+    assert not any(guard.check(0.9) for _ in range(8))
+    assert guard.check(0.2) == ""
+    reasons = [guard.check(0.2) for _ in range(4)]
+    assert "collapsed from 0.90 to" in reasons[-1]
+    stream = SceneStream(5, torch.Generator().manual_seed(0))
+    assert sorted(stream.draw(10).tolist()) == sorted([0, 1, 2, 3, 4] * 2)

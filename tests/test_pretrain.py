@@ -1,0 +1,95 @@
+"""`aot pretrain`: two stages with a gate each; players are shipped only if both pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aot import pretrain as module
+from aot.errors import AotError
+from aot.players.defender import DefenderShape, QwenDefender
+from aot.players.scripted import AlwaysLetter, Oracle, WorldReader
+from aot.players.tokenizer import build_tokenizer
+from aot.pretrain import PretrainSettings, defender_figures, pretrain
+from aot.recipes import overridden
+from aot.referee import RefereeSettings, build_referee
+from aot.world.questions import PHRASES, WORDS
+
+GOOD = {"add": 0.95, "remove": 0.95, "replace": 0.7, "integrity": 0.99, "valid_success": 0.25}
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Instant trainings in place of the real ones; the names of those that ran."""
+    ran: list[str] = []
+
+    class FakeAttacker:
+        def save(self, folder: Path, **_: Any) -> None:
+            (folder / "transformer").mkdir(exist_ok=True)
+            (folder / "transformer/weights.safetensors").write_text("weights")
+
+    def make_defender(*_: Any, **__: Any) -> QwenDefender:
+        ran.append("defender")
+        return QwenDefender.new(DefenderShape(), build_tokenizer(WORDS, PHRASES), seed=0)
+
+    def make_attacker(*_: Any, folder: Path, **__: Any) -> tuple[FakeAttacker, dict[str, Any]]:
+        ran.append("attacker")
+        (folder / "painting/checkpoint").mkdir(parents=True)
+        (folder / "painting/log.jsonl").touch()
+        return FakeAttacker(), dict(GOOD)
+
+    monkeypatch.setattr(module, "pretrain_defender", make_defender)
+    monkeypatch.setattr(module, "pretrain_attacker", make_attacker)
+    monkeypatch.setattr(
+        module, "defender_figures", lambda *_, **__: {"clean": 0.98, "clean_by_type": {"side": 0.97}}
+    )
+    monkeypatch.setattr(module, "SHIPPED", tmp_path / "shipped")
+    return ran
+
+
+def said() -> tuple[list[str], Callable[[str], None]]:
+    lines: list[str] = []
+    return lines, lines.append
+
+
+def test_players_that_pass_are_shipped_and_made_once(calls: list[str], tmp_path: Path) -> None:
+    lines, say = said()
+    assert pretrain(PretrainSettings(), tmp_path / "run", ship=True, say=say)
+    assert pretrain(PretrainSettings(), tmp_path / "run", say=say)
+    assert calls == ["defender", "attacker"]
+    assert (tmp_path / "shipped/attacker/transformer/weights.safetensors").read_text() == "weights"
+    assert QwenDefender.load(tmp_path / "shipped/defender").name == "defender"
+    left = {path.name for path in (tmp_path / "shipped").rglob("*")}
+    assert not left & {"manifest.json", "log.jsonl", "checkpoint", "started.json"}
+    assert "  gate of the defender: passed" in lines and "  gate of the attacker: passed" in lines
+
+
+def test_players_that_miss_their_gate_are_not_shipped(calls: list[str], tmp_path: Path) -> None:
+    lines, say = said()
+    settings = overridden(
+        PretrainSettings, {}, ["attacker_gate.replace=0.9", "defender_gate.clean=.99"], where="t"
+    )
+    assert not pretrain(settings, tmp_path / "run", ship=True, say=say)
+    assert "  gate of the defender: MISSED: clean 0.980 < 0.99" in lines
+    assert "  gate of the attacker: MISSED: replace 0.700 < 0.9" in lines
+    assert not (tmp_path / "shipped").exists()
+
+
+def test_a_setting_that_does_not_exist_is_named() -> None:
+    with pytest.raises(AotError, match=r"defender\.image: no such setting; did you mean images\?"):
+        overridden(PretrainSettings, {}, ["defender.image=3"], where="pretrain")
+
+
+def test_figures_of_scripted_defenders_are_what_they_must_be() -> None:
+    referee = build_referee(RefereeSettings(), world=True)
+    assert defender_figures(Oracle(), referee, n=24, seed=0)["best_of_8"] == 1.0
+    reader = defender_figures(WorldReader(shortsighted=True), referee, n=60, seed=0)
+    assert reader["clean"] >= 0.95
+    assert reader["best_of_8"] < reader["random_distractor"] <= reader["clean"]
+    chance = defender_figures(AlwaysLetter("A"), referee, n=400, seed=0)
+    assert set(chance["clean_by_type"]) == {"relation", "side", "colour", "existence"}
+    assert chance["clean_by_type"]["side"] == pytest.approx(0.5, abs=0.12)
+    assert chance["clean_by_type"]["colour"] == pytest.approx(0.25, abs=0.12)
