@@ -94,7 +94,7 @@ def test_fused_pass_equals_the_stock_one_with_gradients(padded):
     assert is_fusible(model)
     ours = predict_velocity(model, latents, source, text, sigma, GRIDS, text_mask=mask)
     wanted = torch.randn_like(ours)
-    parameters = [p for p in model.parameters()]
+    parameters = list(model.parameters())
     gradients = torch.autograd.grad((ours * wanted).mean(), parameters, allow_unused=True)
     joined = torch.cat([latents, source], 1)
     stock = model(joined, text, mask, sigma, [list(GRIDS)] * 3, return_dict=False)[0][:, :16]
@@ -190,7 +190,7 @@ def test_stock_pipeline_paints_the_same_picture(folder):
         tokens.index(ours.text_encoder.config.vision_end_token_id) + image_tokens
     )
     pipeline.set_progress_bar_config(disable=True)
-    arguments = dict(prompt=sentence, latents=noise, num_inference_steps=2, true_cfg_scale=1.0)
+    arguments = {"prompt": sentence, "latents": noise, "num_inference_steps": 2, "true_cfg_scale": 1.0}
     latents = pipeline(image=large, output_type="latent", **arguments).images
     torch.testing.assert_close(latents, expected, atol=2e-4, rtol=1e-4)
     image = np.asarray(pipeline(image=large, **arguments).images[0]).astype(int)

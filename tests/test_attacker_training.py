@@ -100,7 +100,7 @@ def weights(attacker):
 def runs_of(fresh, scenes, pairs, kind, checkpoint=None, updates=3):
     """One training of each kind on a fresh attacker; the attacker and its figures."""
     attacker, defender = fresh(), Fickle(scenes)
-    common = dict(seed=5, checkpoint=checkpoint)
+    common = {"seed": 5, "checkpoint": checkpoint}
     if kind == "sft":
         settings = SftSettings(steps=updates, batch=8, optimizer=FAST)
         return attacker, train_sft(attacker, EditSet.of(attacker, pairs), settings, **common)

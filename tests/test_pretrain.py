@@ -89,7 +89,7 @@ def test_figures_of_scripted_defenders_are_what_they_must_be() -> None:
     reader = defender_figures(WorldReader(shortsighted=True), referee, n=60, seed=0)
     assert reader["clean"] >= 0.95
     assert reader["best_of_8"] < reader["random_distractor"] <= reader["clean"]
-    chance = defender_figures(AlwaysLetter("A"), referee, n=400, seed=0)
+    chance = defender_figures(AlwaysLetter("A"), referee, n=100, seed=0)
     assert set(chance["clean_by_type"]) == {"relation", "side", "colour", "existence"}
-    assert chance["clean_by_type"]["side"] == pytest.approx(0.5, abs=0.12)
-    assert chance["clean_by_type"]["colour"] == pytest.approx(0.25, abs=0.12)
+    assert chance["clean_by_type"]["side"] == pytest.approx(0.5, abs=0.25)
+    assert chance["clean_by_type"]["colour"] == pytest.approx(0.25, abs=0.2)

@@ -184,6 +184,9 @@ class League:
     ) -> dict[str, Any]:
         """Trains the defender on `rows` and saves it; a killed training goes on from its checkpoint."""
         settings = self.recipe.dapo
+        if not rows:
+            player.save(folder)
+            return {"rows": 0, "updates": 0, "stopped": "no usable attack to train on: the defender stays as it was"}
         checkpoint = Checkpoint(folder / CHECKPOINT, self.recipe.defender_checkpoint_every)
         with TrainLog(folder / LOG, settings.updates, "defender, DAPO") as log:
             result = train_dapo(player, rows, settings, seed=seed, checkpoint=checkpoint, log=log)

@@ -268,7 +268,9 @@ class EditAttacker:
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         for start in range(0, len(order), 256):
             members = order[start : start + 256]
-            prompts = self.encoder.encode_texts(list(images[members]), [texts[i] for i in members]).to(self.device)
+            prompts = self.encoder.encode_texts(list(images[members]), [texts[i] for i in members]).to(
+                self.device
+            )
             hidden = self.text_encoder.model(
                 input_ids=prompts.input_ids,
                 attention_mask=prompts.attention_mask.long(),

@@ -117,7 +117,9 @@ def _fused(
     return transformer.proj_out(transformer.norm_out(image, temb))
 
 
-def _block(block: Any, text: Tensor, image: Tensor, signal: Tensor, rotation: _Rotation, mask: Tensor | None):
+def _block(
+    block: Any, text: Tensor, image: Tensor, signal: Tensor, rotation: _Rotation, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
     image_mod, text_mod = _modulation(block.img_mod, signal), _modulation(block.txt_mod, signal)
     attn, texts = block.attn, text.shape[1]
     q, k, v = _joint_qkv(attn, _modulate(text, text_mod[:2]), _modulate(image, image_mod[:2]), rotation)
@@ -130,7 +132,13 @@ def _block(block: Any, text: Tensor, image: Tensor, signal: Tensor, rotation: _R
 
 
 def _last_block(
-    block: Any, text: Tensor, image: Tensor, signal: Tensor, rotation: _Rotation, mask: Tensor | None, outputs: int
+    block: Any,
+    text: Tensor,
+    image: Tensor,
+    signal: Tensor,
+    rotation: _Rotation,
+    mask: Tensor | None,
+    outputs: int,
 ) -> Tensor:
     """As `_block`, but only the first `outputs` image tokens ask, and only they go on."""
     image_mod, text_mod = _modulation(block.img_mod, signal), _modulation(block.txt_mod, signal)

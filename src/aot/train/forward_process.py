@@ -132,7 +132,7 @@ class ForwardProcess:
         for _ in range(s.passes):
             for part in chosen[torch.randperm(len(chosen), generator=self.generator)].split(s.minibatch):
                 loss = self.loss(conditions.take(part), x0[part], goodness[part])
-                metrics |= {"loss": loss.detach(), "grad_norm": self.trainer.step(loss, number)}
+                metrics |= {"loss": float(loss.detach()), "grad_norm": float(self.trainer.step(loss, number))}
         with torch.no_grad():
             pairs = zip(
                 self.old.transformer.parameters(), self.attacker.transformer.parameters(), strict=True

@@ -22,7 +22,7 @@ from aot.players.shared_prefix import image_features, packed_hidden
 from aot.players.tokenizer import build_tokenizer
 from aot.prompts import gold_answer, question_prompt
 from aot.types import Question
-from aot.world.questions import PHRASES, WORDS
+from aot.world.questions import PHRASES, WORDS, QuestionKind
 from aot.world.scenes import Layout, draw_layout, questions_for, render
 from aot.world.sprites import COLOURS, GRID, KINDS
 
@@ -47,10 +47,10 @@ class Phase(BaseModel, frozen=True, extra="forbid"):
 class PretrainDefenderSettings(BaseModel, frozen=True, extra="forbid"):
     """Recipe of the base defender; all values *ours*.
 
-    Plain scenes first: the model learns to see, but tells objects apart by colour and pair alone. Then a short
-    dose of a few look-alikes and of wrong answers: too little to make it safe (binding colour to shape is what
-    the game goes on to teach), enough to make it unsure where it is weak, so that its sampled answers differ
-    and RL finds a signal (measured at temperature 1: 59 % instead of 15 % of attacked prompts).
+    Plain scenes first: the model learns to see, but tells objects apart by colour and pair alone. Then a
+    short dose of a few look-alikes and of wrong answers: too little to make it safe (binding colour to shape
+    is what the game goes on to teach), enough to make it unsure where it is weak, so that its sampled answers
+    differ and RL finds a signal (at temperature 1: 54 % instead of 15 % of the prompts with a distractor).
     """
 
     shape: DefenderShape = DefenderShape()
@@ -60,6 +60,13 @@ class PretrainDefenderSettings(BaseModel, frozen=True, extra="forbid"):
     )
     images: int = Field(16, ge=1)  # per step
     questions: int = Field(8, ge=1)  # per image
+    question_mix: tuple[QuestionKind, ...] = (  # in rotation; relations are learned last
+        "relation",
+        "side",
+        "relation",
+        "colour",
+        "existence",
+    )
     muon_lr: float = Field(0.015, gt=0)  # 2-D weights
     adamw_lr: float = Field(3e-3, gt=0)  # embeddings, biases, norms, heads
     grad_clip: float = Field(1.0, gt=0)
@@ -205,7 +212,10 @@ def draw_batch(
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 0xDEF, step])))
     phase, _ = settings.phase_at(step)
     layouts = [draw_layout(rng, phase.hard) for _ in range(settings.images)]
-    asked = [[q for q, _, _ in questions_for(layout, rng, settings.questions)] for layout in layouts]
+    asked = [
+        [q for q, _, _ in questions_for(layout, rng, settings.questions, kinds=settings.question_mix)]
+        for layout in layouts
+    ]
     if phase.noise:
         asked = [[_mislabel(q, rng) if rng.random() < phase.noise else q for q in row] for row in asked]
     return layouts, asked
