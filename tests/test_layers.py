@@ -12,7 +12,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 LAYERS = (
     ("errors", "types"),
     ("prompts", "files"),
-    ("answers", "rl", "checkpoints", "runs"),
+    ("answers", "rl", "background", "checkpoints", "runs"),
     ("world",),
     ("referee",),
     ("players",),

@@ -17,12 +17,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from aot.arena import play
+from aot.background import Background
 from aot.checkpoints import Checkpoint, TrainLog
 from aot.data.curriculum import CurriculumRow, build_curriculum
 from aot.data.records import load_bouts, save_bouts
@@ -54,15 +56,18 @@ def coevolve(
     torch.set_num_threads(recipe.threads)
     game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data)
     settings = recipe.model_dump(mode="json") | {"data": str(data) if data else None}
-    with Run(out, settings, say=say) as run:
+    with Run(out, settings, say=say) as run, Background(enabled=recipe.processes > 1) as beside:
         league = League(recipe, run, game)
         attacker, defender = league.base_players()
+        if recipe.clean_rl:
+            beside.submit(league.train_on_clean_scenes)
         league.attack_training_scenes(COLD_START, attacker, defender)
         for i in range(1, recipe.iterations + 1):
             attacker = league.evolve_attacker(i, attacker, defender)
             league.attack_training_scenes(f"iteration_{i}", attacker, defender)
             defender = league.enhance_defender(i, defender)
-            say(league.examiner.headline(f"iteration_{i}"))
+            beside.submit(partial(league.examiner.report_on, f"iteration_{i}", say))
+        beside.wait()
         if recipe.clean_rl:
             league.train_on_clean_scenes()
         summary = league.examiner.summary()
@@ -101,11 +106,15 @@ class League:
             player = EditAttacker.load(attacker.folder, name=f"iteration_{i}")
             opponent = QwenDefender.load(defender.folder, name="current")
             scenes = self.game.train_scenes(seed)
-            figures = train_attacker(player, scenes, self.game.referee, opponent, settings, seed=seed, folder=folder)
+            figures = train_attacker(
+                player, scenes, self.game.referee, opponent, settings, seed=seed, folder=folder
+            )
             player.save(folder)
             return figures
 
-        stage = self.run.stage(name, build, key=settings.model_dump(), seed=seed, parents=[attacker, defender])
+        stage = self.run.stage(
+            name, build, key=settings.model_dump(), seed=seed, parents=[attacker, defender]
+        )
         against = f"iteration_{i - 1}" if i > 1 else BASE
         self.examiner.admit_attacker(f"iteration_{i}", stage, start=f"iteration_{i - 1}", against=against)
         return stage
@@ -165,7 +174,10 @@ class League:
         return stage
 
     def train_on_clean_scenes(self) -> None:
-        """The control: the same RL, as many updates, no attack in sight."""
+        """The control: the same RL, as many updates, no attack in sight. Called twice where the first call is made
+        beside the main line: the second then finds everything finished."""
+        if CLEAN_RL in self.examiner.defenders:
+            return
         stage = self.examiner.defenders[BASE]
         for i in range(1, self.recipe.iterations + 1):
             name = f"{CLEAN_RL}/{i}"
@@ -186,7 +198,11 @@ class League:
         settings = self.recipe.dapo
         if not rows:
             player.save(folder)
-            return {"rows": 0, "updates": 0, "stopped": "no usable attack to train on: the defender stays as it was"}
+            return {
+                "rows": 0,
+                "updates": 0,
+                "stopped": "no usable attack to train on: the defender stays as it was",
+            }
         checkpoint = Checkpoint(folder / CHECKPOINT, self.recipe.defender_checkpoint_every)
         with TrainLog(folder / LOG, settings.updates, "defender, DAPO") as log:
             result = train_dapo(player, rows, settings, seed=seed, checkpoint=checkpoint, log=log)

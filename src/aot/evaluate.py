@@ -2,7 +2,8 @@
 
 Scores are `int8 [n]` arrays, one number an example: 1 right, 0 wrong, -1 not scored (an unparsed, truncated or
 failed answer is never a wrong one). An attack that the referee refused did not happen: it counts against nobody.
-*Worst case* is AutoAttack's rule (Croce & Hein 2020): an example stands only if it is right clean and under every valid attack.
+*Worst case* is AutoAttack's rule (Croce & Hein 2020): an example stands only if it is right clean and under every
+valid attack.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ def examine(defender: Defender, scenes: Sequence[Scene]) -> tuple[Scores, list[s
     return _ask(defender, [s.image for s in scenes], [s.question for s in scenes])
 
 
-def examine_attacked(defender: Defender, scenes: Sequence[Scene], attacked: AttackSet) -> tuple[Scores, list[str]]:
+def examine_attacked(
+    defender: Defender, scenes: Sequence[Scene], attacked: AttackSet
+) -> tuple[Scores, list[str]]:
     """The same under attack; refused attacks are not asked: -1 and ""."""
     chosen = np.flatnonzero(attacked.valid).tolist()
     scores = np.full(len(scenes), -1, dtype=np.int8)
@@ -77,8 +80,12 @@ def examine_attacked(defender: Defender, scenes: Sequence[Scene], attacked: Atta
     return scores, texts
 
 
-def _ask(defender: Defender, images: Sequence[Image], questions: Sequence[Question]) -> tuple[Scores, list[str]]:
-    answers = [given[0] for given in defender.answer(images, questions, k=1, temperature=0.0)] if images else []
+def _ask(
+    defender: Defender, images: Sequence[Image], questions: Sequence[Question]
+) -> tuple[Scores, list[str]]:
+    answers = (
+        [given[0] for given in defender.answer(images, questions, k=1, temperature=0.0)] if images else []
+    )
     scores = [score(a, q) for a, q in zip(answers, questions, strict=True)]
     return np.array(scores, dtype=np.int8), [a.text for a in answers]
 
@@ -110,7 +117,11 @@ def accuracy(scores: Scores) -> dict[str, object]:
     scored = scores[scores >= 0]
     if not len(scored):
         return {"value": float("nan"), "ci": [float("nan")] * 2, "n": 0}
-    return {"value": float(scored.mean()), "ci": list(wilson(int(scored.sum()), len(scored))), "n": len(scored)}
+    return {
+        "value": float(scored.mean()),
+        "ci": list(wilson(int(scored.sum()), len(scored))),
+        "n": len(scored),
+    }
 
 
 def defender_summary(exam: Exam, defender: str, groups: Mapping[str, Sequence[str]]) -> dict[str, object]:
@@ -141,7 +152,9 @@ def defender_summary(exam: Exam, defender: str, groups: Mapping[str, Sequence[st
     return entry | {"by_attacker": by_attacker, "by_attacker_ci": by_attacker_ci, "by_question_type": by_type}
 
 
-def attacker_summary(exam: Exam, attacks: AttackSet, name: str, *, start: str | None, current: str) -> dict[str, object]:
+def attacker_summary(
+    exam: Exam, attacks: AttackSet, name: str, *, start: str | None, current: str
+) -> dict[str, object]:
     """The summary's entry of one attacker. `current` is the defender that it was trained against, `start` the
     attacker that its training began from: the gain is paired over the same examples."""
     entry: dict[str, object] = {"n": len(attacks.attacks), "integrity": attacks.integrity}

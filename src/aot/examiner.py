@@ -7,8 +7,9 @@ that an iteration only asks what is new.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from aot.evaluate import (
     examine,
     examine_attacked,
 )
+from aot.files import write_json
 from aot.game import Game, stage_seed
 from aot.players.attacker import EditAttacker
 from aot.players.base import Attacker
@@ -35,13 +37,15 @@ from aot.runs import Run, Stage
 from aot.types import Bout, Scene
 
 SCRIPTED = "scripted"
+BESIDE = ("evaluation/", "clean_rl/")
+"""Stages that run in the background process where there is one."""
 
 
 @dataclass(frozen=True)
 class Entrant:
     """An attacker in the league: the one its training started from and the defender it was trained against."""
 
-    attacks: AttackSet
+    stage: Stage
     start: str | None
     against: str
 
@@ -62,26 +66,38 @@ class Examiner:
     def __post_init__(self) -> None:
         self.exam = Exam([scene.question.kind for scene in self.game.held_out])
         self._stages: dict[str, Stage] = {}
-        related = self.recipe.evaluation.scripted_related
-        for draw in range(1, self.recipe.evaluation.distractors + 1):
-            column = f"distractor_{draw}"
-            self.columns[column] = self._attacks(column, lambda: RandomDistractor(related=related), parents=[])
+        self.draws = [f"distractor_{n}" for n in range(1, self.recipe.evaluation.distractors + 1)]
 
     @property
     def groups(self) -> dict[str, list[str]]:
         """Reported attacker -> its columns."""
-        draws = list(self.columns)
+        draws = self.draws
         scripted = {"random_distractor": draws[:1], f"best_of_{len(draws)}_distractors": draws}
         return scripted | {name: [name] for name in self.attackers}
 
     def admit_attacker(self, name: str, stage: Stage, *, start: str | None, against: str) -> None:
-        attacks = self._attacks(name, lambda: EditAttacker.load(stage.folder, name=name), parents=[stage])
-        self.attackers[name] = Entrant(attacks, start, against)
-        self._meet(against)
+        self.attackers[name] = Entrant(stage, start, against)
 
     def admit_defender(self, name: str, stage: Stage) -> None:
         self.defenders[name] = stage
-        self._meet(name)
+
+    def catch_up(self) -> None:
+        """Makes the attacks and asks the questions that are still missing."""
+        related = self.recipe.evaluation.scripted_related
+        for column in self.draws:
+            self._attack(column, lambda: RandomDistractor(related=related), parents=[])
+        for name, entrant in self.attackers.items():
+            folder = entrant.stage.folder
+            self._attack(name, partial(EditAttacker.load, folder, name=name), parents=[entrant.stage])
+        for defender in self.defenders:
+            self._answer(defender, SCRIPTED, ["clean", *self.draws])
+            for name in self.attackers:
+                self._answer(defender, name, [name])
+
+    def report_on(self, name: str, say: Callable[[str], None]) -> None:
+        """Evaluates all players so far and says one line on the newest pair."""
+        self.catch_up()
+        say(self.headline(name))
 
     def headline(self, name: str) -> str:
         """One line on the newest pair of players."""
@@ -90,36 +106,39 @@ class Examiner:
         lifted = self.exam.successes(entrant.against, name).mean()
         pushed = self.exam.successes(name, name).mean()
         return (
-            f"{name}: attacker succeeds on {lifted:.1%} of the defender it trained against, {pushed:.1%} of the new one; "
+            f"{name}: attacker fools the defender it trained against on {lifted:.1%}, the new one on {pushed:.1%}; "
             f"defender clean {(clean == 1).mean():.1%}, worst case so far {(worst == 1).mean():.1%}"
         )
 
     def summary(self) -> dict[str, Any]:
         """The run's `summary.json`; asks what has not been asked yet."""
-        for name in self.defenders:
-            self._meet(name)
+        self.catch_up()
         defenders = {name: defender_summary(self.exam, name, self.groups) for name in self.defenders}
         attackers = {
-            name: attacker_summary(self.exam, e.attacks, name, start=e.start, current=e.against)
+            name: attacker_summary(self.exam, self.columns[name], name, start=e.start, current=e.against)
             for name, e in self.attackers.items()
         }
         seconds = {name: stage.wall_seconds for name, stage in self.run.stages.items()}
         return {
             "name": self.recipe.name,
             "seed": self.recipe.seed,
-            "wall_seconds": round(sum(seconds.values()), 1),
+            "wall_seconds": self.run.wall_seconds(BESIDE if self.recipe.processes > 1 else ()),
             "stages": seconds,
             "protocol": f"greedy answers, {len(self.game.held_out)} held-out questions, valid attacks only",
             "defenders": defenders,
             "attackers": attackers,
-            "refusals": {name: e.attacks.refusals for name, e in self.attackers.items()},
+            "refusals": {name: self.columns[name].refusals for name in self.attackers},
             "arms_race": self._arms_race(),
             "refused_rows": len(self.game.refused),
             "notes": self._notes(),
         }
 
     def _notes(self) -> list[str]:
-        notes = [f"{name}: {stage.figures['stopped']}" for name, stage in self.run.stages.items() if stage.figures.get("stopped")]
+        notes = [
+            f"{name}: {stage.figures['stopped']}"
+            for name, stage in self.run.stages.items()
+            if stage.figures.get("stopped")
+        ]
         unscored = {n: int((s < 0).sum()) for n, s in self.exam.clean.items() if (s < 0).any()}
         notes += [f"{name}: {count} clean answers could not be scored" for name, count in unscored.items()]
         return notes
@@ -140,48 +159,50 @@ class Examiner:
             race.append(players | {"valid_success": share, "valid_success_ci": interval})
         return race
 
-    def _attacks(self, column: str, player: Any, parents: Sequence[Stage]) -> AttackSet:
+    def _attack(self, column: str, player: Callable[[], Attacker], parents: Sequence[Stage]) -> None:
         """The column's attacks on all held-out scenes, made by `player()` unless the stage stands."""
+        if column in self.columns:
+            return
         name, scenes = f"evaluation/attacks/{column}", self.game.held_out
         seed = stage_seed(self.recipe.seed, name)
 
         def build(folder: Path) -> dict[str, Any]:
-            attacker: Attacker = player()
-            made = attack_all(scenes, attacker, self.game.referee, seed=seed)
-            save_bouts(folder, [Bout(*each) for each in zip(scenes, made.attacks, made.verdicts, strict=True)])
+            made = attack_all(scenes, player(), self.game.referee, seed=seed)
+            save_bouts(
+                folder, [Bout(*each) for each in zip(scenes, made.attacks, made.verdicts, strict=True)]
+            )
             return {"valid": float(made.valid.mean()), "integrity": made.integrity, "refusals": made.refusals}
 
         key = [self.game.key, self.recipe.evaluation.model_dump(), self.recipe.referee.model_dump()]
         stage = self.run.stage(name, build, key=key, seed=seed, parents=parents, quiet=True)
         self._stages[column] = stage
         bouts = load_bouts(stage.folder, scenes)
-        return AttackSet([b.attack for b in bouts], [b.verdict for b in bouts])
+        self.columns[column] = AttackSet([b.attack for b in bouts], [b.verdict for b in bouts])
 
-    def _meet(self, defender: str) -> None:
-        """The defender answers to everything that it has not met yet."""
-        self._answers(defender, SCRIPTED, {"clean": None, **self.columns})
-        for name, entrant in self.attackers.items():
-            self._answers(defender, name, {name: entrant.attacks})
-
-    def _answers(self, defender: str, block: str, columns: Mapping[str, AttackSet | None]) -> None:
-        if set(columns) <= set(self.texts.get(defender, {})):
+    def _answer(self, defender: str, block: str, columns: Sequence[str]) -> None:
+        """The defender's answers to the clean images or to these columns' attacks, asked unless the stage stands."""
+        said = self.texts.setdefault(defender, {})
+        if set(columns) <= set(said):
             return
         scenes: Sequence[Scene] = self.game.held_out
 
         def build(folder: Path) -> dict[str, Any]:
             player = QwenDefender.load(self.defenders[defender].folder, name=defender)
             record = {}
-            for column, attacks in columns.items():
-                scores, texts = examine(player, scenes) if attacks is None else examine_attacked(player, scenes, attacks)
+            for column in columns:
+                attacks = self.columns.get(column)
+                scores, texts = (
+                    examine_attacked(player, scenes, attacks) if attacks else examine(player, scenes)
+                )
                 record[column] = {"scores": scores.tolist(), "texts": texts}
-            (folder / "answers.json").write_text(json.dumps(record), encoding="utf-8")
+            write_json(folder / "answers.json", record)
             return {column: float(np.mean([s == 1 for s in r["scores"]])) for column, r in record.items()}
 
         parents = [self.defenders[defender], *(self._stages[c] for c in columns if c in self._stages)]
-        stage = self.run.stage(f"evaluation/{defender}/{block}", build, parents=parents, key=self.game.key, quiet=True)
-        record = json.loads((stage.folder / "answers.json").read_text(encoding="utf-8"))
-        said = self.texts.setdefault(defender, {})
-        for column, each in record.items():
+        stage = self.run.stage(
+            f"evaluation/{defender}/{block}", build, parents=parents, key=self.game.key, quiet=True
+        )
+        for column, each in json.loads((stage.folder / "answers.json").read_text(encoding="utf-8")).items():
             scores = np.array(each["scores"], dtype=np.int8)
             said[column] = each["texts"]
             if column == "clean":

@@ -40,9 +40,10 @@ def write_gallery(examiner: Examiner, folder: Path) -> int:
 def _chosen(examiner: Examiner, name: str, entrant: Entrant) -> list[int]:
     """Successes in turn from each question type, then refused attacks by frequency of their reason."""
     worked = np.flatnonzero(examiner.exam.successes(entrant.against, name)).tolist()
-    refused = np.flatnonzero(~entrant.attacks.valid).tolist()
+    attacks = examiner.columns[name]
+    refused = np.flatnonzero(~attacks.valid).tolist()
     types = examiner.exam.question_types
-    reasons = [entrant.attacks.verdicts[i].refused_by[0] for i in refused]
+    reasons = [attacks.verdicts[i].refused_by[0] for i in refused]
     return _in_turn(worked, [types[i] for i in worked], WORKED) + _in_turn(refused, reasons, REFUSED)
 
 
@@ -60,7 +61,7 @@ def _entry(
     examiner: Examiner, name: str, entrant: Entrant, index: int, folder: Path, number: int
 ) -> dict[str, Any]:
     scene = examiner.game.held_out[index]
-    attack, verdict = entrant.attacks.attacks[index], entrant.attacks.verdicts[index]
+    attack, verdict = examiner.columns[name].attacks[index], examiner.columns[name].verdicts[index]
     question = scene.question
     # Before and after its own training against these attacks, where that defender was made.
     shown = [entrant.against] + [name] * (name in examiner.defenders)

@@ -30,16 +30,20 @@ class GameSettings(BaseModel, frozen=True, extra="forbid"):
 class AttackRoundSettings(BaseModel, frozen=True, extra="forbid"):
     """How the frozen attacker's attacks on training scenes are judged for the curriculum. All *ours*."""
 
-    answers: int = Field(4, gt=0)  # sampled answers to each attacked image: their wrong share is the difficulty
+    answers: int = Field(
+        4, gt=0
+    )  # sampled answers to each attacked image: their wrong share is the difficulty
     temperature: float = Field(1.0, ge=0)
-    scripted_related: float = Field(0.5, ge=0, le=1)  # share of the AOT-SFT distractors that resemble what is asked
+    scripted_related: float = Field(
+        0.5, ge=0, le=1
+    )  # share of the AOT-SFT distractors that resemble what is asked
 
 
 class EvaluationSettings(BaseModel, frozen=True, extra="forbid"):
     """What defenders meet on held-out scenes besides the trained attackers. All *ours*."""
 
     distractors: int = Field(8, gt=0)  # random distractors a scene: the first alone, and the worst of all
-    scripted_related: float = Field(0.0, ge=0, le=1)  # share of them that resembles what is asked about
+    scripted_related: float = Field(0.5, ge=0, le=1)  # share of them that resembles what is asked about
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,9 @@ def stage_seed(seed: int, stage: str) -> int:
     return int(np.random.SeedSequence([seed, zlib.crc32(stage.encode())]).generate_state(1)[0])
 
 
-def open_game(settings: GameSettings, referee: RefereeSettings, *, seed: int, data: Path | None = None) -> Game:
+def open_game(
+    settings: GameSettings, referee: RefereeSettings, *, seed: int, data: Path | None = None
+) -> Game:
     """The miniature world, or the images and questions at `data` (COCO-format folder or LMUData TSV)."""
     if data is None:
         return Game(
@@ -88,12 +94,18 @@ def open_game(settings: GameSettings, referee: RefereeSettings, *, seed: int, da
     )
 
 
-def split_by_image(scenes: Sequence[Scene], held_out_share: float, *, seed: int) -> tuple[list[Scene], list[Scene]]:
+def split_by_image(
+    scenes: Sequence[Scene], held_out_share: float, *, seed: int
+) -> tuple[list[Scene], list[Scene]]:
     """(train, held out), split by the image's content, so that no image is on both sides."""
     digests = [zlib.crc32(scene.image.tobytes()) for scene in scenes]
     images = sorted(set(digests))
     order = np.random.default_rng([seed, 0x5917]).permutation(len(images))
-    held = {images[i] for i in order[: max(1, round(len(images) * held_out_share))]} if len(images) > 1 else set()
+    held = (
+        {images[i] for i in order[: max(1, round(len(images) * held_out_share))]}
+        if len(images) > 1
+        else set()
+    )
     return (
         [s for s, d in zip(scenes, digests, strict=True) if d not in held],
         [s for s, d in zip(scenes, digests, strict=True) if d in held],

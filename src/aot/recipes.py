@@ -33,7 +33,10 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
 
     name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
     seed: int = Field(0, ge=0)
-    threads: int = Field(2, gt=0)  # ours: of the CPU; part of what makes a run bit-reproducible
+    threads: int = Field(1, gt=0)  # ours: CPU threads a process; part of what makes a run bit-reproducible
+    processes: int = Field(
+        2, ge=1, le=2
+    )  # ours: 2 evaluates, and trains the control, beside the main line (CPU only)
     iterations: int = Field(3, gt=0)  # paper: N = 3
     clean_rl: bool = True  # paper: "same RL on clean data", the control
     game: GameSettings = GameSettings()

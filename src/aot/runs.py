@@ -61,6 +61,7 @@ class Run:
         self.folder, self.recipe, self.say = Path(folder), dict(recipe), say
         self.recipe_hash = canonical_hash(self.recipe)
         self.stages: dict[str, Stage] = {}
+        self.begun = time.time()
         self._lock = FileLock(self.folder / ".lock")
 
     def __enter__(self) -> Run:
@@ -141,6 +142,7 @@ class Run:
                 "versions": versions(),
                 "figures": figures,
                 "wall_seconds": round(time.monotonic() - begun, 3),
+                "finished": round(time.time(), 3),
                 "files": _record(folder),
             }
             write_json(folder / MANIFEST, manifest)
@@ -149,6 +151,13 @@ class Run:
             say(f"{name}: done in {_clock(stage.wall_seconds)}")
         self.stages[name] = stage
         return stage
+
+    def wall_seconds(self, beside: Sequence[str] = ()) -> float:
+        """How long the run has taken: this process so far, and the stages kept from earlier ones. Stages whose name
+        begins with one of `beside` ran next to others and took no time of their own."""
+        kept = [s for s in self.stages.values() if float(s.manifest["finished"]) < self.begun]
+        earlier = sum(s.wall_seconds for s in kept if not s.name.startswith(tuple(beside)))
+        return round(time.time() - self.begun + earlier, 1)
 
     def write_summary(self, summary: Mapping[str, Any]) -> Path:
         """Writes `summary.json`, the run's contract with other tools."""

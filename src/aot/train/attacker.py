@@ -44,7 +44,9 @@ class AttackerTraining(BaseModel, frozen=True, extra="forbid"):
     own_hits: OwnHitsSettings = OwnHitsSettings()
     forward_process: ForwardProcessSettings = ForwardProcessSettings()
     curated_sft: CuratedSftSettings = CuratedSftSettings()
-    retention_scenes: int = Field(600, ge=0)  # ours: plain editing tasks mixed in where a method imitates (world only)
+    retention_scenes: int = Field(
+        600, ge=0
+    )  # ours: plain editing tasks mixed in where a method imitates (world only)
     checkpoint_every: int = Field(10, gt=0)  # steps of the method
 
     @property
@@ -75,10 +77,14 @@ def train_attacker(
             case "flow_grpo":
                 figures = train_flow_grpo(attacker, scenes, referee, defender, settings.flow_grpo, **keep)
             case "forward_process":
-                figures = train_forward_process(attacker, scenes, referee, defender, settings.forward_process, **keep)
+                figures = train_forward_process(
+                    attacker, scenes, referee, defender, settings.forward_process, **keep
+                )
             case "own_hits":
                 plain = _retention(attacker, settings, seed) if world else None
-                figures = train_own_hits(attacker, scenes, referee, defender, settings.own_hits, retention=plain, **keep)
+                figures = train_own_hits(
+                    attacker, scenes, referee, defender, settings.own_hits, retention=plain, **keep
+                )
             case "curated_sft":
                 if not world:
                     raise AotError(
@@ -91,7 +97,10 @@ def train_attacker(
                 pairs = EditSet.of(attacker, found.pairs)
                 plain = _retention(attacker, settings, seed)
                 joined = EditSet.joined([pairs, plain]) if plain is not None else pairs
-                figures = train_sft(attacker, joined, s.sft, **keep) | {"pairs": len(found.pairs), "tried": found.tried}
+                figures = train_sft(attacker, joined, s.sft, **keep) | {
+                    "pairs": len(found.pairs),
+                    "tried": found.tried,
+                }
     return {"method": settings.method, **figures}
 
 
@@ -99,7 +108,9 @@ def _retention(attacker: EditAttacker, settings: AttackerTraining, seed: int) ->
     """Plain editing tasks, so that what is imitated does not push out how to paint."""
     if not settings.retention_scenes:
         return None
-    return EditSet.of(attacker, instruction_pairs(draw_scenes(settings.retention_scenes, seed, "train"), seed=seed))
+    return EditSet.of(
+        attacker, instruction_pairs(draw_scenes(settings.retention_scenes, seed, "train"), seed=seed)
+    )
 
 
 def _steps(settings: AttackerTraining) -> int:

@@ -43,9 +43,16 @@ class SftSettings(BaseModel, frozen=True, extra="forbid"):
 
     steps: int = Field(600, gt=0)
     batch: int = Field(64, gt=0)
-    changed_weight: float = Field(5.0, gt=0)  # weight of a token that the edit changes; others have 1
-    sigma_shift: float = Field(1.0, gt=0)  # > 1 trains more at high noise
+    changed_weight: float = Field(8.0, gt=0)  # weight of a token that the edit changes; others have 1
+    even_share: float = Field(0.4, ge=0, le=1)  # last share of the steps in which all tokens weigh the same
+    sigma_shift: float = Field(2.0, gt=0)  # > 1 trains more at high noise
     optimizer: OptimizerSettings = OptimizerSettings()
+
+    def at(self, step: int) -> SftSettings:
+        """The settings in force at a step. Heavy changed tokens teach painting fast, but a weight that depends on
+        the answer also biases it (edits appear in several places at once): the last steps put that right."""
+        even = step > (1 - self.even_share) * self.steps
+        return self.model_copy(update={"changed_weight": 1.0}) if even else self
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +129,7 @@ def train_sft(
     attacker.transformer.train()
     for step in range(start + 1, settings.steps + 1):
         batch = examples.take(torch.randint(len(examples), (settings.batch,), generator=generator))
-        loss = flow_matching_loss(attacker, batch, settings, generator)
+        loss = flow_matching_loss(attacker, batch, settings.at(step), generator)
         figures = {"loss": loss.detach(), "grad_norm": trainer.step(loss, step)}
         if step % 10 == 0 or step == settings.steps:
             log.write(step, **figures)

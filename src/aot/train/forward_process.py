@@ -25,7 +25,7 @@ from aot.players.autoencoder import edit_latents, padded
 from aot.players.base import Defender
 from aot.referee import Referee
 from aot.rl.advantage import group_advantages
-from aot.train.attacker_sft import EditorTrainer, OptimizerSettings, shifted, token_weights
+from aot.train.attacker_sft import EditorTrainer, OptimizerSettings, shifted
 from aot.train.practice import IntegrityGuard, Practice, PracticeSettings, SceneStream, summarise
 from aot.types import Scene
 
@@ -44,8 +44,7 @@ class ForwardProcessSettings(BaseModel, frozen=True, extra="forbid"):
     )  # r = 1/2 + clip(A, +-this) / (2 this); DiffusionNFT: 5 with global std
     passes: int = Field(2, gt=0)  # optimizer steps' passes over the informative samples
     minibatch: int = Field(96, gt=0)
-    changed_weight: float = Field(2.0, gt=0)
-    sigma_shift: float = Field(1.0, gt=0)
+    sigma_shift: float = Field(2.0, gt=0)
     old_decay: float = Field(0.9, ge=0, lt=1)  # the sampling policy keeps this share of itself at each update
     min_integrity: float = Field(0.5, ge=0, le=1)
     optimizer: OptimizerSettings = OptimizerSettings(
@@ -153,5 +152,5 @@ class ForwardProcess:
         v, b = self.attacker.velocity(batch, noisy, sigma).float(), s.guidance_strength
         better = ((1 - b) * old + b * v - wanted).square().mean(-1)
         worse = ((1 + b) * old - b * v - wanted).square().mean(-1)
-        r, weights = goodness[:, None].to(x0.device), token_weights(x0, s.changed_weight)
-        return ((r * better + (1 - r) * worse) * weights).sum() / weights.sum()
+        r = goodness[:, None].to(x0.device)
+        return (r * better + (1 - r) * worse).mean()

@@ -47,7 +47,7 @@ class OwnHitsSettings(BaseModel, frozen=True, extra="forbid"):
     forget_rounds: int = Field(3, gt=0)  # hits older than this are dropped: the attacker has moved on
     sft: SftSettings = SftSettings(
         batch=48,
-        changed_weight=2.0,
+        changed_weight=1.0,
         optimizer=OptimizerSettings(muon_lr=1.5e-3, adamw_lr=3e-4, warmup_steps=10, final_lr=0.1, ema=0.98),
     )
     practice: PracticeSettings = PracticeSettings(answers=1, temperature=0.0)

@@ -10,7 +10,7 @@ import numpy as np
 
 from aot.types import EditKind
 from aot.world.questions import Name, keeps_answer, with_article
-from aot.world.scenes import Layout, Placed, WorldScene, draw_placed
+from aot.world.scenes import Layout, Placed, WorldScene
 from aot.world.sprites import COLOURS, KINDS, look_alike
 
 Edit = tuple[EditKind, Layout, str]
@@ -94,7 +94,8 @@ def _draw_kind(mix: dict[EditKind, float], kind: EditKind, rng: np.random.Genera
 def _edit(layout: Layout, kind: EditKind, targets: list[int], new: Name, rng: np.random.Generator) -> Edit:
     """Carry out one edit; its target is drawn from `targets`, the cell of an addition from the free ones."""
     free = layout.free_cells
-    new_object = draw_placed(rng, new.kind, new.colour or "", free[int(rng.integers(len(free)))])
+    # In the middle of its cell: an editor of this size paints one place a cell sharply, nine places blurred.
+    new_object = Placed(new.kind, new.colour or "", *free[int(rng.integers(len(free)))])
     if kind == "add":
         return kind, add(layout, new_object), f"Add {with_article(new)}."
     i = targets[int(rng.integers(len(targets)))]
@@ -105,7 +106,7 @@ def _edit(layout: Layout, kind: EditKind, targets: list[int], new: Name, rng: np
     if kind == "replace":
         if (new.kind, new.colour) == (old.kind, old.colour):
             new = Name(look_alike(old.kind), old.colour)
-        after = replace(layout, i, Placed(new.kind, new.colour or "", old.row, old.col, old.dx, old.dy))
+        after = replace(layout, i, Placed(new.kind, new.colour or "", old.row, old.col))
         return kind, after, f"Replace the {called} with {with_article(new)}."
     after = replace(layout, i, new_object)
     return "hybrid", after, f"Add {with_article(new)} and remove the {called}."

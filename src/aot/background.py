@@ -1,0 +1,81 @@
+"""Stages beside the main line: what nothing waits for yet (evaluation, the control) runs in a second process.
+
+*Ours.* A stage is a pure function of its inputs and seed that leaves a folder behind, so it does not matter which
+process makes it: the main line calls it again later and finds it finished. Two processes of one thread each use two
+cores far better than two threads do on matrices of this size, and the results keep their bits.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+
+from aot.errors import AotError
+
+FAILED = 3
+"""Exit status of a child whose job raised an `AotError` (told on stderr by the child)."""
+
+
+class Background:
+    """Jobs that run one after another in forked processes, in the order in which they were given.
+
+    With `enabled=False` a job runs at once, in this process. Forking is for the CPU only: a process that holds a GPU
+    must not be forked.
+    """
+
+    def __init__(self, *, enabled: bool):
+        self.enabled = enabled
+        self._context = multiprocessing.get_context("fork")
+        self._jobs: list[BaseProcess] = []
+        self._turn = self._context.Semaphore(0)
+
+    def submit(self, job: Callable[[], object]) -> None:
+        """Runs `job` after those given before. It sees the program as it is now; only its files come back."""
+        if not self.enabled:
+            job()
+            return
+        before = self._turn if self._jobs else None
+        self._turn = self._context.Semaphore(0)
+        process = self._context.Process(target=_run, args=(job, before, self._turn), daemon=True)
+        sys.stdout.flush()
+        process.start()
+        self._jobs.append(process)
+
+    def wait(self) -> None:
+        """Returns when all jobs have ended. Raises `AotError` where one failed."""
+        for process in self._jobs:
+            process.join()
+            if process.exitcode:  # a killed one never gave the turn to the next: these must not be waited for
+                raise AotError(
+                    f"a background process failed (exit status {process.exitcode})",
+                    hint="its message stands above; run the same command again to go on from the finished stages",
+                )
+        self._jobs.clear()
+
+    def __enter__(self) -> Background:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.wait()
+        finally:
+            for process in self._jobs:
+                process.terminate()
+
+
+def _run(job: Callable[[], object], before: object, turn: object) -> None:
+    if before is not None:
+        before.acquire()  # type: ignore[attr-defined]
+    try:
+        job()
+    except AotError as error:
+        print(f"background: {error.render()}", file=sys.stderr, flush=True)
+        sys.exit(FAILED)
+    finally:
+        turn.release()  # type: ignore[attr-defined]
