@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from aot.checkpoints import Checkpoint, TrainLog
 from aot.data.curriculum import CurriculumRow, build_curriculum
 from aot.data.records import load_bouts, save_bouts
 from aot.examiner import Examiner
-from aot.files import sha256_of
+from aot.files import sha256_of, write_json
 from aot.gallery import write_gallery
 from aot.game import Game, open_game, stage_seed
 from aot.players.attacker import EditAttacker
@@ -56,7 +56,9 @@ def coevolve(
     torch.set_num_threads(recipe.threads)
     game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data)
     settings = recipe.model_dump(mode="json") | {"data": str(data) if data else None}
+    say(plan(recipe, game))
     with Run(out, settings, say=say) as run, Background(enabled=recipe.processes > 1) as beside:
+        write_json(out / "refused.json", [asdict(refusal) for refusal in game.refused])
         league = League(recipe, run, game)
         attacker, defender = league.base_players()
         if recipe.clean_rl:
@@ -74,6 +76,25 @@ def coevolve(
         write_gallery(league.examiner, out / "gallery")
         run.write_summary(summary)
         return summary
+
+
+def plan(recipe: Recipe, game: Game) -> str:
+    """What is about to be done, in a few lines: before anything long begins."""
+    dapo, attacker = recipe.dapo, recipe.attacker
+    answers = f"{dapo.groups} x {dapo.group_size} answers"
+    meetings = (recipe.iterations + 1 + recipe.clean_rl) * (recipe.evaluation.distractors + recipe.iterations + 2)
+    lines = [
+        f"plan: {recipe.iterations} iterations, {len(game.train_scenes(0))} training scenes each",
+        f"  attacker: {attacker.method}, {attacker.steps} steps an iteration",
+        f"  defender: DAPO ({dapo.engine}), {dapo.updates} updates of {answers} an iteration"
+        + ("; the same on clean scenes as a control" if recipe.clean_rl else ""),
+        f"  evaluation: at most {meetings * len(game.held_out):,} answers on {len(game.held_out)} held-out questions",
+    ]
+    if game.refused:
+        lines.append(f"  data: {len(game.refused)} rows refused:")
+        lines += [f"    {refusal}" for refusal in game.refused[:10]]
+        lines += [f"    ... and {len(game.refused) - 10} more in refused.json"] * (len(game.refused) > 10)
+    return "\n".join(lines)
 
 
 @dataclass

@@ -45,7 +45,7 @@ class EditorShape(BaseModel, frozen=True, extra="forbid"):
     heads: int = Field(4, ge=1)
     head_dim: int = Field(32, ge=8)
     axes_dims_rope: tuple[int, int, int] = (8, 12, 12)  # frame, row, column; sums to head_dim
-    shift: float = Field(1.0, gt=0)  # time shift of the scheduler
+    shift: float = Field(2.0, gt=0)  # time shift of the scheduler: more steps where the edit is decided
 
 
 class EditorSettings(BaseModel, frozen=True, extra="forbid"):
@@ -127,8 +127,8 @@ class EditAttacker:
         seed: int,
         name: str = "attacker",
     ) -> EditAttacker:
-        """An untrained miniature that predicts velocity zero. The global torch generator is left as it
-        was."""
+        """An untrained miniature whose velocity is about its own input: right wherever nothing is edited. The
+        global torch generator is left as it was."""
         shape = shape or EditorShape()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -141,7 +141,13 @@ class EditAttacker:
                 joint_attention_dim=text_encoder.config.text_config.hidden_size,
                 axes_dims_rope=shape.axes_dims_rope,
             )
-        nn.init.zeros_(transformer.proj_out.weight)
+            # An untouched token is pure noise, and its velocity that noise: in and out are one another's inverse.
+            basis = torch.linalg.qr(torch.randn(transformer.inner_dim, 4 * vae.config.z_dim))[0]
+        scale = (transformer.inner_dim / basis.shape[1]) ** 0.5  # undoes the last layer norm
+        with torch.no_grad():
+            transformer.img_in.weight.copy_(basis * scale)
+            transformer.proj_out.weight.copy_(basis.T / scale)
+        nn.init.zeros_(transformer.img_in.bias)
         nn.init.zeros_(transformer.proj_out.bias)
         scheduler = FlowMatchEulerDiscreteScheduler(shift=shape.shift)
         encoder = copy.deepcopy(text_encoder)

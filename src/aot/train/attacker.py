@@ -54,6 +54,19 @@ class AttackerTraining(BaseModel, frozen=True, extra="forbid"):
         """The settings of the method in force."""
         return getattr(self, self.method)
 
+    @property
+    def steps(self) -> int:
+        """Steps of the method in force, as its log counts them."""
+        match self.method:
+            case "flow_grpo":
+                return self.flow_grpo.updates
+            case "forward_process":
+                return self.forward_process.updates
+            case "own_hits":
+                return self.own_hits.rounds * self.own_hits.updates
+            case "curated_sft":
+                return self.curated_sft.sft.steps
+
 
 def train_attacker(
     attacker: EditAttacker,
@@ -71,7 +84,7 @@ def train_attacker(
     """
     checkpoint = Checkpoint(folder / CHECKPOINT if folder else None, settings.checkpoint_every)
     world = bool(scenes) and all(isinstance(scene, WorldScene) for scene in scenes)
-    with TrainLog(folder / LOG if folder else None, _steps(settings), f"attacker, {settings.method}") as log:
+    with TrainLog(folder / LOG if folder else None, settings.steps, f"attacker, {settings.method}") as log:
         keep: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "log": log}
         match settings.method:
             case "flow_grpo":
@@ -111,15 +124,3 @@ def _retention(attacker: EditAttacker, settings: AttackerTraining, seed: int) ->
     return EditSet.of(
         attacker, instruction_pairs(draw_scenes(settings.retention_scenes, seed, "train"), seed=seed)
     )
-
-
-def _steps(settings: AttackerTraining) -> int:
-    match settings.method:
-        case "flow_grpo":
-            return settings.flow_grpo.updates
-        case "forward_process":
-            return settings.forward_process.updates
-        case "own_hits":
-            return settings.own_hits.rounds * settings.own_hits.updates
-        case "curated_sft":
-            return settings.curated_sft.sft.steps

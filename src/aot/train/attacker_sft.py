@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from aot.checkpoints import Checkpoint, TrainLog
 from aot.errors import AotError
 from aot.players.attacker import Conditions, EditAttacker
 from aot.players.autoencoder import edit_latents
+from aot.train.cell_heads import CellHeads
 from aot.types import Image
 
 
@@ -45,7 +47,10 @@ class SftSettings(BaseModel, frozen=True, extra="forbid"):
     batch: int = Field(64, gt=0)
     changed_weight: float = Field(8.0, gt=0)  # weight of a token that the edit changes; others have 1
     even_share: float = Field(0.4, ge=0, le=1)  # last share of the steps in which all tokens weigh the same
-    sigma_shift: float = Field(2.0, gt=0)  # > 1 trains more at high noise
+    sigma_shift: float = Field(1.0, gt=0)  # > 1 trains more at high noise
+    sigma_min: float = Field(0.1, ge=0, lt=1)  # lower levels are never sampled from: 8 steps end at 1/8
+    sigma_power: float = Field(2.0, ge=0)  # weight sigma^this: 0 is the plain error of v, 2 that of x0
+    heads_weight: float = Field(0.3, ge=0)  # of the throw-away heads' loss, in pretraining
     optimizer: OptimizerSettings = OptimizerSettings()
 
     def at(self, step: int) -> SftSettings:
@@ -62,15 +67,17 @@ class EditPair:
     source: Image
     target: Image
     sentence: str
+    cells: npt.NDArray[np.int64] | None = None
+    """What the blocks show, where it is known: see `aot.train.cell_heads`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EditSet:
-    """N examples as the network sees them. `x0 [N, L, C]`, `weight [N]` (negative: pushed away from)."""
+    """N examples as the network sees them. `x0 [N, L, C]`, `cells` as in `EditPair`, of all or none."""
 
     conditions: Conditions
     x0: Tensor
-    weight: Tensor
+    cells: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x0)
@@ -84,10 +91,13 @@ class EditSet:
         targets = np.stack([p.target for p in pairs])
         chunks = [slice(i, i + 256) for i in range(0, len(pairs), 256)]
         x0 = torch.cat([edit_latents(attacker.vae, conditions.images[c], targets[c]) for c in chunks])
-        return cls(conditions, x0, torch.ones(len(pairs), device=x0.device))
+        cells = [p.cells for p in pairs if p.cells is not None]
+        known = len(cells) == len(pairs)
+        return cls(conditions, x0, torch.from_numpy(np.stack(cells)).to(x0.device) if known else None)
 
     def take(self, index: Tensor) -> EditSet:
-        return EditSet(self.conditions.take(index), self.x0[index], self.weight[index])
+        cells = None if self.cells is None else self.cells[index]
+        return EditSet(self.conditions.take(index), self.x0[index], cells)
 
     @classmethod
     def joined(cls, sets: Sequence[EditSet]) -> EditSet:
@@ -104,7 +114,9 @@ class EditSet:
             torch.cat([s.conditions.lengths for s in sets]),
             torch.cat(negatives) if len(negatives) == len(sets) else None,
         )
-        return cls(conditions, torch.cat([s.x0 for s in sets]), torch.cat([s.weight for s in sets]))
+        cells = [s.cells for s in sets if s.cells is not None]
+        known = len(cells) == len(sets)
+        return cls(conditions, torch.cat([s.x0 for s in sets]), torch.cat(cells) if known else None)
 
 
 def train_sft(
@@ -113,16 +125,18 @@ def train_sft(
     settings: SftSettings,
     *,
     seed: int,
+    heads: CellHeads | None = None,
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
     """Trains `attacker.transformer` in place (the averaged weights at the end); returns the last figures.
+    `heads` adds their loss; the examples must then know what their blocks show.
 
     Raises AotError where the loss is not finite.
     """
     checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
     generator = torch.Generator().manual_seed(seed)
-    trainer = EditorTrainer(attacker.transformer, settings.optimizer, settings.steps)
+    trainer = EditorTrainer(attacker.transformer, settings.optimizer, settings.steps, heads)
     start = checkpoint.restore(**trainer.state, generators={"draws": generator})
     log.resume(start)
     figures: dict[str, Any] = {}
@@ -130,7 +144,13 @@ def train_sft(
     for step in range(start + 1, settings.steps + 1):
         batch = examples.take(torch.randint(len(examples), (settings.batch,), generator=generator))
         loss = flow_matching_loss(attacker, batch, settings.at(step), generator)
-        figures = {"loss": loss.detach(), "grad_norm": trainer.step(loss, step)}
+        figures = {"loss": loss.detach()}
+        if heads is not None:
+            assert batch.cells is not None, "these examples do not know what their blocks show"
+            seen = heads.loss(batch.cells)
+            figures["heads_loss"] = seen.detach()
+            loss = loss + settings.heads_weight * seen
+        figures["grad_norm"] = trainer.step(loss, step)
         if step % 10 == 0 or step == settings.steps:
             log.write(step, **figures)
         checkpoint.save(step, **trainer.state, generators={"draws": generator})
@@ -142,14 +162,19 @@ def train_sft(
 def flow_matching_loss(
     attacker: EditAttacker, batch: EditSet, settings: SftSettings, generator: torch.Generator
 ) -> Tensor:
-    """Weighted mean square of v - (noise - x0) at random noise levels; scalar."""
+    """Weighted mean square of v - (noise - x0) at random noise levels; scalar.
+
+    A velocity's error moves the edit by sigma times as much, so that sigma^2 weighs all levels by what they do to
+    the picture. Unweighted, the lowest levels crowd out the decision of what to paint (measured, see the log).
+    """
     noise = torch.randn(batch.x0.shape, generator=generator).to(batch.x0.device)
-    sigma = shifted(torch.rand(len(batch), generator=generator), settings.sigma_shift).to(batch.x0.device)
+    drawn = shifted(torch.rand(len(batch), generator=generator), settings.sigma_shift).to(batch.x0.device)
+    sigma = settings.sigma_min + (1 - settings.sigma_min) * drawn
     level = sigma[:, None, None]
     v = attacker.velocity(batch.conditions, (1 - level) * batch.x0 + level * noise, sigma)
-    errors = (v.float() - (noise - batch.x0)).square().mean(-1)
-    weights = token_weights(batch.x0, settings.changed_weight) * batch.weight[:, None]
-    return (errors * weights).sum() / weights.abs().sum()
+    errors = (v.float() - (noise - batch.x0)).square().mean(-1) * (sigma**settings.sigma_power)[:, None]
+    weights = token_weights(batch.x0, settings.changed_weight)
+    return (errors * weights).sum() / weights.sum()
 
 
 def token_weights(x0: Tensor, changed_weight: float) -> Tensor:
@@ -165,9 +190,12 @@ def shifted(uniform: Tensor, shift: float) -> Tensor:
 class EditorTrainer:
     """Optimizers, schedule, clipping and weight average of one attacker training."""
 
-    def __init__(self, transformer: nn.Module, settings: OptimizerSettings, steps: int):
-        self.transformer, self.settings, self.steps = transformer, settings, steps
+    def __init__(
+        self, transformer: nn.Module, settings: OptimizerSettings, steps: int, heads: nn.Module | None = None
+    ):
+        self.transformer, self.heads, self.settings, self.steps = transformer, heads, settings, steps
         named = [(name, p) for name, p in transformer.named_parameters() if p.requires_grad]
+        named += [(name, p) for name, p in heads.named_parameters()] if heads else []
         self.parameters = [p for _, p in named]
         matrices = [p for name, p in named if settings.muon_lr and _is_matrix(name, p)]
         chosen = {id(p) for p in matrices}
@@ -186,10 +214,8 @@ class EditorTrainer:
     @property
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: arguments of `Checkpoint.save` and `restore`."""
-        return {
-            "modules": {"transformer": self.transformer, "average": self.average},
-            "optimizers": self.optimizers,
-        }
+        modules = {"transformer": self.transformer, "average": self.average, "heads": self.heads}
+        return {"modules": modules, "optimizers": self.optimizers}
 
     def step(self, loss: Tensor, step: int) -> Tensor:
         """Backward pass and update number `step` (from 1); the gradient's norm."""

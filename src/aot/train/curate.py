@@ -19,6 +19,7 @@ from aot.players.base import Defender
 from aot.prompts import attack_instruction
 from aot.referee import Referee
 from aot.train.attacker_sft import EditPair
+from aot.train.cell_heads import cell_labels
 from aot.types import Attack, Bout, EditKind
 from aot.world.edits import distractor_candidates, instruction_edits
 from aot.world.questions import QUESTION_KINDS
@@ -103,9 +104,14 @@ def instruction_pairs(scenes: Sequence[WorldScene], *, seed: int, kind: EditKind
     rng = np.random.default_rng(seed)
     edits = [instruction_edits(scene, rng, kind=kind) for scene in scenes]
     return [
-        EditPair(scene.image, render(centred(scene, layout)), sentence)
-        for scene, (_, layout, sentence) in zip(scenes, edits, strict=True)
+        edit_pair(scene, layout, sentence) for scene, (_, layout, sentence) in zip(scenes, edits, strict=True)
     ]
+
+
+def edit_pair(scene: WorldScene, layout: Layout, sentence: str) -> EditPair:
+    """The example that turns the scene into (the centred) `layout`."""
+    after = centred(scene, layout)
+    return EditPair(scene.image, render(after), sentence, cell_labels(scene.layout, after))
 
 
 def centred(scene: WorldScene, layout: Layout) -> Layout:

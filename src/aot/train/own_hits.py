@@ -156,7 +156,7 @@ class HitPool:
         index, x0 = (torch.cat(parts) for parts in zip(*self.kept, strict=True))
         plain = round(settings.sft.batch * settings.retention) if retention is not None else 0
         chosen = torch.randint(len(index), (settings.sft.batch - plain,), generator=generator)
-        hits = EditSet(practice.take(index[chosen]), x0[chosen], torch.ones(len(chosen), device=x0.device))
+        hits = EditSet(practice.take(index[chosen]), x0[chosen])
         if retention is None or not plain:
             return hits
         return EditSet.joined(

@@ -23,13 +23,14 @@ from aot.players.autoencoder import ResidualAutoencoder, paint
 from aot.players.defender import QwenDefender
 from aot.prompts import attack_instruction
 from aot.referee import Referee
-from aot.train.attacker_sft import EditPair, EditSet, SftSettings, train_sft
-from aot.train.curate import CurateSettings, centred, curate_balanced, instruction_pairs
+from aot.train.attacker_sft import EditPair, EditSet, OptimizerSettings, SftSettings, train_sft
+from aot.train.cell_heads import CellHeads
+from aot.train.curate import CurateSettings, curate_balanced, edit_pair, instruction_pairs
 from aot.train.practice import summarise
 from aot.types import Box
 from aot.world.edits import distractor_candidates, instruction_edits
 from aot.world.recognise import read
-from aot.world.scenes import WorldScene, draw_scenes, render
+from aot.world.scenes import WorldScene, draw_scenes
 
 
 class AutoencoderSettings(BaseModel, frozen=True, extra="forbid"):
@@ -48,10 +49,22 @@ class PretrainAttackerSettings(BaseModel, frozen=True, extra="forbid"):
     autoencoder: AutoencoderSettings = AutoencoderSettings()
     painting_scenes: int = Field(12_000, gt=0)
     distractor_share: float = Field(0.35, ge=0, lt=1)  # of the painting scenes: random valid attacks
-    painting: SftSettings = SftSettings(steps=2400)
+    painting: SftSettings = SftSettings(
+        steps=2400,
+        batch=48,
+        heads_weight=0.5,
+        changed_weight=8.0,
+        even_share=0.45,
+        optimizer=OptimizerSettings(muon_lr=0.015, adamw_lr=2e-3, warmup_steps=50, ema=0.98),
+    )
     curate: CurateSettings = CurateSettings()
     retention: float = Field(0.25, ge=0, lt=1)  # share of painting examples in the cold start
-    cold_start: SftSettings = SftSettings(steps=700)
+    cold_start: SftSettings = SftSettings(
+        steps=900,
+        batch=48,
+        changed_weight=1.0,
+        optimizer=OptimizerSettings(muon_lr=6e-3, adamw_lr=1e-3, warmup_steps=20, ema=0.98),
+    )
     gate_scenes: int = Field(600, gt=0)
 
 
@@ -97,10 +110,12 @@ def pretrain_attacker(
     attacker = EditAttacker.new(defender.model, defender.processor, vae, s.shape, s.editor, seed=seed)
     painting = EditSet.of(attacker, pairs)
     figures: dict[str, Any] = {}
-    with _log(folder, "painting", s.painting.steps, quiet) as log:
-        figures["painting"] = train_sft(
-            attacker, painting, s.painting, seed=seed, checkpoint=_kept(folder, "painting"), log=log
-        )
+    with (
+        CellHeads(attacker.transformer, s.shape.heads * s.shape.head_dim, seed=seed) as heads,
+        _log(folder, "painting", s.painting.steps, quiet) as log,
+    ):
+        keep: dict[str, Any] = {"checkpoint": _kept(folder, "painting"), "log": log}
+        figures["painting"] = train_sft(attacker, painting, s.painting, seed=seed, heads=heads, **keep)
     found = curate_balanced(defender, referee, s.curate, seed=seed)
     figures["curated"] = {"pairs": len(found.pairs), "by_type": found.by_type, "tried": found.tried}
     plain = round(len(found.pairs) * s.retention / (1 - s.retention))
@@ -121,7 +136,7 @@ def distractor_pairs(scenes: Sequence[WorldScene], *, seed: int) -> list[EditPai
     for scene in scenes:
         for kind, layout, _ in distractor_candidates(scene, rng, 1):
             sentence = attack_instruction(scene, kind if rng.random() < 0.5 else "any")
-            pairs.append(EditPair(scene.image, render(centred(scene, layout)), sentence))
+            pairs.append(edit_pair(scene, layout, sentence))
     return pairs
 
 
