@@ -59,7 +59,7 @@ def attacker(vae):
         hidden=48, layers=1, heads=2, mlp=64, vision_hidden=32, vision_depth=1, vision_mlp=32
     )
     defender = QwenDefender.new(shape, build_tokenizer(WORDS, PHRASES), seed=0)
-    editor = EditorShape(layers=2, heads=2, head_dim=16, axes_dims_rope=(4, 6, 6))
+    editor = EditorShape(layers=2, heads=4, head_dim=16, axes_dims_rope=(4, 6, 6))
     made = EditAttacker.new(defender.model, defender.processor, vae, editor, EditorSettings(steps=2), seed=0)
     with torch.no_grad():  # an untrained editor predicts velocity zero: let it do something
         generator = torch.Generator().manual_seed(1)

@@ -79,7 +79,7 @@ def fresh(pairs):
         hidden=32, layers=1, heads=2, mlp=32, vision_hidden=32, vision_depth=1, vision_mlp=32
     )
     defender = QwenDefender.new(shape, build_tokenizer(WORDS, PHRASES), seed=0)
-    editor = EditorShape(layers=2, heads=2, head_dim=16, axes_dims_rope=(4, 6, 6))
+    editor = EditorShape(layers=2, heads=4, head_dim=16, axes_dims_rope=(4, 6, 6))
     made = EditAttacker.new(defender.model, defender.processor, vae, editor, EditorSettings(steps=3), seed=0)
     torch.nn.init.normal_(
         made.transformer.proj_out.weight, std=0.1, generator=torch.Generator().manual_seed(0)

@@ -129,11 +129,14 @@ class EditAttacker:
     ) -> EditAttacker:
         """An untrained miniature whose velocity is about its own input: right wherever nothing is edited. The
         global torch generator is left as it was."""
-        shape = shape or EditorShape()
+        shape, channels = shape or EditorShape(), 4 * vae.config.z_dim
+        if (width := shape.heads * shape.head_dim) < channels:
+            what = f"an editor of width {width} cannot carry tokens of {channels} latents"
+            raise AotError(what, where="EditorShape", hint="more heads, or a larger head_dim")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             transformer = QwenImageTransformer2DModel(
-                in_channels=4 * vae.config.z_dim,
+                in_channels=channels,
                 out_channels=vae.config.z_dim,
                 num_layers=shape.layers,
                 num_attention_heads=shape.heads,
@@ -142,8 +145,8 @@ class EditAttacker:
                 axes_dims_rope=shape.axes_dims_rope,
             )
             # An untouched token is pure noise, and its velocity that noise: in and out are one another's inverse.
-            basis = torch.linalg.qr(torch.randn(transformer.inner_dim, 4 * vae.config.z_dim))[0]
-        scale = (transformer.inner_dim / basis.shape[1]) ** 0.5  # undoes the last layer norm
+            basis = torch.linalg.qr(torch.randn(width, channels))[0]
+        scale = (width / channels) ** 0.5  # undoes the last layer norm
         with torch.no_grad():
             transformer.img_in.weight.copy_(basis * scale)
             transformer.proj_out.weight.copy_(basis.T / scale)

@@ -55,8 +55,12 @@ class PretrainDefenderSettings(BaseModel, frozen=True, extra="forbid"):
 
     shape: DefenderShape = DefenderShape()
     phases: tuple[Phase, ...] = (
-        Phase(steps=1700),
-        Phase(steps=150, rate=0.3, warmup=20, hard=0.15, noise=0.03),
+        Phase(steps=1000),
+        Phase(steps=600),
+        Phase(steps=240, rate=0.7, warmup=30),
+        Phase(steps=110, rate=0.3, warmup=20, hard=0.15, noise=0.03),
+        Phase(steps=330, warmup=20),
+        Phase(steps=90, rate=0.3, warmup=10, hard=0.15, noise=0.03),
     )
     images: int = Field(16, ge=1)  # per step
     questions: int = Field(8, ge=1)  # per image
