@@ -77,7 +77,7 @@ def test_summaries_by_hand() -> None:
     assert entry["by_attacker"] == {"a0": 0.75, "both": 0.5}
     assert entry["by_question_type"]["side"]["worst_case"] == 0.0
     assert entry["by_question_type"]["colour"]["worst_case"] == 1.0
-    verdicts = [Verdict((Finding("local_ssim", passed, 1.0, "protected_changed"),)) for passed in (True, True, True, False)]
+    verdicts = [Verdict((Finding("local_ssim", i != 3, 1.0, "protected_changed"),)) for i in range(4)]
     attacks = AttackSet([Attack(str(i), "a1", "add", np.zeros((2, 2, 3), np.uint8)) for i in range(4)], verdicts)
     entry = attacker_summary(exam, attacks, "a1", start="a0", current="base")
     assert entry["integrity"] == 0.75

@@ -47,20 +47,20 @@ class PretrainAttackerSettings(BaseModel, frozen=True, extra="forbid"):
     shape: EditorShape = EditorShape()
     editor: EditorSettings = EditorSettings()
     autoencoder: AutoencoderSettings = AutoencoderSettings()
-    painting_scenes: int = Field(12_000, gt=0)
+    painting_scenes: int = Field(14_000, gt=0)
     distractor_share: float = Field(0.35, ge=0, lt=1)  # of the painting scenes: random valid attacks
     painting: SftSettings = SftSettings(
-        steps=2400,
+        steps=3200,
         batch=48,
         heads_weight=0.5,
         changed_weight=8.0,
         even_share=0.45,
         optimizer=OptimizerSettings(muon_lr=0.015, adamw_lr=2e-3, warmup_steps=50, ema=0.98),
     )
-    curate: CurateSettings = CurateSettings()
+    curate: CurateSettings = CurateSettings(scenes=6000)
     retention: float = Field(0.25, ge=0, lt=1)  # share of painting examples in the cold start
     cold_start: SftSettings = SftSettings(
-        steps=900,
+        steps=1000,
         batch=48,
         changed_weight=1.0,
         optimizer=OptimizerSettings(muon_lr=6e-3, adamw_lr=1e-3, warmup_steps=20, ema=0.98),

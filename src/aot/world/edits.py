@@ -129,13 +129,11 @@ def _resembling(scene: WorldScene, rng: np.random.Generator) -> Name:
     names = scene.query.names
     name = names[int(rng.integers(len(names)))]
     there = name.among(scene.layout.boxes)
-    colour = there[0].attribute if there else name.colour
     other = _uniform(rng)
+    colour = there[0].attribute if there else other.colour
     point = rng.random()
     if point < 0.4:
         return Name(look_alike(name.kind), colour)
     if point < 0.7:
         return Name(look_alike(name.kind), other.colour)
-    if point < 0.85 or name.colour is None:
-        return Name(other.kind, colour)
-    return Name(name.kind, other.colour)
+    return Name(other.kind, colour)

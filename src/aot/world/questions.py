@@ -1,6 +1,6 @@
 """Questions about the miniature world in structured form, their words, and their exact answers (*ours*).
 
-Side, relation and colour name only a kind, which must then occur once; existence names colour and kind.
+Questions name only a kind; side, relation and colour need it to occur exactly once.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ _PATTERNS = (
     re.compile(r"Is the (?P<kind>\w+) (?:left or right of|(?P<y>above or below)) the (?P<other>\w+)\?"),
     re.compile(r"Is the (?P<kind>\w+) in the (?:left or right|(?P<y>upper or lower)) half\?"),
     re.compile(r"What colour is the (?P<kind>\w+)\?"),
-    re.compile(r"Is there an? (?P<colour>\w+) (?P<kind>\w+)\?"),
+    re.compile(r"Is there an? (?P<kind>\w+)\?"),
 )
 
 
@@ -122,9 +122,11 @@ def parse_question(text: str) -> Query | None:
     for kind, pattern in zip(QUESTION_KINDS, _PATTERNS, strict=True):
         if match := pattern.fullmatch(text):
             part = match.groupdict()
+            if not {part["kind"], part.get("other", part["kind"])} <= set(KINDS):
+                return None
             other = Name(part["other"]) if "other" in part else None
             axis: Axis | None = ("y" if part["y"] else "x") if "y" in part else None
-            return Query(kind, Name(part["kind"], part.get("colour")), other, axis)
+            return Query(kind, Name(part["kind"]), other, axis)
     return None
 
 
@@ -187,8 +189,9 @@ def draw_query(
     if kind == "side":
         return Query("side", Name(box.label), axis="x" if rng.integers(2) else "y")
     if kind == "existence":
-        there = Name(box.label, box.attribute)
-        return Query("existence", there if rng.integers(2) else _absent(box, objects, rng, confused))
+        absent = _absent(objects, near=bool(confused))
+        ask_absent = len(absent) > 0 and bool(rng.integers(2))
+        return Query("existence", Name(absent[int(rng.integers(len(absent)))] if ask_absent else box.label))
     other = objects[(subject + int(rng.integers(1, len(objects)))) % len(objects)]
     first, second = (box, other) if rng.integers(2) else (other, box)
     axes: tuple[Axis, ...] = ("x", "y") if rng.integers(2) else ("y", "x")
@@ -196,19 +199,13 @@ def draw_query(
     return next(query for query in queries if answer_from(query, objects) is not None)
 
 
-def _absent(box: Box, objects: Sequence[Box], rng: np.random.Generator, confused: Sequence[int]) -> Name:
-    """Something that is not there. Plain layouts: of a pair that is absent altogether; with
-    look-alikes: as near as possible, the wrong kind of the pair or the wrong colour of the kind."""
-    present = {(b.label, b.attribute) for b in objects}
-    if confused:
-        near = [(look_alike(box.label), box.attribute)] * 4 + [(box.label, c) for c in COLOURS]
-        names = [name for name in near if name not in present]
-    else:
-        labels = {b.label for b in objects}
-        far = [k for k in KINDS if not labels & {k, look_alike(k)}]
-        names = [(k, c) for k in far for c in COLOURS]
-    label, colour = names[int(rng.integers(len(names)))]
-    return Name(label, colour)
+def _absent(objects: Sequence[Box], *, near: bool) -> list[str]:
+    """Kinds that are not there: of pairs that are absent altogether, or, if `near`, look-alikes of what is there
+    (none where both members of every pair are)."""
+    labels = {b.label for b in objects}
+    if near:
+        return [k for k in KINDS if k not in labels and look_alike(k) in labels]
+    return [k for k in KINDS if not labels & {k, look_alike(k)}]
 
 
 def ask(query: Query, objects: Sequence[Box], rng: np.random.Generator) -> Asked:
