@@ -61,7 +61,7 @@ MISTAKES = {
     "wrong choice": (("smoke", ["dapo.engine=jax"]), r"dapo\.engine: .*'packed' or 'trl' \(given: 'jax'\)"),
     "broken json": (("smoke", ["curriculum={a"]), r"curriculum: .*\(given: '\{a'\)"),
     "two at once": (("smoke", ["seed=-1", "iterations=0"]), r"(?s)seed: .*iterations: "),
-    "together": (("smoke", ["curriculum.clean_share=.9"]), r"clean_share \+ earlier_share must leave room"),
+    "together": (("smoke", ["curriculum.clean_share=.9"]), r"clean_share \+ easy_share \+ earlier_share must leave"),
     "below a leaf": (("smoke", ["seed.x=1"]), r"seed: .*valid integer"),
 }
 

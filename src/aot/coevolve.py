@@ -7,8 +7,8 @@
         the new players meet all others so far on held-out scenes
 
 Every step is a stage of the run folder: a finished one is kept, a killed run goes on where it was.
-Departures: before the first iteration the cold-started attacker and the scripted distractors (they stand for the
-AOT-SFT set) attack the training scenes too, as "earlier" attacks (*ours*: the paper warms the defender up on 900
+Departures: scripted distractors (they stand for the AOT-SFT set) attack the training scenes beside the attacker, and
+the cold-started attacker does so once before the first iteration (*ours*: the paper warms the defender up on 900
 samples); a defender trained on clean scenes with as many updates is shown beside, as in the paper's ablation.
 """
 
@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from aot.arena import play
+from aot.arena import greedy_answers, play
 from aot.background import Background
 from aot.checkpoints import Checkpoint, TrainLog
 from aot.data.curriculum import CurriculumRow, build_curriculum
@@ -147,11 +147,11 @@ class League:
         def build(folder: Path) -> dict[str, Any]:
             opponent = QwenDefender.load(defender.folder, name="current")
             scenes, settings = self.game.train_scenes(seed), self.recipe.attacks
+            clean = greedy_answers(scenes, opponent)
             players: list[Attacker] = [EditAttacker.load(attacker.folder, name=name)]
-            if name == COLD_START:
-                players.append(RandomDistractor(related=settings.scripted_related))
+            players += [RandomDistractor(related=settings.scripted_related)] * settings.scripted_draws
             bouts: list[Bout] = []
-            for player in players:
+            for number, player in enumerate(players):
                 bouts += play(
                     scenes,
                     player,
@@ -159,7 +159,8 @@ class League:
                     opponent,
                     k=settings.answers,
                     temperature=settings.temperature,
-                    seed=seed,
+                    seed=stage_seed(seed, str(number)),
+                    clean_answers=clean,
                 )
             save_bouts(folder, bouts)
             return {

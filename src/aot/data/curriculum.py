@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from aot.types import Bout, Image, Question, Scene
 
-CLEAN = "clean"
+CLEAN, TOO_EASY = "clean", "too_easy"
 T = TypeVar("T")
 
 
@@ -37,10 +37,11 @@ class CurriculumRow:
 class CurriculumSettings(BaseModel, frozen=True, extra="forbid"):
     """Which bouts become training rows, and the mix of sources. All *ours*."""
 
-    min_fooled: float = Field(0.0, ge=0, le=1)  # hard: at least this share of the k answers is wrong
+    min_fooled: float = Field(0.25, ge=0, le=1)  # hard: at least this share of the k answers is wrong
     max_fooled: float = Field(1.0, ge=0, le=1)  # not hopeless: at most this share is wrong
     clean_share: float = Field(0.25, ge=0, le=1)  # share of unattacked scenes among the rows
-    earlier_share: float = Field(0.25, ge=0, le=1)  # share of rows kept from earlier iterations
+    easy_share: float = Field(0.2, ge=0, le=1)  # share of valid attacks that were withstood: what must not be lost
+    earlier_share: float = Field(0.15, ge=0, le=1)  # share of rows kept from earlier iterations
     rows: int | None = Field(None, gt=0)  # rows in all; none = what the attacked rows allow
     balance_question_types: bool = True  # the same number of attacked rows for each question type
 
@@ -48,9 +49,14 @@ class CurriculumSettings(BaseModel, frozen=True, extra="forbid"):
     def _ranges(self) -> CurriculumSettings:
         if self.min_fooled > self.max_fooled:
             raise ValueError("min_fooled must not be above max_fooled")
-        if self.clean_share + self.earlier_share >= 1:
-            raise ValueError("clean_share + earlier_share must leave room for attacked rows (sum below 1)")
+        if self.others_share >= 1:
+            raise ValueError("clean_share + easy_share + earlier_share must leave room for hard rows (sum below 1)")
         return self
+
+    @property
+    def others_share(self) -> float:
+        """Share of all rows that are not newly attacked hard ones."""
+        return self.clean_share + self.easy_share + self.earlier_share
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,19 +83,22 @@ def build_curriculum(
     """
     rng = np.random.default_rng([seed, 0xC0])
     counts: Counter[str] = Counter({"bouts": len(bouts)})
-    attacked = [_row(bout) for bout in bouts if _usable(bout, settings, counts)]
+    judged = [(bout, _reason_against(bout, settings)) for bout in bouts]
+    attacked = [_row(bout) for bout, reason in judged if reason is None]
+    easy = [_row(bout) for bout, reason in judged if reason == TOO_EASY]
+    counts.update(reason or "usable" for _, reason in judged)
     past = [row for row in earlier if row.source != CLEAN]
 
-    attacked_share = 1.0 - settings.clean_share - settings.earlier_share
-    total = settings.rows or round(len(attacked) / attacked_share)
+    total = settings.rows or round(len(attacked) / (1.0 - settings.others_share))
     n_past = min(len(past), round(total * settings.earlier_share))
+    n_easy = min(len(easy), round(total * settings.easy_share))
     n_clean = min(len(clean), round(total * settings.clean_share))
-    n_attacked = min(len(attacked), total - n_past - n_clean)
+    n_attacked = min(len(attacked), total - n_past - n_easy - n_clean)
     if settings.rows:
-        n_clean = min(len(clean), total - n_past - n_attacked)
+        n_clean = min(len(clean), total - n_past - n_easy - n_attacked)
 
     take = _balanced if settings.balance_question_types else _uniform
-    rows = take(attacked, n_attacked, rng) + take(past, n_past, rng)
+    rows = take(attacked, n_attacked, rng) + take(easy, n_easy, rng) + take(past, n_past, rng)
     rows += [CurriculumRow(s.id, s.image, s.question) for s in _uniform(clean, n_clean, rng)]
     for row in rows:
         counts[f"rows/{row.source}"] += 1
@@ -97,21 +106,17 @@ def build_curriculum(
     return Curriculum(tuple(rows[i] for i in order), dict(counts))
 
 
-def _usable(bout: Bout, settings: CurriculumSettings, counts: Counter[str]) -> bool:
-    """Whether a bout may be trained on; counts the first reason against it."""
+def _reason_against(bout: Bout, settings: CurriculumSettings) -> str | None:
+    """The first reason why a bout is no hard row; None where it is one."""
     if not bout.verdict.valid:
-        reason = "invalid"
-    elif bout.answers and all(a.status == "error" for a in bout.answers):
-        reason = "unanswered"
-    elif bout.fooled_fraction < settings.min_fooled:
-        reason = "too_easy"
-    elif bout.fooled_fraction > settings.max_fooled:
-        reason = "hopeless"
-    else:
-        counts["usable"] += 1
-        return True
-    counts[reason] += 1
-    return False
+        return "invalid"
+    if bout.answers and all(a.status == "error" for a in bout.answers):
+        return "unanswered"
+    if bout.fooled_fraction < settings.min_fooled:
+        return TOO_EASY
+    if bout.fooled_fraction > settings.max_fooled:
+        return "hopeless"
+    return None
 
 
 def _row(bout: Bout) -> CurriculumRow:

@@ -62,6 +62,22 @@ class FlowGrpoSettings(BaseModel, frozen=True, extra="forbid"):
     practice: PracticeSettings = PracticeSettings()
 
 
+def paper_flow_grpo() -> FlowGrpoSettings:
+    """Flow-GRPO's published settings for Qwen-Image-Edit, its *fast* variant (arXiv 2505.05470 and its code)."""
+    return FlowGrpoSettings(
+        groups=32,
+        group_size=16,
+        steps=10,
+        step_kind="sde",
+        noise_level=1.5,
+        window=4,
+        window_first=0,
+        window_last=5,
+        clip=1e-4,
+        optimizer=OptimizerSettings(muon_lr=0, adamw_lr=3e-4, weight_decay=1e-4, max_grad_norm=1.0, ema=0.0),
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Rollout:
     """B sampled edits. `latents [W + 1, B, L, C]` around the W noisy steps `window`, `log_probs [W, B]` of
