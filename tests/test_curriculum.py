@@ -45,7 +45,9 @@ def test_shares_are_kept_and_balanced_over_question_types():
     clean = [scene(i) for i in range(500)]
     earlier = [CurriculumRow(f"e{i}", IMAGE, scene(i).question, "iteration_0") for i in range(500)]
     earlier.append(CurriculumRow("not-an-attack", IMAGE, scene(0).question))
-    rows = build_curriculum(bouts, clean, earlier, CurriculumSettings(rows=80, easy_share=0, earlier_share=0.25), seed=3).rows
+    rows = build_curriculum(
+        bouts, clean, earlier, CurriculumSettings(rows=80, easy_share=0, earlier_share=0.25), seed=3
+    ).rows
     assert Counter(row.source for row in rows) == {"iteration_1": 40, "iteration_0": 20, CLEAN: 20}
     kinds = Counter(row.question.kind for row in rows if row.source == "iteration_1")
     assert set(kinds.values()) == {10}
@@ -67,7 +69,9 @@ def test_no_row_twice_and_never_more_rows_than_asked(n_bouts, n_clean, n_earlier
 
 def test_without_a_row_number_all_usable_bouts_are_used():
     clean = [scene(1000 + i) for i in range(100)]
-    rows = build_curriculum([bout(i) for i in range(30)], clean, [], CurriculumSettings(easy_share=0, earlier_share=0.25), seed=0).rows
+    rows = build_curriculum(
+        [bout(i) for i in range(30)], clean, [], CurriculumSettings(easy_share=0, earlier_share=0.25), seed=0
+    ).rows
     assert Counter(row.source for row in rows) == {"iteration_1": 30, CLEAN: 15}
 
 

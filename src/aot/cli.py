@@ -48,6 +48,15 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _quiet_libraries() -> None:
+    """Ours are the progress bars; those of loading small files only hide them."""
+    import diffusers
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    diffusers.utils.logging.disable_progress_bar()
+
+
 @app.callback()
 def _options(
     version: Annotated[
@@ -76,6 +85,7 @@ def coevolve(
     from aot.coevolve import coevolve as play_all
     from aot.report import build_report, terminal_table
 
+    _quiet_libraries()
     try:
         summary = play_all(chosen, folder, data=data)
     except KeyboardInterrupt:
@@ -93,7 +103,9 @@ def pretrain(
     ship: Annotated[bool, typer.Option("--ship", help="Players that pass become the package's.")] = False,
 ) -> None:
     """Remake the base players that the package ships, and hold them to their quality gate."""
+    _quiet_libraries()
     from aot.pretrain import PretrainSettings
+    _quiet_libraries()
     from aot.pretrain import pretrain as make_players
     from aot.recipes import overridden
 

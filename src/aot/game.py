@@ -28,15 +28,12 @@ class GameSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 class AttackRoundSettings(BaseModel, frozen=True, extra="forbid"):
-    """How the frozen attacker's attacks on training scenes are judged for the curriculum. All *ours*."""
+    """How training scenes are attacked for the defender's curriculum. All *ours*."""
 
-    answers: int = Field(
-        4, gt=0
-    )  # sampled answers to each attacked image: their wrong share is the difficulty
-    temperature: float = Field(1.0, ge=0)
-    scripted_related: float = Field(
-        0.5, ge=0, le=1
-    )  # share of the AOT-SFT distractors that resemble what is asked
+    answers: int = Field(4, gt=0)  # sampled answers to an attacked image; their wrong share: its difficulty
+    temperature: float = Field(1.0, ge=0)  # of these answers
+    scripted_draws: int = Field(2, ge=0)  # scripted distractors a scene, beside the attacker's edit
+    scripted_related: float = Field(0.5, ge=0, le=1)  # share of these that resembles what is asked
 
 
 class EvaluationSettings(BaseModel, frozen=True, extra="forbid"):
