@@ -62,7 +62,10 @@ def miniature() -> Recipe:
     own_hits = {"rounds": 2, "scenes": 200, "samples": 5, "updates": 60}
     attacker = {"method": "own_hits", "own_hits": own_hits}  # the best at equal time, see docs/log.md
     return Recipe(name="miniature").changed(
-        game={"train_scenes": 1600, "held_out_scenes": 1000}, attacker=attacker, dapo=dapo
+        game={"train_scenes": 1600, "held_out_scenes": 1000},
+        attacker=attacker,
+        curriculum={"rows": 3000},
+        dapo=dapo,
     )
 
 

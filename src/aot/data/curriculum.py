@@ -77,9 +77,8 @@ def build_curriculum(
 ) -> Curriculum:
     """Filter `bouts`, mix them with `clean` scenes and `earlier` attacked rows, shuffle.
 
-    A source that has too few rows for its share leaves the room to the attacked rows (and these to the
-    clean ones), so that the result is as near to `settings.rows` as the data allow. Same arguments:
-    same rows in the same order.
+    Where `settings.rows` is given, a source that has too few rows for its share leaves its room to the hard
+    rows, these to earlier, withstood and clean ones in this order. Same arguments: same rows in the same order.
     """
     rng = np.random.default_rng([seed, 0xC0])
     counts: Counter[str] = Counter({"bouts": len(bouts)})
@@ -94,8 +93,10 @@ def build_curriculum(
     n_easy = min(len(easy), round(total * settings.easy_share))
     n_clean = min(len(clean), round(total * settings.clean_share))
     n_attacked = min(len(attacked), total - n_past - n_easy - n_clean)
-    if settings.rows:
-        n_clean = min(len(clean), total - n_past - n_easy - n_attacked)
+    if settings.rows:  # a strong defender leaves few hard attacks: the room goes to what is nearest to them
+        n_past = min(len(past), total - n_attacked - n_easy - n_clean)
+        n_easy = min(len(easy), total - n_attacked - n_past - n_clean)
+        n_clean = min(len(clean), total - n_attacked - n_past - n_easy)
 
     take = _balanced if settings.balance_question_types else _uniform
     rows = take(attacked, n_attacked, rng) + take(easy, n_easy, rng) + take(past, n_past, rng)
