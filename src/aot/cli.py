@@ -48,15 +48,6 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-def _quiet_libraries() -> None:
-    """Ours are the progress bars; those of loading small files only hide them."""
-    import diffusers
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()
-    diffusers.utils.logging.disable_progress_bar()
-
-
 @app.callback()
 def _options(
     version: Annotated[
@@ -83,9 +74,10 @@ def coevolve(
     from rich.console import Console
 
     from aot.coevolve import coevolve as play_all
+    from aot.players.attacker import quiet_loading
     from aot.report import build_report, terminal_table
 
-    _quiet_libraries()
+    quiet_loading()
     try:
         summary = play_all(chosen, folder, data=data)
     except KeyboardInterrupt:
@@ -103,13 +95,13 @@ def pretrain(
     ship: Annotated[bool, typer.Option("--ship", help="Players that pass become the package's.")] = False,
 ) -> None:
     """Remake the base players that the package ships, and hold them to their quality gate."""
-    _quiet_libraries()
+    from aot.players.attacker import quiet_loading
     from aot.pretrain import PretrainSettings
-    _quiet_libraries()
     from aot.pretrain import pretrain as make_players
     from aot.recipes import overridden
 
     settings = overridden(PretrainSettings, {}, overrides or [], where="pretrain")
+    quiet_loading()
     try:
         passed = make_players(settings, out, ship=ship)
     except KeyboardInterrupt:

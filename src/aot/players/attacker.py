@@ -19,9 +19,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import numpy.typing as npt
 import torch
+import transformers
 from diffusers import FlowMatchEulerDiscreteScheduler, QwenImageEditPipeline, QwenImageTransformer2DModel
 from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit import calculate_shift
 from pydantic import BaseModel, Field
@@ -36,6 +38,12 @@ from aot.players.processor import PromptEncoder, load_processor
 from aot.prompts import EDIT_TEMPLATE, attack_instruction
 from aot.rl.flow import euler_step, guided_velocity
 from aot.types import Attack, EditKind, Image, Scene
+
+
+def quiet_loading() -> None:
+    """No progress bars for loading files: a run loads small folders all the time, and has bars of its own."""
+    transformers.utils.logging.disable_progress_bar()
+    diffusers.utils.logging.disable_progress_bar()
 
 
 class EditorShape(BaseModel, frozen=True, extra="forbid"):
