@@ -187,3 +187,7 @@ def test_parity_with_mmmu_on_real_responses(shared_data):
     decided = [(c, ours) for c, ours in pairs if ours is not None]
     assert len(decided) / len(pairs) > 0.94
     assert sum(ours == c["parsed_pred"] for c, ours in decided) / len(decided) > 0.99
+
+
+def test_a_small_letter_before_more_words_is_no_option() -> None:
+    assert parse_answer("The answer is b minor, I would say", ("left", "right")).status == "unparsed"
