@@ -61,7 +61,8 @@ def save_png(summary: Summary | Mapping[str, Any], path: Path) -> Path:
     axes.set_xticks(range(len(steps)), [step.step.replace(" ", "\n", 1) for step in steps], fontsize=9)
     for tick, step in zip(axes.get_xticklabels(), steps, strict=True):
         tick.set_color(ATTACK if step.is_attacker else DEFEND)
-    axes.set_ylim(0, 1.18 * max(max(success), 1))
+    highest = max(100 * (step.valid_success_ci or (0, step.valid_success))[1] for step in steps)
+    axes.set_ylim(0, 1.12 * max(highest, 1))  # the numbers stand above the whiskers
     axes.set_xlim(-0.5, len(steps) - 0.5)
     axes.set_title(
         "Valid success of the attacker after each training, percent", loc="left", fontsize=11, color=INK
