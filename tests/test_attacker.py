@@ -171,6 +171,12 @@ def test_saved_folder_gives_the_same_attacks(attacker, folder, scenes):
     assert any(not np.array_equal(a.image, s.image) for a, s in zip(ours, scenes[:6], strict=True))
 
 
+def test_saved_again_a_folder_tells_no_path(folder, tmp_path):
+    EditAttacker.load(folder).save(tmp_path / "again")
+    for config in (tmp_path / "again").rglob("*.json"):
+        assert str(folder) not in config.read_text()
+
+
 def test_stock_pipeline_paints_the_same_picture(folder):
     """The folder opens in diffusers' class; at its one-megapixel size both paint the same from the same
     noise."""

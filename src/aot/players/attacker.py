@@ -224,6 +224,10 @@ class EditAttacker:
             for k, v in index.items()
         }
         (folder / "model_index.json").write_text(json.dumps(named, indent=2) + "\n")
+        for path in folder.glob("*/config.json"):  # where it was loaded from is no part of a player
+            config = json.loads(path.read_text())
+            if config.pop("_name_or_path", None) is not None:
+                path.write_text(json.dumps(config, indent=2) + "\n")
         (folder / "editor.json").write_text(self.settings.model_dump_json(indent=2) + "\n")
 
     def pipeline(self) -> QwenImageEditPipeline:
