@@ -190,4 +190,5 @@ def test_parity_with_mmmu_on_real_responses(shared_data):
 
 
 def test_a_small_letter_before_more_words_is_no_option() -> None:
-    assert parse_answer("The answer is b minor, I would say", ("left", "right")).status == "unparsed"
+    for text in ("The answer is b minor, I would say", "The answer is b because I say so"):
+        assert parse_answer(text, ("left", "right")).status == "unparsed"

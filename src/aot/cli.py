@@ -94,7 +94,7 @@ def pretrain(
     out: Annotated[Path, typer.Option(help="Run folder, with the players in it.")] = Path("runs/pretrain"),
     ship: Annotated[bool, typer.Option("--ship", help="Players that pass become the package's.")] = False,
 ) -> None:
-    """Remake the base players that the package ships, and hold them to their quality gate."""
+    """Train base players from scratch and hold them to their quality gate."""
     from aot.players.attacker import quiet_loading
     from aot.pretrain import PretrainSettings
     from aot.pretrain import pretrain as make_players
