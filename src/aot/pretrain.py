@@ -1,4 +1,4 @@
-"""`aot pretrain`: makes the base players that the package ships, and holds them to their quality gate.
+"""`aot pretrain`: trains base players from scratch and holds them to their quality gate.
 
 *Ours.* The paper starts from published models; the miniature makes its own. Both trainings are stages of a
 run folder: a killed call goes on where it was.
