@@ -1,7 +1,8 @@
-"""The miniature's base attacker: autoencoder, painting by plain editing tasks, cold start on effective pairs.
+"""The miniature's base attacker: autoencoder, condition encoder, painting by plain editing tasks, cold start on
+effective pairs.
 
-The paper starts from Qwen-Image-Edit and fine-tunes it on AOT-SFT; the first two steps here stand for the
-former (*ours*), the third is the latter in small: pairs curated for effect on the base defender. One call
+The paper starts from Qwen-Image-Edit and fine-tunes it on AOT-SFT; the first three steps here stand for the
+former (*ours*), the fourth is the latter in small: pairs curated for effect on the base defender. One call
 does everything.
 """
 
@@ -27,6 +28,7 @@ from aot.train.attacker_sft import EditPair, EditSet, OptimizerSettings, SftSett
 from aot.train.cell_heads import CellHeads
 from aot.train.curate import CurateSettings, curate_balanced, edit_pair, instruction_pairs
 from aot.train.practice import summarise
+from aot.train.pretrain_reader import ReaderSettings, pretrain_reader
 from aot.types import Box
 from aot.world.edits import distractor_candidates, instruction_edits
 from aot.world.recognise import read
@@ -47,22 +49,25 @@ class PretrainAttackerSettings(BaseModel, frozen=True, extra="forbid"):
     shape: EditorShape = EditorShape()
     editor: EditorSettings = EditorSettings()
     autoencoder: AutoencoderSettings = AutoencoderSettings()
-    painting_scenes: int = Field(14_000, gt=0)
+    reader: ReaderSettings = ReaderSettings()
+    painting_scenes: int = Field(20_000, gt=0)
     distractor_share: float = Field(0.35, ge=0, lt=1)  # of the painting scenes: random valid attacks
     painting: SftSettings = SftSettings(
-        steps=3200,
+        steps=5500,
         batch=48,
         heads_weight=0.5,
         changed_weight=8.0,
-        even_share=0.45,
+        even_share=0.5,
+        sigma_shift=2.0,
         optimizer=OptimizerSettings(muon_lr=0.015, adamw_lr=2e-3, warmup_steps=50, ema=0.98),
     )
     curate: CurateSettings = CurateSettings(scenes=6000)
-    retention: float = Field(0.25, ge=0, lt=1)  # share of painting examples in the cold start
+    retention: float = Field(0.35, ge=0, lt=1)  # share of painting examples in the cold start
     cold_start: SftSettings = SftSettings(
         steps=1000,
         batch=48,
         changed_weight=1.0,
+        sigma_shift=2.0,
         optimizer=OptimizerSettings(muon_lr=6e-3, adamw_lr=1e-3, warmup_steps=20, ema=0.98),
     )
     gate_scenes: int = Field(600, gt=0)
@@ -91,8 +96,7 @@ def pretrain_attacker(
     folder: Path | None = None,
     quiet: bool = True,
 ) -> tuple[EditAttacker, dict[str, Any]]:
-    """A cold-started attacker whose condition encoder is (a copy of) the base `defender`, and its gate's
-    figures.
+    """A cold-started attacker whose condition encoder began as the base `defender`, and its gate's figures.
 
     `folder` keeps the trainings' checkpoints and logs, from which a killed call goes on.
     """
@@ -107,14 +111,17 @@ def pretrain_attacker(
         whitening=s.autoencoder.whitening,
         dead_zone=s.autoencoder.dead_zone,
     )
-    attacker = EditAttacker.new(defender.model, defender.processor, vae, s.shape, s.editor, seed=seed)
-    painting = EditSet.of(attacker, pairs)
     figures: dict[str, Any] = {}
+    with _log(folder, "reader", s.reader.steps, quiet) as log:
+        keep: dict[str, Any] = {"checkpoint": _kept(folder, "reader"), "log": log}
+        reader, figures["reader"] = pretrain_reader(defender, s.editor.template, s.reader, seed=seed, **keep)
+    attacker = EditAttacker.new(reader, defender.processor, vae, s.shape, s.editor, seed=seed)
+    painting = EditSet.of(attacker, pairs)
     with (
         CellHeads(attacker.transformer, s.shape.heads * s.shape.head_dim, seed=seed) as heads,
         _log(folder, "painting", s.painting.steps, quiet) as log,
     ):
-        keep: dict[str, Any] = {"checkpoint": _kept(folder, "painting"), "log": log}
+        keep = {"checkpoint": _kept(folder, "painting"), "log": log}
         figures["painting"] = train_sft(attacker, painting, s.painting, seed=seed, heads=heads, **keep)
     found = curate_balanced(defender, referee, s.curate, seed=seed)
     figures["curated"] = {"pairs": len(found.pairs), "by_type": found.by_type, "tried": found.tried}

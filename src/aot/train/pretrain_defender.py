@@ -22,7 +22,7 @@ from aot.players.shared_prefix import image_features, packed_hidden
 from aot.players.tokenizer import build_tokenizer
 from aot.prompts import gold_answer, question_prompt
 from aot.types import Question
-from aot.world.questions import PHRASES, WORDS, QuestionKind
+from aot.world.questions import PHRASES, WORDS
 from aot.world.scenes import Layout, draw_layout, questions_for, render
 from aot.world.sprites import COLOURS, GRID, KINDS
 
@@ -37,6 +37,7 @@ class Phase(BaseModel, frozen=True, extra="forbid"):
     rate: float = Field(1.0, gt=0)  # factor on both learning rates
     warmup: int = Field(150, ge=1)
     hard: float = Field(0.0, ge=0, le=1)  # share of scenes with a look-alike of a queried object
+    coloured: float = Field(0.0, ge=0, le=1)  # share of existence questions that name the colour too
     noise: float = Field(0.0, ge=0, lt=1)  # share of answers replaced by another option (label smoothing)
 
     def schedule(self, step: int) -> float:
@@ -47,30 +48,22 @@ class Phase(BaseModel, frozen=True, extra="forbid"):
 class PretrainDefenderSettings(BaseModel, frozen=True, extra="forbid"):
     """Recipe of the base defender; all values *ours*.
 
-    Plain scenes first: the model learns to see, but tells objects apart by colour and pair alone. Then a
-    short dose of a few look-alikes and of wrong answers: too little to make it safe (binding colour to shape
-    is what the game goes on to teach), enough to make it unsure where it is weak, so that its sampled answers
-    differ and RL finds a signal (at temperature 1: 54 % instead of 15 % of the prompts with a distractor).
+    Plain scenes first: the model learns to see, but tells objects apart by colour and pair alone. Existence
+    questions name the colour too until relations are learned; without that they stay at chance for as long as was
+    tried (see the log). Then a short dose of a few look-alikes and of wrong answers: too little to make it safe
+    (binding colour to shape is what the game goes on to teach), enough to make it unsure where it is weak, so
+    that its sampled answers differ and RL finds a signal.
     """
 
     shape: DefenderShape = DefenderShape()
     phases: tuple[Phase, ...] = (
-        Phase(steps=1000),
-        Phase(steps=600),
-        Phase(steps=240, rate=0.7, warmup=30),
-        Phase(steps=110, rate=0.3, warmup=20, hard=0.15, noise=0.03),
-        Phase(steps=330, warmup=20),
-        Phase(steps=90, rate=0.3, warmup=10, hard=0.15, noise=0.03),
+        Phase(steps=1000, coloured=1.0),
+        Phase(steps=700, coloured=1.0),
+        Phase(steps=450, rate=0.7, warmup=30),
+        Phase(steps=120, rate=0.3, warmup=10, hard=0.3, noise=0.04),
     )
     images: int = Field(16, ge=1)  # per step
     questions: int = Field(8, ge=1)  # per image
-    question_mix: tuple[QuestionKind, ...] = (  # in rotation; relations are learned last
-        "relation",
-        "side",
-        "relation",
-        "colour",
-        "existence",
-    )
     muon_lr: float = Field(0.015, gt=0)  # 2-D weights
     adamw_lr: float = Field(3e-3, gt=0)  # embeddings, biases, norms, heads
     grad_clip: float = Field(1.0, gt=0)
@@ -217,7 +210,7 @@ def draw_batch(
     phase, _ = settings.phase_at(step)
     layouts = [draw_layout(rng, phase.hard) for _ in range(settings.images)]
     asked = [
-        [q for q, _, _ in questions_for(layout, rng, settings.questions, kinds=settings.question_mix)]
+        [q for q, _, _ in questions_for(layout, rng, settings.questions, coloured=phase.coloured)]
         for layout in layouts
     ]
     if phase.noise:

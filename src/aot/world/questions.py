@@ -176,11 +176,18 @@ def _centre2(box: Box, axis: Axis | None) -> int:
 
 
 def draw_query(
-    kind: str, objects: Sequence[Box], rng: np.random.Generator, confused: Sequence[int] = ()
+    kind: str,
+    objects: Sequence[Box],
+    rng: np.random.Generator,
+    confused: Sequence[int] = (),
+    *,
+    coloured: float = 0.0,
 ) -> Query:
     """A query of this type with a defined answer about these objects (kinds differ among them).
 
-    Where `confused` lists objects with a look-alike beside them, the subject is one of these.
+    Where `confused` lists objects with a look-alike beside them, the subject is one of these. A share
+    `coloured` of the existence queries names the colour too ("Is there a red cup?"): never in the game, but
+    a model that learns to see learns it from those first.
     """
     subject = int(rng.choice(confused)) if confused else int(rng.integers(len(objects)))
     box = objects[subject]
@@ -191,7 +198,11 @@ def draw_query(
     if kind == "existence":
         absent = _absent(objects, near=bool(confused))
         ask_absent = len(absent) > 0 and bool(rng.integers(2))
-        return Query("existence", Name(absent[int(rng.integers(len(absent)))] if ask_absent else box.label))
+        name = absent[int(rng.integers(len(absent)))] if ask_absent else box.label
+        if coloured and rng.random() < coloured:
+            colour = COLOURS[int(rng.integers(len(COLOURS)))] if ask_absent else box.attribute
+            return Query("existence", Name(name, colour))
+        return Query("existence", Name(name))
     other = objects[(subject + int(rng.integers(1, len(objects)))) % len(objects)]
     first, second = (box, other) if rng.integers(2) else (other, box)
     axes: tuple[Axis, ...] = ("x", "y") if rng.integers(2) else ("y", "x")

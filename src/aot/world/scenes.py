@@ -115,7 +115,12 @@ def draw_layout(rng: np.random.Generator, hard: float = 0.0) -> Layout:
 
 
 def questions_for(
-    layout: Layout, rng: np.random.Generator, n: int, *, kinds: Sequence[str] = q.QUESTION_KINDS
+    layout: Layout,
+    rng: np.random.Generator,
+    n: int,
+    *,
+    kinds: Sequence[str] = q.QUESTION_KINDS,
+    coloured: float = 0.0,
 ) -> list[q.Asked]:
     """`n` (question, query, protected boxes), the types in rotation, repeats avoided where possible.
 
@@ -127,7 +132,7 @@ def questions_for(
     start = int(rng.integers(len(kinds)))
     for i in range(n):
         for _ in range(4):
-            query = q.draw_query(kinds[(start + i) % len(kinds)], boxes, rng, confused)
+            query = q.draw_query(kinds[(start + i) % len(kinds)], boxes, rng, confused, coloured=coloured)
             if query not in seen:
                 break
         seen.add(query)

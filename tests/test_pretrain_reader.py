@@ -1,0 +1,129 @@
+"""The condition encoder's pretraining: its labels say what the sentence says; it learns, and resumes exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from aot.checkpoints import Checkpoint, TrainLog
+from aot.players.defender import DefenderShape, QwenDefender
+from aot.players.tokenizer import build_tokenizer
+from aot.prompts import EDIT_TEMPLATE
+from aot.train.pretrain_reader import (
+    READINGS,
+    TASKS,
+    VERBS,
+    ReaderSettings,
+    attack_example,
+    examples,
+    last_states,
+    plain_example,
+    pretrain_reader,
+)
+from aot.world.questions import PHRASES, WORDS
+from aot.world.scenes import draw_scenes
+from aot.world.sprites import COLOURS, KINDS
+
+TINY = ReaderSettings(steps=6, batch=8, warmup=2)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> QwenDefender:
+    shape = DefenderShape(
+        hidden=32, layers=1, heads=2, mlp=32, vision_hidden=16, vision_depth=1, vision_mlp=16
+    )
+    return QwenDefender.new(shape, build_tokenizer(WORDS, PHRASES), seed=0)
+
+
+def read(labels: list[int]) -> dict[str, int]:
+    return dict(zip(READINGS, labels, strict=True))
+
+
+def test_plain_tasks_are_labelled_with_what_their_sentence_says():
+    rng = np.random.default_rng(0)
+    verbs = set()
+    for scene in draw_scenes(60, 0):
+        _, sentence, labels = plain_example(scene, rng)
+        said = read(labels)
+        verb = VERBS[said["verb"]]
+        verbs.add(verb)
+        assert said["task"] == 0
+        if verb == "remove":
+            assert said["first_kind"] == said["first_cell"] == 0
+        else:
+            come = f"{COLOURS[said['first_colour'] - 1]} {KINDS[said['first_kind'] - 1]}"
+            assert come in sentence and bool(said["first_cell"]) == (verb == "replace")
+        if verb == "add":
+            assert said["second_kind"] == 0
+        else:
+            cell = divmod(said["second_cell"] - 1, 4)
+            (gone,) = (o for o in scene.layout.objects if (o.row, o.col) == cell)
+            assert gone.kind in sentence and COLOURS.index(gone.colour) + 1 == said["second_colour"]
+    assert verbs == {"add", "remove", "replace", "hybrid"}
+
+
+def test_attacks_are_labelled_with_the_objects_in_question():
+    rng = np.random.default_rng(0)
+    for scene in draw_scenes(40, 1):
+        _, sentence, labels = attack_example(scene, rng)
+        said = read(labels)
+        assert TASKS[said["task"]] == (scene.query.kind, scene.query.axis)
+        assert scene.question.text in sentence
+        for place, name in (("first", scene.query.subject), ("second", scene.query.other)):
+            assert said[f"{place}_kind"] == (KINDS.index(name.kind) + 1 if name else 0)
+            there = [b for b in scene.objects if name and b.label == name.kind]
+            colour = COLOURS.index(there[0].attribute) + 1 if there else 0
+            assert said[f"{place}_colour"] == colour and bool(said[f"{place}_cell"]) == bool(there)
+
+
+def test_examples_depend_on_nothing_but_their_arguments_and_hold_every_task():
+    one, again, other = (examples(0, step, 64) for step in (3, 3, 4))
+    assert [x[1:] for x in one] == [x[1:] for x in again] != [x[1:] for x in other]
+    assert len({x[2][1] for x in one}) >= 7  # plain, relation and side by axis, colour, existence
+
+
+def test_last_state_is_the_stock_models(tiny: QwenDefender):
+    batch = examples(0, 0, 6)
+    ours = last_states(tiny.model, tiny.encoder, EDIT_TEMPLATE, batch)
+    for (image, sentence, _), state in zip(batch, ours, strict=True):
+        prompts = tiny.encoder.encode_texts([image], [EDIT_TEMPLATE.format(sentence)])
+        stock = tiny.model.model(
+            input_ids=prompts.input_ids,
+            attention_mask=prompts.attention_mask.long(),
+            pixel_values=prompts.pixel_values,
+            image_grid_thw=prompts.image_grid_thw,
+        ).last_hidden_state[0, -1]
+        torch.testing.assert_close(state, stock, atol=1e-5, rtol=1e-4)
+
+
+def test_it_learns_and_resumes_exactly(tiny: QwenDefender, tmp_path: Path):
+    before = [p.clone() for p in tiny.model.parameters()]
+    whole, figures = pretrain_reader(
+        tiny, EDIT_TEMPLATE, TINY, seed=1, checkpoint=Checkpoint(None), log=TrainLog()
+    )
+    assert set(figures) == set(READINGS)
+    assert all(map(torch.equal, before, tiny.model.parameters())), "the defender itself is left alone"
+    mine, theirs = dict(whole.named_parameters()), dict(tiny.model.named_parameters())
+    changed = {name for name in mine if not torch.equal(mine[name], theirs[name])}
+    assert changed and not any("visual" in name for name in changed)
+
+    class Killed(Exception):
+        pass
+
+    class Killer(TrainLog):
+        def write(self, step, **metrics):
+            raise Killed
+
+    longer = ReaderSettings(steps=12, batch=8, warmup=2)
+    with pytest.raises(Killed):
+        pretrain_reader(tiny, EDIT_TEMPLATE, longer, seed=1, checkpoint=Checkpoint(tmp_path, 4), log=Killer())
+    longer_whole, _ = pretrain_reader(
+        tiny, EDIT_TEMPLATE, longer, seed=1, checkpoint=Checkpoint(None), log=TrainLog()
+    )
+    resumed, _ = pretrain_reader(
+        tiny, EDIT_TEMPLATE, longer, seed=1, checkpoint=Checkpoint(tmp_path, 4), log=TrainLog()
+    )
+    assert all(map(torch.equal, longer_whole.parameters(), resumed.parameters()))
