@@ -81,7 +81,7 @@ def test_a_run_holds_what_other_tools_read(uninterrupted: Path) -> None:
     assert {"seed", "versions", "parents", "figures", "recipe"} <= set(manifest)
 
 
-@pytest.mark.parametrize("stage", ["iteration_0/attacks", "iteration_1/attacker", "iteration_1/defender"])
+@pytest.mark.parametrize("stage", ["iteration_1/known_attacks", "iteration_1/attacker", "iteration_1/defender"])
 def test_stopped_at_a_stage_it_resumes_to_the_same_bits(stage: str, uninterrupted: Path, tmp_path: Path) -> None:
     def stop(message: str) -> None:
         if message == f"{stage}: begins":
@@ -120,7 +120,7 @@ def test_killed_in_a_subprocess_two_processes_resume_to_the_bits_of_one(uninterr
     settings.write_text(json.dumps({"base": "smoke", **TINY, "name": "smoke", "processes": 2}))
     command = [sys.executable, "-m", "aot", "coevolve", "--recipe", str(settings), "--out", str(tmp_path / "run")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    wanted, deadline = tmp_path / "run/iteration_0/attacks/manifest.json", time.monotonic() + 240
+    wanted, deadline = tmp_path / "run/iteration_1/known_attacks/manifest.json", time.monotonic() + 240
     while not wanted.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)

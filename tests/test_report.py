@@ -100,7 +100,7 @@ def fake_summary() -> dict[str, Any]:
         "evaluation/attacks/distractor_1": 9.1,
         "evaluation/base/scripted": 8.3,
     }
-    stages |= {"iteration_0/attacks": 11.0}
+    stages |= {"iteration_1/known_attacks": 11.0}
     for i in (1, 2, 3):
         stages[f"iteration_{i}/attacker"] = 74.0
         stages |= {

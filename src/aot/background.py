@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 
@@ -32,28 +33,34 @@ class Background:
         self._jobs: list[BaseProcess] = []
         self._turn = self._context.Semaphore(0)
 
-    def submit(self, job: Callable[[], object]) -> None:
-        """Runs `job` after those given before. It sees the program as it is now; only its files come back."""
+    def submit(self, job: Callable[[], object]) -> Callable[[], None]:
+        """Runs `job` after those given before. It sees the program as it is now; only its files come back.
+        Returns what waits for it (and so for those before it); see `wait`."""
         if not self.enabled:
             job()
-            return
+            return lambda: None
         before = self._turn if self._jobs else None
         self._turn = self._context.Semaphore(0)
         process = self._context.Process(target=_run, args=(job, before, self._turn), daemon=True)
         sys.stdout.flush()
         process.start()
         self._jobs.append(process)
+        return partial(self._wait, list(self._jobs))
 
     def wait(self) -> None:
         """Returns when all jobs have ended. Raises `AotError` where one failed."""
-        for process in self._jobs:
+        self._wait(self._jobs)
+        self._jobs.clear()
+
+    @staticmethod
+    def _wait(jobs: Sequence[BaseProcess]) -> None:
+        for process in jobs:
             process.join()
             if process.exitcode:  # a killed one never gave the turn to the next: these must not be waited for
                 raise AotError(
                     f"a background process failed (exit status {process.exitcode})",
                     hint="its message stands above; run the same command again to go on from the finished stages",
                 )
-        self._jobs.clear()
 
     def __enter__(self) -> Background:
         return self

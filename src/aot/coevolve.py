@@ -6,10 +6,11 @@
         the defender trains on the valid attacks that are hard but not hopeless, with clean and earlier ones (DAPO)
         the new players meet all others so far on held-out scenes
 
-Every step is a stage of the run folder: a finished one is kept, a killed run goes on where it was.
-Departures: scripted distractors (they stand for the AOT-SFT set) attack the training scenes beside the attacker, and
-the cold-started attacker does so once before the first iteration (*ours*: the paper warms the defender up on 900
-samples); a defender trained on clean scenes with as many updates is shown beside, as in the paper's ablation.
+Every step is a stage of the run folder: a finished one is kept, a killed run goes on where it was. What the main
+line does not need at once is made beside it, in a second process.
+Departures: the players that are known already attack the training scenes too, beside the newest attacker: its
+predecessor, and scripted distractors, which stand for the AOT-SFT set (*ours*: the paper warms the defender up on 900
+samples of that); a defender trained on clean scenes with as many updates is shown beside, as in the paper's ablation.
 """
 
 from __future__ import annotations
@@ -61,17 +62,18 @@ def coevolve(
         write_json(out / "refused.json", [asdict(refusal) for refusal in game.refused])
         league = League(recipe, run, game)
         attacker, defender = league.base_players()
-        if recipe.clean_rl:
-            beside.submit(league.train_on_clean_scenes)
-        league.attack_training_scenes(COLD_START, attacker, defender)
         for i in range(1, recipe.iterations + 1):
-            attacker = league.evolve_attacker(i, attacker, defender)
-            league.attack_training_scenes(f"iteration_{i}", attacker, defender)
-            defender = league.enhance_defender(i, defender)
+            wait_for_known = beside.submit(partial(league.attack_with_known_players, i, attacker, defender))
+            beside.submit(partial(league.train_on_clean_scenes, i))
+            evolved = league.evolve_attacker(i, attacker, defender)
+            beside.submit(league.examiner.catch_up)
+            league.attack_with_newest(i, evolved, defender)
+            wait_for_known()
+            league.attack_with_known_players(i, attacker, defender)
+            attacker, defender = evolved, league.enhance_defender(i, defender)
             beside.submit(partial(league.examiner.report_on, f"iteration_{i}", say))
         beside.wait()
-        if recipe.clean_rl:
-            league.train_on_clean_scenes()
+        league.train_on_clean_scenes(recipe.iterations)
         summary = league.examiner.summary()
         write_gallery(league.examiner, out / "gallery")
         run.write_summary(summary)
@@ -99,13 +101,18 @@ def plan(recipe: Recipe, game: Game) -> str:
 
 @dataclass
 class League:
-    """All players of a run so far, as finished stages, and the steps that make new ones."""
+    """All players of a run so far, as finished stages, and the steps that make new ones.
+
+    A step that was made beside the main line is called there again, finds its stage finished, and registers it.
+    """
 
     recipe: Recipe
     run: Run
     game: Game
-    pools: list[Stage] = field(default_factory=list)
-    """Attacks on training scenes, oldest first."""
+    pools: dict[int, list[Stage]] = field(default_factory=dict)
+    """Attacks on training scenes, by iteration."""
+    clean: list[Stage] = field(default_factory=list)
+    """The control after each round."""
 
     def __post_init__(self) -> None:
         self.examiner = Examiner(self.recipe, self.run, self.game)
@@ -140,16 +147,30 @@ class League:
         self.examiner.admit_attacker(f"iteration_{i}", stage, start=f"iteration_{i - 1}", against=against)
         return stage
 
-    def attack_training_scenes(self, name: str, attacker: Stage, defender: Stage) -> None:
-        """The frozen attacker's bouts on training scenes: what the defender's curriculum is chosen from."""
-        seed = stage_seed(self.recipe.seed, f"{name}/attacks")
+    def attack_with_newest(self, i: int, attacker: Stage, defender: Stage) -> None:
+        """The newly trained attacker's bouts on training scenes."""
+        self._pool(i, "attacks", [(f"iteration_{i}", attacker)], 0, defender)
+
+    def attack_with_known_players(self, i: int, attacker: Stage, defender: Stage) -> None:
+        """Bouts of the attacker before it, and of scripted distractors, with the same defender."""
+        draws = self.recipe.attacks.scripted_draws
+        self._pool(i, "known_attacks", [(f"iteration_{i - 1}", attacker)], draws, defender)
+
+    def _pool(
+        self, i: int, what: str, attackers: Sequence[tuple[str, Stage]], scripted: int, defender: Stage
+    ) -> None:
+        """What a defender's curriculum is chosen from: frozen attackers' bouts on training scenes."""
+        name = f"iteration_{i}/{what}"
+        if any(stage.name == name for stage in self.pools.get(i, [])):
+            return
+        seed = stage_seed(self.recipe.seed, name)
 
         def build(folder: Path) -> dict[str, Any]:
             opponent = QwenDefender.load(defender.folder, name="current")
             scenes, settings = self.game.train_scenes(seed), self.recipe.attacks
             clean = greedy_answers(scenes, opponent)
-            players: list[Attacker] = [EditAttacker.load(attacker.folder, name=name)]
-            players += [RandomDistractor(related=settings.scripted_related)] * settings.scripted_draws
+            players: list[Attacker] = [EditAttacker.load(s.folder, name=named) for named, s in attackers]
+            players += [RandomDistractor(related=settings.scripted_related)] * scripted
             bouts: list[Bout] = []
             for number, player in enumerate(players):
                 bouts += play(
@@ -169,9 +190,11 @@ class League:
                 "successes": sum(b.success for b in bouts),
             }
 
-        key = self.recipe.attacks.model_dump() | {"scenes": self.game.key}
-        parents = [attacker, defender]
-        self.pools.append(self.run.stage(f"{name}/attacks", build, key=key, seed=seed, parents=parents))
+        key = self.recipe.attacks.model_dump() | {"scenes": self.game.key, "referee": self.recipe.referee.model_dump()}
+        parents = [*(stage for _, stage in attackers), defender]
+        stage = self.run.stage(name, build, key=key, seed=seed, parents=parents)
+        # In the order of their names: which was made first depends on the number of processes.
+        self.pools[i] = sorted([*self.pools.get(i, []), stage], key=lambda stage: stage.name)
 
     def enhance_defender(self, i: int, defender: Stage) -> Stage:
         """Defender enhancement: DAPO on the newest valid attacks, mixed with clean scenes and earlier attacks."""
@@ -179,39 +202,40 @@ class League:
         seed = stage_seed(self.recipe.seed, name)
 
         def build(folder: Path) -> dict[str, Any]:
-            *past, newest = self.pools
             settings = self.recipe.curriculum
             earlier: list[CurriculumRow] = []
-            for pool in past:
+            for pool in (stage for j in range(1, i) for stage in self.pools[j]):
                 earlier += build_curriculum(self._bouts(pool), [], [], settings, seed=seed).rows
+            newest = [bout for pool in self.pools[i] for bout in self._bouts(pool)]
             clean = self.game.train_scenes(seed)
-            curriculum = build_curriculum(self._bouts(newest), clean, earlier, settings, seed=seed)
+            curriculum = build_curriculum(newest, clean, earlier, settings, seed=seed)
             player = QwenDefender.load(defender.folder, name=f"iteration_{i}")
             figures = self._dapo(player, curriculum.rows, seed, folder)
             return figures | {"curriculum": curriculum.counts}
 
         key = [self.recipe.dapo.model_dump(), self.recipe.curriculum.model_dump()]
-        stage = self.run.stage(name, build, key=key, seed=seed, parents=[defender, *self.pools])
+        pools = [stage for j in range(1, i + 1) for stage in self.pools[j]]
+        stage = self.run.stage(name, build, key=key, seed=seed, parents=[defender, *pools])
         self.examiner.admit_defender(f"iteration_{i}", stage)
         return stage
 
-    def train_on_clean_scenes(self) -> None:
-        """The control: the same RL, as many updates, no attack in sight. Called twice where the first call is made
-        beside the main line: the second then finds everything finished."""
-        if CLEAN_RL in self.examiner.defenders:
-            return
-        stage = self.examiner.defenders[BASE]
-        for i in range(1, self.recipe.iterations + 1):
-            name = f"{CLEAN_RL}/{i}"
+    def train_on_clean_scenes(self, rounds: int) -> None:
+        """The control up to this round: the same RL, as many updates, no attack in sight."""
+        while self.recipe.clean_rl and len(self.clean) < rounds:
+            before = self.clean[-1] if self.clean else self.examiner.defenders[BASE]
+            name = f"{CLEAN_RL}/{len(self.clean) + 1}"
             seed = stage_seed(self.recipe.seed, name)
 
-            def build(folder: Path, before: Stage = stage, seed: int = seed) -> dict[str, Any]:
+            def build(folder: Path, before: Stage = before, seed: int = seed) -> dict[str, Any]:
                 player = QwenDefender.load(before.folder, name=CLEAN_RL)
                 rows = [CurriculumRow(s.id, s.image, s.question) for s in self.game.train_scenes(seed)]
                 return self._dapo(player, rows, seed, folder)
 
-            stage = self.run.stage(name, build, key=self.recipe.dapo.model_dump(), seed=seed, parents=[stage])
-        self.examiner.admit_defender(CLEAN_RL, stage)
+            key = self.recipe.dapo.model_dump()
+            self.clean.append(self.run.stage(name, build, key=key, seed=seed, parents=[before]))
+        if self.recipe.clean_rl and len(self.clean) == self.recipe.iterations:
+            self.examiner.admit_defender(CLEAN_RL, self.clean[-1])
+            self.examiner.catch_up()
 
     def _dapo(
         self, player: QwenDefender, rows: Sequence[CurriculumRow], seed: int, folder: Path

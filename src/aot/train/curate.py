@@ -63,11 +63,9 @@ def curate_pairs(
         chunk = scenes[start : start + CHUNK]
         rng = np.random.default_rng([seed, start])
         candidates = [
-            (scene, Attack(scene.id, "scripted", kind, render(centred(scene, layout)), sentence))
+            (scene, attack)
             for scene in chunk
-            for kind, layout, sentence in distractor_candidates(
-                scene, rng, settings.candidates, settings.related
-            )
+            for attack in distractor_attacks(scene, rng, settings.candidates, settings.related)
         ]
         tried, attacks = [s for s, _ in candidates], [a for _, a in candidates]
         for bout in face(tried, attacks, referee, defender, ask_refused=False):
@@ -79,6 +77,16 @@ def curate_pairs(
                 sentence = attack_instruction(bout.scene, bout.attack.kind if named else "any")
                 found.pairs.append(EditPair(bout.scene.image, bout.attack.image, sentence))
     return found
+
+
+def distractor_attacks(
+    scene: WorldScene, rng: np.random.Generator, n: int, related: float = 0.5
+) -> list[Attack]:
+    """Up to `n` scripted distractors, painted as an editor is taught to (see `centred`)."""
+    return [
+        Attack(scene.id, "scripted", kind, render(centred(scene, layout)), sentence)
+        for kind, layout, sentence in distractor_candidates(scene, rng, n, related)
+    ]
 
 
 def curate_balanced(defender: Defender, referee: Referee, settings: CurateSettings, *, seed: int) -> Curated:

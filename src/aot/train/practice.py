@@ -81,15 +81,20 @@ class Practice:
                     scene.id, name, s.kind, image[:height, :width], attack_instruction(scene, s.kind), seed
                 )
             )
+        return self.face(chosen, attacks, seed=seed)
+
+    def face(self, index: Sequence[int], attacks: Sequence[Attack], *, seed: int = 0) -> list[Bout]:
+        """The paid bouts of any attacks on the scenes with these numbers."""
+        s = self.settings
         return face(
-            scenes,
+            [self.scenes[i] for i in index],
             attacks,
             self.referee,
             self.defender,
             k=s.answers,
             temperature=s.temperature,
             seed=seed,
-            clean_answers=[self.clean[i] for i in chosen],
+            clean_answers=[self.clean[i] for i in index],
             reward=s.reward,
             ask_refused=False,
         )
