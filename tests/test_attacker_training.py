@@ -105,9 +105,10 @@ def runs_of(fresh, scenes, pairs, kind, checkpoint=None, updates=3):
         settings = SftSettings(steps=updates, batch=8, optimizer=FAST)
         return attacker, train_sft(attacker, EditSet.of(attacker, pairs), settings, **common)
     practice = PracticeSettings(answers=1)
-    if kind == "own_hits":
+    if kind.startswith("own_hits"):
         settings = OwnHitsSettings(
             rounds=updates, scenes=6, samples=3, updates=2, sampling_steps=2, practice=practice,
+            scripted_scenes=4 if "scripted" in kind else 0, scripted_samples=3,
             sft=SftSettings(batch=8, optimizer=FAST),
         )  # fmt: skip
         retention = EditSet.of(attacker, pairs[:8])
@@ -127,7 +128,7 @@ def runs_of(fresh, scenes, pairs, kind, checkpoint=None, updates=3):
     return attacker, train_flow_grpo(attacker, scenes, ANYTHING_GOES, defender, settings, **common)
 
 
-KINDS = ["sft", "own_hits", "forward_process", "flow_grpo_sde", "flow_grpo_cps"]
+KINDS = ["sft", "own_hits", "own_hits_scripted", "forward_process", "flow_grpo_sde", "flow_grpo_cps"]
 
 
 class Killed(Exception):
@@ -258,6 +259,14 @@ def test_nothing_to_attack_and_nothing_that_deceives(fresh, scenes, pairs):
     settings = OwnHitsSettings(rounds=1, scenes=2, samples=2, updates=1, sampling_steps=1)
     figures = train_own_hits(fresh(), scenes, ANYTHING_GOES, Oracle(), settings, seed=0)
     assert figures["stopped"] == "no edit deceives this defender"
+
+
+def test_scripted_proposals_are_imitated_too(fresh, scenes, pairs):
+    own, alone = runs_of(fresh, scenes, pairs, "own_hits", updates=1)
+    both, beside = runs_of(fresh, scenes, pairs, "own_hits_scripted", updates=1)
+    assert beside["hits"] > alone["hits"]
+    assert 0 < beside["scripted_success"] <= 1
+    assert not torch.equal(weights(own), weights(both))
 
 
 def test_curated_pairs_are_valid_and_effective(scenes):

@@ -171,6 +171,16 @@ def test_background_jobs_run_in_order_and_tell_their_failures(tmp_path: Path) ->
         beside.wait()
 
 
+def test_a_background_job_can_be_waited_for_alone(tmp_path: Path) -> None:
+    with Background(enabled=True) as beside:
+        first = beside.submit((tmp_path / "first").touch)
+        beside.submit(lambda: (time.sleep(1.0), (tmp_path / "second").touch()))
+        first()
+        assert (tmp_path / "first").exists()
+        assert not (tmp_path / "second").exists()
+    assert (tmp_path / "second").exists()
+
+
 def test_without_background_jobs_run_at_once() -> None:
     done: list[int] = []
     with Background(enabled=False) as beside:

@@ -66,11 +66,9 @@ def miniature() -> Recipe:
         "temperature": 1.5,
         "entropy_coef": 0.05,
     }
-    own_hits = {"rounds": 2, "scenes": 250, "samples": 5, "updates": 75}
-    attacker = {"method": "own_hits", "own_hits": own_hits}
     return Recipe(name="miniature").changed(
-        game={"train_scenes": 1600, "held_out_scenes": 1000},
-        attacker=attacker,
+        game={"train_scenes": 1600, "held_out_scenes": 1500},
+        attacker={"method": "flow_grpo", "flow_grpo": {"updates": 26}},
         curriculum={"rows": 3000, "clean_share": 0.35},
         dapo=dapo,
     )
@@ -78,10 +76,9 @@ def miniature() -> Recipe:
 
 def miniature_long() -> Recipe:
     """The same game unattended, at most two hours on two cores. All sizes *ours*."""
-    dapo = {"updates": 150}
-    attacker = {"method": "flow_grpo", "flow_grpo": {"updates": 200}}
-    game = {"train_scenes": 4000, "held_out_scenes": 2000}
-    return miniature().changed(name="miniature_long", iterations=4, game=game, attacker=attacker, dapo=dapo)
+    attacker = {"flow_grpo": {"updates": 120}}
+    game = {"train_scenes": 3000, "held_out_scenes": 2000}
+    return miniature().changed(name="miniature_long", iterations=4, game=game, attacker=attacker)
 
 
 def smoke() -> Recipe:
@@ -91,7 +88,7 @@ def smoke() -> Recipe:
         name="smoke",
         iterations=1,
         game={"train_scenes": 48, "held_out_scenes": 48},
-        attacker={"method": "flow_grpo", "flow_grpo": flow_grpo},
+        attacker={"flow_grpo": flow_grpo},
         dapo={"updates": 2, "groups": 2, "group_size": 4},
         evaluation={"distractors": 2},
     )

@@ -30,7 +30,7 @@ from aot.rl.advantage import group_advantages
 from aot.rl.clipped import flow_loss
 from aot.rl.flow import StepKind, draw_window, euler_step, mean_kl, transition, velocity_kl
 from aot.train.attacker_sft import EditorTrainer, OptimizerSettings
-from aot.train.practice import IntegrityGuard, Practice, PracticeSettings, SceneStream, summarise
+from aot.train.practice import GRADED, IntegrityGuard, Practice, PracticeSettings, SceneStream, summarise
 from aot.types import Scene
 
 
@@ -57,9 +57,9 @@ class FlowGrpoSettings(BaseModel, frozen=True, extra="forbid"):
     min_integrity: float = Field(0.5, ge=0, le=1)  # ours: see `IntegrityGuard`
     max_ratio_error: float = Field(1e-4, gt=0)  # ratio check before the first update of a rollout
     optimizer: OptimizerSettings = OptimizerSettings(
-        muon_lr=2e-4, adamw_lr=1e-4, warmup_steps=2, final_lr=0.3, ema=0.9
+        muon_lr=0, adamw_lr=6e-4, warmup_steps=2, final_lr=0.3, ema=0.9
     )
-    practice: PracticeSettings = PracticeSettings()
+    practice: PracticeSettings = GRADED
 
 
 def paper_flow_grpo() -> FlowGrpoSettings:
@@ -75,6 +75,7 @@ def paper_flow_grpo() -> FlowGrpoSettings:
         window_last=5,
         clip=1e-4,
         optimizer=OptimizerSettings(muon_lr=0, adamw_lr=3e-4, weight_decay=1e-4, max_grad_norm=1.0, ema=0.0),
+        practice=PracticeSettings(),
     )
 
 

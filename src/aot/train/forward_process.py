@@ -26,7 +26,7 @@ from aot.players.base import Defender
 from aot.referee import Referee
 from aot.rl.advantage import group_advantages
 from aot.train.attacker_sft import EditorTrainer, OptimizerSettings, shifted
-from aot.train.practice import IntegrityGuard, Practice, PracticeSettings, SceneStream, summarise
+from aot.train.practice import GRADED, IntegrityGuard, Practice, PracticeSettings, SceneStream, summarise
 from aot.types import Scene
 
 
@@ -50,7 +50,7 @@ class ForwardProcessSettings(BaseModel, frozen=True, extra="forbid"):
     optimizer: OptimizerSettings = OptimizerSettings(
         muon_lr=4e-4, adamw_lr=1e-4, warmup_steps=2, final_lr=0.3, ema=0.9
     )
-    practice: PracticeSettings = PracticeSettings()
+    practice: PracticeSettings = GRADED
 
 
 def train_forward_process(

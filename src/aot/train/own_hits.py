@@ -54,7 +54,8 @@ class OwnHitsSettings(BaseModel, frozen=True, extra="forbid"):
     sft: SftSettings = SftSettings(
         batch=48,
         changed_weight=1.0,
-        optimizer=OptimizerSettings(muon_lr=1.5e-3, adamw_lr=3e-4, warmup_steps=10, final_lr=0.1, ema=0.98),
+        sigma_shift=2.0,
+        optimizer=OptimizerSettings(muon_lr=3e-3, adamw_lr=6e-4, warmup_steps=10, final_lr=0.1, ema=0.98),
     )
     practice: PracticeSettings = PracticeSettings(answers=1, temperature=0.0)
 
@@ -179,10 +180,14 @@ class HitPool:
         retention: EditSet | None,
         generator: torch.Generator,
     ) -> EditSet:
-        """Random hits, with the settings' share of `retention` among them."""
+        """Random hits, with the settings' share of `retention` among them. Of a question type with a quarter of
+        another's hits half as many are drawn: easy types must not crowd out the others."""
         index, x0 = (torch.cat(parts) for parts in zip(*self.kept, strict=True))
         plain = round(settings.sft.batch * settings.retention) if retention is not None else 0
-        chosen = torch.randint(len(index), (settings.sft.batch - plain,), generator=generator)
+        kinds = [practice.scenes[i].question.kind for i in index.tolist()]
+        counts = Counter(kinds)
+        weights = torch.tensor([counts[kind] ** -0.5 for kind in kinds])
+        chosen = torch.multinomial(weights, settings.sft.batch - plain, replacement=True, generator=generator)
         hits = EditSet(practice.take(index[chosen]), x0[chosen])
         if retention is None or not plain:
             return hits

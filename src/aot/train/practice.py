@@ -30,6 +30,11 @@ class PracticeSettings(BaseModel, frozen=True, extra="forbid"):
     reward: AttackReward = AttackReward()
 
 
+GRADED = PracticeSettings(answers=1, temperature=0.0, reward=AttackReward(efficacy="log_odds"))
+"""*Ours*, for a budget of minutes: one greedy answer, and pay by the log-odds of a wrong one, so that an attack that
+only shakes the defender is told from one that leaves it cold. The share of four wrong answers says that of few."""
+
+
 class Practice:
     """Scenes that the defender answers rightly when clean, ready to be attacked many times.
 

@@ -61,14 +61,15 @@ class PretrainAttackerSettings(BaseModel, frozen=True, extra="forbid"):
         sigma_shift=2.0,
         optimizer=OptimizerSettings(muon_lr=0.015, adamw_lr=2e-3, warmup_steps=50, ema=0.98),
     )
-    curate: CurateSettings = CurateSettings(scenes=6000)
-    retention: float = Field(0.35, ge=0, lt=1)  # share of painting examples in the cold start
+    curate: CurateSettings = CurateSettings(scenes=14_000)
+    retention: float = Field(0.5, ge=0, lt=1)  # share of plain tasks in the cold start
     cold_start: SftSettings = SftSettings(
-        steps=1000,
+        steps=2500,
         batch=48,
-        changed_weight=1.0,
+        changed_weight=4.0,
+        even_share=0.5,
         sigma_shift=2.0,
-        optimizer=OptimizerSettings(muon_lr=6e-3, adamw_lr=1e-3, warmup_steps=20, ema=0.98),
+        optimizer=OptimizerSettings(muon_lr=0.01, adamw_lr=1.5e-3, warmup_steps=20, ema=0.98),
     )
     gate_scenes: int = Field(600, gt=0)
 
@@ -103,7 +104,8 @@ def pretrain_attacker(
     s = settings
     scenes = draw_scenes(s.painting_scenes, seed, "train")
     share = round(len(scenes) * s.distractor_share)
-    pairs = instruction_pairs(scenes[share:], seed=seed) + distractor_pairs(scenes[:share], seed=seed)
+    plain = instruction_pairs(scenes[share:], seed=seed)
+    pairs = plain + distractor_pairs(scenes[:share], seed=seed)
     sample = pairs[-s.autoencoder.scenes :]
     vae = ResidualAutoencoder.fit(
         np.stack([p.source for p in sample]),
@@ -123,11 +125,12 @@ def pretrain_attacker(
     ):
         keep = {"checkpoint": _kept(folder, "painting"), "log": log}
         figures["painting"] = train_sft(attacker, painting, s.painting, seed=seed, heads=heads, **keep)
+    held_out = draw_scenes(s.gate_scenes, seed, "validation")
+    figures["painting"] |= painted_as_told(attacker, held_out, seed=seed)
     found = curate_balanced(defender, referee, s.curate, seed=seed)
     figures["curated"] = {"pairs": len(found.pairs), "by_type": found.by_type, "tried": found.tried}
-    plain = round(len(found.pairs) * s.retention / (1 - s.retention))
-    rng = np.random.default_rng(seed)
-    kept = [pairs[i] for i in rng.choice(len(pairs), min(plain, len(pairs)), replace=False)]
+    tasks = min(len(plain), round(len(found.pairs) * s.retention / (1 - s.retention)))
+    kept = [plain[i] for i in np.random.default_rng(seed).choice(len(plain), tasks, replace=False)]
     cold = EditSet.of(attacker, found.pairs + kept)
     with _log(folder, "cold_start", s.cold_start.steps, quiet) as log:
         figures["cold_start"] = train_sft(
