@@ -30,7 +30,7 @@ from aot.train.curate import CurateSettings, curate_pairs, instruction_pairs
 from aot.train.flow_grpo import FlowGrpo, FlowGrpoSettings, sample_rollout, train_flow_grpo
 from aot.train.forward_process import ForwardProcessSettings, train_forward_process
 from aot.train.own_hits import OwnHitsSettings, train_own_hits
-from aot.train.practice import IntegrityGuard, Practice, PracticeSettings, SceneStream
+from aot.train.practice import GRADED, IntegrityGuard, Practice, PracticeSettings, SceneStream, reinforce
 from aot.types import Answer
 from aot.world.questions import PHRASES, WORDS
 from aot.world.scenes import draw_scenes
@@ -291,3 +291,20 @@ def test_guard_names_the_collapse_and_stream_covers_everything():
     assert "collapsed from 0.90 to" in reasons[-1]
     stream = SceneStream(5, torch.Generator().manual_seed(0))
     assert sorted(stream.draw(10).tolist()) == sorted([0, 1, 2, 3, 4] * 2)
+
+
+def test_a_collapsed_training_leaves_the_attacker_as_it_was(fresh, scenes):
+    attacker = fresh()
+    settings = FlowGrpoSettings(updates=20, groups=2, group_size=2, steps=2, window=1, window_last=0)
+    learner = FlowGrpo(attacker, Practice(attacker, scenes, ANYTHING_GOES, Fickle(scenes), GRADED), settings, 0)
+
+    def update(number, seed):
+        with torch.no_grad():
+            attacker.transformer.proj_out.weight.add_(1.0)
+        return {"integrity": 1.0 if number <= 5 else 0.0}
+
+    learner.update = update
+    figures = reinforce(learner, updates=20, min_integrity=0.5, seed=0)
+    assert "collapsed" in figures["stopped"]
+    assert figures["updates"] < 20
+    assert torch.equal(weights(attacker), weights(fresh()))

@@ -45,6 +45,14 @@ def test_attack_reward_is_integrity_times_efficacy():
     assert attack_reward(VALID, answers(None, None), 1, settings)["reward"] == 0.0
 
 
+def test_a_floor_pays_for_staying_valid_only():
+    settings = AttackReward(efficacy="log_odds", floor=0.2)
+    hopeless = attack_reward(VALID, answers(1), 1, settings, right_logprob=-1e-9)
+    assert hopeless["efficacy"] == 0.0
+    assert hopeless["reward"] == pytest.approx(0.2)
+    assert attack_reward(REFUSED, answers(1), 1, settings, right_logprob=-1e-9)["reward"] == 0.0
+
+
 @given(st.lists(st.sampled_from([0, 1, None]), max_size=6), st.floats(-50, 0))
 def test_a_refused_attack_earns_nothing(choices, logprob):
     for efficacy in ("fraction", "log_odds"):

@@ -59,7 +59,7 @@ def miniature() -> Recipe:
     """The demo: three iterations within ten minutes on two cores. All sizes *ours*; see docs/log.md."""
     # Hotter samples and a larger batch of groups than usual: a sharp little model soon gives only equal answers.
     dapo = {
-        "updates": 60,
+        "updates": 45,
         "learning_rate": 8e-4,
         "groups": 64,
         "max_draws": 4,

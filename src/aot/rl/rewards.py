@@ -27,6 +27,9 @@ class AttackReward(BaseModel, frozen=True, extra="forbid"):
     log_odds: also pays attacks that only shake the defender (*ours*, for a few-sample budget)."""
     log_odds_range: float = Field(6.0, gt=0)  # ours: log-odds of a wrong answer from -6 .. 6 become 0 .. 1
     all_fail_bonus: float = Field(0.25, ge=0)  # ours: extra where all k answers are wrong ("consecutively")
+    floor: float = Field(0.0, ge=0)
+    """What a valid attack is paid whatever its efficacy. The paper's is 0; *ours*: against a strong defender nothing
+    pays, and with it goes every reason to stay valid (measured: the editor collapses, see the log)."""
     integrity: Literal["gate", "ssim"] = "gate"  # ours: 0/1 by the referee, or that x the localized SSIM
 
 
@@ -38,8 +41,8 @@ def attack_reward(
     *,
     right_logprob: float | None = None,
 ) -> dict[str, float]:
-    """Breakdown {reward, integrity, efficacy, failed, bonus} of one attack; reward = integrity x (efficacy +
-    bonus).
+    """Breakdown {reward, integrity, efficacy, failed, bonus} of one attack; reward = integrity x (floor +
+    efficacy + bonus).
 
     `answers`: the k sampled answers to the attacked image; only `answered` ones count, and where none was,
     the efficacy is 0 (a defender that falls silent is not fooled). `right_logprob`: log-probability of the
@@ -57,7 +60,7 @@ def attack_reward(
         measured = (verdict.measured(check) for check in ("local_ssim", "global_ssim"))
         integrity = min((max(0.0, m) for m in measured if not math.isnan(m)), default=1.0)
     bonus = settings.all_fail_bonus * (failed == 1.0)
-    reward = integrity * (efficacy + bonus)
+    reward = integrity * (settings.floor + efficacy + bonus)
     return {
         "reward": reward,
         "integrity": integrity,

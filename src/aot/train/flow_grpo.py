@@ -30,7 +30,7 @@ from aot.rl.advantage import group_advantages
 from aot.rl.clipped import flow_loss
 from aot.rl.flow import StepKind, draw_window, euler_step, mean_kl, transition, velocity_kl
 from aot.train.attacker_sft import EditorTrainer, OptimizerSettings
-from aot.train.practice import GRADED, IntegrityGuard, Practice, PracticeSettings, SceneStream, summarise
+from aot.train.practice import GRADED, Practice, PracticeSettings, SceneStream, reinforce, summarise
 from aot.types import Scene
 
 
@@ -57,7 +57,7 @@ class FlowGrpoSettings(BaseModel, frozen=True, extra="forbid"):
     min_integrity: float = Field(0.5, ge=0, le=1)  # ours: see `IntegrityGuard`
     max_ratio_error: float = Field(1e-4, gt=0)  # ratio check before the first update of a rollout
     optimizer: OptimizerSettings = OptimizerSettings(
-        muon_lr=0, adamw_lr=6e-4, warmup_steps=2, final_lr=0.3, ema=0.9
+        muon_lr=0, adamw_lr=5e-4, warmup_steps=2, final_lr=0.3, ema=0.9
     )
     practice: PracticeSettings = GRADED
 
@@ -131,26 +131,18 @@ def train_flow_grpo(
 ) -> dict[str, Any]:
     """Trains `attacker.transformer` in place (the averaged weights at the end); returns the figures.
 
-    Ends early, with the reason in the figures, where the edits' validity collapses. Raises AotError where
-    no scene is answered rightly, a loss is not finite or the ratio check fails.
+    Ends early, with the reason in the figures, where the edits' validity collapses: the attacker is then left as it
+    was. Raises AotError where no scene is answered rightly, a loss is not finite or the ratio check fails.
     """
-    checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
     practice = Practice(attacker, scenes, referee, defender, settings.practice)
-    learner = FlowGrpo(attacker, practice, settings, seed)
-    start = checkpoint.restore(**learner.state)
-    log.resume(start)
-    figures: dict[str, Any] = {}
-    guard = IntegrityGuard(settings.min_integrity, checkpoint.extra)
-    for update in range(start + 1, settings.updates + 1):
-        figures = learner.update(update, seed)
-        log.write(update, **figures)
-        if reason := guard.check(figures["integrity"]):
-            log.stop(reason)
-            figures["stopped"] = reason
-            break
-        checkpoint.save(update, **learner.state, extra=guard.history)
-    learner.trainer.finish()
-    return figures | {"scenes": len(practice), "updates": settings.updates}
+    return reinforce(
+        FlowGrpo(attacker, practice, settings, seed),
+        updates=settings.updates,
+        min_integrity=settings.min_integrity,
+        seed=seed,
+        checkpoint=checkpoint,
+        log=log,
+    )
 
 
 class FlowGrpo:

@@ -26,7 +26,7 @@ from aot.players.base import Defender
 from aot.referee import Referee
 from aot.rl.advantage import group_advantages
 from aot.train.attacker_sft import EditorTrainer, OptimizerSettings, shifted
-from aot.train.practice import GRADED, IntegrityGuard, Practice, PracticeSettings, SceneStream, summarise
+from aot.train.practice import GRADED, Practice, PracticeSettings, SceneStream, reinforce, summarise
 from aot.types import Scene
 
 
@@ -66,25 +66,18 @@ def train_forward_process(
 ) -> dict[str, Any]:
     """Trains `attacker.transformer` in place (the averaged weights at the end); returns the figures.
 
-    Ends early, with the reason in the figures, where the edits' validity collapses.
+    Ends early, with the reason in the figures, where the edits' validity collapses: the attacker is then left as it
+    was.
     """
-    checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
     practice = Practice(attacker, scenes, referee, defender, settings.practice)
-    learner = ForwardProcess(attacker, practice, settings, seed)
-    start = checkpoint.restore(**learner.state)
-    log.resume(start)
-    figures: dict[str, Any] = {}
-    guard = IntegrityGuard(settings.min_integrity, checkpoint.extra)
-    for update in range(start + 1, settings.updates + 1):
-        figures = learner.update(update, seed)
-        log.write(update, **figures)
-        if reason := guard.check(figures["integrity"]):
-            log.stop(reason)
-            figures["stopped"] = reason
-            break
-        checkpoint.save(update, **learner.state, extra=guard.history)
-    learner.trainer.finish()
-    return figures | {"scenes": len(practice), "updates": settings.updates}
+    return reinforce(
+        ForwardProcess(attacker, practice, settings, seed),
+        updates=settings.updates,
+        min_integrity=settings.min_integrity,
+        seed=seed,
+        checkpoint=checkpoint,
+        log=log,
+    )
 
 
 class ForwardProcess:

@@ -3,7 +3,9 @@ samples."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from aot.arena import face, greedy_answers
+from aot.checkpoints import Checkpoint, TrainLog
 from aot.errors import AotError
 from aot.players.attacker import Conditions, EditAttacker
 from aot.players.autoencoder import paint
@@ -18,6 +21,7 @@ from aot.players.base import Defender
 from aot.prompts import attack_instruction
 from aot.referee import Referee
 from aot.rl.rewards import AttackReward
+from aot.train.attacker_sft import EditorTrainer
 from aot.types import Attack, Bout, EditKind, Scene
 
 
@@ -30,7 +34,7 @@ class PracticeSettings(BaseModel, frozen=True, extra="forbid"):
     reward: AttackReward = AttackReward()
 
 
-GRADED = PracticeSettings(answers=1, temperature=0.0, reward=AttackReward(efficacy="log_odds"))
+GRADED = PracticeSettings(answers=1, temperature=0.0, reward=AttackReward(efficacy="log_odds", floor=0.2))
 """*Ours*, for a budget of minutes: one greedy answer, and pay by the log-odds of a wrong one, so that an attack that
 only shakes the defender is told from one that leaves it cold. The share of four wrong answers says that of few."""
 
@@ -124,6 +128,53 @@ class SceneStream:
 
     def load_state_dict(self, state: dict[str, list[int]]) -> None:
         self.left = list(state["left"])
+
+
+class Learner(Protocol):
+    """One RL training of an attacker: Flow-GRPO, forward process."""
+
+    attacker: EditAttacker
+    practice: Practice
+    trainer: EditorTrainer
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Arguments of `Checkpoint.save` and `restore`."""
+
+    def update(self, number: int, seed: int) -> dict[str, Any]:
+        """Samples edits, has them paid, and learns from them; metrics for the log."""
+
+
+def reinforce(
+    learner: Learner,
+    *,
+    updates: int,
+    min_integrity: float,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+    log: TrainLog | None = None,
+) -> dict[str, Any]:
+    """Makes the learner's updates, from its last checkpoint on, and averages the weights; the last figures.
+
+    Ends early, with the reason in the figures, where the edits' validity collapses (`IntegrityGuard`): the attacker is
+    then left as it was.
+    """
+    checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
+    before = copy.deepcopy(learner.attacker.transformer.state_dict())
+    start = checkpoint.restore(**learner.state)
+    log.resume(start)
+    figures: dict[str, Any] = {}
+    guard = IntegrityGuard(min_integrity, checkpoint.extra)
+    for update in range(start + 1, updates + 1):
+        figures = learner.update(update, seed)
+        log.write(update, **figures)
+        if reason := guard.check(figures["integrity"]):
+            log.stop(reason)
+            learner.attacker.transformer.load_state_dict(before)
+            return figures | {"scenes": len(learner.practice), "updates": update, "stopped": reason}
+        checkpoint.save(update, **learner.state, extra=guard.history)
+    learner.trainer.finish()
+    return figures | {"scenes": len(learner.practice), "updates": updates}
 
 
 class IntegrityGuard:
