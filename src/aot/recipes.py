@@ -67,9 +67,9 @@ def miniature() -> Recipe:
         "entropy_coef": 0.05,
     }
     return Recipe(name="miniature").changed(
-        game={"train_scenes": 1600, "held_out_scenes": 1500},
+        game={"train_scenes": 1200, "held_out_scenes": 1500},
         attacker={"method": "flow_grpo", "flow_grpo": {"updates": 26}},
-        curriculum={"rows": 3000, "clean_share": 0.35},
+        curriculum={"rows": 3000, "clean_share": 0.42},
         dapo=dapo,
     )
 
