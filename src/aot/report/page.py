@@ -102,7 +102,7 @@ def _context(run: RunData, cards: list[Card], problems: list[str]) -> dict[str, 
         "css": Markup(resources.files("aot.report").joinpath("page.css").read_text(encoding="utf-8")),
         "name": name,
         "summary": summary,
-        "headline": words.headline(summary),
+        "headline": words.headline(summary).replace(" %", "\u00a0%"),  # a number and its unit stay in one line
         "what_was_run": words.what_was_run(summary.model_copy(update={"name": name, "seed": seed})),
         "problems": problems,
         "unfinished": run.unfinished,
