@@ -2,7 +2,7 @@
 defender, imitate them (rejection sampling / expert iteration; *ours*, as a named alternative to Flow-GRPO).
 
 An attacker knows only what fooled earlier defenders, and against a stronger one its own samples seldom hit. In the
-miniature world scripted distractors are tried beside them, at a seventh of the cost: what hits among these shows
+miniature world scripted distractors, which cost no sampling, can be tried beside them: what hits among these shows
 where *this* defender is weak (the pairs of AOT-SFT, curated anew). Plain editing tasks are mixed in, so that the
 painting itself is not forgotten.
 """

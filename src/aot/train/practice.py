@@ -36,7 +36,7 @@ class PracticeSettings(BaseModel, frozen=True, extra="forbid"):
 
 GRADED = PracticeSettings(answers=1, temperature=0.0, reward=AttackReward(efficacy="log_odds", floor=0.2))
 """*Ours*, for a budget of minutes: one greedy answer, and pay by the log-odds of a wrong one, so that an attack that
-only shakes the defender is told from one that leaves it cold. The share of four wrong answers says that of few."""
+only shakes the defender is told from one that leaves it cold; and a floor, so that staying valid always pays."""
 
 
 class Practice:
