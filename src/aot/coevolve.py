@@ -149,18 +149,18 @@ class League:
 
     def attack_with_newest(self, i: int, attacker: Stage, defender: Stage) -> None:
         """The newly trained attacker's bouts on training scenes."""
-        self._pool(i, "attacks", [(f"iteration_{i}", attacker)], 0, defender)
+        self._pool(f"iteration_{i}/attacks", i, attacker, 0, defender, made_in=i)
 
     def attack_with_known_players(self, i: int, attacker: Stage, defender: Stage) -> None:
         """Bouts of the attacker before it, and of scripted distractors, with the same defender."""
         draws = self.recipe.attacks.scripted_draws
-        self._pool(i, "known_attacks", [(f"iteration_{i - 1}", attacker)], draws, defender)
+        self._pool(f"iteration_{i}/known_attacks", i, attacker, draws, defender, made_in=i - 1)
 
     def _pool(
-        self, i: int, what: str, attackers: Sequence[tuple[str, Stage]], scripted: int, defender: Stage
+        self, name: str, i: int, attacker: Stage, scripted: int, defender: Stage, *, made_in: int
     ) -> None:
-        """What a defender's curriculum is chosen from: frozen attackers' bouts on training scenes."""
-        name = f"iteration_{i}/{what}"
+        """What a defender's curriculum is chosen from: bouts, on training scenes, of the frozen attacker that iteration
+        `made_in` left, and of `scripted` distractors a scene."""
         if any(stage.name == name for stage in self.pools.get(i, [])):
             return
         seed = stage_seed(self.recipe.seed, name)
@@ -169,7 +169,7 @@ class League:
             opponent = QwenDefender.load(defender.folder, name="current")
             scenes, settings = self.game.train_scenes(seed), self.recipe.attacks
             clean = greedy_answers(scenes, opponent)
-            players: list[Attacker] = [EditAttacker.load(s.folder, name=named) for named, s in attackers]
+            players: list[Attacker] = [EditAttacker.load(attacker.folder, name=f"iteration_{made_in}")]
             players += [RandomDistractor(related=settings.scripted_related)] * scripted
             bouts: list[Bout] = []
             for number, player in enumerate(players):
@@ -191,8 +191,7 @@ class League:
             }
 
         key = self.recipe.attacks.model_dump() | {"scenes": self.game.key, "referee": self.recipe.referee.model_dump()}
-        parents = [*(stage for _, stage in attackers), defender]
-        stage = self.run.stage(name, build, key=key, seed=seed, parents=parents)
+        stage = self.run.stage(name, build, key=key, seed=seed, parents=[attacker, defender])
         # In the order of their names: which was made first depends on the number of processes.
         self.pools[i] = sorted([*self.pools.get(i, []), stage], key=lambda stage: stage.name)
 
