@@ -13,7 +13,7 @@ from PIL import Image as PilImage
 
 import aot
 from aot.errors import AotError
-from aot.players.attacker import EditAttacker, EditorSettings, EditorShape
+from aot.players.attacker import EditAttacker
 from aot.players.autoencoder import (
     ResidualAutoencoder,
     as_images,
@@ -26,6 +26,7 @@ from aot.players.autoencoder import (
 )
 from aot.players.base import Attacker
 from aot.players.defender import DefenderShape, QwenDefender
+from aot.players.editor import EditorSettings, EditorShape
 from aot.players.fused import is_fusible, predict_velocity
 from aot.players.tokenizer import build_tokenizer
 from aot.prompts import attack_instruction

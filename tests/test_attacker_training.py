@@ -11,9 +11,10 @@ import torch
 
 from aot.checkpoints import Checkpoint
 from aot.errors import AotError
-from aot.players.attacker import EditAttacker, EditorSettings, EditorShape
+from aot.players.attacker import EditAttacker
 from aot.players.autoencoder import ResidualAutoencoder
 from aot.players.defender import DefenderShape, QwenDefender
+from aot.players.editor import EditorSettings, EditorShape
 from aot.players.scripted import AlwaysLetter, Oracle
 from aot.players.tokenizer import build_tokenizer
 from aot.referee import Referee, RefereeSettings, build_referee

@@ -46,6 +46,7 @@ class PretrainSettings(BaseModel, frozen=True, extra="forbid"):
 
     name: str = "pretrain"
     seed: int = Field(0, ge=0)
+    threads: int = Field(1, gt=0)  # ours: CPU threads; part of what makes the players bit-reproducible
     defender: PretrainDefenderSettings = PretrainDefenderSettings()
     defender_gate: DefenderGate = DefenderGate()
     attacker: PretrainAttackerSettings = PretrainAttackerSettings()
@@ -62,6 +63,7 @@ def pretrain(
     `ship`: players that pass replace those in the package.
     """
     s = settings
+    torch.set_num_threads(s.threads)
     referee = build_referee(s.referee, world=True)
     with Run(out, s.model_dump(mode="json"), say=say) as run:
 

@@ -14,7 +14,6 @@ import copy
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,16 +25,16 @@ import torch
 import transformers
 from diffusers import FlowMatchEulerDiscreteScheduler, QwenImageEditPipeline, QwenImageTransformer2DModel
 from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit import calculate_shift
-from pydantic import BaseModel, Field
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from aot.errors import AotError
-from aot.players.autoencoder import BLOCK_PX, ResidualAutoencoder, padded, paint, source_latents
-from aot.players.fused import Grid, predict_velocity
+from aot.players.autoencoder import ResidualAutoencoder, padded, paint, source_latents
+from aot.players.editor import Conditions, EditorSettings, EditorShape, stock_settings
+from aot.players.fused import predict_velocity
 from aot.players.processor import PromptEncoder, load_processor
-from aot.prompts import EDIT_TEMPLATE, attack_instruction
+from aot.prompts import attack_instruction
 from aot.rl.flow import euler_step, guided_velocity
 from aot.types import Attack, EditKind, Image, Scene
 
@@ -44,64 +43,6 @@ def quiet_loading() -> None:
     """No progress bars for loading files: a run loads small folders all the time, and has bars of its own."""
     transformers.utils.logging.disable_progress_bar()
     diffusers.utils.logging.disable_progress_bar()
-
-
-class EditorShape(BaseModel, frozen=True, extra="forbid"):
-    """Architecture of a miniature editor; all values *ours*."""
-
-    layers: int = Field(4, ge=1)
-    heads: int = Field(4, ge=1)
-    head_dim: int = Field(32, ge=8)
-    axes_dims_rope: tuple[int, int, int] = (8, 12, 12)  # frame, row, column; sums to head_dim
-    shift: float = Field(2.0, gt=0)  # time shift of the scheduler: more steps where the edit is decided
-
-
-class EditorSettings(BaseModel, frozen=True, extra="forbid"):
-    """How an editor is asked and sampled; saved beside its weights."""
-
-    template: str = EDIT_TEMPLATE
-    drop_tokens: int | None = None  # tokens of the condition to drop; None: all up to the image's end (ours)
-    steps: int = Field(8, gt=0)  # Qwen-Image-Edit: 50; the miniature (ours): 8
-    guidance: float = Field(1.0, ge=1)  # Qwen-Image-Edit: true CFG 4; ours: 1 is without, at half the cost
-    batch: int = Field(128, gt=0)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Conditions:
-    """All that an editor is given for N edits of images of one size; computed once, used at every step."""
-
-    images: npt.NDArray[np.uint8]
-    """`[N, H, W, 3]` source images."""
-    source: Tensor
-    """`[N, L, C]` packed latents of the sources."""
-    text: Tensor
-    """`[N, T, D]` hidden states of the instruction's tokens, right-padded with zeros."""
-    lengths: Tensor
-    """`int64 [N]`: how many of the T are real."""
-    unconditional: Tensor | None = None
-    """`[N, U, D]` of an empty instruction, all of one length; only where guidance is used."""
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    @property
-    def grid(self) -> Grid:
-        return (1, self.images.shape[1] // BLOCK_PX, self.images.shape[2] // BLOCK_PX)
-
-    @property
-    def mask(self) -> Tensor | None:
-        """`bool [N, T]`, None where nothing is padded."""
-        longest = self.text.shape[1]
-        if int(self.lengths.min()) == longest:
-            return None
-        return torch.arange(longest, device=self.text.device) < self.lengths[:, None]
-
-    def take(self, index: Tensor) -> Conditions:
-        """The edits with these numbers (repeats allowed), text cut to their longest."""
-        lengths = self.lengths[index]
-        negative = None if self.unconditional is None else self.unconditional[index]
-        text = self.text[index, : int(lengths.max())]
-        return Conditions(self.images[index.numpy()], self.source[index], text, lengths, negative)
 
 
 class EditAttacker:
@@ -354,14 +295,6 @@ class EditAttacker:
                 latents = euler_step(latents, v, float(now), float(after))
             done[index] = latents
         return done
-
-
-def stock_settings() -> EditorSettings:
-    """Qwen-Image-Edit's own template and sampling, for folders that were not saved by us."""
-    nothing = dict.fromkeys(("scheduler", "vae", "text_encoder", "tokenizer", "processor", "transformer"))
-    stock = QwenImageEditPipeline(**nothing)
-    template, drop = stock.prompt_template_encode, stock.prompt_template_encode_start_idx
-    return EditorSettings(template=template, drop_tokens=drop, steps=50, guidance=4.0, batch=1)
 
 
 def _stock_vae_class() -> Any:

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 
 from aot.checkpoints import Checkpoint, TrainLog
 from aot.errors import AotError
-from aot.players.attacker import Conditions, EditAttacker
+from aot.players.attacker import EditAttacker
 from aot.players.autoencoder import edit_latents
+from aot.players.editor import Conditions
 from aot.train.cell_heads import CellHeads
 from aot.types import Image
 

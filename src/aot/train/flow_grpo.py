@@ -23,8 +23,9 @@ from torch import Tensor
 
 from aot.checkpoints import Checkpoint, TrainLog
 from aot.errors import AotError
-from aot.players.attacker import Conditions, EditAttacker
+from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
+from aot.players.editor import Conditions
 from aot.referee import Referee
 from aot.rl.advantage import group_advantages
 from aot.rl.clipped import flow_loss

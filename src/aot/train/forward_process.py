@@ -20,9 +20,10 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from aot.checkpoints import Checkpoint, TrainLog
-from aot.players.attacker import Conditions, EditAttacker
+from aot.players.attacker import EditAttacker
 from aot.players.autoencoder import edit_latents, padded
 from aot.players.base import Defender
+from aot.players.editor import Conditions
 from aot.referee import Referee
 from aot.rl.advantage import group_advantages
 from aot.train.attacker_sft import EditorTrainer, OptimizerSettings, shifted

@@ -15,9 +15,10 @@ from torch import Tensor
 from aot.arena import face, greedy_answers
 from aot.checkpoints import Checkpoint, TrainLog
 from aot.errors import AotError
-from aot.players.attacker import Conditions, EditAttacker
+from aot.players.attacker import EditAttacker
 from aot.players.autoencoder import paint
 from aot.players.base import Defender
+from aot.players.editor import Conditions
 from aot.prompts import attack_instruction
 from aot.referee import Referee
 from aot.rl.rewards import AttackReward

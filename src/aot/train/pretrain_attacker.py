@@ -19,9 +19,10 @@ from pydantic import BaseModel, Field
 
 from aot.arena import play
 from aot.checkpoints import Checkpoint, TrainLog
-from aot.players.attacker import EditAttacker, EditorSettings, EditorShape
+from aot.players.attacker import EditAttacker
 from aot.players.autoencoder import ResidualAutoencoder, paint
 from aot.players.defender import QwenDefender
+from aot.players.editor import EditorSettings, EditorShape
 from aot.prompts import attack_instruction
 from aot.referee import Referee
 from aot.train.attacker_sft import EditPair, EditSet, OptimizerSettings, SftSettings, train_sft

@@ -8,7 +8,6 @@ throw-away heads that name kind, colour, row and column of what each visual toke
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +20,7 @@ from aot.players.defender import DefenderShape, QwenDefender
 from aot.players.shared_prefix import image_features, packed_hidden
 from aot.players.tokenizer import build_tokenizer
 from aot.prompts import gold_answer, question_prompt
+from aot.train.muon_adamw import MuonAdamW
 from aot.types import Question
 from aot.world.questions import PHRASES, WORDS
 from aot.world.scenes import Layout, draw_layout, questions_for, render
@@ -140,13 +140,6 @@ class Packer:
         return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
-def matrices(model: nn.Module) -> Iterator[nn.Parameter]:
-    """The 2-D weights inside the blocks: those that Muon orthogonalises (not the embeddings)."""
-    for name, parameter in model.named_parameters():
-        if parameter.ndim == 2 and "embed" not in name and "lm_head" not in name:
-            yield parameter
-
-
 def pretrain_defender(
     settings: PretrainDefenderSettings,
     *,
@@ -161,19 +154,13 @@ def pretrain_defender(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         heads = VisualHeads(model.config.text_config.hidden_size)
-    in_blocks = list(matrices(model))
-    known = {id(p) for p in in_blocks}
-    others = [p for p in (*model.parameters(), *heads.parameters()) if id(p) not in known]
-    muon = torch.optim.Muon(in_blocks, lr=settings.muon_lr, weight_decay=0.0)
-    adamw = torch.optim.AdamW(others, lr=settings.adamw_lr, betas=(0.9, 0.95), weight_decay=0.0)
-    modules, optimizers = {"model": model, "heads": heads}, {"muon": muon, "adamw": adamw}
-    first = checkpoint.restore(modules=modules, optimizers=optimizers) if checkpoint else 0
+    rates = {"muon_lr": settings.muon_lr, "adamw_lr": settings.adamw_lr}
+    optimizer = MuonAdamW(model, heads, **rates, grad_clip=settings.grad_clip)
+    first = checkpoint.restore(**optimizer.state) if checkpoint else 0
     if log:
         log.resume(first)
     for step in range(first, settings.steps):
         phase, since = settings.phase_at(step)
-        muon.param_groups[0]["lr"] = settings.muon_lr * phase.schedule(since)
-        adamw.param_groups[0]["lr"] = settings.adamw_lr * phase.schedule(since)
         layouts, asked = draw_batch(settings, seed, step)
         prompts = defender.encoder.encode_texts([render(x) for x in layouts], [packer.head] * len(layouts))
         ids, mask = packer.pack(asked)
@@ -182,11 +169,7 @@ def pretrain_defender(
         answer_loss = F.cross_entropy(logits, ids[mask])
         targets = torch.from_numpy(np.concatenate([cell_targets(layout) for layout in layouts]))
         heads_loss = heads.loss(visual, targets)
-        (answer_loss + settings.heads_weight * heads_loss).backward()
-        norm = nn.utils.clip_grad_norm_([*in_blocks, *others], settings.grad_clip)
-        for optimizer in (muon, adamw):
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        norm = optimizer.step(answer_loss + settings.heads_weight * heads_loss, phase.schedule(since))
         if log:
             right = (logits.argmax(-1) == ids[mask]).float().mean()
             log.write(
@@ -194,10 +177,10 @@ def pretrain_defender(
                 loss=answer_loss.item(),
                 heads=heads_loss.item(),
                 token_accuracy=right.item(),
-                grad_norm=norm.item(),
+                grad_norm=norm,
             )
         if checkpoint:
-            checkpoint.save(step + 1, modules=modules, optimizers=optimizers)
+            checkpoint.save(step + 1, **optimizer.state)
     model.eval()
     return defender
 

@@ -24,7 +24,7 @@ from aot.players.defender import QwenDefender
 from aot.players.processor import PromptEncoder
 from aot.players.shared_prefix import embed_prompts, packed_mask, text_states
 from aot.prompts import EDIT_VERBS, attack_instruction
-from aot.train.pretrain_defender import matrices
+from aot.train.muon_adamw import MuonAdamW
 from aot.types import EditKind, Image
 from aot.world.edits import instruction_edits
 from aot.world.questions import QUESTION_KINDS
@@ -130,29 +130,19 @@ def pretrain_reader(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         heads = nn.Linear(model.config.text_config.hidden_size, sum(READINGS.values()))
-    in_blocks = [p for p in matrices(model) if p.requires_grad]
-    known = {id(p) for p in in_blocks}
-    others = [p for p in (*model.parameters(), *heads.parameters()) if p.requires_grad and id(p) not in known]
-    muon = torch.optim.Muon(in_blocks, lr=settings.muon_lr, weight_decay=0.0)
-    adamw = torch.optim.AdamW(others, lr=settings.adamw_lr, betas=(0.9, 0.95), weight_decay=0.0)
-    modules, optimizers = {"model": model, "heads": heads}, {"muon": muon, "adamw": adamw}
-    first = checkpoint.restore(modules=modules, optimizers=optimizers)
+    rates = {"muon_lr": settings.muon_lr, "adamw_lr": settings.adamw_lr}
+    optimizer = MuonAdamW(model, heads, **rates, grad_clip=settings.grad_clip)
+    first = checkpoint.restore(**optimizer.state)
     log.resume(first)
     for step in range(first, settings.steps):
-        muon.param_groups[0]["lr"] = settings.muon_lr * settings.schedule(step)
-        adamw.param_groups[0]["lr"] = settings.adamw_lr * settings.schedule(step)
         batch = examples(seed, step, settings.batch)
         wanted = torch.tensor([x[2] for x in batch])
         read = heads(last_states(model, encoder, template, batch)).split([*READINGS.values()], -1)
         loss = torch.stack([F.cross_entropy(x, wanted[:, i]) for i, x in enumerate(read)]).mean()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_([*in_blocks, *others], settings.grad_clip)
-        for optimizer in (muon, adamw):
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        norm = optimizer.step(loss, settings.schedule(step))
         if (step + 1) % 10 == 0:
-            log.write(step + 1, loss=loss.item(), grad_norm=norm.item())
-        checkpoint.save(step + 1, modules=modules, optimizers=optimizers)
+            log.write(step + 1, loss=loss.item(), grad_norm=norm)
+        checkpoint.save(step + 1, **optimizer.state)
     model.eval()
     return model, held_out_accuracy(model, heads, encoder, template, seed=seed)
 
