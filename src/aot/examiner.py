@@ -85,10 +85,12 @@ class Examiner:
         """Makes the attacks and asks the questions that are still missing."""
         related = self.recipe.evaluation.scripted_related
         for column in self.draws:
-            self._attack(column, lambda: RandomDistractor(related=related), parents=[])
+            self._attack(column, lambda: RandomDistractor(related=related), parents=[], draw=column)
         for name, entrant in self.attackers.items():
             folder = entrant.stage.folder
-            self._attack(name, partial(EditAttacker.load, folder, name=name), parents=[entrant.stage])
+            # All trained attackers start from the same noise: what differs between two of them is what was learned.
+            make = partial(EditAttacker.load, folder, name=name)
+            self._attack(name, make, parents=[entrant.stage], draw="trained")
         for defender in self.defenders:
             self._answer(defender, SCRIPTED, ["clean", *self.draws])
             for name in self.attackers:
@@ -159,12 +161,15 @@ class Examiner:
             race.append(players | {"valid_success": share, "valid_success_ci": interval})
         return race
 
-    def _attack(self, column: str, player: Callable[[], Attacker], parents: Sequence[Stage]) -> None:
-        """The column's attacks on all held-out scenes, made by `player()` unless the stage stands."""
+    def _attack(
+        self, column: str, player: Callable[[], Attacker], parents: Sequence[Stage], *, draw: str
+    ) -> None:
+        """The column's attacks on all held-out scenes, made by `player()` unless the stage stands. Columns of one
+        `draw` have one seed."""
         if column in self.columns:
             return
         name, scenes = f"evaluation/attacks/{column}", self.game.held_out
-        seed = stage_seed(self.recipe.seed, name)
+        seed = stage_seed(self.recipe.seed, f"evaluation/attacks/{draw}")
 
         def build(folder: Path) -> dict[str, Any]:
             made = attack_all(scenes, player(), self.game.referee, seed=seed)

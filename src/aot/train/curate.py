@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from aot.arena import face
+from aot.checkpoints import TrainLog
 from aot.players.base import Defender
 from aot.prompts import attack_instruction
 from aot.referee import Referee
@@ -37,6 +38,11 @@ class CurateSettings(BaseModel, frozen=True, extra="forbid"):
     related: float = Field(0.5, ge=0, le=1)  # share that resembles a queried object
     rounds: int = Field(4, gt=0)  # after each, question types with few pairs get more scenes
     named_kind: float = Field(0.25, ge=0, le=1)  # share of pairs whose instruction names the edit kind
+
+    @property
+    def parts(self) -> int:
+        """Steps of the search, as its log counts them."""
+        return self.rounds * len(QUESTION_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +95,18 @@ def distractor_attacks(
     ]
 
 
-def curate_balanced(defender: Defender, referee: Referee, settings: CurateSettings, *, seed: int) -> Curated:
+def curate_balanced(
+    defender: Defender,
+    referee: Referee,
+    settings: CurateSettings,
+    *,
+    seed: int,
+    log: TrainLog | None = None,
+) -> Curated:
     """`settings.scenes` fresh training scenes in rounds; a type that yields less gets more scenes in the
-    next."""
-    found = Curated([], [], {})
+    next. `log` counts question types: `settings.parts` in all."""
+    found, log = Curated([], [], {}), log or TrainLog()
+    log.resume(0)
     for number in range(settings.rounds):
         weights = {kind: 1 / (found.by_type.get(kind, 0) + 20) for kind in QUESTION_KINDS}
         size = settings.scenes // settings.rounds / sum(weights.values())
@@ -103,6 +117,7 @@ def curate_balanced(defender: Defender, referee: Referee, settings: CurateSettin
             found.bouts.extend(one.bouts)
             for name, count in one.tried.items():
                 found.tried[name] = found.tried.get(name, 0) + count
+            log.write(number * len(weights) + place + 1, pairs=len(found.pairs), tried=sum(found.tried.values()))
     return found
 
 

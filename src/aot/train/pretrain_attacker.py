@@ -128,7 +128,8 @@ def pretrain_attacker(
         figures["painting"] = train_sft(attacker, painting, s.painting, seed=seed, heads=heads, **keep)
     held_out = draw_scenes(s.gate_scenes, seed, "validation")
     figures["painting"] |= painted_as_told(attacker, held_out, seed=seed)
-    found = curate_balanced(defender, referee, s.curate, seed=seed)
+    with _log(folder, "effective_pairs", s.curate.parts, quiet) as log:
+        found = curate_balanced(defender, referee, s.curate, seed=seed, log=log)
     figures["curated"] = {"pairs": len(found.pairs), "by_type": found.by_type, "tried": found.tried}
     tasks = min(len(plain), round(len(found.pairs) * s.retention / (1 - s.retention)))
     kept = [plain[i] for i in np.random.default_rng(seed).choice(len(plain), tasks, replace=False)]

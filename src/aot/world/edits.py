@@ -17,7 +17,7 @@ Edit = tuple[EditKind, Layout, str]
 """What was done, the layout after it, and the sentence that tells an editor to do it."""
 
 _DISTRACTOR_MIX: dict[EditKind, float] = {"add": 0.7, "replace": 0.12, "remove": 0.06, "hybrid": 0.12}
-_INSTRUCTION_MIX: dict[EditKind, float] = {"add": 0.4, "replace": 0.25, "remove": 0.25, "hybrid": 0.1}
+_INSTRUCTION_MIX: dict[EditKind, float] = {"add": 0.6, "replace": 0.15, "remove": 0.12, "hybrid": 0.13}
 
 
 def add(layout: Layout, obj: Placed) -> Layout:
