@@ -54,6 +54,13 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_trained_attackers_are_compared_from_the_same_noise(uninterrupted: Path) -> None:
+    folder = uninterrupted / "evaluation/attacks"
+    seeds = {p.parent.name: json.loads(p.read_text())["seed"] for p in folder.glob("*/manifest.json")}
+    assert seeds["iteration_0"] == seeds["iteration_1"]
+    assert len({seeds["iteration_0"], seeds["distractor_1"], seeds["distractor_2"]}) == 3
+
+
 def test_a_run_holds_what_other_tools_read(uninterrupted: Path) -> None:
     summary = json.loads((uninterrupted / "summary.json").read_text())
     assert {"wall_seconds", "defenders", "attackers", "arms_race", "refusals"} <= set(summary)
