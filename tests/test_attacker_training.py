@@ -31,7 +31,15 @@ from aot.train.curate import CurateSettings, curate_pairs, instruction_pairs
 from aot.train.flow_grpo import FlowGrpo, FlowGrpoSettings, sample_rollout, train_flow_grpo
 from aot.train.forward_process import ForwardProcessSettings, train_forward_process
 from aot.train.own_hits import OwnHitsSettings, train_own_hits
-from aot.train.practice import GRADED, IntegrityGuard, Practice, PracticeSettings, SceneStream, reinforce
+from aot.train.practice import (
+    GRADED,
+    InformativeScenes,
+    IntegrityGuard,
+    Practice,
+    PracticeSettings,
+    SceneStream,
+    reinforce,
+)
 from aot.types import Answer
 from aot.world.questions import PHRASES, WORDS
 from aot.world.scenes import draw_scenes
@@ -309,3 +317,38 @@ def test_a_collapsed_training_leaves_the_attacker_as_it_was(fresh, scenes):
     assert "collapsed" in figures["stopped"]
     assert figures["updates"] < 20
     assert torch.equal(weights(attacker), weights(fresh()))
+
+
+def test_informative_scenes_prefer_those_whose_edits_were_paid_differently():
+    types = ["colour", "colour", "side", "side", "side", "relation"]
+    scenes = InformativeScenes(types, torch.Generator().manual_seed(0))
+    assert torch.equal(scenes.weights(), scenes.weights()[:1].expand(6)), "all alike before anything is known"
+    scenes.learn(torch.tensor([0, 2, 3]), torch.tensor([[0.0, 1.0], [0.5, 0.5], [0.5, 0.5]]))
+    weights = scenes.weights()
+    assert weights[0] == weights.max()
+    assert weights[1] > weights[5] > weights[4], "unseen: by what is known of its type, else by the common mean"
+    assert weights[4] > weights[2] == weights[3] > 0, "seen and dull: less than unseen ones of its type, never 0"
+    drawn = torch.cat([scenes.draw(2) for _ in range(2000)])
+    shares = torch.bincount(drawn, minlength=6) / len(drawn)
+    assert shares.argsort(descending=True)[:2].tolist() == [0, 1]
+
+
+def test_informative_scenes_draw_without_repeats_and_keep_their_state():
+    first = InformativeScenes(["a", "b"] * 4, torch.Generator().manual_seed(0))
+    assert sorted(first.draw(8).tolist()) == list(range(8))
+    first.learn(torch.tensor([1, 4]), torch.tensor([[0.0, 2.0], [1.0, 1.0]]))
+    second = InformativeScenes(["a", "b"] * 4, torch.Generator().manual_seed(0))
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(first.weights(), second.weights())
+
+
+def test_flow_grpo_learns_which_scenes_inform(fresh, scenes):
+    editor, fickle = fresh(), Fickle(scenes)
+    practice = Practice(editor, scenes, ANYTHING_GOES, fickle, PracticeSettings(answers=1, temperature=0.0))
+    settings = FlowGrpoSettings(updates=1, groups=4, group_size=4, optimizer=FAST)
+    training = FlowGrpo(editor, practice, settings, seed=0)
+    training.update(1, 0)
+    assert isinstance(training.stream, InformativeScenes)
+    assert int((~training.stream.spread.isnan()).sum()) == 4
+    even = FlowGrpo(editor, practice, settings.model_copy(update={"scene_choice": "even"}), seed=0)
+    assert isinstance(even.stream, SceneStream)

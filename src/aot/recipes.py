@@ -59,26 +59,29 @@ def miniature() -> Recipe:
     """The demo: three iterations within ten minutes on two cores. All sizes *ours*; see docs/log.md."""
     # Hotter samples and a larger batch of groups than usual: a sharp little model soon gives only equal answers.
     dapo = {
-        "updates": 45,
-        "learning_rate": 8e-4,
+        "updates": 32,
+        "learning_rate": 6e-4,
         "groups": 64,
         "max_draws": 4,
         "temperature": 1.5,
         "entropy_coef": 0.05,
     }
     return Recipe(name="miniature").changed(
-        game={"train_scenes": 1200, "held_out_scenes": 1500},
-        attacker={"method": "flow_grpo", "flow_grpo": {"updates": 26}},
-        curriculum={"rows": 3000, "clean_share": 0.42},
+        game={"train_scenes": 1200, "held_out_scenes": 2000},
+        attacker={"method": "flow_grpo", "flow_grpo": {"updates": 32}},
+        curriculum={"rows": 2300, "clean_share": 0.52},
         dapo=dapo,
     )
 
 
 def miniature_long() -> Recipe:
     """The same game unattended, at most two hours on two cores. All sizes *ours*."""
-    attacker = {"flow_grpo": {"updates": 120}}
-    game = {"train_scenes": 3000, "held_out_scenes": 2000}
-    return miniature().changed(name="miniature_long", iterations=4, game=game, attacker=attacker)
+    attacker = {"flow_grpo": {"updates": 110}}
+    game = {"train_scenes": 2400, "held_out_scenes": 2000}
+    curriculum = {"rows": 4600}
+    return miniature().changed(
+        name="miniature_long", iterations=4, game=game, attacker=attacker, curriculum=curriculum
+    )
 
 
 def smoke() -> Recipe:

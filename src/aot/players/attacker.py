@@ -155,7 +155,8 @@ class EditAttacker:
         folder = Path(folder)
         pipeline = self.pipeline()
         if dtype is not None:
-            pipeline.transformer = copy.deepcopy(self.transformer).to(dtype)
+            # Not the model's own `to`, which warns that it should be kept in float32.
+            pipeline.transformer = nn.Module.to(copy.deepcopy(self.transformer), dtype)
             pipeline.text_encoder = copy.deepcopy(self.text_encoder).to(dtype)
         pipeline.save_pretrained(folder)
         index = json.loads((folder / "model_index.json").read_text())

@@ -31,7 +31,15 @@ from aot.rl.advantage import group_advantages
 from aot.rl.clipped import flow_loss
 from aot.rl.flow import StepKind, draw_window, euler_step, mean_kl, transition, velocity_kl
 from aot.train.attacker_sft import EditorTrainer, OptimizerSettings
-from aot.train.practice import GRADED, Practice, PracticeSettings, SceneStream, reinforce, summarise
+from aot.train.practice import (
+    GRADED,
+    InformativeScenes,
+    Practice,
+    PracticeSettings,
+    SceneStream,
+    reinforce,
+    summarise,
+)
 from aot.types import Scene
 
 
@@ -41,12 +49,14 @@ class FlowGrpoSettings(BaseModel, frozen=True, extra="forbid"):
     updates: int = Field(40, gt=0)
     groups: int = Field(24, gt=0)  # scenes an update; paper's code: 32
     group_size: int = Field(8, gt=1)  # paper's code: 16
+    # Ours: scenes whose edits are paid differently are drawn more often; paper: every prompt alike.
+    scene_choice: Literal["even", "informative"] = "informative"
     steps: int = Field(6, gt=1)  # sampling steps in training; paper: 10
     step_kind: StepKind = "cps"  # ours: the cleanest rollouts; Flow-GRPO: sde
     noise_level: float = Field(0.8, gt=0)  # cps: in (0, 1]; Flow-GRPO's sde: 1.0, fast 1.5
     window: int = Field(2, gt=0)  # noisy steps; Flow-GRPO fast: 4
-    window_first: int = Field(0, ge=0)  # the window lies within these steps (both included);
-    window_last: int = Field(3, ge=0)  # late noise makes every edit fail the SSIM check
+    window_first: int = Field(1, ge=0)  # the window lies within these steps (both included): what noise
+    window_last: int = Field(3, ge=0)  # decides at step 0 the next one undoes, late noise fails the SSIM check
     share_noise: bool = False  # one starting noise a group: then only the window's noise differs
     clip: float = Field(1e-4, gt=0)  # Flow-GRPO: 1e-4
     # Ours; Flow-GRPO: group, which makes much of small differences where the defender is strong.
@@ -59,7 +69,7 @@ class FlowGrpoSettings(BaseModel, frozen=True, extra="forbid"):
     min_integrity: float = Field(0.5, ge=0, le=1)  # ours: see `IntegrityGuard`
     max_ratio_error: float = Field(1e-4, gt=0)  # ratio check before the first update of a rollout
     optimizer: OptimizerSettings = OptimizerSettings(
-        muon_lr=0, adamw_lr=5e-4, warmup_steps=2, final_lr=0.3, ema=0.9
+        muon_lr=0, adamw_lr=3e-4, warmup_steps=2, final_lr=0.3, ema=0.9
     )
     practice: PracticeSettings = GRADED
 
@@ -69,6 +79,7 @@ def paper_flow_grpo() -> FlowGrpoSettings:
     return FlowGrpoSettings(
         groups=32,
         group_size=16,
+        scene_choice="even",
         steps=10,
         step_kind="sde",
         noise_level=1.5,
@@ -155,7 +166,12 @@ class FlowGrpo:
         self.attacker, self.practice, self.settings = attacker, practice, settings
         self.generator = torch.Generator().manual_seed(seed)
         self.rng = np.random.default_rng(seed)
-        self.stream = SceneStream(len(practice), self.generator)
+        self.stream: SceneStream | InformativeScenes
+        if settings.scene_choice == "even":
+            self.stream = SceneStream(len(practice), self.generator)
+        else:
+            types = [scene.question.kind for scene in practice.scenes]
+            self.stream = InformativeScenes(types, self.generator)
         self.trainer = EditorTrainer(attacker.transformer, settings.optimizer, settings.updates)
         self.reference: EditAttacker | None = None
         if settings.kl != "none" and settings.kl_weight:
@@ -181,6 +197,8 @@ class FlowGrpo:
         rollout = sample_rollout(self.attacker, conditions, noise, window, s, self.generator)
         bouts = self.practice.bouts(index, rollout.final, seed=seed * 100_003 + number)
         rewards = torch.tensor([b.rewards["reward"] for b in bouts])
+        if isinstance(self.stream, InformativeScenes):
+            self.stream.learn(groups, rewards.view(-1, s.group_size))
         advantages = group_advantages(rewards, index, std=s.advantage_std, clip=s.advantage_clip)
         metrics: dict[str, Any] = summarise(bouts)
         metrics["informative"] = 1 - advantages.zero_variance_groups / advantages.groups

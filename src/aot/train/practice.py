@@ -131,6 +131,46 @@ class SceneStream:
         self.left = list(state["left"])
 
 
+class InformativeScenes:
+    """Scene numbers, without repeats in a draw; likelier the more differently a scene's edits were paid last time.
+
+    *Ours*, in the spirit of DAPO's dynamic sampling: a group with equal pay teaches nothing, and against a strong
+    defender most are. A scene not seen yet counts like those of its type of question. The state can be kept.
+    """
+
+    def __init__(self, question_types: Sequence[str], generator: torch.Generator, *, prior: float = 4.0):
+        names = sorted(set(question_types))
+        self.types = torch.tensor([names.index(name) for name in question_types])
+        self.spread = torch.full((len(question_types),), torch.nan)
+        self.generator, self.prior = generator, prior  # prior: a type counts as so many scenes of the common mean
+
+    def draw(self, n: int) -> Tensor:
+        """`int64 [n]`."""
+        return torch.multinomial(self.weights() + 1e-6, n, generator=self.generator)
+
+    def learn(self, scenes: Tensor, rewards: Tensor) -> None:
+        """What the edits of these scenes were paid; `int64 [n]`, `[n, group_size]`."""
+        self.spread[scenes] = rewards.std(1, correction=0)
+
+    def weights(self) -> Tensor:
+        """`[scenes]`: half the scene's own spread, half its type's; all equal at first."""
+        seen = ~self.spread.isnan()
+        common = self.spread[seen].mean() if seen.any() else torch.tensor(1.0)
+        weights = torch.empty_like(self.spread)
+        for name in self.types.unique():
+            of_type = self.types == name
+            known = self.spread[of_type & seen]
+            weights[of_type] = (known.sum() + self.prior * common) / (len(known) + self.prior)
+        weights[seen] = (weights[seen] + self.spread[seen]) / 2
+        return weights
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"spread": self.spread.clone()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.spread.copy_(state["spread"])
+
+
 class Learner(Protocol):
     """One RL training of an attacker: Flow-GRPO, forward process."""
 
