@@ -25,8 +25,9 @@ from aot.players.autoencoder import (
     unpack,
 )
 from aot.players.base import Attacker
+from aot.players.base_players import player_folder
 from aot.players.defender import DefenderShape, QwenDefender
-from aot.players.editor import EditorSettings, EditorShape
+from aot.players.editor import Conditions, EditorSettings, EditorShape
 from aot.players.fused import is_fusible, predict_velocity
 from aot.players.tokenizer import build_tokenizer
 from aot.prompts import attack_instruction
@@ -274,3 +275,32 @@ def _copy(source: Path, target: Path) -> None:
     import shutil
 
     shutil.copytree(source, target)
+
+
+def test_edits_are_grouped_by_the_length_of_their_text():
+    def groups(lengths, least):
+        n = len(lengths)
+        images, text = np.zeros((n, 16, 16, 3), np.uint8), torch.zeros(n, max(lengths), 2)
+        conditions = Conditions(images, torch.zeros(n, 1, 4), text, torch.tensor(lengths))
+        return [part.tolist() for part in conditions.by_length(least)]
+
+    assert groups([5, 3, 5, 3], 2) == [[1, 3], [0, 2]]
+    assert groups([5, 3, 5, 4], 2) == [[1, 3], [0, 2]], "a small group joins the next longer one"
+    assert groups([3, 3, 5], 2) == [[0, 1, 2]], "or, being the longest, the one before it"
+    assert groups([3, 4, 5], 9) == [[0, 1, 2]]
+
+
+def test_velocity_does_not_depend_on_the_grouping():
+    attacker = EditAttacker.load(player_folder("miniature", "attacker"))
+    scenes = draw_scenes(100, 3, "train")
+    conditions = attacker.conditions([s.image for s in scenes], [attack_instruction(s) for s in scenes])
+    latents = attacker.noise(conditions, torch.Generator().manual_seed(0))
+    sigma = torch.linspace(0.1, 1.0, len(scenes))
+    with torch.no_grad():
+        together = attacker.velocity(conditions, latents, sigma)
+        alone = [
+            attacker.velocity(conditions.take(torch.tensor([i])), latents[i : i + 1], sigma[i : i + 1])
+            for i in range(len(scenes))
+        ]
+    assert len(conditions.by_length()) > 1
+    torch.testing.assert_close(together, torch.cat(alone), atol=2e-5, rtol=1e-4)

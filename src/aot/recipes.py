@@ -76,7 +76,7 @@ def miniature() -> Recipe:
 
 def miniature_long() -> Recipe:
     """The same game unattended, at most two hours on two cores. All sizes *ours*."""
-    attacker = {"flow_grpo": {"updates": 110}}
+    attacker = {"flow_grpo": {"updates": 80}}
     game = {"train_scenes": 2400, "held_out_scenes": 2000}
     curriculum = {"rows": 4600}
     return miniature().changed(

@@ -272,7 +272,15 @@ class EditAttacker:
 
     def velocity(self, conditions: Conditions, latents: Tensor, sigma: Tensor) -> Tensor:
         """v = noise - x0 `[N, L, C]` at noise levels `sigma [N]`, with guidance where the settings ask for
-        it."""
+        it. Texts of one length go together where they are many: nothing is padded then, and no mask slows the
+        attention."""
+        parts = conditions.by_length()
+        if len(parts) > 1:
+            done = [self._velocity(conditions.take(i), latents[i], sigma[i]) for i in parts]
+            return torch.cat(done)[torch.cat(parts).argsort()]
+        return self._velocity(conditions, latents, sigma)
+
+    def _velocity(self, conditions: Conditions, latents: Tensor, sigma: Tensor) -> Tensor:
         grids, dtype = (conditions.grid, conditions.grid), self.transformer.dtype
         joined = (latents.to(dtype), conditions.source.to(dtype))
         guided = predict_velocity(

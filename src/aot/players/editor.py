@@ -74,6 +74,19 @@ class Conditions:
             return None
         return torch.arange(longest, device=self.text.device) < self.lengths[:, None]
 
+    def by_length(self, least: int = 16) -> list[Tensor]:
+        """Numbers of the edits in groups of like text length, at least `least` in each (or all in one)."""
+        order, groups = torch.argsort(self.lengths.cpu(), stable=True), []
+        start = end = 0
+        for count in self.lengths.cpu().unique(return_counts=True)[1].tolist():
+            end += count
+            if end - start >= least:
+                groups.append(order[start:end])
+                start = end
+        if start < end:
+            groups[-1:] = [torch.cat([*groups[-1:], order[start:]])]
+        return groups
+
     def take(self, index: Tensor) -> Conditions:
         """The edits with these numbers (repeats allowed), text cut to their longest."""
         lengths = self.lengths[index]
