@@ -59,7 +59,7 @@ def miniature() -> Recipe:
     """The demo: three iterations within ten minutes on two cores. All sizes *ours*; see docs/log.md."""
     # Hotter samples and a larger batch of groups than usual: a sharp little model soon gives only equal answers.
     dapo = {
-        "updates": 32,
+        "updates": 30,
         "learning_rate": 6e-4,
         "groups": 64,
         "max_draws": 4,
@@ -68,7 +68,7 @@ def miniature() -> Recipe:
     }
     return Recipe(name="miniature").changed(
         game={"train_scenes": 1200, "held_out_scenes": 2000},
-        attacker={"method": "flow_grpo", "flow_grpo": {"updates": 32}},
+        attacker={"method": "flow_grpo", "flow_grpo": {"updates": 28}},
         curriculum={"rows": 2300, "clean_share": 0.52},
         dapo=dapo,
     )
