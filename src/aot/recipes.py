@@ -77,10 +77,9 @@ def miniature() -> Recipe:
 def miniature_long() -> Recipe:
     """The same game unattended, at most two hours on two cores. All sizes *ours*."""
     attacker = {"flow_grpo": {"updates": 80}}
-    game = {"train_scenes": 2400, "held_out_scenes": 2000}
-    curriculum = {"rows": 4600}
+    game = {"train_scenes": 2000, "held_out_scenes": 2000}
     return miniature().changed(
-        name="miniature_long", iterations=4, game=game, attacker=attacker, curriculum=curriculum
+        name="miniature_long", game=game, attacker=attacker, curriculum={"rows": 3800}, dapo={"updates": 40}
     )
 
 
