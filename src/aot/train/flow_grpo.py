@@ -55,8 +55,8 @@ class FlowGrpoSettings(BaseModel, frozen=True, extra="forbid"):
     step_kind: StepKind = "cps"  # ours: the cleanest rollouts; Flow-GRPO: sde
     noise_level: float = Field(0.8, gt=0)  # cps: in (0, 1]; Flow-GRPO's sde: 1.0, fast 1.5
     window: int = Field(2, gt=0)  # noisy steps; Flow-GRPO fast: 4; ours: each costs a forward and backward pass
-    window_first: int = Field(1, ge=0)  # the window lies within these steps (both included): what noise
-    window_last: int = Field(3, ge=0)  # decides at step 0 the next one undoes, late noise fails the SSIM check
+    window_first: int = Field(1, ge=0)  # the window lies within these steps (both included): the noise
+    window_last: int = Field(3, ge=0)  # of step 0 is mostly drawn anew by the next, late noise fails the SSIM check
     share_noise: bool = False  # one starting noise a group: then only the window's noise differs
     clip: float = Field(1e-4, gt=0)  # Flow-GRPO: 1e-4
     # Ours; Flow-GRPO: group, which makes much of small differences where the defender is strong.

@@ -1,5 +1,4 @@
-"""The optimizer of the miniature's pretrainings: Muon on the matrices, AdamW on the rest (*ours*: plain AdamW learns a
-model of half a million weights many times slower)."""
+"""The optimizer of the miniature's pretrainings: Muon on the matrices, AdamW on the rest (*ours*)."""
 
 from __future__ import annotations
 

@@ -138,11 +138,11 @@ class InformativeScenes:
     defender most are. A scene not seen yet counts like those of its type of question. The state can be kept.
     """
 
-    def __init__(self, question_types: Sequence[str], generator: torch.Generator, *, prior: float = 4.0):
+    def __init__(self, question_types: Sequence[str], generator: torch.Generator):
         names = sorted(set(question_types))
         self.types = torch.tensor([names.index(name) for name in question_types])
         self.spread = torch.full((len(question_types),), torch.nan)
-        self.generator, self.prior = generator, prior  # prior: a type counts as so many scenes of the common mean
+        self.generator = generator
 
     def draw(self, n: int) -> Tensor:
         """`int64 [n]`."""
@@ -156,11 +156,11 @@ class InformativeScenes:
         """`[scenes]`: half the scene's own spread, half its type's; all equal at first."""
         seen = ~self.spread.isnan()
         common = self.spread[seen].mean() if seen.any() else torch.tensor(1.0)
-        weights = torch.empty_like(self.spread)
+        weights, prior = torch.empty_like(self.spread), 4.0  # a type's mean counts so many scenes of the common mean
         for name in self.types.unique():
             of_type = self.types == name
             known = self.spread[of_type & seen]
-            weights[of_type] = (known.sum() + self.prior * common) / (len(known) + self.prior)
+            weights[of_type] = (known.sum() + prior * common) / (len(known) + prior)
         weights[seen] = (weights[seen] + self.spread[seen]) / 2
         return weights
 
