@@ -69,6 +69,10 @@ class Fickle:
     def option_logprobs(self, images, questions):
         return [np.log(np.full(len(q.options), 1 / len(q.options))) for q in questions]
 
+    def weigh(self, images, questions):
+        logprobs = self.option_logprobs(images, questions)
+        return [(a[0], row) for a, row in zip(self.answer(images, questions), logprobs, strict=True)]
+
 
 @pytest.fixture(scope="module")
 def scenes():
@@ -234,6 +238,25 @@ def test_rollout_stores_what_it_took_the_density_of(step_kind, fresh, scenes):
     )
     assert metrics["ratio_deviation"] < 1e-6
     assert metrics["clip_fraction"] == 0
+
+
+def test_edits_that_share_their_start_are_one_until_the_window(fresh, scenes):
+    """As if each had been computed from the start: the same edits, and no more than the window's noise apart."""
+    attacker, settings = fresh(), FlowGrpoSettings(steps=4, window=1)
+    practice = Practice(attacker, scenes[:8], ANYTHING_GOES, Oracle(), settings.practice)
+    conditions = practice.take(torch.tensor([2, 2, 2, 5, 5, 5]))
+    noise = attacker.noise(conditions, torch.Generator().manual_seed(1))[::3]
+    made = [
+        sample_rollout(
+            attacker, conditions, start, range(2, 3), settings, torch.Generator().manual_seed(2), copies=copies
+        )
+        for start, copies in ((noise, 3), (noise.repeat_interleave(3, 0), 1))
+    ]
+    torch.testing.assert_close(made[0].final, made[1].final)
+    torch.testing.assert_close(made[0].log_probs, made[1].log_probs)
+    parting = made[0].latents
+    assert (parting[0, 0] == parting[0, 1]).all()
+    assert (parting[1, 0] != parting[1, 1]).any()
 
 
 def test_flow_grpo_makes_rewarded_edits_likelier(fresh, scenes):

@@ -20,6 +20,7 @@ from aot.coevolve import coevolve
 from aot.errors import AotError
 from aot.files import sha256_of
 from aot.recipes import Recipe, smoke
+from aot.runs import Run
 
 TINY: dict[str, Any] = {
     "game": {"train_scenes": 24, "held_out_scenes": 24},
@@ -178,14 +179,24 @@ def test_background_jobs_run_in_order_and_tell_their_failures(tmp_path: Path) ->
         beside.wait()
 
 
-def test_a_background_job_can_be_waited_for_alone(tmp_path: Path) -> None:
-    with Background(enabled=True) as beside:
-        first = beside.submit((tmp_path / "first").touch)
-        beside.submit(lambda: (time.sleep(1.0), (tmp_path / "second").touch()))
-        first()
-        assert (tmp_path / "first").exists()
-        assert not (tmp_path / "second").exists()
-    assert (tmp_path / "second").exists()
+def test_a_stage_that_is_being_made_beside_is_waited_for_and_not_made_twice(tmp_path: Path) -> None:
+    made, said = tmp_path / "made", []
+
+    def build(folder: Path) -> None:
+        with made.open("a") as file:
+            file.write("x")
+        time.sleep(0.5)
+
+    with Run(tmp_path / "run", {}, say=said.append) as run, Background(enabled=True) as beside:
+        beside.submit(lambda: run.stage("slow", build))
+        while not made.exists():
+            time.sleep(0.01)
+        stage = run.stage("slow", build)
+        own = run.stage("own", lambda folder: None)
+    assert made.read_text() == "x"
+    assert said[0] == "slow: made beside (0.5 s)"
+    assert stage.manifest["beside"] and not own.manifest["beside"]
+    assert run.wall_seconds() < 5
 
 
 def test_without_background_jobs_run_at_once() -> None:

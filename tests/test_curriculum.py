@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aot.data.curriculum import CLEAN, CurriculumRow, CurriculumSettings, build_curriculum
+from aot.data.curriculum import CLEAN, CurriculumRow, CurriculumSettings, build_curriculum, hard_rows
 from aot.types import Answer, Attack, Bout, Finding, Question, Scene, Verdict
 
 IMAGE = np.zeros((8, 8, 3), np.uint8)
@@ -88,3 +88,12 @@ def test_withstood_attacks_have_a_share_of_their_own():
     settings = CurriculumSettings(clean_share=0, easy_share=0.25, earlier_share=0)
     rows = build_curriculum(bouts, [], [], settings, seed=0).rows
     assert Counter(row.fooled_fraction for row in rows) == {0.5: 60, 0.0: 20}
+
+
+def test_later_curricula_keep_only_what_was_hard():
+    bouts = [bout(i) for i in range(6)] + [bout(100 + i, wrong=0) for i in range(6)]
+    kept = hard_rows(bouts, CurriculumSettings())
+    assert [row.scene_id for row in kept] == [b.scene.id for b in bouts[:6]]
+    rows = build_curriculum([], [], kept, CurriculumSettings(rows=4), seed=0).rows
+    assert len(rows) == 4
+    assert {row.fooled_fraction for row in rows} == {0.5}

@@ -264,19 +264,43 @@ def test_without_signal_a_training_ends_normally_and_says_why(engine, tmp_path):
     assert not defender.model.training
 
 
-def test_packed_training_resumes_bit_identical(guesser, guesser_weights, tmp_path):
+def test_averaged_weights_are_the_decaying_mean_of_all_updates(guesser, guesser_weights):
+    seen: list[dict[str, torch.Tensor]] = [guesser_weights]
+
+    class Watching(TrainLog):
+        def write(self, step, **metrics):
+            seen.append(weights(guesser))
+
+    settings = SMALL.model_copy(update={"ema": 0.7})
+    train_packed(guesser, ROWS, settings, seed=7, log=Watching())
+    for name, value in weights(guesser).items():
+        expected = seen[0][name]
+        for n, later in enumerate(seen[1:], start=1):
+            decay = min(0.7, (1 + n) / (2 + n))
+            expected = decay * expected + (1 - decay) * later[name]
+        torch.testing.assert_close(value, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_trl_has_no_averaged_weights_and_says_so():
+    with pytest.raises(ValidationError, match="ema"):
+        DapoSettings(engine="trl", ema=0.9)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_packed_training_resumes_bit_identical(guesser, guesser_weights, tmp_path, ema):
+    settings = SMALL.model_copy(update={"ema": ema})
     whole, log = guesser, TrainLog(tmp_path / "whole.jsonl", quiet=True)
-    train_packed(whole, ROWS, SMALL, seed=7, log=log)
+    train_packed(whole, ROWS, settings, seed=7, log=log)
     assert any(not torch.equal(v, guesser_weights[k]) for k, v in weights(whole).items())
 
     halves, path = untrained(), tmp_path / "halves.jsonl"
     halves.model.load_state_dict(guesser_weights)
     stop = Interrupting(path)
     with pytest.raises(KeyboardInterrupt):
-        train_packed(halves, ROWS, SMALL, seed=7, checkpoint=Checkpoint(tmp_path / "c", 2), log=stop)
+        train_packed(halves, ROWS, settings, seed=7, checkpoint=Checkpoint(tmp_path / "c", 2), log=stop)
     fresh = untrained()
     train_packed(
-        fresh, ROWS, SMALL, seed=7, checkpoint=Checkpoint(tmp_path / "c", 2), log=TrainLog(path, quiet=True)
+        fresh, ROWS, settings, seed=7, checkpoint=Checkpoint(tmp_path / "c", 2), log=TrainLog(path, quiet=True)
     )
     assert all(torch.equal(v, weights(whole)[k]) for k, v in weights(fresh).items())
     assert path.read_text() == (tmp_path / "whole.jsonl").read_text()

@@ -16,6 +16,7 @@ from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 from aot.checkpoints import Checkpoint, TrainLog
 from aot.errors import AotError
 from aot.players.base import Defender
+from aot.players.base_players import player_folder
 from aot.players.defender import DefenderShape, QwenDefender
 from aot.players.processor import QwenProcessor, load_processor
 from aot.players.shared_prefix import completion_logprobs, image_features
@@ -357,3 +358,24 @@ def test_visual_targets_name_the_cells():
         for o in scene.layout.objects:
             assert KINDS[targets[o.row, o.col, 0] - 1] == o.kind
             assert COLOURS[targets[o.row, o.col, 1] - 1] == o.colour
+
+
+def test_weighing_gives_the_greedy_answer_and_asks_again_only_for_others_than_the_canonical(
+    tokenizer, monkeypatch
+):
+    scenes = draw_scenes(40, seed=5)
+    pairs = [s.image for s in scenes], [s.question for s in scenes]
+    trained = QwenDefender.load(player_folder("miniature", "defender"))
+    for defender, asks_again in ((trained, False), (QwenDefender.new(DefenderShape(), tokenizer, seed=0), True)):
+        expected = [given[0] for given in defender.answer(*pairs)]
+        asked: list[int] = []
+
+        def counted(self, images, questions, answer=QwenDefender.answer, asked=asked):
+            asked.append(len(images))
+            return answer(self, images, questions)
+
+        monkeypatch.setattr(QwenDefender, "answer", counted)
+        weighed = defender.weigh(*pairs)
+        monkeypatch.undo()
+        assert [given for given, _ in weighed] == expected
+        assert (sum(asked) > 0) == asks_again

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from aot.players.base import Attacker, Defender
@@ -62,7 +62,14 @@ def face(
     clean = greedy_answers(scenes, defender) if clean_answers is None else list(clean_answers)
     asked = [i for i, v in enumerate(verdicts) if ask_refused or v.valid]
     images, questions = [attacks[i].image for i in asked], [scenes[i].question for i in asked]
-    given = defender.answer(images, questions, k=k, temperature=temperature, seed=seed) if asked else []
+    logprobs: dict[int, float] = {}
+    given: Sequence[tuple[Answer, ...]] = []
+    if asked and reward and reward.efficacy == "log_odds" and temperature == 0:
+        weighed = defender.weigh(images, questions)
+        given = [(answer,) * k for answer, _ in weighed]
+        logprobs = {i: float(logs[scenes[i].question.answer]) for i, (_, logs) in zip(asked, weighed, strict=True)}
+    elif asked:
+        given = defender.answer(images, questions, k=k, temperature=temperature, seed=seed)
     answers: list[tuple[Answer, ...]] = [() for _ in scenes]
     for i, one in zip(asked, given, strict=True):
         answers[i] = tuple(one)
@@ -72,7 +79,7 @@ def face(
             scenes, attacks, verdicts, clean, answers, strict=True
         )
     ]
-    return pay(bouts, defender, reward) if reward else bouts
+    return pay(bouts, defender, reward, logprobs) if reward else bouts
 
 
 def greedy_answers(scenes: Sequence[Scene], defender: Defender) -> list[tuple[Answer, ...]]:
@@ -87,16 +94,18 @@ def greedy_answers(scenes: Sequence[Scene], defender: Defender) -> list[tuple[An
     return [by_scene[first[key]] for key in keys]
 
 
-def pay(bouts: Sequence[Bout], defender: Defender, settings: AttackReward) -> list[Bout]:
+def pay(
+    bouts: Sequence[Bout], defender: Defender, settings: AttackReward, known: Mapping[int, float] | None = None
+) -> list[Bout]:
     """The same bouts with the attacker's reward and its breakdown (`attack_reward`). The right option's
-    log-probability is asked for only where the settings grade by it and the attack is valid."""
-    logprobs: dict[int, float] = {}
+    log-probability is asked for only where the settings grade by it, the attack is valid, and it is not among the
+    `known` ones (by the bout's position)."""
+    logprobs = dict(known or {})
     if settings.efficacy == "log_odds":
-        valid = [i for i, b in enumerate(bouts) if b.verdict.valid]
-        questions = [bouts[i].scene.question for i in valid]
-        options = defender.option_logprobs([bouts[i].attack.image for i in valid], questions) if valid else []
-        for i, question, row in zip(valid, questions, options, strict=True):
-            logprobs[i] = float(row[question.answer])
+        asked = [i for i, b in enumerate(bouts) if b.verdict.valid and i not in logprobs]
+        questions = [bouts[i].scene.question for i in asked]
+        options = defender.option_logprobs([bouts[i].attack.image for i in asked], questions) if asked else []
+        logprobs |= {i: float(row[q.answer]) for i, q, row in zip(asked, questions, options, strict=True)}
     paid = []
     for i, bout in enumerate(bouts):
         right = bout.scene.question.answer

@@ -1,16 +1,16 @@
 """Stages beside the main line: what nothing waits for yet (evaluation, the control) runs in a second process.
 
 *Ours.* A stage is a pure function of its inputs and seed that leaves a folder behind, so it does not matter which
-process makes it: the main line calls it again later and finds it finished. Two processes of one thread each use two
-cores far better than two threads do on matrices of this size, and the results keep their bits.
+process makes it: the main line calls it again later and finds it finished, waits for it, or makes it. Two processes
+of one thread each use two cores far better than two threads do on matrices of this size, and the results keep their
+bits.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 
@@ -33,34 +33,28 @@ class Background:
         self._jobs: list[BaseProcess] = []
         self._turn = self._context.Semaphore(0)
 
-    def submit(self, job: Callable[[], object]) -> Callable[[], None]:
-        """Runs `job` after those given before. It sees the program as it is now; only its files come back.
-        Returns what waits for it (and so for those before it); see `wait`."""
+    def submit(self, job: Callable[[], object]) -> None:
+        """Runs `job` after those given before. It sees the program as it is now; only its files come back."""
         if not self.enabled:
             job()
-            return lambda: None
+            return
         before = self._turn if self._jobs else None
         self._turn = self._context.Semaphore(0)
         process = self._context.Process(target=_run, args=(job, before, self._turn), daemon=True)
         sys.stdout.flush()
         process.start()
         self._jobs.append(process)
-        return partial(self._wait, list(self._jobs))
 
     def wait(self) -> None:
         """Returns when all jobs have ended. Raises `AotError` where one failed."""
-        self._wait(self._jobs)
-        self._jobs.clear()
-
-    @staticmethod
-    def _wait(jobs: Sequence[BaseProcess]) -> None:
-        for process in jobs:
+        for process in self._jobs:
             process.join()
             if process.exitcode:  # a killed one never gave the turn to the next: these must not be waited for
                 raise AotError(
                     f"a background process failed (exit status {process.exitcode})",
                     hint="its message stands above; run the same command again to go on from the finished stages",
                 )
+        self._jobs.clear()
 
     def __enter__(self) -> Background:
         return self

@@ -20,14 +20,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from aot.arena import greedy_answers, play
 from aot.background import Background
 from aot.checkpoints import Checkpoint, TrainLog
-from aot.data.curriculum import CurriculumRow, build_curriculum
+from aot.data.curriculum import CurriculumRow, build_curriculum, hard_rows
 from aot.data.records import load_bouts, save_bouts
 from aot.examiner import Examiner
 from aot.files import sha256_of, write_json
@@ -62,16 +62,19 @@ def coevolve(
         write_json(out / "refused.json", [asdict(refusal) for refusal in game.refused])
         league = League(recipe, run, game)
         attacker, defender = league.base_players()
+        beside.submit(league.examiner.catch_up)
         for i in range(1, recipe.iterations + 1):
-            wait_for_known = beside.submit(partial(league.attack_with_known_players, i, attacker, defender))
+            beside.submit(partial(league.attack_with_known_players, i, attacker, defender))
             beside.submit(partial(league.train_on_clean_scenes, i))
             evolved = league.evolve_attacker(i, attacker, defender)
+            beside.submit(partial(league.attack_with_newest, i, evolved, defender, half=2))
             beside.submit(league.examiner.catch_up)
-            league.attack_with_newest(i, evolved, defender)
-            wait_for_known()
+            league.attack_with_newest(i, evolved, defender, half=1)
+            league.attack_with_newest(i, evolved, defender, half=2)
             league.attack_with_known_players(i, attacker, defender)
             attacker, defender = evolved, league.enhance_defender(i, defender)
             beside.submit(partial(league.examiner.report_on, f"iteration_{i}", say))
+        league.examiner.meet_distractors(f"iteration_{recipe.iterations}")
         beside.wait()
         league.train_on_clean_scenes(recipe.iterations)
         summary = league.examiner.summary()
@@ -103,7 +106,8 @@ def plan(recipe: Recipe, game: Game) -> str:
 class League:
     """All players of a run so far, as finished stages, and the steps that make new ones.
 
-    A step that was made beside the main line is called there again, finds its stage finished, and registers it.
+    A step that was given to the second process is called in the main line again: it registers the finished stage there,
+    waits for it, or makes it.
     """
 
     recipe: Recipe
@@ -111,6 +115,8 @@ class League:
     game: Game
     pools: dict[int, list[Stage]] = field(default_factory=dict)
     """Attacks on training scenes, by iteration."""
+    hard: dict[int, list[CurriculumRow]] = field(default_factory=dict)
+    """What of these attacks was hard, by iteration."""
     clean: list[Stage] = field(default_factory=list)
     """The control after each round."""
 
@@ -147,40 +153,41 @@ class League:
         self.examiner.admit_attacker(f"iteration_{i}", stage, start=f"iteration_{i - 1}", against=against)
         return stage
 
-    def attack_with_newest(self, i: int, attacker: Stage, defender: Stage) -> None:
-        """The newly trained attacker's bouts on training scenes."""
-        self._pool(f"iteration_{i}/attacks", i, attacker, 0, defender, made_in=i)
+    def attack_with_newest(self, i: int, attacker: Stage, defender: Stage, *, half: Literal[1, 2]) -> None:
+        """Bouts of the newly trained attacker on every second training scene, from the first or the second on."""
+        self._pool(i, f"attacks/{half}", attacker, 0, defender, made_in=i, scenes=slice(half - 1, None, 2))
 
     def attack_with_known_players(self, i: int, attacker: Stage, defender: Stage) -> None:
         """Bouts of the attacker before it, and of scripted distractors, with the same defender."""
         draws = self.recipe.attacks.scripted_draws
-        self._pool(f"iteration_{i}/known_attacks", i, attacker, draws, defender, made_in=i - 1)
+        self._pool(i, "known_attacks", attacker, draws, defender, made_in=i - 1, scenes=slice(None))
 
     def _pool(
-        self, name: str, i: int, attacker: Stage, scripted: int, defender: Stage, *, made_in: int
+        self, i: int, name: str, attacker: Stage, scripted: int, defender: Stage, *, made_in: int, scenes: slice
     ) -> None:
-        """What a defender's curriculum is chosen from: bouts, on training scenes, of the frozen attacker that iteration
-        `made_in` left, and of `scripted` distractors a scene."""
+        """What a defender's curriculum is chosen from: bouts, on these training scenes, of the frozen attacker that
+        iteration `made_in` left, and of `scripted` distractors a scene."""
+        name = f"iteration_{i}/{name}"
         if any(stage.name == name for stage in self.pools.get(i, [])):
             return
-        seed = stage_seed(self.recipe.seed, name)
+        seed = stage_seed(self.recipe.seed, name.removesuffix("/1").removesuffix("/2"))
 
         def build(folder: Path) -> dict[str, Any]:
             opponent = QwenDefender.load(defender.folder, name="current")
-            scenes, settings = self.game.train_scenes(seed), self.recipe.attacks
-            clean = greedy_answers(scenes, opponent)
+            attacked, settings = self.game.train_scenes(seed)[scenes], self.recipe.attacks
+            clean = greedy_answers(attacked, opponent)
             players: list[Attacker] = [EditAttacker.load(attacker.folder, name=f"iteration_{made_in}")]
             players += [RandomDistractor(related=settings.scripted_related)] * scripted
             bouts: list[Bout] = []
             for number, player in enumerate(players):
                 bouts += play(
-                    scenes,
+                    attacked,
                     player,
                     self.game.referee,
                     opponent,
                     k=settings.answers,
                     temperature=settings.temperature,
-                    seed=stage_seed(seed, str(number)),
+                    seed=stage_seed(seed, f"{name} {number}"),
                     clean_answers=clean,
                 )
             save_bouts(folder, bouts)
@@ -202,10 +209,9 @@ class League:
 
         def build(folder: Path) -> dict[str, Any]:
             settings = self.recipe.curriculum
-            earlier: list[CurriculumRow] = []
-            for pool in (stage for j in range(1, i) for stage in self.pools[j]):
-                earlier += build_curriculum(self._bouts(pool), [], [], settings, seed=seed).rows
+            earlier = [row for j in range(1, i) for row in self._hard_rows(j)]
             newest = [bout for pool in self.pools[i] for bout in self._bouts(pool)]
+            self.hard[i] = hard_rows(newest, settings)
             clean = self.game.train_scenes(seed)
             curriculum = build_curriculum(newest, clean, earlier, settings, seed=seed)
             player = QwenDefender.load(defender.folder, name=f"iteration_{i}")
@@ -253,6 +259,13 @@ class League:
             result = train_dapo(player, rows, settings, seed=seed, checkpoint=checkpoint, log=log)
         player.save(folder)
         return {"rows": len(rows), "updates": result.updates, "stopped": result.stopped}
+
+    def _hard_rows(self, i: int) -> list[CurriculumRow]:
+        """Iteration i's attacks on training scenes that were hard for its defender; read again only after a restart."""
+        if i not in self.hard:
+            bouts = [bout for pool in self.pools[i] for bout in self._bouts(pool)]
+            self.hard[i] = hard_rows(bouts, self.recipe.curriculum)
+        return self.hard[i]
 
     def _bouts(self, pool: Stage) -> list[Bout]:
         return load_bouts(pool.folder, self.game.train_scenes(pool.manifest["seed"]))

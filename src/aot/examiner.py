@@ -37,8 +37,6 @@ from aot.runs import Run, Stage
 from aot.types import Bout, Scene
 
 SCRIPTED = "scripted"
-BESIDE = ("evaluation/", "clean_rl/")
-"""Stages that run in the background process where there is one."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +81,26 @@ class Examiner:
 
     def catch_up(self) -> None:
         """Makes the attacks and asks the questions that are still missing."""
-        related = self.recipe.evaluation.scripted_related
-        for column in self.draws:
-            self._attack(column, lambda: RandomDistractor(related=related), parents=[], draw=column)
+        self._make_distractors()
         for name, entrant in self.attackers.items():
             folder = entrant.stage.folder
             # All trained attackers start from the same noise: what differs between two of them is what was learned.
             make = partial(EditAttacker.load, folder, name=name)
             self._attack(name, make, parents=[entrant.stage], draw="trained")
         for defender in self.defenders:
-            self._answer(defender, SCRIPTED, ["clean", *self.draws])
             for name in self.attackers:
                 self._answer(defender, name, [name])
+            self.meet_distractors(defender)
+
+    def meet_distractors(self, defender: str) -> None:
+        """Asks the defender about the clean images and under scripted distractors."""
+        self._make_distractors()
+        self._answer(defender, SCRIPTED, ["clean", *self.draws])
+
+    def _make_distractors(self) -> None:
+        related = self.recipe.evaluation.scripted_related
+        for column in self.draws:
+            self._attack(column, lambda: RandomDistractor(related=related), parents=[], draw=column)
 
     def report_on(self, name: str, say: Callable[[str], None]) -> None:
         """Evaluates all players so far and says one line on the newest pair."""
@@ -124,7 +130,7 @@ class Examiner:
         return {
             "name": self.recipe.name,
             "seed": self.recipe.seed,
-            "wall_seconds": self.run.wall_seconds(BESIDE if self.recipe.processes > 1 else ()),
+            "wall_seconds": self.run.wall_seconds(),
             "stages": seconds,
             "protocol": f"greedy answers, {len(self.game.held_out)} held-out questions, valid attacks only",
             "defenders": defenders,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ def open_game(
     """The miniature world, or the images and questions at `data` (COCO-format folder or LMUData TSV)."""
     if data is None:
         return Game(
-            train_scenes=lambda drawn: draw_scenes(settings.train_scenes, drawn, "train"),
+            train_scenes=lru_cache(8)(lambda drawn: draw_scenes(settings.train_scenes, drawn, "train")),
             held_out=draw_scenes(settings.held_out_scenes, stage_seed(seed, "held out"), "test"),
             referee=build_referee(referee, world=True),
             is_world=True,

@@ -8,6 +8,7 @@ again.
 
 from __future__ import annotations
 
+import multiprocessing
 import platform
 import shutil
 import time
@@ -23,6 +24,7 @@ from aot.errors import AotError
 from aot.files import canonical_hash, disk_errors, flush_to_disk, read_json, sha256_of, write_json
 
 MANIFEST, STARTED, CHECKPOINT, LOG = "manifest.json", "started.json", "checkpoint", "log.jsonl"
+LOCKS = ".locks"
 LIBRARIES = ("aot", "torch", "transformers", "diffusers", "trl", "peft", "accelerate", "numpy", "safetensors")
 
 
@@ -66,7 +68,7 @@ class Run:
 
     def __enter__(self) -> Run:
         with disk_errors(self.folder, "nothing was written"):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / LOCKS).mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire(timeout=0)
             except Timeout as error:
@@ -112,9 +114,24 @@ class Run:
         leaves in its folder is recorded with its sha256, except folders called `checkpoint`, which is where a
         training keeps its state and which go once the stage is finished.
 
+        A stage that another process of the run is making is waited for, and then stands.
+
         Raises `AotError` where a finished stage lacks a file or a file was changed since.
         """
         assert name not in self.stages and not any(_nested(name, other) for other in self.stages), name
+        with FileLock(self.folder / LOCKS / f"{name.replace('/', '.')}.lock"):
+            self.stages[name] = self._stage(name, build, key, seed, parents, quiet)
+        return self.stages[name]
+
+    def _stage(
+        self,
+        name: str,
+        build: Callable[[Path], Mapping[str, Any] | None],
+        key: Any,
+        seed: int | None,
+        parents: Sequence[Stage],
+        quiet: bool,
+    ) -> Stage:
         folder = self.folder / name
         ancestors = {parent.name: parent.hash for parent in parents}
         inputs = {"stage": name, "settings": key, "seed": seed, "parents": ancestors}
@@ -124,7 +141,8 @@ class Run:
         if (folder / MANIFEST).exists():
             stage = Stage(name, folder, _verified(folder))
             self._sweep(folder)
-            say(f"{name}: kept from before ({_clock(stage.wall_seconds)})")
+            whence = "kept from before" if stage.manifest["finished"] < self.begun else "made beside"
+            say(f"{name}: {whence} ({_clock(stage.wall_seconds)})")
         else:
             again = (folder / STARTED).exists()
             say(f"{name}: {'goes on' if again else 'begins'}")
@@ -142,6 +160,7 @@ class Run:
                 "versions": versions(),
                 "figures": figures,
                 "wall_seconds": round(time.monotonic() - begun, 3),
+                "beside": multiprocessing.parent_process() is not None,
                 "finished": round(time.time(), 3),
                 "files": _record(folder),
             }
@@ -149,14 +168,13 @@ class Run:
             stage = Stage(name, folder, manifest)
             self._sweep(folder)
             say(f"{name}: done in {_clock(stage.wall_seconds)}")
-        self.stages[name] = stage
         return stage
 
-    def wall_seconds(self, beside: Sequence[str] = ()) -> float:
-        """How long the run has taken: this process so far, and the stages kept from earlier ones. Stages whose name
-        begins with one of `beside` ran next to others and took no time of their own."""
+    def wall_seconds(self) -> float:
+        """How long the run has taken: this process so far, and the stages kept from earlier ones. Stages that a
+        second process made beside others took no time of their own."""
         kept = [s for s in self.stages.values() if float(s.manifest["finished"]) < self.begun]
-        earlier = sum(s.wall_seconds for s in kept if not s.name.startswith(tuple(beside)))
+        earlier = sum(s.wall_seconds for s in kept if not s.manifest["beside"])
         return round(time.time() - self.begun + earlier, 1)
 
     def write_summary(self, summary: Mapping[str, Any]) -> Path:

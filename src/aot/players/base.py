@@ -51,3 +51,10 @@ class Defender(Protocol):
     ) -> list[npt.NDArray[np.float64]]:
         """Per pair: `float64 [options]`, log-probabilities (nats) normalised over the options."""
         ...
+
+    def weigh(
+        self, images: Sequence[Image], questions: Sequence[Question]
+    ) -> list[tuple[Answer, npt.NDArray[np.float64]]]:
+        """Per pair the greedy answer and `option_logprobs`: both in one go, which may be cheaper than one after the
+        other."""
+        ...

@@ -28,7 +28,7 @@ from aot.answers import parse_answer
 from aot.errors import AotError
 from aot.players.defender_model import DefenderShape, build_model
 from aot.players.processor import PromptBatch, PromptEncoder, build_processor, load_processor
-from aot.players.shared_prefix import completion_logprobs, embed_prompts, packed_mask, text_states
+from aot.players.shared_prefix import embed_prompts, packed_hidden, packed_mask, text_states
 from aot.prompts import gold_answer
 from aot.types import Answer, Image, Question
 
@@ -248,22 +248,41 @@ class QwenDefender:
         self, images: Sequence[Image], questions: Sequence[Question]
     ) -> list[npt.NDArray[np.float64]]:
         """Per pair `float64 [options]`: log-probability of each option's canonical answer, normalised."""
-        scores = [np.empty(0)] * len(images)
+        return [logprobs for _, logprobs in self.weigh(images, questions)]
+
+    def weigh(
+        self, images: Sequence[Image], questions: Sequence[Question]
+    ) -> list[tuple[Answer, npt.NDArray[np.float64]]]:
+        """Per pair the greedy answer and `option_logprobs`. Greedy decoding mostly says an option's canonical answer,
+        which is seen while these are scored; only where it does not, it is run."""
+        weighed: dict[int, tuple[Answer, npt.NDArray[np.float64]]] = {}
         for part in self._batches(questions):
             asked = [questions[i] for i in part]
-            logprobs = self.option_scores(self.encode([images[i] for i in part], asked), asked)
-            for row, i in zip(logprobs.double().cpu(), part, strict=True):
-                scores[i] = row[: len(questions[i].options)].log_softmax(-1).numpy()
-        return scores
+            scores, said = self.option_scores(self.encode([images[i] for i in part], asked), asked)
+            for row, choice, i in zip(scores.double().log_softmax(-1).cpu(), said.tolist(), part, strict=True):
+                text = gold_answer(questions[i], choice) if choice >= 0 else ""
+                answer = _parse(text, questions[i].options, truncated=False)
+                weighed[i] = answer, row[: len(questions[i].options)].numpy()
+            open_ = [i for i, choice in zip(part, said.tolist(), strict=True) if choice < 0]
+            given = self.answer([images[i] for i in open_], [questions[i] for i in open_])
+            weighed |= {i: (answers[0], weighed[i][1]) for i, answers in zip(open_, given, strict=True)}
+        return [weighed[i] for i in range(len(images))]
 
     @torch.no_grad()
-    def option_scores(self, prompts: PromptBatch, questions: Sequence[Question]) -> Tensor:
-        """`[B, most options]`: unnormalised log-probability of each option's answer; -inf where none is."""
-        ids, mask = self.pad_answers(
-            [[gold_answer(q, choice) for choice in range(len(q.options))] for q in questions]
-        )
-        logprobs, _ = completion_logprobs(self.model, prompts, ids.to(self.device), mask.to(self.device))
-        return logprobs.sum(-1).masked_fill(~mask.any(-1).to(self.device), -torch.inf)
+    def option_scores(self, prompts: PromptBatch, questions: Sequence[Question]) -> tuple[Tensor, Tensor]:
+        """`float [B, most options]`: unnormalised log-probability of each option's answer, -inf where none is; and
+        `int64 [B]`: the option whose answer greedy decoding says to the letter, -1 where it says something else."""
+        texts = [[gold_answer(q, choice) for choice in range(len(q.options))] for q in questions]
+        ids, mask = (x.to(self.device) for x in self.pad_answers(texts))
+        logits = self.model.lm_head(packed_hidden(self.model, prompts, ids)[mask]).float()
+        tokens = ids[mask]
+        logprobs = logits.log_softmax(-1).gather(-1, tokens[:, None])[:, 0]
+        scores = torch.zeros(ids.shape, device=self.device).masked_scatter(mask, logprobs).sum(-1)
+        logits[..., self.suppressed_ids] = -torch.inf
+        said = (~mask).masked_scatter(mask, logits.argmax(-1) == tokens).all(-1)
+        said &= mask.any(-1) & (mask.sum(-1) <= self.max_new_tokens)
+        choice = torch.where(said.any(-1), said.int().argmax(-1), -1)
+        return scores.masked_fill(~mask.any(-1), -torch.inf), choice
 
     def pad_answers(self, texts: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
         """Token ids and mask `[B, n, T]` of several completions a prompt, each closed by end-of-turn."""

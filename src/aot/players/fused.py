@@ -2,12 +2,14 @@
 
 Same module, same weights, same numbers as the stock `forward` (a law test holds it to 1e-5, gradients too),
 about 1.5 times as fast on a CPU for short sequences: q, k and v of a stream are one product, the rotary
-embedding is real-valued with the q/k norm's weights folded in, and the last block computes nothing but the
-tokens that are read. Falls back to the stock pass for what it does not know (LoRA layers, other variants).
+embedding is real-valued with the q/k norm's weights folded in, GELU is written by its sigmoid, and the last
+block computes nothing but the tokens that are read. Falls back to the stock pass for what it does not know
+(LoRA layers, other variants).
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -126,8 +128,8 @@ def _block(
     seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
     image = torch.addcmul(image, image_mod[2], attn.to_out[0](seen[:, texts:]))
     text = torch.addcmul(text, text_mod[2], attn.to_add_out(seen[:, :texts]))
-    image = torch.addcmul(image, image_mod[5], block.img_mlp(_modulate(image, image_mod[3:5])))
-    text = torch.addcmul(text, text_mod[5], block.txt_mlp(_modulate(text, text_mod[3:5])))
+    image = torch.addcmul(image, image_mod[5], _mlp(block.img_mlp, _modulate(image, image_mod[3:5])))
+    text = torch.addcmul(text, text_mod[5], _mlp(block.txt_mlp, _modulate(text, text_mod[3:5])))
     return text, image
 
 
@@ -147,7 +149,7 @@ def _last_block(
     q = q[:, :, texts : texts + outputs]
     seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
     image = torch.addcmul(image[:, :outputs], image_mod[2], attn.to_out[0](seen))
-    return torch.addcmul(image, image_mod[5], block.img_mlp(_modulate(image, image_mod[3:5])))
+    return torch.addcmul(image, image_mod[5], _mlp(block.img_mlp, _modulate(image, image_mod[3:5])))
 
 
 def _modulation(layer: nn.Sequential, signal: Tensor) -> tuple[Tensor, ...]:
@@ -159,6 +161,28 @@ def _modulation(layer: nn.Sequential, signal: Tensor) -> tuple[Tensor, ...]:
 def _modulate(x: Tensor, shift_scale: tuple[Tensor, ...]) -> Tensor:
     shift, scale = shift_scale
     return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=1e-6), scale)
+
+
+def _mlp(layer: Any, x: Tensor) -> Tensor:
+    """The block's feed-forward layer: linear, GELU, (dropout 0,) linear."""
+    hidden = layer.net[0].proj(x)
+    on_cpu = hidden.device.type == "cpu"
+    return layer.net[2](_TanhGelu.apply(hidden) if on_cpu else F.gelu(hidden, approximate="tanh"))
+
+
+class _TanhGelu(torch.autograd.Function):
+    """GELU in its tanh form, as x * sigmoid(2 u): PyTorch's CPU kernel takes twice as long over the same function."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        linear = 2 * math.sqrt(2 / math.pi)
+        twice_u = x.square().mul_(0.044715 * linear).add_(linear).mul_(x)
+        return twice_u.sigmoid_().mul_(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        return torch.ops.aten.gelu_backward(grad, ctx.saved_tensors[0], approximate="tanh")
 
 
 def _joint_qkv(attn: Any, text: Tensor, image: Tensor, rotation: _Rotation) -> tuple[Tensor, Tensor, Tensor]:

@@ -26,6 +26,7 @@ from aot.players.attacker import EditAttacker
 from aot.players.autoencoder import edit_latents
 from aot.players.editor import Conditions
 from aot.train.cell_heads import CellHeads
+from aot.train.weight_average import WeightAverage
 from aot.types import Image
 
 
@@ -257,33 +258,6 @@ class EditorTrainer:
         """Puts the averaged weights into the model."""
         if self.average is not None:
             self.average.copy_to(self.parameters)
-
-
-class WeightAverage:
-    """Exponential moving average of parameters, without the bias of its start."""
-
-    def __init__(self, parameters: Sequence[Tensor], decay: float):
-        self.decay, self.updates = decay, 0
-        self.values = [p.detach().clone() for p in parameters]
-
-    @torch.no_grad()
-    def update(self, parameters: Sequence[Tensor]) -> None:
-        self.updates += 1
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        torch._foreach_lerp_(self.values, [p.detach() for p in parameters], 1 - decay)
-
-    @torch.no_grad()
-    def copy_to(self, parameters: Sequence[Tensor]) -> None:
-        for parameter, value in zip(parameters, self.values, strict=True):
-            parameter.copy_(value)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"updates": self.updates, "values": [v.clone() for v in self.values]}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.updates = state["updates"]
-        for value, saved in zip(self.values, state["values"], strict=True):
-            value.copy_(saved)
 
 
 def _is_matrix(name: str, parameter: Tensor) -> bool:

@@ -66,6 +66,7 @@ class DapoSettings(BaseModel, frozen=True, extra="forbid"):
     clip_high: float = Field(0.28, gt=0)  # DAPO 4.1: "eps_high to 0.28"
     entropy_coef: float = Field(0.02, ge=0)  # ours: keeps informative groups coming
     advantage_std: Literal["group", "batch"] = "group"  # GRPO
+    ema: float = Field(0.0, ge=0, lt=1)  # ours: the weights kept at the end are averaged; 0 keeps the last ones
     reward: DefenderReward = DefenderReward()
     trl: TrlOptions = TrlOptions()
 
@@ -73,6 +74,8 @@ class DapoSettings(BaseModel, frozen=True, extra="forbid"):
     def _fits(self) -> DapoSettings:
         if self.reward.overlong_cache_tokens >= self.max_completion_tokens:
             raise ValueError("reward.overlong_cache_tokens must be below max_completion_tokens")
+        if self.ema and self.engine != "packed":
+            raise ValueError("ema needs the engine 'packed'")
         return self
 
 

@@ -28,6 +28,7 @@ from aot.train.dapo import (
     completion_reward,
     informative_groups,
 )
+from aot.train.weight_average import WeightAverage
 from aot.types import Question
 
 if TYPE_CHECKING:
@@ -72,8 +73,11 @@ def train_packed(
     generator = torch.Generator().manual_seed(seed)
     stream = PromptStream(len(rows), seed)
     sampler = GroupSampler(defender, rows, settings, stream, generator)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    # The plain mean at first: a demo's training is too short for the usual slow warm-up.
+    average = WeightAverage(parameters, settings.ema, warmup=2) if settings.ema else None
     state: dict[str, Any] = {
-        "modules": {"defender": model},
+        "modules": {"defender": model, "average": average},
         "optimizers": {"adamw": optimizer, "schedule": schedule},
         "generators": {"sampling": generator},
     }
@@ -82,17 +86,21 @@ def train_packed(
         stream.position = checkpoint.extra["position"]
     if log:
         log.resume(start)
+    done = DapoResult(settings.updates)
     model.train()
     try:
         for update in range(start + 1, settings.updates + 1):
             draws = sampler.draw()
             if not draws.groups:
+                done = DapoResult(update - 1, NO_SIGNAL)
                 if log:
                     log.stop(NO_SIGNAL)
-                return DapoResult(update - 1, NO_SIGNAL)
+                break
             figures = update_once(defender, rows, draws.groups, settings, optimizer)
             figures["learning_rate"] = schedule.get_last_lr()[0]
             schedule.step()
+            if average:
+                average.update(parameters)
             if log:
                 share = draws.informative / draws.drawn
                 means = {"reward": draws.reward / draws.drawn, "accuracy": draws.right / draws.drawn}
@@ -108,7 +116,9 @@ def train_packed(
                 checkpoint.save(update, **state, extra={"position": stream.position})
     finally:
         model.eval()
-    return DapoResult(settings.updates)
+    if average:
+        average.copy_to(parameters)
+    return done
 
 
 def build_optimizer(model: torch.nn.Module, settings: DapoSettings) -> tuple[torch.optim.AdamW, Any]:
