@@ -119,7 +119,8 @@ class Run:
         Raises `AotError` where a finished stage lacks a file or a file was changed since.
         """
         assert name not in self.stages and not any(_nested(name, other) for other in self.stages), name
-        with FileLock(self.folder / LOCKS / f"{name.replace('/', '.')}.lock"):
+        lock = FileLock(self.folder / LOCKS / f"{name.replace('/', '.')}.lock")
+        with disk_errors(self.folder, "finished stages are kept", only_full=True), lock:
             self.stages[name] = self._stage(name, build, key, seed, parents, quiet)
         return self.stages[name]
 
@@ -174,7 +175,7 @@ class Run:
         """How long the run has taken: this process so far, and the stages kept from earlier ones. Stages that a
         second process made beside others took no time of their own."""
         kept = [s for s in self.stages.values() if float(s.manifest["finished"]) < self.begun]
-        earlier = sum(s.wall_seconds for s in kept if not s.manifest["beside"])
+        earlier = sum(s.wall_seconds for s in kept if not s.manifest.get("beside"))
         return round(time.time() - self.begun + earlier, 1)
 
     def write_summary(self, summary: Mapping[str, Any]) -> Path:

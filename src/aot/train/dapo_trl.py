@@ -7,7 +7,6 @@ Works on one CPU, and through accelerate / torchrun on several GPUs; every rank 
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,51 +17,26 @@ from datasets import Dataset
 from PIL import Image as PilImage
 from torch import Tensor
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOTrainer
 from trl.rewards import get_soft_overlong_punishment
 
 from aot.data.curriculum import CurriculumRow
-from aot.errors import AotError
 from aot.prompts import question_prompt
 from aot.train.dapo import (
     NO_SIGNAL,
     DapoResult,
     DapoSettings,
     PromptStream,
-    completion_reward,
     informative_groups,
 )
 from aot.train.trl_batches import Batch, masked, members, merge, select
-from aot.types import Question
+from aot.train.trl_config import RewardPart, lora_config, trl_config
 
 if TYPE_CHECKING:
     from aot.checkpoints import TrainLog
     from aot.players.defender import QwenDefender
 
 STREAM_FILE = "prompt_stream.json"
-
-
-class RewardPart:
-    """One part of the defender's reward ("accuracy", "format") as a TRL reward function; TRL logs each."""
-
-    def __init__(self, part: str, settings: DapoSettings, end_ids: Sequence[int]):
-        self.__name__ = part
-        self.part, self.settings, self.end_ids = part, settings, frozenset(end_ids)
-
-    def __call__(
-        self, completions: list[Any], completion_ids: list[list[int]], question: list[Question], **_: Any
-    ) -> list[float]:
-        """One number a completion. `question` is the rows' column."""
-        return [
-            completion_reward(
-                message[0]["content"],
-                asked,
-                self.settings,
-                length_tokens=len(ids),
-                truncated=ids[-1] not in self.end_ids,
-            )[self.part]
-            for message, ids, asked in zip(completions, completion_ids, question, strict=True)
-        ]
 
 
 class DapoTrainer(GRPOTrainer):
@@ -198,7 +172,7 @@ def build_trainer(
     processor, model = defender.processor, defender.model
     # huggingface/trl#5785: otherwise a VLM's gradients are silently wrong.
     processor.tokenizer.padding_side = "left"
-    args = _config(defender, settings, seed=seed, folder=folder, keep=keep)
+    args = trl_config(defender, settings, seed=seed, folder=folder, keep=keep)
     end_ids = {*defender.eos_ids.tolist(), processor.tokenizer.pad_token_id}
     rewards: list[Any] = [RewardPart(part, settings, sorted(end_ids)) for part in ("accuracy", "format")]
     weights = [1.0, 1.0]
@@ -219,74 +193,13 @@ def build_trainer(
         args=args,
         train_dataset=placeholder,
         processing_class=processor,
-        peft_config=_lora(settings),
+        peft_config=lora_config(settings),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_SkipEmptyUpdate(trainer))
     if log:
         trainer.add_callback(_LogCallback(log))
     return trainer
-
-
-def _config(
-    defender: QwenDefender, settings: DapoSettings, *, seed: int, folder: Path, keep: bool
-) -> GRPOConfig:
-    """TRL's settings for ours. One generation an update, so that checkpoints lie between generations."""
-    options = settings.trl
-    on_cpu = defender.device.type == "cpu"
-    world = GRPOConfig(output_dir=str(folder), use_cpu=on_cpu, bf16=False, report_to="none").world_size
-    completions = settings.groups * settings.group_size
-    forward = math.gcd(options.completions_per_forward, completions // world)
-    if completions % world or (completions // world) % settings.group_size:
-        raise AotError(
-            f"{settings.groups} groups cannot be shared by {world} processes in whole groups",
-            where="dapo.groups",
-            hint=f"choose a multiple of {world}",
-        )
-    return GRPOConfig(
-        output_dir=str(folder),
-        seed=seed,
-        max_steps=settings.updates,
-        per_device_train_batch_size=forward,
-        gradient_accumulation_steps=completions // world // forward,
-        num_generations=settings.group_size,
-        max_completion_length=settings.max_completion_tokens,
-        temperature=settings.temperature,
-        generation_kwargs={"suppress_tokens": defender.suppressed_ids},
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="linear" if settings.schedule == "linear" else "constant_with_warmup",
-        warmup_steps=settings.warmup_updates,
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
-        optim="adamw_torch",
-        loss_type="dapo",
-        epsilon=settings.clip_low,
-        epsilon_high=settings.clip_high,
-        beta=0.0,
-        entropy_coef=settings.entropy_coef,
-        scale_rewards=settings.advantage_std,
-        mask_truncated_completions=settings.mask_truncated,
-        use_cpu=on_cpu,
-        bf16=options.bf16,
-        gradient_checkpointing=options.gradient_checkpointing,
-        use_vllm=options.vllm != "off",
-        vllm_mode=options.vllm if options.vllm != "off" else "colocate",
-        save_strategy="steps" if keep else "no",
-        save_steps=options.checkpoint_every,
-        save_total_limit=1,
-        logging_steps=1,
-        report_to="none",
-        disable_tqdm=True,
-    )
-
-
-def _lora(settings: DapoSettings) -> Any:
-    if not settings.trl.lora_rank:
-        return None
-    from peft import LoraConfig
-
-    rank = settings.trl.lora_rank
-    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
 class _SkipEmptyUpdate(TrainerCallback):

@@ -1,0 +1,102 @@
+"""Our settings and rewards in TRL's terms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trl import GRPOConfig
+
+from aot.errors import AotError
+from aot.train.dapo import DapoSettings, completion_reward
+from aot.types import Question
+
+if TYPE_CHECKING:
+    from aot.players.defender import QwenDefender
+
+
+class RewardPart:
+    """One part of the defender's reward ("accuracy", "format") as a TRL reward function; TRL logs each."""
+
+    def __init__(self, part: str, settings: DapoSettings, end_ids: Sequence[int]):
+        self.__name__ = part
+        self.part, self.settings, self.end_ids = part, settings, frozenset(end_ids)
+
+    def __call__(
+        self, completions: list[Any], completion_ids: list[list[int]], question: list[Question], **_: Any
+    ) -> list[float]:
+        """One number a completion. `question` is the rows' column."""
+        return [
+            completion_reward(
+                message[0]["content"],
+                asked,
+                self.settings,
+                length_tokens=len(ids),
+                truncated=ids[-1] not in self.end_ids,
+            )[self.part]
+            for message, ids, asked in zip(completions, completion_ids, question, strict=True)
+        ]
+
+
+def trl_config(
+    defender: QwenDefender, settings: DapoSettings, *, seed: int, folder: Path, keep: bool
+) -> GRPOConfig:
+    """TRL's settings for ours. One generation an update, so that checkpoints lie between generations."""
+    options = settings.trl
+    on_cpu = defender.device.type == "cpu"
+    world = GRPOConfig(output_dir=str(folder), use_cpu=on_cpu, bf16=False, report_to="none").world_size
+    completions = settings.groups * settings.group_size
+    forward = math.gcd(options.completions_per_forward, completions // world)
+    if completions % world or (completions // world) % settings.group_size:
+        raise AotError(
+            f"{settings.groups} groups cannot be shared by {world} processes in whole groups",
+            where="dapo.groups",
+            hint=f"choose a multiple of {world}",
+        )
+    return GRPOConfig(
+        output_dir=str(folder),
+        seed=seed,
+        max_steps=settings.updates,
+        per_device_train_batch_size=forward,
+        gradient_accumulation_steps=completions // world // forward,
+        num_generations=settings.group_size,
+        max_completion_length=settings.max_completion_tokens,
+        temperature=settings.temperature,
+        generation_kwargs={"suppress_tokens": defender.suppressed_ids},
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="linear" if settings.schedule == "linear" else "constant_with_warmup",
+        warmup_steps=settings.warmup_updates,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        optim="adamw_torch",
+        loss_type="dapo",
+        epsilon=settings.clip_low,
+        epsilon_high=settings.clip_high,
+        beta=0.0,
+        entropy_coef=settings.entropy_coef,
+        scale_rewards=settings.advantage_std,
+        mask_truncated_completions=settings.mask_truncated,
+        use_cpu=on_cpu,
+        bf16=options.bf16,
+        gradient_checkpointing=options.gradient_checkpointing,
+        use_vllm=options.vllm != "off",
+        vllm_mode=options.vllm if options.vllm != "off" else "colocate",
+        save_strategy="steps" if keep else "no",
+        save_steps=options.checkpoint_every,
+        save_total_limit=1,
+        logging_steps=1,
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def lora_config(settings: DapoSettings) -> Any:
+    """peft's settings; None where the whole model is trained."""
+    if not settings.trl.lora_rank:
+        return None
+    from peft import LoraConfig
+
+    rank = settings.trl.lora_rank
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
