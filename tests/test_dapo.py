@@ -264,26 +264,23 @@ def test_without_signal_a_training_ends_normally_and_says_why(engine, tmp_path):
     assert not defender.model.training
 
 
-def test_averaged_weights_are_the_decaying_mean_of_all_updates(guesser, guesser_weights):
+@pytest.mark.parametrize("engine", ["packed", "trl"])
+def test_averaged_weights_are_the_decaying_mean_of_all_updates(engine, guesser, guesser_weights):
     seen: list[dict[str, torch.Tensor]] = [guesser_weights]
 
     class Watching(TrainLog):
         def write(self, step, **metrics):
             seen.append(weights(guesser))
 
-    settings = SMALL.model_copy(update={"ema": 0.7})
-    train_packed(guesser, ROWS, settings, seed=7, log=Watching())
+    settings = SMALL.model_copy(update={"engine": engine, "ema": 0.7})
+    train_dapo(guesser, ROWS, settings, seed=7, log=Watching())
+    assert len(seen) == 1 + settings.updates
     for name, value in weights(guesser).items():
         expected = seen[0][name]
         for n, later in enumerate(seen[1:], start=1):
             decay = min(0.7, (1 + n) / (2 + n))
             expected = decay * expected + (1 - decay) * later[name]
         torch.testing.assert_close(value, expected, atol=1e-6, rtol=1e-5)
-
-
-def test_trl_has_no_averaged_weights_and_says_so():
-    with pytest.raises(ValidationError, match="ema"):
-        DapoSettings(engine="trl", ema=0.9)
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
@@ -321,9 +318,10 @@ class Interrupting(TrainLog):
             raise KeyboardInterrupt
 
 
-def test_trl_training_resumes_from_its_checkpoint(guesser, guesser_weights, tmp_path):
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_trl_training_resumes_from_its_checkpoint(guesser, guesser_weights, tmp_path, ema):
     settings = SMALL.model_copy(
-        update={"engine": "trl", "trl": SMALL.trl.model_copy(update={"checkpoint_every": 2})}
+        update={"engine": "trl", "ema": ema, "trl": SMALL.trl.model_copy(update={"checkpoint_every": 2})}
     )
     train_trl(guesser, ROWS, settings, seed=2, folder=tmp_path / "whole")
     interrupted = untrained()

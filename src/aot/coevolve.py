@@ -10,19 +10,21 @@ Every step is a stage of the run folder: a finished one is kept, a killed run go
 line does not need at once is made beside it, in a second process.
 Departures: the players that are known already attack the training scenes too, beside the newest attacker: its
 predecessor, and scripted distractors, which stand for the AOT-SFT set (*ours*: the paper warms the defender up on 900
-samples of that); a defender trained on clean scenes with as many updates is shown beside, as in the paper's ablation.
+samples of that); part of a defender's training may be taken back for the sake of clean images (*ours*; `clean_guard`);
+a defender trained on clean scenes with as many updates is shown beside, as in the paper's ablation.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from aot.arena import greedy_answers, play
 from aot.background import Background
@@ -41,6 +43,7 @@ from aot.players.scripted import RandomDistractor
 from aot.recipes import Recipe
 from aot.runs import CHECKPOINT, LOG, Run, Stage
 from aot.train.attacker import train_attacker
+from aot.train.clean_guard import clean_accuracy, keep_clean
 from aot.train.dapo import train_dapo
 from aot.types import Bout
 
@@ -215,10 +218,14 @@ class League:
             clean = self.game.train_scenes(seed)
             curriculum = build_curriculum(newest, clean, earlier, settings, seed=seed)
             player = QwenDefender.load(defender.folder, name=f"iteration_{i}")
+            before = {name: value.clone() for name, value in player.model.state_dict().items()}
             figures = self._dapo(player, curriculum.rows, seed, folder)
+            if self.recipe.max_clean_loss < 1:
+                figures |= self._keep_clean(i, player, before)
+            player.save(folder)
             return figures | {"curriculum": curriculum.counts}
 
-        key = [self.recipe.dapo.model_dump(), self.recipe.curriculum.model_dump()]
+        key = [self.recipe.dapo.model_dump(), self.recipe.curriculum.model_dump(), self.recipe.max_clean_loss]
         pools = [stage for j in range(1, i + 1) for stage in self.pools[j]]
         stage = self.run.stage(name, build, key=key, seed=seed, parents=[defender, *pools])
         self.examiner.admit_defender(f"iteration_{i}", stage)
@@ -234,7 +241,9 @@ class League:
             def build(folder: Path, before: Stage = before, seed: int = seed) -> dict[str, Any]:
                 player = QwenDefender.load(before.folder, name=CLEAN_RL)
                 rows = [CurriculumRow(s.id, s.image, s.question) for s in self.game.train_scenes(seed)]
-                return self._dapo(player, rows, seed, folder)
+                figures = self._dapo(player, rows, seed, folder)
+                player.save(folder)
+                return figures
 
             key = self.recipe.dapo.model_dump()
             self.clean.append(self.run.stage(name, build, key=key, seed=seed, parents=[before]))
@@ -245,10 +254,9 @@ class League:
     def _dapo(
         self, player: QwenDefender, rows: Sequence[CurriculumRow], seed: int, folder: Path
     ) -> dict[str, Any]:
-        """Trains the defender on `rows` and saves it; a killed training goes on from its checkpoint."""
+        """Trains the defender on `rows`; a killed training goes on from its checkpoint."""
         settings = self.recipe.dapo
         if not rows:
-            player.save(folder)
             return {
                 "rows": 0,
                 "updates": 0,
@@ -257,8 +265,15 @@ class League:
         checkpoint = Checkpoint(folder / CHECKPOINT, self.recipe.defender_checkpoint_every)
         with TrainLog(folder / LOG, settings.updates, "defender, DAPO") as log:
             result = train_dapo(player, rows, settings, seed=seed, checkpoint=checkpoint, log=log)
-        player.save(folder)
         return {"rows": len(rows), "updates": result.updates, "stopped": result.stopped}
+
+    def _keep_clean(self, i: int, player: QwenDefender, before: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Takes part of the training back where the player lost more than allowed against the base, on the clean
+        images of the scenes that were attacked in this iteration."""
+        seeds = sorted({pool.manifest["seed"] for pool in self.pools[i]})
+        scenes = [scene for seed in seeds for scene in self.game.train_scenes(seed)]
+        base = QwenDefender.load(self.examiner.defenders[BASE].folder, name=BASE)
+        return keep_clean(player, before, scenes, clean_accuracy(base, scenes) - self.recipe.max_clean_loss)
 
     def _hard_rows(self, i: int) -> list[CurriculumRow]:
         """Iteration i's attacks on training scenes that were hard for its defender; read again only after a restart."""

@@ -143,9 +143,10 @@ class Examiner:
 
     def _notes(self) -> list[str]:
         notes = [
-            f"{name}: {stage.figures['stopped']}"
+            f"{name}: {stage.figures[told]}"
             for name, stage in self.run.stages.items()
-            if stage.figures.get("stopped")
+            for told in ("stopped", "note")
+            if stage.figures.get(told)
         ]
         unscored = {n: int((s < 0).sum()) for n, s in self.exam.clean.items() if (s < 0).any()}
         notes += [f"{name}: {count} clean answers could not be scored" for name, count in unscored.items()]

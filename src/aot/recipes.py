@@ -47,6 +47,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     attacks: AttackRoundSettings = AttackRoundSettings()
     curriculum: CurriculumSettings = CurriculumSettings()
     dapo: DapoSettings = DapoSettings()
+    # Ours: the clean accuracy that a defender may lose against the base, on training scenes; 1: it is not looked at.
+    max_clean_loss: float = Field(1.0, ge=0, le=1)
     defender_checkpoint_every: int = Field(20, gt=0)  # ours, updates
     evaluation: EvaluationSettings = EvaluationSettings()
 
@@ -74,6 +76,7 @@ def miniature() -> Recipe:
         attacker={"method": "flow_grpo", "flow_grpo": {"updates": 36}},
         curriculum={"rows": 2300, "clean_share": 0.52},
         dapo=dapo,
+        max_clean_loss=0.005,
     )
 
 

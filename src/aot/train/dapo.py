@@ -74,8 +74,6 @@ class DapoSettings(BaseModel, frozen=True, extra="forbid"):
     def _fits(self) -> DapoSettings:
         if self.reward.overlong_cache_tokens >= self.max_completion_tokens:
             raise ValueError("reward.overlong_cache_tokens must be below max_completion_tokens")
-        if self.ema and self.engine != "packed":
-            raise ValueError("ema needs the engine 'packed'")
         return self
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from datasets import Dataset
 from PIL import Image as PilImage
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
@@ -31,12 +32,13 @@ from aot.train.dapo import (
 )
 from aot.train.trl_batches import Batch, masked, members, merge, select
 from aot.train.trl_config import RewardPart, lora_config, trl_config
+from aot.train.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from aot.checkpoints import TrainLog
     from aot.players.defender import QwenDefender
 
-STREAM_FILE = "prompt_stream.json"
+STREAM_FILE, AVERAGE_FILE = "prompt_stream.json", "weight_average.safetensors"
 
 
 class DapoTrainer(GRPOTrainer):
@@ -144,9 +146,14 @@ def train_trl(
         trainer = build_trainer(
             defender, rows, settings, seed=seed, folder=where, keep=folder is not None, log=log
         )
+        average = _AverageCallback(trainer) if settings.ema else None
+        if average:
+            trainer.add_callback(average)
         resume = folder is not None and any(folder.glob("checkpoint-*"))
         try:
             trainer.train(resume_from_checkpoint=resume or None)
+            if average:
+                average.weights.copy_to(average.parameters)
         finally:
             defender.model.__dict__.pop("forward", None)  # TRL's fused LM head patches the instance
             defender.model.eval()
@@ -212,6 +219,36 @@ class _SkipEmptyUpdate(TrainerCallback):
         if self.trainer.stopped:
             assert self.trainer.model is not None
             self.trainer.model.zero_grad(set_to_none=True)
+
+
+class _AverageCallback(TrainerCallback):
+    """`DapoSettings.ema`: the mean of the trained weights, kept beside TRL's checkpoints."""
+
+    def __init__(self, trainer: DapoTrainer):
+        self.trainer = trainer
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.weights = WeightAverage(self.parameters, trainer.settings.ema, warmup=2)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step:
+            saved = load_file(self._file(args, state))
+            updates = int(saved.pop("updates"))
+            values = [saved[str(i)] for i in range(len(saved))]
+            self.weights.load_state_dict({"updates": updates, "values": values})
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not self.trainer.stopped:
+            self.weights.update(self.parameters)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if args.should_save:
+            values = {str(i): value.contiguous() for i, value in enumerate(self.weights.values)}
+            save_file(values | {"updates": torch.tensor(self.weights.updates)}, self._file(args, state))
+
+    @staticmethod
+    def _file(args: Any, state: Any) -> Path:
+        return Path(args.output_dir) / f"checkpoint-{state.global_step}" / AVERAGE_FILE
 
 
 class _LogCallback(TrainerCallback):
