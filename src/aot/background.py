@@ -14,6 +14,8 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 
+import torch
+
 from aot.errors import AotError
 
 FAILED = 3
@@ -73,6 +75,9 @@ class Background:
 def _run(job: Callable[[], object], before: object, turn: object) -> None:
     if before is not None:
         before.acquire()  # type: ignore[attr-defined]
+    # A fork leaves PyTorch's thread pool unusable. It is made anew at its next use, which must not be by several
+    # threads at once, such as those that read weights: "Invalid thread pool!".
+    torch.set_num_threads(torch.get_num_threads())
     try:
         job()
     except AotError as error:
