@@ -44,6 +44,7 @@ def test_shares_are_kept_and_balanced_over_question_types():
     bouts = [bout(i, kind=TYPES[0] if i < 200 else TYPES[i % 4]) for i in range(300)]
     clean = [scene(i) for i in range(500)]
     earlier = [CurriculumRow(f"e{i}", IMAGE, scene(i).question, "iteration_0") for i in range(500)]
+    earlier.append(CurriculumRow("not-an-attack", IMAGE, scene(0).question))
     rows = build_curriculum(
         bouts, clean, earlier, CurriculumSettings(rows=80, easy_share=0, earlier_share=0.25), seed=3
     ).rows

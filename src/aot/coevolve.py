@@ -70,6 +70,7 @@ def coevolve(
             beside.submit(partial(league.attack_with_known_players, i, attacker, defender))
             beside.submit(partial(league.train_on_clean_scenes, i))
             evolved = league.evolve_attacker(i, attacker, defender)
+            # Half of these bouts in each process; the curriculum needs them all.
             beside.submit(partial(league.attack_with_newest, i, evolved, defender, half=2))
             beside.submit(league.examiner.catch_up)
             league.attack_with_newest(i, evolved, defender, half=1)
@@ -158,26 +159,26 @@ class League:
 
     def attack_with_newest(self, i: int, attacker: Stage, defender: Stage, *, half: Literal[1, 2]) -> None:
         """Bouts of the newly trained attacker on every second training scene, from the first or the second on."""
-        self._pool(i, f"attacks/{half}", attacker, 0, defender, made_in=i, scenes=slice(half - 1, None, 2))
+        self._pool(i, "attacks", attacker, 0, defender, made_in=i, half=half)
 
     def attack_with_known_players(self, i: int, attacker: Stage, defender: Stage) -> None:
         """Bouts of the attacker before it, and of scripted distractors, with the same defender."""
-        draws = self.recipe.attacks.scripted_draws
-        self._pool(i, "known_attacks", attacker, draws, defender, made_in=i - 1, scenes=slice(None))
+        self._pool(i, "known_attacks", attacker, self.recipe.attacks.scripted_draws, defender, made_in=i - 1)
 
     def _pool(
-        self, i: int, name: str, attacker: Stage, scripted: int, defender: Stage, *, made_in: int, scenes: slice
+        self, i: int, kind: str, attacker: Stage, scripted: int, defender: Stage, *, made_in: int, half: int = 0
     ) -> None:
-        """What a defender's curriculum is chosen from: bouts, on these training scenes, of the frozen attacker that
-        iteration `made_in` left, and of `scripted` distractors a scene."""
-        name = f"iteration_{i}/{name}"
+        """What a defender's curriculum is chosen from: bouts, on all training scenes or one half of them, of the frozen
+        attacker that iteration `made_in` left, and of `scripted` distractors a scene."""
+        name = f"iteration_{i}/{kind}" + (f"/{half}" if half else "")
         if any(stage.name == name for stage in self.pools.get(i, [])):
             return
-        seed = stage_seed(self.recipe.seed, name.removesuffix("/1").removesuffix("/2"))
+        seed = stage_seed(self.recipe.seed, f"iteration_{i}/{kind}")  # both halves are of the same scenes
 
         def build(folder: Path) -> dict[str, Any]:
             opponent = QwenDefender.load(defender.folder, name="current")
-            attacked, settings = self.game.train_scenes(seed)[scenes], self.recipe.attacks
+            scenes, settings = self.game.train_scenes(seed), self.recipe.attacks
+            attacked = scenes[half - 1 :: 2] if half else scenes
             clean = greedy_answers(attacked, opponent)
             players: list[Attacker] = [EditAttacker.load(attacker.folder, name=f"iteration_{made_in}")]
             players += [RandomDistractor(related=settings.scripted_related)] * scripted

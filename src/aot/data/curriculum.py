@@ -86,18 +86,19 @@ def build_curriculum(
     attacked = [_row(bout) for bout, reason in judged if reason is None]
     easy = [_row(bout) for bout, reason in judged if reason == TOO_EASY]
     counts.update(reason or "usable" for _, reason in judged)
+    past = [row for row in earlier if row.source != CLEAN]
     total = settings.rows or round(len(attacked) / (1.0 - settings.others_share))
-    n_past = min(len(earlier), round(total * settings.earlier_share))
+    n_past = min(len(past), round(total * settings.earlier_share))
     n_easy = min(len(easy), round(total * settings.easy_share))
     n_clean = min(len(clean), round(total * settings.clean_share))
     n_attacked = min(len(attacked), total - n_past - n_easy - n_clean)
     if settings.rows:  # a strong defender leaves few hard attacks: the room goes to what is nearest to them
-        n_past = min(len(earlier), total - n_attacked - n_easy - n_clean)
+        n_past = min(len(past), total - n_attacked - n_easy - n_clean)
         n_easy = min(len(easy), total - n_attacked - n_past - n_clean)
         n_clean = min(len(clean), total - n_attacked - n_past - n_easy)
 
     take = _balanced if settings.balance_question_types else _uniform
-    rows = take(attacked, n_attacked, rng) + take(easy, n_easy, rng) + take(earlier, n_past, rng)
+    rows = take(attacked, n_attacked, rng) + take(easy, n_easy, rng) + take(past, n_past, rng)
     rows += [CurriculumRow(s.id, s.image, s.question) for s in _uniform(clean, n_clean, rng)]
     for row in rows:
         counts[f"rows/{row.source}"] += 1
