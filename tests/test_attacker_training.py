@@ -4,6 +4,7 @@ with a reason."""
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -257,6 +258,36 @@ def test_edits_that_share_their_start_are_one_until_the_window(fresh, scenes):
     parting = made[0].latents
     assert (parting[0, 0] == parting[0, 1]).all()
     assert (parting[1, 0] != parting[1, 1]).any()
+
+
+@pytest.mark.parametrize("kl", ["none", "mean", "velocity"])
+def test_edits_that_share_their_start_share_its_gradient(fresh, scenes, kl):
+    """The window's first step asks for one velocity a group; the update is that of asking for each edit's own."""
+    attacker = fresh()
+    settings = FlowGrpoSettings(groups=2, group_size=3, steps=4, window=2, kl=kl, kl_weight=10.0)
+    practice = Practice(attacker, scenes[:8], ANYTHING_GOES, Oracle(), settings.practice)
+    conditions = practice.take(torch.tensor([2, 2, 2, 5, 5, 5]))
+    noise, generator = attacker.noise(conditions, torch.Generator().manual_seed(1)), torch.Generator().manual_seed(2)
+    rollout = sample_rollout(attacker, conditions, noise[::3], range(1, 3), settings, generator, copies=3)
+    learner, transformer = FlowGrpo(attacker, practice, settings, seed=0), attacker.transformer
+    if learner.reference is not None:
+        with torch.no_grad():
+            learner.reference.transformer.proj_out.weight.mul_(0.9)
+    gradients = []
+
+    def keep(_number: int) -> float:
+        gradients.append(torch.cat([p.grad.flatten() for p in transformer.parameters() if p.grad is not None]))
+        transformer.zero_grad()
+        return float(gradients[-1].norm())
+
+    learner.trainer.update = keep
+    part, advantages = torch.tensor([4, 0, 2, 1]), torch.tensor([1.0, -0.5, -0.5, 0.0, 2.0, -2.0])
+    for copies in (3, 1):
+        told = learner._step(conditions, replace(rollout, copies=copies), part, advantages, 1, check_ratio=True)
+        assert told["ratio_deviation"] < 1e-6
+        assert told["grad_norm"] > 0
+    shared, separate = gradients
+    torch.testing.assert_close(shared, separate, atol=1e-6 * float(separate.abs().max()), rtol=1e-3)
 
 
 def test_flow_grpo_makes_rewarded_edits_likelier(fresh, scenes):

@@ -7,13 +7,30 @@ import math
 import pytest
 import torch
 
+from aot.data.curriculum import CurriculumRow
 from aot.players.base_players import player_folder
 from aot.players.defender import QwenDefender
 from aot.players.scripted import AlwaysLetter, Oracle
-from aot.train.clean_guard import SHARES, clean_accuracy, keep_clean
+from aot.train.clean_guard import (
+    SHARES,
+    CleanGuardSettings,
+    clean_accuracy,
+    keep_clean,
+    missed,
+    rehearsal_rows,
+)
 from aot.world.scenes import draw_scenes
 
 SCENES = draw_scenes(120, seed=4)
+GUARD = CleanGuardSettings(max_loss=0.02, rehearsals=2)
+
+
+def never(number, lost):
+    raise AssertionError("there was nothing to rehearse")
+
+
+def in_vain(number, lost):
+    assert lost
 
 
 @pytest.fixture
@@ -45,8 +62,8 @@ def test_a_training_that_loses_nothing_is_kept_whole(defender):
     before = weights(defender)
     shake(defender, 1e-4)
     after = weights(defender)
-    figures = keep_clean(defender, before, SCENES, 0.9)
-    assert figures["kept"] == 1 and "note" not in figures
+    figures = keep_clean(defender, before, SCENES, 0.92, GUARD, never)
+    assert figures["kept"] == 1 and figures["rehearsals"] == 0 and "note" not in figures
     assert all(torch.equal(value, after[name]) for name, value in weights(defender).items())
 
 
@@ -56,8 +73,9 @@ def test_a_training_that_loses_too_much_is_taken_back_to_where_it_does_not(defen
     shake(defender, scale)
     after = weights(defender)
     assert clean_accuracy(defender, SCENES) < least
-    figures = keep_clean(defender, before, SCENES, least)
+    figures = keep_clean(defender, before, SCENES, least + GUARD.max_loss, GUARD, in_vain)
     share = figures["kept"]
+    assert figures["rehearsals"] == 2
     assert share < 1 and f"{share:.0%}" in figures["note"]
     assert figures["clean_train"] == clean_accuracy(defender, SCENES) >= least
     now = weights(defender)
@@ -68,8 +86,36 @@ def test_a_training_that_loses_too_much_is_taken_back_to_where_it_does_not(defen
 
 
 def test_what_was_lost_before_is_not_asked_of_this_training(defender):
+    shake(defender, 0.4)
     before = weights(defender)
+    assert missed(defender, SCENES)
     shake(defender, 1e-4)
-    figures = keep_clean(defender, before, SCENES, 1.1)
+    figures = keep_clean(defender, before, SCENES, 1.0, CleanGuardSettings(max_loss=0, rehearsals=0), never)
     assert figures["kept"] == 0
     assert all(torch.equal(value, before[name]) for name, value in weights(defender).items())
+
+
+def test_what_a_rehearsal_wins_back_is_not_taken_back(defender):
+    before, base = weights(defender), clean_accuracy(defender, SCENES)
+    shake(defender, 0.4)
+    lost_at_first = {scene.id for scene in missed(defender, SCENES)}
+    told = []
+
+    def rehearse(number, lost):
+        told.append((number, {scene.id for scene in lost}, torch.is_grad_enabled()))
+        defender.model.load_state_dict(before)
+
+    figures = keep_clean(defender, weights(defender), SCENES, base, GUARD, rehearse)
+    assert told == [(1, lost_at_first, True)]
+    assert figures["kept"] == 1 and figures["rehearsals"] == 1 and "16 more updates" in figures["note"]
+    assert all(torch.equal(value, before[name]) for name, value in weights(defender).items())
+
+
+def test_rows_of_a_rehearsal():
+    rows = [CurriculumRow(s.id, s.image, s.question, "someone") for s in SCENES[:60]]
+    mixed = rehearsal_rows(rows, SCENES[100:103], 0.25, seed=1)
+    again = [row.scene_id for row in mixed if row.source == "clean"]
+    assert len(mixed) == 80 and len(again) == 20
+    assert {again.count(scene.id) for scene in SCENES[100:103]} == {6, 7}
+    assert sorted(row.scene_id for row in mixed if row.source == "someone") == sorted(row.scene_id for row in rows)
+    assert [row.scene_id for row in rehearsal_rows(rows, SCENES[100:103], 0.25, seed=1)] == [r.scene_id for r in mixed]

@@ -10,7 +10,7 @@ Every step is a stage of the run folder: a finished one is kept, a killed run go
 line does not need at once is made beside it, in a second process.
 Departures: the players that are known already attack the training scenes too, beside the newest attacker: its
 predecessor, and scripted distractors, which stand for the AOT-SFT set (*ours*: the paper warms the defender up on 900
-samples of that); part of a defender's training may be taken back for the sake of clean images (*ours*; `clean_guard`);
+samples of that); a defender that lost clean accuracy wins it back before it goes on (*ours*; `clean_guard`);
 a defender trained on clean scenes with as many updates is shown beside, as in the paper's ablation.
 """
 
@@ -43,9 +43,9 @@ from aot.players.scripted import RandomDistractor
 from aot.recipes import Recipe
 from aot.runs import CHECKPOINT, LOG, Run, Stage
 from aot.train.attacker import train_attacker
-from aot.train.clean_guard import clean_accuracy, keep_clean
+from aot.train.clean_guard import clean_accuracy, keep_clean, rehearsal_rows
 from aot.train.dapo import train_dapo
-from aot.types import Bout
+from aot.types import Bout, Scene
 
 BASE, COLD_START, CLEAN_RL = "base", "iteration_0", "clean_rl"
 
@@ -221,12 +221,12 @@ class League:
             player = QwenDefender.load(defender.folder, name=f"iteration_{i}")
             before = {name: value.clone() for name, value in player.model.state_dict().items()}
             figures = self._dapo(player, curriculum.rows, seed, folder)
-            if self.recipe.max_clean_loss < 1:
-                figures |= self._keep_clean(i, player, before)
+            if self.recipe.clean_guard.max_loss < 1 and curriculum.rows:
+                figures |= self._keep_clean(i, player, before, curriculum.rows, seed, folder)
             player.save(folder)
             return figures | {"curriculum": curriculum.counts}
 
-        key = [self.recipe.dapo.model_dump(), self.recipe.curriculum.model_dump(), self.recipe.max_clean_loss]
+        key = [self.recipe.dapo.model_dump(), self.recipe.curriculum.model_dump(), self.recipe.clean_guard.model_dump()]
         pools = [stage for j in range(1, i + 1) for stage in self.pools[j]]
         stage = self.run.stage(name, build, key=key, seed=seed, parents=[defender, *pools])
         self.examiner.admit_defender(f"iteration_{i}", stage)
@@ -253,10 +253,10 @@ class League:
             self.examiner.catch_up()
 
     def _dapo(
-        self, player: QwenDefender, rows: Sequence[CurriculumRow], seed: int, folder: Path
+        self, player: QwenDefender, rows: Sequence[CurriculumRow], seed: int, folder: Path, updates: int | None = None
     ) -> dict[str, Any]:
         """Trains the defender on `rows`; a killed training goes on from its checkpoint."""
-        settings = self.recipe.dapo
+        settings = self.recipe.dapo.model_copy(update={"updates": updates} if updates else {})
         if not rows:
             return {
                 "rows": 0,
@@ -268,13 +268,25 @@ class League:
             result = train_dapo(player, rows, settings, seed=seed, checkpoint=checkpoint, log=log)
         return {"rows": len(rows), "updates": result.updates, "stopped": result.stopped}
 
-    def _keep_clean(self, i: int, player: QwenDefender, before: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Takes part of the training back where the player lost more than allowed against the base, on the clean
-        images of the scenes that were attacked in this iteration."""
-        seeds = sorted({pool.manifest["seed"] for pool in self.pools[i]})
+    def _keep_clean(
+        self,
+        i: int,
+        player: QwenDefender,
+        before: Mapping[str, Tensor],
+        rows: Sequence[CurriculumRow],
+        seed: int,
+        folder: Path,
+    ) -> dict[str, Any]:
+        """Wins back clean accuracy, measured on the clean images of the scenes that were attacked in this iteration."""
+        seeds, guard = sorted({pool.manifest["seed"] for pool in self.pools[i]}), self.recipe.clean_guard
         scenes = [scene for seed in seeds for scene in self.game.train_scenes(seed)]
         base = QwenDefender.load(self.examiner.defenders[BASE].folder, name=BASE)
-        return keep_clean(player, before, scenes, clean_accuracy(base, scenes) - self.recipe.max_clean_loss)
+
+        def rehearse(number: int, lost: list[Scene]) -> None:
+            mixed = rehearsal_rows(rows, lost, guard.share, seed=seed + number)
+            self._dapo(player, mixed, seed + number, folder / f"rehearsal_{number}", guard.updates)
+
+        return keep_clean(player, before, scenes, clean_accuracy(base, scenes), guard, rehearse)
 
     def _hard_rows(self, i: int) -> list[CurriculumRow]:
         """Iteration i's attacks on training scenes that were hard for its defender; read again only after a restart."""

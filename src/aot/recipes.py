@@ -23,6 +23,7 @@ from aot.game import AttackRoundSettings, EvaluationSettings, GameSettings
 from aot.players.base_players import PlayersSettings
 from aot.referee import RefereeSettings
 from aot.train.attacker import AttackerTraining
+from aot.train.clean_guard import CleanGuardSettings
 from aot.train.dapo import DapoSettings, paper_dapo
 from aot.train.flow_grpo import paper_flow_grpo
 
@@ -47,8 +48,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     attacks: AttackRoundSettings = AttackRoundSettings()
     curriculum: CurriculumSettings = CurriculumSettings()
     dapo: DapoSettings = DapoSettings()
-    # Ours: the clean accuracy that a defender may lose against the base, on training scenes; 1: it is not looked at.
-    max_clean_loss: float = Field(1.0, ge=0, le=1)
+    clean_guard: CleanGuardSettings = CleanGuardSettings()
     defender_checkpoint_every: int = Field(20, gt=0)  # ours, updates
     evaluation: EvaluationSettings = EvaluationSettings()
 
@@ -73,16 +73,16 @@ def miniature() -> Recipe:
     }
     return Recipe(name="miniature").changed(
         game={"train_scenes": 1200, "held_out_scenes": 2000},
-        attacker={"method": "flow_grpo", "flow_grpo": {"updates": 36}},
+        attacker={"method": "flow_grpo", "flow_grpo": {"updates": 44}},
         curriculum={"rows": 2300, "clean_share": 0.52},
         dapo=dapo,
-        max_clean_loss=0.005,
+        clean_guard={"max_loss": 0.003},
     )
 
 
 def miniature_long() -> Recipe:
     """The same game unattended, at most two hours on two cores. All sizes *ours*."""
-    attacker = {"flow_grpo": {"updates": 80}}
+    attacker = {"flow_grpo": {"updates": 120}}
     game = {"train_scenes": 2000, "held_out_scenes": 3000}
     return miniature().changed(
         name="miniature_long", game=game, attacker=attacker, curriculum={"rows": 3800}, dapo={"updates": 40}

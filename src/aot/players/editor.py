@@ -74,7 +74,7 @@ class Conditions:
             return None
         return torch.arange(longest, device=self.text.device) < self.lengths[:, None]
 
-    def by_length(self, least: int = 16) -> list[Tensor]:
+    def by_length(self, least: int = 8) -> list[Tensor]:
         """Numbers of the edits in groups of like text length, at least `least` in each (or all in one)."""
         order, groups = torch.argsort(self.lengths.cpu(), stable=True), []
         start = end = 0

@@ -99,12 +99,13 @@ def paper_flow_grpo() -> FlowGrpoSettings:
 @dataclass(frozen=True, slots=True, eq=False)
 class Rollout:
     """B sampled edits. `latents [W + 1, B, L, C]` around the W noisy steps `window`, `log_probs [W, B]` of
-    these steps, `final [B, L, C]` the denoised latents."""
+    these steps, `final [B, L, C]` the denoised latents. Each `copies` edits in a row are one in `latents[0]`."""
 
     window: range
     latents: Tensor
     log_probs: Tensor
     final: Tensor
+    copies: int = 1
 
 
 @torch.no_grad()
@@ -120,25 +121,25 @@ def sample_rollout(
 ) -> Rollout:
     """Edits from starting `noise [B / copies, L, C]`: Euler steps, and noisy ones in `window`. Latents are stored
     as float32, in which their log-probabilities are taken. Each `copies` edits in a row have one condition and one
-    noise: they are one until the window."""
+    noise: they are one up to the window's first noise."""
     sigmas = attacker.sigmas(noise.shape[1], settings.steps)
     x, path, log_probs = noise.float(), [], []
     batch = conditions.take(torch.arange(0, len(conditions), copies))
     for i in range(settings.steps):
-        if i == window[0]:
-            x, batch = x.repeat_interleave(copies, 0), conditions
         now, after = float(sigmas[i]), float(sigmas[i + 1])
         v = attacker.velocity(batch, x, sigmas[i].expand(len(x)).to(x.device))
         if i not in window:
             x = euler_step(x, v, now, after)
             continue
+        if i == window[0]:
+            x, v, batch = x.repeat_interleave(copies, 0), v.repeat_interleave(copies, 0), conditions
         step = transition(settings.step_kind, x, v, now, after, settings.noise_level)
         path.append(x)
         x = step.sample(torch.randn(x.shape, generator=generator).to(x.device))
         log_probs.append(step.log_prob(x))
         if i == window[-1]:
             path.append(x)
-    return Rollout(window, torch.stack(path), torch.stack(log_probs), x)
+    return Rollout(window, torch.stack(path), torch.stack(log_probs), x, copies)
 
 
 def train_flow_grpo(
@@ -230,14 +231,18 @@ class FlowGrpo:
         check_ratio: bool,
     ) -> dict[str, float]:
         """One optimizer step on the edits `part`: gradients are summed over the window's steps."""
-        s, batch = self.settings, conditions.take(part)
+        s = self.settings
         sigmas = self.attacker.sigmas(rollout.final.shape[1], s.steps)
         sums: dict[str, float] = {"clip_fraction": 0.0, "approx_kl": 0.0, "ratio_deviation": 0.0, "kl": 0.0}
         for w, i in enumerate(rollout.window):
-            x, level = rollout.latents[w, part], sigmas[i].expand(len(part)).to(self.attacker.device)
+            asked, back = part, torch.arange(len(part))
+            if w == 0 and rollout.copies > 1:  # edits that are still one have one velocity, and share its gradient
+                asked, back = torch.unique(part // rollout.copies * rollout.copies, return_inverse=True)
+            batch, x = conditions.take(asked), rollout.latents[w, asked]
+            level = sigmas[i].expand(len(asked)).to(self.attacker.device)
             now, after = float(sigmas[i]), float(sigmas[i + 1])
             v = self.attacker.velocity(batch, x, level)
-            step = transition(s.step_kind, x, v, now, after, s.noise_level)
+            step = transition(s.step_kind, x[back], v[back], now, after, s.noise_level)
             clipped = flow_loss(
                 step.log_prob(rollout.latents[w + 1, part]),
                 rollout.log_probs[w, part],
@@ -249,11 +254,10 @@ class FlowGrpo:
                 with torch.no_grad():
                     v_reference = self.reference.velocity(batch, x, level)
                 if s.kl == "mean":
-                    distance = mean_kl(
-                        step, transition(s.step_kind, x, v_reference, now, after, s.noise_level)
-                    ).mean()
+                    other = transition(s.step_kind, x[back], v_reference[back], now, after, s.noise_level)
+                    distance = mean_kl(step, other).mean()
                 else:
-                    distance = velocity_kl(v, v_reference).mean()
+                    distance = velocity_kl(v, v_reference)[back].mean()
                 loss = loss + s.kl_weight * distance / len(rollout.window)
                 sums["kl"] += float(distance.detach()) / len(rollout.window)
             self.trainer.backward(loss, number)
