@@ -18,6 +18,7 @@ LAYERS = (
     ("players",),
     ("arena",),
     ("data",),
+    ("forge",),
     ("game",),
     ("train",),
     ("evaluate", "pretrain", "exhibition"),
@@ -92,9 +93,7 @@ def test_imports_go_one_way() -> None:
 
 def test_model_libraries_stay_with_players_and_trainings() -> None:
     for path, tree in FILES.items():
-        allowed = (
-            MODELS if part_of(path) == "train" else MODELS - {"trl"} if part_of(path) == "players" else set()
-        )
+        allowed = {"train": MODELS, "players": MODELS - {"trl"}, "forge": {"datasets"}}.get(part_of(path), set())
         assert libraries(tree) & MODELS <= allowed, path
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from aot.data.images import BadRow, scaled_box, square_image
+from aot.data.images import BadRow, read_image, scaled_box, square
 from aot.data.sources import load_scenes
 from aot.errors import AotError
 
@@ -38,14 +38,14 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
         picture = PilImage.fromarray(np.full((20, 40), 0x8080, np.uint16))
     else:
         picture = grey.convert("L").convert(mode) if mode in ("I", "F") else grey.convert(mode)
-    image, size = square_image(encoded(picture, "TIFF"), 16)
+    image, size = read_image(encoded(picture, "TIFF"), square(16))
     assert image.shape == (16, 16, 3) and image.dtype == np.uint8 and size == (40, 20)
     if mode != "1":
         assert abs(image.astype(int) - 128).max() <= 12  # a palette dithers
 
 
 def test_transparency_lies_on_white() -> None:
-    image, _ = square_image(encoded(PilImage.new("RGBA", (8, 8), (0, 0, 0, 0))), 8)
+    image, _ = read_image(encoded(PilImage.new("RGBA", (8, 8), (0, 0, 0, 0))), square(8))
     assert (image == 255).all()
 
 
@@ -55,12 +55,12 @@ def test_exif_rotation_is_applied_unless_the_boxes_say_otherwise() -> None:
     exif = PilImage.Exif()
     exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
     content = encoded(picture, "JPEG", exif=exif, quality=95)
-    upright, size = square_image(content, 16)
+    upright, size = read_image(content, square(16))
     assert size == (20, 40) and upright[2, 8, 2] > 200 > 60 > upright[13, 8, 2]
-    stored, size = square_image(content, 16, declared=(40, 20))
+    stored, size = read_image(content, square(16), declared=(40, 20))
     assert size == (40, 20) and stored[8, 2, 2] > 200 > 60 > stored[8, 13, 2]
     with pytest.raises(BadRow, match="20x40 px, not 30x30"):
-        square_image(content, 16, declared=(30, 30))
+        read_image(content, square(16), declared=(30, 30))
 
 
 def test_damaged_and_enormous_images_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,11 +69,11 @@ def test_damaged_and_enormous_images_are_refused(monkeypatch: pytest.MonkeyPatch
         whole = encoded(noise, kind)
         for content in (whole[: len(whole) // 2], whole[:10], b"", b"no image"):
             with pytest.raises(BadRow, match="cannot be read"):
-                square_image(content, 16)
+                read_image(content, square(16))
     monkeypatch.setattr(PilImage, "MAX_IMAGE_PIXELS", 1000)
     for side in (40, 64):  # Pillow warns at its limit and raises at twice of it
         with pytest.raises(BadRow, match="too large"):
-            square_image(encoded(noise.resize((side, side))), 16)
+            read_image(encoded(noise.resize((side, side))), square(16))
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_damaged_and_enormous_images_are_refused(monkeypatch: pytest.MonkeyPatch
 def test_boxes_are_scaled_or_refused(box: object, reason: str | None) -> None:
     if reason:
         with pytest.raises(BadRow, match=reason):
-            scaled_box(box, (40, 20), 64, "cup")
+            scaled_box(box, (40, 20), (64, 64), "cup")
     else:
-        found = scaled_box(box, (40, 20), 64, "cup")
+        found = scaled_box(box, (40, 20), (64, 64), "cup")
         assert (found.x0, found.y0, found.x1, found.y1) == (0, 0, 64, 32)
 
 
@@ -248,6 +248,9 @@ def test_coco_questions_follow_from_the_boxes(tmp_path: Path) -> None:
         "Is the bus in the left or right half?": "right",
         "Is there a cup?": "yes",
         "Is there a bus?": "yes",
+        "How many of these are there: cup?": "1",
+        "How many of these are there: bus?": "1",
+        "How many of these are there: dog?": "2",
     }
     assert len(absent) == 2 and all(answers[text] == "no" for text in absent)
     assert len({s.id for s in scenes}) == len(scenes) and all(len(s.objects) == 4 for s in scenes)
@@ -263,8 +266,8 @@ def test_a_crowd_or_a_refused_box_makes_its_label_doubtful(tmp_path: Path) -> No
         {"id": 11, "image_id": 7, "category_id": 1, "bbox": [50, 50, 9, 9], "iscrowd": 1},
     ]
     scenes, refused = load_scenes(coco(tmp_path, annotations=notes), questions_per_image=50)
-    assert {s.question.kind for s in scenes} == {"existence"}
-    assert not any(s.protected for s in scenes)
+    assert {s.question.kind for s in scenes} == {"existence", "count"}
+    assert {box.label for s in scenes for box in s.protected} == {"dog"}
     assert len(refused) == 1 and "outside the image" in refused[0].reason and "id 10" in refused[0].row
 
 

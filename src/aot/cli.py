@@ -112,6 +112,39 @@ def pretrain(
 
 
 @app.command()
+def forge(
+    data: Annotated[Path, typer.Option(help="Photos: a COCO-format folder or an LMUData TSV.")],
+    out: Annotated[Path, typer.Option(help="Dataset folder.")] = Path("runs/forge"),
+    overrides: SetOption = None,
+    effective_against: Annotated[
+        str | None,
+        typer.Option(help='Keep only pairs that deceive this defender: a model folder, or "miniature".'),
+    ] = None,
+) -> None:
+    """Make pairs of clean and attacked images from photos with labelled boxes. Run again to resume."""
+    from aot.forge.pipeline import ForgeSettings, summary_lines
+    from aot.forge.pipeline import forge as make_pairs
+    from aot.recipes import overridden
+
+    settings = overridden(ForgeSettings, {}, overrides or [], where="forge")
+    defender = None
+    if effective_against:
+        from aot.players.attacker import quiet_loading
+        from aot.players.base_players import player_folder
+        from aot.players.defender import QwenDefender
+
+        quiet_loading()
+        defender = QwenDefender.load(player_folder(effective_against, "defender"), name=effective_against)
+    try:
+        funnel = make_pairs(data, out, settings, defender=defender)
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
+    typer.echo("\n".join(summary_lines(funnel)))
+    typer.echo(f"dataset: {out}\ncontact sheet: {out / 'contact_sheet.html'}")
+
+
+@app.command()
 def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     """Write a run's HTML report again and print its path."""
     if not (run / "recipe.json").is_file():

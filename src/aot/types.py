@@ -72,7 +72,8 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attack:
-    """An edited image. `instruction` is the sentence the attacker followed."""
+    """An edited image. `instruction` is the sentence the attacker followed; `objects` everything that is in the image
+    now, where who made it knows."""
 
     scene_id: str
     attacker: str
@@ -80,6 +81,7 @@ class Attack:
     image: Image
     instruction: str = ""
     seed: int = 0
+    objects: tuple[Box, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

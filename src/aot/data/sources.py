@@ -1,11 +1,12 @@
-"""Scenes from the user's own images: a COCO-format folder or an LMUData TSV."""
+"""Photos and scenes from the user's own files, whichever format they have."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from aot.data.coco import read_coco
-from aot.data.images import Refusal
+from aot.data.images import Fit, Refusal, square
+from aot.data.photos import Source, scenes_of
 from aot.data.tsv import read_tsv
 from aot.errors import AotError
 from aot.types import Scene
@@ -28,23 +29,27 @@ def load_scenes(
     Images become `uint8 [side_px, side_px, 3]`, boxes are scaled with them. A bad row costs only itself;
     a path that is neither format raises `AotError`. `seed` draws the questions of a COCO folder.
     """
+    source = open_source(path, square(side_px))
+    scenes: list[Scene] = []
+    refused: list[Refusal] = []
+    for item in source.items:
+        if isinstance(item, Refusal):
+            refused.append(item)
+        else:
+            scenes += scenes_of(item, source.labels, questions_per_image, seed)
+    return scenes, refused
+
+
+def open_source(path: Path | str, fit: Fit) -> Source:
+    """The photos of a COCO-format folder or an LMUData TSV, one by one. Another kind of path raises `AotError`."""
     path = Path(path)
     if not path.exists():
         raise AotError(
             "there is no such file or folder", where=str(path), hint="check the path given as --data"
         )
     if path.is_dir():
-        items = read_coco(path, side_px, questions_per_image, seed)
-    elif path.suffix.lower() == ".tsv":
-        items = read_tsv(path, side_px)
-    else:
-        hint = "give a COCO-format folder (instances.json and images/) or an LMUData .tsv file"
-        raise AotError("unknown data format", where=str(path), hint=hint)
-    scenes: list[Scene] = []
-    refused: list[Refusal] = []
-    for item in items:
-        if isinstance(item, Refusal):
-            refused.append(item)
-        else:
-            scenes.append(item)
-    return scenes, refused
+        return read_coco(path, fit)
+    if path.suffix.lower() == ".tsv":
+        return read_tsv(path, fit)
+    hint = "give a COCO-format folder (instances.json and images/) or an LMUData .tsv file"
+    raise AotError("unknown data format", where=str(path), hint=hint)

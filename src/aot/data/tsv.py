@@ -1,4 +1,4 @@
-"""LMUData TSV, the exchange format of multimodal benchmarks, as scenes.
+"""LMUData TSV, the exchange format of multimodal benchmarks, as photos with one question each.
 
 Columns: `index, question, answer`, `image` (base64, or the index of the row that has it when of at most 64
 characters) or `image_path`, options `A`, `B`, ... (none: a yes/no question), and where given
@@ -14,22 +14,28 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from aot.data.images import BadRow, Refusal, read_image_file, scaled_box, square_image
+from aot.data.images import BadRow, Fit, Refusal, Size, read_image, read_image_file, scaled_box
+from aot.data.photos import Photo, Source, Thing
 from aot.errors import AotError
-from aot.types import LETTERS, Box, Image, Question, Scene
+from aot.types import LETTERS, Box, Image, Question
 
 POINTER_CHARS = 64
 """An image cell of at most this many characters names the row that has the image."""
 _CELL_CHARS = 2**30
-_Picture = tuple[Image, tuple[int, int]]
+_Picture = tuple[Image, Size]
 _Row = dict[str, str]
 
 
-def read_tsv(path: Path, side_px: int) -> Iterator[Scene | Refusal]:
-    """Scenes and refused rows as they are read; rows that point to a later image come last.
+def read_tsv(path: Path, fit: Fit) -> Source:
+    """A photo for each row, and refused rows, as they are read; rows that point to a later image come last.
 
-    Only decoded, reduced images are kept in memory. No header or a missing column: `AotError`.
+    Only decoded, reduced images are kept in memory, of the rows that others may point to. No header or a missing
+    column: `AotError`.
     """
+    return Source(_photos(path, fit))
+
+
+def _photos(path: Path, fit: Fit) -> Iterator[Photo | Refusal]:
     pictures: dict[str, _Picture | str] = {}  # by index; a string says why there is none
     waiting: list[tuple[int, _Row]] = []
     seen: set[str] = set()
@@ -37,7 +43,7 @@ def read_tsv(path: Path, side_px: int) -> Iterator[Scene | Refusal]:
         index = row["index"]
         try:
             if not index or index in seen:
-                raise BadRow(f"the index {index!r} occurs twice" if index else "the row has no index")
+                raise BadRow(f"the index {index!r} occurs twice" if index else "the row has no index", "bad_index")
             seen.add(index)
             if pointer := _pointer(row):
                 if pointer not in pictures:
@@ -45,19 +51,19 @@ def read_tsv(path: Path, side_px: int) -> Iterator[Scene | Refusal]:
                     continue
                 pictures[index] = pictures[pointer]
             else:
-                pictures[index] = _load_picture(row, path, side_px)
-            yield _scene(row, pictures[index], path, side_px)
+                pictures[index] = _load_picture(row, path, fit)
+            yield _photo(row, pictures[index], path, fit)
         except BadRow as error:
             pictures.setdefault(index, str(error))
-            yield _refuse(path, line, row, str(error))
+            yield _refuse(path, line, row, error)
     for line, row in waiting:
         try:
             source = pictures.get(
                 _pointer(row), f"it points to the image of row {_pointer(row)!r}, which has none"
             )
-            yield _scene(row, source, path, side_px)
+            yield _photo(row, source, path, fit)
         except BadRow as error:
-            yield _refuse(path, line, row, str(error))
+            yield _refuse(path, line, row, error)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, _Row]]:
@@ -76,8 +82,8 @@ def _rows(path: Path) -> Iterator[tuple[int, _Row]]:
             yield number, {k: v.strip() if isinstance(v, str) else "" for k, v in cells.items()}
 
 
-def _refuse(path: Path, number: int, row: _Row, reason: str) -> Refusal:
-    return Refusal(str(path), f"row {number} (index {row['index'][:POINTER_CHARS]})", reason)
+def _refuse(path: Path, number: int, row: _Row, error: BadRow) -> Refusal:
+    return Refusal(str(path), f"row {number} (index {row['index'][:POINTER_CHARS]})", str(error), error.word)
 
 
 def _pointer(row: _Row) -> str:
@@ -86,42 +92,48 @@ def _pointer(row: _Row) -> str:
     return cell if 0 < len(cell) <= POINTER_CHARS else ""
 
 
-def _load_picture(row: _Row, path: Path, side_px: int) -> _Picture:
+def _load_picture(row: _Row, path: Path, fit: Fit) -> _Picture:
     if cell := row.get("image", ""):
         if cell.startswith("["):
-            raise BadRow("the row has a list of images; one image a question is supported")
+            raise BadRow("the row has a list of images; one image a question is supported", "several_images")
         try:
-            return square_image(base64.b64decode(cell.partition(";base64,")[2] or cell), side_px)
+            return read_image(base64.b64decode(cell.partition(";base64,")[2] or cell), fit)
         except binascii.Error as error:
-            raise BadRow(f"the image is not base64 ({error})") from error
+            raise BadRow(f"the image is not base64 ({error})", "unreadable_image") from error
     name = row.get("image_path", "")
     if not name:
-        raise BadRow("the row has neither image nor image_path")
-    return square_image(read_image_file(path.parent, name), side_px)
+        raise BadRow("the row has neither image nor image_path", "missing_image")
+    return read_image(read_image_file(path.parent, name), fit)
 
 
-def _scene(row: _Row, picture: _Picture | str, path: Path, side_px: int) -> Scene:
+def _photo(row: _Row, picture: _Picture | str, path: Path, fit: Fit) -> Photo:
     if isinstance(picture, str):
-        raise BadRow(picture)
+        raise BadRow(picture, "missing_image")
     image, size = picture
     question = _question(row)
-    boxes = _boxes(row.get("bbox", ""), size, side_px)
-    name = f"{path.stem}-{row['index']}"
-    return Scene(name, image, question, protected=boxes, objects=boxes, source=path.name)
+    boxes = _boxes(row.get("bbox", ""), size, fit(size))
+    return Photo(
+        id=f"{path.stem}-{row['index']}",
+        image=image,
+        things=tuple(Thing(box) for box in boxes),
+        given=((question, boxes),),
+        complete=False,
+        source=path.name,
+    )
 
 
 def _question(row: _Row) -> Question:
     text, answer = row["question"], row["answer"]
     if not text:
-        raise BadRow("the question is empty")
+        raise BadRow("the question is empty", "bad_question")
     cells = [row.get(letter, "") for letter in LETTERS]
     options = tuple(cell for cell in cells if cell)
     if any("\N{REPLACEMENT CHARACTER}" in cell for cell in (text, answer, *options)):
-        raise BadRow("the text is not UTF-8")
+        raise BadRow("the text is not UTF-8", "bad_question")
     if options != tuple(cells[: len(options)]):
-        raise BadRow("an option is left empty before another one")
+        raise BadRow("an option is left empty before another one", "bad_options")
     if len(options) == 1 or len(set(options)) < len(options):
-        raise BadRow("a question needs at least two different options")
+        raise BadRow("a question needs at least two different options", "bad_options")
     kind = row.get("l2-category") or row.get("category", "").partition(",")[0] or "general"
     if hint := row.get("hint", ""):
         text = f"{hint}\n{text}"
@@ -137,16 +149,16 @@ def _right_option(answer: str, options: tuple[str, ...]) -> int:
         return LETTERS.index(answer)
     if answer.isascii() and answer.isdigit() and int(answer) < len(options):
         return int(answer)
-    raise BadRow(f"the answer {answer!r} is not among the options {', '.join(options)}")
+    raise BadRow(f"the answer {answer!r} is not among the options {', '.join(options)}", "answer_not_among_options")
 
 
-def _boxes(cell: str, size: tuple[int, int], side_px: int) -> tuple[Box, ...]:
+def _boxes(cell: str, size: Size, fitted: Size) -> tuple[Box, ...]:
     if not cell:
         return ()
     try:
         boxes = json.loads(cell)
     except json.JSONDecodeError as error:
-        raise BadRow(f"the bbox {cell[:POINTER_CHARS]!r} is not JSON ({error.msg})") from error
+        raise BadRow(f"the bbox {cell[:POINTER_CHARS]!r} is not JSON ({error.msg})", "bad_box") from error
     if not isinstance(boxes, list):
-        raise BadRow("the bbox is not a list of [x, y, width, height]")
-    return tuple(scaled_box(box, size, side_px, "") for box in boxes)
+        raise BadRow("the bbox is not a list of [x, y, width, height]", "bad_box")
+    return tuple(scaled_box(box, size, fitted, "") for box in boxes)

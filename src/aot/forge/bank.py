@@ -1,0 +1,113 @@
+"""The object bank: real objects, cut out along their outlines, to be put into other photos (*ours*)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, Field
+
+from aot.data.photos import Thing
+from aot.forge.store import PhotoStore, Record
+from aot.types import Image
+
+Alpha = npt.NDArray[np.float32]
+"""`float32 [H, W]`: how much of a pixel belongs to the object, 0 .. 1."""
+
+
+class BankSettings(BaseModel, frozen=True, extra="forbid"):
+    """Which objects are good enough to be cut out; all *ours*."""
+
+    least_side_px: int = Field(24, ge=4)  # smaller ones are blots once they are pasted
+    least_fill: float = Field(0.3, gt=0, le=1)  # share of the box inside the outline: thin ones fray
+    least_in_one: float = Field(0.9, ge=0, le=1)  # share of its largest part: others hide what is between the parts
+    most_hidden: float = Field(0.4, ge=0, le=1)  # share of the box under boxes that are not inside it
+    most_of_photo: float = Field(0.4, gt=0, le=1)  # larger ones are scenes, not objects
+    most: int = Field(20_000, gt=0)  # cut-outs kept, drawn evenly
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cutout:
+    """An object of a stored photo. `height` and `foot`: its height and its lower edge as shares of the photo's height:
+    how large such a thing is that stands there."""
+
+    photo: int
+    thing: Thing
+    height: float
+    foot: float
+
+    @property
+    def label(self) -> str:
+        return self.thing.box.label
+
+
+class Bank:
+    """All cut-outs of a store, by label."""
+
+    def __init__(self, store: PhotoStore, settings: BankSettings, *, seed: int = 0):
+        self.store = store
+        found = [cutout for record in store.records for cutout in _cutouts(record, settings)]
+        kept = np.sort(np.random.default_rng([seed, 0xBA]).permutation(len(found))[: settings.most])
+        self.cutouts = [found[i] for i in kept]
+        self.by_label: dict[str, list[Cutout]] = defaultdict(list)
+        for cutout in self.cutouts:
+            self.by_label[cutout.label].append(cutout)
+
+    def cut(self, cutout: Cutout) -> tuple[Image, Alpha]:
+        """The object's pixels `[h, w, 3]` and their alpha, of the size of its box."""
+        return _cut(self.store, cutout)
+
+
+@lru_cache(maxsize=256)
+def _cut(store: PhotoStore, cutout: Cutout) -> tuple[Image, Alpha]:
+    box = cutout.thing.box
+    image = store.image(cutout.photo)
+    alpha = outline_mask(cutout.thing, image.shape[:2])
+    return image[box.y0 : box.y1, box.x0 : box.x1], alpha[box.y0 : box.y1, box.x0 : box.x1]
+
+
+def outline_mask(thing: Thing, shape: Sequence[int]) -> Alpha:
+    """`[H, W]`: 1 inside the outline (without one: inside the box), with antialiased edges."""
+    mask: npt.NDArray[np.uint8] = np.zeros(tuple(shape), np.uint8)
+    if not thing.outline:
+        mask[thing.box.y0 : thing.box.y1, thing.box.x0 : thing.box.x1] = 255
+    for polygon in thing.outline:
+        corners = np.round(polygon * 256).astype(np.int32)  # cv2's fixed point: 8 bits behind the point
+        one = np.zeros_like(mask)
+        cv2.fillPoly(one, [corners], 255, lineType=cv2.LINE_AA, shift=8)
+        mask = np.maximum(mask, one)
+    return (mask / 255).astype(np.float32)
+
+
+def _cutouts(record: Record, s: BankSettings) -> list[Cutout]:
+    width, height = record.size
+    cutouts = []
+    for thing in record.things:
+        box = thing.box
+        wide, high = box.x1 - box.x0, box.y1 - box.y0
+        whole = box.x0 > 1 and box.y0 > 1 and box.x1 < width - 1 and box.y1 < height - 1
+        if not (thing.outline and whole and box.label and min(wide, high) >= s.least_side_px):
+            continue
+        if box.area_px > s.most_of_photo * width * height or box.label in record.fields["doubtful"]:
+            continue
+        areas = [float(cv2.contourArea(polygon)) for polygon in thing.outline]
+        if sum(areas) < s.least_fill * box.area_px or max(areas) < s.least_in_one * sum(areas):
+            continue
+        # What lies over it cannot be told from what lies behind it: both hide it or spoil its outline.
+        hidden = max((other.box.overlap_px(box) for other in record.things if _crosses(other, thing)), default=0)
+        if hidden <= s.most_hidden * box.area_px:
+            cutouts.append(Cutout(record.number, thing, high / height, box.y1 / height))
+    return cutouts
+
+
+def _crosses(other: Thing, thing: Thing) -> bool:
+    """Neither the thing itself nor one that holds all of it."""
+    if other is thing:
+        return False
+    return other.box.overlap_px(thing.box) < thing.box.area_px
+

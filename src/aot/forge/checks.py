@@ -1,0 +1,100 @@
+"""What stage 1 and stage 2 must pass besides the referee: computed checks; an MLLM's are of the same form.
+
+A check of an extension is `(photo, extension) -> Finding`: passed, what was measured, and a reason to count. The
+paper has an MLLM look at composition, duplication and realism; where boxes say what is there, duplication is computed,
+and the other two are held to what can be measured (*ours*): a step at the seam, another light or sharpness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from aot.data.photos import Photo
+from aot.data.questions import Contents, Query, answer
+from aot.forge.extend import Extension
+from aot.types import Finding, Image
+
+ExtensionCheck = Callable[[Photo, Extension], Finding]
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The scene goes on at the seam: the mean step between the columns on its two sides, minus that between
+    neighbouring columns of the photo there, in levels of 255 (`measured`), is at most `most`."""
+
+    most: float = 6.0
+
+    def __call__(self, photo: Photo, extension: Extension) -> Finding:
+        image, new = extension.photo.image.astype(np.float32), extension.new
+        seam = new.x1 if new.x0 == 0 else new.x0
+        window = image[:, max(0, seam - 12) : seam + 12]
+        smooth = cv2.GaussianBlur(window, (1, 15), 0)
+        step = float(np.abs(np.diff(smooth[:, ::4], axis=1)).mean(axis=(0, 2)).max())
+        photo_smooth = cv2.GaussianBlur(photo.image.astype(np.float32), (1, 15), 0)
+        usual = float(np.abs(np.diff(photo_smooth[:, ::4], axis=1)).mean())
+        excess = step - usual
+        return Finding("composition", excess <= self.most, excess, "" if excess <= self.most else "composition")
+
+
+@dataclass(frozen=True)
+class Duplication:
+    """No label of the photo occurs more often than before; `measured`: how many do."""
+
+    def __call__(self, photo: Photo, extension: Extension) -> Finding:
+        before, after = photo.contents, extension.photo.contents
+        labels = {box.label for box in before.boxes}
+        more = sum(len(after.named(label)) > len(before.named(label)) for label in labels)
+        return Finding("duplication", more == 0, float(more), "duplication" if more else "")
+
+
+@dataclass(frozen=True)
+class Realism:
+    """The new part was taken by the same camera, as far as light, colour and sharpness tell. `measured`: the largest
+    of its three differences (lightness and colour: distance of means over `most_light`, `most_colour` levels in CIE
+    Lab; sharpness: octaves over `most_octaves`); at most 1."""
+
+    most_light: float = 45.0
+    most_colour: float = 14.0
+    most_octaves: float = 1.6
+
+    def __call__(self, photo: Photo, extension: Extension) -> Finding:
+        new = extension.new
+        part = extension.photo.image[new.y0 : new.y1, new.x0 : new.x1]
+        (mine, detail), (theirs, other) = _look(photo.image), _look(part)
+        worst = max(
+            abs(mine[0] - theirs[0]) / self.most_light,
+            float(np.hypot(*(mine[1:] - theirs[1:]))) / self.most_colour,
+            abs(np.log2((detail + 1) / (other + 1))) / self.most_octaves,
+        )
+        return Finding("realism", worst <= 1, float(worst), "" if worst <= 1 else "realism")
+
+
+COMPUTED: Sequence[ExtensionCheck] = (Composition(), Duplication(), Realism())
+
+
+def answer_kept(query: Query | None, before: Contents, after: Contents) -> Finding:
+    """Whether the question has the same answer after an edit whose objects are known. `measured`: how many objects of
+    the question's labels there are more than before; nan where the question is not ours to answer (an MLLM's task).
+
+    Reasons: second_copy, queried_missing, answer_changed.
+    """
+    if query is None:
+        return Finding("answer_kept", True, float("nan"))
+    more = [len(after.named(label)) - len(before.named(label)) for label in query.labels]
+    right, now = answer(query, before), answer(query, after)
+    # "Is there a dog?" stays true of two dogs; any other question about "the dog" has no answer then.
+    changed = right != now if query.kind == "existence" else any(more) or right != now
+    why = "second_copy" if max(more) > 0 else "queried_missing" if min(more) < 0 else "answer_changed"
+    reason = why if changed else ""
+    return Finding("answer_kept", not reason, float(sum(more)), reason)
+
+
+def _look(image: Image) -> tuple[np.ndarray, float]:
+    """Mean colour in CIE Lab, and the mean strength of the finest detail."""
+    mean = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64).mean(0)
+    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+    return mean, float(np.abs(cv2.Laplacian(grey, cv2.CV_32F)).mean())

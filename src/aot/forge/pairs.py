@@ -1,0 +1,124 @@
+"""Stage 2 for a few source images at a time: distractors in, judged pairs out. In-process or on a worker, the same."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+
+import numpy as np
+from PIL import Image as PilImage
+from pydantic import BaseModel, Field
+
+from aot.arena import face
+from aot.forge.funnel import Funnel
+from aot.forge.workshop import Workshop
+from aot.players.base import Defender
+from aot.types import Bout, Image
+
+
+class PairSettings(BaseModel, frozen=True, extra="forbid"):
+    """How many distractors are tried, and how they are kept; all *ours*."""
+
+    candidates: int = Field(6, gt=0)  # edits drawn for each question
+    jpeg_quality: int | None = Field(95, ge=50, le=100)  # none: PNG
+
+
+class EffectSettings(BaseModel, frozen=True, extra="forbid"):
+    """When an attack deceives a defender (method section 1.2: right on the clean image, wrong on the attacked one)."""
+
+    answers: int = Field(4, gt=0)  # ours: sampled answers to the attacked image
+    temperature: float = Field(1.0, ge=0)  # ours
+    least_wrong: float = Field(0.5, gt=0, le=1)  # ours: share of them that must be wrong
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """A kept attack with both images as they are stored; `source` is the number of the source image."""
+
+    source: int
+    bout: Bout
+    clean: bytes
+    attacked: bytes
+
+
+def make_pairs(
+    workshop: Workshop,
+    numbers: Sequence[int],
+    settings: PairSettings,
+    *,
+    seed: int,
+    defender: Defender | None = None,
+    effect: EffectSettings | None = None,
+) -> tuple[list[Pair], Funnel]:
+    """All valid (with a `defender`: and effective) pairs of these source images, and what became of the others.
+
+    A question's edits depend on `seed` and its id only: not on what is forged beside it. What is judged is what is
+    stored: images are judged after they were written and read again.
+    """
+    funnel, drawn = Funnel(), []
+    for number in numbers:
+        for scene in workshop.scenes(number, funnel):
+            rng = np.random.default_rng([seed, zlib.crc32(scene.id.encode())])
+            clean = encoded(scene.image, settings.jpeg_quality)
+            shown, seen = replace(scene, image=decoded(clean)), set()
+            for _ in range(settings.candidates):
+                attack = workshop.distract(scene, rng)
+                if isinstance(attack, str):
+                    funnel.add("distractor", attack)
+                    continue
+                content = encoded(attack.image, settings.jpeg_quality)
+                funnel.add("distractor", "drawn_before" if content in seen else "")
+                if content not in seen:
+                    seen.add(content)
+                    drawn.append((number, shown, replace(attack, image=decoded(content)), clean, content))
+    verdicts = workshop.referee.judge([d[1] for d in drawn], [d[2] for d in drawn])
+    pairs = []
+    for (number, scene, attack, clean, content), verdict in zip(drawn, verdicts, strict=True):
+        funnel.add("referee", "" if verdict.valid else verdict.refused_by[0])
+        if verdict.valid:
+            pairs.append(Pair(number, Bout(scene, attack, verdict), clean, content))
+    if defender is not None:
+        pairs = _effective(pairs, defender, effect or EffectSettings(), funnel, workshop, seed)
+    return pairs, funnel
+
+
+def _effective(
+    pairs: Sequence[Pair], defender: Defender, s: EffectSettings, funnel: Funnel, workshop: Workshop, seed: int
+) -> list[Pair]:
+    """The pairs that deceive. An answer that cannot be read is no wrong one, and speaks for no pair."""
+    scenes, attacks = [p.bout.scene for p in pairs], [p.bout.attack for p in pairs]
+    bouts = face(
+        scenes, attacks, workshop.referee, defender, k=s.answers, temperature=s.temperature, seed=seed
+    )
+    kept = []
+    for pair, bout in zip(pairs, bouts, strict=True):
+        right = bout.scene.question.answer
+        answered = [a for a in bout.answers if a.status == "answered"]
+        if any(a.status != "answered" for a in bout.clean_answers) or not answered:
+            reason = "unreadable_answer"
+        elif any(a.choice != right for a in bout.clean_answers):
+            reason = "wrong_when_clean"
+        else:
+            reason = "" if bout.fooled_fraction >= s.least_wrong else "withstood"
+        funnel.add(f"effective/{bout.scene.question.kind}", reason)
+        if not reason:
+            kept.append(replace(pair, bout=replace(bout, verdict=pair.bout.verdict)))
+    return kept
+
+
+def encoded(image: Image, jpeg_quality: int | None) -> bytes:
+    """JPEG without chroma subsampling: what an edit does not touch stays the same to the bit; or PNG."""
+    buffer = BytesIO()
+    picture = PilImage.fromarray(image)
+    if jpeg_quality is None:
+        picture.save(buffer, "PNG", compress_level=6)
+    else:
+        picture.save(buffer, "JPEG", quality=jpeg_quality, subsampling=0)
+    return buffer.getvalue()
+
+
+def decoded(content: bytes) -> Image:
+    with PilImage.open(BytesIO(content)) as picture:
+        return np.asarray(picture.convert("RGB"))

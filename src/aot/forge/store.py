@@ -1,0 +1,137 @@
+"""Photos of any source in one folder, one file an image, to be read in any order by any process (*ours*).
+
+Scene extension and copy-paste need other photos beside the one at hand; a stream can be read only once and in order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as PilImage
+
+from aot.data.images import Refusal
+from aot.data.photos import Photo, Source, Thing
+from aot.forge.funnel import Funnel
+from aot.types import Box, Question
+
+RECORDS, LABELS, IMAGES = "photos.jsonl", "labels.json", "images"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """What is known of a stored photo without opening its image."""
+
+    number: int
+    id: str
+    size: tuple[int, int]
+    things: tuple[Thing, ...]
+    fields: dict[str, Any]
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """All that is, or may be, in the photo."""
+        return frozenset(thing.box.label for thing in self.things) | frozenset(self.fields["doubtful"])
+
+
+def fill(folder: Path, source: Source) -> tuple[Funnel, list[Refusal]]:
+    """Writes the source's photos into `folder`; counts photos, boxes and labels, and tells the refused ones. A photo
+    whose id is taken is refused."""
+    (folder / IMAGES).mkdir(parents=True, exist_ok=True)
+    refused: list[Refusal] = []
+    taken: set[str] = set()
+    number, funnel = 0, Funnel()
+    with (folder / RECORDS).open("w", encoding="utf-8") as lines:
+        for item in source.items:
+            if isinstance(item, Refusal):
+                refused.append(item)
+            elif item.id in taken:
+                refused.append(Refusal(item.source, f"photo {item.id}", "the id occurs twice", "duplicate_id"))
+            else:
+                taken.add(item.id)
+                PilImage.fromarray(item.image).save(_image(folder, number), compress_level=1)
+                lines.write(json.dumps(_record(item)) + "\n")
+                number += 1
+                funnel.add("photos")
+                funnel.add("boxes", n=len(item.things))
+    for refusal in refused:
+        funnel.add({"box": "boxes", "label": "labels"}.get(refusal.what, "photos"), refusal.word)
+    (folder / LABELS).write_text(json.dumps(list(source.labels)), encoding="utf-8")
+    return funnel, refused
+
+
+class PhotoStore:
+    """A folder that `fill` wrote."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @cached_property
+    def records(self) -> list[Record]:
+        return list(self._records())
+
+    @cached_property
+    def labels(self) -> list[str]:
+        return list(json.loads((self.folder / LABELS).read_text(encoding="utf-8")))
+
+    def image(self, number: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        with PilImage.open(_image(self.folder, number)) as picture:
+            return np.asarray(picture)
+
+    def load(self, number: int) -> Photo:
+        record = self.records[number]
+        known = record.fields
+        return Photo(
+            id=record.id,
+            image=self.image(number),
+            things=record.things,
+            given=tuple(
+                (Question(q["text"], tuple(q["options"]), q["answer"], q["kind"]), tuple(Box(**b) for b in boxes))
+                for q, boxes in known["given"]
+            ),
+            doubtful=frozenset(known["doubtful"]),
+            complete=known["complete"],
+            licence=known["licence"],
+            source=known["source"],
+        )
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def _records(self) -> Iterator[Record]:
+        with (self.folder / RECORDS).open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines):
+                fields = json.loads(line)
+                yield Record(number, fields["id"], tuple(fields["size"]), _things(fields["things"]), fields)
+
+
+def _record(photo: Photo) -> dict[str, Any]:
+    return {
+        "id": photo.id,
+        "size": photo.contents.size,
+        "things": [
+            {"box": asdict(thing.box), "outline": [polygon.round(2).tolist() for polygon in thing.outline]}
+            for thing in photo.things
+        ],
+        "given": [(asdict(question), [asdict(box) for box in boxes]) for question, boxes in photo.given],
+        "doubtful": sorted(photo.doubtful),
+        "complete": photo.complete,
+        "licence": photo.licence,
+        "source": photo.source,
+    }
+
+
+def _things(entries: Iterable[dict[str, Any]]) -> tuple[Thing, ...]:
+    return tuple(
+        Thing(Box(**entry["box"]), tuple(np.array(polygon, np.float32) for polygon in entry["outline"]))
+        for entry in entries
+    )
+
+
+def _image(folder: Path, number: int) -> Path:
+    return folder / IMAGES / f"{number:07d}.png"

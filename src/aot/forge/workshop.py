@@ -1,0 +1,176 @@
+"""Where scenes and distractors come from: stored photos, or the miniature world. One pipeline works on both."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from aot.data.photos import Photo, Thing
+from aot.data.questions import Contents, Query, ask, protected, queries
+from aot.forge.bank import Bank, BankSettings, outline_mask
+from aot.forge.checks import COMPUTED, answer_kept
+from aot.forge.extend import CanvasExtender, CanvasSettings, Extender
+from aot.forge.funnel import Funnel
+from aot.forge.paint import PaintSettings, heal, paste
+from aot.forge.propose import Proposal, ProposeSettings, propose
+from aot.forge.store import PhotoStore
+from aot.referee import Referee, RefereeSettings, build_referee
+from aot.types import Attack, Box, Finding, Image, Question, Scene
+
+HANGING = ("airplane", "bird", "kite", "clock", "traffic light", "stop sign", "tie", "frisbee", "sports ball")
+"""Labels of things that hang or fly: without a shadow under them."""
+
+
+class Workshop(Protocol):
+    """Makes scenes, and distractors for them."""
+
+    referee: Referee
+
+    def __len__(self) -> int:
+        """How many source images there are."""
+        ...
+
+    def scenes(self, number: int, funnel: Funnel) -> Sequence[Scene]:
+        """All questions about source image `number`."""
+        ...
+
+    def distract(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
+        """One drawn edit of the scene, or in a word why there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotoScene(Scene):
+    """A scene whose objects are known, and with a `query` also its answer after an edit of them."""
+
+    things: tuple[Thing, ...] = ()
+    contents: Contents | None = None
+    query: Query | None = None
+    licence: str = ""
+    extended: bool = False
+
+
+class PhotoSettings(BaseModel, frozen=True, extra="forbid"):
+    """Scenes and distractors from photos; values *ours*."""
+
+    questions: int = Field(6, gt=0)  # at most, written for an image that comes without
+    extensions: int = Field(1, ge=0)  # tried for each photo; those that pass their checks are scenes beside the photo
+    keep_original: bool = True  # the photo itself is a scene, too
+    bank: BankSettings = BankSettings()
+    canvas: CanvasSettings = CanvasSettings()
+    propose: ProposeSettings = ProposeSettings()
+    paint: PaintSettings = PaintSettings()
+
+
+@dataclass(frozen=True)
+class AnswerKept:
+    """A check of the referee: see `answer_kept`."""
+
+    def __call__(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Finding]:
+        findings = []
+        for scene, attack in zip(scenes, attacks, strict=True):
+            known = isinstance(scene, PhotoScene) and scene.contents is not None and attack.objects is not None
+            if not known:
+                findings.append(Finding("answer_kept", True, float("nan")))
+                continue
+            assert isinstance(scene, PhotoScene) and scene.contents is not None and attack.objects is not None
+            before = scene.contents
+            after = Contents(attack.objects, before.size, before.doubtful, before.complete)
+            findings.append(answer_kept(scene.query, before, after))
+        return findings
+
+
+class PhotoWorkshop:
+    """Scenes from stored photos; distractors from their own objects."""
+
+    def __init__(
+        self,
+        store: PhotoStore,
+        settings: PhotoSettings,
+        referee: RefereeSettings,
+        *,
+        seed: int,
+        extender: Extender | None = None,
+    ):
+        self.store, self.settings, self.seed = store, settings, seed
+        self.bank = Bank(store, settings.bank, seed=seed)
+        self.extender = extender or CanvasExtender(store, settings.canvas)
+        self.referee = Referee([*build_referee(referee, world=False).checks, AnswerKept()])
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def scenes(self, number: int, funnel: Funnel) -> list[Scene]:
+        photo = self.store.load(number)
+        rng = np.random.default_rng([self.seed, zlib.crc32(photo.id.encode())])
+        photos = [(photo, photo.id, False)] if self.settings.keep_original else []
+        for n in range(self.settings.extensions):
+            extended = self.extender.extend(photo, rng)
+            if isinstance(extended, str):
+                funnel.add("extension", extended)
+                continue
+            findings = [check(photo, extended) for check in COMPUTED]
+            reason = next((f.reason for f in findings if not f.passed), "")
+            funnel.add("extension", reason)
+            if not reason:
+                photos.append((extended.photo, f"{photo.id}-x{n}", True))
+        scenes: list[Scene] = []
+        for each, name, is_extended in photos:
+            asked = self._asked(each, name, is_extended, rng)
+            funnel.add("question", "" if asked else "nothing_to_ask")
+            scenes += asked
+        return scenes
+
+    def _asked(self, photo: Photo, name: str, extended: bool, rng: np.random.Generator) -> list[Scene]:
+        """The photo's own questions; where it has none, those that its boxes decide."""
+        contents = photo.contents
+        asked: list[tuple[str, Question, tuple[Box, ...], Query | None]] = []
+        for n, (question, about) in enumerate(photo.given):
+            asked.append((str(n), question, about, None))
+        for n, query in enumerate(() if photo.given else queries(contents, self.store.labels, rng)):
+            if n == self.settings.questions:
+                break
+            asked.append((f"{n}-{query.kind}", ask(query, contents, rng), protected(query, contents), query))
+        return [
+            PhotoScene(
+                id=f"{name}-{tail}",
+                image=photo.image,
+                question=question,
+                protected=about,
+                objects=contents.boxes,
+                source=photo.source,
+                things=photo.things,
+                contents=contents,
+                query=query,
+                licence=photo.licence,
+                extended=extended,
+            )
+            for tail, question, about, query in asked
+        ]
+
+    def distract(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
+        assert isinstance(scene, PhotoScene) and scene.contents is not None
+        queried = scene.query.labels if scene.query else tuple(b.label for b in scene.protected if b.label)
+        proposal = propose(
+            scene.things, scene.contents, scene.protected, queried, self.bank, self.settings.propose, rng
+        )
+        if isinstance(proposal, str):
+            return proposal
+        image = self._edited(scene.image, proposal)
+        after = proposal.contents_after(scene.contents).boxes
+        return Attack(scene.id, f"forge/{proposal.family}", proposal.kind, image, proposal.sentence, objects=after)
+
+    def _edited(self, image: Image, proposal: Proposal) -> Image:
+        paint = self.settings.paint
+        if proposal.gone is not None:
+            image = heal(image, outline_mask(proposal.gone, image.shape[:2]), paint)
+        if proposal.new is not None and proposal.place is not None:
+            rgb, alpha = self.bank.cut(proposal.new)
+            stands = proposal.new.label not in HANGING
+            image = paste(image, rgb, alpha, proposal.place, paint, stands=stands)
+        return image
