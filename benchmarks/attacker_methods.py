@@ -32,7 +32,7 @@ from aot.world.scenes import draw_scenes
 
 PLAIN = {"muon_lr": 0, "adamw_lr": 3e-4, "warmup_steps": 2, "final_lr": 0.3, "ema": 0.9}
 METHODS: dict[str, dict[str, Any]] = {
-    "flow_grpo": {"updates": 34},
+    "flow_grpo": {"updates": 44},
     "forward_process": {"updates": 24, "optimizer": PLAIN},
     "own_hits": {"rounds": 4, "scenes": 180, "updates": 45},
     "curated_sft": {"curate": {"scenes": 2200}, "sft": {"steps": 200}},

@@ -22,6 +22,7 @@ from aot.errors import AotError
 from aot.forge import pipeline
 from aot.forge.bank import Bank, BankSettings, outline_mask
 from aot.forge.checks import COMPUTED, Duplication, answer_kept
+from aot.forge.dataset import read_rows
 from aot.forge.extend import CanvasExtender, CanvasSettings, Extension
 from aot.forge.funnel import Funnel
 from aot.forge.paint import PaintSettings, heal, paste
@@ -30,9 +31,11 @@ from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.propose import ProposeSettings, propose
 from aot.forge.store import PhotoStore, fill
 from aot.forge.workshop import PhotoScene, PhotoSettings, PhotoWorkshop
+from aot.forge.world import WorldSettings
 from aot.players.scripted import AlwaysLetter
 from aot.referee import RefereeSettings, box_ssim
 from aot.types import Box
+from aot.world.scenes import draw_scenes
 
 LABELS = ("cup", "bus", "dog", "cat", "car", "bowl")
 EASY = ForgeSettings(
@@ -319,6 +322,25 @@ def test_a_dataset_that_others_open(photos: Path, tmp_path: Path) -> None:
     assert digests(tmp_path / "out") == before
     del before["recipe.json"]
     assert {k: v for k, v in digests(tmp_path / "again").items() if k != "recipe.json"} == before
+
+
+def test_the_world_and_its_defender_go_through_the_same_pipeline(tmp_path: Path) -> None:
+    from aot.players.base_players import player_folder
+    from aot.players.defender import QwenDefender
+
+    defender = QwenDefender.load(player_folder("miniature", "defender"), name="miniature")
+    settings = ForgeSettings(world=WorldSettings(scenes=60), chunk=40)
+    valid = forge(None, tmp_path / "valid", settings, say=lambda _: None)
+    effective = forge(None, tmp_path / "effective", settings, defender=defender, say=lambda _: None)
+    assert valid["referee"] == effective["referee"]
+    kinds = {name.partition("/")[2]: counts for name, counts in effective.items() if "/" in name}
+    assert set(kinds) == {"relation", "side", "colour", "existence"}
+    assert sum(counts["in"] for counts in kinds.values()) == valid["referee"]["kept"]
+    kept = [r for p in (tmp_path / "effective/data").glob("*.parquet") for r in read_rows([p])]
+    assert 0 < len(kept) == sum(counts["kept"] for counts in kinds.values()) < valid["referee"]["kept"]
+    assert all(r["fooled"] >= settings.effect.least_wrong for r in kept)
+    scene = draw_scenes(1, 0, "train", first=int(kept[0]["source_id"].split("-")[-1]))[0]
+    np.testing.assert_array_equal(decoded(kept[0]["clean"]["bytes"]), scene.image)
 
 
 def test_an_interrupted_call_goes_on(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,9 +207,9 @@ def test_a_missing_column_is_named(tmp_path: Path, missing: str) -> None:
 def test_unknown_paths_and_formats(tmp_path: Path) -> None:
     with pytest.raises(AotError, match="no such file"):
         load_scenes(tmp_path / "nowhere")
-    (tmp_path / "data.parquet").touch()
+    (tmp_path / "data.pickle").touch()
     with pytest.raises(AotError, match="unknown data format"):
-        load_scenes(tmp_path / "data.parquet")
+        load_scenes(tmp_path / "data.pickle")
     with pytest.raises(AotError, match=r"instances\.json"):
         load_scenes(tmp_path)
 
@@ -327,3 +327,111 @@ def test_real_data_is_read_and_reproducible(shared_data: Path, name: str, scenes
         np.testing.assert_array_equal(a.image, b.image)
         for box in a.protected:
             assert 0 <= box.x0 < box.x1 <= 64 and 0 <= box.y0 < box.y1 <= 64
+
+
+# JSON lines, tables, NLVR.
+
+
+def write_jsonl(folder: Path, rows: list[Any]) -> Path:
+    plain(100, 50).save(folder / "one.png")
+    path = folder / "rows.jsonl"
+    path.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows), "utf-8")
+    return path
+
+
+BOXES = [{"bbox": [10, 10, 20, 20], "label": "cup"}, {"bbox": [60, 10, 20, 20], "label": "bus", "attribute": "red"}]
+
+
+def test_json_lines_with_and_without_questions(tmp_path: Path) -> None:
+    rows = [
+        {"id": "a", "image": "one.png", "boxes": [[1, 2, 3, 4]]}
+        | {"question": "Which?", "options": ["x", "y"], "answer": "y"},
+        {"image": "one.png", "boxes": BOXES, "complete": True, "licence": "mine"},
+        {"image": "one.png", "boxes": BOXES},
+        {"id": 4, "image": "one.png", "boxes": [BOXES[0], BOXES[1] | {"protected": True}]}
+        | {"question": "Red?", "answer": "no"},
+    ]
+    scenes, refused = load_scenes(write_jsonl(tmp_path, rows), side_px=50, questions_per_image=50)
+    assert not refused
+    by_image = {name: [s for s in scenes if s.id.startswith(name)] for name in ("a", "rows-2", "rows-3", "4")}
+    (first,), (last,) = by_image["a"], by_image["4"]
+    assert first.question.options[first.question.answer] == "y" and first.protected[0].x1 == 2
+    assert [box.label for box in last.protected] == ["bus"] and len(last.objects) == 2
+    assert {s.question.kind for s in by_image["rows-2"]} == {"relation", "side", "existence", "count", "colour"}
+    assert {s.question.kind for s in by_image["rows-3"]} == {"relation", "side", "existence", "colour"}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("not json", "not JSON"),
+        ([1], "not a JSON object"),
+        ({"question": "Which?"}, "no image path"),
+        ({"image": "../one.png"}, "leaves the folder"),
+        ({"image": "gone.png"}, "cannot be read"),
+        ({"image": "one.png", "id": "a"}, "occurs twice"),
+        ({"image": "one.png", "boxes": "many"}, "boxes is no list"),
+        ({"image": "one.png", "boxes": [[1, 2, 3]]}, "is not \\[x"),
+        ({"image": "one.png", "boxes": [{"bbox": [90, 0, 30, 10]}]}, "outside"),
+        ({"image": "one.png", "question": "Which?", "options": ["a", "b"], "answer": "c"}, "not among"),
+        ({"image": "one.png", "structured_rep": [[{"x_loc": 1}]]}, "structured_rep is incomplete"),
+    ],
+)
+def test_bad_json_lines_are_refused(tmp_path: Path, row: Any, reason: str) -> None:
+    path = write_jsonl(tmp_path, [{"id": "a", "image": "one.png", "question": "Red?", "answer": "yes"}, row])
+    scenes, refused = load_scenes(path)
+    assert len(scenes) == 1 and len(refused) == 1
+    assert re.search(reason, refused[0].reason) and refused[0].row == "line 2"
+
+
+def test_tables_of_datasets(tmp_path: Path) -> None:
+    from datasets import Dataset, Features, Image, List, Value
+
+    rows = {
+        "image": [plain(100, 50), plain(100, 50), None],
+        "question": ["Red?", "Red?", "Red?"],
+        "options": [["no", "yes"]] * 3,
+        "answer": ["yes", "maybe", "yes"],
+        "boxes": [[[10, 10, 20, 20]]] * 3,
+    }
+    features = Features(
+        {
+            "image": Image(),
+            "question": Value("string"),
+            "options": List(Value("string")),
+            "answer": Value("string"),
+            "boxes": List(List(Value("int32"))),
+        }
+    )
+    table = Dataset.from_dict(rows, features=features)
+    table.save_to_disk(str(tmp_path / "saved"))
+    (tmp_path / "folder/data").mkdir(parents=True)
+    table.to_parquet(str(tmp_path / "folder/data/train-00000.parquet"))
+    for path in (tmp_path / "saved", tmp_path / "folder", tmp_path / "folder/data/train-00000.parquet"):
+        scenes, refused = load_scenes(path, side_px=50)
+        assert [s.question.letter for s in scenes] == ["B"] and scenes[0].protected[0].x0 == 5
+        assert sorted(r.word for r in refused) == ["answer_not_among_options", "missing_image"]
+    Dataset.from_dict({"text": ["a"]}).to_parquet(str(tmp_path / "text.parquet"))
+    with pytest.raises(AotError, match="no column image or clean"):
+        load_scenes(tmp_path / "text.parquet")
+    (tmp_path / "bad.parquet").write_bytes(b"nothing")
+    with pytest.raises(AotError, match="cannot be read as a dataset"):
+        load_scenes(tmp_path / "bad.parquet")
+
+
+def test_nlvr_objects_are_where_it_says(shared_data: Path) -> None:
+    """The colour in the middle of every box is that of its label."""
+    from aot.data.images import at_most
+    from aot.data.sources import open_source
+
+    levels = {"yellow": (255, 255, 0), "black": (0, 0, 0), "blue": (0, 153, 255)}
+    photos = list(open_source(shared_data / "nlvr" / "dev_80.jsonl", at_most(400)).items)
+    assert len(photos) == 80 and all(p.image.shape == (100, 400, 3) for p in photos)
+    right = total = 0
+    for photo in photos:
+        for thing in photo.things:
+            box, colour = thing.box, thing.box.label.split()[0]
+            pixel = photo.image[(box.y0 + box.y1) // 2, (box.x0 + box.x1) // 2].astype(int)
+            right += int(np.abs(pixel - levels[colour]).max() < 60)
+            total += 1
+    assert total > 500 and right / total > 0.97

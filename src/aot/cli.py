@@ -113,7 +113,9 @@ def pretrain(
 
 @app.command()
 def forge(
-    data: Annotated[Path, typer.Option(help="Photos: a COCO-format folder or an LMUData TSV.")],
+    data: Annotated[
+        Path, typer.Option(help='Photos: a COCO-format folder or an LMUData TSV; or "world", the miniature one.')
+    ],
     out: Annotated[Path, typer.Option(help="Dataset folder.")] = Path("runs/forge"),
     overrides: SetOption = None,
     effective_against: Annotated[
@@ -136,7 +138,7 @@ def forge(
         quiet_loading()
         defender = QwenDefender.load(player_folder(effective_against, "defender"), name=effective_against)
     try:
-        funnel = make_pairs(data, out, settings, defender=defender)
+        funnel = make_pairs(None if str(data) == "world" else data, out, settings, defender=defender)
     except KeyboardInterrupt:
         typer.echo("\nstopped; the same command goes on from here", err=True)
         raise typer.Exit(130) from None

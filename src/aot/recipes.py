@@ -82,7 +82,7 @@ def miniature() -> Recipe:
 
 def miniature_long() -> Recipe:
     """The same game unattended, at most two hours on two cores. All sizes *ours*."""
-    attacker = {"flow_grpo": {"updates": 120}}
+    attacker = {"flow_grpo": {"updates": 160}}
     game = {"train_scenes": 2000, "held_out_scenes": 3000}
     return miniature().changed(
         name="miniature_long", game=game, attacker=attacker, curriculum={"rows": 3800}, dapo={"updates": 40}

@@ -115,7 +115,7 @@ def _photo(notes: _Notes, licence: str, folder: Path, fit: Fit) -> Iterator[Phot
         try:
             attribute = note.get("attribute")
             box = scaled_box(note.get("bbox"), size, fit(size), label, attribute if isinstance(attribute, str) else "")
-            things.append(Thing(box, _outline(note.get("segmentation"), size, fit(size))))
+            things.append(Thing(box, outline(note.get("segmentation"), size, fit(size))))
         except BadRow as error:
             doubtful.add(label)
             where = f"annotation of image {entry['id']} (id {note['id']})"
@@ -130,7 +130,7 @@ def _photo(notes: _Notes, licence: str, folder: Path, fit: Fit) -> Iterator[Phot
     )
 
 
-def _outline(segmentation: object, size: Size, fitted: Size) -> tuple[Polygon, ...]:
+def outline(segmentation: object, size: Size, fitted: Size) -> tuple[Polygon, ...]:
     """COCO's polygons [x, y, x, y, ...]; none where they are missing, run-length encoded or malformed: an outline is
     only needed to cut an object out."""
     if not isinstance(segmentation, list):

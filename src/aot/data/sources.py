@@ -7,6 +7,7 @@ from pathlib import Path
 from aot.data.coco import read_coco
 from aot.data.images import Fit, Refusal, square
 from aot.data.photos import Source, scenes_of
+from aot.data.rows import read_jsonl, read_table
 from aot.data.tsv import read_tsv
 from aot.errors import AotError
 from aot.types import Scene
@@ -15,6 +16,10 @@ __all__ = ["Refusal", "load_scenes"]
 
 QUESTIONS_PER_IMAGE = 6
 """At most this many questions are written from the boxes of one COCO image (*ours*)."""
+
+
+DATASET_MARKS = ("*.parquet", "data/*.parquet", "state.json", "dataset_dict.json")
+"""What a folder of `datasets` holds."""
 
 
 def load_scenes(
@@ -41,15 +46,24 @@ def load_scenes(
 
 
 def open_source(path: Path | str, fit: Fit) -> Source:
-    """The photos of a COCO-format folder or an LMUData TSV, one by one. Another kind of path raises `AotError`."""
+    """The photos of a COCO-format folder, an LMUData TSV, a JSON-lines file, a parquet file or a `datasets` folder, one
+    by one. Another kind of path raises `AotError`."""
     path = Path(path)
     if not path.exists():
         raise AotError(
             "there is no such file or folder", where=str(path), hint="check the path given as --data"
         )
+    suffix = path.suffix.lower()
+    if suffix == ".tsv":
+        return read_tsv(path, fit)
+    if suffix in (".jsonl", ".ndjson"):
+        return read_jsonl(path, fit)
+    if suffix == ".parquet" or (path.is_dir() and any(found for mark in DATASET_MARKS for found in path.glob(mark))):
+        return read_table(path, fit)
     if path.is_dir():
         return read_coco(path, fit)
-    if path.suffix.lower() == ".tsv":
-        return read_tsv(path, fit)
-    hint = "give a COCO-format folder (instances.json and images/) or an LMUData .tsv file"
+    hint = (
+        "give a COCO-format folder (instances.json and images/), an LMUData .tsv, a .jsonl or .parquet file, or a "
+        "folder that datasets.load_dataset opens"
+    )
     raise AotError("unknown data format", where=str(path), hint=hint)

@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from aot.data.given import given_question
 from aot.data.images import BadRow, Fit, Refusal, Size, read_image, read_image_file, scaled_box
 from aot.data.photos import Photo, Source, Thing
 from aot.errors import AotError
@@ -123,33 +124,12 @@ def _photo(row: _Row, picture: _Picture | str, path: Path, fit: Fit) -> Photo:
 
 
 def _question(row: _Row) -> Question:
-    text, answer = row["question"], row["answer"]
-    if not text:
-        raise BadRow("the question is empty", "bad_question")
     cells = [row.get(letter, "") for letter in LETTERS]
     options = tuple(cell for cell in cells if cell)
-    if any("\N{REPLACEMENT CHARACTER}" in cell for cell in (text, answer, *options)):
-        raise BadRow("the text is not UTF-8", "bad_question")
     if options != tuple(cells[: len(options)]):
         raise BadRow("an option is left empty before another one", "bad_options")
-    if len(options) == 1 or len(set(options)) < len(options):
-        raise BadRow("a question needs at least two different options", "bad_options")
-    kind = row.get("l2-category") or row.get("category", "").partition(",")[0] or "general"
-    if hint := row.get("hint", ""):
-        text = f"{hint}\n{text}"
-    return Question(text, options or ("Yes", "No"), _right_option(answer, options or ("Yes", "No")), kind)
-
-
-def _right_option(answer: str, options: tuple[str, ...]) -> int:
-    """Index of the answer: an option's text, its letter, or (AI2D) its number from 0."""
-    words = [option.casefold() for option in options]
-    if answer.casefold() in words and answer not in LETTERS[: len(options)]:
-        return words.index(answer.casefold())
-    if len(answer) == 1 and answer in LETTERS[: len(options)]:
-        return LETTERS.index(answer)
-    if answer.isascii() and answer.isdigit() and int(answer) < len(options):
-        return int(answer)
-    raise BadRow(f"the answer {answer!r} is not among the options {', '.join(options)}", "answer_not_among_options")
+    kind = row.get("l2-category") or row.get("category", "").partition(",")[0]
+    return given_question(row["question"], options, row["answer"], kind=kind, hint=row.get("hint", ""))
 
 
 def _boxes(cell: str, size: Size, fitted: Size) -> tuple[Box, ...]:

@@ -54,7 +54,7 @@ def split_of(source_id: str, held_out_share: float, seed: int) -> str:
 
 
 def row(pair: Pair, number: int, source_id: str) -> dict[str, Any]:
-    """One pair as a row; `number` tells the edits of one question apart."""
+    """One pair as a row; `number` tells the kept edits of one question apart."""
     scene, attack = pair.bout.scene, pair.bout.attack
     photo = scene if isinstance(scene, PhotoScene) else None
     return {

@@ -58,17 +58,18 @@ def make_pairs(
     stored: images are judged after they were written and read again.
     """
     funnel, drawn = Funnel(), []
+    quality = None if workshop.lossless else settings.jpeg_quality
     for number in numbers:
         for scene in workshop.scenes(number, funnel):
             rng = np.random.default_rng([seed, zlib.crc32(scene.id.encode())])
-            clean = encoded(scene.image, settings.jpeg_quality)
+            clean = encoded(scene.image, quality)
             shown, seen = replace(scene, image=decoded(clean)), set()
             for _ in range(settings.candidates):
                 attack = workshop.distract(scene, rng)
                 if isinstance(attack, str):
                     funnel.add("distractor", attack)
                     continue
-                content = encoded(attack.image, settings.jpeg_quality)
+                content = encoded(attack.image, quality)
                 funnel.add("distractor", "drawn_before" if content in seen else "")
                 if content not in seen:
                     seen.add(content)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -34,10 +35,13 @@ from aot.forge.dataset import SPLITS, row, split_of, write_rows, write_tsv
 from aot.forge.funnel import Funnel
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
 from aot.forge.store import PhotoStore, fill
-from aot.forge.workshop import PhotoSettings, PhotoWorkshop
+from aot.forge.workshop import PhotoSettings, PhotoWorkshop, Workshop
+from aot.forge.world import WorldSettings, WorldWorkshop
 from aot.players.base import Defender
 from aot.referee import RefereeSettings
 from aot.runs import Run, Stage
+
+REFUSED = "refused.json"
 
 
 class ForgeSettings(BaseModel, frozen=True, extra="forbid"):
@@ -47,60 +51,77 @@ class ForgeSettings(BaseModel, frozen=True, extra="forbid"):
     seed: int = Field(0, ge=0)
     side_px: int = Field(512, ge=32)  # longer sides are reduced to this
     held_out_share: float = Field(0.2, ge=0, lt=1)  # share of the source images
-    chunk: int = Field(8, gt=0)  # photos a stage
+    chunk: int | None = Field(None, gt=0)  # source images a stage; none: 8 photos, 200 scenes of the world
     photos: PhotoSettings = PhotoSettings()
+    world: WorldSettings = WorldSettings()
     pairs: PairSettings = PairSettings()
     effect: EffectSettings = EffectSettings()
     referee: RefereeSettings = RefereeSettings()
 
 
 def forge(
-    data: Path,
+    data: Path | None,
     out: Path,
     settings: ForgeSettings,
     *,
     defender: Defender | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Makes the dataset folder `out` from a COCO-format folder or an LMUData TSV; returns its funnel.
+    """Makes the dataset folder `out` from a COCO-format folder, an LMUData TSV or (`None`) the miniature world; returns
+    its funnel.
 
     With a `defender` only pairs that deceive it are kept. Raises `AotError` where no photo can be used at all.
     """
-    key = settings.model_dump(mode="json") | {"data": str(data), "effective_against": defender and defender.name}
+    key = settings.model_dump(mode="json")
+    key |= {"data": str(data) if data else None, "effective_against": defender and defender.name}
     with Run(out, key, say=say) as run:
-        photos = _stored(run, data, settings)
-        store = PhotoStore(photos.folder)
-        if not len(store):
-            raise AotError("no usable photo", where=str(data), hint=f"see {out / 'refused.json'}")
         s = settings
-        workshop = PhotoWorkshop(store, s.photos, s.referee, seed=s.seed)
-        say(f"{len(store)} photos, {len(workshop.bank.cutouts)} objects to cut out of them")
-        chunks = [range(i, min(i + s.chunk, len(store))) for i in range(0, len(store), s.chunk)]
+        workshop, funnel, parents = _opened(run, data, s, say)
+        numbers = range(len(workshop))
+        size = s.chunk or workshop.at_once
+        chunks = [numbers[i : i + size] for i in range(0, len(numbers), size)]
 
         def build(numbers: Sequence[int], folder: Path) -> dict[str, Any]:
             pairs, funnel = make_pairs(
                 workshop, numbers, s.pairs, seed=s.seed, defender=defender, effect=s.effect
             )
             rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
-            for n, pair in enumerate(pairs):
-                source_id = store.records[pair.source].id
-                rows[split_of(source_id, s.held_out_share, s.seed)].append(row(pair, n, source_id))
+            edits: Counter[str] = Counter()
+            for pair in pairs:
+                source_id, scene_id = workshop.source_id(pair.source), pair.bout.scene.id
+                edits[scene_id] += 1
+                split = split_of(source_id, s.held_out_share, s.seed)
+                rows[split].append(row(pair, edits[scene_id], source_id))
             for split, each in rows.items():
                 if each:  # `datasets` cannot read a file without rows
                     write_rows(folder / f"{split}.parquet", each)
             return {"pairs": len(pairs), "funnel": funnel.as_json()}
 
         made = []
-        for i, numbers in enumerate(chunks):
+        for i, chunk in enumerate(chunks):
             stage = run.stage(
-                f"work/pairs/{i:05d}", partial(build, numbers), key=key, seed=s.seed, parents=[photos], quiet=True
+                f"work/pairs/{i:05d}", partial(build, chunk), key=key, seed=s.seed, parents=parents, quiet=True
             )
             made.append(stage)
-            say(f"  photos {numbers[-1] + 1} of {len(store)}: {sum(m.figures['pairs'] for m in made)} pairs")
-        funnel = Funnel.from_json(photos.figures["funnel"])
+            say(f"  images {chunk[-1] + 1} of {len(workshop)}: {sum(m.figures['pairs'] for m in made)} pairs")
         funnel.merge(Funnel.sum(Funnel.from_json(stage.figures["funnel"]) for stage in made))
         publish(out, made, funnel.as_json(), key)
         return funnel.as_json()
+
+
+def _opened(
+    run: Run, data: Path | None, s: ForgeSettings, say: Callable[[str], None]
+) -> tuple[Workshop, Funnel, list[Stage]]:
+    """Where scenes and distractors come from; what was counted, and the stages made, on the way there."""
+    if data is None:
+        return WorldWorkshop(s.world, s.referee, seed=s.seed), Funnel(), []
+    photos = _stored(run, data, s)
+    store = PhotoStore(photos.folder)
+    if not len(store):
+        raise AotError("no usable photo", where=str(data), hint=f"see {photos.folder / REFUSED}")
+    workshop = PhotoWorkshop(store, s.photos, s.referee, seed=s.seed)
+    say(f"{len(store)} photos, {len(workshop.bank.cutouts)} objects to cut out of them")
+    return workshop, Funnel.from_json(photos.figures["funnel"]), [photos]
 
 
 def _stored(run: Run, data: Path, settings: ForgeSettings) -> Stage:
@@ -108,7 +129,7 @@ def _stored(run: Run, data: Path, settings: ForgeSettings) -> Stage:
 
     def build(folder: Path) -> dict[str, Any]:
         funnel, refused = fill(folder, open_source(data, at_most(settings.side_px)))
-        write_json(folder / "refused.json", [{"file": r.file, "row": r.row, "reason": r.reason} for r in refused])
+        write_json(folder / REFUSED, [{"file": r.file, "row": r.row, "reason": r.reason} for r in refused])
         return {"funnel": funnel.as_json()}
 
     return run.stage("work/photos", build, key={"data": str(data), "side_px": settings.side_px}, quiet=True)
@@ -116,7 +137,8 @@ def _stored(run: Run, data: Path, settings: ForgeSettings) -> Stage:
 
 def publish(out: Path, made: Sequence[Stage], funnel: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """The dataset's own files, from the finished chunks."""
-    shutil.copyfile(out / "work/photos/refused.json", out / "refused.json")
+    if (out / "work/photos" / REFUSED).exists():
+        shutil.copyfile(out / "work/photos" / REFUSED, out / REFUSED)
     write_json(out / "funnel.json", dict(funnel))
     parts = {split: [p for stage in made if (p := stage.folder / f"{split}.parquet").exists()] for split in SPLITS}
     shards: dict[str, list[Path]] = {}

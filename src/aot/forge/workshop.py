@@ -27,12 +27,19 @@ HANGING = ("airplane", "bird", "kite", "clock", "traffic light", "stop sign", "t
 
 
 class Workshop(Protocol):
-    """Makes scenes, and distractors for them."""
+    """Makes scenes, and distractors for them. Its images are kept without loss where they are `lossless`; `at_once`
+    source images are worked on together."""
 
     referee: Referee
+    lossless: bool
+    at_once: int
 
     def __len__(self) -> int:
         """How many source images there are."""
+        ...
+
+    def source_id(self, number: int) -> str:
+        """What source image `number` is called."""
         ...
 
     def scenes(self, number: int, funnel: Funnel) -> Sequence[Scene]:
@@ -88,6 +95,9 @@ class AnswerKept:
 class PhotoWorkshop:
     """Scenes from stored photos; distractors from their own objects."""
 
+    lossless = False
+    at_once = 8
+
     def __init__(
         self,
         store: PhotoStore,
@@ -104,6 +114,9 @@ class PhotoWorkshop:
 
     def __len__(self) -> int:
         return len(self.store)
+
+    def source_id(self, number: int) -> str:
+        return self.store.records[number].id
 
     def scenes(self, number: int, funnel: Funnel) -> list[Scene]:
         photo = self.store.load(number)

@@ -9,7 +9,7 @@ questions are balanced inversely to their yield, so that the attacker learns to 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from pydantic import BaseModel, Field
@@ -21,8 +21,8 @@ from aot.prompts import attack_instruction
 from aot.referee import Referee
 from aot.train.attacker_sft import EditPair
 from aot.train.cell_heads import cell_labels
-from aot.types import Attack, Bout, EditKind
-from aot.world.edits import distractor_candidates, instruction_edits
+from aot.types import Bout, EditKind
+from aot.world.edits import centred, distractor_attacks, instruction_edits
 from aot.world.questions import QUESTION_KINDS
 from aot.world.scenes import Layout, WorldScene, draw_scenes, render
 
@@ -85,16 +85,6 @@ def curate_pairs(
     return found
 
 
-def distractor_attacks(
-    scene: WorldScene, rng: np.random.Generator, n: int, related: float = 0.5
-) -> list[Attack]:
-    """Up to `n` scripted distractors, painted as an editor is taught to (see `centred`)."""
-    return [
-        Attack(scene.id, "scripted", kind, render(centred(scene, layout)), sentence)
-        for kind, layout, sentence in distractor_candidates(scene, rng, n, related)
-    ]
-
-
 def curate_balanced(
     defender: Defender,
     referee: Referee,
@@ -135,13 +125,6 @@ def edit_pair(scene: WorldScene, layout: Layout, sentence: str) -> EditPair:
     """The example that turns the scene into (the centred) `layout`."""
     after = centred(scene, layout)
     return EditPair(scene.image, render(after), sentence, cell_labels(scene.layout, after))
-
-
-def centred(scene: WorldScene, layout: Layout) -> Layout:
-    """`layout` with the objects that are new against the scene's in the middle of their cells: an editor
-    has one way to paint each object instead of nine, and learns it in a fraction of the time."""
-    old = set(scene.layout.objects)
-    return Layout(layout.background, tuple(o if o in old else replace(o, dx=0, dy=0) for o in layout.objects))
 
 
 def _round_seed(seed: int, *numbers: int) -> int:

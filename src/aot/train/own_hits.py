@@ -30,9 +30,9 @@ from aot.train.attacker_sft import (
     SftSettings,
     flow_matching_loss,
 )
-from aot.train.curate import distractor_attacks
 from aot.train.practice import Practice, PracticeSettings, SceneStream, summarise
 from aot.types import Bout, Scene
+from aot.world.edits import distractor_attacks
 from aot.world.scenes import WorldScene
 
 

@@ -6,11 +6,13 @@ A *distractor* changes what is around the queried objects and neither their boxe
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
-from aot.types import EditKind
+from aot.types import Attack, EditKind
 from aot.world.questions import Name, keeps_answer, with_article
-from aot.world.scenes import Layout, Placed, WorldScene
+from aot.world.scenes import Layout, Placed, WorldScene, render
 from aot.world.sprites import COLOURS, KINDS, look_alike
 
 Edit = tuple[EditKind, Layout, str]
@@ -53,6 +55,24 @@ def distractor_candidates(
         if edit is not None and keeps_answer(scene.query, scene.layout.boxes, edit[1].boxes):
             edits.setdefault(edit[1], edit)
     return list(edits.values())
+
+
+def distractor_attacks(
+    scene: WorldScene, rng: np.random.Generator, n: int, related: float = 0.5
+) -> list[Attack]:
+    """Up to `n` scripted distractors, painted as an editor is taught to (see `centred`)."""
+    return [
+        Attack(scene.id, "scripted", kind, render(centred(scene, layout)), sentence)
+        for kind, layout, sentence in distractor_candidates(scene, rng, n, related)
+    ]
+
+
+def centred(scene: WorldScene, layout: Layout) -> Layout:
+    """`layout` with the objects that are new against the scene's in the middle of their cells: an editor
+    has one way to paint each object instead of nine, and learns it in a fraction of the time."""
+    old = set(scene.layout.objects)
+    moved = (o if o in old else dataclasses.replace(o, dx=0, dy=0) for o in layout.objects)
+    return Layout(layout.background, tuple(moved))
 
 
 def instruction_edits(scene: WorldScene, rng: np.random.Generator, *, kind: EditKind = "any") -> Edit:

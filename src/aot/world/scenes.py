@@ -147,8 +147,10 @@ def draw_scenes(
     *,
     hard: float = 0.0,
     kinds: Sequence[str] | None = None,
+    first: int = 0,
 ) -> list[WorldScene]:
-    """`n` scenes with one question each, the question types (`kinds`, default all four) in rotation.
+    """`n` scenes with one question each, the question types (`kinds`, default all four) in rotation; those from number
+    `first` on.
 
     `hard`: share of the scenes that hold the look-alike of a queried object. With 0 there is none, and
     an existence question answered "no" names a kind whose pair is absent from the image.
@@ -159,7 +161,7 @@ def draw_scenes(
     if unknown:
         hint = f"choose from {', '.join(q.QUESTION_KINDS)}"
         raise AotError(f"unknown question types {sorted(unknown)}", where="draw_scenes", hint=hint)
-    return [_draw_scene(i, seed, split, hard, tuple(kinds or q.QUESTION_KINDS)) for i in range(n)]
+    return [_draw_scene(i, seed, split, hard, tuple(kinds or q.QUESTION_KINDS)) for i in range(first, first + n)]
 
 
 def _draw_scene(index: int, seed: int, split: Split, hard: float, kinds: tuple[str, ...]) -> WorldScene:
