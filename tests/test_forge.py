@@ -27,11 +27,12 @@ from aot.forge.extend import CanvasExtender, CanvasSettings, Extension
 from aot.forge.funnel import Funnel
 from aot.forge.paint import PaintSettings, heal, paste
 from aot.forge.pairs import PairSettings, decoded, encoded, make_pairs
-from aot.forge.pipeline import ForgeSettings, forge
+from aot.forge.pipeline import DefenderFolder, ForgeSettings, forge
 from aot.forge.propose import ProposeSettings, propose
 from aot.forge.store import PhotoStore, fill
 from aot.forge.workshop import PhotoScene, PhotoSettings, PhotoWorkshop
 from aot.forge.world import WorldSettings
+from aot.judge import Judge
 from aot.players.scripted import AlwaysLetter
 from aot.referee import RefereeSettings, box_ssim
 from aot.types import Box
@@ -243,6 +244,29 @@ def test_the_answer_is_worked_out_again(query: Query | None, more: list[Box], re
     assert gone.passed == (query is None or query.subject == "dog")
 
 
+class Never:
+    """A judge's reader that says no to everything."""
+
+    name = "never"
+
+    def option_logprobs(self, images, questions):
+        return [np.log([0.9 if option == "no" else 0.1 for option in q.options]) for q in questions]
+
+
+def test_a_judge_looks_at_extended_photos_and_unknown_answers(store: PhotoStore) -> None:
+    judged = PhotoWorkshop(store, EASY.photos, RefereeSettings(), seed=0, judge=Judge(Never()))
+    funnel = Funnel()
+    scenes = [scene for number in range(len(judged)) for scene in judged.scenes(number, funnel)]
+    counts = funnel.as_json()["extension"]
+    assert counts["kept"] == 0 and counts["refused"]["composition"] >= 1
+    rng = np.random.default_rng(0)
+    scene, attack = next((s, a) for s in scenes for _ in range(9) if not isinstance(a := judged.distract(s, rng), str))
+    assert isinstance(scene, PhotoScene)
+    worked_out, asked = judged.referee.judge([scene, replace(scene, query=None)], [attack, attack])
+    assert not np.isnan(worked_out.measured("answer_kept"))
+    assert "answer_preserved" in asked.refused_by and asked.measured("answer_preserved") == pytest.approx(0.1)
+
+
 def test_what_is_stored_is_what_was_judged(workshop: PhotoWorkshop) -> None:
     pairs, funnel = make_pairs(workshop, range(len(workshop)), PairSettings(), seed=0)
     counts = funnel.as_json()
@@ -326,9 +350,8 @@ def test_a_dataset_that_others_open(photos: Path, tmp_path: Path) -> None:
 
 def test_the_world_and_its_defender_go_through_the_same_pipeline(tmp_path: Path) -> None:
     from aot.players.base_players import player_folder
-    from aot.players.defender import QwenDefender
 
-    defender = QwenDefender.load(player_folder("miniature", "defender"), name="miniature")
+    defender = DefenderFolder(player_folder("miniature", "defender"), "miniature")
     settings = ForgeSettings(world=WorldSettings(scenes=60), chunk=40)
     valid = forge(None, tmp_path / "valid", settings, say=lambda _: None)
     effective = forge(None, tmp_path / "effective", settings, defender=defender, say=lambda _: None)

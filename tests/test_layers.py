@@ -16,7 +16,7 @@ LAYERS = (
     ("world",),
     ("referee",),
     ("players",),
-    ("arena",),
+    ("arena", "judge"),
     ("data",),
     ("forge",),
     ("game",),
@@ -34,6 +34,7 @@ LAYERS = (
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
 MODELS = {"accelerate", "datasets", "diffusers", "peft", "transformers", "trl"}
+ALLOWED = {"train": MODELS, "players": MODELS - {"trl"}, "forge": {"datasets"}, "data": {"datasets"}}
 HEAVY = {*MODELS, "matplotlib", "torch", "torchmetrics", "scipy", "skimage"}
 LIGHT = ("errors", "types", "prompts", "files", "cli", "__main__", "__init__")
 """Modules that import no heavy library at the top, so that `aot --help` and a typing error answer at once."""
@@ -93,7 +94,7 @@ def test_imports_go_one_way() -> None:
 
 def test_model_libraries_stay_with_players_and_trainings() -> None:
     for path, tree in FILES.items():
-        allowed = {"train": MODELS, "players": MODELS - {"trl"}, "forge": {"datasets"}}.get(part_of(path), set())
+        allowed = ALLOWED.get(part_of(path), set())
         assert libraries(tree) & MODELS <= allowed, path
 
 

@@ -17,8 +17,8 @@ from aot.data.questions import (
     keeps_answer,
     protected,
     queries,
-    with_article,
 )
+from aot.prompts import with_article
 from aot.types import Box
 
 SIZE = (200, 100)

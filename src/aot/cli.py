@@ -122,23 +122,37 @@ def forge(
         str | None,
         typer.Option(help='Keep only pairs that deceive this defender: a model folder, or "miniature".'),
     ] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="A multimodal model folder that looks at extended photos and at answers.")
+    ] = None,
+    executor: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="Work in this process, or on workers of Ray Data; the files are the same."),
+    ] = "local",
+    workers: Annotated[int | None, typer.Option(help="Ray workers. [default: one a core]")] = None,
 ) -> None:
     """Make pairs of clean and attacked images from photos with labelled boxes. Run again to resume."""
-    from aot.forge.pipeline import ForgeSettings, summary_lines
+    from aot.forge.pipeline import DefenderFolder, ForgeSettings, summary_lines
     from aot.forge.pipeline import forge as make_pairs
     from aot.recipes import overridden
 
     settings = overridden(ForgeSettings, {}, overrides or [], where="forge")
-    defender = None
-    if effective_against:
+
+    def opened(name: str | None) -> DefenderFolder | None:
+        if not name:
+            return None
         from aot.players.attacker import quiet_loading
         from aot.players.base_players import player_folder
-        from aot.players.defender import QwenDefender
 
         quiet_loading()
-        defender = QwenDefender.load(player_folder(effective_against, "defender"), name=effective_against)
+        return DefenderFolder(player_folder(name, "defender").absolute(), name)
+
+    defender, looks_on = opened(effective_against), opened(judge)
+    source = None if str(data) == "world" else data
     try:
-        funnel = make_pairs(None if str(data) == "world" else data, out, settings, defender=defender)
+        funnel = make_pairs(
+            source, out, settings, defender=defender, judge=looks_on, executor=executor, workers=workers
+        )
     except KeyboardInterrupt:
         typer.echo("\nstopped; the same command goes on from here", err=True)
         raise typer.Exit(130) from None

@@ -20,6 +20,28 @@ EDIT_TEMPLATE = (
 )
 """Condition template of the miniature editor: Qwen-Image-Edit's without its system sentence."""
 
+JUDGE_VERSION = 1
+"""Goes up whenever a text below changes: scores of different versions are not comparable."""
+JUDGE_QUESTIONS: dict[str, str] = {
+    "realism": "Could this be one photo taken by one camera, with nothing pasted in, repeated or smeared?",
+    "composition": "Does this image show one coherent scene, without a visible seam between two different images?",
+    "duplication": "Is there exactly one {object} in this image?",
+    "instruction_followed": "The right image is the left one after this edit: {instruction} Was the edit carried out?",
+    "answer_preserved": (
+        "The right image is the left one after an edit. Question: {question} Is {answer} still the only right answer "
+        "for the right image?"
+    ),
+    "answer_correct": "Question about the image: {question} Reference answer: {answer} Given answer: {given} Does the "
+    "given answer say the same as the reference?",
+}
+"""What a judge is asked of an image, or of two side by side; braces are filled in. Answered by yes or no."""
+JUDGE_PREFERENCE = "Of these two images, left and right, for which one is this more true? {question}"
+QUESTIONS_WANTED = (
+    "Write {n} multiple-choice questions about what can be seen in this image: where objects are, how many there are, "
+    "what colour they are, whether something is there. Each has 2 to 4 short options, of which exactly one is right. "
+    "Use exactly this form for each, and nothing else:\nQuestion: ...\nA. ...\nB. ...\nAnswer: A"
+)
+
 
 def question_prompt(question: Question) -> str:
     """User turn for a defender: question, lettered options, the answer format of the AOT release."""
@@ -38,3 +60,25 @@ def attack_instruction(scene: Scene, kind: EditKind = "any") -> str:
     names = dict.fromkeys(f"{b.attribute} {b.label}".strip() for b in scene.protected if b.label)
     keep = f" {KEEP}: {', '.join(names)}." if names else ""
     return f"{EDIT_VERBS[kind]} {scene.question.text}{keep}"
+
+
+FORGE_PROMPTS = 1
+"""Version of the texts below, which a generator of the forge reads; part of what a dataset depends on. All *ours*."""
+
+EXTEND_PROMPT = (
+    "Continue this photo beyond its border: the same place, the same light and the same camera, "
+    "with ordinary things that belong there."
+)
+IMPLANT_PROMPT = "Add {thing} here, whole and in focus, with the light and the shadows of this photo."
+REMOVE_PROMPT = "Remove what is here and continue the background behind it."
+REPLACE_PROMPT = (
+    "Replace what is here by {thing}, whole and in focus, with the light and the shadows of this photo."
+)
+FILL_NEGATIVE = "seam, frame, text, watermark, blurry, distorted, cut off"
+"""What a fill is guided away from."""
+
+
+def with_article(name: object) -> str:
+    """ "a red cup", "an umbrella"."""
+    words = str(name)
+    return f"{'an' if words[:1].lower() in 'aeiou' else 'a'} {words}"

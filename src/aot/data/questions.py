@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from aot.prompts import with_article
 from aot.types import Box, Question
 
 Kind = Literal["relation", "side", "existence", "nearest", "count", "colour"]
@@ -86,11 +87,6 @@ class Query:
                 return f"How many of these are there: {self.subject}?"
             case "colour":
                 return f"What colour is the {self.subject}?"
-
-
-def with_article(words: str) -> str:
-    """ "a red cup", "an orange"."""
-    return f"an {words}" if words[:1].lower() in tuple("aeiou") else f"a {words}"
 
 
 def answer(query: Query, contents: Contents) -> str | None:

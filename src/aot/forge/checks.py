@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from aot.data.photos import Photo
 from aot.data.questions import Contents, Query, answer
 from aot.forge.extend import Extension
+from aot.judge import Judge
 from aot.types import Finding, Image
 
 ExtensionCheck = Callable[[Photo, Extension], Finding]
@@ -71,6 +73,34 @@ class Realism:
             abs(np.log2((detail + 1) / (other + 1))) / self.most_octaves,
         )
         return Finding("realism", worst <= 1, float(worst), "" if worst <= 1 else "realism")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A multimodal model looks at the extended scene: the criterion holds with probability `least` (`measured`)."""
+
+    judge: Judge
+    criterion: Literal["composition", "realism"]
+    least: float = 0.5
+
+    def __call__(self, photo: Photo, extension: Extension) -> Finding:
+        return self.judge.findings(self.criterion, [extension.photo.image], least=self.least)[0]
+
+
+@dataclass(frozen=True)
+class JudgedDuplication:
+    """The model finds exactly one of each label that occurs once in the photo: what a generator painted has no boxes.
+    `measured`: the lowest of its probabilities, 1 where there is no such label."""
+
+    judge: Judge
+    least: float = 0.5
+
+    def __call__(self, photo: Photo, extension: Extension) -> Finding:
+        contents = photo.contents
+        single = sorted({b.label for b in contents.boxes if b.label and len(contents.named(b.label)) == 1})
+        images = [extension.photo.image] * len(single)
+        found = self.judge.findings("duplication", images, [{"object": label} for label in single], least=self.least)
+        return min(found, key=lambda f: f.measured, default=Finding("duplication", True, 1.0))
 
 
 COMPUTED: Sequence[ExtensionCheck] = (Composition(), Duplication(), Realism())

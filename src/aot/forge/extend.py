@@ -79,7 +79,7 @@ class CanvasExtender:
         part = image[:, offset : offset + wide + s.fade_px]
         shift = wide if left else 0
         joined = _joined(photo.image, part, s.fade_px, left)
-        own_things = tuple(_moved(thing, shift, 0) for thing in photo.things)
+        own_things = tuple(moved_thing(thing, shift, 0) for thing in photo.things)
         cut = {t.box.label for t in photo.things if (t.box.x0 <= s.fade_px if left else t.box.x1 >= width - s.fade_px)}
         start = 0 if left else width
         theirs, cut_there = _carried(record, image.shape[0], offset, start, wide, s.fade_px, left)
@@ -136,7 +136,7 @@ def _carried(
     whole, cut = [], set()
     for thing in record.things:
         scaled = _scaled(thing, scale)
-        moved = _moved(scaled, shift, 0)
+        moved = moved_thing(scaled, shift, 0)
         box = moved.box
         if box.x1 <= start or box.x0 >= start + wide:
             continue
@@ -156,7 +156,7 @@ def _scaled(thing: Thing, scale: float) -> Thing:
     return Thing(scaled, tuple(polygon * scale for polygon in thing.outline))
 
 
-def _moved(thing: Thing, dx: int, dy: int) -> Thing:
+def moved_thing(thing: Thing, dx: int, dy: int) -> Thing:
     box = thing.box
     moved = replace(box, x0=box.x0 + dx, y0=box.y0 + dy, x1=box.x1 + dx, y1=box.y1 + dy)
     step = np.array([dx, dy], np.float32)

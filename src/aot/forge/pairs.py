@@ -15,6 +15,7 @@ from aot.arena import face
 from aot.forge.funnel import Funnel
 from aot.forge.workshop import Workshop
 from aot.players.base import Defender
+from aot.referee import Referee
 from aot.types import Bout, Image
 
 
@@ -81,18 +82,17 @@ def make_pairs(
         if verdict.valid:
             pairs.append(Pair(number, Bout(scene, attack, verdict), clean, content))
     if defender is not None:
-        pairs = _effective(pairs, defender, effect or EffectSettings(), funnel, workshop, seed)
+        pairs = _effective(pairs, defender, effect or EffectSettings(), funnel, seed)
     return pairs, funnel
 
 
 def _effective(
-    pairs: Sequence[Pair], defender: Defender, s: EffectSettings, funnel: Funnel, workshop: Workshop, seed: int
+    pairs: Sequence[Pair], defender: Defender, s: EffectSettings, funnel: Funnel, seed: int
 ) -> list[Pair]:
     """The pairs that deceive. An answer that cannot be read is no wrong one, and speaks for no pair."""
     scenes, attacks = [p.bout.scene for p in pairs], [p.bout.attack for p in pairs]
-    bouts = face(
-        scenes, attacks, workshop.referee, defender, k=s.answers, temperature=s.temperature, seed=seed
-    )
+    judged_before = Referee([])
+    bouts = face(scenes, attacks, judged_before, defender, k=s.answers, temperature=s.temperature, seed=seed)
     kept = []
     for pair, bout in zip(pairs, bouts, strict=True):
         right = bout.scene.question.answer

@@ -10,8 +10,10 @@
     the pairs become a dataset with a card, a funnel and a contact sheet
 
 Photos are worked on a few at a time; each such chunk is a stage of the output folder, so that a killed call goes on
-where it was and a second one changes nothing. Departures: without an MLLM, composition and realism are measured, and
-the answer is worked out again from the boxes (*ours*; `checks`).
+where it was and a second one changes nothing. Chunks are made in this process or by workers (`executor`).
+
+Departures: without an MLLM, composition and realism are measured, and the answer is worked out again from the boxes
+(*ours*; `checks`).
 """
 
 from __future__ import annotations
@@ -20,10 +22,13 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import BaseModel, Field
 
 from aot.data.images import at_most
@@ -32,12 +37,15 @@ from aot.errors import AotError
 from aot.files import replacing, write_json
 from aot.forge.card import write_card, write_contact_sheet
 from aot.forge.dataset import SPLITS, row, split_of, write_rows, write_tsv
+from aot.forge.executor import Executor, builds, check_executor
 from aot.forge.funnel import Funnel
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
 from aot.forge.store import PhotoStore, fill
 from aot.forge.workshop import PhotoSettings, PhotoWorkshop, Workshop
 from aot.forge.world import WorldSettings, WorldWorkshop
+from aot.judge import Judge
 from aot.players.base import Defender
+from aot.prompts import JUDGE_VERSION
 from aot.referee import RefereeSettings
 from aot.runs import Run, Stage
 
@@ -49,6 +57,7 @@ class ForgeSettings(BaseModel, frozen=True, extra="forbid"):
 
     name: str = "forge"
     seed: int = Field(0, ge=0)
+    threads: int = Field(1, gt=0)  # CPU threads; part of what makes a dataset bit-reproducible
     side_px: int = Field(512, ge=32)  # longer sides are reduced to this
     held_out_share: float = Field(0.2, ge=0, lt=1)  # share of the source images
     chunk: int | None = Field(None, gt=0)  # source images a stage; none: 8 photos, 200 scenes of the world
@@ -59,69 +68,144 @@ class ForgeSettings(BaseModel, frozen=True, extra="forbid"):
     referee: RefereeSettings = RefereeSettings()
 
 
+@dataclass(frozen=True)
+class DefenderFolder:
+    """A defender, or who judges, on disk, and what it is called; every process loads it for itself."""
+
+    folder: Path
+    name: str
+
+    def load(self) -> Defender:
+        """Raises `AotError` for a missing or damaged folder."""
+        from aot.players.defender import QwenDefender
+
+        return QwenDefender.load(self.folder, name=self.name)
+
+
+@dataclass(frozen=True)
+class ChunkMaker:
+    """Makes chunks of the dataset in whatever process it is called; what that takes is opened on first use.
+
+    `photos`: the stored ones, none: the miniature world. `defender`: whom pairs must deceive. `judge`: who looks at
+    extended photos, and at answers that cannot be worked out.
+    """
+
+    settings: ForgeSettings
+    photos: Path | None
+    defender: DefenderFolder | None = None
+    judge: DefenderFolder | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What is sent to a worker: these four, nothing that is open here."""
+        return ChunkMaker, (self.settings, self.photos, self.defender, self.judge)
+
+    @cached_property
+    def workshop(self) -> Workshop:
+        s = self.settings
+        if self.photos is None:
+            return WorldWorkshop(s.world, s.referee, seed=s.seed)
+        judge = Judge(self.judge.load()) if self.judge else None
+        return PhotoWorkshop(PhotoStore(self.photos), s.photos, s.referee, seed=s.seed, judge=judge)
+
+    @cached_property
+    def _deceived(self) -> Defender | None:
+        return self.defender.load() if self.defender else None
+
+    def __call__(self, numbers: Sequence[int], folder: Path) -> dict[str, Any]:
+        """The pairs of these source images as one parquet file a split in `folder`; returns their number and funnel.
+
+        Raises `AotError` where the defender cannot be loaded.
+        """
+        s, workshop = self.settings, self.workshop
+        torch.set_num_threads(s.threads)
+        pairs, funnel = make_pairs(
+            workshop, numbers, s.pairs, seed=s.seed, defender=self._deceived, effect=s.effect
+        )
+        rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+        edits: Counter[str] = Counter()
+        for pair in pairs:
+            source_id, scene_id = workshop.source_id(pair.source), pair.bout.scene.id
+            edits[scene_id] += 1
+            split = split_of(source_id, s.held_out_share, s.seed)
+            rows[split].append(row(pair, edits[scene_id], source_id))
+        for split, each in rows.items():
+            if each:  # `datasets` cannot read a file without rows
+                write_rows(folder / f"{split}.parquet", each)
+        return {"pairs": len(pairs), "funnel": funnel.as_json()}
+
+
 def forge(
     data: Path | None,
     out: Path,
     settings: ForgeSettings,
     *,
-    defender: Defender | None = None,
+    defender: DefenderFolder | None = None,
+    judge: DefenderFolder | None = None,
+    executor: Executor = "local",
+    workers: int | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Makes the dataset folder `out` from a COCO-format folder, an LMUData TSV or (`None`) the miniature world; returns
     its funnel.
 
-    With a `defender` only pairs that deceive it are kept. Raises `AotError` where no photo can be used at all.
+    With a `defender` only pairs that deceive it are kept; a `judge` looks at extended photos, and at answers that
+    cannot be worked out again. The files do not depend on the `executor`; `workers` is for
+    "ray". Raises `AotError` where no photo can be used at all, or the executor not at all.
     """
+    check_executor(executor, workers)
     key = settings.model_dump(mode="json")
     key |= {"data": str(data) if data else None, "effective_against": defender and defender.name}
+    if judge:
+        key |= {"judge": judge.name, "judge_version": JUDGE_VERSION}
     with Run(out, key, say=say) as run:
-        s = settings
-        workshop, funnel, parents = _opened(run, data, s, say)
-        numbers = range(len(workshop))
-        size = s.chunk or workshop.at_once
-        chunks = [numbers[i : i + size] for i in range(0, len(numbers), size)]
-
-        def build(numbers: Sequence[int], folder: Path) -> dict[str, Any]:
-            pairs, funnel = make_pairs(
-                workshop, numbers, s.pairs, seed=s.seed, defender=defender, effect=s.effect
-            )
-            rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
-            edits: Counter[str] = Counter()
-            for pair in pairs:
-                source_id, scene_id = workshop.source_id(pair.source), pair.bout.scene.id
-                edits[scene_id] += 1
-                split = split_of(source_id, s.held_out_share, s.seed)
-                rows[split].append(row(pair, edits[scene_id], source_id))
-            for split, each in rows.items():
-                if each:  # `datasets` cannot read a file without rows
-                    write_rows(folder / f"{split}.parquet", each)
-            return {"pairs": len(pairs), "funnel": funnel.as_json()}
-
-        made = []
-        for i, chunk in enumerate(chunks):
-            stage = run.stage(
-                f"work/pairs/{i:05d}", partial(build, chunk), key=key, seed=s.seed, parents=parents, quiet=True
-            )
-            made.append(stage)
-            say(f"  images {chunk[-1] + 1} of {len(workshop)}: {sum(m.figures['pairs'] for m in made)} pairs")
+        photos = _stored(run, data, settings) if data else None
+        maker = ChunkMaker(settings, photos.folder.absolute() if photos else None, defender, judge)
+        if photos and not len(maker.workshop):
+            raise AotError("no usable photo", where=str(data), hint=f"see {photos.folder / REFUSED}")
+        if isinstance(maker.workshop, PhotoWorkshop):
+            say(f"{len(maker.workshop)} photos, {len(maker.workshop.bank.cutouts)} objects to cut out of them")
+        made = _made(run, maker, [photos] if photos else [], key, executor, workers)
+        funnel = Funnel.from_json(photos.figures["funnel"]) if photos else Funnel()
         funnel.merge(Funnel.sum(Funnel.from_json(stage.figures["funnel"]) for stage in made))
         publish(out, made, funnel.as_json(), key)
         return funnel.as_json()
 
 
-def _opened(
-    run: Run, data: Path | None, s: ForgeSettings, say: Callable[[str], None]
-) -> tuple[Workshop, Funnel, list[Stage]]:
-    """Where scenes and distractors come from; what was counted, and the stages made, on the way there."""
-    if data is None:
-        return WorldWorkshop(s.world, s.referee, seed=s.seed), Funnel(), []
-    photos = _stored(run, data, s)
-    store = PhotoStore(photos.folder)
-    if not len(store):
-        raise AotError("no usable photo", where=str(data), hint=f"see {photos.folder / REFUSED}")
-    workshop = PhotoWorkshop(store, s.photos, s.referee, seed=s.seed)
-    say(f"{len(store)} photos, {len(workshop.bank.cutouts)} objects to cut out of them")
-    return workshop, Funnel.from_json(photos.figures["funnel"]), [photos]
+class _NotMade(Exception):
+    """This stage is not finished."""
+
+
+def _made(
+    run: Run,
+    maker: ChunkMaker,
+    parents: Sequence[Stage],
+    key: Mapping[str, Any],
+    executor: Executor,
+    workers: int | None,
+) -> list[Stage]:
+    """The stages of all chunks in order: those that stand from before, and the others made now."""
+    workshop = maker.workshop
+    size = maker.settings.chunk or workshop.at_once
+    chunks = [range(i, min(i + size, len(workshop))) for i in range(0, len(workshop), size)]
+    made: dict[int, Stage] = {}
+
+    def stage(number: int, build: Callable[[Path], Mapping[str, Any]]) -> None:
+        name, seed = f"work/pairs/{number:05d}", maker.settings.seed
+        made[number] = run.stage(name, build, key=key, seed=seed, parents=parents, quiet=True)
+
+    def not_made(_: Path) -> dict[str, Any]:
+        raise _NotMade
+
+    for number in range(len(chunks)):
+        with suppress(_NotMade):
+            stage(number, not_made)
+    left = {number: chunk for number, chunk in enumerate(chunks) if number not in made}
+    with closing(builds(maker, left, run.folder / "work/scratch", executor, workers=workers)) as each:
+        for number, build in each:
+            stage(number, build)
+            images, pairs = sum(len(chunks[n]) for n in made), sum(m.figures["pairs"] for m in made.values())
+            run.say(f"  {images} of {len(workshop)} images: {pairs} pairs")
+    return [made[number] for number in range(len(chunks))]
 
 
 def _stored(run: Run, data: Path, settings: ForgeSettings) -> Stage:

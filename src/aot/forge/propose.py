@@ -14,8 +14,9 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from aot.data.photos import Thing
-from aot.data.questions import Contents, with_article
+from aot.data.questions import Contents
 from aot.forge.bank import Bank, Cutout
+from aot.prompts import with_article
 from aot.types import Box, EditKind
 
 Family = Literal["look_alike", "same_class", "control", "none"]

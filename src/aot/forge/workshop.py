@@ -13,12 +13,13 @@ from pydantic import BaseModel, Field
 from aot.data.photos import Photo, Thing
 from aot.data.questions import Contents, Query, ask, protected, queries
 from aot.forge.bank import Bank, BankSettings, outline_mask
-from aot.forge.checks import COMPUTED, answer_kept
+from aot.forge.checks import COMPUTED, ExtensionCheck, Judged, JudgedDuplication, answer_kept
 from aot.forge.extend import CanvasExtender, CanvasSettings, Extender
 from aot.forge.funnel import Funnel
 from aot.forge.paint import PaintSettings, heal, paste
 from aot.forge.propose import Proposal, ProposeSettings, propose
 from aot.forge.store import PhotoStore
+from aot.judge import Judge
 from aot.referee import Referee, RefereeSettings, build_referee
 from aot.types import Attack, Box, Finding, Image, Question, Scene
 
@@ -76,19 +77,28 @@ class PhotoSettings(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class AnswerKept:
-    """A check of the referee: see `answer_kept`."""
+    """A check of the referee: see `answer_kept`. Where the answer cannot be worked out again (a question that came with
+    the data), the `judge` is asked; without one the attack passes unmeasured (nan)."""
+
+    judge: Judge | None = None
 
     def __call__(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Finding]:
-        findings = []
-        for scene, attack in zip(scenes, attacks, strict=True):
-            known = isinstance(scene, PhotoScene) and scene.contents is not None and attack.objects is not None
-            if not known:
-                findings.append(Finding("answer_kept", True, float("nan")))
-                continue
-            assert isinstance(scene, PhotoScene) and scene.contents is not None and attack.objects is not None
-            before = scene.contents
-            after = Contents(attack.objects, before.size, before.doubtful, before.complete)
-            findings.append(answer_kept(scene.query, before, after))
+        findings = [Finding("answer_kept", True, float("nan")) for _ in scenes]
+        unknown = []
+        for i, (scene, attack) in enumerate(zip(scenes, attacks, strict=True)):
+            if isinstance(scene, PhotoScene) and scene.contents and scene.query and attack.objects is not None:
+                before = scene.contents
+                after = Contents(attack.objects, before.size, before.doubtful, before.complete)
+                findings[i] = answer_kept(scene.query, before, after)
+            else:
+                unknown.append(i)
+        if self.judge is not None and unknown:
+            questions = [scenes[i].question for i in unknown]
+            fields = [{"question": q.text, "answer": q.options[q.answer]} for q in questions]
+            clean, attacked = [scenes[i].image for i in unknown], [attacks[i].image for i in unknown]
+            judged = self.judge.findings("answer_preserved", attacked, fields, before=clean)
+            for i, finding in zip(unknown, judged, strict=True):
+                findings[i] = finding
         return findings
 
 
@@ -106,11 +116,15 @@ class PhotoWorkshop:
         *,
         seed: int,
         extender: Extender | None = None,
+        judge: Judge | None = None,
     ):
         self.store, self.settings, self.seed = store, settings, seed
         self.bank = Bank(store, settings.bank, seed=seed)
         self.extender = extender or CanvasExtender(store, settings.canvas)
-        self.referee = Referee([*build_referee(referee, world=False).checks, AnswerKept()])
+        self.referee = Referee([*build_referee(referee, world=False).checks, AnswerKept(judge)])
+        self.checks: list[ExtensionCheck] = list(COMPUTED)
+        if judge is not None:
+            self.checks += [Judged(judge, "composition"), JudgedDuplication(judge), Judged(judge, "realism")]
 
     def __len__(self) -> int:
         return len(self.store)
@@ -127,7 +141,7 @@ class PhotoWorkshop:
             if isinstance(extended, str):
                 funnel.add("extension", extended)
                 continue
-            findings = [check(photo, extended) for check in COMPUTED]
+            findings = [check(photo, extended) for check in self.checks]
             reason = next((f.reason for f in findings if not f.passed), "")
             funnel.add("extension", reason)
             if not reason:

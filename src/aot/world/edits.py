@@ -10,8 +10,9 @@ import dataclasses
 
 import numpy as np
 
+from aot.prompts import with_article
 from aot.types import Attack, EditKind
-from aot.world.questions import Name, keeps_answer, with_article
+from aot.world.questions import Name, keeps_answer
 from aot.world.scenes import Layout, Placed, WorldScene, render
 from aot.world.sprites import COLOURS, KINDS, look_alike
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from aot.prompts import with_article
 from aot.types import Box, Question
 from aot.world.sprites import COLOURS, KINDS, SIDE_PX, look_alike
 
@@ -132,12 +133,6 @@ def parse_question(text: str) -> Query | None:
 
 Asked = tuple[Question, Query, tuple[Box, ...]]
 """A question in words, its structured form, and the boxes that it is about."""
-
-
-def with_article(name: Name) -> str:
-    """ "a red cup", "an orange bus", "an apple"."""
-    words = str(name)
-    return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
 
 def answer_from(query: Query, objects: Sequence[Box]) -> int | None:

@@ -1,0 +1,131 @@
+"""One judge for both players' samples (method section 1: one reward model, as OneReward does with one VLM; *ours*).
+
+Any multimodal model that answers questions can judge: it is asked yes or no per named criterion, and the score is the
+probability of "yes". Models prefer a letter, and the left of two images, whatever is asked; so each question is asked
+in both orders and the two are averaged. What cannot be read has no score (nan): it is neither a yes nor a no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from aot.errors import AotError
+from aot.players.base import Defender
+from aot.prompts import JUDGE_PREFERENCE, JUDGE_QUESTIONS
+from aot.types import Finding, Image, Question
+
+Scores = npt.NDArray[np.float64]
+"""`float64 [n]` in 0 .. 1; nan where no answer could be read."""
+GAP_PX = 8
+
+
+class Judge:
+    """Asks `reader`. `by`: "probability" of the answer token where the reader gives it, else the share of `k` sampled
+    answers (for models behind an interface that returns text only)."""
+
+    def __init__(
+        self,
+        reader: Defender,
+        *,
+        by: Literal["probability", "samples"] = "probability",
+        k: int = 4,
+        temperature: float = 1.0,
+        seed: int = 0,
+    ):
+        self.reader, self.by, self.k, self.temperature, self.seed = reader, by, k, temperature, seed
+
+    @property
+    def name(self) -> str:
+        return self.reader.name
+
+    def score(
+        self,
+        criterion: str,
+        images: Sequence[Image],
+        fields: Sequence[Mapping[str, str]] | None = None,
+        *,
+        before: Sequence[Image] | None = None,
+    ) -> Scores:
+        """P(yes) of each image, or of each pair of `before` (left) and it (right). `fields` fill the question's braces.
+        Raises `AotError` for an unknown criterion or a missing field."""
+        shown = list(images) if before is None else [side_by_side(b, a) for b, a in zip(before, images, strict=True)]
+        texts = [question_of(criterion, given) for given in fields or [{}] * len(shown)]
+        yes_first = self._chosen(shown, [Question(text, ("yes", "no"), 0, "judge") for text in texts], 0)
+        no_first = self._chosen(shown, [Question(text, ("no", "yes"), 1, "judge") for text in texts], 1)
+        return _mean(yes_first, no_first)
+
+    def prefer(
+        self,
+        criterion: str,
+        first: Sequence[Image],
+        second: Sequence[Image],
+        fields: Sequence[Mapping[str, str]] | None = None,
+    ) -> Scores:
+        """Probability that the criterion is truer of `first[i]` than of `second[i]`."""
+        texts = [
+            JUDGE_PREFERENCE.format(question=question_of(criterion, given)) for given in fields or [{}] * len(first)
+        ]
+        asked = [Question(text, ("left", "right"), 0, "judge") for text in texts]
+        left = self._chosen([side_by_side(a, b) for a, b in zip(first, second, strict=True)], asked, 0)
+        right = self._chosen([side_by_side(b, a) for a, b in zip(first, second, strict=True)], asked, 1)
+        return _mean(left, right)
+
+    def findings(
+        self,
+        criterion: str,
+        images: Sequence[Image],
+        fields: Sequence[Mapping[str, str]] | None = None,
+        *,
+        before: Sequence[Image] | None = None,
+        least: float = 0.5,
+    ) -> list[Finding]:
+        """The scores as the referee's findings: passed from `least` on; reasons are the criterion's name, and
+        "unjudged" where there is no score."""
+        scores = self.score(criterion, images, fields, before=before)
+        reasons = ["unjudged" if np.isnan(s) else "" if s >= least else criterion for s in scores]
+        return [Finding(criterion, not why, float(s), why) for s, why in zip(scores, reasons, strict=True)]
+
+    def _chosen(self, images: Sequence[Image], questions: Sequence[Question], option: int) -> Scores:
+        """Probability of an option, or the share of the readable answers that are it."""
+        if not images:
+            return np.zeros(0)
+        if self.by == "probability":
+            return np.array([np.exp(each[option]) for each in self.reader.option_logprobs(images, questions)])
+        given = self.reader.answer(images, questions, k=self.k, temperature=self.temperature, seed=self.seed)
+        shares = []
+        for answers in given:
+            choices = [a.choice for a in answers if a.status == "answered"]
+            shares.append(choices.count(option) / len(choices) if choices else float("nan"))
+        return np.array(shares)
+
+
+def question_of(criterion: str, fields: Mapping[str, str]) -> str:
+    """The criterion's question with its braces filled in."""
+    if criterion not in JUDGE_QUESTIONS:
+        known = ", ".join(JUDGE_QUESTIONS)
+        raise AotError(f"no such criterion: {criterion!r}", where="judge", hint=f"one of {known}")
+    try:
+        return JUDGE_QUESTIONS[criterion].format_map(dict(fields))
+    except KeyError as error:
+        raise AotError(f"the criterion {criterion} needs the field {error}", where="judge") from error
+
+
+def side_by_side(left: Image, right: Image) -> Image:
+    """Two images as one, a white gap between them; the lower one is filled up with white."""
+    height = max(left.shape[0], right.shape[0])
+    out = np.full((height, left.shape[1] + GAP_PX + right.shape[1], 3), 255, np.uint8)
+    out[: left.shape[0], : left.shape[1]] = left
+    out[: right.shape[0], left.shape[1] + GAP_PX :] = right
+    return out
+
+
+def _mean(a: Any, b: Any) -> Scores:
+    """Of both where both were read, else of the one that was."""
+    both = np.stack([a, b])
+    read = ~np.isnan(both)
+    total, n = np.where(read, both, 0).sum(0), read.sum(0)
+    return np.divide(total, n, out=np.full(both.shape[1], np.nan), where=n > 0)

@@ -1,0 +1,47 @@
+"""A multimodal model that writes free text about an image: the defender's model, without the answer format (*ours*)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+
+from aot.players.defender import QwenDefender
+from aot.types import Image
+
+
+class Writer(Protocol):
+    """Writes about images."""
+
+    name: str
+
+    def write(
+        self, images: Sequence[Image], prompts: Sequence[str], *, k: int = 1, temperature: float = 0.0, seed: int = 0
+    ) -> list[tuple[str, ...]]:
+        """`k` texts for each of the B (image, prompt) pairs; temperature 0 is greedy. A text that hit the length limit
+        comes as it is."""
+        ...
+
+
+class QwenWriter:
+    """A `Writer` around a defender's model and processor."""
+
+    def __init__(self, defender: QwenDefender, *, max_new_tokens: int = 512, batch: int = 8):
+        self.defender, self.name = defender, defender.name
+        self.max_new_tokens, self.batch = max_new_tokens, batch
+
+    def write(
+        self, images: Sequence[Image], prompts: Sequence[str], *, k: int = 1, temperature: float = 0.0, seed: int = 0
+    ) -> list[tuple[str, ...]]:
+        generator = torch.Generator().manual_seed(seed)
+        samples, encoder, texts = 1 if temperature == 0 else k, self.defender.encoder, []
+        draws = torch.rand(len(images), samples, self.max_new_tokens, generator=generator)
+        for start in range(0, len(images), self.batch):
+            part = slice(start, start + self.batch)
+            chats = [encoder.chat(prompt) for prompt in prompts[part]]
+            encoded = encoder.encode_texts(images[part], chats).to(self.defender.device)
+            done = self.defender.sample(encoded, draws[part].to(self.defender.device), temperature=temperature)
+            for row in range(len(chats)):
+                texts.append(tuple(self.defender.texts(done, row)) * (k // samples))
+        return texts

@@ -1,0 +1,178 @@
+"""The executors: the same files from this process and from Ray's workers, resumed alike; mistakes told alike."""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aot.cli import main
+from aot.errors import AotError
+from aot.forge import executor, pipeline
+from aot.forge.executor import Actor, builds, check_executor, ray_started
+from aot.forge.pipeline import DefenderFolder, ForgeSettings, forge
+from aot.forge.world import WorldSettings
+from aot.players.base_players import player_folder
+from test_forge import EASY, folder_of_photos
+
+SCENES = ForgeSettings(world=WorldSettings(scenes=40), chunk=20)
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    """One start for the whole file; `forge` uses a Ray that runs already."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("needs ray")
+    with ray_started(2) as started:
+        yield started
+    assert not started.is_initialized()
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """All that was written, except manifests: they tell when and how fast."""
+    found = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "manifest.json" and not path.relative_to(folder).parts[0].startswith(".")
+    }
+    assert not any("scratch" in name for name in found)
+    return found
+
+
+def write_number(images: range, folder: Path) -> dict[str, Any]:
+    """A maker that needs nothing."""
+    (folder / "first").write_text(str(images[0]))
+    return {"images": len(images)}
+
+
+def out_of_reach(images: range, folder: Path) -> dict[str, Any]:
+    raise AotError("no light", where="the lamp", hint="switch it on")
+
+
+def test_ray_goes_on_where_local_was_stopped_and_makes_the_same_files(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = folder_of_photos(tmp_path / "photos", 8)
+    whole = forge(photos, tmp_path / "local", EASY, say=lambda _: None)
+
+    real, calls = pipeline.make_pairs, []
+
+    def stopped(*args: Any, **named: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*args, **named)
+
+    monkeypatch.setattr(pipeline, "make_pairs", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        forge(photos, tmp_path / "ray", EASY, say=lambda _: None)
+    monkeypatch.undo()
+    first = tmp_path / "ray/work/pairs/00000/manifest.json"
+    before = first.read_bytes()
+    said: list[str] = []
+    assert forge(photos, tmp_path / "ray", EASY, executor="ray", workers=2, say=said.append) == whole
+    assert first.read_bytes() == before, "the finished chunk was not made again"
+    assert [line.split()[0] for line in said[-3:]] == ["4", "6", "8"], "chunks stand in their order"
+    assert files_of(tmp_path / "ray") == files_of(tmp_path / "local")
+
+    monkeypatch.setattr(executor, "_on_ray", None)
+    assert forge(photos, tmp_path / "ray", EASY, executor="ray", say=lambda _: None) == whole, "nothing is left"
+
+
+def test_workers_ask_the_defender_as_this_process_does(ray: Any, tmp_path: Path) -> None:
+    defender = DefenderFolder(player_folder("miniature", "defender"), "miniature")
+    options: dict[str, Any] = {"defender": defender, "say": lambda _: None}
+    for where, how in (("local", {}), ("ray", {"executor": "ray", "workers": 1})):
+        funnel = forge(None, tmp_path / where, SCENES, **how, **options)
+        assert any(counts["kept"] for stage, counts in funnel.items() if stage.startswith("effective/"))
+    assert files_of(tmp_path / "ray") == files_of(tmp_path / "local")
+
+
+def test_a_workers_mistake_is_told_like_ours(ray: Any, tmp_path: Path) -> None:
+    nobody = DefenderFolder(tmp_path / "nobody", "nobody")
+    told = []
+    options: dict[str, Any] = {"defender": nobody, "say": lambda _: None}
+    for where, how in (("local", {}), ("ray", {"executor": "ray", "workers": 1})):
+        with pytest.raises(AotError, match="no defender here") as error:
+            forge(None, tmp_path / where, SCENES, **how, **options)
+        told.append(error.value.render())
+    assert told[0] == told[1] and "nobody" in told[0] and "next: " in told[0]
+    assert not (tmp_path / "ray/work/scratch").exists()
+
+
+def test_ray_listens_to_this_machine_only(ray: Any) -> None:
+    address, port = ray.get_runtime_context().gcs_address.rsplit(":", 1)
+    assert address == "127.0.0.1" and ray.util.get_node_ip_address() == address
+    with socket.create_connection((address, int(port)), timeout=5):
+        pass
+    assert all(node["NodeManagerAddress"] == address for node in ray.nodes())
+
+
+def test_an_actor_hands_back_figures_or_the_mistake(tmp_path: Path) -> None:
+    row = {"number": 3, "start": 30, "stop": 34}
+    assert Actor(write_number, str(tmp_path))(row) == {"number": 3, "outcome": '{"figures": {"images": 4}}'}
+    assert (tmp_path / "00003/first").read_text() == "30"
+    again = Actor(write_number, str(tmp_path))(row)["outcome"]
+    assert "a worker ended while it made chunk 3" in again and "fewer --workers" in again
+    mistake = Actor(out_of_reach, str(tmp_path))(row | {"number": 4})["outcome"]
+    assert mistake == '{"error": {"message": "no light", "where": "the lamp", "hint": "switch it on"}}'
+
+
+def test_local_builds_are_made_when_they_are_called(tmp_path: Path) -> None:
+    each = builds(write_number, {0: range(4), 2: range(8, 10)}, tmp_path / "scratch", "local")
+    numbers = []
+    for number, build in each:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert list(folder.iterdir()) == []
+        numbers.append((number, build(folder)["images"], (folder / "first").read_text()))
+    assert numbers == [(0, 4, "0"), (2, 2, "8")]
+
+
+def test_without_ray_the_message_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = builtins.__import__
+
+    def without_ray(name: str, *args: Any, **named: Any) -> Any:
+        if name.split(".")[0] == "ray":
+            raise ModuleNotFoundError("No module named 'ray'")
+        return real(name, *args, **named)
+
+    monkeypatch.setattr(builtins, "__import__", without_ray)
+    out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["aot", "forge", "--data", "world", "--executor", "ray", "--out", str(out)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr().err
+    assert ended.value.code == 2 and not out.exists()
+    assert 'pip install "ray[data]>=2.60"' in told and "Traceback" not in told
+    forge(None, tmp_path / "local", SCENES.model_copy(update={"world": WorldSettings(scenes=2)}), say=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--workers", "2"], "the local executor has no workers"),
+        (["--executor", "ray", "--workers", "0"], "0 workers cannot work"),
+        (["--executor", "cloud"], "cloud"),
+    ],
+)
+def test_flags_that_make_no_sense(
+    flags: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["aot", "forge", "--data", "world", "--out", str(tmp_path / "out"), *flags])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2 and message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_local_needs_nothing() -> None:
+    check_executor("local", None)
