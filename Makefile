@@ -23,7 +23,7 @@ test: $(VENV)/.installed
 	@$(PYTEST)
 
 lint: $(VENV)/.installed
-	@$(RUN) -m ruff check src tests
+	@$(RUN) -m ruff check src tests benchmarks
 	@$(RUN) -m mypy
 
 check: lint
