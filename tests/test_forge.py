@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -405,6 +407,24 @@ def test_bad_photos_are_counted_and_the_rest_goes_on(tmp_path: Path) -> None:
         file.write_bytes(b"")
     with pytest.raises(AotError, match="no usable photo"):
         forge(folder, tmp_path / "none", EASY, say=lambda _: None)
+
+
+def test_the_command_says_what_it_did(tmp_path: Path) -> None:
+    def aot(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "aot", "forge", *words]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+
+    folder = folder_of_photos(tmp_path / "photos", 3)
+    small = ["--set", "side_px=128", "--set", "photos.bank.least_side_px=8", "--set", "pairs.candidates=3"]
+    (folder / "images/0.png").write_bytes(b"")
+    done = aot("--data", "photos", "--out", "bad", *small)
+    assert done.returncode == 3 and "refused rows of the data: 1" in done.stderr, done.stderr
+    assert "photos: 2 of 3" in done.stdout and "contact sheet: bad/" in done.stdout
+    assert (tmp_path / "bad/clean.tsv").is_file() and "0.png" in (tmp_path / "bad/refused.json").read_text()
+    done = aot("--data", "nowhere", *small)
+    assert done.returncode == 2 and "no such file" in done.stderr and "Traceback" not in done.stderr
+    done = aot("--data", "photos", "--set", "chunck=3")
+    assert done.returncode == 2 and "did you mean chunk?" in done.stderr
 
 
 def test_real_photos(shared_data: Path, tmp_path: Path) -> None:

@@ -34,17 +34,34 @@ from transformers import (
 )
 
 from aot import prompts
+from aot.data.images import at_most
 from aot.data.photos import Photo, Thing
+from aot.data.sources import open_source
 from aot.errors import AotError
-from aot.forge.checks import COMPUTED
-from aot.forge.generated import GeneratedExtender, GeneratedSettings, exchange, implant, remove
+from aot.forge import workshop
+from aot.forge.bank import BankSettings
+from aot.forge.checks import COMPUTED, Duplication
+from aot.forge.extend import Extension
+from aot.forge.funnel import Funnel
+from aot.forge.generated import (
+    GeneratedExtender,
+    GeneratedSettings,
+    exchange,
+    implant,
+    open_inpainter,
+    remove,
+)
+from aot.forge.store import PhotoStore, fill
+from aot.forge.workshop import PhotoSettings
 from aot.players.defender import DefenderShape, QwenDefender
 from aot.players.inpaint import Inpainter
 from aot.players.inpaint_flux import ONEREWARD_REMOVE, FillSettings, FluxFillInpainter
 from aot.players.inpaint_qwen import QwenInpainter, QwenSettings
 from aot.players.tokenizer import build_tokenizer
 from aot.prompts import EXTEND_PROMPT, FORGE_PROMPTS, REMOVE_PROMPT, with_article
+from aot.referee import RefereeSettings
 from aot.types import Box, Question
+from test_forge import folder_of_photos
 
 FAST = FillSettings(steps=3, guidance=30.0, text_tokens=16)
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -439,3 +456,39 @@ def test_qwen_paints_only_where_the_mask_is(qwen, monkeypatch):
     assert np.array_equal(first[1], images[1])
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert not np.array_equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("kind", ["flux_fill", "onereward", "qwen"])
+def test_a_missing_generator_is_named(kind, tmp_path):
+    with pytest.raises(AotError, match=r"model_index\.json is missing"):
+        open_inpainter(kind, str(tmp_path))
+
+
+def test_the_forge_with_a_generator(tmp_path, monkeypatch, inpainter):
+    """Extension and implantation by one: nothing painted on what is asked about, its licence in every row, and no
+    extension passes that nobody could look at for duplicates."""
+    folder = folder_of_photos(tmp_path / "photos", 2)
+    monkeypatch.setattr(workshop, "open_inpainter", lambda kind, place: (inpainter, "remove"))
+    bank = BankSettings(least_side_px=8)
+    settings = PhotoSettings(extender="generator", implanter="generator", questions=2, bank=bank)
+    fill(tmp_path, open_source(folder, at_most(64)))
+    made = workshop.PhotoWorkshop(PhotoStore(tmp_path), settings, RefereeSettings(), seed=0)
+    funnel, rng, edits = Funnel(), np.random.default_rng(0), set()
+    for scene in (scene for number in range(2) for scene in made.scenes(number, funnel)):
+        assert "FLUX" in scene.licence and "made by a test" in scene.licence
+        for _ in range(6):
+            attack = made.distract(scene, rng)
+            if isinstance(attack, str):
+                continue
+            edits.add(attack.kind)
+            assert (attack.image != scene.image).any()
+            for box in scene.protected:
+                inside = np.s_[box.y0 : box.y1, box.x0 : box.x1]
+                assert np.array_equal(attack.image[inside], scene.image[inside])
+    assert {"add", "remove"} & edits
+    refused = funnel.as_json()["extension"]
+    assert refused["in"] == 2 and refused["kept"] == 0
+    assert set(refused["refused"]) <= {"unjudged", "composition", "realism"}
+    extended = GeneratedExtender(inpainter).extend(made.store.load(0), np.random.default_rng(0))
+    assert isinstance(extended, Extension) and not extended.known
+    assert Duplication()(made.store.load(0), extended).reason == "unjudged"

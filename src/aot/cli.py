@@ -131,8 +131,11 @@ def forge(
     ] = "local",
     workers: Annotated[int | None, typer.Option(help="Ray workers. [default: one a core]")] = None,
 ) -> None:
-    """Make pairs of clean and attacked images from photos with labelled boxes. Run again to resume."""
-    from aot.forge.pipeline import DefenderFolder, ForgeSettings, summary_lines
+    """Make pairs of clean and attacked images from photos with labelled boxes. Run again to resume.
+
+    Exit status 3: the dataset is made, and some rows of the data were refused.
+    """
+    from aot.forge.pipeline import REFUSED, ROWS, DefenderFolder, ForgeSettings, summary_lines
     from aot.forge.pipeline import forge as make_pairs
     from aot.recipes import overridden
 
@@ -158,6 +161,9 @@ def forge(
         raise typer.Exit(130) from None
     typer.echo("\n".join(summary_lines(funnel)))
     typer.echo(f"dataset: {out}\ncontact sheet: {out / 'contact_sheet.html'}")
+    if refused := sum(sum(funnel.get(stage, {}).get("refused", {}).values()) for stage in ROWS):
+        typer.echo(f"refused rows of the data: {refused}, see {out / REFUSED}; the rest went through", err=True)
+        raise typer.Exit(3)
 
 
 @app.command()

@@ -44,9 +44,12 @@ class Composition:
 
 @dataclass(frozen=True)
 class Duplication:
-    """No label of the photo occurs more often than before; `measured`: how many do."""
+    """No label of the photo occurs more often than before; `measured`: how many do. Of a part whose contents are not
+    known that cannot be said: refused as "unjudged" (`JudgedDuplication` can)."""
 
     def __call__(self, photo: Photo, extension: Extension) -> Finding:
+        if not extension.known:
+            return Finding("duplication", False, float("nan"), "unjudged")
         before, after = photo.contents, extension.photo.contents
         labels = {box.label for box in before.boxes}
         more = sum(len(after.named(label)) > len(before.named(label)) for label in labels)
@@ -104,6 +107,15 @@ class JudgedDuplication:
 
 
 COMPUTED: Sequence[ExtensionCheck] = (Composition(), Duplication(), Realism())
+
+
+def extension_checks(judge: Judge | None, *, known: bool) -> list[ExtensionCheck]:
+    """What an extension must pass. A `judge` looks beside the computed checks; duplicates it counts alone where the new
+    part is not `known`."""
+    if judge is None:
+        return list(COMPUTED)
+    counted: list[ExtensionCheck] = [Duplication()] if known else [JudgedDuplication(judge)]
+    return [Composition(), Judged(judge, "composition"), *counted, Realism(), Judged(judge, "realism")]
 
 
 def answer_kept(query: Query | None, before: Contents, after: Contents) -> Finding:

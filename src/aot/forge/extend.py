@@ -20,11 +20,13 @@ from aot.types import Box, Image
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Extension:
-    """A photo on a larger canvas. `new`: the part that was added; `beside`: the ids of photos it was taken from."""
+    """A photo on a larger canvas. `new`: the part that was added; `beside`: the ids of photos it was taken from;
+    `known`: all that is in it has a box."""
 
     photo: Photo
     new: Box
     beside: tuple[str, ...] = ()
+    known: bool = True
 
 
 class Extender(Protocol):

@@ -9,17 +9,22 @@ appeared, which the paper has an MLLM look at, the computed check of duplication
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from pydantic import BaseModel, Field
 
 from aot.data.photos import Photo
+from aot.forge.bank import outline_mask
 from aot.forge.extend import Extension, moved_thing
+from aot.forge.propose import Proposal
 from aot.players.inpaint import Inpainter, Mask
 from aot.prompts import EXTEND_PROMPT, IMPLANT_PROMPT, REMOVE_PROMPT, REPLACE_PROMPT, with_article
 from aot.types import Box, Image
+
+GeneratorKind = Literal["flux_fill", "onereward", "qwen"]
 
 
 class GeneratedSettings(BaseModel, frozen=True, extra="forbid"):
@@ -70,7 +75,43 @@ class GeneratedExtender:
             complete=False,
             licence=" + ".join(dict.fromkeys(filter(None, (photo.licence, self.inpainter.licence)))),
         )
-        return Extension(extended, Box(start, 0, start + wide, height))
+        return Extension(extended, Box(start, 0, start + wide, height), known=False)
+
+
+@dataclass(frozen=True)
+class GeneratedImplanter:
+    """An `Implanter` (`aot.forge.workshop`): paints what a proposal asks for, by masks."""
+
+    inpainter: Inpainter
+    remove_prompt: str = REMOVE_PROMPT
+    settings: GeneratedSettings | None = None
+
+    def edit(self, image: Image, proposal: Proposal, keep: Sequence[Box], rng: np.random.Generator) -> Image:
+        """The edited image; the boxes to `keep` are never painted on."""
+        seed = int(rng.integers(2**31))
+        how: dict[str, Any] = {"keep": keep, "settings": self.settings}
+        gone, new, place = proposal.gone, proposal.new, proposal.place
+        hole = outline_mask(gone, image.shape[:2]) > 0.5 if gone else None
+        if hole is not None and new and proposal.kind == "replace":
+            return exchange(self.inpainter, image, hole, new.label, seed=seed, **how)
+        if hole is not None:
+            image = remove(self.inpainter, image, hole, seed=seed, prompt=self.remove_prompt, **how)
+        if new and place:
+            image = implant(self.inpainter, image, new.label, place, seed=seed + 1, **how)
+        return image
+
+
+def open_inpainter(kind: GeneratorKind, place: str) -> tuple[Inpainter, str]:
+    """The generator in a folder or of a hub id (empty: its published one), and the prompt with which it removes."""
+    if kind == "qwen":
+        from aot.players.inpaint_qwen import QWEN_EDIT, QwenInpainter
+
+        return QwenInpainter.load(place or QWEN_EDIT), REMOVE_PROMPT
+    from aot.players.inpaint_flux import FLUX_FILL, ONEREWARD_REMOVE, FluxFillInpainter
+
+    if kind == "onereward":
+        return FluxFillInpainter.load_onereward(place or FLUX_FILL), ONEREWARD_REMOVE
+    return FluxFillInpainter.load(place or FLUX_FILL), REMOVE_PROMPT
 
 
 def implant(

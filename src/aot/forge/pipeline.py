@@ -50,6 +50,8 @@ from aot.referee import RefereeSettings
 from aot.runs import Run, Stage
 
 REFUSED = "refused.json"
+ROWS = ("photos", "boxes", "labels")
+"""Stages of the funnel that count rows of the data as they were read."""
 
 
 class ForgeSettings(BaseModel, frozen=True, extra="forbid"):
@@ -164,6 +166,8 @@ def forge(
             raise AotError("no usable photo", where=str(data), hint=f"see {photos.folder / REFUSED}")
         if isinstance(maker.workshop, PhotoWorkshop):
             say(f"{len(maker.workshop)} photos, {len(maker.workshop.bank.cutouts)} objects to cut out of them")
+            if maker.workshop.licence:
+                say(f"what the generator paints is under its licence: {maker.workshop.licence}")
         made = _made(run, maker, [photos] if photos else [], key, executor, workers)
         funnel = Funnel.from_json(photos.figures["funnel"]) if photos else Funnel()
         funnel.merge(Funnel.sum(Funnel.from_json(stage.figures["funnel"]) for stage in made))

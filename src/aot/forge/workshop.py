@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from pydantic import BaseModel, Field
@@ -13,9 +13,10 @@ from pydantic import BaseModel, Field
 from aot.data.photos import Photo, Thing
 from aot.data.questions import Contents, Query, ask, protected, queries
 from aot.forge.bank import Bank, BankSettings, outline_mask
-from aot.forge.checks import COMPUTED, ExtensionCheck, Judged, JudgedDuplication, answer_kept
+from aot.forge.checks import answer_kept, extension_checks
 from aot.forge.extend import CanvasExtender, CanvasSettings, Extender
 from aot.forge.funnel import Funnel
+from aot.forge.generated import GeneratedExtender, GeneratedImplanter, GeneratorKind, open_inpainter
 from aot.forge.paint import PaintSettings, heal, paste
 from aot.forge.propose import Proposal, ProposeSettings, propose
 from aot.forge.store import PhotoStore
@@ -63,12 +64,41 @@ class PhotoScene(Scene):
     extended: bool = False
 
 
+class Implanter(Protocol):
+    """Carries out proposals."""
+
+    def edit(self, image: Image, proposal: Proposal, keep: Sequence[Box], rng: np.random.Generator) -> Image:
+        """The edited image; what the question is about is in the boxes to `keep`."""
+        ...
+
+
+@dataclass(frozen=True)
+class PasteImplanter:
+    """Without a generator: cut-outs are pasted in, what goes is healed over."""
+
+    bank: Bank
+    paint: PaintSettings
+
+    def edit(self, image: Image, proposal: Proposal, keep: Sequence[Box], rng: np.random.Generator) -> Image:
+        if proposal.gone is not None:
+            image = heal(image, outline_mask(proposal.gone, image.shape[:2]), self.paint)
+        if proposal.new is not None and proposal.place is not None:
+            rgb, alpha = self.bank.cut(proposal.new)
+            stands = proposal.new.label not in HANGING
+            image = paste(image, rgb, alpha, proposal.place, self.paint, stands=stands)
+        return image
+
+
 class PhotoSettings(BaseModel, frozen=True, extra="forbid"):
     """Scenes and distractors from photos; values *ours*."""
 
     questions: int = Field(6, gt=0)  # at most, written for an image that comes without
     extensions: int = Field(1, ge=0)  # tried for each photo; those that pass their checks are scenes beside the photo
     keep_original: bool = True  # the photo itself is a scene, too
+    extender: Literal["canvas", "generator"] = "canvas"
+    implanter: Literal["paste", "generator"] = "paste"
+    generator: GeneratorKind = "onereward"  # the paper's; loaded where one of the two above asks for it
+    generator_folder: str = ""  # or hub id; empty: the published one
     bank: BankSettings = BankSettings()
     canvas: CanvasSettings = CanvasSettings()
     propose: ProposeSettings = ProposeSettings()
@@ -115,16 +145,22 @@ class PhotoWorkshop:
         referee: RefereeSettings,
         *,
         seed: int,
-        extender: Extender | None = None,
         judge: Judge | None = None,
     ):
         self.store, self.settings, self.seed = store, settings, seed
         self.bank = Bank(store, settings.bank, seed=seed)
-        self.extender = extender or CanvasExtender(store, settings.canvas)
+        self.extender: Extender = CanvasExtender(store, settings.canvas)
+        self.implanter: Implanter = PasteImplanter(self.bank, settings.paint)
+        self.licence = ""  # of the generator
+        if "generator" in (settings.extender, settings.implanter):
+            inpainter, remove_prompt = open_inpainter(settings.generator, settings.generator_folder)
+            self.licence = inpainter.licence
+            if settings.extender == "generator":
+                self.extender = GeneratedExtender(inpainter)
+            if settings.implanter == "generator":
+                self.implanter = GeneratedImplanter(inpainter, remove_prompt)
         self.referee = Referee([*build_referee(referee, world=False).checks, AnswerKept(judge)])
-        self.checks: list[ExtensionCheck] = list(COMPUTED)
-        if judge is not None:
-            self.checks += [Judged(judge, "composition"), JudgedDuplication(judge), Judged(judge, "realism")]
+        self.judge = judge
 
     def __len__(self) -> int:
         return len(self.store)
@@ -141,7 +177,8 @@ class PhotoWorkshop:
             if isinstance(extended, str):
                 funnel.add("extension", extended)
                 continue
-            findings = [check(photo, extended) for check in self.checks]
+            checks = extension_checks(self.judge, known=extended.known)
+            findings = [check(photo, extended) for check in checks]
             reason = next((f.reason for f in findings if not f.passed), "")
             funnel.add("extension", reason)
             if not reason:
@@ -156,6 +193,8 @@ class PhotoWorkshop:
     def _asked(self, photo: Photo, name: str, extended: bool, rng: np.random.Generator) -> list[Scene]:
         """The photo's own questions; where it has none, those that its boxes decide."""
         contents = photo.contents
+        painter = self.licence if self.settings.implanter == "generator" else ""
+        licence = " + ".join(dict.fromkeys(filter(None, (photo.licence, painter))))
         asked: list[tuple[str, Question, tuple[Box, ...], Query | None]] = []
         for n, (question, about) in enumerate(photo.given):
             asked.append((str(n), question, about, None))
@@ -174,7 +213,7 @@ class PhotoWorkshop:
                 things=photo.things,
                 contents=contents,
                 query=query,
-                licence=photo.licence,
+                licence=licence,
                 extended=extended,
             )
             for tail, question, about, query in asked
@@ -188,16 +227,6 @@ class PhotoWorkshop:
         )
         if isinstance(proposal, str):
             return proposal
-        image = self._edited(scene.image, proposal)
+        image = self.implanter.edit(scene.image, proposal, scene.protected, rng)
         after = proposal.contents_after(scene.contents).boxes
         return Attack(scene.id, f"forge/{proposal.family}", proposal.kind, image, proposal.sentence, objects=after)
-
-    def _edited(self, image: Image, proposal: Proposal) -> Image:
-        paint = self.settings.paint
-        if proposal.gone is not None:
-            image = heal(image, outline_mask(proposal.gone, image.shape[:2]), paint)
-        if proposal.new is not None and proposal.place is not None:
-            rgb, alpha = self.bank.cut(proposal.new)
-            stands = proposal.new.label not in HANGING
-            image = paste(image, rgb, alpha, proposal.place, paint, stands=stands)
-        return image
