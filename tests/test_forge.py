@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import subprocess
@@ -22,15 +23,16 @@ from aot.data.questions import Contents, Query
 from aot.data.sources import open_source
 from aot.errors import AotError
 from aot.forge import pipeline
-from aot.forge.bank import Bank, BankSettings, outline_mask
+from aot.forge.bank import Bank, BankSettings, cut, outline_mask
 from aot.forge.checks import COMPUTED, Duplication, answer_kept
 from aot.forge.dataset import read_rows
 from aot.forge.extend import CanvasExtender, CanvasSettings, Extension
 from aot.forge.funnel import Funnel
 from aot.forge.paint import PaintSettings, heal, paste
 from aot.forge.pairs import PairSettings, decoded, encoded, make_pairs
-from aot.forge.pipeline import DefenderFolder, ForgeSettings, forge
+from aot.forge.pipeline import ChunkMaker, DefenderFolder, ForgeSettings, forge
 from aot.forge.propose import ProposeSettings, propose
+from aot.forge.split import SPLITS
 from aot.forge.store import PhotoStore, fill
 from aot.forge.workshop import PhotoScene, PhotoSettings, PhotoWorkshop
 from aot.forge.world import WorldSettings
@@ -185,7 +187,8 @@ def test_proposals_keep_away_from_the_question(workshop: PhotoWorkshop) -> None:
             assert isinstance(scene, PhotoScene) and scene.contents is not None and scene.query is not None
             for _ in range(20):
                 about = scene.protected, scene.query.labels
-                made = propose(scene.things, scene.contents, *about, workshop.bank, ProposeSettings(), rng)
+                bank = workshop.banks[scene.split]
+                made = propose(scene.things, scene.contents, *about, bank, ProposeSettings(), rng)
                 if isinstance(made, str):
                     assert made in ("no_place", "no_object", "nothing_to_remove")
                     continue
@@ -204,8 +207,7 @@ def test_proposals_keep_away_from_the_question(workshop: PhotoWorkshop) -> None:
 def test_pasting_changes_the_box_and_the_shadow_only(
     store: PhotoStore, x: int, y: int, wide: int, high: int, stands: bool
 ) -> None:
-    bank = Bank(store, BankSettings(least_side_px=8))
-    rgb, alpha = bank.cut(bank.cutouts[0])
+    rgb, alpha = cut(store, Bank(store.records, BankSettings(least_side_px=8)).cutouts[0])
     image, box = store.image(1), Box(x, y, min(x + wide, 127), min(y + high, 95))
     out = paste(image, rgb, alpha, box, PaintSettings(), stands=stands)
     changed = (out != image).any(-1)
@@ -407,6 +409,62 @@ def test_bad_photos_are_counted_and_the_rest_goes_on(tmp_path: Path) -> None:
         file.write_bytes(b"")
     with pytest.raises(AotError, match="no usable photo"):
         forge(folder, tmp_path / "none", EASY, say=lambda _: None)
+
+
+def test_held_out_scenes_hold_nothing_of_training_photos(store: PhotoStore) -> None:
+    """Not by what is pasted, and not by what is beside."""
+    made = PhotoWorkshop(store, EASY.photos, RefereeSettings(), seed=0, held_out_share=0.5)
+    assert set(made.splits) == set(SPLITS)
+    side = {record.id: split for record, split in zip(store.records, made.splits, strict=True)}
+    for split, bank in made.banks.items():
+        assert {made.splits[cutout.photo] for cutout in bank.cutouts} == {split}
+    beside = set()
+    for number, photo in enumerate(map(store.load, range(len(store)))):
+        for seed in range(5):
+            extended = made.extenders[made.splits[number]].extend(photo, np.random.default_rng(seed))
+            if isinstance(extended, Extension):
+                beside |= {(side[photo.id], side[name]) for name in extended.beside}
+                assert photo.id not in extended.beside
+    assert beside and all(mine == theirs for mine, theirs in beside)
+
+
+def test_rows_with_one_image_are_one_source(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = [base64.b64encode(encoded(rng.integers(0, 256, (96, 96, 3), np.uint8), None)).decode() for _ in range(3)]
+    cells = [pictures[0], "0", pictures[1], "2", pictures[2], pictures[0]]
+    lines = [f"{i}\t{cell}\tWhich?\tx\ty\tA" for i, cell in enumerate(cells)]
+    (tmp_path / "rows.tsv").write_text("\n".join(["index\timage\tquestion\tA\tB\tanswer", *lines]) + "\n")
+    fill(tmp_path / "store", open_source(tmp_path / "rows.tsv", at_most(96)))
+    records = PhotoStore(tmp_path / "store").records
+    assert [r.source_id for r in records] == [f"rows-{i}" for i in (0, 0, 2, 2, 4, 0)]
+    assert len({r.id for r in records}) == 6
+
+
+def test_changed_data_make_another_dataset(tmp_path: Path) -> None:
+    """In the same folder: nothing old is kept, nothing old is left to be read."""
+    folder, out = folder_of_photos(tmp_path / "photos", 6), tmp_path / "out"
+    settings = EASY.model_copy(update={"chunk": 1})
+    forge(folder, out, settings, say=lambda _: None)
+    before = {path.name for path in (out / "data").iterdir()}
+    content = json.loads((folder / "instances.json").read_text())
+    content["images"] = content["images"][:3]
+    (folder / "instances.json").write_text(json.dumps(content))
+    funnel = forge(folder, out, settings, say=lambda _: None)
+    assert funnel["photos"]["kept"] == 3
+    after = {path.name for path in (out / "data").iterdir()}
+    assert len(after) < len(before) and after == {
+        f"{split}-{n:05d}-of-{len(files):05d}.parquet"
+        for split in SPLITS
+        if (files := [name for name in after if name.startswith(split)])
+        for n in range(len(files))
+    }
+    assert {row["source_id"] for path in (out / "data").iterdir() for row in read_rows([path])} <= {"0", "1", "2"}
+    one, two = tmp_path / "one", tmp_path / "two"
+    for player, text in ((one, "a"), (two, "b")):
+        player.mkdir()
+        (player / "config.json").write_text(text)
+    makers = [ChunkMaker(settings, None, DefenderFolder(player, "same name")) for player in (one, two)]
+    assert makers[0].players != makers[1].players
 
 
 def test_the_command_says_what_it_did(tmp_path: Path) -> None:

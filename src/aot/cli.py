@@ -62,7 +62,7 @@ def coevolve(
     recipe: RecipeOption = "miniature",
     overrides: SetOption = None,
     data: Annotated[
-        Path | None, typer.Option(help="Own images: a COCO-format folder or an LMUData TSV.")
+        Path | None, typer.Option(help="Own images, in any format that `aot forge` reads.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder. [default: runs/<recipe>]")] = None,
 ) -> None:
@@ -114,7 +114,11 @@ def pretrain(
 @app.command()
 def forge(
     data: Annotated[
-        Path, typer.Option(help='Photos: a COCO-format folder or an LMUData TSV; or "world", the miniature one.')
+        Path,
+        typer.Option(
+            help="A COCO-format folder, an LMUData TSV, a JSON-lines or parquet file, or a folder of `datasets`; "
+            'or "world", the miniature one.'
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Dataset folder.")] = Path("runs/forge"),
     overrides: SetOption = None,

@@ -32,7 +32,7 @@ from aot.checkpoints import Checkpoint, TrainLog
 from aot.data.curriculum import CurriculumRow, build_curriculum, hard_rows
 from aot.data.records import load_bouts, save_bouts
 from aot.examiner import Examiner
-from aot.files import sha256_of, write_json
+from aot.files import digests_of, write_json
 from aot.gallery import write_gallery
 from aot.game import Game, open_game, stage_seed
 from aot.players.attacker import EditAttacker
@@ -301,14 +301,12 @@ class League:
     def _copied(self, role: Role, name: str) -> Stage:
         """A base player's folder, copied into the run; other files there give another stage."""
         source = player_folder(name, role)
-        files = sorted(p for p in source.rglob("*") if p.is_file())
+        digests = digests_of(source)
 
         def build(folder: Path) -> dict[str, Any]:
-            for file in files:
-                target = folder / file.relative_to(source)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, target)
+            for file in digests:
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source / file, folder / file)
             return {"from": name}
 
-        digests = {str(p.relative_to(source)): sha256_of(p) for p in files}
         return self.run.stage(f"base/{role}", build, key=digests, quiet=True)

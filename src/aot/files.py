@@ -99,6 +99,12 @@ def canonical_hash(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def digests_of(folder: Path) -> dict[str, str]:
+    """sha256 of every file in a folder and those below, by its name from there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
+
+
 def sha256_of(path: Path) -> str:
     """sha256 of a file's bytes, in hex; reads it in pieces."""
     with path.open("rb") as file:

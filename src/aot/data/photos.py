@@ -5,12 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
 from aot.data.images import Refusal
-from aot.data.questions import Contents, ask, protected, queries
+from aot.data.questions import Contents, Query, ask, protected, queries
 from aot.types import Box, Image, Question, Scene
 
 Polygon = npt.NDArray[np.float32]
@@ -53,22 +54,39 @@ class Source:
     labels: Sequence[str] = ()
 
 
-def scenes_of(photo: Photo, labels: Sequence[str], most: int, seed: int) -> list[Scene]:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question about a photo, the boxes that it is about, and, where these decide its answer, its structure. `name`
+    tells the questions of a photo apart."""
+
+    name: str
+    question: Question
+    about: tuple[Box, ...]
+    query: Query | None = None
+
+
+def questions_of(photo: Photo, labels: Sequence[str], most: int, rng: np.random.Generator) -> list[Asked]:
     """The photo's given questions; where there are none, at most `most` that its boxes decide."""
-    contents = photo.contents
     if photo.given:
-        names = [photo.id] if len(photo.given) == 1 else [f"{photo.id}-{n}" for n in range(len(photo.given))]
-        return [
-            Scene(name, photo.image, question, about, contents.boxes, photo.source)
-            for name, (question, about) in zip(names, photo.given, strict=True)
-        ]
-    rng = np.random.default_rng([seed, zlib.crc32(photo.id.encode())])
-    scenes = []
-    for n, query in enumerate(queries(contents, labels, rng)):
-        if n == most:
-            break
-        question, about = ask(query, contents, rng), protected(query, contents)
-        scenes.append(
-            Scene(f"{photo.id}-{n}-{query.kind}", photo.image, question, about, contents.boxes, photo.source)
+        return [Asked(str(n), question, about) for n, (question, about) in enumerate(photo.given)]
+    contents = photo.contents
+    return [
+        Asked(f"{n}-{query.kind}", ask(query, contents, rng), protected(query, contents), query)
+        for n, query in enumerate(islice(queries(contents, labels, rng), most))
+    ]
+
+
+def scenes_of(photo: Photo, labels: Sequence[str], most: int, seed: int) -> list[Scene]:
+    """The photo's questions as scenes; the only one that came with it has the photo's own id."""
+    rng, boxes = np.random.default_rng([seed, zlib.crc32(photo.id.encode())]), photo.contents.boxes
+    return [
+        Scene(
+            photo.id if len(photo.given) == 1 else f"{photo.id}-{asked.name}",
+            photo.image,
+            asked.question,
+            asked.about,
+            boxes,
+            photo.source,
         )
-    return scenes
+        for asked in questions_of(photo, labels, most, rng)
+    ]

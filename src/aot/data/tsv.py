@@ -30,14 +30,15 @@ _Row = dict[str, str]
 def read_tsv(path: Path, fit: Fit) -> Source:
     """A photo for each row, and refused rows, as they are read; rows that point to a later image come last.
 
-    Only decoded, reduced images are kept in memory, of the rows that others may point to. No header or a missing
+    The file is read twice: only the images of rows that others point to are kept in memory. No header or a missing
     column: `AotError`.
     """
     return Source(_photos(path, fit))
 
 
 def _photos(path: Path, fit: Fit) -> Iterator[Photo | Refusal]:
-    pictures: dict[str, _Picture | str] = {}  # by index; a string says why there is none
+    wanted = {_pointer(row) for _, row in _rows(path)}
+    pictures: dict[str, _Picture | str] = {}  # by wanted index; a string says why there is none
     waiting: list[tuple[int, _Row]] = []
     seen: set[str] = set()
     for line, row in _rows(path):
@@ -50,12 +51,15 @@ def _photos(path: Path, fit: Fit) -> Iterator[Photo | Refusal]:
                 if pointer not in pictures:
                     waiting.append((line, row))
                     continue
-                pictures[index] = pictures[pointer]
+                picture = pictures[pointer]
             else:
-                pictures[index] = _load_picture(row, path, fit)
-            yield _photo(row, pictures[index], path, fit)
+                picture = _load_picture(row, path, fit)
+            if index in wanted:
+                pictures[index] = picture
+            yield _photo(row, picture, path, fit)
         except BadRow as error:
-            pictures.setdefault(index, str(error))
+            if index in wanted:
+                pictures.setdefault(index, str(error))
             yield _refuse(path, line, row, error)
     for line, row in waiting:
         try:

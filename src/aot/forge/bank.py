@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -47,24 +47,20 @@ class Cutout:
 
 
 class Bank:
-    """All cut-outs of a store, by label."""
+    """All cut-outs of some photos, by label."""
 
-    def __init__(self, store: PhotoStore, settings: BankSettings, *, seed: int = 0):
-        self.store = store
-        found = [cutout for record in store.records for cutout in _cutouts(record, settings)]
+    def __init__(self, records: Iterable[Record], settings: BankSettings, *, seed: int = 0):
+        found = [cutout for record in records for cutout in _cutouts(record, settings)]
         kept = np.sort(np.random.default_rng([seed, 0xBA]).permutation(len(found))[: settings.most])
         self.cutouts = [found[i] for i in kept]
         self.by_label: dict[str, list[Cutout]] = defaultdict(list)
         for cutout in self.cutouts:
             self.by_label[cutout.label].append(cutout)
 
-    def cut(self, cutout: Cutout) -> tuple[Image, Alpha]:
-        """The object's pixels `[h, w, 3]` and their alpha, of the size of its box."""
-        return _cut(self.store, cutout)
-
 
 @lru_cache(maxsize=256)
-def _cut(store: PhotoStore, cutout: Cutout) -> tuple[Image, Alpha]:
+def cut(store: PhotoStore, cutout: Cutout) -> tuple[Image, Alpha]:
+    """The object's pixels `[h, w, 3]` and their alpha, of the size of its box."""
     box = cutout.thing.box
     image = store.image(cutout.photo)
     alpha = outline_mask(cutout.thing, image.shape[:2])

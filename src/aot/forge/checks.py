@@ -17,6 +17,7 @@ import numpy as np
 from aot.data.photos import Photo
 from aot.data.questions import Contents, Query, answer
 from aot.forge.extend import Extension
+from aot.forge.paint import sharpness
 from aot.judge import Judge
 from aot.types import Finding, Image
 
@@ -138,5 +139,4 @@ def answer_kept(query: Query | None, before: Contents, after: Contents) -> Findi
 def _look(image: Image) -> tuple[np.ndarray, float]:
     """Mean colour in CIE Lab, and the mean strength of the finest detail."""
     mean = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64).mean(0)
-    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-    return mean, float(np.abs(cv2.Laplacian(grey, cv2.CV_32F)).mean())
+    return mean, sharpness(image)

@@ -6,7 +6,6 @@ import base64
 import csv
 import hashlib
 import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from aot.forge.pairs import Pair
 from aot.forge.workshop import PhotoScene
 from aot.types import LETTERS
 
-SPLITS = ("train", "held_out")
 FEATURES = Features(
     {
         "id": Value("string"),
@@ -45,12 +43,6 @@ FEATURES = Features(
 )
 """Columns. `answer`: its letter; `boxes`: protected ones, [x, y, width, height] px; `fooled`: share of the given
 defender's answers that were wrong, null where none was asked."""
-
-
-def split_of(source_id: str, held_out_share: float, seed: int) -> str:
-    """The split of a source image, from its id alone: no image is ever on both sides."""
-    point = zlib.crc32(f"{seed}/{source_id}".encode()) / 2**32
-    return SPLITS[point < held_out_share]
 
 
 def row(pair: Pair, number: int, source_id: str) -> dict[str, Any]:

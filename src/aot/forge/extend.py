@@ -6,6 +6,7 @@ continues the photo, on one side, with a part of another real photo that fits at
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -49,12 +50,16 @@ class CanvasSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 class CanvasExtender:
-    """Continues a photo with a part of another one of the store."""
+    """Continues a photo of the store with a part of another one among `records` (none: all)."""
 
     name = "canvas"
 
-    def __init__(self, store: PhotoStore, settings: CanvasSettings | None = None):
+    def __init__(
+        self, store: PhotoStore, settings: CanvasSettings | None = None, records: Sequence[Record] | None = None
+    ):
         self.store, self.settings = store, settings or CanvasSettings()
+        self.records = store.records if records is None else records
+        self.sources = {record.id: record.source_id for record in self.records}
 
     def extend(self, photo: Photo, rng: np.random.Generator) -> Extension | str:
         """Reasons: given_question (what was asked of the photo may not hold for more than it), no_neighbour."""
@@ -64,7 +69,8 @@ class CanvasExtender:
         left = bool(rng.integers(2))
         wide = round(width * rng.uniform(*s.share))
         own = frozenset(thing.box.label for thing in photo.things) | photo.doubtful
-        others = [r for r in self.store.records if r.id != photo.id and not (own & r.labels)]
+        same = self.sources.get(photo.id)
+        others = [r for r in self.records if r.source_id != same and not (own & r.labels)]
         best: tuple[float, Record, Image, int] | None = None
         for i in rng.permutation(len(others))[: s.neighbours]:
             record = others[i]

@@ -88,12 +88,13 @@ def _lit(colour: Image, shape: Alpha, around: Image, s: PaintSettings) -> Image:
 
 def _focused(colour: Image, shape: Alpha, around: Image) -> Image:
     """Blurred where the surroundings are blurrier."""
-    own, theirs = _sharpness(colour), _sharpness(around)
+    own, theirs = sharpness(colour), sharpness(around)
     sigma = 0.0 if theirs >= 0.5 * own else min(1.5, 0.6 * np.log2(own / max(theirs, 1e-3)) / 2)
     return np.asarray(cv2.GaussianBlur(colour, (0, 0), sigma), np.uint8) if sigma > 0.3 else colour
 
 
-def _sharpness(image: Image) -> float:
+def sharpness(image: Image) -> float:
+    """Mean strength of the finest detail: the absolute Laplacian of the grey levels."""
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
     return float(np.abs(cv2.Laplacian(grey, cv2.CV_32F)).mean())
 

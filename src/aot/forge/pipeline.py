@@ -34,12 +34,13 @@ from pydantic import BaseModel, Field
 from aot.data.images import at_most
 from aot.data.sources import open_source
 from aot.errors import AotError
-from aot.files import replacing, write_json
+from aot.files import canonical_hash, digests_of, replacing, sha256_of, write_json
 from aot.forge.card import write_card, write_contact_sheet
-from aot.forge.dataset import SPLITS, row, split_of, write_rows, write_tsv
+from aot.forge.dataset import row, write_rows, write_tsv
 from aot.forge.executor import Executor, builds, check_executor
 from aot.forge.funnel import Funnel
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
+from aot.forge.split import SPLITS, split_of
 from aot.forge.store import PhotoStore, fill
 from aot.forge.workshop import PhotoSettings, PhotoWorkshop, Workshop
 from aot.forge.world import WorldSettings, WorldWorkshop
@@ -50,6 +51,7 @@ from aot.referee import RefereeSettings
 from aot.runs import Run, Stage
 
 REFUSED = "refused.json"
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 ROWS = ("photos", "boxes", "labels")
 """Stages of the funnel that count rows of the data as they were read."""
 
@@ -107,7 +109,15 @@ class ChunkMaker:
         if self.photos is None:
             return WorldWorkshop(s.world, s.referee, seed=s.seed)
         judge = Judge(self.judge.load()) if self.judge else None
-        return PhotoWorkshop(PhotoStore(self.photos), s.photos, s.referee, seed=s.seed, judge=judge)
+        return PhotoWorkshop(
+            PhotoStore(self.photos), s.photos, s.referee, seed=s.seed, held_out_share=s.held_out_share, judge=judge
+        )
+
+    @property
+    def players(self) -> dict[str, Any]:
+        """What the defender and the judge are, file by file: others under the same name make other chunks."""
+        who = {"defender": self.defender, "judge": self.judge}
+        return {role: digests_of(player.folder) for role, player in who.items() if player}
 
     @cached_property
     def _deceived(self) -> Defender | None:
@@ -165,10 +175,11 @@ def forge(
         if photos and not len(maker.workshop):
             raise AotError("no usable photo", where=str(data), hint=f"see {photos.folder / REFUSED}")
         if isinstance(maker.workshop, PhotoWorkshop):
-            say(f"{len(maker.workshop)} photos, {len(maker.workshop.bank.cutouts)} objects to cut out of them")
+            objects = sum(len(bank.cutouts) for bank in maker.workshop.banks.values())
+            say(f"{len(maker.workshop)} photos, {objects} objects to cut out of them")
             if maker.workshop.licence:
                 say(f"what the generator paints is under its licence: {maker.workshop.licence}")
-        made = _made(run, maker, [photos] if photos else [], key, executor, workers)
+        made = _made(run, maker, [photos] if photos else [], key | maker.players, executor, workers)
         funnel = Funnel.from_json(photos.figures["funnel"]) if photos else Funnel()
         funnel.merge(Funnel.sum(Funnel.from_json(stage.figures["funnel"]) for stage in made))
         publish(out, made, funnel.as_json(), key)
@@ -220,7 +231,20 @@ def _stored(run: Run, data: Path, settings: ForgeSettings) -> Stage:
         write_json(folder / REFUSED, [{"file": r.file, "row": r.row, "reason": r.reason} for r in refused])
         return {"funnel": funnel.as_json()}
 
-    return run.stage("work/photos", build, key={"data": str(data), "side_px": settings.side_px}, quiet=True)
+    key = {"data": str(data), "files": _contents(data), "side_px": settings.side_px}
+    return run.stage("work/photos", build, key=key, quiet=True)
+
+
+def _contents(data: Path) -> str:
+    """Changes where the data do. Of a folder's images only the names and sizes are looked at: there may be many."""
+    if data.is_file():
+        return sha256_of(data)
+    files = sorted(path for path in data.rglob("*") if path.is_file())
+    looked_at = {
+        path.relative_to(data).as_posix(): path.stat().st_size if path.suffix.lower() in PICTURES else sha256_of(path)
+        for path in files
+    }
+    return canonical_hash(looked_at)
 
 
 def publish(out: Path, made: Sequence[Stage], funnel: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
@@ -237,6 +261,8 @@ def publish(out: Path, made: Sequence[Stage], funnel: Mapping[str, Any], setting
             with replacing(target) as temporary:
                 shutil.copyfile(file, temporary)
             shards.setdefault(split, []).append(target)
+    for old in set((out / "data").glob("*.parquet")) - {path for paths in shards.values() for path in paths}:
+        old.unlink()  # of an earlier call with other data: `load_dataset` would read it, too
     for side in ("clean", "attacked"):
         write_tsv(out / f"{side}.tsv", shards, side)
     write_card(out / "README.md", shards, funnel, settings)

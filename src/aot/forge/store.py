@@ -5,6 +5,7 @@ Scene extension and copy-paste need other photos beside the one at hand; a strea
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -34,6 +35,11 @@ class Record:
     fields: dict[str, Any]
 
     @property
+    def source_id(self) -> str:
+        """The id of the first photo with this very image: rows of a table may share one."""
+        return str(self.fields["source_id"])
+
+    @property
     def labels(self) -> frozenset[str]:
         """All that is, or may be, in the photo."""
         return frozenset(thing.box.label for thing in self.things) | frozenset(self.fields["doubtful"])
@@ -45,6 +51,7 @@ def fill(folder: Path, source: Source) -> tuple[Funnel, list[Refusal]]:
     (folder / IMAGES).mkdir(parents=True, exist_ok=True)
     refused: list[Refusal] = []
     taken: set[str] = set()
+    sources: dict[str, str] = {}
     number, funnel = 0, Funnel()
     with (folder / RECORDS).open("w", encoding="utf-8") as lines:
         for item in source.items:
@@ -55,7 +62,8 @@ def fill(folder: Path, source: Source) -> tuple[Funnel, list[Refusal]]:
             else:
                 taken.add(item.id)
                 PilImage.fromarray(item.image).save(_image(folder, number), compress_level=1)
-                lines.write(json.dumps(_record(item)) + "\n")
+                digest = hashlib.sha256(item.image.tobytes() + repr(item.image.shape).encode()).hexdigest()
+                lines.write(json.dumps(_record(item, sources.setdefault(digest, item.id))) + "\n")
                 number += 1
                 funnel.add("photos")
                 funnel.add("boxes", n=len(item.things))
@@ -110,9 +118,10 @@ class PhotoStore:
                 yield Record(number, fields["id"], tuple(fields["size"]), _things(fields["things"]), fields)
 
 
-def _record(photo: Photo) -> dict[str, Any]:
+def _record(photo: Photo, source_id: str) -> dict[str, Any]:
     return {
         "id": photo.id,
+        "source_id": source_id,
         "size": photo.contents.size,
         "things": [
             {"box": asdict(thing.box), "outline": [polygon.round(2).tolist() for polygon in thing.outline]}

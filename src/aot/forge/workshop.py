@@ -10,19 +10,20 @@ from typing import Literal, Protocol
 import numpy as np
 from pydantic import BaseModel, Field
 
-from aot.data.photos import Photo, Thing
-from aot.data.questions import Contents, Query, ask, protected, queries
-from aot.forge.bank import Bank, BankSettings, outline_mask
+from aot.data.photos import Photo, Thing, questions_of
+from aot.data.questions import Contents, Query
+from aot.forge.bank import Bank, BankSettings, cut, outline_mask
 from aot.forge.checks import answer_kept, extension_checks
 from aot.forge.extend import CanvasExtender, CanvasSettings, Extender
 from aot.forge.funnel import Funnel
 from aot.forge.generated import GeneratedExtender, GeneratedImplanter, GeneratorKind, open_inpainter
 from aot.forge.paint import PaintSettings, heal, paste
 from aot.forge.propose import Proposal, ProposeSettings, propose
+from aot.forge.split import SPLITS, split_of
 from aot.forge.store import PhotoStore
 from aot.judge import Judge
 from aot.referee import Referee, RefereeSettings, build_referee
-from aot.types import Attack, Box, Finding, Image, Question, Scene
+from aot.types import Attack, Box, Finding, Image, Scene
 
 HANGING = ("airplane", "bird", "kite", "clock", "traffic light", "stop sign", "tie", "frisbee", "sports ball")
 """Labels of things that hang or fly: without a shadow under them."""
@@ -62,6 +63,7 @@ class PhotoScene(Scene):
     query: Query | None = None
     licence: str = ""
     extended: bool = False
+    split: str = SPLITS[0]
 
 
 class Implanter(Protocol):
@@ -76,14 +78,14 @@ class Implanter(Protocol):
 class PasteImplanter:
     """Without a generator: cut-outs are pasted in, what goes is healed over."""
 
-    bank: Bank
+    store: PhotoStore
     paint: PaintSettings
 
     def edit(self, image: Image, proposal: Proposal, keep: Sequence[Box], rng: np.random.Generator) -> Image:
         if proposal.gone is not None:
             image = heal(image, outline_mask(proposal.gone, image.shape[:2]), self.paint)
         if proposal.new is not None and proposal.place is not None:
-            rgb, alpha = self.bank.cut(proposal.new)
+            rgb, alpha = cut(self.store, proposal.new)
             stands = proposal.new.label not in HANGING
             image = paste(image, rgb, alpha, proposal.place, self.paint, stands=stands)
         return image
@@ -133,7 +135,8 @@ class AnswerKept:
 
 
 class PhotoWorkshop:
-    """Scenes from stored photos; distractors from their own objects."""
+    """Scenes from stored photos; distractors from their own objects. What goes into a photo, its neighbour or a
+    cut-out, is from photos on the same side of the split: held-out scenes hold nothing that was trained on."""
 
     lossless = False
     at_once = 8
@@ -145,18 +148,26 @@ class PhotoWorkshop:
         referee: RefereeSettings,
         *,
         seed: int,
+        held_out_share: float = 0.0,
         judge: Judge | None = None,
     ):
         self.store, self.settings, self.seed = store, settings, seed
-        self.bank = Bank(store, settings.bank, seed=seed)
-        self.extender: Extender = CanvasExtender(store, settings.canvas)
-        self.implanter: Implanter = PasteImplanter(self.bank, settings.paint)
+        self.splits = [split_of(record.source_id, held_out_share, seed) for record in store.records]
+        sides = {
+            split: [record for record, its in zip(store.records, self.splits, strict=True) if its == split]
+            for split in SPLITS
+        }
+        self.banks = {split: Bank(records, settings.bank, seed=seed) for split, records in sides.items()}
+        self.extenders: dict[str, Extender] = {
+            split: CanvasExtender(store, settings.canvas, records) for split, records in sides.items()
+        }
+        self.implanter: Implanter = PasteImplanter(store, settings.paint)
         self.licence = ""  # of the generator
         if "generator" in (settings.extender, settings.implanter):
             inpainter, remove_prompt = open_inpainter(settings.generator, settings.generator_folder)
             self.licence = inpainter.licence
             if settings.extender == "generator":
-                self.extender = GeneratedExtender(inpainter)
+                self.extenders = dict.fromkeys(SPLITS, GeneratedExtender(inpainter))
             if settings.implanter == "generator":
                 self.implanter = GeneratedImplanter(inpainter, remove_prompt)
         self.referee = Referee([*build_referee(referee, world=False).checks, AnswerKept(judge)])
@@ -166,14 +177,14 @@ class PhotoWorkshop:
         return len(self.store)
 
     def source_id(self, number: int) -> str:
-        return self.store.records[number].id
+        return self.store.records[number].source_id
 
     def scenes(self, number: int, funnel: Funnel) -> list[Scene]:
-        photo = self.store.load(number)
+        photo, split = self.store.load(number), self.splits[number]
         rng = np.random.default_rng([self.seed, zlib.crc32(photo.id.encode())])
         photos = [(photo, photo.id, False)] if self.settings.keep_original else []
         for n in range(self.settings.extensions):
-            extended = self.extender.extend(photo, rng)
+            extended = self.extenders[split].extend(photo, rng)
             if isinstance(extended, str):
                 funnel.add("extension", extended)
                 continue
@@ -185,45 +196,43 @@ class PhotoWorkshop:
                 photos.append((extended.photo, f"{photo.id}-x{n}", True))
         scenes: list[Scene] = []
         for each, name, is_extended in photos:
-            asked = self._asked(each, name, is_extended, rng)
+            asked = self._asked(each, name, split, is_extended, rng)
             funnel.add("question", "" if asked else "nothing_to_ask")
             scenes += asked
         return scenes
 
-    def _asked(self, photo: Photo, name: str, extended: bool, rng: np.random.Generator) -> list[Scene]:
-        """The photo's own questions; where it has none, those that its boxes decide."""
-        contents = photo.contents
+    def _asked(self, photo: Photo, name: str, split: str, extended: bool, rng: np.random.Generator) -> list[Scene]:
         painter = self.licence if self.settings.implanter == "generator" else ""
-        licence = " + ".join(dict.fromkeys(filter(None, (photo.licence, painter))))
-        asked: list[tuple[str, Question, tuple[Box, ...], Query | None]] = []
-        for n, (question, about) in enumerate(photo.given):
-            asked.append((str(n), question, about, None))
-        for n, query in enumerate(() if photo.given else queries(contents, self.store.labels, rng)):
-            if n == self.settings.questions:
-                break
-            asked.append((f"{n}-{query.kind}", ask(query, contents, rng), protected(query, contents), query))
+        contents, licences = photo.contents, dict.fromkeys(filter(None, (photo.licence, painter)))
         return [
             PhotoScene(
-                id=f"{name}-{tail}",
+                id=f"{name}-{asked.name}",
                 image=photo.image,
-                question=question,
-                protected=about,
+                question=asked.question,
+                protected=asked.about,
                 objects=contents.boxes,
                 source=photo.source,
                 things=photo.things,
                 contents=contents,
-                query=query,
-                licence=licence,
+                query=asked.query,
+                licence=" + ".join(licences),
                 extended=extended,
+                split=split,
             )
-            for tail, question, about, query in asked
+            for asked in questions_of(photo, self.store.labels, self.settings.questions, rng)
         ]
 
     def distract(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
         assert isinstance(scene, PhotoScene) and scene.contents is not None
         queried = scene.query.labels if scene.query else tuple(b.label for b in scene.protected if b.label)
         proposal = propose(
-            scene.things, scene.contents, scene.protected, queried, self.bank, self.settings.propose, rng
+            scene.things,
+            scene.contents,
+            scene.protected,
+            queried,
+            self.banks[scene.split],
+            self.settings.propose,
+            rng,
         )
         if isinstance(proposal, str):
             return proposal
