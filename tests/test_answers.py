@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aot.answers import parse_answer
+from aot.answers import final_answer, parse_answer, parse_open, parse_yes_no
 from aot.prompts import gold_answer
 from aot.types import LETTERS, Question
 
@@ -94,6 +94,10 @@ def letter(text: str, options: tuple[str, ...] = COLOURS) -> str | None:
         ("I think it's either A or B", None),
         ("A and B are both plausible, but B fits best", None),
         ("B, although it looks red", None),
+        ("The answer is not A.", None),
+        ("The answer isn't A, it's B", "B"),
+        ("It cannot be A; therefore B", "B"),
+        ("Neither A nor B; C", "C"),
         ("None of the above", None),
         ("Sorry, I can't help with images of people yet.", None),
         ("Failed to obtain answer via API.", None),
@@ -192,3 +196,169 @@ def test_parity_with_mmmu_on_real_responses(shared_data):
 def test_a_small_letter_before_more_words_is_no_option() -> None:
     for text in ("The answer is b minor, I would say", "The answer is b because I say so"):
         assert parse_answer(text, ("left", "right")).status == "unparsed"
+
+
+# --- refusals
+
+REFUSALS = (
+    "I'm sorry, but I can't help with that.",
+    "Sorry, I can't help with images of people yet.",
+    "I cannot determine the colour of the car.",
+    "I cannot determine whether it is red.",
+    "I'm unable to identify the person in the image.",
+    "It is not possible to tell from the picture.",
+    "The answer cannot be determined.",
+    "As an AI language model, I cannot see images.",
+    "There is not enough information to answer.",
+    "I don't know.",
+    "\\boxed{I cannot answer}",
+    "<think>It is red</think>I won’t answer this.",
+)
+
+
+@pytest.mark.parametrize("text", REFUSALS)
+def test_a_refusal_is_told_from_what_cannot_be_read(text):
+    for answer in (parse_answer(text, COLOURS), parse_yes_no(text)):
+        assert (answer.choice, answer.status) == (None, "refused")
+    assert parse_answer(text, COLOURS, truncated=True).status == "truncated"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I can't tell for sure, but it looks blue.", "B"),
+        ("I cannot say for certain. Answer: C", "C"),
+        ("I'm not sure, probably green", "C"),
+        ("I don't know, maybe A", "A"),
+        ("Sorry, I can't determine it exactly; \\boxed{D}", "D"),
+        ("I cannot see the image well, so I would go with B", "B"),
+        ("The car is not red. I cannot tell more.", None),
+        ("I cannot tell. It is either red or blue.", None),
+        ("Sorry!", None),
+        ("", None),
+    ],
+)
+def test_who_answers_all_the_same_does_not_refuse(text, expected):
+    assert letter(text) == expected
+    assert parse_answer(text, COLOURS).status != "refused" or expected is None
+    if expected is None and "tell more" not in text:
+        assert parse_answer(text, COLOURS).status == "unparsed"
+
+
+def test_a_refusal_may_be_the_right_option():
+    options = ("red", "It cannot be determined")
+    assert letter("It cannot be determined.", options) == "B"
+    assert letter("I think it cannot be determined from this", ("red", "cannot be determined")) == "B"
+
+
+# --- yes or no
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Yes", "yes"),
+        ("no", "no"),
+        ("**Yes**", "yes"),
+        ("No, there is no dog.", "no"),
+        ("Yes, there is a dog; no cat.", "yes"),
+        ("Final answer: no", "no"),
+        ("The answer is No. \\boxed{Yes}", "yes"),
+        ("<answer>No</answer>", "no"),
+        ("<think>yes, surely</think> \\boxed{\\text{No}}", "no"),
+        ("The answer is yes, since no car is there.", "yes"),
+        ("There is no doubt: yes", "yes"),
+        ("There is no doubt that a dog is there", None),
+        ("\\boxed{True}", "yes"),
+        ("False.", "no"),
+        ("True colours shine", None),
+        ("\\boxed{A}", None),
+        ("A", None),
+        ("B", None),
+        ("I cannot tell, but yes", "yes"),
+        ("yes/no", None),
+        ("No.Yes", None),
+        ("The answer is yes and no", None),
+        ("Yes. Actually, no.", None),
+        ("Yes. Wait, surely yes", "yes"),
+        ("The answer is this: no. The answer is clear.", "no"),
+        ("Nope", None),
+        ("Unknown", None),
+        ("Known", None),
+        ("", None),
+    ],
+)
+def test_yes_and_no_have_no_letters(text, expected):
+    answer = parse_yes_no(text)
+    assert answer.choice == {"yes": 0, "no": 1, None: None}[expected]
+    assert answer.status == ("answered" if expected else "unparsed")
+    assert parse_yes_no(text, truncated=True).status == "truncated"
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_yes_no_or_neither(text):
+    answer = parse_yes_no(text)
+    assert (answer.choice in (0, 1)) == (answer.status == "answered")
+
+
+# --- open questions
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted", "right"),
+    [
+        ("7", ["7"], True),
+        ("The length is 7.004 m", ["7"], True),
+        ("The length is 7.04 m", ["7"], False),
+        ("It costs 1,234.50", ["1234.5"], False),  # as the official script: it finds 1,234 and 234.50
+        ("It is 1,234.50.", ["1234.5"], True),
+        ("1.2e3", ["1200"], True),
+        ("-5", ["5"], False),
+        ("x = 3 + 4 = 7", ["7"], True),
+        ("Tampa, Florida", ["Tampa", "Miami"], True),
+        ("The answer is in Ohio", ["Tampa"], False),
+        ("\\boxed{12} and not 13", ["12"], True),
+        ("\\boxed{12} and not 13", ["13"], False),
+        ("I count 13 <answer>\\text{Twelve}</answer>", ["twelve"], True),
+        ("<think>It is 5</think>It is 6", ["5"], False),
+        ("A", ["A"], True),
+        ("Point A", ["A"], True),
+        ("cat", ["A"], False),
+        ("I cannot determine it exactly, so 42", ["42"], True),
+        ("It is 3\nSo it is 4", ["3"], True),
+    ],
+)
+def test_open_answers(text, accepted, right):
+    answer = parse_open(text)
+    assert answer.status == "answered" and answer.matches(accepted) == right
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("", "unparsed"),
+        ("\\boxed{}", "unparsed"),
+        (" ... ", "unparsed"),
+        ("I'm sorry, but I can't assist with that.", "refused"),
+        ("I apologize, but as an AI language model I am unable to view the image.", "refused"),
+        ("I cannot determine the answer. Is there anything else you want to know?", "refused"),
+        ("Tampa. I cannot tell more.", "answered"),
+    ],
+)
+def test_open_answers_that_are_none(text, status):
+    answer = parse_open(text)
+    assert answer.status == status and (answer.readings == ()) == (status != "answered")
+    assert parse_open(text, truncated=True).status == "truncated"
+    assert not parse_open(text, truncated=True).matches(["Tampa"])
+
+
+@given(st.floats(-1e6, 1e6).map(lambda x: round(x, 2)), st.sampled_from(["{}", "It is {}", "\\boxed{{{}}}", "so {}."]))
+def test_a_number_is_found_as_it_was_written(number, form):
+    assert parse_open(form.format(f"{number:.2f}")).matches([str(number)])
+    assert parse_open(form.format(f"{number:,.2f}")).matches([f"{number:.2f}"])
+
+
+def test_the_words_of_a_final_answer():
+    assert final_answer("<think>a</think> I say \\boxed{\\text{two}}") == "two"
+    assert final_answer("<answer> 2 </answer>") == "2"
+    assert final_answer(" plain *words* ") == "plain words"

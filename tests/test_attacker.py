@@ -31,7 +31,7 @@ from aot.players.editor import Conditions, EditorSettings, EditorShape
 from aot.players.fused import is_fusible, predict_velocity
 from aot.players.tokenizer import build_tokenizer
 from aot.prompts import attack_instruction
-from aot.train.curate import instruction_pairs
+from aot.train.sft_pairs import instruction_pairs
 from aot.types import Question, Scene
 from aot.world.questions import PHRASES, WORDS
 from aot.world.recognise import read

@@ -12,11 +12,13 @@ import torch
 
 from aot.checkpoints import Checkpoint
 from aot.errors import AotError
+from aot.forge.pairs import PairSettings
+from aot.forge.world import WorldSettings
 from aot.players.attacker import EditAttacker
 from aot.players.autoencoder import ResidualAutoencoder
 from aot.players.defender import DefenderShape, QwenDefender
 from aot.players.editor import EditorSettings, EditorShape
-from aot.players.scripted import AlwaysLetter, Oracle
+from aot.players.scripted import AlwaysLetter, Oracle, WorldReader
 from aot.players.tokenizer import build_tokenizer
 from aot.referee import Referee, RefereeSettings, build_referee
 from aot.rl.flow import euler_step
@@ -28,7 +30,6 @@ from aot.train.attacker_sft import (
     flow_matching_loss,
     train_sft,
 )
-from aot.train.curate import CurateSettings, curate_pairs, instruction_pairs
 from aot.train.flow_grpo import FlowGrpo, FlowGrpoSettings, sample_rollout, train_flow_grpo
 from aot.train.forward_process import ForwardProcessSettings, train_forward_process
 from aot.train.own_hits import OwnHitsSettings, train_own_hits
@@ -41,6 +42,7 @@ from aot.train.practice import (
     SceneStream,
     reinforce,
 )
+from aot.train.sft_pairs import CurateSettings, curate_pairs, instruction_pairs
 from aot.types import Answer
 from aot.world.questions import PHRASES, WORDS
 from aot.world.scenes import draw_scenes
@@ -332,18 +334,19 @@ def test_scripted_proposals_are_imitated_too(fresh, scenes, pairs):
     assert not torch.equal(weights(own), weights(both))
 
 
-def test_curated_pairs_are_valid_and_effective(scenes):
+def test_curated_pairs_are_the_forges_and_deceive():
     referee = build_referee(RefereeSettings(), world=True)
-    found = curate_pairs(
-        scenes, Fickle(scenes), referee, CurateSettings(candidates=3, named_kind=0.5), seed=0
+    settings = CurateSettings(
+        world=WorldSettings(scenes=60), pairs=PairSettings(candidates=3), named_kind=0.5
     )
-    assert len(found.pairs) == len(found.bouts) > 10
-    assert all(bout.success for bout in found.bouts)
-    assert sum(found.tried.values()) <= 3 * len(scenes)
-    again = curate_pairs(
-        scenes, Fickle(scenes), referee, CurateSettings(candidates=3, named_kind=0.5), seed=0
-    )
+    reader = WorldReader(shortsighted=True)
+    found, again = (curate_pairs(reader, referee, settings, seed=0) for _ in range(2))
+    counts = found.funnel.as_json()
+    effective = {stage: part for stage, part in counts.items() if stage.startswith("effective/")}
+    assert len(found.pairs) == sum(part["kept"] for part in effective.values()) > 5
+    assert sum(part["in"] for part in effective.values()) == counts["referee"]["kept"] <= 3 * 60
     assert [p.sentence for p in again.pairs] == [p.sentence for p in found.pairs]
+    assert curate_pairs(Oracle(), referee, settings, seed=0).pairs == []
 
 
 def test_guard_names_the_collapse_and_stream_covers_everything():

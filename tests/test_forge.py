@@ -31,7 +31,9 @@ from aot.forge.funnel import Funnel
 from aot.forge.paint import PaintSettings, heal, paste
 from aot.forge.pairs import PairSettings, decoded, encoded, make_pairs
 from aot.forge.pipeline import ChunkMaker, DefenderFolder, ForgeSettings, forge
+from aot.forge.place import Origin
 from aot.forge.propose import ProposeSettings, propose
+from aot.forge.similarity import FATES, Similarity
 from aot.forge.split import SPLITS
 from aot.forge.store import PhotoStore, fill
 from aot.forge.workshop import PhotoScene, PhotoSettings, PhotoWorkshop
@@ -39,9 +41,10 @@ from aot.forge.world import WorldSettings
 from aot.judge import Judge
 from aot.players.scripted import AlwaysLetter
 from aot.referee import RefereeSettings, box_ssim
-from aot.types import Box
+from aot.types import Box, Finding, Verdict
 from aot.world.scenes import draw_scenes
 
+SCENE = draw_scenes(1, 0)[0]
 LABELS = ("cup", "bus", "dog", "cat", "car", "bowl")
 EASY = ForgeSettings(
     side_px=128,
@@ -120,6 +123,24 @@ def test_in_is_kept_and_refused(events: list[tuple[str, str, int]]) -> None:
     assert Funnel.from_json(total.as_json()).as_json() == total.as_json()
 
 
+@given(st.lists(st.tuples(st.floats(-1, 1), st.booleans(), st.booleans())))
+def test_local_ssim_is_counted_once_by_fate(measured: list[tuple[float, bool, bool]]) -> None:
+    parts, kept = [Similarity(), Similarity()], []
+    for i, (value, valid, boxed) in enumerate(measured):
+        scene = replace(SCENE, protected=(Box(0, 0, 9, 9),) if boxed else ())
+        findings = (Finding("local_ssim", True, value), Finding("area", valid, 0.0))
+        parts[i % 2].add(scene, Verdict(findings))
+        kept += [value] if valid and boxed else []
+    total = Similarity.sum(json.loads(json.dumps(part.as_json())) for part in parts)
+    assert sum(sum(total.counts[fate].values()) for fate in FATES) + total.unmeasured == len(measured)
+    assert sum(n["kept"] for _, n in total.bars()) == len(kept) == sum(total.counts["kept"].values())
+    quantiles = total.quantiles("kept")
+    assert quantiles == sorted(quantiles) and bool(quantiles) == bool(kept)
+    if kept:
+        assert quantiles[0] <= min(kept) < quantiles[0] + 0.00101 and quantiles[-1] <= max(kept)
+        assert dict(total.bars())["1"]["kept"] == kept.count(1.0)
+
+
 # The store.
 
 
@@ -186,9 +207,8 @@ def test_proposals_keep_away_from_the_question(workshop: PhotoWorkshop) -> None:
         for scene in workshop.scenes(number, Funnel()):
             assert isinstance(scene, PhotoScene) and scene.contents is not None and scene.query is not None
             for _ in range(20):
-                about = scene.protected, scene.query.labels
-                bank = workshop.banks[scene.split]
-                made = propose(scene.things, scene.contents, *about, bank, ProposeSettings(), rng)
+                how = workshop.banks[scene.split], ProposeSettings(), rng, lambda cutout: Origin(cutout.height, 0.5)
+                made = propose(scene.site, scene.queried, *how)
                 if isinstance(made, str):
                     assert made in ("no_place", "no_object", "nothing_to_remove")
                     continue
@@ -207,7 +227,7 @@ def test_proposals_keep_away_from_the_question(workshop: PhotoWorkshop) -> None:
 def test_pasting_changes_the_box_and_the_shadow_only(
     store: PhotoStore, x: int, y: int, wide: int, high: int, stands: bool
 ) -> None:
-    rgb, alpha = cut(store, Bank(store.records, BankSettings(least_side_px=8)).cutouts[0])
+    rgb, alpha = cut(store, Bank(store, BankSettings(least_side_px=8)).cutouts[0])
     image, box = store.image(1), Box(x, y, min(x + wide, 127), min(y + high, 95))
     out = paste(image, rgb, alpha, box, PaintSettings(), stands=stands)
     changed = (out != image).any(-1)
@@ -344,6 +364,8 @@ def test_a_dataset_that_others_open(photos: Path, tmp_path: Path) -> None:
     assert f"| train | {len(opened['train'])} |" in card and "made by a test" in card
     sheet = (tmp_path / "out/contact_sheet.html").read_text()
     assert sheet.count("<article>") == min(48, len(rows)) and "data:image/jpeg" in sheet
+    assert sheet.count("clean: the photo extended</figcaption>") == sheet.count(">photo</figcaption>")
+    assert "://" not in sheet and "Local SSIM" in sheet and "## Local SSIM" in card
     before = digests(tmp_path / "out")
     forge(photos, tmp_path / "out", EASY, say=said.append)
     forge(photos, tmp_path / "again", EASY, say=said.append)
@@ -415,7 +437,7 @@ def test_held_out_scenes_hold_nothing_of_training_photos(store: PhotoStore) -> N
     """Not by what is pasted, and not by what is beside."""
     made = PhotoWorkshop(store, EASY.photos, RefereeSettings(), seed=0, held_out_share=0.5)
     assert set(made.splits) == set(SPLITS)
-    side = {record.id: split for record, split in zip(store.records, made.splits, strict=True)}
+    side = {record.id: split for record, split in zip(store, made.splits, strict=True)}
     for split, bank in made.banks.items():
         assert {made.splits[cutout.photo] for cutout in bank.cutouts} == {split}
     beside = set()
@@ -435,7 +457,7 @@ def test_rows_with_one_image_are_one_source(tmp_path: Path) -> None:
     lines = [f"{i}\t{cell}\tWhich?\tx\ty\tA" for i, cell in enumerate(cells)]
     (tmp_path / "rows.tsv").write_text("\n".join(["index\timage\tquestion\tA\tB\tanswer", *lines]) + "\n")
     fill(tmp_path / "store", open_source(tmp_path / "rows.tsv", at_most(96)))
-    records = PhotoStore(tmp_path / "store").records
+    records = list(PhotoStore(tmp_path / "store"))
     assert [r.source_id for r in records] == [f"rows-{i}" for i in (0, 0, 2, 2, 4, 0)]
     assert len({r.id for r in records}) == 6
 

@@ -7,13 +7,14 @@ import pytest
 
 from aot.errors import AotError
 from aot.forge.grow import GrowSettings, grow, questions_in
-from aot.judge import GAP_PX, Judge, question_of, side_by_side
+from aot.judge import GAP_PX, Judge, JudgeSettings, judge_key, open_judge, question_of, side_by_side
 from aot.players.base_players import player_folder
 from aot.players.defender import QwenDefender
 from aot.players.writer import QwenWriter
 from aot.prompts import JUDGE_QUESTIONS
 from aot.types import Answer, Question
 from aot.world.scenes import draw_scenes
+from fault_server import FaultServer
 
 FIELDS = {"object": "cup", "instruction": "Add a cup.", "question": "Where?", "answer": "left", "given": "Left."}
 
@@ -191,7 +192,19 @@ def test_questions_stay_on_which_readings_agree() -> None:
         (1, "What colour is the bus?", 1.0),
     ]
     counts = funnel.as_json()
-    assert counts["written"]["in"] == 12 and counts["written"]["refused"]["asked_before"] == 2
-    assert counts["read"] == {"in": 4, "kept": 2, "refused": {"disagreed": 2}}
+    refused = {"answer_not_among_options": 2, "asked_before": 2, "bad_options": 2, "disagreed": 2, "malformed": 2}
+    assert counts == {"grow": {"in": 12, "kept": 2, "refused": refused}}
     none, funnel = grow([image(0)], Scribe(), Reader(mute=True), settings, seed=0)
-    assert none == [] and funnel.as_json()["read"]["refused"] == {"unreadable": 2}
+    assert none == [] and funnel.as_json()["grow"]["refused"]["unreadable"] == 2
+
+
+@pytest.mark.parametrize(("said", "score"), [("yes", 1.0), ("no", 0.0), ("A", 0.5), ("mist", float("nan"))])
+def test_a_judge_behind_a_url(said: str, score: float) -> None:
+    """An always-"A" judge has no opinion; what it says instead of an answer is none, either."""
+    with FaultServer(lambda content, body: said) as server:
+        settings = JudgeSettings(player=server.url, model="mini", by="samples", k=2)
+        judge = open_judge(settings)
+        assert judge is not None
+        given = judge.score("realism", [np.zeros((8, 8, 3), np.uint8)])
+    assert given == pytest.approx([score], nan_ok=True)
+    assert judge_key(settings)["player"] == server.url

@@ -11,22 +11,27 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 LAYERS = (
     ("errors", "types"),
-    ("prompts", "files"),
+    ("prompts", "files", "pictures"),
     ("answers", "rl", "background", "checkpoints", "runs"),
+    ("scores",),
     ("world",),
     ("referee",),
     ("players",),
-    ("arena", "judge"),
+    ("backends",),
+    ("judge",),
+    ("arena",),
     ("data",),
+    ("bench",),
     ("forge",),
     ("game",),
     ("train",),
-    ("evaluate", "pretrain", "exhibition"),
+    ("evaluate", "pretrain", "sft", "exhibition"),
     ("recipes",),
     ("examiner",),
     ("gallery",),
     ("coevolve",),
     ("report",),
+    ("audit",),
     ("cli",),
     ("__main__",),
 )
@@ -34,7 +39,13 @@ LAYERS = (
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
 MODELS = {"accelerate", "datasets", "diffusers", "peft", "transformers", "trl"}
-ALLOWED = {"train": MODELS, "players": MODELS - {"trl"}, "forge": {"datasets"}, "data": {"datasets"}}
+ALLOWED = {
+    "train": MODELS,
+    "players": MODELS - {"trl"},
+    "backends": {"transformers"},
+    "forge": {"datasets"},
+    "data": {"datasets"},
+}
 HEAVY = {*MODELS, "matplotlib", "torch", "torchmetrics", "scipy", "skimage"}
 LIGHT = ("errors", "types", "prompts", "files", "cli", "__main__", "__init__")
 """Modules that import no heavy library at the top, so that `aot --help` and a typing error answer at once."""

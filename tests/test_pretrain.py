@@ -1,4 +1,4 @@
-"""`aot pretrain`: two stages with a gate each; players are shipped only if both pass."""
+"""`aot pretrain`: two players with a gate each; they are shipped only if both pass."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from aot import pretrain as module
 from aot.errors import AotError
+from aot.forge.pipeline import DefenderFolder, ForgeSettings
 from aot.players.defender import DefenderShape, QwenDefender
 from aot.players.scripted import AlwaysLetter, Oracle, WorldReader
 from aot.players.tokenizer import build_tokenizer
@@ -31,18 +32,37 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
             (folder / "transformer").mkdir(exist_ok=True)
             (folder / "transformer/weights.safetensors").write_text("weights")
 
+        @classmethod
+        def load(cls, folder: Path) -> FakeAttacker:
+            assert (folder / "transformer/weights.safetensors").exists()
+            return cls()
+
     def make_defender(*_: Any, **__: Any) -> QwenDefender:
         ran.append("defender")
         return QwenDefender.new(DefenderShape(), build_tokenizer(WORDS, PHRASES), seed=0)
 
-    def make_attacker(*_: Any, folder: Path, **__: Any) -> tuple[FakeAttacker, dict[str, Any]]:
-        ran.append("attacker")
+    def make_editor(*_: Any, folder: Path, **__: Any) -> tuple[FakeAttacker, dict[str, Any]]:
+        ran.append("editor")
         (folder / "painting/checkpoint").mkdir(parents=True)
         (folder / "painting/log.jsonl").touch()
-        return FakeAttacker(), dict(GOOD)
+        return FakeAttacker(), {}
+
+    def forge(_: None, out: Path, settings: ForgeSettings, *, defender: DefenderFolder, **__: Any) -> None:
+        assert defender.load().name == "base" and settings.effect.answers == 1
+        (out / "data").mkdir(parents=True, exist_ok=True)
+
+    def cold_start(attacker: FakeAttacker, dataset: Path, *_: Any, plain: list[Any], **__: Any) -> dict[str, Any]:
+        ran.append("cold start")
+        assert dataset.name == "pairs" and len(plain) == 8
+        return {}
 
     monkeypatch.setattr(module, "pretrain_defender", make_defender)
-    monkeypatch.setattr(module, "pretrain_attacker", make_attacker)
+    monkeypatch.setattr(module, "pretrain_editor", make_editor)
+    monkeypatch.setattr(module, "EditAttacker", FakeAttacker)
+    monkeypatch.setattr(module, "forge", forge)
+    monkeypatch.setattr(module, "cold_start", cold_start)
+    monkeypatch.setattr(module, "painted_as_told", lambda *_, **__: {})
+    monkeypatch.setattr(module, "attacker_figures", lambda *_, **__: dict(GOOD))
     monkeypatch.setattr(
         module, "defender_figures", lambda *_, **__: {"clean": 0.98, "clean_by_type": {"side": 0.97}}
     )
@@ -57,9 +77,10 @@ def said() -> tuple[list[str], Callable[[str], None]]:
 
 def test_players_that_pass_are_shipped_and_made_once(calls: list[str], tmp_path: Path) -> None:
     lines, say = said()
-    assert pretrain(PretrainSettings(), tmp_path / "run", ship=True, say=say)
-    assert pretrain(PretrainSettings(), tmp_path / "run", say=say)
-    assert calls == ["defender", "attacker"]
+    settings = PretrainSettings(plain_scenes=8)
+    assert pretrain(settings, tmp_path / "run", ship=True, say=say)
+    assert pretrain(settings, tmp_path / "run", say=say)
+    assert calls == ["defender", "editor", "cold start"]
     assert (tmp_path / "shipped/attacker/transformer/weights.safetensors").read_text() == "weights"
     assert QwenDefender.load(tmp_path / "shipped/defender").name == "defender"
     left = {path.name for path in (tmp_path / "shipped").rglob("*")}
@@ -70,7 +91,10 @@ def test_players_that_pass_are_shipped_and_made_once(calls: list[str], tmp_path:
 def test_players_that_miss_their_gate_are_not_shipped(calls: list[str], tmp_path: Path) -> None:
     lines, say = said()
     settings = overridden(
-        PretrainSettings, {}, ["attacker_gate.replace=0.9", "defender_gate.clean=.99"], where="t"
+        PretrainSettings,
+        PretrainSettings().model_dump(),
+        ["attacker_gate.replace=0.9", "defender_gate.clean=.99", "plain_scenes=8"],
+        where="t",
     )
     assert not pretrain(settings, tmp_path / "run", ship=True, say=say)
     assert "  gate of the defender: MISSED: clean 0.980 < 0.99" in lines
@@ -93,3 +117,9 @@ def test_figures_of_scripted_defenders_are_what_they_must_be() -> None:
     assert set(chance["clean_by_type"]) == {"relation", "side", "colour", "existence"}
     assert chance["clean_by_type"]["side"] == pytest.approx(0.5, abs=0.25)
     assert chance["clean_by_type"]["colour"] == pytest.approx(0.25, abs=0.2)
+
+
+def test_one_changed_setting_leaves_its_neighbours() -> None:
+    changed = overridden(PretrainSettings, PretrainSettings().model_dump(), ["editor.painting.steps=7"], where="t")
+    assert changed.editor.painting.steps == 7
+    assert changed.editor.painting.optimizer == PretrainSettings().editor.painting.optimizer

@@ -149,7 +149,7 @@ def test_tsv_options_answers_and_pointers(tmp_path: Path) -> None:
         (["1", "", "Which?", "a", "b", "", "A", ""], "neither image nor image_path"),
         (["1", IMAGE[: len(IMAGE) // 2 // 4 * 4], "Which?", "a", "b", "", "A", ""], "cannot be read"),
         (["1", IMAGE[:-3], "Which?", "a", "b", "", "A", ""], "not base64"),
-        (["1", "['" + IMAGE + "']", "Which?", "a", "b", "", "A", ""], "list of images"),
+        (["1", "['" + IMAGE + "', '" + IMAGE + "']", "Which?", "a", "b", "", "A", ""], "list of images"),
         (["1"], "question is empty|neither image"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from aot.judge import Judge, judge_attacks
 from aot.players.base import Attacker, Defender
 from aot.referee import Referee
 from aot.rl.rewards import AttackReward, attack_reward
@@ -23,6 +24,7 @@ def play(
     kind: EditKind = "any",
     clean_answers: Sequence[tuple[Answer, ...]] | None = None,
     reward: AttackReward | None = None,
+    judge: Judge | None = None,
 ) -> list[Bout]:
     """One bout a scene, in order: the attacker edits, then `face`. Same arguments: same bouts."""
     attacks = attacker.attack(scenes, seed=seed, kind=kind)
@@ -36,6 +38,7 @@ def play(
         seed=seed,
         clean_answers=clean_answers,
         reward=reward,
+        judge=judge,
     )
 
 
@@ -51,12 +54,14 @@ def face(
     clean_answers: Sequence[tuple[Answer, ...]] | None = None,
     reward: AttackReward | None = None,
     ask_refused: bool = True,
+    judge: Judge | None = None,
 ) -> list[Bout]:
     """Bouts of attacks already made; `attacks[i]` is against `scenes[i]` (a scene may occur several times).
 
     Every attack gets a verdict and `k` answers at `temperature` (without `ask_refused`, only the valid ones
     are shown to the defender). `clean_answers`: answers to the unattacked images where they are known
-    already; else one greedy answer each is asked for. `reward`: also fill `Bout.rewards`.
+    already; else one greedy answer each is asked for. `reward`: also fill `Bout.rewards`; `judge`: whose word that
+    reward may weigh.
     """
     verdicts = referee.judge(scenes, attacks)
     clean = greedy_answers(scenes, defender) if clean_answers is None else list(clean_answers)
@@ -79,7 +84,7 @@ def face(
             scenes, attacks, verdicts, clean, answers, strict=True
         )
     ]
-    return pay(bouts, defender, reward, logprobs) if reward else bouts
+    return pay(bouts, defender, reward, logprobs, judge=judge) if reward else bouts
 
 
 def greedy_answers(scenes: Sequence[Scene], defender: Defender) -> list[tuple[Answer, ...]]:
@@ -95,23 +100,30 @@ def greedy_answers(scenes: Sequence[Scene], defender: Defender) -> list[tuple[An
 
 
 def pay(
-    bouts: Sequence[Bout], defender: Defender, settings: AttackReward, known: Mapping[int, float] | None = None
+    bouts: Sequence[Bout],
+    defender: Defender,
+    settings: AttackReward,
+    known: Mapping[int, float] | None = None,
+    *,
+    judge: Judge | None = None,
 ) -> list[Bout]:
     """The same bouts with the attacker's reward and its breakdown (`attack_reward`). The right option's
     log-probability is asked for only where the settings grade by it, the attack is valid, and it is not among the
-    `known` ones (by the bout's position)."""
+    `known` ones (by the bout's position). A `judge` sees valid attacks only, and only where the settings weigh its
+    word. Raises `AotError` where they do and there is none."""
     logprobs = dict(known or {})
     if settings.efficacy == "log_odds":
         asked = [i for i, b in enumerate(bouts) if b.verdict.valid and i not in logprobs]
         questions = [bouts[i].scene.question for i in asked]
         options = defender.option_logprobs([bouts[i].attack.image for i in asked], questions) if asked else []
         logprobs |= {i: float(row[q.answer]) for i, q, row in zip(asked, questions, options, strict=True)}
+    judged = judge_attacks(judge, bouts, settings.judge)
     paid = []
     for i, bout in enumerate(bouts):
         right = bout.scene.question.answer
         # A refused attack is paid nothing whatever the defender thinks of it.
         rewards = attack_reward(
-            bout.verdict, bout.answers, right, settings, right_logprob=logprobs.get(i, 0.0)
+            bout.verdict, bout.answers, right, settings, right_logprob=logprobs.get(i, 0.0), judged=judged[i]
         )
         paid.append(replace(bout, rewards=rewards))
     return paid

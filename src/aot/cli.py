@@ -100,7 +100,7 @@ def pretrain(
     from aot.pretrain import pretrain as make_players
     from aot.recipes import overridden
 
-    settings = overridden(PretrainSettings, {}, overrides or [], where="pretrain")
+    settings = overridden(PretrainSettings, PretrainSettings().model_dump(), overrides or [], where="pretrain")
     quiet_loading()
     try:
         passed = make_players(settings, out, ship=ship)
@@ -116,8 +116,8 @@ def forge(
     data: Annotated[
         Path,
         typer.Option(
-            help="A COCO-format folder, an LMUData TSV, a JSON-lines or parquet file, or a folder of `datasets`; "
-            'or "world", the miniature one.'
+            help="A COCO-format folder, an LMUData TSV, a JSON-lines or parquet file, a folder of `datasets` or of "
+            'images alone (with --grow); or "world", the miniature one.'
         ),
     ],
     out: Annotated[Path, typer.Option(help="Dataset folder.")] = Path("runs/forge"),
@@ -129,6 +129,13 @@ def forge(
     judge: Annotated[
         str | None, typer.Option(help="A multimodal model folder that looks at extended photos and at answers.")
     ] = None,
+    grow: Annotated[
+        str | None,
+        typer.Option(
+            help="A multimodal model folder that writes questions about images that come with nothing, and edits "
+            "with --set photos.propose.by=model."
+        ),
+    ] = None,
     executor: Annotated[
         Literal["local", "ray"],
         typer.Option(help="Work in this process, or on workers of Ray Data; the files are the same."),
@@ -139,11 +146,11 @@ def forge(
 
     Exit status 3: the dataset is made, and some rows of the data were refused.
     """
-    from aot.forge.pipeline import REFUSED, ROWS, DefenderFolder, ForgeSettings, summary_lines
+    from aot.forge.pipeline import GROWN, NO_PAIR, REFUSED, ROWS, DefenderFolder, ForgeSettings, summary_lines
     from aot.forge.pipeline import forge as make_pairs
     from aot.recipes import overridden
 
-    settings = overridden(ForgeSettings, {}, overrides or [], where="forge")
+    settings = overridden(ForgeSettings, ForgeSettings().model_dump(), overrides or [], where="forge")
 
     def opened(name: str | None) -> DefenderFolder | None:
         if not name:
@@ -154,19 +161,189 @@ def forge(
         quiet_loading()
         return DefenderFolder(player_folder(name, "defender").absolute(), name)
 
-    defender, looks_on = opened(effective_against), opened(judge)
+    defender, looks_on, author = opened(effective_against), opened(judge), opened(grow)
     source = None if str(data) == "world" else data
     try:
         funnel = make_pairs(
-            source, out, settings, defender=defender, judge=looks_on, executor=executor, workers=workers
+            source,
+            out,
+            settings,
+            defender=defender,
+            judge=looks_on,
+            author=author,
+            executor=executor,
+            workers=workers,
         )
     except KeyboardInterrupt:
         typer.echo("\nstopped; the same command goes on from here", err=True)
         raise typer.Exit(130) from None
     typer.echo("\n".join(summary_lines(funnel)))
     typer.echo(f"dataset: {out}\ncontact sheet: {out / 'contact_sheet.html'}")
+    if author and (written := funnel.get("grow")):
+        typer.echo(f"grown questions: {written['kept']}, in {out / GROWN}")
+    if not funnel.get("referee", {}).get("kept"):
+        typer.echo(NO_PAIR, err=True)
     if refused := sum(sum(funnel.get(stage, {}).get("refused", {}).values()) for stage in ROWS):
         typer.echo(f"refused rows of the data: {refused}, see {out / REFUSED}; the rest went through", err=True)
+        raise typer.Exit(3)
+
+
+@app.command()
+def sft(
+    data: Annotated[Path, typer.Option(help="A dataset folder that `aot forge` made.")],
+    attacker: Annotated[str, typer.Option(help='What it starts from: "miniature", or a model folder.')] = "miniature",
+    overrides: SetOption = None,
+    out: Annotated[Path, typer.Option(help="Run folder, with the attacker in it.")] = Path("runs/sft"),
+) -> None:
+    """Teach an attacker what a forged dataset holds (its cold start). Run again to resume."""
+    from aot.recipes import overridden
+    from aot.sft import SftRunSettings
+    from aot.sft import sft as train
+
+    start = SftRunSettings(attacker=attacker).model_dump()
+    settings = overridden(SftRunSettings, start, overrides or [], where="sft")
+    from aot.players.attacker import quiet_loading
+
+    quiet_loading()
+    try:
+        made = train(data, out, settings)
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
+    typer.echo("\n".join(f"  {name}: {value}" for name, value in made.figures.items()))
+    typer.echo(f"attacker: {made.folder}\nplay it: aot coevolve --set players.attacker={made.folder}")
+
+
+@app.command(name="eval")
+def evaluate(
+    benchmarks: Annotated[
+        list[str] | None,
+        typer.Option("--benchmark", metavar="NAME=PATH", help="A benchmark and its file or folder; may be repeated."),
+    ] = None,
+    defender: Annotated[
+        str, typer.Option(help='"miniature", a model folder, or the http(s)://.../v1 URL of a server (with --model).')
+    ] = "miniature",
+    model: Annotated[str | None, typer.Option(help="The model's name at the URL.")] = None,
+    out: Annotated[Path, typer.Option(help="Run folder: scores.json, answers.parquet, refused.json.")] = Path(
+        "runs/eval"
+    ),
+    protocol: Annotated[
+        Literal["default", "aot_release"],
+        typer.Option(help="aot_release: the authors' way of asking, reading and scoring, for numbers beside theirs."),
+    ] = "default",
+    trials: Annotated[int | None, typer.Option(min=1, help="Answers to each question. [default: 1]")] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
+    top_p: Annotated[float, typer.Option(min=0.001, max=1)] = 1.0,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 1024,
+    min_pixels: Annotated[int | None, typer.Option(min=1, help="Smaller images are enlarged to this area.")] = None,
+    max_pixels: Annotated[int | None, typer.Option(min=1, help="Larger images are reduced to this area.")] = None,
+    seed: SeedOption = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many questions a benchmark.")] = None,
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="Ask for probabilities, too: calibration and selective accuracy.")
+    ] = False,
+    concurrency: Annotated[int, typer.Option(min=1, help="Questions at once, at a URL.")] = 8,
+    requests_per_minute: Annotated[float | None, typer.Option(min=0.001, help="Rate limit, at a URL.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds until a request to a URL is tried again.")] = 60.0,
+    batch: Annotated[int | None, typer.Option(min=1, help="Questions at once, in this process.")] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(metavar="RUN RUN", help="Compare two runs that have ended instead.")
+    ] = None,
+) -> None:
+    """Score a defender on published benchmarks. Run again to resume: nothing is asked twice.
+
+    Exit status 3: scored, and some rows of the data were refused.
+    """
+    from aot.bench import command
+
+    if compare:
+        command.compare(*compare, out=out)
+        return
+    settings = command.settings_of(
+        protocol=protocol,
+        trials=trials or 0,
+        temperature=temperature,
+        top_p=top_p,
+        max_new_tokens=max_new_tokens,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        seed=seed,
+        limit=limit,
+        confidence=confidence,
+    )
+    wanted = command.wanted(benchmarks or [])  # a mistake is told before a model is loaded
+    try:
+        refused = command.run(
+            defender,
+            wanted,
+            settings,
+            out,
+            model=model,
+            concurrency=concurrency,
+            requests_per_minute=requests_per_minute,
+            timeout=timeout,
+            batch=batch,
+        )
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
+    if refused:
+        raise typer.Exit(3)
+
+
+@app.command()
+def audit(
+    defender: Annotated[
+        str, typer.Option(help='Who is audited: a model folder, an http(s)://.../v1 URL, or "miniature".')
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(help='Images with questions or boxes, in any format that `aot forge` reads; or "world".'),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the page, the figures and the replies.")] = Path("runs/audit"),
+    model: Annotated[str | None, typer.Option(help="The model's name, where the defender is a URL.")] = None,
+    attacks: Annotated[
+        str | None,
+        typer.Option(help="Of the panel only these, separated by commas. [default: all]", show_default=False),
+    ] = None,
+    attacker: Annotated[
+        str | None, typer.Option(help='A trained attacker joins the panel: a folder, or "miniature".')
+    ] = None,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Ask at most so many questions, stored ones included.")
+    ] = None,
+    draws: Annotated[int | None, typer.Option(min=1, help="Tries of each attack on each scene. [default: 4]")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Of the data only so many questions.")] = None,
+    overrides: SetOption = None,
+) -> None:
+    """How easily is a model deceived? Attack its images, ask, and write one page. Run again to resume.
+
+    Exit status 3: the page is made, and some rows of the data were refused.
+    """
+    from aot.audit.command import audit as run
+    from aot.audit.command import audit_settings
+
+    settings = audit_settings(overrides or [], draws)
+    names = tuple(name.strip() for name in attacks.split(",")) if attacks is not None else None
+    source = None if str(data) == "world" else data
+    from rich.console import Console
+
+    from aot.audit.page import headline, terminal_table
+    from aot.players.attacker import quiet_loading
+
+    quiet_loading()
+    try:
+        result, page = run(
+            defender, source, out, settings, model=model, attacks=names, attacker=attacker, budget=budget, limit=limit
+        )
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(headline(result))
+    Console().print(terminal_table(result))
+    typer.echo(f"page: {page}\nfigures: {page.with_suffix('.json')}")
+    if refused := result["refused_rows"]["n"]:
+        typer.echo(f"refused rows of the data: {refused}, named on the page; the rest was audited", err=True)
         raise typer.Exit(3)
 
 

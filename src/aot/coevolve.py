@@ -35,6 +35,7 @@ from aot.examiner import Examiner
 from aot.files import digests_of, write_json
 from aot.gallery import write_gallery
 from aot.game import Game, open_game, stage_seed
+from aot.judge import Judge, judge_key, open_judge
 from aot.players.attacker import EditAttacker
 from aot.players.base import Attacker
 from aot.players.base_players import Role, player_folder
@@ -58,7 +59,8 @@ def coevolve(
     `data`: a COCO-format folder or LMUData TSV to play on instead of the miniature world.
     """
     torch.set_num_threads(recipe.threads)
-    game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data)
+    free_text = bool(recipe.judge.player)
+    game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=free_text)
     settings = recipe.model_dump(mode="json") | {"data": str(data) if data else None}
     say(plan(recipe, game))
     with Run(out, settings, say=say) as run, Background(enabled=recipe.processes > 1) as beside:
@@ -99,6 +101,10 @@ def plan(recipe: Recipe, game: Game) -> str:
         + ("; the same on clean scenes as a control" if recipe.clean_rl else ""),
         f"  evaluation: at most {meetings * len(game.held_out):,} answers on {len(game.held_out)} held-out questions",
     ]
+    if recipe.judge.player:
+        tasks = [f"pays attacks for {', '.join(attacker.judged)}"] * bool(attacker.judged)
+        tasks += ["marks answers in free text"] * game.free_text
+        lines.insert(3, f"  judge: {recipe.judge.player} " + (" and ".join(tasks) or "has nothing to do"))
     if game.refused:
         lines.append(f"  data: {len(game.refused)} rows refused:")
         lines += [f"    {refusal}" for refusal in game.refused[:10]]
@@ -125,6 +131,7 @@ class League:
     """The control after each round."""
 
     def __post_init__(self) -> None:
+        self._judge_key = judge_key(self.recipe.judge) if self.recipe.judge.player else {}
         self.examiner = Examiner(self.recipe, self.run, self.game)
 
     def base_players(self) -> tuple[Stage, Stage]:
@@ -143,15 +150,19 @@ class League:
         def build(folder: Path) -> dict[str, Any]:
             player = EditAttacker.load(attacker.folder, name=f"iteration_{i}")
             opponent = QwenDefender.load(defender.folder, name="current")
-            scenes = self.game.train_scenes(seed)
+            scenes, judge = self.game.train_scenes(seed), self._judge(wanted=bool(settings.judged))
             figures = train_attacker(
-                player, scenes, self.game.referee, opponent, settings, seed=seed, folder=folder
+                player, scenes, self.game.referee, opponent, settings, seed=seed, judge=judge, folder=folder
             )
             player.save(folder)
             return figures
 
         stage = self.run.stage(
-            name, build, key=settings.model_dump(), seed=seed, parents=[attacker, defender]
+            name,
+            build,
+            key=settings.model_dump() | self._judged(wanted=bool(settings.judged)),
+            seed=seed,
+            parents=[attacker, defender],
         )
         against = f"iteration_{i - 1}" if i > 1 else BASE
         self.examiner.admit_attacker(f"iteration_{i}", stage, start=f"iteration_{i - 1}", against=against)
@@ -226,7 +237,8 @@ class League:
             player.save(folder)
             return figures | {"curriculum": curriculum.counts}
 
-        key = [self.recipe.dapo.model_dump(), self.recipe.curriculum.model_dump(), self.recipe.clean_guard.model_dump()]
+        dapo = self.recipe.dapo.model_dump() | self._judged(wanted=self.game.free_text)
+        key = [dapo, self.recipe.curriculum.model_dump(), self.recipe.clean_guard.model_dump()]
         pools = [stage for j in range(1, i + 1) for stage in self.pools[j]]
         stage = self.run.stage(name, build, key=key, seed=seed, parents=[defender, *pools])
         self.examiner.admit_defender(f"iteration_{i}", stage)
@@ -246,7 +258,7 @@ class League:
                 player.save(folder)
                 return figures
 
-            key = self.recipe.dapo.model_dump()
+            key = self.recipe.dapo.model_dump() | self._judged(wanted=self.game.free_text)
             self.clean.append(self.run.stage(name, build, key=key, seed=seed, parents=[before]))
         if self.recipe.clean_rl and len(self.clean) == self.recipe.iterations:
             self.examiner.admit_defender(CLEAN_RL, self.clean[-1])
@@ -264,8 +276,9 @@ class League:
                 "stopped": "no usable attack to train on: the defender stays as it was",
             }
         checkpoint = Checkpoint(folder / CHECKPOINT, self.recipe.defender_checkpoint_every)
+        judge = self._judge(wanted=self.game.free_text)
         with TrainLog(folder / LOG, settings.updates, "defender, DAPO") as log:
-            result = train_dapo(player, rows, settings, seed=seed, checkpoint=checkpoint, log=log)
+            result = train_dapo(player, rows, settings, seed=seed, judge=judge, checkpoint=checkpoint, log=log)
         return {"rows": len(rows), "updates": result.updates, "stopped": result.stopped}
 
     def _keep_clean(
@@ -287,6 +300,13 @@ class League:
             self._dapo(player, mixed, seed + number, folder / f"rehearsal_{number}", guard.updates)
 
         return keep_clean(player, before, scenes, clean_accuracy(base, scenes), guard, rehearse)
+
+    def _judge(self, *, wanted: bool) -> Judge | None:
+        return open_judge(self.recipe.judge) if wanted else None
+
+    def _judged(self, *, wanted: bool) -> dict[str, Any]:
+        """The part of a stage's key that says who judged: other files there make it anew."""
+        return {"judge": self._judge_key} if wanted else {}
 
     def _hard_rows(self, i: int) -> list[CurriculumRow]:
         """Iteration i's attacks on training scenes that were hard for its defender; read again only after a restart."""

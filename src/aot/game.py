@@ -55,6 +55,8 @@ class Game:
     key: str
     """Identifies the scenes: a stage made on other ones is made anew."""
     refused: Sequence[Refusal] = ()
+    free_text: bool = False
+    """Some training questions have no options: a judge marks the answers to them."""
 
 
 def stage_seed(seed: int, stage: str) -> int:
@@ -63,9 +65,15 @@ def stage_seed(seed: int, stage: str) -> int:
 
 
 def open_game(
-    settings: GameSettings, referee: RefereeSettings, *, seed: int, data: Path | None = None
+    settings: GameSettings,
+    referee: RefereeSettings,
+    *,
+    seed: int,
+    data: Path | None = None,
+    free_text: bool = False,
 ) -> Game:
-    """The miniature world, or the images and questions at `data` (COCO-format folder or LMUData TSV)."""
+    """The miniature world, or the images and questions at `data` (COCO-format folder or LMUData TSV). `free_text`: own
+    data may ask without options; such questions are trained on and not held out, as nothing there scores them."""
     if data is None:
         return Game(
             train_scenes=lru_cache(8)(lambda drawn: draw_scenes(settings.train_scenes, drawn, "train")),
@@ -74,8 +82,9 @@ def open_game(
             is_world=True,
             key=canonical_hash(settings.model_dump()),
         )
-    scenes, refused = load_scenes(data, side_px=settings.image_px)
+    scenes, refused = load_scenes(data, side_px=settings.image_px, free_text=free_text)
     train, held_out = split_by_image(scenes, settings.held_out_share, seed=seed)
+    held_out = [scene for scene in held_out if scene.question.options]
     if not train or not held_out:
         raise AotError(
             f"{len(scenes)} usable questions on too few images to hold some out ({len(refused)} rows refused)",
@@ -89,6 +98,7 @@ def open_game(
         is_world=False,
         key=canonical_hash([settings.model_dump(), sorted({scene.id for scene in scenes})]),
         refused=refused,
+        free_text=any(not scene.question.options for scene in train),
     )
 
 

@@ -3,24 +3,45 @@
 Any multimodal model that answers questions can judge: it is asked yes or no per named criterion, and the score is the
 probability of "yes". Models prefer a letter, and the left of two images, whatever is asked; so each question is asked
 in both orders and the two are averaged. What cannot be read has no score (nan): it is neither a yes nor a no.
+
+In training its word is a term of the players' rewards (`judge_attacks`; `aot.train.dapo` for answers in free text). It
+is frozen then: a player of its own, never the one that learns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, Field
 
+from aot.backends.opening import is_url, open_defender
 from aot.errors import AotError
+from aot.files import digests_of
 from aot.players.base import Defender
-from aot.prompts import JUDGE_PREFERENCE, JUDGE_QUESTIONS
-from aot.types import Finding, Image, Question
+from aot.players.base_players import player_folder
+from aot.prompts import JUDGE_PREFERENCE, JUDGE_QUESTIONS, JUDGE_VERSION
+from aot.rl.rewards import JudgeTerms
+from aot.types import Bout, Finding, Image, Question
 
 Scores = npt.NDArray[np.float64]
 """`float64 [n]` in 0 .. 1; nan where no answer could be read."""
 GAP_PX = 8
+JUDGE_PLAYER = "judge.player"
+"""The setting that names the judge."""
+
+
+class JudgeSettings(BaseModel, frozen=True, extra="forbid"):
+    """Who judges the players' samples in training; what its word is worth stands at their rewards. All *ours*."""
+
+    player: str = ""
+    """"" is nobody, "miniature" the shipped defender, else a model folder or the http(s) URL of a server."""
+    model: str = ""  # its name, where it is behind a URL
+    by: Literal["probability", "samples"] = "probability"  # of the answer token; or the share of `k` sampled answers
+    k: int = Field(4, gt=0)
 
 
 class Judge:
@@ -74,6 +95,18 @@ class Judge:
         right = self._chosen([side_by_side(b, a) for a, b in zip(first, second, strict=True)], asked, 1)
         return _mean(left, right)
 
+    def win_rates(self, criterion: str, images: Sequence[Image], groups: Sequence[int]) -> Scores:
+        """Of each image the mean of `prefer` over the others of its group (`groups[i]` is a number): n (n - 1) / 2
+        comparisons for n images. One that is alone is as good as itself: 0.5."""
+        pairs = [(i, j) for i, j in combinations(range(len(images)), 2) if groups[i] == groups[j]]
+        won = self.prefer(criterion, [images[i] for i, _ in pairs], [images[j] for _, j in pairs])
+        table = np.full((len(images), len(images)), np.nan)
+        for (i, j), share in zip(pairs, won, strict=True):
+            table[i, j], table[j, i] = share, 1 - share
+        sizes = [list(groups).count(group) for group in groups]
+        rates = [_mean_of(row) if size > 1 else 0.5 for row, size in zip(table, sizes, strict=True)]
+        return np.array(rates, np.float64)
+
     def findings(
         self,
         criterion: str,
@@ -121,6 +154,69 @@ def side_by_side(left: Image, right: Image) -> Image:
     out[: left.shape[0], : left.shape[1]] = left
     out[: right.shape[0], left.shape[1] + GAP_PX :] = right
     return out
+
+
+def open_judge(settings: JudgeSettings) -> Judge | None:
+    """The judge that the settings name, loaded; None where they name nobody. Raises `AotError`."""
+    return Judge(named_reader(settings), by=settings.by, k=settings.k) if settings.player else None
+
+
+def named_reader(settings: JudgeSettings) -> Defender:
+    """The model that the settings name. Raises `AotError`."""
+    if is_url(settings.player):
+        return open_defender(settings.player, settings.model or None)
+    from aot.players.defender import QwenDefender  # takes seconds to import, and few runs have a judge
+
+    return QwenDefender.load(player_folder(settings.player, "defender", setting=JUDGE_PLAYER), name="judge")
+
+
+def judge_key(settings: JudgeSettings) -> dict[str, Any]:
+    """What a stage depends on that asks this judge: its files, the texts that it reads, how it is read."""
+    if is_url(settings.player):  # what is behind it cannot be seen: its name must do
+        return settings.model_dump() | {"version": JUDGE_VERSION}
+    files = digests_of(player_folder(settings.player, "defender", setting=JUDGE_PLAYER))
+    return settings.model_dump(exclude={"player"}) | {"files": files, "version": JUDGE_VERSION}
+
+
+def without_judge(what: str) -> AotError:
+    """The mistake of asking for a judge's word where there is no judge."""
+    hint = f"--set {JUDGE_PLAYER}=miniature, or a multimodal model's folder or URL"
+    return AotError(f"{what}, and there is no judge", where=JUDGE_PLAYER, hint=hint)
+
+
+def judge_attacks(judge: Judge | None, bouts: Sequence[Bout], wanted: JudgeTerms) -> list[dict[str, float]]:
+    """Per bout the scores of its attack for the criteria that `wanted` pays for, in one batch each. {} where the
+    referee refused it: the judge does not see it. A scene's attacks are a group where they are compared."""
+    scores: list[dict[str, float]] = [{} for _ in bouts]
+    if not wanted.weights:
+        return scores
+    if judge is None:
+        raise without_judge(f"an attack is paid for {', '.join(wanted.weights)}")
+    shown = [i for i, bout in enumerate(bouts) if bout.verdict.valid]
+    before, after = [bouts[i].scene.image for i in shown], [bouts[i].attack.image for i in shown]
+    fields = [
+        {
+            "instruction": bouts[i].attack.instruction,
+            "question": bouts[i].scene.question.text,
+            "answer": bouts[i].scene.question.right,
+        }
+        for i in shown
+    ]
+    for criterion in wanted.weights:
+        if criterion != "realism":
+            given = judge.score(criterion, after, fields, before=before)
+        elif wanted.by_pairs:
+            given = judge.win_rates(criterion, after, [id(bouts[i].scene) for i in shown])
+        else:
+            given = judge.score(criterion, after)
+        for i, score in zip(shown, given, strict=True):
+            scores[i][criterion] = float(score)
+    return scores
+
+
+def _mean_of(row: Scores) -> float:
+    read = row[~np.isnan(row)]
+    return float(read.mean()) if len(read) else float("nan")
 
 
 def _mean(a: Any, b: Any) -> Scores:

@@ -1,7 +1,8 @@
 """`aot pretrain`: trains base players from scratch and holds them to their quality gate.
 
-*Ours.* The paper starts from published models; the miniature makes its own. Both trainings are stages of a
-run folder: a killed call goes on where it was.
+*Ours.* The paper starts from published models; the miniature makes its own: a defender, an editor, and, as in the
+paper, an attacker by SFT of the editor on what the forge finds to deceive that defender. All are stages of a run
+folder: a killed call goes on where it was.
 """
 
 from __future__ import annotations
@@ -17,14 +18,27 @@ from pydantic import BaseModel, Field
 
 from aot.arena import play
 from aot.checkpoints import Checkpoint, TrainLog
+from aot.files import digests_of
+from aot.forge.pairs import EffectSettings, PairSettings
+from aot.forge.pipeline import DefenderFolder, ForgeSettings, forge
+from aot.forge.world import WorldSettings
+from aot.players.attacker import EditAttacker
 from aot.players.base import Attacker, Defender
 from aot.players.base_players import ASSETS
 from aot.players.defender import QwenDefender
 from aot.players.scripted import BestOfK, RandomDistractor
 from aot.referee import Referee, RefereeSettings, build_referee
 from aot.runs import CHECKPOINT, LOG, Run, Stage
-from aot.train.pretrain_attacker import AttackerGate, PretrainAttackerSettings, pretrain_attacker
+from aot.train.cold_start import ColdStartSettings, cold_start
 from aot.train.pretrain_defender import PretrainDefenderSettings, pretrain_defender
+from aot.train.pretrain_editor import (
+    AttackerGate,
+    PretrainEditorSettings,
+    attacker_figures,
+    painted_as_told,
+    pretrain_editor,
+)
+from aot.train.sft_pairs import AS_SELDOM_DECEIVED, instruction_pairs
 from aot.types import Scene
 from aot.world.scenes import draw_scenes
 
@@ -49,10 +63,20 @@ class PretrainSettings(BaseModel, frozen=True, extra="forbid"):
     threads: int = Field(1, gt=0)  # ours: CPU threads; part of what makes the players bit-reproducible
     defender: PretrainDefenderSettings = PretrainDefenderSettings()
     defender_gate: DefenderGate = DefenderGate()
-    attacker: PretrainAttackerSettings = PretrainAttackerSettings()
+    editor: PretrainEditorSettings = PretrainEditorSettings()
+    pairs: ForgeSettings = ForgeSettings(
+        name="cold_start",
+        seed=1,  # other scenes than those that the editor learned to paint on
+        held_out_share=0.02,
+        world=WorldSettings(scenes=14_000, kinds=AS_SELDOM_DECEIVED),
+        pairs=PairSettings(candidates=8),
+        effect=EffectSettings(answers=1, temperature=0, least_wrong=1),
+    )
+    plain_scenes: int = Field(13_000, ge=0)  # plain editing tasks at hand for the cold start
+    cold_start: ColdStartSettings = ColdStartSettings()
     attacker_gate: AttackerGate = AttackerGate()
     referee: RefereeSettings = RefereeSettings()
-    gate_scenes: int = Field(1000, gt=0)  # ours: held-out scenes for the defender's figures
+    gate_scenes: int = Field(1000, gt=0)  # ours: held-out scenes for the figures
 
 
 def pretrain(
@@ -75,19 +99,30 @@ def pretrain(
             shipped = QwenDefender.load(folder)  # what is measured is what is shipped: rounded to 16 bits
             return defender_figures(shipped, referee, n=s.gate_scenes, seed=s.seed)
 
-        def make_attacker(folder: Path) -> dict[str, Any]:
+        def make_editor(folder: Path) -> dict[str, Any]:
             base = QwenDefender.load(defender.folder)
-            player, figures = pretrain_attacker(
-                base, referee, s.attacker, seed=s.seed, folder=folder, quiet=False
-            )
+            player, figures = pretrain_editor(base, s.editor, seed=s.seed, folder=folder, quiet=False)
+            player.save(folder)
+            held_out = draw_scenes(s.gate_scenes, s.seed, "validation")
+            return figures | {"painted_as_told": painted_as_told(player, held_out, seed=s.seed)}
+
+        def make_attacker(folder: Path) -> dict[str, Any]:
+            player, base = EditAttacker.load(editor.folder), QwenDefender.load(defender.folder)
+            plain = instruction_pairs(draw_scenes(s.plain_scenes, s.seed, "train"), seed=s.seed)
+            with TrainLog(folder / LOG, s.cold_start.sft.steps, "base attacker, cold start") as log:
+                keep: dict[str, Any] = {"checkpoint": Checkpoint(folder / CHECKPOINT, every_steps=200), "log": log}
+                figures = cold_start(player, pairs, s.cold_start, seed=s.seed, plain=plain, **keep)
             player.save(folder, dtype=torch.float16)
-            return figures
+            shipped = EditAttacker.load(folder)
+            return figures | attacker_figures(shipped, base, referee, n=s.gate_scenes, seed=s.seed)
 
         defender = run.stage("defender", make_defender, key=s.defender.model_dump(), seed=s.seed)
         failures = report_gate(defender, s.defender_gate.failures(defender.figures), say)
-        attacker = run.stage(
-            "attacker", make_attacker, key=s.attacker.model_dump(), seed=s.seed, parents=[defender]
-        )
+        editor = run.stage("editor", make_editor, key=s.editor.model_dump(), seed=s.seed, parents=[defender])
+        pairs = out / "pairs"
+        forge(None, pairs, s.pairs, defender=DefenderFolder(defender.folder, "base"), say=say)
+        key = {**s.cold_start.model_dump(), "plain": s.plain_scenes, "pairs": digests_of(pairs / "data")}
+        attacker = run.stage("attacker", make_attacker, key=key, seed=s.seed, parents=[defender, editor])
         failures += report_gate(attacker, s.attacker_gate.failures(attacker.figures), say)
         if ship and not failures:
             for stage in (defender, attacker):

@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from aot.data.curriculum import CurriculumSettings
 from aot.errors import AotError
 from aot.files import read_json
 from aot.game import AttackRoundSettings, EvaluationSettings, GameSettings
+from aot.judge import JUDGE_PLAYER, JudgeSettings
 from aot.players.base_players import PlayersSettings
 from aot.referee import RefereeSettings
 from aot.train.attacker import AttackerTraining
@@ -43,6 +44,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     clean_rl: bool = True  # paper: "same RL on clean data", the control
     game: GameSettings = GameSettings()
     players: PlayersSettings = PlayersSettings()
+    judge: JudgeSettings = JudgeSettings()  # what its word is worth: attacker.flow_grpo.practice.reward.judge
     referee: RefereeSettings = RefereeSettings()
     attacker: AttackerTraining = AttackerTraining()
     attacks: AttackRoundSettings = AttackRoundSettings()
@@ -51,6 +53,15 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     clean_guard: CleanGuardSettings = CleanGuardSettings()
     defender_checkpoint_every: int = Field(20, gt=0)  # ours, updates
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _judged(self) -> Recipe:
+        if self.attacker.judged and not self.judge.player:
+            where, paid = f"attacker.{self.attacker.method}.practice.reward.judge", " and ".join(self.attacker.judged)
+            raise ValueError(
+                f"{where} pays for {paid}, and there is no judge: --set {JUDGE_PLAYER}=miniature, or a folder or URL"
+            )
+        return self
 
     def changed(self, **settings: Any) -> Recipe:
         """A recipe like this one with some settings replaced, validated again; nested ones as mappings."""

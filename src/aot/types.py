@@ -15,7 +15,7 @@ Image = npt.NDArray[np.uint8]
 """`uint8 [H, W, 3]`, RGB."""
 
 EditKind = Literal["any", "add", "remove", "replace", "hybrid"]
-AnswerStatus = Literal["answered", "unparsed", "truncated", "error"]
+AnswerStatus = Literal["answered", "unparsed", "truncated", "refused", "error"]
 
 LETTERS = "ABCDEFGHIJ"
 
@@ -44,17 +44,27 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A multiple-choice question. `options[answer]` is right; letters follow the order of `options`."""
+    """A multiple-choice question: `options[answer]` is right; letters follow the order of `options`.
+
+    Without options it is answered in free text: `reference` is a right answer, `answer` means nothing, and whether
+    another text says the same only a judge can tell. No `Answer` has a choice then: nothing else scores it.
+    """
 
     text: str
     options: tuple[str, ...]
     answer: int
     kind: str = "general"
     """Question type, the unit of the per-type tables: relation, side, colour, existence, ..."""
+    reference: str = ""
 
     @property
     def letter(self) -> str:
         return LETTERS[self.answer]
+
+    @property
+    def right(self) -> str:
+        """The right answer in words."""
+        return self.options[self.answer] if self.options else self.reference
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as PilImage
 from PIL import ImageOps
 
+from aot.pictures import ORIENTATION, BadPicture, decoding, opened, to_rgb
 from aot.types import Box, Image
 
 Size = tuple[int, int]
@@ -76,44 +75,27 @@ def read_image(content: bytes, fit: Fit, *, declared: Size | None = None) -> tup
     or of another size than declared: `BadRow`.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", PilImage.DecompressionBombWarning)
-            picture: PilImage.Image = PilImage.open(BytesIO(content))
-        raw = picture.size
-        swaps = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        size = raw[::-1] if swaps else raw
-        side_px = max(fit(size))
-        picture.draft("RGB", (2 * side_px, 2 * side_px))  # JPEG: decode small
-        picture.load()
-        if declared in (None, size):
-            picture = ImageOps.exif_transpose(picture)
-        elif declared == raw:  # the boxes were drawn on the image as stored
-            size = raw
-        else:
-            what = f"the image is {size[0]}x{size[1]} px, not {declared[0]}x{declared[1]} as declared"
-            raise BadRow(what, "other_size")
-        small = _to_rgb(picture)
-        if small.size != fit(size):
-            small = small.resize(fit(size), PilImage.Resampling.BICUBIC)
-    except (PilImage.DecompressionBombWarning, PilImage.DecompressionBombError) as error:
-        raise BadRow(f"the image is too large to be trusted ({error})", "too_large") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise
-        raise BadRow(f"the image cannot be read ({error})", "unreadable_image") from error
+        with decoding():
+            picture = opened(content)
+            raw = picture.size
+            swaps = picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+            size = raw[::-1] if swaps else raw
+            side_px = max(fit(size))
+            picture.draft("RGB", (2 * side_px, 2 * side_px))  # JPEG: decode small
+            picture.load()
+            if declared in (None, size):
+                picture = ImageOps.exif_transpose(picture)
+            elif declared == raw:  # the boxes were drawn on the image as stored
+                size = raw
+            else:
+                what = f"the image is {size[0]}x{size[1]} px, not {declared[0]}x{declared[1]} as declared"
+                raise BadRow(what, "other_size")
+            small = to_rgb(picture)
+            if small.size != fit(size):
+                small = small.resize(fit(size), PilImage.Resampling.BICUBIC)
+    except BadPicture as error:
+        raise BadRow(str(error), error.word) from error
     return np.asarray(small), size
-
-
-def _to_rgb(picture: PilImage.Image) -> PilImage.Image:
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        levels = np.asarray(picture, np.float64)
-        deep = levels.max(initial=0) > 255
-        return PilImage.fromarray((levels / (257 if deep else 1)).clip(0, 255).astype(np.uint8)).convert(
-            "RGB"
-        )
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        white = PilImage.new("RGBA", layer.size, "white")
-        return PilImage.alpha_composite(white, layer).convert("RGB")
-    return picture.convert("RGB")
 
 
 def scaled_box(xywh: object, size: Size, fitted: Size, label: str, attribute: str = "") -> Box:

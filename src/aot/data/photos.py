@@ -29,7 +29,7 @@ class Thing:
 @dataclass(frozen=True, slots=True, eq=False)
 class Photo:
     """One image. `given`: questions that came with it, each with the boxes that it is about. `doubtful`, `complete`:
-    see `Contents`."""
+    see `Contents`. `source_id`: the first photo with this very image, where that is known."""
 
     id: str
     image: Image
@@ -39,6 +39,7 @@ class Photo:
     complete: bool = True
     licence: str = ""
     source: str = ""
+    source_id: str = ""
 
     @property
     def contents(self) -> Contents:

@@ -4,7 +4,8 @@ Columns, all but the image optional: `image` (JSON lines: a path from the file's
 `question`, `options`, `answer`, `boxes`, `licence`. A box is [x, y, width, height] in pixels of the image, or an
 object with `bbox` and where known `label`, `attribute`, `segmentation` (COCO's polygons) and `protected`. The question
 is about the protected boxes; where none says so, about all. A row without a question gets those that its boxes decide,
-and `complete` (default false) says whether what has no box is not there.
+and `complete` (default false) says whether what has no box is not there. `free_text`: a question without options whose
+answer is neither yes nor no is taken, too, for who has a judge.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ IMAGE_COLUMNS = ("image", "clean")
 """Where a table has its image; `clean` is what the forge calls it."""
 
 
-def read_jsonl(path: Path, fit: Fit) -> Source:
+def read_jsonl(path: Path, fit: Fit, *, free_text: bool = False) -> Source:
     """A photo for each line, and refused lines, as they are read."""
-    return Source(_lines(path, fit))
+    return Source(_lines(path, fit, free_text))
 
 
-def _lines(path: Path, fit: Fit) -> Iterator[Photo | Refusal]:
+def _lines(path: Path, fit: Fit, free_text: bool) -> Iterator[Photo | Refusal]:
     seen: set[str] = set()
     with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
@@ -45,7 +46,8 @@ def _lines(path: Path, fit: Fit) -> Iterator[Photo | Refusal]:
                 name = row.get("image")
                 if not isinstance(name, str):
                     raise BadRow("the row has no image path", "missing_image")
-                yield _photo(row, read_image_file(path.parent, name), f"{path.stem}-{number}", path.name, fit, seen)
+                content = read_image_file(path.parent, name)
+                yield _photo(row, content, f"{path.stem}-{number}", path.name, fit, seen, free_text)
             except BadRow as error:
                 yield Refusal(str(path), where, str(error), error.word)
 
@@ -60,7 +62,7 @@ def _parsed(line: str) -> dict[str, Any]:
     return row
 
 
-def read_table(path: Path, fit: Fit) -> Source:
+def read_table(path: Path, fit: Fit, *, free_text: bool = False) -> Source:
     """A photo for each row of a parquet file, or of a folder that `datasets` opens, streamed."""
     from datasets import Image, IterableDataset, load_dataset, load_from_disk
 
@@ -88,7 +90,7 @@ def read_table(path: Path, fit: Fit) -> Source:
                 where = f"split {split}, row {number}"
                 try:
                     content = _content(row[column], path)
-                    yield _photo(row, content, f"{path.stem}-{split}-{number}", path.name, fit, seen)
+                    yield _photo(row, content, f"{path.stem}-{split}-{number}", path.name, fit, seen, free_text)
                 except BadRow as error:
                     yield Refusal(str(path), where, str(error), error.word)
 
@@ -105,7 +107,9 @@ def _content(cell: Any, path: Path) -> bytes:
     return read_image_file(folder, str(Path(name).relative_to(folder)) if Path(name).is_relative_to(folder) else name)
 
 
-def _photo(row: Mapping[str, Any], content: bytes, name: str, source: str, fit: Fit, seen: set[str]) -> Photo:
+def _photo(
+    row: Mapping[str, Any], content: bytes, name: str, source: str, fit: Fit, seen: set[str], free_text: bool
+) -> Photo:
     own = row.get("id")
     name = str(own) if isinstance(own, str | int) and str(own) else name
     if name in seen:
@@ -118,7 +122,8 @@ def _photo(row: Mapping[str, Any], content: bytes, name: str, source: str, fit: 
     if text := row.get("question"):
         options = [str(option) for option in _list(row, "options")]
         kind = str(row.get("question_kind") or row.get("category") or "")
-        given = ((given_question(str(text), options, str(row.get("answer", "")), kind=kind), about),)
+        answer = str(row.get("answer", ""))
+        given = ((given_question(str(text), options, answer, kind=kind, free_text=free_text), about),)
     seen.add(name)
     licence = row.get("licence") or row.get("license") or ""
     return Photo(name, image, things, given, frozenset(), bool(row.get("complete")), str(licence), source)

@@ -7,6 +7,7 @@ from pathlib import Path
 from aot.data.coco import read_coco
 from aot.data.images import Fit, Refusal, square
 from aot.data.photos import Source, scenes_of
+from aot.data.pictures import holds_pictures, read_pictures
 from aot.data.rows import read_jsonl, read_table
 from aot.data.tsv import read_tsv
 from aot.errors import AotError
@@ -28,13 +29,15 @@ def load_scenes(
     side_px: int = 64,
     questions_per_image: int = QUESTIONS_PER_IMAGE,
     seed: int = 0,
+    free_text: bool = False,
 ) -> tuple[list[Scene], list[Refusal]]:
     """All usable scenes of the folder or file, and every refused row with its reason.
 
     Images become `uint8 [side_px, side_px, 3]`, boxes are scaled with them. A bad row costs only itself;
-    a path that is neither format raises `AotError`. `seed` draws the questions of a COCO folder.
+    a path that is neither format raises `AotError`. `seed` draws the questions of a COCO folder. `free_text`: see
+    `open_source`.
     """
-    source = open_source(path, square(side_px))
+    source = open_source(path, square(side_px), free_text=free_text)
     scenes: list[Scene] = []
     refused: list[Refusal] = []
     for item in source.items:
@@ -45,9 +48,10 @@ def load_scenes(
     return scenes, refused
 
 
-def open_source(path: Path | str, fit: Fit) -> Source:
-    """The photos of a COCO-format folder, an LMUData TSV, a JSON-lines file, a parquet file or a `datasets` folder, one
-    by one. Another kind of path raises `AotError`."""
+def open_source(path: Path | str, fit: Fit, *, free_text: bool = False) -> Source:
+    """The photos of a COCO-format folder, an LMUData TSV, a JSON-lines file, a parquet file, a `datasets` folder or a
+    plain folder of images, one by one. Another kind of path raises `AotError`. `free_text`: JSON lines and tables may
+    ask without options."""
     path = Path(path)
     if not path.exists():
         raise AotError(
@@ -57,9 +61,11 @@ def open_source(path: Path | str, fit: Fit) -> Source:
     if suffix == ".tsv":
         return read_tsv(path, fit)
     if suffix in (".jsonl", ".ndjson"):
-        return read_jsonl(path, fit)
+        return read_jsonl(path, fit, free_text=free_text)
     if suffix == ".parquet" or (path.is_dir() and any(found for mark in DATASET_MARKS for found in path.glob(mark))):
-        return read_table(path, fit)
+        return read_table(path, fit, free_text=free_text)
+    if path.is_dir() and not (path / "instances.json").exists() and holds_pictures(path):
+        return read_pictures(path, fit)
     if path.is_dir():
         return read_coco(path, fit)
     hint = (

@@ -11,8 +11,11 @@ import base64
 import binascii
 import csv
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from aot.data.given import given_question
 from aot.data.images import BadRow, Fit, Refusal, Size, read_image, read_image_file, scaled_box
@@ -23,55 +26,69 @@ from aot.types import LETTERS, Box, Image, Question
 POINTER_CHARS = 64
 """An image cell of at most this many characters names the row that has the image."""
 _CELL_CHARS = 2**30
+QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _Picture = tuple[Image, Size]
-_Row = dict[str, str]
+TsvRow = dict[str, str]
+P = TypeVar("P")
 
 
 def read_tsv(path: Path, fit: Fit) -> Source:
-    """A photo for each row, and refused rows, as they are read; rows that point to a later image come last.
-
-    The file is read twice: only the images of rows that others point to are kept in memory. No header or a missing
-    column: `AotError`.
-    """
+    """A photo for each row, and refused rows, in the order of `pictured_rows`."""
     return Source(_photos(path, fit))
 
 
 def _photos(path: Path, fit: Fit) -> Iterator[Photo | Refusal]:
-    wanted = {_pointer(row) for _, row in _rows(path)}
-    pictures: dict[str, _Picture | str] = {}  # by wanted index; a string says why there is none
-    waiting: list[tuple[int, _Row]] = []
-    seen: set[str] = set()
-    for line, row in _rows(path):
-        index = row["index"]
+    for number, row, picture in pictured_rows(path, lambda row: _load_picture(row, path, fit)):
         try:
-            if not index or index in seen:
-                raise BadRow(f"the index {index!r} occurs twice" if index else "the row has no index", "bad_index")
-            seen.add(index)
-            if pointer := _pointer(row):
-                if pointer not in pictures:
-                    waiting.append((line, row))
-                    continue
-                picture = pictures[pointer]
-            else:
-                picture = _load_picture(row, path, fit)
-            if index in wanted:
-                pictures[index] = picture
             yield _photo(row, picture, path, fit)
         except BadRow as error:
-            if index in wanted:
-                pictures.setdefault(index, str(error))
-            yield _refuse(path, line, row, error)
-    for line, row in waiting:
-        try:
-            source = pictures.get(
-                _pointer(row), f"it points to the image of row {_pointer(row)!r}, which has none"
-            )
-            yield _photo(row, source, path, fit)
-        except BadRow as error:
-            yield _refuse(path, line, row, error)
+            yield refused_row(path, number, row, error)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, _Row]]:
+def pictured_rows(path: Path, load: Callable[[TsvRow], P]) -> Iterator[tuple[int, TsvRow, P | BadRow]]:
+    """Every row with its number and what `load` makes of its image, or of that of the row which it points to; else why
+    there is none. Rows that point to a later image come last.
+
+    The file is read twice: only the images of rows that others point to are kept in memory. No header or a missing
+    column: `AotError`.
+    """
+    wanted = {_pointer(row) for _, row in _rows(path)}
+    pictures: dict[str, P | BadRow] = {}  # by wanted index
+    waiting: list[tuple[int, TsvRow]] = []
+    seen: set[str] = set()
+    for number, row in _rows(path):
+        index, pointer = row["index"], _pointer(row)
+        if not index or index in seen:
+            what = f"the index {index!r} occurs twice" if index else "the row has no index"
+            yield number, row, BadRow(what, "bad_index")
+            continue
+        seen.add(index)
+        if pointer and pointer not in pictures:
+            waiting.append((number, row))
+            continue
+        picture = _pointed(pictures[pointer]) if pointer else _tried(load, row)
+        if index in wanted:
+            pictures[index] = picture
+        yield number, row, picture
+    for number, row in waiting:
+        pointer = _pointer(row)
+        missing = BadRow(f"it points to the image of row {pointer!r}, which has none", "missing_image")
+        yield number, row, _pointed(pictures.get(pointer, missing))
+
+
+def _tried(load: Callable[[TsvRow], P], row: TsvRow) -> P | BadRow:
+    try:
+        return load(row)
+    except BadRow as error:
+        return error
+
+
+def _pointed(picture: P | BadRow) -> P | BadRow:
+    """What is wrong with an image is, for a row that only points to it, that the image is missing."""
+    return BadRow(str(picture), "missing_image") if isinstance(picture, BadRow) else picture
+
+
+def _rows(path: Path) -> Iterator[tuple[int, TsvRow]]:
     """(number of the row, its cells by column); a byte that is no UTF-8 becomes U+FFFD."""
     csv.field_size_limit(_CELL_CHARS)
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
@@ -87,33 +104,48 @@ def _rows(path: Path) -> Iterator[tuple[int, _Row]]:
             yield number, {k: v.strip() if isinstance(v, str) else "" for k, v in cells.items()}
 
 
-def _refuse(path: Path, number: int, row: _Row, error: BadRow) -> Refusal:
+def refused_row(path: Path, number: int, row: TsvRow, error: BadRow) -> Refusal:
     return Refusal(str(path), f"row {number} (index {row['index'][:POINTER_CHARS]})", str(error), error.word)
 
 
-def _pointer(row: _Row) -> str:
+def _pointer(row: TsvRow) -> str:
     """Index of the row that has this row's image; empty where the row has its own."""
     cell = row.get("image", "")
     return cell if 0 < len(cell) <= POINTER_CHARS else ""
 
 
-def _load_picture(row: _Row, path: Path, fit: Fit) -> _Picture:
+def row_images(row: TsvRow, read: Callable[[str], bytes]) -> list[bytes]:
+    """The image files of a row, as base64 or by names that `read` opens; a cell may hold a list of them."""
     if cell := row.get("image", ""):
-        if cell.startswith("["):
-            raise BadRow("the row has a list of images; one image a question is supported", "several_images")
-        try:
-            return read_image(base64.b64decode(cell.partition(";base64,")[2] or cell), fit)
-        except binascii.Error as error:
-            raise BadRow(f"the image is not base64 ({error})", "unreadable_image") from error
-    name = row.get("image_path", "")
-    if not name:
-        raise BadRow("the row has neither image nor image_path", "missing_image")
-    return read_image(read_image_file(path.parent, name), fit)
+        return [decoded(part) for part in _parts(cell)]
+    if name := row.get("image_path", ""):
+        return [read(part) for part in _parts(name)]
+    raise BadRow("the row has neither image nor image_path", "missing_image")
 
 
-def _photo(row: _Row, picture: _Picture | str, path: Path, fit: Fit) -> Photo:
-    if isinstance(picture, str):
-        raise BadRow(picture, "missing_image")
+def _parts(cell: str) -> list[str]:
+    """A cell, or what stands between the quotes of its list."""
+    return [one or two for one, two in QUOTED.findall(cell)] if cell.startswith("[") else [cell]
+
+
+def decoded(cell: str) -> bytes:
+    """The file in a cell of base64, also as a data URL."""
+    try:
+        return base64.b64decode("".join((cell.partition(";base64,")[2] or cell).split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadRow(f"the image is not base64 ({error})", "unreadable_image") from error
+
+
+def _load_picture(row: TsvRow, path: Path, fit: Fit) -> _Picture:
+    images = row_images(row, partial(read_image_file, path.parent))
+    if len(images) != 1:
+        raise BadRow("the row has a list of images; one image a question is supported", "several_images")
+    return read_image(images[0], fit)
+
+
+def _photo(row: TsvRow, picture: _Picture | BadRow, path: Path, fit: Fit) -> Photo:
+    if isinstance(picture, BadRow):
+        raise picture
     image, size = picture
     question = _question(row)
     boxes = _boxes(row.get("bbox", ""), size, fit(size))
@@ -127,7 +159,7 @@ def _photo(row: _Row, picture: _Picture | str, path: Path, fit: Fit) -> Photo:
     )
 
 
-def _question(row: _Row) -> Question:
+def _question(row: TsvRow) -> Question:
     cells = [row.get(letter, "") for letter in LETTERS]
     options = tuple(cell for cell in cells if cell)
     if options != tuple(cells[: len(options)]):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import heapq
+import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,68 +20,123 @@ from PIL import Image as PilImage
 from aot.files import replacing
 from aot.forge.dataset import FEATURES, read_rows
 from aot.forge.pairs import decoded
+from aot.forge.similarity import SHARES, Similarity
+from aot.forge.store import PhotoStore
 from aot.referee import ssim_map
 from aot.types import LETTERS, Image
 
 SHOWN = 48
 """Pairs on a contact sheet."""
-SIDE_PX = 300
+SIDE_PX = 420
+TABLES = ("kind", "question_kind", "distractor", "extended", "licence", "source")
+"""Columns of which the card counts the values."""
 META = [name for name in FEATURES if name not in ("clean", "attacked")]
 
 
 def write_card(
-    path: Path, shards: Mapping[str, Sequence[Path]], funnel: Mapping[str, Any], settings: Mapping[str, Any]
+    path: Path,
+    shards: Mapping[str, Sequence[Path]],
+    funnel: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    similarity: Similarity,
+    grown: int = 0,
 ) -> None:
-    """The dataset card, with the header by which `datasets` and the Hub find the splits."""
-    template = _templates().get_template("card.md")
-    counts = {split: list(read_rows(paths, META)) for split, paths in shards.items()}
-    rows = [each for part in counts.values() for each in part]
-
-    def table(column: str) -> list[tuple[str, int]]:
-        return Counter(str(each[column]) for each in rows).most_common()
-
-    text = template.render(
-        name=settings["name"],
-        splits={split: (len(part), len({each["source_id"] for each in part})) for split, part in counts.items()},
-        tables={name: table(name) for name in ("kind", "question_kind", "distractor", "extended", "licence", "source")},
-        funnel=funnel,
-        features=FEATURES,
-        settings=settings,
-        defender=settings.get("effective_against"),
+    """The dataset card, with the header by which `datasets` and the Hub find the splits. `grown`: questions in
+    `grown.jsonl`."""
+    splits: dict[str, tuple[int, int]] = {}
+    tables: dict[str, Counter[str]] = {name: Counter() for name in TABLES}
+    for split, paths in shards.items():
+        pairs, images = 0, set()
+        for each in read_rows(paths, ["source_id", *TABLES]):
+            pairs += 1
+            images.add(each["source_id"])
+            for name, table in tables.items():
+                table[str(each[name])] += 1
+        splits[split] = pairs, len(images)
+    text = (
+        _templates()
+        .get_template("card.md")
+        .render(
+            name=settings["name"],
+            splits=splits,
+            tables={name: table.most_common() for name, table in tables.items()},
+            funnel=funnel,
+            similarity=similarity,
+            shares=SHARES,
+            features=FEATURES,
+            settings=settings,
+            grown=grown,
+            defender=settings.get("effective_against"),
+        )
     )
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_contact_sheet(path: Path, shards: Mapping[str, Sequence[Path]], funnel: Mapping[str, Any]) -> None:
-    """Clean, attacked, protected boxes and SSIM map of some pairs: first one of every source image, then a second."""
+def write_contact_sheet(
+    path: Path,
+    shards: Mapping[str, Sequence[Path]],
+    funnel: Mapping[str, Any],
+    similarity: Similarity,
+    photos: PhotoStore | None = None,
+) -> None:
+    """Photo (of `photos`, where the scene is an extension of it), clean, attacked, protected boxes and SSIM map of some
+    pairs: first one of every source image and kind, then a second."""
     every = [shard for paths in shards.values() for shard in paths]
-    order = list(read_rows(every, ["id", "source_id", "kind"]))
-    turn: Counter[tuple[str, str]] = Counter()
-    ranked = []
-    for each in order:
-        turn[each["source_id"], each["kind"]] += 1
-        ranked.append((turn[each["source_id"], each["kind"]], each["kind"] != "hybrid", each["id"]))
-    chosen = {name for _, _, name in sorted(ranked)[:SHOWN]}
-    cards = [_shown(each) for each in read_rows(every) if each["id"] in chosen]
-    text = _templates().get_template("contact_sheet.html").render(cards=cards, pairs=len(order), funnel=funnel)
+    chosen = {name for *_, name in heapq.nsmallest(SHOWN, _ranked(every))}
+    rows = [each for each in read_rows(every) if each["id"] in chosen]
+    wanted = {each["source_id"] for each in rows if each["extended"]}
+    originals: dict[str, dict[str, Any]] = {}
+    if photos and wanted:
+        numbers = {record.id: record.number for record in photos if record.id in wanted}
+        originals = {name: _original(photos.image(number)) for name, number in numbers.items()}
+    cards = [_shown(each, originals) for each in rows]
+    text = (
+        _templates()
+        .get_template("contact_sheet.html")
+        .render(
+            cards=[card for card in cards if not card["extended"]],
+            extensions=[card for card in cards if card["extended"]],
+            pairs=sum(1 for _ in read_rows(every, ["id"])),
+            funnel=funnel,
+            similarity=similarity,
+            shares=SHARES,
+        )
+    )
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _shown(each: Mapping[str, Any]) -> dict[str, Any]:
+def _ranked(shards: Sequence[Path]) -> Iterator[tuple[int, int, str]]:
+    """Every pair as (how many of its photo and kind came before it, a number that spreads the choice, its id)."""
+    turn: Counter[tuple[str, bool]] = Counter()
+    source = None
+    for each in read_rows(shards, ["id", "source_id", "kind", "extended"]):
+        if each["source_id"] != source:
+            source = each["source_id"]
+            turn.clear()
+        turn[each["kind"], each["extended"]] += 1
+        yield turn[each["kind"], each["extended"]], zlib.crc32(each["id"].encode()), each["id"]
+
+
+def _shown(each: Mapping[str, Any], originals: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     clean, attacked = decoded(each["clean"]["bytes"]), decoded(each["attacked"]["bytes"])
     height, width = clean.shape[:2]
     right = LETTERS.index(each["answer"])
     return {
         **{name: each[name] for name in META},
         "right": each["options"][right],
+        "photo": originals.get(each["source_id"]) if each["extended"] else None,
         "clean": _uri(clean),
         "attacked": _uri(attacked),
         "ssim": _uri(_ssim_picture(clean, attacked)),
         "width": width,
         "height": height,
     }
+
+
+def _original(photo: Image) -> dict[str, Any]:
+    return {"uri": _uri(photo), "aspect": round(photo.shape[1] / photo.shape[0], 3)}
 
 
 def _ssim_picture(clean: Image, attacked: Image) -> Image:

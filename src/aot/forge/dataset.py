@@ -60,7 +60,7 @@ def row(pair: Pair, number: int, source_id: str) -> dict[str, Any]:
         "answer": LETTERS[scene.question.answer],
         "question_kind": scene.question.kind,
         "boxes": [[b.x0, b.y0, b.x1 - b.x0, b.y1 - b.y0] for b in scene.protected],
-        "box_labels": [b.label for b in scene.protected],
+        "box_labels": [f"{b.attribute} {b.label}".strip() for b in scene.protected],
         "instruction": attack.instruction,
         "distractor": attack.attacker.partition("/")[2] or attack.attacker,
         "extended": photo is not None and photo.extended,
@@ -91,7 +91,7 @@ def write_tsv(path: Path, shards: Mapping[str, Sequence[Path]], side: str) -> No
     bbox. An image that an earlier row has is named by that row's index."""
     every = [shard for paths in shards.values() for shard in paths]
     letters = LETTERS[: max((len(each["options"]) for each in read_rows(every, ["options"])), default=2)]
-    had: dict[str, int] = {}
+    had: dict[bytes, int] = {}
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, delimiter="\t", lineterminator="\n")
         table.writerow(["index", "id", "image", "question", *letters, "answer", "category", "split", "bbox"])
@@ -99,7 +99,7 @@ def write_tsv(path: Path, shards: Mapping[str, Sequence[Path]], side: str) -> No
         for split, paths in shards.items():
             for each in read_rows(paths):
                 content = each[side]["bytes"]
-                first = had.setdefault(hashlib.sha256(content).hexdigest(), index)
+                first = had.setdefault(hashlib.sha256(content).digest(), index)
                 image = base64.b64encode(content).decode() if first == index else str(first)
                 options = [*each["options"], *[""] * (len(letters) - len(each["options"]))]
                 tail = [each["answer"], each["question_kind"], split, json.dumps(each["boxes"])]

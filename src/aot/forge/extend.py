@@ -6,8 +6,9 @@ continues the photo, on one side, with a part of another real photo that fits at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Protocol
 
 import cv2
@@ -29,6 +30,13 @@ class Extension:
     beside: tuple[str, ...] = ()
     known: bool = True
 
+    @property
+    def parts(self) -> tuple[Box, ...]:
+        """The photo and what was added, as boxes of the whole: two cameras', unless one painted on."""
+        height, width = self.photo.image.shape[:2]
+        old = Box(self.new.x1, 0, width, height) if self.new.x0 == 0 else Box(0, 0, self.new.x0, height)
+        return (old, self.new) if self.beside else (Box(0, 0, width, height),)
+
 
 class Extender(Protocol):
     """Enlarges photos."""
@@ -49,17 +57,28 @@ class CanvasSettings(BaseModel, frozen=True, extra="forbid"):
     fade_px: int = Field(20, ge=0)  # cross-fade at the seam
 
 
+LOOKED_AT = 8
+"""So many photos are looked at for each one to be tried, before it is found that they do not go together."""
+
+
 class CanvasExtender:
-    """Continues a photo of the store with a part of another one among `records` (none: all)."""
+    """Continues a photo of the store with a part of another one among those with the `numbers` (none: all)."""
 
     name = "canvas"
 
     def __init__(
-        self, store: PhotoStore, settings: CanvasSettings | None = None, records: Sequence[Record] | None = None
+        self, store: PhotoStore, settings: CanvasSettings | None = None, numbers: Sequence[int] | None = None
     ):
         self.store, self.settings = store, settings or CanvasSettings()
-        self.records = store.records if records is None else records
-        self.sources = {record.id: record.source_id for record in self.records}
+        self.numbers = np.arange(len(store)) if numbers is None else np.array(numbers, np.int64)
+
+    def _others(self, photo: Photo, own: frozenset[str], rng: np.random.Generator) -> Iterator[Record]:
+        """Photos in a drawn order, of another image and without a label of this one's `own`."""
+        looked_at = min(len(self.numbers), LOOKED_AT * self.settings.neighbours)
+        for number in rng.choice(self.numbers, looked_at, replace=False):
+            record = self.store.record(int(number))
+            if record.source_id not in (photo.id, photo.source_id) and not (own & record.labels):
+                yield record
 
     def extend(self, photo: Photo, rng: np.random.Generator) -> Extension | str:
         """Reasons: given_question (what was asked of the photo may not hold for more than it), no_neighbour."""
@@ -69,11 +88,8 @@ class CanvasExtender:
         left = bool(rng.integers(2))
         wide = round(width * rng.uniform(*s.share))
         own = frozenset(thing.box.label for thing in photo.things) | photo.doubtful
-        same = self.sources.get(photo.id)
-        others = [r for r in self.records if r.source_id != same and not (own & r.labels)]
         best: tuple[float, Record, Image, int] | None = None
-        for i in rng.permutation(len(others))[: s.neighbours]:
-            record = others[i]
+        for record in islice(self._others(photo, own, rng), s.neighbours):
             image = _of_height(self.store.image(record.number), height)
             room = image.shape[1] - wide - s.fade_px
             for offset in sorted({int(o) for o in np.linspace(0, room, s.offsets)}) if room >= 0 else ():

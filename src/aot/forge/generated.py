@@ -90,14 +90,14 @@ class GeneratedImplanter:
         """The edited image; the boxes to `keep` are never painted on."""
         seed = int(rng.integers(2**31))
         how: dict[str, Any] = {"keep": keep, "settings": self.settings}
-        gone, new, place = proposal.gone, proposal.new, proposal.place
+        gone, place = proposal.gone, proposal.place
         hole = outline_mask(gone, image.shape[:2]) > 0.5 if gone else None
-        if hole is not None and new and proposal.kind == "replace":
-            return exchange(self.inpainter, image, hole, new.label, seed=seed, **how)
+        if hole is not None and place and proposal.kind == "replace":
+            return exchange(self.inpainter, image, hole, place.label, seed=seed, **how)
         if hole is not None:
             image = remove(self.inpainter, image, hole, seed=seed, prompt=self.remove_prompt, **how)
-        if new and place:
-            image = implant(self.inpainter, image, new.label, place, seed=seed + 1, **how)
+        if place:
+            image = implant(self.inpainter, image, place.label, place, seed=seed + 1, **how)
         return image
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from aot.data.given import given_question
 from aot.data.images import BadRow
+from aot.data.photos import Photo
 from aot.forge.funnel import Funnel
 from aot.players.base import Defender
 from aot.players.writer import Writer
@@ -43,29 +45,55 @@ class Grown:
     agreement: float
 
 
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who writes questions, and ideas for edits, and who reads the questions again; mostly one model."""
+
+    writer: Writer
+    reader: Defender
+
+
+def row_of(grown: Grown, photo: Photo, name: str, image: str) -> dict[str, Any]:
+    """The question as a row that every command reads from a JSON-lines file; `image` is the path from there."""
+    question = grown.question
+    return {
+        "id": name,
+        "image": image,
+        "question": question.text,
+        "options": list(question.options),
+        "answer": question.letter,
+        "question_kind": question.kind,
+        "agreement": grown.agreement,
+        "licence": photo.licence,
+    }
+
+
 def grow(
     images: Sequence[Image], writer: Writer, reader: Defender, settings: GrowSettings, *, seed: int
 ) -> tuple[list[Grown], Funnel]:
     """Questions for `images` on which the readings agree, and what became of the others.
 
-    Reasons: of the stage "written" malformed, bad_options, answer_not_among_options, asked_before; of "read"
-    unreadable, disagreed.
+    Reasons of the stage "grow": malformed, bad_options, answer_not_among_options, asked_before, unreadable, disagreed;
+    and nothing_written, of an image.
     """
     s, funnel, drafts = settings, Funnel(), []
     prompt = QUESTIONS_WANTED.format(n=s.questions)
     texts = writer.write(images, [prompt] * len(images), temperature=s.temperature, seed=seed)
     for number, (text,) in enumerate(texts):
         had: set[str] = set()
-        for question in questions_in(text):
-            reason = question if isinstance(question, str) else "asked_before" if question.text in had else ""
-            funnel.add("written", reason)
-            if not reason and not isinstance(question, str):
+        found = questions_in(text)
+        for question in found:
+            if isinstance(question, str) or question.text in had:
+                funnel.add("grow", question if isinstance(question, str) else "asked_before")
+            else:
                 had.add(question.text)
                 drafts.append((number, question))
+        if not found:
+            funnel.add("grow", "nothing_written")
     kept = []
     for number, question, share in _read(images, drafts, reader, s, seed):
         reason = "unreadable" if np.isnan(share) else "" if share >= s.least_agreeing else "disagreed"
-        funnel.add("read", reason)
+        funnel.add("grow", reason)
         if not reason:
             kept.append(Grown(number, question, share))
     return kept, funnel

@@ -13,10 +13,14 @@ from pydantic import BaseModel, Field
 
 from aot.arena import face
 from aot.forge.funnel import Funnel
+from aot.forge.similarity import Similarity
 from aot.forge.workshop import Workshop
 from aot.players.base import Defender
 from aot.referee import Referee
-from aot.types import Bout, Image
+from aot.types import Attack, Bout, Image, Scene
+
+AT_ONCE_BYTES = 2**27
+"""The referee is asked when so many bytes of attacked images wait for it."""
 
 
 class PairSettings(BaseModel, frozen=True, extra="forbid"):
@@ -44,6 +48,17 @@ class Pair:
     attacked: bytes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Drawn:
+    """An edit that nobody has judged; both images also as they are stored."""
+
+    source: int
+    scene: Scene
+    attack: Attack
+    clean: bytes
+    attacked: bytes
+
+
 def make_pairs(
     workshop: Workshop,
     numbers: Sequence[int],
@@ -52,13 +67,17 @@ def make_pairs(
     seed: int,
     defender: Defender | None = None,
     effect: EffectSettings | None = None,
+    similarity: Similarity | None = None,
 ) -> tuple[list[Pair], Funnel]:
     """All valid (with a `defender`: and effective) pairs of these source images, and what became of the others.
+    `similarity` is told of every judged edit.
 
     A question's edits depend on `seed` and its id only: not on what is forged beside it. What is judged is what is
     stored: images are judged after they were written and read again.
     """
-    funnel, drawn = Funnel(), []
+    funnel, similarity = Funnel(), Similarity() if similarity is None else similarity
+    drawn: list[_Drawn] = []
+    pairs: list[Pair] = []
     quality = None if workshop.lossless else settings.jpeg_quality
     for number in numbers:
         for scene in workshop.scenes(number, funnel):
@@ -74,16 +93,26 @@ def make_pairs(
                 funnel.add("distractor", "drawn_before" if content in seen else "")
                 if content not in seen:
                     seen.add(content)
-                    drawn.append((number, shown, replace(attack, image=decoded(content)), clean, content))
-    verdicts = workshop.referee.judge([d[1] for d in drawn], [d[2] for d in drawn])
-    pairs = []
-    for (number, scene, attack, clean, content), verdict in zip(drawn, verdicts, strict=True):
-        funnel.add("referee", "" if verdict.valid else verdict.refused_by[0])
-        if verdict.valid:
-            pairs.append(Pair(number, Bout(scene, attack, verdict), clean, content))
+                    drawn.append(_Drawn(number, shown, replace(attack, image=decoded(content)), clean, content))
+            if sum(each.attack.image.nbytes for each in drawn) > AT_ONCE_BYTES:
+                pairs += _judged(drawn, workshop.referee, funnel, similarity)
+                drawn = []
+    pairs += _judged(drawn, workshop.referee, funnel, similarity)
     if defender is not None:
         pairs = _effective(pairs, defender, effect or EffectSettings(), funnel, seed)
     return pairs, funnel
+
+
+def _judged(drawn: Sequence[_Drawn], referee: Referee, funnel: Funnel, similarity: Similarity) -> list[Pair]:
+    """Those that the referee keeps, as pairs."""
+    pairs = []
+    verdicts = referee.judge([each.scene for each in drawn], [each.attack for each in drawn])
+    for each, verdict in zip(drawn, verdicts, strict=True):
+        funnel.add("referee", "" if verdict.valid else verdict.refused_by[0])
+        similarity.add(each.scene, verdict)
+        if verdict.valid:
+            pairs.append(Pair(each.source, Bout(each.scene, each.attack, verdict), each.clean, each.attacked))
+    return pairs
 
 
 def _effective(

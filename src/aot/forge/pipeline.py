@@ -19,39 +19,48 @@ Departures: without an MLLM, composition and realism are measured, and the answe
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import BaseModel, Field
 
 from aot.data.images import at_most
+from aot.data.pictures import PICTURES
 from aot.data.sources import open_source
 from aot.errors import AotError
-from aot.files import canonical_hash, digests_of, replacing, sha256_of, write_json
-from aot.forge.card import write_card, write_contact_sheet
-from aot.forge.dataset import row, write_rows, write_tsv
+from aot.files import canonical_hash, digests_of, sha256_of, write_json
+from aot.forge.dataset import row, write_rows
 from aot.forge.executor import Executor, builds, check_executor
 from aot.forge.funnel import Funnel
+from aot.forge.grow import Author
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
+from aot.forge.publish import GROWN, REFUSED, publish
+from aot.forge.similarity import Similarity
 from aot.forge.split import SPLITS, split_of
 from aot.forge.store import PhotoStore, fill
-from aot.forge.workshop import PhotoSettings, PhotoWorkshop, Workshop
+from aot.forge.workshop import ATTACKER, PhotoSettings, PhotoWorkshop, Workshop
 from aot.forge.world import WorldSettings, WorldWorkshop
 from aot.judge import Judge
 from aot.players.base import Defender
-from aot.prompts import JUDGE_VERSION
-from aot.referee import RefereeSettings
+from aot.players.base_players import player_folder
+from aot.players.writer import QwenWriter
+from aot.prompts import FORGE_PROMPTS, JUDGE_VERSION
+from aot.referee import RefereeSettings, build_referee
 from aot.runs import Run, Stage
 
-REFUSED = "refused.json"
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+if TYPE_CHECKING:
+    from aot.players.defender import QwenDefender
+
+NO_PAIR = (
+    "no pair was made: the lines above say why. Pasting needs objects with boxes and outlines in some image of the "
+    "data; without any, let a model edit: --set photos.implanter=attacker, or generator with photos.propose.by=model"
+)
 ROWS = ("photos", "boxes", "labels")
 """Stages of the funnel that count rows of the data as they were read."""
 
@@ -79,7 +88,7 @@ class DefenderFolder:
     folder: Path
     name: str
 
-    def load(self) -> Defender:
+    def load(self) -> QwenDefender:
         """Raises `AotError` for a missing or damaged folder."""
         from aot.players.defender import QwenDefender
 
@@ -91,33 +100,44 @@ class ChunkMaker:
     """Makes chunks of the dataset in whatever process it is called; what that takes is opened on first use.
 
     `photos`: the stored ones, none: the miniature world. `defender`: whom pairs must deceive. `judge`: who looks at
-    extended photos, and at answers that cannot be worked out.
+    extended photos, and at answers that cannot be worked out. `author`: who writes questions and ideas.
     """
 
     settings: ForgeSettings
     photos: Path | None
     defender: DefenderFolder | None = None
     judge: DefenderFolder | None = None
+    author: DefenderFolder | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """What is sent to a worker: these four, nothing that is open here."""
-        return ChunkMaker, (self.settings, self.photos, self.defender, self.judge)
+        """What is sent to a worker: these five, nothing that is open here."""
+        return ChunkMaker, (self.settings, self.photos, self.defender, self.judge, self.author)
 
     @cached_property
     def workshop(self) -> Workshop:
         s = self.settings
         if self.photos is None:
-            return WorldWorkshop(s.world, s.referee, seed=s.seed)
+            return WorldWorkshop(s.world, build_referee(s.referee, world=True), seed=s.seed)
         judge = Judge(self.judge.load()) if self.judge else None
+        model = self.author.load() if self.author else None
         return PhotoWorkshop(
-            PhotoStore(self.photos), s.photos, s.referee, seed=s.seed, held_out_share=s.held_out_share, judge=judge
+            PhotoStore(self.photos),
+            s.photos,
+            s.referee,
+            seed=s.seed,
+            held_out_share=s.held_out_share,
+            judge=judge,
+            author=Author(QwenWriter(model), model) if model else None,
         )
 
     @property
     def players(self) -> dict[str, Any]:
-        """What the defender and the judge are, file by file: others under the same name make other chunks."""
-        who = {"defender": self.defender, "judge": self.judge}
-        return {role: digests_of(player.folder) for role, player in who.items() if player}
+        """What the models are, file by file: others under the same name make other chunks."""
+        photos, who = self.settings.photos, {"defender": self.defender, "judge": self.judge, "author": self.author}
+        folders = {role: player.folder for role, player in who.items() if player}
+        if self.photos and photos.implanter == "attacker":
+            folders["attacker"] = player_folder(photos.attacker_folder, "attacker", setting=ATTACKER)
+        return {role: digests_of(folder) for role, folder in folders.items()}
 
     @cached_property
     def _deceived(self) -> Defender | None:
@@ -130,8 +150,17 @@ class ChunkMaker:
         """
         s, workshop = self.settings, self.workshop
         torch.set_num_threads(s.threads)
+        similarity = Similarity()
+        if isinstance(workshop, PhotoWorkshop):
+            workshop.grown = []
         pairs, funnel = make_pairs(
-            workshop, numbers, s.pairs, seed=s.seed, defender=self._deceived, effect=s.effect
+            workshop,
+            numbers,
+            s.pairs,
+            seed=s.seed,
+            defender=self._deceived,
+            effect=s.effect,
+            similarity=similarity,
         )
         rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
         edits: Counter[str] = Counter()
@@ -143,7 +172,12 @@ class ChunkMaker:
         for split, each in rows.items():
             if each:  # `datasets` cannot read a file without rows
                 write_rows(folder / f"{split}.parquet", each)
-        return {"pairs": len(pairs), "funnel": funnel.as_json()}
+        figures = {"pairs": len(pairs), "funnel": funnel.as_json(), "local_ssim": similarity.as_json()}
+        if isinstance(workshop, PhotoWorkshop) and self.author:
+            lines = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in workshop.grown)
+            (folder / GROWN).write_text(lines, encoding="utf-8")
+            figures["grown"] = len(workshop.grown)
+        return figures
 
 
 def forge(
@@ -153,25 +187,31 @@ def forge(
     *,
     defender: DefenderFolder | None = None,
     judge: DefenderFolder | None = None,
+    author: DefenderFolder | None = None,
     executor: Executor = "local",
     workers: int | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Makes the dataset folder `out` from a COCO-format folder, an LMUData TSV or (`None`) the miniature world; returns
-    its funnel.
+    """Makes the dataset folder `out` from photos (`open_source`) or (`None`) the miniature world; returns its funnel.
 
     With a `defender` only pairs that deceive it are kept; a `judge` looks at extended photos, and at answers that
-    cannot be worked out again. The files do not depend on the `executor`; `workers` is for
-    "ray". Raises `AotError` where no photo can be used at all, or the executor not at all.
+    cannot be worked out again. An `author` writes questions about images that come with nothing, which are left in
+    `grown.jsonl`, and ideas for edits where the settings ask for it. The files do not depend on the `executor`;
+    `workers` is for "ray". Raises `AotError` where no photo can be used at all, or the executor not at all.
     """
     check_executor(executor, workers)
+    if settings.photos.propose.by == "model" and not author:
+        hint = "add --grow FOLDER, a multimodal model's folder"
+        raise AotError("nobody is there to propose distractors", where="photos.propose.by=model", hint=hint)
     key = settings.model_dump(mode="json")
     key |= {"data": str(data) if data else None, "effective_against": defender and defender.name}
     if judge:
         key |= {"judge": judge.name, "judge_version": JUDGE_VERSION}
+    if author:
+        key |= {"author": author.name, "prompts": FORGE_PROMPTS}
     with Run(out, key, say=say) as run:
         photos = _stored(run, data, settings) if data else None
-        maker = ChunkMaker(settings, photos.folder.absolute() if photos else None, defender, judge)
+        maker = ChunkMaker(settings, photos.folder.absolute() if photos else None, defender, judge, author)
         if photos and not len(maker.workshop):
             raise AotError("no usable photo", where=str(data), hint=f"see {photos.folder / REFUSED}")
         if isinstance(maker.workshop, PhotoWorkshop):
@@ -245,28 +285,6 @@ def _contents(data: Path) -> str:
         for path in files
     }
     return canonical_hash(looked_at)
-
-
-def publish(out: Path, made: Sequence[Stage], funnel: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """The dataset's own files, from the finished chunks."""
-    if (out / "work/photos" / REFUSED).exists():
-        shutil.copyfile(out / "work/photos" / REFUSED, out / REFUSED)
-    write_json(out / "funnel.json", dict(funnel))
-    parts = {split: [p for stage in made if (p := stage.folder / f"{split}.parquet").exists()] for split in SPLITS}
-    shards: dict[str, list[Path]] = {}
-    for split, files in parts.items():
-        for n, file in enumerate(files):
-            target = out / "data" / f"{split}-{n:05d}-of-{len(files):05d}.parquet"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(target) as temporary:
-                shutil.copyfile(file, temporary)
-            shards.setdefault(split, []).append(target)
-    for old in set((out / "data").glob("*.parquet")) - {path for paths in shards.values() for path in paths}:
-        old.unlink()  # of an earlier call with other data: `load_dataset` would read it, too
-    for side in ("clean", "attacked"):
-        write_tsv(out / f"{side}.tsv", shards, side)
-    write_card(out / "README.md", shards, funnel, settings)
-    write_contact_sheet(out / "contact_sheet.html", shards, funnel)
 
 
 def summary_lines(funnel: Mapping[str, Any]) -> list[str]:

@@ -1,12 +1,12 @@
 """What to put into a scene, or take out of it, and where: semantic distractors (method section 1.2), by rules (*ours*).
 
-A distractor changes what is around the queried objects. It never overlaps their boxes, and stands as high and as large
-as it did in its own photo: in photos taken by people, that is most of perspective.
+A distractor changes what is around the queried objects and never overlaps their boxes; `aot.forge.place` knows where it
+can stand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 from aot.data.photos import Thing
 from aot.data.questions import Contents
 from aot.forge.bank import Bank, Cutout
+from aot.forge.place import Origin, PlaceSettings, Site, in_place_of, somewhere, touches
 from aot.prompts import with_article
 from aot.types import Box, EditKind
 
@@ -45,20 +46,22 @@ LOOK_ALIKES: tuple[tuple[str, ...], ...] = (
 class ProposeSettings(BaseModel, frozen=True, extra="forbid"):
     """All *ours*."""
 
+    by: Literal["rules", "model"] = "rules"  # "model": a multimodal one writes what to do (`aot forge --grow`)
+    ideas: int = Field(8, gt=0)  # lines a model is asked for, a question
+    temperature: float = Field(0.7, ge=0)  # of its writing
     kinds: dict[EditKind, float] = {"add": 0.6, "replace": 0.15, "remove": 0.1, "hybrid": 0.15}
     related: float = Field(0.6, ge=0, le=1)  # share of new objects that resemble a queried one, if the bank has such
-    margin: float = Field(0.015, ge=0)  # kept free around protected boxes, as a share of the longer side
-    least_side: float = Field(0.05, gt=0, le=1)  # of a pasted object, as a share of the shorter side
-    most_side: float = Field(0.5, gt=0, le=1)
-    most_enlarged: float = Field(1.25, ge=1)
-    most_overlap: float = Field(0.3, ge=0, le=1)  # of an object that is no part of the question, by the new one
+    tries: int = Field(6, gt=0)  # kinds drawn before a question is left with one edit less
+    objects: int = Field(12, gt=0)  # drawn before a kind is given up
     removable: float = Field(0.04, gt=0, le=1)  # a larger hole, as a share of the image, is not healed believably
-    places: int = Field(12, gt=0)  # drawn before a cut-out is given up
+    noticed: float = Field(0.003, ge=0, le=1)  # whether a smaller thing is there, nobody sees
+    place: PlaceSettings = PlaceSettings()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Proposal:
-    """One edit: the new object with its place, the object that goes, and the sentence that tells an editor so."""
+    """One edit: the new object (`new`: its cut-out; a generator only needs the box's label) with its place, the object
+    that goes, and the sentence that tells an editor so. `known`: the new object's label is one of the data's."""
 
     kind: EditKind
     sentence: str
@@ -66,6 +69,7 @@ class Proposal:
     new: Cutout | None = None
     place: Box | None = None
     gone: Thing | None = None
+    known: bool = True
 
     def contents_after(self, before: Contents) -> Contents:
         """What is in the image then."""
@@ -74,138 +78,122 @@ class Proposal:
         return Contents((*boxes, *added), before.size, before.doubtful, before.complete)
 
 
+Origins = Callable[[Cutout], Origin | None]
+"""How a cut-out was in its own photo; None where that was taken in other light than what it is to be put into."""
+
+
 def propose(
-    things: Sequence[Thing],
-    contents: Contents,
-    protected: Sequence[Box],
+    site: Site,
     queried: Sequence[str],
     bank: Bank,
     settings: ProposeSettings,
     rng: np.random.Generator,
+    origins: Origins,
 ) -> Proposal | str:
-    """One drawn edit, or why there is none: no_object, no_place, nothing_to_remove. `queried`: labels that the question
-    names, also of what is not there."""
-    s = settings
-    kinds, shares = zip(*s.kinds.items(), strict=True)
-    kind: EditKind = kinds[int(rng.choice(len(kinds), p=np.array(shares) / sum(shares)))]
-    gone = None
+    """One drawn edit, or why the last of some draws gave none: no_object, other_light, no_place, nothing_to_remove.
+    `queried`: labels that the question names, also of what is not there."""
+    drawn: Proposal | str = "no_object"
+    for _ in range(settings.tries):
+        drawn = _drawn(site, queried, bank, settings, rng, origins)
+        if not isinstance(drawn, str):
+            break
+    return drawn
+
+
+def _drawn(
+    site: Site, queried: Sequence[str], bank: Bank, s: ProposeSettings, rng: np.random.Generator, origins: Origins
+) -> Proposal | str:
+    kind, gone = drawn_kind(s, rng), None
     if kind != "add":
-        spare = [thing for thing in things if _removable(thing, things, contents, protected, s)]
+        spare = removable(site, s)
         if not spare:
             return "nothing_to_remove"
         gone = spare[int(rng.integers(len(spare)))]
     if kind == "remove":
         assert gone is not None
-        return Proposal("remove", f"Remove {_called(gone.box, contents)}.", gone=gone)
-    drawn = _draw(bank, queried, s, rng)
-    if drawn is None:
-        return "no_object"
-    family, new = drawn
-    if kind == "replace":
-        assert gone is not None
-        place = _in_place_of(gone.box, new, contents.size, s)
-        if place is None or _touches(place, protected, contents, s):
-            return "no_place"
-        sentence = f"Replace {_called(gone.box, contents)} with {with_article(new.label)}."
-        return Proposal("replace", sentence, family, new, place, gone)
-    place = _somewhere(new, contents, protected, s, rng)
-    if place is None:
-        return "no_place"
-    if kind == "hybrid":
-        assert gone is not None
-        sentence = f"Add {with_article(new.label)} and remove {_called(gone.box, contents)}."
-        return Proposal("hybrid", sentence, family, new, place, gone)
-    return Proposal("add", f"Add {with_article(new.label)}.", family, new, place)
+        return Proposal("remove", sentence_of("remove", gone=gone, site=site), gone=gone)
+    reason = "no_object"
+    for _ in range(s.objects):
+        drawn = _draw(bank, queried, s, rng)
+        if drawn is None:
+            return reason
+        family, new = drawn
+        origin = origins(new)
+        if origin is None:
+            reason = "other_light" if reason == "no_object" else reason
+            continue
+        reason = "no_place"
+        size = size_of(new)
+        if kind == "replace":
+            assert gone is not None
+            place = in_place_of(gone, new.label, size, site, s.place)
+        else:
+            place = somewhere(new.label, size, site, s.place, rng, origin=origin)
+        if place is not None:
+            return Proposal(kind, sentence_of(kind, new.label, gone, site), family, new, place, gone)
+    return reason
+
+
+def drawn_kind(s: ProposeSettings, rng: np.random.Generator) -> EditKind:
+    kinds, shares = zip(*s.kinds.items(), strict=True)
+    kind: EditKind = kinds[int(rng.choice(len(kinds), p=np.array(shares) / sum(shares)))]
+    return kind
+
+
+def sentence_of(kind: EditKind, label: str = "", gone: Thing | None = None, site: Site | None = None) -> str:
+    """What an editor is told."""
+    leaves = _called(gone.box, site.contents) if gone and site else ""
+    match kind:
+        case "remove":
+            return f"Remove {leaves}."
+        case "replace":
+            return f"Replace {leaves} with {with_article(label)}."
+        case "hybrid":
+            return f"Add {with_article(label)} and remove {leaves}."
+    return f"Add {with_article(label)}."
+
+
+def size_of(cutout: Cutout) -> tuple[int, int]:
+    box = cutout.thing.box
+    return box.x1 - box.x0, box.y1 - box.y0
+
+
+def family_of(label: str, queried: Sequence[str]) -> Family:
+    """How a new object's label relates to the queried ones."""
+    if label in queried:
+        return "same_class"
+    return "look_alike" if any(label in group and set(group) & set(queried) for group in LOOK_ALIKES) else "control"
+
+
+def removable(site: Site, s: ProposeSettings) -> list[Thing]:
+    """What is small, apart from the question, and not in front of or behind something else."""
+    least, most = (share * site.contents.size[0] * site.contents.size[1] for share in (s.noticed, s.removable))
+    return [
+        thing
+        for thing in site.things
+        if thing.box.label
+        and least <= thing.box.area_px <= most
+        and not touches(thing.box, site, s.place)
+        and all(o is thing or thing.box.overlap_px(o.box) <= 0.2 * thing.box.area_px for o in site.things)
+    ]
 
 
 def _draw(
     bank: Bank, queried: Sequence[str], s: ProposeSettings, rng: np.random.Generator
 ) -> tuple[Family, Cutout] | None:
     """A cut-out that resembles what is asked about, or any: first its label is drawn, then one of these."""
-    like = sorted({o for group in LOOK_ALIKES if set(group) & set(queried) for o in group if o in bank.by_label})
-    alike: dict[Family, list[str]] = {
-        "look_alike": [label for label in like if label not in queried],
-        "same_class": [label for label in sorted(set(queried)) if label in bank.by_label],
-    }
-    families = [family for family, labels in alike.items() if labels]
-    if families and rng.random() < s.related:
-        family = families[int(rng.integers(len(families)))]
-        labels = alike[family]
-    else:
-        family, labels = "control", sorted(set(bank.by_label) - set(like) - set(queried))
+    by_family: dict[Family, list[str]] = {"look_alike": [], "same_class": [], "control": []}
+    for label in sorted(bank.by_label):
+        by_family[family_of(label, queried)].append(label)
+    related: list[Family] = [family for family in ("look_alike", "same_class") if by_family[family]]
+    family: Family = "control"
+    if related and rng.random() < s.related:
+        family = related[int(rng.integers(len(related)))]
+    labels = by_family[family]
     if not labels:
         return None
     chosen = bank.by_label[labels[int(rng.integers(len(labels)))]]
     return family, chosen[int(rng.integers(len(chosen)))]
-
-
-def _somewhere(
-    new: Cutout, contents: Contents, protected: Sequence[Box], s: ProposeSettings, rng: np.random.Generator
-) -> Box | None:
-    width, height = contents.size
-    box = new.thing.box
-    aspect = (box.x1 - box.x0) / (box.y1 - box.y0)
-    for _ in range(s.places):
-        high = new.height * height * rng.uniform(0.7, 1.1)
-        size = _allowed(high * aspect, high, new, contents.size, s)
-        if size is None:
-            return None
-        foot = round((new.foot + rng.normal(0, 0.06)) * height)
-        foot = min(max(foot, size[1] + 1), height - 1)
-        left = int(rng.integers(1, max(2, width - size[0])))
-        place = Box(left, foot - size[1], left + size[0], foot, new.label)
-        if place.x1 >= width or _touches(place, protected, contents, s):
-            continue
-        hides = any(place.overlap_px(b) > s.most_overlap * min(b.area_px, place.area_px) for b in contents.boxes)
-        if not hides:
-            return place
-    return None
-
-
-def _in_place_of(gone: Box, new: Cutout, size: tuple[int, int], s: ProposeSettings) -> Box | None:
-    """On the same foot, as large as fits about the box that goes."""
-    box = new.thing.box
-    aspect = (box.x1 - box.x0) / (box.y1 - box.y0)
-    wide, high = gone.x1 - gone.x0, gone.y1 - gone.y0
-    scale = min(wide / aspect, high)
-    allowed = _allowed(scale * aspect, scale, new, size, s)
-    if allowed is None:
-        return None
-    left = (gone.x0 + gone.x1 - allowed[0]) // 2
-    place = Box(left, gone.y1 - allowed[1], left + allowed[0], gone.y1, new.label)
-    inside = place.x0 >= 0 and place.y0 >= 0 and place.x1 <= size[0] and place.y1 <= size[1]
-    return place if inside else None
-
-
-def _allowed(
-    wide: float, high: float, new: Cutout, size: tuple[int, int], s: ProposeSettings
-) -> tuple[int, int] | None:
-    """The size in whole pixels, reduced to what may be; None where it would be too small."""
-    box = new.thing.box
-    most = s.most_side * min(size)
-    scale = min(1.0, most / max(wide, high), s.most_enlarged * (box.y1 - box.y0) / high)
-    wide, high = wide * scale, high * scale
-    if max(wide, high) < s.least_side * min(size) or min(wide, high) < 4:
-        return None
-    return round(wide), round(high)
-
-
-def _touches(place: Box, protected: Sequence[Box], contents: Contents, s: ProposeSettings) -> bool:
-    margin = round(s.margin * max(contents.size))
-    grown = Box(place.x0 - margin, place.y0 - margin, place.x1 + margin, place.y1 + margin)
-    return any(grown.overlap_px(box) for box in protected)
-
-
-def _removable(
-    thing: Thing, things: Sequence[Thing], contents: Contents, protected: Sequence[Box], s: ProposeSettings
-) -> bool:
-    """Small, apart from the question, and not in front of or behind something else."""
-    box = thing.box
-    if not box.label or box.area_px > s.removable * contents.size[0] * contents.size[1]:
-        return False
-    if _touches(box, protected, contents, s):
-        return False
-    return all(o is thing or box.overlap_px(o.box) <= 0.2 * box.area_px for o in things)
 
 
 def _called(box: Box, contents: Contents) -> str:

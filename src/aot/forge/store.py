@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image as PilImage
 
 from aot.data.images import Refusal
 from aot.data.photos import Photo, Source, Thing
 from aot.forge.funnel import Funnel
-from aot.types import Box, Question
+from aot.types import Box, Image, Question
 
 RECORDS, LABELS, IMAGES = "photos.jsonl", "labels.json", "images"
 
@@ -51,7 +52,7 @@ def fill(folder: Path, source: Source) -> tuple[Funnel, list[Refusal]]:
     (folder / IMAGES).mkdir(parents=True, exist_ok=True)
     refused: list[Refusal] = []
     taken: set[str] = set()
-    sources: dict[str, str] = {}
+    sources: dict[bytes, str] = {}
     number, funnel = 0, Funnel()
     with (folder / RECORDS).open("w", encoding="utf-8") as lines:
         for item in source.items:
@@ -62,7 +63,7 @@ def fill(folder: Path, source: Source) -> tuple[Funnel, list[Refusal]]:
             else:
                 taken.add(item.id)
                 PilImage.fromarray(item.image).save(_image(folder, number), compress_level=1)
-                digest = hashlib.sha256(item.image.tobytes() + repr(item.image.shape).encode()).hexdigest()
+                digest = hashlib.sha256(item.image.tobytes() + repr(item.image.shape).encode()).digest()
                 lines.write(json.dumps(_record(item, sources.setdefault(digest, item.id))) + "\n")
                 number += 1
                 funnel.add("photos")
@@ -74,25 +75,43 @@ def fill(folder: Path, source: Source) -> tuple[Funnel, list[Refusal]]:
 
 
 class PhotoStore:
-    """A folder that `fill` wrote."""
+    """A folder that `fill` wrote. Iterated, it gives the records one by one; in memory is only where they begin."""
 
     def __init__(self, folder: Path):
         self.folder = folder
 
     @cached_property
-    def records(self) -> list[Record]:
-        return list(self._records())
-
-    @cached_property
     def labels(self) -> list[str]:
         return list(json.loads((self.folder / LABELS).read_text(encoding="utf-8")))
 
-    def image(self, number: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    @cached_property
+    def _starts(self) -> npt.NDArray[np.int64]:
+        """Where each record's line begins, and the end of the file."""
+        with (self.folder / RECORDS).open("rb") as lines:
+            return np.cumsum([0, *map(len, lines)], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def __iter__(self) -> Iterator[Record]:
+        with (self.folder / RECORDS).open(encoding="utf-8") as lines:
+            yield from (_parsed(number, line) for number, line in enumerate(lines))
+
+    def record(self, number: int) -> Record:
+        start, end = (int(place) for place in self._starts[number : number + 2])
+        with (self.folder / RECORDS).open("rb") as lines:
+            lines.seek(start)
+            return _parsed(number, lines.read(end - start))
+
+    def image(self, number: int) -> Image:
         with PilImage.open(_image(self.folder, number)) as picture:
             return np.asarray(picture)
 
+    def image_path(self, number: int) -> Path:
+        return _image(self.folder, number)
+
     def load(self, number: int) -> Photo:
-        record = self.records[number]
+        record = self.record(number)
         known = record.fields
         return Photo(
             id=record.id,
@@ -106,16 +125,13 @@ class PhotoStore:
             complete=known["complete"],
             licence=known["licence"],
             source=known["source"],
+            source_id=record.source_id,
         )
 
-    def __len__(self) -> int:
-        return len(self.records)
 
-    def _records(self) -> Iterator[Record]:
-        with (self.folder / RECORDS).open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines):
-                fields = json.loads(line)
-                yield Record(number, fields["id"], tuple(fields["size"]), _things(fields["things"]), fields)
+def _parsed(number: int, line: str | bytes) -> Record:
+    fields = json.loads(line)
+    return Record(number, fields["id"], tuple(fields["size"]), _things(fields["things"]), fields)
 
 
 def _record(photo: Photo, source_id: str) -> dict[str, Any]:

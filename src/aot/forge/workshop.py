@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from aot.data.photos import Photo, Thing, questions_of
 from aot.data.questions import Contents, Query
-from aot.forge.bank import Bank, BankSettings, cut, outline_mask
+from aot.forge.bank import Bank, BankSettings, Cutout
 from aot.forge.checks import answer_kept, extension_checks
 from aot.forge.extend import CanvasExtender, CanvasSettings, Extender
 from aot.forge.funnel import Funnel
 from aot.forge.generated import GeneratedExtender, GeneratedImplanter, GeneratorKind, open_inpainter
-from aot.forge.paint import PaintSettings, heal, paste
-from aot.forge.propose import Proposal, ProposeSettings, propose
+from aot.forge.grow import Author, GrowSettings, grow, row_of
+from aot.forge.implant import Editor, Implanter, PasteImplanter
+from aot.forge.paint import Light, LightSettings, PaintSettings, alike, light_of
+from aot.forge.place import Origin, Site, Surface, grounds_of
+from aot.forge.propose import ProposeSettings, drawn_kind, propose
 from aot.forge.split import SPLITS, split_of
 from aot.forge.store import PhotoStore
+from aot.forge.written import Idea, realised, write_ideas
 from aot.judge import Judge
+from aot.players.base_players import player_folder
+from aot.prompts import attack_instruction, edit_instruction
 from aot.referee import Referee, RefereeSettings, build_referee
-from aot.types import Attack, Box, Finding, Image, Scene
+from aot.types import Attack, Box, EditKind, Finding, Scene
 
-HANGING = ("airplane", "bird", "kite", "clock", "traffic light", "stop sign", "tie", "frisbee", "sports ball")
-"""Labels of things that hang or fly: without a shadow under them."""
+ATTACKER = "photos.attacker_folder"
+"""The setting that names the attacker that implants."""
 
 
 class Workshop(Protocol):
@@ -64,46 +71,36 @@ class PhotoScene(Scene):
     licence: str = ""
     extended: bool = False
     split: str = SPLITS[0]
+    parts: tuple[Box, ...] = ()
+    ideas: tuple[Idea, ...] = ()
 
+    @property
+    def site(self) -> Site:
+        assert self.contents is not None
+        return Site(self.image, self.things, self.contents, self.protected, self.parts)
 
-class Implanter(Protocol):
-    """Carries out proposals."""
-
-    def edit(self, image: Image, proposal: Proposal, keep: Sequence[Box], rng: np.random.Generator) -> Image:
-        """The edited image; what the question is about is in the boxes to `keep`."""
-        ...
-
-
-@dataclass(frozen=True)
-class PasteImplanter:
-    """Without a generator: cut-outs are pasted in, what goes is healed over."""
-
-    store: PhotoStore
-    paint: PaintSettings
-
-    def edit(self, image: Image, proposal: Proposal, keep: Sequence[Box], rng: np.random.Generator) -> Image:
-        if proposal.gone is not None:
-            image = heal(image, outline_mask(proposal.gone, image.shape[:2]), self.paint)
-        if proposal.new is not None and proposal.place is not None:
-            rgb, alpha = cut(self.store, proposal.new)
-            stands = proposal.new.label not in HANGING
-            image = paste(image, rgb, alpha, proposal.place, self.paint, stands=stands)
-        return image
+    @property
+    def queried(self) -> tuple[str, ...]:
+        """Labels that the question names."""
+        return self.query.labels if self.query else tuple(b.label for b in self.protected if b.label)
 
 
 class PhotoSettings(BaseModel, frozen=True, extra="forbid"):
     """Scenes and distractors from photos; values *ours*."""
 
-    questions: int = Field(6, gt=0)  # at most, written for an image that comes without
+    questions: int = Field(8, gt=0)  # at most, written for an image that comes without
     extensions: int = Field(1, ge=0)  # tried for each photo; those that pass their checks are scenes beside the photo
     keep_original: bool = True  # the photo itself is a scene, too
     extender: Literal["canvas", "generator"] = "canvas"
-    implanter: Literal["paste", "generator"] = "paste"
+    implanter: Literal["paste", "generator", "attacker"] = "paste"
+    attacker_folder: str = ""  # of the attacker that edits by instruction; "miniature" is the shipped one
     generator: GeneratorKind = "onereward"  # the paper's; loaded where one of the two above asks for it
     generator_folder: str = ""  # or hub id; empty: the published one
     bank: BankSettings = BankSettings()
     canvas: CanvasSettings = CanvasSettings()
     propose: ProposeSettings = ProposeSettings()
+    light: LightSettings = LightSettings()
+    grow: GrowSettings = GrowSettings()
     paint: PaintSettings = PaintSettings()
 
 
@@ -150,16 +147,14 @@ class PhotoWorkshop:
         seed: int,
         held_out_share: float = 0.0,
         judge: Judge | None = None,
+        author: Author | None = None,
     ):
         self.store, self.settings, self.seed = store, settings, seed
-        self.splits = [split_of(record.source_id, held_out_share, seed) for record in store.records]
-        sides = {
-            split: [record for record, its in zip(store.records, self.splits, strict=True) if its == split]
-            for split in SPLITS
-        }
-        self.banks = {split: Bank(records, settings.bank, seed=seed) for split, records in sides.items()}
+        self.splits = [split_of(record.source_id, held_out_share, seed) for record in store]
+        sides = {split: [n for n, its in enumerate(self.splits) if its == split] for split in SPLITS}
+        self.banks = {split: Bank(map(store.record, sides[split]), settings.bank, seed=seed) for split in SPLITS}
         self.extenders: dict[str, Extender] = {
-            split: CanvasExtender(store, settings.canvas, records) for split, records in sides.items()
+            split: CanvasExtender(store, settings.canvas, sides[split]) for split in SPLITS
         }
         self.implanter: Implanter = PasteImplanter(store, settings.paint)
         self.licence = ""  # of the generator
@@ -170,6 +165,12 @@ class PhotoWorkshop:
                 self.extenders = dict.fromkeys(SPLITS, GeneratedExtender(inpainter))
             if settings.implanter == "generator":
                 self.implanter = GeneratedImplanter(inpainter, remove_prompt)
+        self.editor: Editor | None = None
+        if settings.implanter == "attacker":
+            self.editor = Editor.load(player_folder(settings.attacker_folder, "attacker", setting=ATTACKER))
+        self.author = author
+        self.grown: list[dict[str, Any]] = []  # rows of questions, until somebody empties it
+        self.looks: dict[Cutout, tuple[Light, tuple[Surface, ...]]] = {}
         self.referee = Referee([*build_referee(referee, world=False).checks, AnswerKept(judge)])
         self.judge = judge
 
@@ -177,13 +178,17 @@ class PhotoWorkshop:
         return len(self.store)
 
     def source_id(self, number: int) -> str:
-        return self.store.records[number].source_id
+        return self.store.record(number).source_id
 
     def scenes(self, number: int, funnel: Funnel) -> list[Scene]:
         photo, split = self.store.load(number), self.splits[number]
         rng = np.random.default_rng([self.seed, zlib.crc32(photo.id.encode())])
-        photos = [(photo, photo.id, False)] if self.settings.keep_original else []
-        for n in range(self.settings.extensions):
+        if self.author and not photo.given and not photo.things:
+            photo = self._with_questions(photo, number, self.author, funnel)
+        photos: list[tuple[Photo, str, tuple[Box, ...]]] = []
+        if self.settings.keep_original:
+            photos.append((photo, photo.id, ()))
+        for n in range(self.settings.extensions if photo.things or photo.given else 0):
             extended = self.extenders[split].extend(photo, rng)
             if isinstance(extended, str):
                 funnel.add("extension", extended)
@@ -193,15 +198,33 @@ class PhotoWorkshop:
             reason = next((f.reason for f in findings if not f.passed), "")
             funnel.add("extension", reason)
             if not reason:
-                photos.append((extended.photo, f"{photo.id}-x{n}", True))
+                photos.append((extended.photo, f"{photo.id}-x{n}", extended.parts))
         scenes: list[Scene] = []
-        for each, name, is_extended in photos:
-            asked = self._asked(each, name, split, is_extended, rng)
+        for each, name, parts in photos:
+            asked = self._asked(each, name, split, parts, rng)
             funnel.add("question", "" if asked else "nothing_to_ask")
-            scenes += asked
+            scenes += [self._with_ideas(scene, funnel) for scene in asked]
         return scenes
 
-    def _asked(self, photo: Photo, name: str, split: str, extended: bool, rng: np.random.Generator) -> list[Scene]:
+    def _with_questions(self, photo: Photo, number: int, author: Author, funnel: Funnel) -> Photo:
+        """A photo of which nothing is known, with the questions that its author agrees on."""
+        seed = zlib.crc32(f"{self.seed}/{photo.id}".encode())
+        grown, counts = grow([photo.image], author.writer, author.reader, self.settings.grow, seed=seed)
+        funnel.merge(counts)
+        image = self.store.image_path(number).relative_to(self.store.folder)
+        self.grown += [row_of(each, photo, f"{photo.id}-{n}", str(image)) for n, each in enumerate(grown)]
+        return replace(photo, given=tuple((each.question, ()) for each in grown))
+
+    def _with_ideas(self, scene: PhotoScene, funnel: Funnel) -> PhotoScene:
+        s = self.settings.propose
+        if s.by == "rules" or self.author is None:
+            return scene
+        seed = zlib.crc32(f"{self.seed}/{scene.id}".encode())
+        return replace(scene, ideas=write_ideas(scene, self.author.writer, s, funnel, seed=seed))
+
+    def _asked(
+        self, photo: Photo, name: str, split: str, parts: tuple[Box, ...], rng: np.random.Generator
+    ) -> list[PhotoScene]:
         painter = self.licence if self.settings.implanter == "generator" else ""
         contents, licences = photo.contents, dict.fromkeys(filter(None, (photo.licence, painter)))
         return [
@@ -216,26 +239,42 @@ class PhotoWorkshop:
                 contents=contents,
                 query=asked.query,
                 licence=" + ".join(licences),
-                extended=extended,
+                extended=bool(parts),
                 split=split,
+                parts=parts,
             )
             for asked in questions_of(photo, self.store.labels, self.settings.questions, rng)
         ]
 
     def distract(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
         assert isinstance(scene, PhotoScene) and scene.contents is not None
-        queried = scene.query.labels if scene.query else tuple(b.label for b in scene.protected if b.label)
-        proposal = propose(
-            scene.things,
-            scene.contents,
-            scene.protected,
-            queried,
-            self.banks[scene.split],
-            self.settings.propose,
-            rng,
+        s = self.settings.propose
+        if s.by == "model" and not scene.ideas:
+            return "no_idea"
+        idea = scene.ideas[int(rng.integers(len(scene.ideas)))] if s.by == "model" else None
+        if self.editor:
+            kind: EditKind = idea.kind if idea else drawn_kind(s, rng)
+            sentence = edit_instruction(scene, idea.sentence) if idea else attack_instruction(scene, kind)
+            seed = int(rng.integers(2**31))
+            image = self.editor.edit(scene.image, sentence, seed=seed)
+            return Attack(scene.id, "forge/attacker", kind, image, sentence, seed)
+        bank, origins = self.banks[scene.split], partial(self._origin, light_of(scene.image))
+        painted = None if self.settings.implanter == "paste" else self.store.labels
+        proposal = (
+            realised(idea, scene.site, scene.queried, bank, s, rng, origins, painted=painted)
+            if idea
+            else propose(scene.site, scene.queried, bank, s, rng, origins)
         )
         if isinstance(proposal, str):
             return proposal
         image = self.implanter.edit(scene.image, proposal, scene.protected, rng)
-        after = proposal.contents_after(scene.contents).boxes
+        after = proposal.contents_after(scene.contents).boxes if proposal.known else None
         return Attack(scene.id, f"forge/{proposal.family}", proposal.kind, image, proposal.sentence, objects=after)
+
+    def _origin(self, light: Light, cutout: Cutout) -> Origin | None:
+        """How the cut-out was in its own photo, if that was taken in such light."""
+        if cutout not in self.looks:
+            image = self.store.image(cutout.photo)
+            self.looks[cutout] = light_of(image), grounds_of(image, cutout.thing.box)
+        own, grounds = self.looks[cutout]
+        return Origin(cutout.height, cutout.foot, grounds) if alike(light, own, self.settings.light) else None

@@ -8,9 +8,10 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from aot.forge.funnel import Funnel
-from aot.referee import RefereeSettings, build_referee
+from aot.referee import Referee
 from aot.types import Attack, Scene
 from aot.world.edits import distractor_attacks
+from aot.world.questions import QUESTION_KINDS
 from aot.world.scenes import WorldScene, draw_scenes
 
 
@@ -19,6 +20,7 @@ class WorldSettings(BaseModel, frozen=True, extra="forbid"):
 
     scenes: int = Field(1000, gt=0)
     related: float = Field(0.5, ge=0, le=1)  # share of new objects that resemble a queried one
+    kinds: tuple[str, ...] = Field(QUESTION_KINDS, min_length=1)  # question types in rotation; one may come repeatedly
 
 
 class WorldWorkshop:
@@ -27,9 +29,8 @@ class WorldWorkshop:
     lossless = True
     at_once = 200
 
-    def __init__(self, settings: WorldSettings, referee: RefereeSettings, *, seed: int):
-        self.settings, self.seed = settings, seed
-        self.referee = build_referee(referee, world=True)
+    def __init__(self, settings: WorldSettings, referee: Referee, *, seed: int):
+        self.settings, self.referee, self.seed = settings, referee, seed
 
     def __len__(self) -> int:
         return self.settings.scenes
@@ -39,7 +40,7 @@ class WorldWorkshop:
 
     def scenes(self, number: int, funnel: Funnel) -> Sequence[Scene]:
         funnel.add("question")
-        return draw_scenes(1, self.seed, "train", first=number)
+        return draw_scenes(1, self.seed, "train", kinds=self.settings.kinds, first=number)
 
     def distract(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
         """Reason: no_object, where the drawn edit would change the answer."""

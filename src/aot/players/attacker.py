@@ -270,12 +270,14 @@ class EditAttacker:
         """Starting latents `[N, L, C]`."""
         return torch.randn(conditions.source.shape, generator=generator).to(self.device)
 
-    def velocity(self, conditions: Conditions, latents: Tensor, sigma: Tensor) -> Tensor:
+    def velocity(
+        self, conditions: Conditions, latents: Tensor, sigma: Tensor, *, at_once: bool = False
+    ) -> Tensor:
         """v = noise - x0 `[N, L, C]` at noise levels `sigma [N]`, with guidance where the settings ask for
         it. Texts of one length go together where they are many: nothing is padded then, and no mask slows the
-        attention."""
+        attention. `at_once`: all in one call of the network, for who listens to its blocks."""
         parts = conditions.by_length()
-        if len(parts) > 1:
+        if len(parts) > 1 and not at_once:
             done = [self._velocity(conditions.take(i), latents[i], sigma[i]) for i in parts]
             return torch.cat(done)[torch.cat(parts).argsort()]
         return self._velocity(conditions, latents, sigma)

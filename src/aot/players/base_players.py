@@ -20,8 +20,8 @@ class PlayersSettings(BaseModel, frozen=True, extra="forbid"):
     defender: str = "miniature"
 
 
-def player_folder(name: str, role: Role) -> Path:
-    """The folder of a base player. Raises `AotError` where there is no such one."""
+def player_folder(name: str, role: Role, *, setting: str = "") -> Path:
+    """The folder of a base player. Raises `AotError` where there is no such one; `setting` is the one that named it."""
     folder = ASSETS / "miniature" / role if name == "miniature" else Path(name)
     expected = "model_index.json" if role == "attacker" else "config.json"
     if not (folder / expected).is_file():
@@ -29,6 +29,6 @@ def player_folder(name: str, role: Role) -> Path:
             f"no {role} there: {expected} is missing",
             where=str(folder),
             hint="aot pretrain makes the miniature's players; "
-            f"or give a model folder with --set players.{role}=FOLDER",
+            f"or give a model folder with --set {setting or f'players.{role}'}=FOLDER",
         )
     return folder

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from aot.players.defender import QwenDefender
 from aot.types import Image
+
+if TYPE_CHECKING:  # takes seconds to import, and who only passes writers on needs no model
+    from aot.players.defender import QwenDefender
 
 
 class Writer(Protocol):

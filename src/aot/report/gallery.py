@@ -53,6 +53,7 @@ class GalleryItem(BaseModel, frozen=True, extra="ignore"):
     question_type: str = ""
     kind: str = ""
     instruction: str = ""
+    note: str = ""
     protected: list[tuple[float, float, float, float]] = []
     valid: bool
     findings: list[GalleryFinding] = []
@@ -121,6 +122,11 @@ def make_card(folder: Path, item: GalleryItem) -> Card:
     clean, attacked = read_picture(folder, item.clean), read_picture(folder, item.attacked)
     if clean.shape != attacked.shape:
         raise ValueError(f"{item.clean} and {item.attacked} differ in size")
+    return card_of(item, clean, attacked)
+
+
+def card_of(item: GalleryItem, clean: Image, attacked: Image, *, lossy: bool = False) -> Card:
+    """The card of two pictures of one size. `lossy`: as JPEG, which photos need where a page has many."""
     height, width = clean.shape[:2]
     gap = np.abs(attacked.astype(np.int16) - clean.astype(np.int16))
     difference = np.minimum(DIFFERENCE_GAIN * gap, 255).astype(np.uint8)
@@ -133,9 +139,9 @@ def make_card(folder: Path, item: GalleryItem) -> Card:
         item,
         width,
         height,
-        data_uri(clean),
-        data_uri(attacked),
-        data_uri(difference),
+        data_uri(clean, lossy=lossy),
+        data_uri(attacked, lossy=lossy),
+        data_uri(difference, lossy=lossy),
         boxes,
         _answers(item),
         width <= 160,
@@ -159,13 +165,13 @@ def read_picture(folder: Path, name: str) -> Image:
         raise ValueError(f"{name} cannot be read: {error}") from error
 
 
-def data_uri(image: Image) -> str:
-    """The image as `data:image/png;base64,...`, reduced to MAX_SIDE_PX."""
+def data_uri(image: Image, *, lossy: bool = False) -> str:
+    """The image as `data:image/png;base64,...` (JPEG where `lossy`), reduced to MAX_SIDE_PX."""
     picture = PilImage.fromarray(image)
     picture.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX))
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    buffer, kind = io.BytesIO(), "jpeg" if lossy else "png"
+    picture.save(buffer, format=kind, optimize=True, quality=88)
+    return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _answers(item: GalleryItem) -> list[tuple[str, list[Mark], list[Mark]]]:

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from aot.files import replacing
@@ -62,21 +62,23 @@ def build_report(run_dir: Path) -> Path:
     run = read_run(Path(run_dir))
     problems = list(run.problems)
     cards = read_gallery(run.folder / "gallery", problems)
-    page = _environment().get_template("page.html").render(_context(run, cards, problems))
+    page = environment().get_template("page.html").render(_context(run, cards, problems))
     path = run.folder / "report.html"
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
 
 
-def _environment() -> Environment:
+def environment(package: str = "aot.report") -> Environment:
+    """The templates of a package, and those of the report below them: `parts.html`, the filters, everything escaped."""
     environment = Environment(
-        loader=PackageLoader("aot.report", ""),
+        loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader("aot.report", "")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["letters"] = LETTERS
     environment.filters |= {
         "percent": words.percent,
         "points": words.signed_points,
@@ -91,6 +93,10 @@ def _environment() -> Environment:
     return environment
 
 
+def stylesheet() -> Markup:
+    return Markup(resources.files("aot.report").joinpath("page.css").read_text(encoding="utf-8"))
+
+
 def _context(run: RunData, cards: list[Card], problems: list[str]) -> dict[str, Any]:
     summary = run.summary
     logs = sorted(run.logs, key=lambda log: log.stage.startswith("clean_rl"))
@@ -99,7 +105,7 @@ def _context(run: RunData, cards: list[Card], problems: list[str]) -> dict[str, 
     name = summary.name or str(run.recipe.get("name") or run.folder.resolve().name)
     seed = run.recipe.get("seed") if summary.seed is None else summary.seed
     return {
-        "css": Markup(resources.files("aot.report").joinpath("page.css").read_text(encoding="utf-8")),
+        "css": stylesheet(),
         "name": name,
         "summary": summary,
         "headline": words.headline(summary).replace(" %", "\u00a0%"),  # a number and its unit stay in one line
@@ -117,7 +123,6 @@ def _context(run: RunData, cards: list[Card], problems: list[str]) -> dict[str, 
         "attackers": [(n, summary.attackers[n]) for n in in_order(summary.attackers)],
         "cards": cards,
         "gain": DIFFERENCE_GAIN,
-        "letters": LETTERS,
         "rewards": [("attacker", _panels(attacker_logs)), ("defender", _panels(defender_logs))],
         "refusals": _refusals(summary),
         "stages": _stage_bars(run),

@@ -1,15 +1,15 @@
 """Rewards of both players, with their breakdown kept.
 
 Attacker: semantic integrity x adversarial efficacy (AOT, arXiv 2602.22227: "fails consecutively"; the
-grading is *ours*). Defender: accuracy and format as in the AOT release; the overlong punishment is DAPO's
-(arXiv 2503.14476, equation 13).
+grading is *ours*), and where wanted a judge's word on top (*ours*, in the spirit of OneReward). Defender: accuracy and
+format as in the AOT release; the overlong punishment is DAPO's (arXiv 2503.14476, equation 13).
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -17,6 +17,27 @@ from pydantic import BaseModel, Field
 from aot.types import Answer, Question, Verdict
 
 BOX = re.compile(r"\\boxed\{([^{}]*)\}")
+
+
+JUDGED, UNREAD = "judge/", "judge/unread"
+"""Prefix of a judge's terms in an attack's breakdown; how many of its words could not be read."""
+
+
+class JudgeTerms(BaseModel, frozen=True, extra="forbid"):
+    """What a judge's word is worth to a valid attack: weight x P(yes) for each criterion. All *ours*, 0 is off; needs
+    a judge (the recipe's `judge.player`)."""
+
+    realism: float = Field(0.0, ge=0)
+    instruction_followed: float = Field(0.0, ge=0)
+    answer_preserved: float = Field(0.0, ge=0)
+    by_pairs: bool = False
+    """Realism of a scene's attacks is compared instead: the mean probability to be preferred to each of the others, for
+    (group_size - 1) / 2 times as many questions. The other criteria show the image before: they stay yes or no."""
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """By criterion, those above 0."""
+        return {name: weight for name, weight in self.model_dump(exclude={"by_pairs"}).items() if weight > 0}
 
 
 class AttackReward(BaseModel, frozen=True, extra="forbid"):
@@ -31,6 +52,7 @@ class AttackReward(BaseModel, frozen=True, extra="forbid"):
     """What a valid attack is paid whatever its efficacy. The paper's is 0; *ours*: against a strong defender nothing
     pays, and with it goes every reason to stay valid (measured: the editor collapses, see the log)."""
     integrity: Literal["gate", "ssim"] = "gate"  # ours: 0/1 by the referee, or that x the localized SSIM
+    judge: JudgeTerms = JudgeTerms()
 
 
 def attack_reward(
@@ -40,9 +62,14 @@ def attack_reward(
     settings: AttackReward,
     *,
     right_logprob: float | None = None,
+    judged: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Breakdown {reward, integrity, efficacy, failed, bonus} of one attack; reward = integrity x (floor +
     efficacy + bonus).
+
+    Where the settings weigh a judge's word, the breakdown of a valid attack has its terms, too, which are added:
+    "judge/realism" and so on, at most their weights, and "judge/unread", how many of the scores were nan: these add
+    nothing and have no entry. `judged`: a score for every criterion with a weight.
 
     `answers`: the k sampled answers to the attacked image; only `answered` ones count, and where none was,
     the efficacy is 0 (a defender that falls silent is not fooled). `right_logprob`: log-probability of the
@@ -60,13 +87,20 @@ def attack_reward(
         measured = (verdict.measured(check) for check in ("local_ssim", "global_ssim"))
         integrity = min((max(0.0, m) for m in measured if not math.isnan(m)), default=1.0)
     bonus = settings.all_fail_bonus * (failed == 1.0)
-    reward = integrity * (settings.floor + efficacy + bonus)
+    weights, scores = settings.judge.weights if verdict.valid else {}, judged or {}
+    if missing := weights.keys() - scores.keys():
+        raise ValueError(f"a valid attack that is paid for {', '.join(sorted(missing))} needs the judge's score of it")
+    terms = {JUDGED + name: w * scores[name] for name, w in weights.items() if not math.isnan(scores[name])}
+    reward = integrity * (settings.floor + efficacy + bonus) + sum(terms.values())
+    if weights:
+        terms[UNREAD] = float(len(weights) - len(terms))
     return {
         "reward": reward,
         "integrity": integrity,
         "efficacy": efficacy,
         "failed": failed,
         "bonus": bonus,
+        **terms,
     }
 
 
@@ -98,12 +132,23 @@ def defender_reward(
     *,
     length_tokens: int | None = None,
     max_tokens: int | None = None,
+    judged: float = math.nan,
 ) -> dict[str, float]:
     """Breakdown {reward, accuracy, format, overlong} of one answer. The overlong punishment is added where
-    both lengths are given and the settings ask for it."""
-    right = answer.status == "answered" and answer.choice == question.answer
+    both lengths are given and the settings ask for it.
+
+    `judged`: of a question without options, a judge's probability that the answer says the same as the reference
+    (*ours*). It stands for being right; the format is paid from one half on. nan, where it could not be read, and an
+    answer that was cut off pay nothing.
+    """
+    if question.options:
+        right = float(answer.status == "answered" and answer.choice == question.answer)
+        formed = right > 0 and is_boxed_letter(answer.text, question.letter)
+    else:
+        right = 0.0 if math.isnan(judged) or answer.status == "truncated" else judged
+        formed = right >= 0.5 and is_boxed(answer.text)
     accuracy = settings.accuracy * right
-    well_formed = settings.format * (right and is_boxed_letter(answer.text, question.letter))
+    well_formed = settings.format * formed
     overlong = 0.0
     if settings.overlong_cache_tokens and length_tokens is not None and max_tokens is not None:
         cache = settings.overlong_cache_tokens
@@ -120,6 +165,12 @@ def is_boxed_letter(text: str, letter: str) -> bool:
     r"""Exactly one `\boxed{X}`, holding nothing but the letter, and nothing after it."""
     boxes = BOX.findall(text)
     return boxes == [letter] and text.rstrip().endswith(f"\\boxed{{{letter}}}")
+
+
+def is_boxed(text: str) -> bool:
+    r"""Exactly one `\boxed{...}`, holding something, and nothing after it."""
+    boxes = BOX.findall(text)
+    return len(boxes) == 1 and boxes[0].strip() != "" and text.rstrip().endswith(f"\\boxed{{{boxes[0]}}}")
 
 
 def soft_overlong_punishment(length_tokens: int, max_tokens: int, cache_tokens: int) -> float:

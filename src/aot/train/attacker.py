@@ -10,19 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from aot.checkpoints import Checkpoint, TrainLog
 from aot.errors import AotError
+from aot.judge import Judge
 from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
 from aot.referee import Referee
 from aot.runs import CHECKPOINT, LOG
 from aot.train.attacker_sft import EditSet, SftSettings, train_sft
-from aot.train.curate import CurateSettings, curate_balanced, instruction_pairs
 from aot.train.flow_grpo import FlowGrpoSettings, train_flow_grpo
 from aot.train.forward_process import ForwardProcessSettings, train_forward_process
 from aot.train.own_hits import OwnHitsSettings, train_own_hits
+from aot.train.practice import PracticeSettings
+from aot.train.sft_pairs import CurateSettings, curate_pairs, instruction_pairs
 from aot.types import Scene
 from aot.world.scenes import WorldScene, draw_scenes
 
@@ -55,6 +57,18 @@ class AttackerTraining(BaseModel, frozen=True, extra="forbid"):
         return getattr(self, self.method)
 
     @property
+    def judged(self) -> list[str]:
+        """Criteria for which the method in force pays on a judge's word."""
+        practice = getattr(self.chosen, "practice", None)
+        return list(practice.reward.judge.weights) if isinstance(practice, PracticeSettings) else []
+
+    @model_validator(mode="after")
+    def _pays(self) -> AttackerTraining:
+        if self.method == "own_hits" and self.judged:
+            raise ValueError("own_hits imitates what hits: it pays nothing that practice.reward.judge could add to")
+        return self
+
+    @property
     def steps(self) -> int:
         """Steps of the method in force, as its log counts them."""
         match self.method:
@@ -76,11 +90,13 @@ def train_attacker(
     settings: AttackerTraining,
     *,
     seed: int,
+    judge: Judge | None = None,
     folder: Path | None = None,
 ) -> dict[str, Any]:
     """Trains `attacker` in place against the frozen `defender`; returns the training's figures.
 
-    `folder` keeps its log and, until the stage is finished, its checkpoint.
+    `judge`, frozen too, is needed where the method's reward weighs its word (`AttackerTraining.judged`). `folder` keeps
+    the log and, until the stage is finished, the checkpoint.
     """
     checkpoint = Checkpoint(folder / CHECKPOINT if folder else None, settings.checkpoint_every)
     world = bool(scenes) and all(isinstance(scene, WorldScene) for scene in scenes)
@@ -88,10 +104,12 @@ def train_attacker(
         keep: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "log": log}
         match settings.method:
             case "flow_grpo":
-                figures = train_flow_grpo(attacker, scenes, referee, defender, settings.flow_grpo, **keep)
+                figures = train_flow_grpo(
+                    attacker, scenes, referee, defender, settings.flow_grpo, judge=judge, **keep
+                )
             case "forward_process":
                 figures = train_forward_process(
-                    attacker, scenes, referee, defender, settings.forward_process, **keep
+                    attacker, scenes, referee, defender, settings.forward_process, judge=judge, **keep
                 )
             case "own_hits":
                 plain = _retention(attacker, settings, seed) if world else None
@@ -106,13 +124,13 @@ def train_attacker(
                         hint="choose flow_grpo, own_hits or forward_process for own data",
                     )
                 s = settings.curated_sft
-                found = curate_balanced(defender, referee, s.curate, seed=seed)
+                found = curate_pairs(defender, referee, s.curate, seed=seed)
                 pairs = EditSet.of(attacker, found.pairs)
                 plain = _retention(attacker, settings, seed)
                 joined = EditSet.joined([pairs, plain]) if plain is not None else pairs
                 figures = train_sft(attacker, joined, s.sft, **keep) | {
                     "pairs": len(found.pairs),
-                    "tried": found.tried,
+                    "funnel": found.funnel.as_json(),
                 }
     return {"method": settings.method, **figures}
 

@@ -145,7 +145,7 @@ def train_sft(
     attacker.transformer.train()
     for step in range(start + 1, settings.steps + 1):
         batch = examples.take(torch.randint(len(examples), (settings.batch,), generator=generator))
-        loss = flow_matching_loss(attacker, batch, settings.at(step), generator)
+        loss = flow_matching_loss(attacker, batch, settings.at(step), generator, at_once=heads is not None)
         figures = {"loss": loss.detach()}
         if heads is not None:
             assert batch.cells is not None, "these examples do not know what their blocks show"
@@ -162,9 +162,14 @@ def train_sft(
 
 
 def flow_matching_loss(
-    attacker: EditAttacker, batch: EditSet, settings: SftSettings, generator: torch.Generator
+    attacker: EditAttacker,
+    batch: EditSet,
+    settings: SftSettings,
+    generator: torch.Generator,
+    *,
+    at_once: bool = False,
 ) -> Tensor:
-    """Weighted mean square of v - (noise - x0) at random noise levels; scalar.
+    """Weighted mean square of v - (noise - x0) at random noise levels; scalar. `at_once`: see `EditAttacker.velocity`.
 
     A velocity's error moves the edit by sigma times as much, so that sigma^2 weighs all levels by what they do to
     the picture. Unweighted, the lowest levels crowd out the decision of what to paint (measured, see the log).
@@ -173,7 +178,7 @@ def flow_matching_loss(
     drawn = shifted(torch.rand(len(batch), generator=generator), settings.sigma_shift).to(batch.x0.device)
     sigma = settings.sigma_min + (1 - settings.sigma_min) * drawn
     level = sigma[:, None, None]
-    v = attacker.velocity(batch.conditions, (1 - level) * batch.x0 + level * noise, sigma)
+    v = attacker.velocity(batch.conditions, (1 - level) * batch.x0 + level * noise, sigma, at_once=at_once)
     errors = (v.float() - (noise - batch.x0)).square().mean(-1) * (sigma**settings.sigma_power)[:, None]
     weights = token_weights(batch.x0, settings.changed_weight)
     return (errors * weights).sum() / weights.sum()

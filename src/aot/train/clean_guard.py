@@ -37,9 +37,10 @@ class CleanGuardSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 def missed(defender: Defender, scenes: Sequence[Scene]) -> list[Scene]:
-    """The unattacked scenes that the defender's greedy answers get wrong."""
+    """The unattacked scenes that the defender's greedy answers get wrong; of free text nobody says so here."""
     answers = greedy_answers(scenes, defender)
-    return [s for s, (given, *_) in zip(scenes, answers, strict=True) if given.choice != s.question.answer]
+    asked = [(s, given) for s, (given, *_) in zip(scenes, answers, strict=True) if s.question.options]
+    return [scene for scene, given in asked if given.choice != scene.question.answer]
 
 
 def clean_accuracy(defender: Defender, scenes: Sequence[Scene]) -> float:

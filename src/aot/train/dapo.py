@@ -9,11 +9,17 @@ full-size models, several GPUs and vLLM. On the same completions both give the s
 
 Departures: the release filters groups by mean accuracy in (0.01, 0.99), which keeps groups whose rewards are
 all 0.8; here groups are filtered by variance, and the mean rule is a named compatibility mode.
+
+Questions with options are verified, with or without a judge. To those without (*ours*; the release asks only questions
+that can be verified) a judge's probability that an answer says the same as the reference stands for being right: the
+accuracy term is that probability times `reward.accuracy`. So there is no weight of its own to set, and rows of both
+kinds mix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,9 +27,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
 
-from aot.answers import parse_answer
+from aot.answers import final_answer, parse_answer
 from aot.data.curriculum import CurriculumRow
-from aot.rl.rewards import DefenderReward, defender_reward
+from aot.errors import AotError
+from aot.judge import Judge, without_judge
+from aot.rl.rewards import UNREAD, DefenderReward, defender_reward
 from aot.types import Question
 
 if TYPE_CHECKING:
@@ -109,22 +117,29 @@ def train_dapo(
     settings: DapoSettings,
     *,
     seed: int,
+    judge: Judge | None = None,
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> DapoResult:
     """Trains `defender` in place on `rows` with the engine that the settings name.
 
-    Ends early, with a reason, where no prompt gives a learning signal any more: that is a normal end.
+    Ends early, with a reason, where no prompt gives a learning signal any more: that is a normal end. `judge` says
+    whether answers to questions without options are right; it must be another player. Raises `AotError` where it is
+    needed and missing, or the one that learns.
     """
     assert rows, "DAPO needs at least one row"
+    if judge is None and (free := next((row for row in rows if not row.question.options), None)):
+        raise without_judge(f"the question of {free.scene_id!r} has no options, so a judge has to mark its answers")
+    if judge is not None and judge.reader is defender:
+        raise AotError("a defender that learns cannot be its own judge", where="DAPO", hint="load it a second time")
     if settings.engine == "packed":
         from aot.train.dapo_packed import train_packed
 
-        return train_packed(defender, rows, settings, seed=seed, checkpoint=checkpoint, log=log)
+        return train_packed(defender, rows, settings, seed=seed, judge=judge, checkpoint=checkpoint, log=log)
     from aot.train.dapo_trl import train_trl
 
     folder: Path | None = checkpoint.folder if checkpoint else None
-    return train_trl(defender, rows, settings, seed=seed, folder=folder, log=log)
+    return train_trl(defender, rows, settings, seed=seed, judge=judge, folder=folder, log=log)
 
 
 class PromptStream:
@@ -147,12 +162,46 @@ class PromptStream:
 
 
 def completion_reward(
-    text: str, question: Question, settings: DapoSettings, *, length_tokens: int, truncated: bool
+    text: str,
+    question: Question,
+    settings: DapoSettings,
+    *,
+    length_tokens: int,
+    truncated: bool,
+    judged: float = math.nan,
 ) -> dict[str, float]:
-    """Breakdown {reward, accuracy, format, overlong} of one completion (its text without special tokens)."""
+    """Breakdown {reward, accuracy, format, overlong} of one completion (its text without special tokens). To a question
+    without options also "judge/unread": 1 where it was finished and `judged` is nan."""
     answer = parse_answer(text, question.options, truncated=truncated)
     limit = settings.max_completion_tokens
-    return defender_reward(answer, question, settings.reward, length_tokens=length_tokens, max_tokens=limit)
+    parts = defender_reward(
+        answer, question, settings.reward, length_tokens=length_tokens, max_tokens=limit, judged=judged
+    )
+    return parts if question.options else parts | {UNREAD: float(math.isnan(judged) and not truncated)}
+
+
+def judge_answers(
+    judge: Judge | None, rows: Sequence[CurriculumRow], given: Iterable[tuple[int, str]]
+) -> dict[tuple[int, str], float]:
+    """Of each (row number, completion's text) that answers a question without options the judge's probability that it
+    says the same as the reference, nan where that could not be read.
+
+    One batch; equal answers to a row are asked about once, and nothing is 0 without asking. Nothing is remembered from
+    one call to the next: a training that resumes asks exactly what it would have asked.
+    """
+    free = list(dict.fromkeys((row, text) for row, text in given if not rows[row].question.options))
+    said = {(row, text): (row, final_answer(text)) for row, text in free}
+    asked = list(dict.fromkeys(key for key in said.values() if key[1]))
+    scores = dict.fromkeys(said.values(), 0.0)
+    if asked:
+        assert judge is not None, "checked before the training"
+        fields = [
+            {"question": rows[row].question.text, "answer": rows[row].question.reference, "given": answer}
+            for row, answer in asked
+        ]
+        marks = judge.score("answer_correct", [rows[row].image for row, _ in asked], fields)
+        scores |= dict(zip(asked, marks.tolist(), strict=True))
+    return {key: scores[answer] for key, answer in said.items()}
 
 
 def informative_groups(rewards: Any, settings: DapoSettings) -> Any:

@@ -7,7 +7,8 @@ prompts without signal are dropped before the backward pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,12 @@ from torch import Tensor
 from transformers import get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from aot.data.curriculum import CurriculumRow
+from aot.judge import Judge
 from aot.players.group_sampling import SampledGroup, sample_groups
 from aot.players.shared_prefix import completion_logprobs
 from aot.rl.advantage import group_advantages
 from aot.rl.clipped import ClippedLoss, dapo_loss
+from aot.rl.rewards import UNREAD
 from aot.train.dapo import (
     NO_SIGNAL,
     DapoResult,
@@ -27,9 +30,9 @@ from aot.train.dapo import (
     PromptStream,
     completion_reward,
     informative_groups,
+    judge_answers,
 )
 from aot.train.weight_average import WeightAverage
-from aot.types import Question
 
 if TYPE_CHECKING:
     from aot.checkpoints import Checkpoint, TrainLog
@@ -38,12 +41,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredGroup:
-    """One prompt's sampled answers with a reward for each different one."""
+    """One prompt's sampled answers with a reward for each different one, and how right it is (0 or 1, or a judge's
+    probability). `unread`: answers of which the judge's word could not be read."""
 
     row: int
     sampled: SampledGroup
     rewards: tuple[float, ...]
-    right: tuple[bool, ...]
+    right: tuple[float, ...]
+    unread: int = 0
 
 
 @dataclass(slots=True)
@@ -55,6 +60,7 @@ class Draws:
     informative: int = 0
     reward: float = 0.0
     right: float = 0.0
+    unread: int = 0
     rounds: int = 0
 
 
@@ -64,6 +70,7 @@ def train_packed(
     settings: DapoSettings,
     *,
     seed: int,
+    judge: Judge | None = None,
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> DapoResult:
@@ -72,7 +79,7 @@ def train_packed(
     optimizer, schedule = build_optimizer(model, settings)
     generator = torch.Generator().manual_seed(seed)
     stream = PromptStream(len(rows), seed)
-    sampler = GroupSampler(defender, rows, settings, stream, generator)
+    sampler = GroupSampler(defender, rows, settings, stream, generator, judge=judge)
     parameters = [p for p in model.parameters() if p.requires_grad]
     # The plain mean at first: a demo's training is too short for the usual slow warm-up.
     average = WeightAverage(parameters, settings.ema, warmup=2) if settings.ema else None
@@ -104,6 +111,8 @@ def train_packed(
             if log:
                 share = draws.informative / draws.drawn
                 means = {"reward": draws.reward / draws.drawn, "accuracy": draws.right / draws.drawn}
+                if judge:
+                    figures[UNREAD] = draws.unread
                 log.write(
                     update,
                     **means,
@@ -145,10 +154,12 @@ class GroupSampler:
         settings: DapoSettings,
         stream: PromptStream,
         generator: torch.Generator,
+        *,
+        judge: Judge | None = None,
     ):
         self.defender, self.rows, self.settings = defender, rows, settings
-        self.stream, self.generator = stream, generator
-        self._scores: dict[tuple[object, ...], tuple[float, bool]] = {}
+        self.stream, self.generator, self.judge = stream, generator, judge
+        self._marks: dict[tuple[object, ...], dict[str, float]] = {}
 
     def draw(self) -> Draws:
         """At most `max_draws` rounds of `groups` prompts; fewer (or no) groups where the signal runs out."""
@@ -157,6 +168,7 @@ class GroupSampler:
             draws.rounds += 1
             for group in self._round():
                 draws.drawn += 1
+                draws.unread += group.unread
                 total = sum(group.sampled.counts)
                 draws.reward += _weighted(group.rewards, group.sampled.counts) / total
                 draws.right += _weighted(group.right, group.sampled.counts) / total
@@ -179,26 +191,55 @@ class GroupSampler:
             end_ids=self.defender.eos_ids.tolist(),
             suppressed_ids=self.defender.suppressed_ids,
         )
-        return [self._score(n, group) for n, group in zip(numbers, sampled, strict=True)]
+        judged = judge_answers(self.judge, self.rows, self._finished_free_text(numbers, sampled))
+        return [self._score(n, group, judged) for n, group in zip(numbers, sampled, strict=True)]
 
-    def _score(self, number: int, group: SampledGroup) -> ScoredGroup:
-        question = self.rows[number].question
+    def _finished_free_text(self, numbers: Sequence[int], sampled: Sequence[SampledGroup]) -> list[tuple[int, str]]:
+        return [
+            (number, self._text(ids))
+            for number, group in zip(numbers, sampled, strict=True)
+            if not self.rows[number].question.options
+            for ids, truncated in zip(group.completions, group.truncated, strict=True)
+            if not truncated
+        ]
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return self.defender.processor.tokenizer.decode(list(ids), skip_special_tokens=True)
+
+    def _score(self, number: int, group: SampledGroup, judged: Mapping[tuple[int, str], float]) -> ScoredGroup:
         marks = [
-            self._mark(ids, truncated, question)
+            self._mark(number, ids, truncated, judged)
             for ids, truncated in zip(group.completions, group.truncated, strict=True)
         ]
-        return ScoredGroup(number, group, tuple(r for r, _ in marks), tuple(right for _, right in marks))
+        best = self.settings.reward.accuracy or 1.0
+        return ScoredGroup(
+            number,
+            group,
+            tuple(parts["reward"] for parts in marks),
+            tuple(parts["accuracy"] / best for parts in marks),
+            int(_weighted([parts.get(UNREAD, 0.0) for parts in marks], group.counts)),
+        )
 
-    def _mark(self, ids: tuple[int, ...], truncated: bool, question: Question) -> tuple[float, bool]:
-        """Reward of a completion, and whether it is right; remembered, since answers repeat all the time."""
+    def _mark(
+        self, number: int, ids: tuple[int, ...], truncated: bool, judged: Mapping[tuple[int, str], float]
+    ) -> dict[str, float]:
+        """`completion_reward`; remembered where it is verified, since answers repeat all the time."""
+        question = self.rows[number].question
         key = (ids, question.options, question.answer)
-        if key not in self._scores:
-            text = self.defender.processor.tokenizer.decode(list(ids), skip_special_tokens=True)
-            parts = completion_reward(
-                text, question, self.settings, length_tokens=len(ids), truncated=truncated
-            )
-            self._scores[key] = (parts["reward"], parts["accuracy"] > 0)
-        return self._scores[key]
+        if key in self._marks:
+            return self._marks[key]
+        text = self._text(ids)
+        parts = completion_reward(
+            text,
+            question,
+            self.settings,
+            length_tokens=len(ids),
+            truncated=truncated,
+            judged=judged.get((number, text), math.nan),
+        )
+        if question.options:
+            self._marks[key] = parts
+        return parts
 
     def _keeps(self, group: ScoredGroup) -> bool:
         rewards = torch.tensor(group.rewards).repeat_interleave(torch.tensor(group.sampled.counts))

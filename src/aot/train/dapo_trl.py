@@ -22,7 +22,9 @@ from trl import GRPOTrainer
 from trl.rewards import get_soft_overlong_punishment
 
 from aot.data.curriculum import CurriculumRow
+from aot.judge import Judge
 from aot.prompts import question_prompt
+from aot.rl.rewards import UNREAD
 from aot.train.dapo import (
     NO_SIGNAL,
     DapoResult,
@@ -31,7 +33,7 @@ from aot.train.dapo import (
     informative_groups,
 )
 from aot.train.trl_batches import Batch, masked, members, merge, select
-from aot.train.trl_config import RewardPart, lora_config, trl_config
+from aot.train.trl_config import Marks, RewardPart, lora_config, trl_config
 from aot.train.weight_average import WeightAverage
 
 if TYPE_CHECKING:
@@ -45,10 +47,10 @@ class DapoTrainer(GRPOTrainer):
     """GRPOTrainer that draws its prompts from a `PromptStream` and keeps only informative groups."""
 
     def __init__(
-        self, rows: Sequence[CurriculumRow], settings: DapoSettings, stream: PromptStream, **kwargs: Any
+        self, rows: Sequence[CurriculumRow], settings: DapoSettings, stream: PromptStream, marks: Marks, **kwargs: Any
     ):
-        self.rows, self.settings, self.stream = rows, settings, stream
-        self.stopped = ""
+        self.rows, self.settings, self.stream, self.marks = rows, settings, stream, marks
+        self.stopped, self.made = "", 0
         self._group_rewards: Tensor | None = None
         super().__init__(**kwargs)
 
@@ -66,7 +68,7 @@ class DapoTrainer(GRPOTrainer):
             if self._everywhere(have, torch.amin) >= needed:
                 break
         if self._everywhere(have, torch.amax) == 0:
-            self.stopped = NO_SIGNAL
+            self.stopped, self.made = NO_SIGNAL, self.state.global_step
             self.control.should_training_stop = True
         if have < needed:
             spare = members(list(range(needed - have)), self.settings.group_size)
@@ -76,6 +78,9 @@ class DapoTrainer(GRPOTrainer):
         merged["num_items_in_batch"] = self.accelerator.gather(tokens).sum()
         self._metrics["train"]["informative"].append(informative / drawn)
         self._metrics["train"]["draws"].append(len(parts))
+        if self.marks.judge:
+            self._metrics["train"][UNREAD].append(self._everywhere(self.marks.unread, torch.sum))
+            self.marks.unread = 0
         return merged
 
     def _draw(self, prompts: int) -> list[Batch]:
@@ -87,7 +92,7 @@ class DapoTrainer(GRPOTrainer):
             row = self.rows[index]
             prompt = [{"role": "user", "content": question_prompt(row.question)}]
             image = PilImage.fromarray(row.image)
-            one = {"prompt": prompt, "image": image, "question": row.question, "scene_id": row.scene_id}
+            one = {"prompt": prompt, "image": image, "question": row.question, "row": index}
             inputs += [one] * self.settings.group_size
         return inputs
 
@@ -137,6 +142,7 @@ def train_trl(
     settings: DapoSettings,
     *,
     seed: int,
+    judge: Judge | None = None,
     folder: Path | None = None,
     log: TrainLog | None = None,
 ) -> DapoResult:
@@ -144,7 +150,7 @@ def train_trl(
     with tempfile.TemporaryDirectory() as scratch:
         where = folder or Path(scratch)
         trainer = build_trainer(
-            defender, rows, settings, seed=seed, folder=where, keep=folder is not None, log=log
+            defender, rows, settings, seed=seed, judge=judge, folder=where, keep=folder is not None, log=log
         )
         average = _AverageCallback(trainer) if settings.ema else None
         if average:
@@ -161,8 +167,8 @@ def train_trl(
             defender.model = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
         if trainer.stopped and log:
             log.stop(trainer.stopped)
-        empty = bool(trainer.stopped)  # the step that found nothing is counted by TRL, but changed nothing
-        return DapoResult(trainer.state.global_step - empty, trainer.stopped)
+        # TRL counts the step that found nothing, unless it was broken off between two of its forward passes.
+        return DapoResult(trainer.made if trainer.stopped else trainer.state.global_step, trainer.stopped)
 
 
 def build_trainer(
@@ -172,6 +178,7 @@ def build_trainer(
     *,
     seed: int,
     folder: Path,
+    judge: Judge | None = None,
     keep: bool = False,
     log: TrainLog | None = None,
 ) -> DapoTrainer:
@@ -181,7 +188,8 @@ def build_trainer(
     processor.tokenizer.padding_side = "left"
     args = trl_config(defender, settings, seed=seed, folder=folder, keep=keep)
     end_ids = {*defender.eos_ids.tolist(), processor.tokenizer.pad_token_id}
-    rewards: list[Any] = [RewardPart(part, settings, sorted(end_ids)) for part in ("accuracy", "format")]
+    marks = Marks(rows, settings, judge, sorted(end_ids))
+    rewards: list[Any] = [RewardPart(part, marks) for part in ("accuracy", "format")]
     weights = [1.0, 1.0]
     if settings.reward.overlong_cache_tokens:
         cache = settings.reward.overlong_cache_tokens
@@ -195,6 +203,7 @@ def build_trainer(
         rows,
         settings,
         PromptStream(len(rows), seed),
+        marks,
         model=model,
         reward_funcs=rewards,
         args=args,
@@ -273,4 +282,5 @@ class _LogCallback(TrainerCallback):
             same = {
                 name: logs.get(name) for name in ("reward", "informative", "draws", "loss", "learning_rate")
             }
+            same |= {UNREAD: logs[UNREAD]} if UNREAD in logs else {}
             self.log.write(state.global_step, **same, **named)

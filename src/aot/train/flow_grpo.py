@@ -23,6 +23,7 @@ from torch import Tensor
 
 from aot.checkpoints import Checkpoint, TrainLog
 from aot.errors import AotError
+from aot.judge import Judge
 from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
 from aot.players.editor import Conditions
@@ -150,15 +151,17 @@ def train_flow_grpo(
     settings: FlowGrpoSettings,
     *,
     seed: int,
+    judge: Judge | None = None,
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
     """Trains `attacker.transformer` in place (the averaged weights at the end); returns the figures.
 
     Ends early, with the reason in the figures, where the edits' validity collapses: the attacker is then left as it
-    was. Raises AotError where no scene is answered rightly, a loss is not finite or the ratio check fails.
+    was. `judge`: whose word `settings.practice.reward.judge` weighs; frozen. Raises AotError where no scene is answered
+    rightly, a loss is not finite or the ratio check fails.
     """
-    practice = Practice(attacker, scenes, referee, defender, settings.practice)
+    practice = Practice(attacker, scenes, referee, defender, settings.practice, judge=judge)
     return reinforce(
         FlowGrpo(attacker, practice, settings, seed),
         updates=settings.updates,

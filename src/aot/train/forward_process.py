@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from aot.checkpoints import Checkpoint, TrainLog
+from aot.judge import Judge
 from aot.players.attacker import EditAttacker
 from aot.players.autoencoder import edit_latents, padded
 from aot.players.base import Defender
@@ -62,15 +63,16 @@ def train_forward_process(
     settings: ForwardProcessSettings,
     *,
     seed: int,
+    judge: Judge | None = None,
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
     """Trains `attacker.transformer` in place (the averaged weights at the end); returns the figures.
 
     Ends early, with the reason in the figures, where the edits' validity collapses: the attacker is then left as it
-    was.
+    was. `judge`: whose word `settings.practice.reward.judge` weighs; frozen.
     """
-    practice = Practice(attacker, scenes, referee, defender, settings.practice)
+    practice = Practice(attacker, scenes, referee, defender, settings.practice, judge=judge)
     return reinforce(
         ForwardProcess(attacker, practice, settings, seed),
         updates=settings.updates,

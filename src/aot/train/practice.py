@@ -15,13 +15,14 @@ from torch import Tensor
 from aot.arena import face, greedy_answers
 from aot.checkpoints import Checkpoint, TrainLog
 from aot.errors import AotError
+from aot.judge import Judge, without_judge
 from aot.players.attacker import EditAttacker
 from aot.players.autoencoder import paint
 from aot.players.base import Defender
 from aot.players.editor import Conditions
 from aot.prompts import attack_instruction
 from aot.referee import Referee
-from aot.rl.rewards import AttackReward
+from aot.rl.rewards import JUDGED, UNREAD, AttackReward
 from aot.train.attacker_sft import EditorTrainer
 from aot.types import Attack, Bout, EditKind, Scene
 
@@ -41,9 +42,10 @@ only shakes the defender is told from one that leaves it cold; and a floor, so t
 
 
 class Practice:
-    """Scenes that the defender answers rightly when clean, ready to be attacked many times.
+    """Scenes that the defender answers rightly when clean, ready to be attacked many times. `judge`: whose word the
+    reward may weigh.
 
-    Raises AotError where there is no such scene.
+    Raises AotError where there is no such scene, or no judge though the reward weighs its word.
     """
 
     def __init__(
@@ -53,7 +55,11 @@ class Practice:
         referee: Referee,
         defender: Defender,
         settings: PracticeSettings,
+        *,
+        judge: Judge | None = None,
     ):
+        if settings.reward.judge.weights and judge is None:
+            raise without_judge(f"attacks are paid for {', '.join(settings.reward.judge.weights)}")
         clean = greedy_answers(scenes, defender)
         right = [
             i for i, (s, a) in enumerate(zip(scenes, clean, strict=True)) if a[0].choice == s.question.answer
@@ -65,6 +71,7 @@ class Practice:
                 hint="train the defender first, or give other scenes",
             )
         self.attacker, self.referee, self.defender, self.settings = attacker, referee, defender, settings
+        self.judge = judge
         self.scenes, self.clean = [scenes[i] for i in right], [clean[i] for i in right]
         self.conditions = attacker.conditions(
             [s.image for s in self.scenes], [attack_instruction(s, settings.kind) for s in self.scenes]
@@ -107,6 +114,7 @@ class Practice:
             clean_answers=[self.clean[i] for i in index],
             reward=s.reward,
             ask_refused=False,
+            judge=self.judge,
         )
 
 
@@ -237,13 +245,19 @@ class IntegrityGuard:
 
 
 def summarise(bouts: Sequence[Bout]) -> dict[str, float]:
-    """Means over bouts: reward, valid success, integrity (share not refused), efficacy among the valid."""
+    """Means over bouts: reward, valid success, integrity (share not refused), efficacy among the valid. Where a judge
+    was asked also the mean of each of its terms over the attacks where it was read, and how often it was not."""
     valid = [b for b in bouts if b.verdict.valid]
+    named = dict.fromkeys(name for b in valid for name in b.rewards if name.startswith(JUDGED) and name != UNREAD)
+    judged = {name: _mean([b.rewards[name] for b in valid if name in b.rewards]) for name in named}
+    if any(UNREAD in b.rewards for b in valid):
+        judged[UNREAD] = sum(b.rewards.get(UNREAD, 0.0) for b in valid)
     return {
         "reward": _mean([b.rewards.get("reward", 0.0) for b in bouts]),
         "valid_success": _mean([float(b.success) for b in bouts]),
         "integrity": _mean([float(b.verdict.valid) for b in bouts]),
         "efficacy": _mean([b.rewards.get("efficacy", 0.0) for b in valid]),
+        **judged,
     }
 
 

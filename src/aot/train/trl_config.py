@@ -9,35 +9,66 @@ from typing import TYPE_CHECKING, Any
 
 from trl import GRPOConfig
 
+from aot.data.curriculum import CurriculumRow
 from aot.errors import AotError
-from aot.train.dapo import DapoSettings, completion_reward
-from aot.types import Question
+from aot.judge import Judge
+from aot.rl.rewards import UNREAD
+from aot.train.dapo import DapoSettings, completion_reward, judge_answers
 
 if TYPE_CHECKING:
     from aot.players.defender import QwenDefender
 
 
+class Marks:
+    """`completion_reward` of a batch of completions, worked out once for all its parts: a judge is asked once.
+    `unread` counts the answers of which its word could not be read; who logs it sets it back."""
+
+    def __init__(
+        self, rows: Sequence[CurriculumRow], settings: DapoSettings, judge: Judge | None, end_ids: Sequence[int]
+    ):
+        self.rows, self.settings, self.judge, self.end_ids = rows, settings, judge, frozenset(end_ids)
+        self.unread = 0
+        self._batch: tuple[object, ...] = ()
+        self._marks: list[dict[str, float]] = []
+
+    def of(self, texts: Sequence[str], ids: Sequence[Sequence[int]], rows: Sequence[int]) -> list[dict[str, float]]:
+        """One breakdown a completion; `rows[i]` is the number of its row."""
+        batch = (tuple(map(tuple, ids)), tuple(rows))
+        if batch != self._batch:
+            self._batch, self._marks = batch, self._made(texts, ids, rows)
+            self.unread += int(sum(parts.get(UNREAD, 0.0) for parts in self._marks))
+        return self._marks
+
+    def _made(self, texts: Sequence[str], ids: Sequence[Sequence[int]], rows: Sequence[int]) -> list[dict[str, float]]:
+        cut = [one[-1] not in self.end_ids for one in ids]
+        finished = [(row, text) for row, text, truncated in zip(rows, texts, cut, strict=True) if not truncated]
+        judged = judge_answers(self.judge, self.rows, finished)
+        return [
+            completion_reward(
+                text,
+                self.rows[row].question,
+                self.settings,
+                length_tokens=len(one),
+                truncated=truncated,
+                judged=judged.get((row, text), math.nan),
+            )
+            for text, one, row, truncated in zip(texts, ids, rows, cut, strict=True)
+        ]
+
+
 class RewardPart:
     """One part of the defender's reward ("accuracy", "format") as a TRL reward function; TRL logs each."""
 
-    def __init__(self, part: str, settings: DapoSettings, end_ids: Sequence[int]):
+    def __init__(self, part: str, marks: Marks):
         self.__name__ = part
-        self.part, self.settings, self.end_ids = part, settings, frozenset(end_ids)
+        self.part, self.marks = part, marks
 
     def __call__(
-        self, completions: list[Any], completion_ids: list[list[int]], question: list[Question], **_: Any
+        self, completions: list[Any], completion_ids: list[list[int]], row: list[int], **_: Any
     ) -> list[float]:
-        """One number a completion. `question` is the rows' column."""
-        return [
-            completion_reward(
-                message[0]["content"],
-                asked,
-                self.settings,
-                length_tokens=len(ids),
-                truncated=ids[-1] not in self.end_ids,
-            )[self.part]
-            for message, ids, asked in zip(completions, completion_ids, question, strict=True)
-        ]
+        """One number a completion. `row` is the column of the rows' numbers."""
+        texts = [message[0]["content"] for message in completions]
+        return [parts[self.part] for parts in self.marks.of(texts, completion_ids, row)]
 
 
 def trl_config(

@@ -1,9 +1,7 @@
-"""The miniature's base attacker: autoencoder, condition encoder, painting by plain editing tasks, cold start on
-effective pairs.
+"""The miniature's editor before its cold start: autoencoder, condition encoder, painting by plain editing tasks.
 
-The paper starts from Qwen-Image-Edit and fine-tunes it on AOT-SFT; the first three steps here stand for the
-former (*ours*), the fourth is the latter in small: pairs curated for effect on the base defender. One call
-does everything.
+*Ours.* The paper starts from Qwen-Image-Edit, for which these three steps stand; its SFT on AOT-SFT is
+`aot.train.cold_start`.
 """
 
 from __future__ import annotations
@@ -23,15 +21,14 @@ from aot.players.attacker import EditAttacker
 from aot.players.autoencoder import ResidualAutoencoder, paint
 from aot.players.defender import QwenDefender
 from aot.players.editor import EditorSettings, EditorShape
-from aot.prompts import attack_instruction
 from aot.referee import Referee
-from aot.train.attacker_sft import EditPair, EditSet, OptimizerSettings, SftSettings, train_sft
+from aot.train.attacker_sft import EditSet, OptimizerSettings, SftSettings, train_sft
 from aot.train.cell_heads import CellHeads
-from aot.train.curate import CurateSettings, curate_balanced, edit_pair, instruction_pairs
 from aot.train.practice import summarise
 from aot.train.pretrain_reader import ReaderSettings, pretrain_reader
+from aot.train.sft_pairs import distractor_pairs, instruction_pairs
 from aot.types import Box
-from aot.world.edits import distractor_candidates, instruction_edits
+from aot.world.edits import instruction_edits
 from aot.world.recognise import read
 from aot.world.scenes import WorldScene, draw_scenes
 
@@ -44,8 +41,8 @@ class AutoencoderSettings(BaseModel, frozen=True, extra="forbid"):
     dead_zone: float = Field(0.25, ge=0)  # a real edit's blocks have a root mean square of 0.5 and more
 
 
-class PretrainAttackerSettings(BaseModel, frozen=True, extra="forbid"):
-    """Recipe of the base attacker; all values *ours*."""
+class PretrainEditorSettings(BaseModel, frozen=True, extra="forbid"):
+    """Recipe of the editor; all values *ours*."""
 
     shape: EditorShape = EditorShape()
     editor: EditorSettings = EditorSettings()
@@ -62,17 +59,6 @@ class PretrainAttackerSettings(BaseModel, frozen=True, extra="forbid"):
         sigma_shift=2.0,
         optimizer=OptimizerSettings(muon_lr=0.015, adamw_lr=2e-3, warmup_steps=50, ema=0.98),
     )
-    curate: CurateSettings = CurateSettings(scenes=14_000)
-    retention: float = Field(0.5, ge=0, lt=1)  # share of plain tasks in the cold start
-    cold_start: SftSettings = SftSettings(
-        steps=2500,
-        batch=48,
-        changed_weight=4.0,
-        even_share=0.5,
-        sigma_shift=2.0,
-        optimizer=OptimizerSettings(muon_lr=0.01, adamw_lr=1.5e-3, warmup_steps=20, ema=0.98),
-    )
-    gate_scenes: int = Field(600, gt=0)
 
 
 class AttackerGate(BaseModel, frozen=True, extra="forbid"):
@@ -89,24 +75,22 @@ class AttackerGate(BaseModel, frozen=True, extra="forbid"):
         return [f"{k} {figures[k]:.3f} < {bar}" for k, bar in self.model_dump().items() if figures[k] < bar]
 
 
-def pretrain_attacker(
+def pretrain_editor(
     defender: QwenDefender,
-    referee: Referee,
-    settings: PretrainAttackerSettings,
+    settings: PretrainEditorSettings,
     *,
     seed: int,
     folder: Path | None = None,
     quiet: bool = True,
 ) -> tuple[EditAttacker, dict[str, Any]]:
-    """A cold-started attacker whose condition encoder began as the base `defender`, and its gate's figures.
+    """An editor whose condition encoder began as the base `defender`, and its trainings' figures.
 
     `folder` keeps the trainings' checkpoints and logs, from which a killed call goes on.
     """
     s = settings
     scenes = draw_scenes(s.painting_scenes, seed, "train")
     share = round(len(scenes) * s.distractor_share)
-    plain = instruction_pairs(scenes[share:], seed=seed)
-    pairs = plain + distractor_pairs(scenes[:share], seed=seed)
+    pairs = instruction_pairs(scenes[share:], seed=seed) + distractor_pairs(scenes[:share], seed=seed)
     sample = pairs[-s.autoencoder.scenes :]
     vae = ResidualAutoencoder.fit(
         np.stack([p.source for p in sample]),
@@ -126,30 +110,7 @@ def pretrain_attacker(
     ):
         keep = {"checkpoint": _kept(folder, "painting"), "log": log}
         figures["painting"] = train_sft(attacker, painting, s.painting, seed=seed, heads=heads, **keep)
-    held_out = draw_scenes(s.gate_scenes, seed, "validation")
-    figures["painting"] |= painted_as_told(attacker, held_out, seed=seed)
-    with _log(folder, "effective_pairs", s.curate.parts, quiet) as log:
-        found = curate_balanced(defender, referee, s.curate, seed=seed, log=log)
-    figures["curated"] = {"pairs": len(found.pairs), "by_type": found.by_type, "tried": found.tried}
-    tasks = min(len(plain), round(len(found.pairs) * s.retention / (1 - s.retention)))
-    kept = [plain[i] for i in np.random.default_rng(seed).choice(len(plain), tasks, replace=False)]
-    cold = EditSet.of(attacker, found.pairs + kept)
-    with _log(folder, "cold_start", s.cold_start.steps, quiet) as log:
-        figures["cold_start"] = train_sft(
-            attacker, cold, s.cold_start, seed=seed + 1, checkpoint=_kept(folder, "cold_start"), log=log
-        )
-    return attacker, figures | attacker_figures(attacker, defender, referee, n=s.gate_scenes, seed=seed)
-
-
-def distractor_pairs(scenes: Sequence[WorldScene], *, seed: int) -> list[EditPair]:
-    """One random valid attack a scene (where there is one), told as an attack: what an attack looks like."""
-    rng = np.random.default_rng([seed, 1])
-    pairs = []
-    for scene in scenes:
-        for kind, layout, _ in distractor_candidates(scene, rng, 1):
-            sentence = attack_instruction(scene, kind if rng.random() < 0.5 else "any")
-            pairs.append(edit_pair(scene, layout, sentence))
-    return pairs
+    return attacker, figures
 
 
 def attacker_figures(

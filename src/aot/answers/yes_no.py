@@ -1,0 +1,45 @@
+"""From free text to yes or no. No letters: "A dog is there" has none, and "B" is no answer to such a question."""
+
+from __future__ import annotations
+
+import re
+
+from aot.answers.choice import leading_option, mentioned
+from aot.answers.refusal import refuses, without_refusals
+from aot.answers.text import after_cues, marked, spoken, unwrapped
+from aot.types import Answer
+
+OPTIONS = ("yes", "no")
+# Words with "no" in them that deny nothing.
+IDIOM = re.compile(r"\bno\s+(?:doubt|question|matter|problem|idea|wonder)\b", re.IGNORECASE)
+CORRECTED = re.compile(r"\b(?:actually|wait|correction|on second thought)\b", re.IGNORECASE)
+JUDGED = {"true": 0, "false": 1}  # of a statement, when it is the whole answer
+
+
+def parse_yes_no(text: str, *, truncated: bool = False) -> Answer:
+    """`choice` 0 is yes, 1 is no. The order is `parse_answer`'s: box, tag, "answer is", the word it begins with, any
+    yes or no at all; both is "unparsed"."""
+    if truncated:
+        return Answer(text, None, "truncated")
+    said = spoken(text)
+    content = marked(said)
+    found = _words(unwrapped(said)) if content is None else _content(unwrapped(content))
+    if len(found) == 1:
+        return Answer(text, found.pop())
+    declined = refuses(plain := unwrapped(said)) and not mentioned(without_refusals(plain), OPTIONS)
+    return Answer(text, None, "refused" if declined else "unparsed")
+
+
+def _content(plain: str) -> set[int]:
+    """What a box or tag holds, or the whole text: where it is only "true" or "false", that too."""
+    judged = JUDGED.get(plain.strip(" .,;:!()[]{}\"'\n").casefold())
+    return mentioned(plain, OPTIONS) if judged is None else {judged}
+
+
+def _words(plain: str) -> set[int]:
+    for rest, sentence in after_cues(plain):
+        found = leading_option(rest, OPTIONS) or mentioned(sentence, OPTIONS)
+        if found:
+            return found
+    first = None if CORRECTED.search(plain) else leading_option(plain, OPTIONS)
+    return first or _content(IDIOM.sub(" ", without_refusals(plain)))

@@ -1,0 +1,70 @@
+"""`aot audit` from what the user typed to the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from aot.audit.figures import Json
+from aot.audit.page import build_page, short_name
+from aot.audit.panel import ATTACKS, build_panel
+from aot.audit.plan import AuditSettings
+from aot.audit.run import run_audit
+from aot.audit.showcase import cards
+from aot.audit.subjects import open_subjects
+from aot.audit.trained import open_attacker
+from aot.backends.opening import open_backend
+from aot.recipes import overridden
+
+
+def audit_settings(overrides: Sequence[str], draws: int | None = None) -> AuditSettings:
+    """The settings with overrides like "strengths.noise_levels=[4,8]". Raises `AotError` that names a bad one."""
+    given = [*overrides, *([f"draws={draws}"] if draws else [])]
+    return overridden(AuditSettings, AuditSettings().model_dump(), given, where="audit")
+
+
+def audit(
+    defender: str,
+    data: Path | None,
+    out: Path,
+    settings: AuditSettings,
+    *,
+    model: str | None = None,
+    attacks: Sequence[str] | None = None,
+    attacker: str | None = None,
+    budget: int | None = None,
+    limit: int | None = None,
+    say: Callable[[str], None] = print,
+) -> tuple[Json, Path]:
+    """Audits a model (`open_backend` says what `defender` may be) on `data`, none: the miniature world. Writes
+    `audit.html`, `audit.json` and `outcomes.jsonl`, returns the figures and the page's path. Raises `AotError` for a
+    mistake of the user, before anything is asked where that can be told."""
+    torch.set_num_threads(settings.threads)
+    names = ATTACKS if attacks is None else attacks
+    build_panel(names, settings.strengths, None)  # a misspelt attack is told before anything is loaded
+    backend = open_backend(defender, model=model, **settings.connection.model_dump())
+    subjects, refused = open_subjects(
+        data,
+        out / "work" / "photos",
+        photos=settings.photos,
+        referee=settings.referee,
+        side_px=settings.side_px,
+        world_scenes=settings.world_scenes,
+        seed=settings.seed,
+        limit=limit,
+    )
+    trained = open_attacker(attacker, out / "work" / "edits") if attacker else None
+    panel = build_panel(names, settings.strengths, subjects.workshop, trained)
+    about = {
+        "data": "the miniature world" if data is None else str(data),
+        "attacks": [attack.name for attack in panel],
+        "attacker": {"name": attacker, "digest": trained.digest} if trained else None,
+        "limit": limit,
+    }
+    result, done = run_audit(
+        backend, subjects, panel, settings, out, budget=budget, refused=refused, about=about, say=say
+    )
+    page = build_page(result, cards(done, short_name(backend.name)), out)
+    return result, page

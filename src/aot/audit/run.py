@@ -1,0 +1,244 @@
+"""The audit on one page: plan, attack, referee, ask, count, write.
+
+Every reply is on disk as it comes, under the digest of all that it depends on: a killed audit asks nothing twice, and
+ends with the files of one that was not. Attacks are drawn again instead (the trained attacker's are kept).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from aot.audit.figures import Json, Member, Outcome, Tally
+from aot.audit.panel import PanelAttack, draw, group_of
+from aot.audit.plan import CLEAN, AuditSettings, Plan, plan_of, turns
+from aot.audit.subjects import Subjects, fingerprint
+from aot.backends.asking import AnswerStore, AskedCounts, ask_all
+from aot.backends.base import Ask, Backend, Reply
+from aot.backends.defender import read_reply
+from aot.backends.pictures import png
+from aot.data.images import Refusal
+from aot.errors import AotError
+from aot.files import canonical_hash, disk_errors, replacing, write_json
+from aot.forge.workshop import PhotoScene
+from aot.prompts import question_prompt
+from aot.types import LETTERS, Attack, Question, Scene, Verdict
+from aot.world.scenes import WorldScene
+
+FORMAT, VERSION = "aot-audit", 1
+RESULT, OUTCOMES, REPLIES = "audit.json", "outcomes.jsonl", "replies.sqlite"
+SAID = 400
+"""Characters of a reply that are kept beside its outcome."""
+REFUSALS_NAMED = 50
+
+Key = tuple[int, str, int]
+"""(scene, attack, draw)."""
+
+
+@dataclass
+class Audit:
+    """One audit of one model. `outcomes` has what came of every turn so far, in the order of the plan."""
+
+    subjects: Subjects
+    panel: Sequence[PanelAttack]
+    settings: AuditSettings
+    budget: int | None = None
+    outcomes: dict[Key, Outcome] = field(default_factory=dict)
+    questions: dict[str, Question] = field(default_factory=dict)
+    fingerprints: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        s = self.settings
+        self.referees = self.subjects.referees(s.referee, s.corruption_ssim_min)
+
+    def attempt(self, scene: Scene, attack: PanelAttack, number: int) -> tuple[Attack, Verdict] | str:
+        """A draw of the attack with its verdict, or why there is none."""
+        made = draw(attack, scene, number, self.settings.seed)
+        return made if isinstance(made, str) else (made, self.referees[attack.rule].judge([scene], [made])[0])
+
+    def asks(self) -> Iterator[Ask]:
+        """Every request of the plan up to the budget, made as it is wanted; notes what cannot or may not be asked."""
+        asked = 0
+        seen: dict[tuple[int, str], set[bytes]] = {}
+        for number, attack, nth in turns(len(self.subjects), self.panel, self.settings.draws, self.budget):
+            if asked == self.budget:
+                return
+            scene = self.subjects[number]
+            key: Key = (number, attack.name if attack else CLEAN, nth)
+            outcome = Outcome(scene.id, key[1], nth)
+            if attack is None:
+                self.questions[scene.id] = scene.question
+                self.fingerprints.append(fingerprint(scene))
+                image = scene.image
+            else:
+                drawn = self.attempt(scene, attack, nth)
+                if not isinstance(drawn, str):
+                    pixels = hashlib.sha256(drawn[0].image.tobytes()).digest()
+                    before = seen.setdefault(key[:2], set())
+                    drawn = "drawn_before" if pixels in before else drawn
+                    before.add(pixels)
+                if isinstance(drawn, str):
+                    self.outcomes[key] = replace(outcome, fate="impossible", reasons=(drawn,))
+                    continue
+                made, verdict = drawn
+                ssim = verdict.measured("local_ssim")
+                outcome = replace(
+                    outcome,
+                    local_ssim=None if ssim != ssim else round(ssim, 6),
+                    verified=is_verified(scene, attack, verdict),
+                )
+                if not verdict.valid:
+                    self.outcomes[key] = replace(outcome, fate="unfair", reasons=verdict.refused_by)
+                    continue
+                image = made.image
+            self.outcomes[key] = outcome
+            asked += 1
+            yield Ask("/".join(map(str, key)), (png(image), question_prompt(scene.question)))
+
+    def note(self, ask: Ask, reply: Reply) -> None:
+        """The reply to a request of `asks`."""
+        number, name, nth = ask.id.split("/")
+        key = (int(number), name, int(nth))
+        question = self.questions[self.outcomes[key].scene]
+        answer = read_reply(reply, question.options)
+        right = None if answer.choice is None else answer.choice == question.answer
+        given = "" if answer.choice is None else LETTERS[answer.choice]
+        self.outcomes[key] = replace(
+            self.outcomes[key], status=answer.status, right=right, given=given, said=answer.text[:SAID]
+        )
+
+    @property
+    def members(self) -> list[Member]:
+        return [Member(attack.name, attack.title, group_of(attack), attack.about) for attack in self.panel]
+
+    def tally(self) -> Tally:
+        return Tally(self.outcomes.values(), self.questions, self.members)
+
+
+def is_verified(scene: Scene, attack: PanelAttack, verdict: Verdict) -> bool:
+    """Whether the answer was worked out again after the edit, or the edit cannot have touched what decides it."""
+    if isinstance(scene, WorldScene) or attack.rule == "corruption":
+        return True
+    if attack.rule == "paint":
+        return isinstance(scene, PhotoScene) and scene.query is not None
+    measured = verdict.measured("answer_kept")
+    return measured == measured
+
+
+def run_audit(
+    backend: Backend,
+    subjects: Subjects,
+    panel: Sequence[PanelAttack],
+    settings: AuditSettings,
+    out: Path,
+    *,
+    budget: int | None = None,
+    refused: Sequence[Refusal] = (),
+    about: Json | None = None,
+    say: Callable[[str], None] = print,
+) -> tuple[Json, Audit]:
+    """Asks what has not been asked and writes `audit.json` and `outcomes.jsonl` (one turn a line); returns the former
+    and the audit. `about`: what the caller knows of the data and the panel, for the protocol. Raises `AotError` as the
+    backend does, or where another process audits into the same folder."""
+    audit = Audit(subjects, panel, settings, budget)
+    spent, call = AskedCounts(), AskedCounts()
+    with _held(out), AnswerStore(out / REPLIES) as store:
+        known = store.counts()
+        plan = plan_of(
+            subjects.images,
+            len(subjects),
+            panel,
+            settings.draws,
+            budget,
+            stored=len(store),
+            seconds_each=known.seconds / known.asked if known.asked and known.seconds else None,
+        )
+        say("\n".join(plan.lines()))
+        told = 0
+        for done, (ask, reply) in enumerate(ask_all(backend, audit.asks(), settings.sampling, store, counts=call), 1):
+            audit.note(ask, reply)
+            spent.add(reply)
+            spent.spend(reply)
+            if (tenths := 10 * done // plan.requests) > told:
+                told = tenths
+                say(f"  {done} answers of at most {plan.requests}")
+        left_out = Counter(outcome.fate for outcome in audit.outcomes.values() if outcome.fate != "asked")
+        say(f"  {spent.replies} answers; attacks impossible: {left_out['impossible']}, unfair: {left_out['unfair']}")
+        result = _result(audit, backend, plan, spent, call, refused, about or {})
+        _write_outcomes(out / OUTCOMES, audit.outcomes.values())
+        write_json(out / RESULT, result)
+    return result, audit
+
+
+def _result(
+    audit: Audit,
+    backend: Backend,
+    plan: Plan,
+    spent: AskedCounts,
+    call: AskedCounts,
+    refused: Sequence[Refusal],
+    about: Json,
+) -> Json:
+    """`audit.json`, version 1: `defender` (name, identity), `plan` (images, questions, attacks, draws, requests: the
+    most, budget, scenes_asked), the measured part (`aot.audit.figures`), `costs` of all that the figures rest on,
+    whenever it was asked (questions, statuses, requests with retries, faults, tokens, seconds), `call` (the same of
+    this call alone, with what was asked and what was stored), `refused_rows` (n, by_reason, first), `protocol` (data,
+    its digest, prompt, image, settings with sampling and seed). Run again, an audit differs in `call` only."""
+    s = audit.settings
+    costs = spent.as_json()
+    for key in ("asked", "stored", "over_budget", "wall_seconds"):
+        costs.pop(key)
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "defender": {"name": backend.name, "identity": backend.identity},
+        "plan": {
+            **{k: v for k, v in asdict(plan).items() if k not in ("stored", "seconds_each")},
+            "scenes_asked": len(audit.questions),
+        },
+        **audit.tally().figures(),
+        "costs": {"questions": spent.replies, **costs},
+        "call": call.as_json(),
+        "refused_rows": {
+            "n": len(refused),
+            "by_reason": dict(Counter(refusal.word for refusal in refused)),
+            "first": [{"file": r.file, "row": r.row, "reason": r.reason} for r in refused[:REFUSALS_NAMED]],
+        },
+        "protocol": {
+            **about,
+            "data_digest": canonical_hash(audit.fingerprints),
+            "prompt": question_prompt(Question("<question>", ("<option>", "<option>"), 0)),
+            "image": f"PNG, longer side at most {s.side_px} px",
+            "settings": s.model_dump(mode="json"),
+        },
+    }
+
+
+def _write_outcomes(path: Path, outcomes: Iterable[Outcome]) -> None:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as lines:
+        for outcome in outcomes:
+            lines.write(json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """The folder, for one process at a time."""
+    lock = FileLock(folder / ".lock")
+    with disk_errors(folder, "nothing was asked"):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            hint = "wait until it ends, or choose another folder with --out"
+            raise AotError("another process audits into this folder", where=str(folder), hint=hint) from error
+    try:
+        yield
+    finally:
+        lock.release()

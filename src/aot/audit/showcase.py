@@ -1,0 +1,101 @@
+"""Which pairs the page shows, drawn again and made into cards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+
+from aot.audit.figures import Outcome
+from aot.audit.run import Audit, Key
+from aot.report.gallery import Card, GalleryAnswer, GalleryFinding, GalleryItem, card_of
+from aot.types import LETTERS
+
+SMALL_PX = 160
+"""Up to this side pictures are kept without loss: every pixel of the miniature world is seen."""
+UNFAIR_SHARE = 8
+"""One card in so many shows an attack that the referee refused."""
+
+
+def chosen(audit: Audit, limit: int) -> list[Key]:
+    """Successes first, the attacks taking turns, each question once as long as there are others; then what was
+    withstood; and a few that the referee refused."""
+    clean = {key[0]: outcome for key, outcome in audit.outcomes.items() if not key[1]}
+
+    def ranked(key: Key, outcome: Outcome) -> int | None:
+        before = clean.get(key[0])
+        if not key[1] or before is None or outcome.fate == "impossible":
+            return None
+        if outcome.fate == "unfair":
+            return 2
+        return 0 if outcome.wrong and before.right else 1 if outcome.right and before.right else None
+
+    by_rank: dict[int, list[Key]] = {0: [], 1: [], 2: []}
+    for key, outcome in audit.outcomes.items():
+        if (rank := ranked(key, outcome)) is not None:
+            by_rank[rank].append(key)
+    names = [attack.name for attack in audit.panel]
+    unfair = list(islice(_in_turns(by_rank[2], names), limit // UNFAIR_SHARE))
+    return [*islice(chain(_in_turns(by_rank[0], names), _in_turns(by_rank[1], names)), limit - len(unfair)), *unfair]
+
+
+def _in_turns(keys: list[Key], names: Sequence[str]) -> Iterator[Key]:
+    """One of each attack after the other; within an attack the scenes that were not shown yet first."""
+    left = {name: found for name in names if (found := [key for key in keys if key[1] == name])}
+    shown: set[int] = set()
+    while left:
+        for name in list(left):
+            key = next((k for k in left[name] if k[0] not in shown), left[name][0])
+            left[name].remove(key)
+            if not left[name]:
+                del left[name]
+            shown.add(key[0])
+            yield key
+
+
+def cards(audit: Audit, defender: str) -> list[Card]:
+    """The cards of the chosen pairs."""
+    titles = {attack.name: attack for attack in audit.panel}
+    made = []
+    for number, name, nth in chosen(audit, audit.settings.gallery):
+        scene, attack = audit.subjects[number], titles[name]
+        drawn = audit.attempt(scene, attack, nth)
+        assert not isinstance(drawn, str), "a draw is a function of the seed"
+        edit, verdict = drawn
+        before, after = audit.outcomes[number, "", 0], audit.outcomes[number, name, nth]
+        local, whole = verdict.measured("local_ssim"), verdict.measured("global_ssim")
+        in_boxes = bool(scene.protected) and not math.isnan(local)
+        measured, where = (local, "in the boxes") if in_boxes else (whole, "of the image")
+        item = GalleryItem(
+            scene_id=scene.id,
+            attacker=attack.title,
+            question=scene.question.text,
+            options=list(scene.question.options),
+            answer=scene.question.answer,
+            question_type=scene.question.kind,
+            kind=edit.kind,
+            instruction=edit.instruction,
+            note="" if math.isnan(measured) else f"SSIM {measured:.3f} {where}",
+            protected=[(b.x0, b.y0, b.x1, b.y1) for b in scene.protected],
+            valid=verdict.valid,
+            findings=[
+                GalleryFinding(
+                    check=f.check,
+                    passed=f.passed,
+                    measured=None if math.isnan(f.measured) else f.measured,
+                    reason=f.reason,
+                )
+                for f in verdict.findings
+            ],
+            answers_before=[_answer(before, defender)],
+            answers_after=[_answer(after, defender)] if after.fate == "asked" else [],
+            clean="",
+            attacked="",
+        )
+        made.append(card_of(item, scene.image, edit.image, lossy=max(scene.image.shape[:2]) > SMALL_PX))
+    return made
+
+
+def _answer(outcome: Outcome, defender: str) -> GalleryAnswer:
+    choice = LETTERS.index(outcome.given) if outcome.given else None
+    return GalleryAnswer(defender=defender, text=outcome.said, choice=choice, status=outcome.status or "error")

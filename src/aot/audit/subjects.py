@@ -1,0 +1,120 @@
+"""What is audited on: questions about the user's images, or about scenes of the miniature world, one at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from aot.audit.panel import Rule
+from aot.data.images import Refusal, at_most
+from aot.data.sources import open_source
+from aot.errors import AotError
+from aot.files import canonical_hash
+from aot.forge.funnel import Funnel
+from aot.forge.store import PhotoStore, fill
+from aot.forge.workshop import AnswerKept, PhotoScene, PhotoSettings, PhotoWorkshop
+from aot.referee import GlobalSsim, Referee, RefereeSettings, build_referee
+from aot.types import Attack, Finding, Scene
+from aot.world.scenes import draw_scenes
+
+SCENES_IN_MEMORY = 16
+"""Photos whose questions are held at a time."""
+
+
+class Subjects:
+    """All questions, by number. Scenes are read when they are wanted: only a few photos are in memory."""
+
+    def __init__(
+        self, workshop: PhotoWorkshop | None = None, *, world: int = 0, seed: int = 0, limit: int | None = None
+    ):
+        self.workshop = workshop
+        self._of_photo = lru_cache(SCENES_IN_MEMORY)(self._read)
+        self._seed = seed
+        if workshop is None:
+            self._places = [(number, 0) for number in range(world)]
+        else:
+            found = [(number, n) for number in range(len(workshop)) for n in range(len(self._of_photo(number)))]
+            # The first question of every photo, then every second one: a limit cuts few photos out.
+            self._places = sorted(found, key=lambda place: (place[1], place[0]))
+        self._places = self._places[:limit]
+
+    def _read(self, number: int) -> Sequence[Scene]:
+        if self.workshop is None:
+            return draw_scenes(1, self._seed, "test", first=number)
+        return self.workshop.scenes(number, Funnel())
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, number: int) -> Scene:
+        photo, question = self._places[number]
+        return self._of_photo(photo)[question]
+
+    @property
+    def images(self) -> int:
+        return len({photo for photo, _ in self._places})
+
+    def referees(self, settings: RefereeSettings, corruption_ssim_min: float) -> dict[Rule, Referee]:
+        """Who judges which attack."""
+        beside = build_referee(settings, world=False)
+        in_photos = Referee([*beside.checks, AnswerKept(), NotNamed()])
+        return {
+            "objects": in_photos if self.workshop else build_referee(settings, world=True),
+            "paint": beside,
+            "corruption": Referee([GlobalSsim(corruption_ssim_min, settings.window_px)]),
+        }
+
+
+@dataclass(frozen=True)
+class NotNamed:
+    """Where a question came with the data, its answer cannot be worked out again: objects that it names, in its text or
+    options, must then neither come nor go. `measured`: how many do; nan where this need not be asked. Reason:
+    named_in_question."""
+
+    def __call__(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Finding]:
+        findings = []
+        for scene, attack in zip(scenes, attacks, strict=True):
+            if attack.objects is None or (isinstance(scene, PhotoScene) and scene.query is not None):
+                findings.append(Finding("not_named", True, float("nan")))
+                continue
+            moved = {box.label for box in set(attack.objects) ^ set(scene.objects)}
+            words = f"{scene.question.text} {' '.join(scene.question.options)}".casefold()
+            named = sum(label.casefold() in words for label in moved if label)
+            findings.append(Finding("not_named", not named, float(named), "named_in_question" if named else ""))
+        return findings
+
+
+def open_subjects(
+    data: Path | None,
+    folder: Path,
+    *,
+    photos: PhotoSettings,
+    referee: RefereeSettings,
+    side_px: int,
+    world_scenes: int,
+    seed: int,
+    limit: int | None,
+) -> tuple[Subjects, list[Refusal]]:
+    """The questions of `data` (none: the miniature world), and its refused rows. Photos are kept in `folder`, decoded,
+    their longer sides reduced to `side_px`. Raises `AotError` for an unknown format, or where nothing can be asked."""
+    if data is None:
+        return Subjects(world=world_scenes, seed=seed, limit=limit), []
+    refused = fill(folder, open_source(data, at_most(side_px)))[1]
+    workshop = PhotoWorkshop(PhotoStore(folder), photos, referee, seed=seed)
+    subjects = Subjects(workshop, seed=seed, limit=limit)
+    if not len(subjects):
+        why = f"; the first refused row: {refused[0]}" if refused else ""
+        hint = "give questions with the images, or boxes to ask about"
+        raise AotError(f"nothing can be asked about these {len(workshop)} images{why}", where=str(data), hint=hint)
+    return subjects, refused
+
+
+def fingerprint(scene: Scene) -> str:
+    """Changes where the image, the question or the boxes do."""
+    pixels = hashlib.sha256(scene.image.tobytes()).hexdigest()
+    boxes = [dataclasses.astuple(box) for box in scene.protected]
+    return canonical_hash([scene.id, pixels, scene.image.shape, dataclasses.astuple(scene.question), boxes])

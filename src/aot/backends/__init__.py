@@ -1,0 +1,1 @@
+"""Models that are asked: in this process, behind a URL, or scripted. One interface (`base`), one store of answers."""

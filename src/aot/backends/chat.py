@@ -1,0 +1,204 @@
+r"""OpenAI's chat protocol as pure functions: a request's JSON, and what a server's JSON says. No network.
+
+    chat_body(ask, messages, model, sampling, without) -> dict
+    user_turn(ask, sampling) -> list               images as data: URLs, brought within the caps
+    read_completion(body: bytes, options) -> Reply | Fault
+    option_probabilities(tokens, options) -> tuple[float, ...] | None
+    retry_after_s(header, now) -> float | None
+
+Nothing that a server sends raises: what cannot be read is a `Fault`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from aot.backends.base import Ask, Reply, Sampling
+from aot.backends.pictures import fitted, mime_type
+
+TOP = 20
+"""Alternatives a token of which probabilities are asked: the most that the protocol allows."""
+LONGEST = 1 << 20
+"""Characters of an answer: more is none."""
+LEAD = re.compile(
+    r"\W*(?:(?:the\s+)?(?:correct\s+|best\s+|final\s+)?(?:answer|option|choice)\s*(?:is|:)?\W*"
+    r"(?:(?:option|choice)\W*)?)?(?:boxed\W*)?(?:text\W*)?",
+    re.IGNORECASE,
+)
+"""What may stand before an answer's letter for it to be the answer: "(", "The answer is ", "\\boxed{"."""
+TRAIL = re.compile(r"(?![A-Za-z0-9'])(?![ \t]+[a-z])")
+"""After it: not the rest of a word, and not of a sentence that begins with "A car is"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A request that brought nothing to read. `word` is counted; `wait_s`: the server asked to wait so long."""
+
+    word: str
+    detail: str
+    wait_s: float | None = None
+
+
+def user_turn(ask: Ask, sampling: Sampling) -> list[dict[str, Any]]:
+    """The `messages` of a request: one user turn. Raises `BadPicture` for an image that cannot be sent."""
+    parts: list[dict[str, Any]] = []
+    for part in ask.content:
+        if isinstance(part, str):
+            # Lone surrogates, which no UTF-8 can hold.
+            parts.append({"type": "text", "text": part.encode("utf-8", "replace").decode()})
+        else:
+            sent = fitted(part, sampling)
+            url = f"data:{mime_type(sent)};base64,{base64.b64encode(sent).decode()}"
+            parts.append({"type": "image_url", "image_url": {"url": url}})
+    return [{"role": "user", "content": parts}]
+
+
+def chat_body(
+    ask: Ask, messages: list[dict[str, Any]], model: str, sampling: Sampling, without: set[str]
+) -> dict[str, Any]:
+    """The JSON of a request. `without`: parameters that this server has refused before."""
+    limit = "max_completion_tokens" if "max_tokens" in without else "max_tokens"
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": messages,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        limit: sampling.max_new_tokens,
+    }
+    if sampling.temperature > 0:
+        body["seed"] = trial_seed(sampling.seed, ask.trial)
+    if _letters(ask.options):
+        body |= {"logprobs": True, "top_logprobs": TOP}
+    for name in without - {"max_tokens"}:
+        body.pop(name, None)
+        if name == "logprobs":
+            body.pop("top_logprobs", None)
+    return body
+
+
+def trial_seed(seed: int, trial: int) -> int:
+    """A seed of 31 bits for a trial: repeated questions draw differently, the same one always the same."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{trial}".encode()).digest()[:4], "big") >> 1
+
+
+def read_completion(body: bytes, options: Sequence[str] = ()) -> Reply | Fault:
+    """What a chat completion's JSON says, whatever it is."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        return Fault("invalid_json", f"the answer is no JSON ({str(error)[:80]}): {body[:80]!r}")
+    choice = _at(value, "choices", 0)
+    message = _at(choice, "message")
+    if not isinstance(message, dict):
+        return Fault("wrong_shape", f"the answer holds no message: {body[:120]!r}")
+    text, refusal, finish = _text(message.get("content")), message.get("refusal"), _at(choice, "finish_reason")
+    known: dict[str, Any] = {
+        "prompt_tokens": _count(_at(value, "usage", "prompt_tokens")),
+        "completion_tokens": _count(_at(value, "usage", "completion_tokens")),
+        "visual_tokens": _count(_at(value, "usage", "prompt_tokens_details", "image_tokens")),
+    }
+    if text is not None and len(text) > LONGEST:
+        return Fault("too_long", f"an answer of {len(text)} characters")
+    if finish == "content_filter" or (isinstance(refusal, str) and refusal):
+        return Reply(text or "", "refused", str(refusal or finish), **known)
+    if finish == "length":
+        return Reply(text or "", "truncated", **known)
+    if text is None:
+        return Fault("wrong_shape", f"the answer's content is no text: {body[:120]!r}")
+    if not text.strip():
+        return Fault("empty", "the answer is empty")
+    tokens = _at(choice, "logprobs", "content")
+    return Reply(text, probabilities=option_probabilities(tokens, options), **known)
+
+
+def option_probabilities(tokens: Any, options: Sequence[str]) -> tuple[float, ...] | None:
+    """Of single-letter options, from the first token that says one as the answer: the probabilities of the tokens that
+    are the letter, normalised over the options; 0 for one that is not among the alternatives listed. None where the
+    options are no letters, or the answer does not begin with one."""
+    if not _letters(options) or not isinstance(tokens, list):
+        return None
+    said = [t if isinstance(t := _at(token, "token"), str) else "" for token in tokens]
+    before = ""
+    for i, token in enumerate(said):
+        if token.strip() in options:
+            if not (LEAD.fullmatch(before) and TRAIL.match("".join(said[i + 1 : i + 4]))):
+                return None
+            return _normalised(_at(tokens[i], "top_logprobs"), options)
+        before += token
+        if len(before) > 60:
+            break
+    return None
+
+
+def _normalised(alternatives: Any, options: Sequence[str]) -> tuple[float, ...] | None:
+    weights = dict.fromkeys(options, 0.0)
+    for each in alternatives if isinstance(alternatives, list) else []:
+        token, logprob = _at(each, "token"), _at(each, "logprob")
+        known = isinstance(logprob, int | float) and -1e4 < logprob < 0.01  # rounding may put a certain one above 0
+        if known and isinstance(token, str) and token.strip() in weights:
+            weights[token.strip()] += math.exp(logprob)
+    total = sum(weights.values())
+    return tuple(w / total for w in weights.values()) if total > 0 else None
+
+
+def _letters(options: Sequence[str]) -> bool:
+    return bool(options) and len(set(options)) == len(options) and all(len(o) == 1 for o in options)
+
+
+def retry_after_s(header: str | None, now: float) -> float | None:
+    """Seconds that a Retry-After header asks to wait: a number, or a date (`now`: seconds since 1970)."""
+    if not header:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(header).timestamp() - now
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def error_text(body: object) -> str:
+    """The message, code and type that an error's JSON holds; else its beginning."""
+    error = _at(body, "error")
+    for each in (error, body):
+        if isinstance(each, dict):
+            words = [each.get(key) for key in ("message", "code", "type", "detail")]
+            if told := [str(word) for word in words if isinstance(word, str | int) and str(word)]:
+                return " · ".join(told)[:400]
+    return str(error or body or "")[:400]
+
+
+def _text(content: Any) -> str | None:
+    """A message's content: text, parts of text, or nothing said ("")."""
+    if content is None:
+        return ""
+    if isinstance(content, list):
+        parts = [part if isinstance(part, str) else _at(part, "text") for part in content]
+        return "".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else None
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 31 else None
+
+
+def _at(value: Any, *path: str | int) -> Any:
+    """`value[path[0]][path[1]]...`; None as soon as a step is not there."""
+    for step in path:
+        if isinstance(step, str) and isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(step, int) and isinstance(value, list) and len(value) > step:
+            value = value[step]
+        else:
+            return None
+    return value

@@ -1,0 +1,99 @@
+"""From what a user types to a model that can be asked. Libraries are imported when they are needed.
+
+    open_backend(name, *, model=None, batch=None, device=None, concurrency=8, requests_per_minute=None, timeout=60,
+                 attempts=6, api_key_env="OPENAI_API_KEY") -> Backend
+    open_defender(name, model=None, *, sampling=None, store=None, **as above) -> Defender
+
+`name`: "miniature", a model's folder, a hub id, or an http(s) URL, which needs `model`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from aot.backends.asking import AnswerStore
+from aot.backends.base import Backend, Sampling
+from aot.backends.defender import BackendDefender, gold_answers, letters
+from aot.errors import AotError
+from aot.players.base import Defender
+from aot.players.base_players import player_folder
+
+BATCH, BATCH_OF_THE_MINIATURE = 8, 64
+
+
+def is_url(name: str) -> bool:
+    return name.lower().startswith(("http://", "https://"))
+
+
+def open_backend(
+    name: str,
+    *,
+    model: str | None = None,
+    batch: int | None = None,
+    device: str | None = None,
+    concurrency: int = 8,
+    requests_per_minute: float | None = None,
+    timeout: float = 60,
+    attempts: int = 6,
+    api_key_env: str = "OPENAI_API_KEY",
+) -> Backend:
+    """`batch`, `device`: of a model in this process; the others: of one behind a URL. Raises `AotError` where there is
+    no such model; for a URL without `model` it says which ones the server offers."""
+    if is_url(name):
+        from aot.backends.openai_url import OpenAiBackend
+
+        return OpenAiBackend(
+            name,
+            model or _ask_for_a_model(name, api_key_env),
+            api_key_env=api_key_env,
+            concurrency=concurrency,
+            requests_per_minute=requests_per_minute,
+            timeout=timeout,
+            attempts=attempts,
+        )
+    if model is not None:
+        raise AotError("only a URL takes a model's name", where=name, hint="leave out --model, or give a server's URL")
+    from aot.backends.local import LocalBackend
+
+    folder, usual = str(_folder(name)), BATCH_OF_THE_MINIATURE if _is_miniature(name) else BATCH
+    return LocalBackend(folder, batch=batch or usual, device=device, name=name if name == "miniature" else None)
+
+
+def open_defender(
+    name: str,
+    model: str | None = None,
+    *,
+    sampling: Sampling | None = None,
+    store: AnswerStore | None = None,
+    **settings: Any,
+) -> Defender:
+    """As `open_backend`, for what wants a `Defender`. Miniatures, shipped or trained here, come as `QwenDefender`:
+    the same answers, faster."""
+    if not is_url(name) and model is None and _is_miniature(name):
+        from aot.players.defender import QwenDefender
+
+        return QwenDefender.load(_folder(name), name=Path(name).name)
+    backend = open_backend(name, model=model, **settings)
+    return BackendDefender(
+        backend, sampling, store=store, completions=letters if is_url(name) else gold_answers
+    )
+
+
+def _folder(name: str) -> str | Path:
+    return player_folder("miniature", "defender") if name == "miniature" else name
+
+
+def _is_miniature(name: str) -> bool:
+    """Whether a folder's processor is the package's own."""
+    config = Path(_folder(name)) / "processor_config.json"
+    return config.is_file() and "QwenProcessor" in config.read_text(encoding="utf-8", errors="replace")
+
+
+def _ask_for_a_model(url: str, api_key_env: str) -> str:
+    from aot.backends.address import checked_url, models_hint, offered_models
+
+    models, (_, shown) = offered_models(url, api_key_env=api_key_env), checked_url(url)
+    if models is None:
+        raise AotError("nobody answers at this address", where=shown, hint="start the server, or check the address")
+    raise AotError("which of the server's models?", where=shown, hint=models_hint(models))

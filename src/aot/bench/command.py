@@ -1,0 +1,103 @@
+"""What `aot eval` does, said on the terminal as it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from aot.backends.opening import open_backend
+from aot.backends.store import AnswerStore
+from aot.bench.benchmark import Benchmark
+from aot.bench.comparison import compare_runs
+from aot.bench.protocol import EvalSettings
+from aot.bench.records import ANSWERS, REFUSED, SCORES, STORE
+from aot.bench.run import evaluate, plan
+from aot.bench.show import (
+    comparison_table,
+    paired_table,
+    plan_table,
+    progress_bar,
+    protocol_lines,
+    score_table,
+    status_table,
+)
+from aot.bench.table import BENCHMARKS, named
+from aot.errors import AotError
+from aot.files import write_json
+
+COMPARISON = "compare.json"
+REFUSALS_SHOWN = 5
+
+
+def settings_of(**given: Any) -> EvalSettings:
+    """The settings; `AotError` where they contradict each other."""
+    try:
+        return EvalSettings(**given)
+    except ValidationError as error:
+        told = error.errors()[0]
+        where = ".".join(str(part) for part in told["loc"])
+        raise AotError(told["msg"], where=f"aot eval {where}".strip(), hint="see aot eval --help") from error
+
+
+def wanted(benchmarks: Sequence[str]) -> list[tuple[Benchmark, Path]]:
+    """Benchmarks and their paths, of NAME=PATH each."""
+    if not benchmarks:
+        hint = f"such as --benchmark POPE=POPE.tsv; one of {', '.join(BENCHMARKS)}, or custom:NAME"
+        raise AotError("no benchmark is given", where="--benchmark", hint=hint)
+    found = []
+    for pair in benchmarks:
+        name, equals, path = pair.partition("=")
+        if not equals or not path:
+            raise AotError(f"{pair!r} is not NAME=PATH", where="--benchmark", hint="such as POPE=data/POPE.tsv")
+        where = Path(path).expanduser()
+        if not where.exists():
+            raise AotError("there is no such file or folder", where=str(where), hint=f"check the path after {name}=")
+        found.append((named(name), where))
+    return found
+
+
+def run(
+    defender: str,
+    benchmarks: Sequence[tuple[Benchmark, Path]],
+    settings: EvalSettings,
+    out: Path,
+    **opening: Any,
+) -> int:
+    """Plan, progress, scores, files. `opening`: as `open_backend` takes it. Returns how many rows were refused."""
+    console = Console()
+    backend = open_backend(defender, **opening)
+    with AnswerStore(out / STORE) as store:
+        with console.status("reading the data"):
+            exams = plan(backend, benchmarks, settings, store)
+        console.print(plan_table(exams, backend, settings))
+        if settings.answers_each > 1 and not settings.temperature:
+            console.print(f"note: at temperature 0 the {settings.answers_each} answers to a question hardly differ")
+        with progress_bar(console, exams) as progress:
+            outcome = evaluate(backend, exams, settings, store, out, progress)
+    console.print(score_table(outcome.scores), status_table(outcome.scores))
+    for line in protocol_lines(outcome.scores):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"scores: {out / SCORES}\nanswers: {out / ANSWERS}", markup=False, highlight=False, soft_wrap=True)
+    if outcome.refused_rows:
+        told = Console(stderr=True, soft_wrap=True, highlight=False)
+        head = f"refused rows of the data: {outcome.refused_rows}, see {out / REFUSED}; the rest is scored"
+        told.print(head, markup=False)
+        for refusal in [each for exam in exams for each in exam.refusals][:REFUSALS_SHOWN]:
+            told.print(f"  {refusal}", markup=False)
+    return outcome.refused_rows
+
+
+def compare(before: Path, after: Path, *, out: Path) -> None:
+    """The table, and compare.json."""
+    entries = compare_runs(before, after)
+    write_json(out / COMPARISON, entries)
+    console = Console()
+    console.print(comparison_table(entries, before.name, after.name), paired_table(entries))
+    for name, entry in entries.items():
+        for warning in entry["warnings"]:
+            console.print(f"{name}: {warning}", style="yellow", markup=False, soft_wrap=True)
+    console.print(f"comparison: {out / COMPARISON}", markup=False, highlight=False, soft_wrap=True)

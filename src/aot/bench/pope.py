@@ -1,0 +1,78 @@
+"""POPE on COCO (Li et al. 2023, arXiv 2305.10355): is there such an object in the image?
+
+The original is three files of 3000 JSON lines, random, popular and adversarial, which share questions: read together
+they are 5127 different ones, each asked once and counted in every split that has it. The images are COCO's val2014,
+beside the files or in a folder `images` or `val2014`.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from aot.bench.benchmark import Benchmark
+from aot.bench.item import Item
+from aot.bench.questions import image_group, yes_no
+from aot.bench.rows import Needs, Row, Rows, json_values, named_images, open_rows, row_with
+from aot.data.images import BadRow
+from aot.errors import AotError
+from aot.scores.official import pope
+
+SPLITS = ("random", "popular", "adversarial")
+ORIGINAL = re.compile(rf"pope_({'|'.join(SPLITS)})\.jsonl?$")
+
+
+def rows(path: Path, needs: Needs) -> Rows:
+    """The original's files (a folder of them, or one), else a table."""
+    files = sorted(path.iterdir() if path.is_dir() else [path], key=lambda file: file.name)
+    originals = [file for file in files if ORIGINAL.search(file.name) and file.is_file()]
+    return _originals(originals) if originals else open_rows(path, needs)
+
+
+def _originals(files: list[Path]) -> Rows:
+    """Each different question once. The texts of all splits are held, the images one at a time."""
+    merged: dict[tuple[str, str], tuple[Path, str, dict[str, Any]]] = {}
+    number = 0
+    for file in sorted(files, key=lambda file: SPLITS.index(_split(file))):
+        for place, cells in json_values(file):
+            if isinstance(cells, BadRow):
+                yield Row(str(file), place, (number := number + 1), {}, (), cells)
+                continue
+            if place == "line 1" and not {"image", "text", "label"} <= set(cells):
+                hint = f"it has {', '.join(cells)}"
+                raise AotError("no columns image, text and label: not POPE's format", where=str(file), hint=hint)
+            image, text, split = str(cells.get("image", "")), str(cells.get("text", "")), _split(file)
+            if not text or (image, text) not in merged:
+                own = {**cells, "id": f"{split}-{cells.get('question_id', place)}", "category": split}
+                merged[image, text or place] = (file, place, own)
+                continue
+            known = merged[image, text][2]
+            if str(known.get("label")).casefold() != str(cells.get("label")).casefold():
+                known["label"] = f"{known.get('label')} and {cells.get('label')}"
+            known["category"] += "" if split in known["category"].split(",") else f",{split}"
+    for file, place, cells in merged.values():
+        number += 1
+        yield row_with(file, place, number, cells, partial(named_images, cells, file.parent))
+
+
+def _split(file: Path) -> str:
+    found = ORIGINAL.search(file.name)
+    return found[1] if found else ""
+
+
+def item(row: Row) -> Item:
+    question, answer = row.text("question", "text"), row.text("answer", "label")
+    return yes_no(row, question, answer, category=row.text("category"), groups=image_group(row))
+
+
+POPE = Benchmark(
+    "POPE",
+    "https://github.com/AoiDragon/POPE",
+    pope,
+    item,
+    items=5127,
+    needs=Needs((("question", "text"), ("answer", "label")), split="test"),
+    rows=rows,
+)

@@ -1,0 +1,140 @@
+"""`aot eval`: a defender's scores on benchmarks, from plan to files.
+
+    plan(backend, wanted, settings, store) -> list[Exam]      every row read once, nothing asked
+    evaluate(backend, exams, settings, store, out) -> Outcome     asks, marks, scores, writes
+
+A run that is killed goes on where it stopped: replies are stored as they come, files are written whole at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aot.backends.asking import ask_all
+from aot.backends.base import Backend
+from aot.backends.counts import AskedCounts
+from aot.backends.store import AnswerStore
+from aot.bench.benchmark import Benchmark
+from aot.bench.marking import mark
+from aot.bench.prompts import PROMPT_VERSION
+from aot.bench.protocol import EvalSettings
+from aot.bench.records import ANSWERS, REFUSED, SCORES, Answered, write_answers, write_refused
+from aot.bench.survey import Exam, survey
+from aot.errors import AotError
+from aot.files import write_json
+from aot.scores.calibration import calibration
+from aot.scores.score import score
+
+Wanted = Sequence[tuple[Benchmark, Path]]
+Progress = Callable[[Exam, AskedCounts], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`scores`: what scores.json holds; `counts`: what the asking came to, by benchmark."""
+
+    scores: dict[str, dict[str, Any]]
+    counts: dict[str, AskedCounts]
+    refused_rows: int
+
+
+def plan(backend: Backend, wanted: Wanted, settings: EvalSettings, store: AnswerStore) -> list[Exam]:
+    """What would be asked. Raises `AotError` for data that cannot be read, or hold nothing to ask."""
+    names = [benchmark.name for benchmark, _ in wanted]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        hint = "one path a benchmark; custom:NAME for other data"
+        raise AotError(f"{twice[0]} is given twice", where="--benchmark", hint=hint)
+    exams = [survey(benchmark, path, backend, settings, store) for benchmark, path in wanted]
+    for exam in exams:
+        if not exam.items:
+            reasons = "; ".join(str(refusal) for refusal in exam.refusals[:3])
+            what = f"nothing to ask for {exam.benchmark.name}: {len(exam.refusals)} rows refused. {reasons}"
+            raise AotError(what, where=str(exam.path), hint="check that the path is this benchmark's")
+    return exams
+
+
+def evaluate(
+    backend: Backend,
+    exams: Sequence[Exam],
+    settings: EvalSettings,
+    store: AnswerStore,
+    out: Path,
+    progress: Progress = lambda exam, counts: None,
+) -> Outcome:
+    """Asks what is not stored yet, and writes scores.json, answers.parquet and refused.json into `out`."""
+    answered: dict[str, list[Answered]] = {}
+    scores: dict[str, dict[str, Any]] = {}
+    counts: dict[str, AskedCounts] = {}
+    for exam in exams:
+        name = exam.benchmark.name
+        counts[name] = AskedCounts()
+        answered[name] = _answers(backend, exam, settings, store, counts[name], progress)
+        results = [each.result for each in answered[name]]
+        sure = any(result.confidence is not None for result in results)
+        scores[name] = score(results, exam.benchmark.metric) | {
+            "calibration": calibration(results) if sure else None,
+            "rows": _rows(exam),
+            "asked": counts[name].as_json(),
+            "protocol": _protocol(backend, exam, settings, answered[name]),
+        }
+    write_answers(out / ANSWERS, answered)
+    write_refused(out / REFUSED, {exam.benchmark.name: exam.refusals for exam in exams})
+    write_json(out / SCORES, scores)
+    return Outcome(scores, counts, sum(len(exam.refusals) for exam in exams))
+
+
+def _answers(
+    backend: Backend,
+    exam: Exam,
+    settings: EvalSettings,
+    store: AnswerStore,
+    counts: AskedCounts,
+    progress: Progress,
+) -> list[Answered]:
+    """In the order of the items, whichever order replies came in."""
+    found: dict[tuple[str, int], Answered] = {}
+    replies = ask_all(
+        backend,
+        exam.asks(settings.answers_each),
+        settings.sampling,
+        store,
+        counts=counts,
+        progress=lambda counts: progress(exam, counts),
+    )
+    for ask, reply in replies:
+        result = mark(exam.items[ask.id], ask, reply, exam.reader)
+        found[ask.id, ask.trial] = Answered(exam.prompt_digests[ask.id], reply, result)
+    order = ((name, trial) for name in exam.items for trial in range(settings.answers_each))
+    return [found[each] for each in order if each in found]
+
+
+def _rows(exam: Exam) -> dict[str, Any]:
+    left_out = sum(exam.left_out.values())
+    return {
+        "read": len(exam.items) + len(exam.refusals) + left_out,
+        "kept": len(exam.items),
+        "refused": len(exam.refusals),
+        "left_out": exam.left_out,
+        "published": exam.benchmark.items,
+    }
+
+
+def _protocol(
+    backend: Backend, exam: Exam, settings: EvalSettings, answered: Sequence[Answered]
+) -> dict[str, Any]:
+    """Everything that a score is meaningless without."""
+    visual = [each.reply.visual_tokens for each in answered if each.reply.visual_tokens is not None]
+    spread = {"mean": sum(visual) / len(visual), "min": min(visual), "max": max(visual)} if visual else None
+    known = settings.model_dump(exclude={"protocol", "trials"})
+    return {
+        "name": settings.protocol,
+        "trials": settings.answers_each,
+        **known,
+        "visual_tokens": spread,
+        "prompt": {"name": exam.benchmark.prompt_name, "version": PROMPT_VERSION},
+        "data": {"path": str(exam.path), "digest": exam.digest, "source": exam.benchmark.source},
+        "defender": {"name": backend.name, **backend.identity},
+    }

@@ -1,0 +1,29 @@
+"""TreeBench (Wang et al. 2025, arXiv 2507.07999): 405 questions on small things in large images, with their boxes.
+
+Asked and scored on the answer alone; the boxes (`target_instances`) would need a model that says where it looked.
+"""
+
+from __future__ import annotations
+
+from aot.bench.benchmark import Benchmark
+from aot.bench.item import Item
+from aot.bench.prompts import ending
+from aot.bench.questions import choice, lettered, listed
+from aot.bench.rows import Needs, Row
+from aot.scores.official import choice as metrics
+
+
+def item(row: Row) -> Item:
+    options = lettered(row) or listed(row.cells.get("options") or [])
+    return choice(row, row.text("question"), options, row.text("answer"), category=row.text("category"))
+
+
+TREEBENCH = Benchmark(
+    "TreeBench",
+    "https://huggingface.co/datasets/HaochenWang/TreeBench",
+    metrics,
+    item,
+    prompt=ending("Answer with the letter of the correct option only."),
+    items=405,
+    needs=Needs((("question",), ("answer",), ("category",)), split="test"),
+)

@@ -1,0 +1,75 @@
+"""Who carries out an edit: pasting of cut-outs, or an attacker model that follows an instruction. (A generator that
+paints by masks is in `aot.forge.generated`.)"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+from aot.forge.bank import cut, outline_mask
+from aot.forge.paint import PaintSettings, heal, paste
+from aot.forge.propose import Proposal
+from aot.forge.store import PhotoStore
+from aot.types import Box, Image
+
+if TYPE_CHECKING:  # takes seconds to import, and few datasets are made with it
+    from aot.players.attacker import EditAttacker
+
+HANGING = ("airplane", "bird", "kite", "clock", "traffic light", "stop sign", "tie", "frisbee", "sports ball")
+"""Labels of things that hang or fly: without a shadow under them."""
+
+
+class Implanter(Protocol):
+    """Carries out proposals."""
+
+    def edit(self, image: Image, proposal: Proposal, keep: Sequence[Box], rng: np.random.Generator) -> Image:
+        """The edited image; what the question is about is in the boxes to `keep`."""
+        ...
+
+
+@dataclass(frozen=True)
+class PasteImplanter:
+    """Without a generator: cut-outs are pasted in, what goes is healed over."""
+
+    store: PhotoStore
+    paint: PaintSettings
+
+    def edit(self, image: Image, proposal: Proposal, keep: Sequence[Box], rng: np.random.Generator) -> Image:
+        if proposal.gone is not None:
+            image = heal(image, outline_mask(proposal.gone, image.shape[:2]), self.paint)
+        if proposal.new is not None and proposal.place is not None:
+            rgb, alpha = cut(self.store, proposal.new)
+            stands = proposal.new.label not in HANGING
+            image = paste(image, rgb, alpha, proposal.place, self.paint, stands=stands)
+        return image
+
+
+@dataclass(frozen=True)
+class Editor:
+    """An attacker that edits by instruction. What it changed nobody knows: the referee looks at the result, and whether
+    the answer still holds only a judge can tell."""
+
+    attacker: EditAttacker
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Editor:
+        """Raises `AotError` for a missing or damaged folder."""
+        from aot.players.attacker import EditAttacker
+
+        return cls(EditAttacker.load(folder, name="attacker"))
+
+    def edit(self, image: Image, sentence: str, *, seed: int) -> Image:
+        """The image after the sentence, as large as it was: sides that are no multiples of 16 px are padded for the
+        editor and cropped, and nothing is resized. Same arguments, same image."""
+        from aot.players.autoencoder import paint
+
+        attacker, (height, width) = self.attacker, image.shape[:2]
+        conditions = attacker.conditions([image], [sentence])
+        noise = attacker.noise(conditions, torch.Generator().manual_seed(seed))
+        (edited,) = paint(attacker.vae, conditions.images, attacker.sample(conditions, noise))
+        return np.ascontiguousarray(edited[:height, :width])

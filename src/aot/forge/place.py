@@ -1,0 +1,302 @@
+"""Where in a photo a new object can be, and how large it is there: told by what is known to stand in it (*ours*).
+
+Nobody knows the ground of a photo. But where a known object stands there is ground, the line between two that stand on
+one plane lies on it, and how many pixels a metre has there follows from the sizes such things have. So a new object
+is put beside a known one of its kind of support, or between two, where the picture under its foot looks as it does at
+theirs. Where a photo tells nothing, nothing is put in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, Field
+
+from aot.data.photos import Thing
+from aot.data.questions import Contents
+from aot.forge.supports import FIXED, INDOORS, OUTDOORS, SHELVED, WIDTHS, Support, metres, support_of
+from aot.types import Box, Image
+
+
+class PlaceSettings(BaseModel, frozen=True, extra="forbid"):
+    """All *ours*."""
+
+    margin: float = Field(0.015, ge=0)  # kept free around protected boxes, as a share of the longer side
+    least_side: float = Field(0.05, gt=0, le=1)  # of a new object, as a share of the shorter side
+    least_area: float = Field(0.005, ge=0, le=1)  # of its box, as a share of the picture: less is not seen
+    most_side: float = Field(0.5, gt=0, le=1)
+    most_enlarged: float = Field(1.3, ge=1)
+    most_overlap: float = Field(0.2, ge=0, le=1)  # of an object that is no part of the question, by the new one
+    reach: float = Field(3.0, ge=0)  # how far from a known object, in widths
+    other_ground: float = Field(28.0, ge=0)  # at most: difference of two surfaces, in levels of CIE Lab
+    like_ground: float = Field(12.0, ge=0)  # the same where nothing is known to stand
+    places: int = Field(20, gt=0)  # drawn before a cut-out is given up
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Site:
+    """What is known of a picture into which something is to be put. `parts`: those that one camera took at once (an
+    extended photo has two)."""
+
+    image: Image
+    things: tuple[Thing, ...]
+    contents: Contents
+    protected: tuple[Box, ...]
+    parts: tuple[Box, ...] = ()
+
+
+Surface = npt.NDArray[np.float64]
+"""`float64 [4]`: mean lightness, a, b and spread of the lightness, in levels of CIE Lab; lightness for a third."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """How a cut-out was in its own photo: its height and its foot as shares of that, and the surfaces beside it."""
+
+    height: float
+    foot: float
+    grounds: tuple[Surface, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A point where something stands: `x` and `foot` in px, px per metre there, and its box."""
+
+    x: float
+    foot: float
+    scale: float
+    box: Box
+
+
+def somewhere(
+    label: str,
+    size: tuple[int, int],
+    site: Site,
+    s: PlaceSettings,
+    rng: np.random.Generator,
+    *,
+    origin: Origin | None = None,
+    side: str = "",
+) -> Box | None:
+    """A free place for an object whose picture has `size` (width, height) px, or None. `side`: only there ("left",
+    "right", "upper", "lower"; empty: anywhere)."""
+    if label in SHELVED and size[1] > size[0]:  # it hung, or stood in something
+        return None
+    held, found = _anchors(label, (origin.height if origin else 0) * site.contents.size[1], site)
+    if not found and origin and label not in FIXED:
+        return _as_it_was(label, size, site, s, rng, origin, side)
+    for _ in range(s.places if found else 0):
+        part, anchors = found[int(rng.integers(len(found)))]
+        one = anchors[int(rng.integers(len(anchors)))]
+        two = anchors[int(rng.integers(len(anchors)))]
+        where = _between(one, two, rng) if two is not one else None
+        x, foot, scale = where or _beside(one, size, label, held, s, rng)
+        box = _box(x, foot, scale * rng.uniform(0.92, 1.08), label, size, held, site, s)
+        if box is None or not _inside(box, part) or not on_side(box, part, side) or not free(box, site, s):
+            continue
+        known = [one.box, two.box] if where else [one.box]
+        if held == "carried" or min(_unlike(site.image, box, each) for each in known) <= s.other_ground:
+            return box
+    return None
+
+
+def in_place_of(thing: Thing, label: str, size: tuple[int, int], site: Site, s: PlaceSettings) -> Box | None:
+    """On the foot of what goes, if that stands on the same, and as large as such a thing is there."""
+    gone, support = thing.box, support_of(label)
+    part = next((part for part in _parts(site) if _inside(gone, part)), None)
+    if part is None or support != support_of(gone.label) or (support == "own" and gone.label != label):
+        return None
+    if not _stands(thing, site.things, part):
+        return None
+    scale = _extent(gone, support) / metres(gone.label, support)
+    box = _box((gone.x0 + gone.x1) / 2, gone.y1, scale, label, size, support, site, s)
+    if box is None or not _inside(box, part):
+        return None
+    others = [b for b in site.contents.boxes if b != gone]
+    hides = any(box.overlap_px(b) > s.most_overlap * min(b.area_px, box.area_px) for b in others)
+    return None if hides or touches(box, site, s) else box
+
+
+def touches(box: Box, site: Site, s: PlaceSettings) -> bool:
+    """On a protected box, or within the margin of one."""
+    margin = round(s.margin * max(site.contents.size))
+    grown = Box(box.x0 - margin, box.y0 - margin, box.x1 + margin, box.y1 + margin)
+    return any(grown.overlap_px(each) for each in site.protected)
+
+
+def free(box: Box, site: Site, s: PlaceSettings) -> bool:
+    """Apart from the question, and in front of no other known object by much, unless that carries it."""
+    others = [b for b in site.contents.boxes if b.label not in WIDTHS or b.overlap_px(box) < 0.9 * box.area_px]
+    hides = any(box.overlap_px(b) > s.most_overlap * min(b.area_px, box.area_px) for b in others)
+    return not hides and not touches(box, site, s)
+
+
+def on_side(box: Box, part: Box, side: str) -> bool:
+    x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+    across, down = (part.x0 + part.x1) / 2, (part.y0 + part.y1) / 2
+    return {"left": x <= across, "right": x >= across, "upper": y <= down, "lower": y >= down}.get(side, True)
+
+
+def allowed_size(wide: float, high: float, size: tuple[int, int], site: Site, s: PlaceSettings) -> bool:
+    """Neither a blot, nor most of the picture, nor a picture of `size` enlarged so that it shows."""
+    short = min(site.contents.size)
+    if max(wide, high) < s.least_side * short or max(wide, high) > s.most_side * short or min(wide, high) < 4:
+        return False
+    width, height = site.contents.size
+    return high <= s.most_enlarged * size[1] and wide * high >= s.least_area * width * height
+
+
+def _as_it_was(
+    label: str, size: tuple[int, int], site: Site, s: PlaceSettings, rng: np.random.Generator, origin: Origin, side: str
+) -> Box | None:
+    """Onto a surface like the one that it stood on, as high and as large: most of perspective, in people's photos."""
+    parts = _parts(site)
+    for _ in range(s.places):
+        part = parts[int(rng.integers(len(parts)))]
+        labels = {thing.box.label for thing in site.things if _inside(thing.box, part)}
+        # Something of its kind of support shows that this is a picture of such a place, at about such a scale.
+        if not any(support_of(each) == support_of(label) for each in labels - SHELVED - set(FIXED)):
+            continue
+        if (label in OUTDOORS and labels & INDOORS) or (label in INDOORS and labels & OUTDOORS):
+            continue
+        tall = part.y1 - part.y0
+        high = origin.height * tall * rng.uniform(0.8, 1.05)
+        wide = high * size[0] / size[1]
+        if not allowed_size(wide, high, size, site, s):
+            continue
+        foot = part.y0 + round((origin.foot + rng.normal(0, 0.05)) * tall)
+        left = round(rng.uniform(part.x0, max(part.x0, part.x1 - wide)))
+        box = Box(left, foot - round(high), left + round(wide), foot, label)
+        if not _inside(box, part) or not on_side(box, part, side) or not free(box, site, s):
+            continue
+        here = surface(site.image, box.x0, box.x1, box)
+        if here is not None and any(np.abs(here - each).sum() <= s.like_ground for each in origin.grounds):
+            return box
+    return None
+
+
+def grounds_of(image: Image, box: Box) -> tuple[Surface, ...]:
+    """The surfaces to the left and to the right of a thing's foot."""
+    wide = max(4, (box.x1 - box.x0) // 2)
+    sides = (surface(image, x0, x0 + wide, box) for x0 in (box.x0 - wide, box.x1))
+    return tuple(side for side in sides if side is not None)
+
+
+def _anchors(label: str, high: float, site: Site) -> tuple[str, list[tuple[Box, list[Anchor]]]]:
+    """What would hold the thing, and each part of the picture with the points where that is known to be."""
+    support, found, carried = support_of(label), [], []
+    for part in _parts(site):
+        here = [thing for thing in site.things if _inside(thing.box, part)]
+        labels = {thing.box.label for thing in here}
+        if any(label in kind and not labels & kind for kind in (OUTDOORS, INDOORS)) or label in FIXED:
+            continue
+        standing = [thing.box for thing in here if _stands(thing, here, part)]
+        same = [b for b in standing if (support_of(b.label) == support and support != "own") or b.label == label]
+        anchors = [_anchor(box, support) for box in same]
+        if support == "own" and not same and high:
+            anchors = [Anchor((box.x0 + box.x1) / 2, box.y1, high, box) for box in standing]
+        if anchors:
+            found.append((part, anchors))
+        tables = [t.box for t in here if t.box.label in WIDTHS and part.x0 + 2 < t.box.x0 and t.box.x1 < part.x1 - 2]
+        if tables and support == "top":
+            carried.append((part, [_carrier(box) for box in tables]))
+    return (support, found) if found or not carried else ("carried", carried)
+
+
+def _parts(site: Site) -> tuple[Box, ...]:
+    return site.parts or (Box(0, 0, *site.contents.size),)
+
+
+def _stands(thing: Thing, others: Sequence[Thing], part: Box) -> bool:
+    """Its foot is seen: not cut off by the border, nothing before it; and it is large enough to tell."""
+    box = thing.box
+    wide, high = box.x1 - box.x0, box.y1 - box.y0
+    if box.y1 >= part.y1 - 2 or max(wide, high) < 0.04 * (part.y1 - part.y0):
+        return False
+    if box.label == "person" and high < 1.8 * wide:  # sits, or is seen in part
+        return False
+    tables = [o.box for o in others if o.box.label in WIDTHS]
+    if box.label in SHELVED and not any(table.overlap_px(box) >= 0.5 * box.area_px for table in tables):
+        return False
+    foot = Box(box.x0, box.y1 - max(2, high // 8), box.x1, box.y1 + 1)
+    lower = [o.box for o in others if o is not thing and o.box.y1 > box.y1 and o.box.label not in WIDTHS]
+    return not any(foot.overlap_px(each) > 0.5 * foot.area_px for each in lower)
+
+
+def _extent(box: Box, support: str) -> float:
+    """The side that `_metres` speaks of, in px."""
+    wide, high = box.x1 - box.x0, box.y1 - box.y0
+    return high if support in ("ground", "own") else max(wide, high)
+
+
+def _anchor(box: Box, support: Support) -> Anchor:
+    scale = _extent(box, support) / metres(box.label, support)
+    return Anchor((box.x0 + box.x1) / 2, box.y1, scale, box)
+
+
+def _carrier(box: Box) -> Anchor:
+    return Anchor((box.x0 + box.x1) / 2, box.y1, (box.x1 - box.x0) / WIDTHS[box.label], box)
+
+
+def _between(one: Anchor, two: Anchor, rng: np.random.Generator) -> tuple[float, float, float] | None:
+    """A point of the line between two that stand on one plane: what is nearer stands lower, and is larger."""
+    near, far = (one, two) if one.foot >= two.foot else (two, one)
+    if near.scale < 0.8 * far.scale or near.scale > 5 * far.scale:
+        return None
+    share = rng.uniform(0, 1)
+    x, foot, scale = ((1 - share) * getattr(near, k) + share * getattr(far, k) for k in ("x", "foot", "scale"))
+    return x, foot, scale
+
+
+def _beside(
+    one: Anchor, size: tuple[int, int], label: str, held: str, s: PlaceSettings, rng: np.random.Generator
+) -> tuple[float, float, float]:
+    """To the left or the right of it, at about its foot; of a carrier: on its upper part."""
+    high = one.box.y1 - one.box.y0
+    if held == "carried":
+        return rng.uniform(one.box.x0, one.box.x1), one.box.y0 + rng.uniform(0.25, 0.6) * high, one.scale
+    extent = one.scale * metres(label, held)
+    wide = extent * size[0] / (size[1] if held in ("ground", "own") else max(size))
+    away = (one.box.x1 - one.box.x0 + wide) / 2 * rng.uniform(1.02, 1 + s.reach)
+    foot = one.foot + rng.normal(0, 0.06 if held != "sky" else 0.5) * high
+    return one.x + away * rng.choice([-1, 1]), foot, one.scale
+
+
+def _box(
+    x: float, foot: float, scale: float, label: str, size: tuple[int, int], held: str, site: Site, s: PlaceSettings
+) -> Box | None:
+    extent = scale * metres(label, held)
+    longest = size[1] if held in ("ground", "own") else max(size)
+    wide, high = extent * size[0] / longest, extent * size[1] / longest
+    if not allowed_size(wide, high, size, site, s):
+        return None
+    left, low = round(x - wide / 2), round(foot)
+    return Box(left, low - round(high), left + round(wide), low, label)
+
+
+def _inside(box: Box, part: Box) -> bool:
+    return part.x0 <= box.x0 and part.y0 <= box.y0 and box.x1 <= part.x1 and box.y1 <= part.y1
+
+
+def _unlike(image: Image, new: Box, known: Box) -> float:
+    """How other the surface under a new object looks than that beside the foot of a known one."""
+    mine = surface(image, new.x0, new.x1, new)
+    if mine is None:
+        return float("inf")
+    return min((float(np.abs(mine - other).sum()) for other in grounds_of(image, known)), default=float("inf"))
+
+
+def surface(image: Image, x0: int, x1: int, box: Box) -> Surface | None:
+    """What a picture looks like between two columns at the foot of a box; None where too little of that is in it.
+    Lightness counts for a third: shadows are no other ground."""
+    high = box.y1 - box.y0
+    part = image[max(0, box.y1 - max(2, high // 8)) : box.y1 + max(2, high // 10), max(0, x0) : max(0, x1)]
+    if part.shape[0] < 2 or part.shape[1] < 3:
+        return None
+    lab = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64)
+    mean = lab.mean(0)
+    return np.array([mean[0] / 3, mean[1], mean[2], lab[:, 0].std() / 3])

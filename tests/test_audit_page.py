@@ -1,0 +1,201 @@
+"""The audit's page: text from data is text, nothing comes from outside, every picture shows, wide and narrow."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as PilImage
+
+from aot.audit.charts import accuracy_figure, budget_figure
+from aot.audit.page import build_page, headline, terminal_table
+from aot.audit.panel import ATTACKS, build_panel
+from aot.audit.plan import AuditSettings
+from aot.audit.run import run_audit
+from aot.audit.showcase import cards
+from aot.audit.subjects import Subjects
+from aot.backends.base import Ask, Reply
+from aot.backends.scripted import ScriptedBackend
+from aot.data.images import Refusal
+from aot.types import Question, Scene
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+EVIL = "</style></title><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 7*7 }}&"
+SETTINGS = AuditSettings(draws=2, gallery=10)
+
+
+class Hostile(Subjects):
+    """Scenes of the world whose words are an attack on the page."""
+
+    def __getitem__(self, number: int) -> Scene:
+        scene = super().__getitem__(number)
+        own = scene.question
+        options = tuple(f"{option} {EVIL}" for option in own.options)
+        question = Question(f"{EVIL} {own.text}", options, own.answer, EVIL + own.kind)
+        return replace(scene, id=f"{EVIL}{scene.id}", question=question)
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    subjects, panel = Hostile(world=8), build_panel(ATTACKS, SETTINGS.strengths, None)
+
+    def reply(ask: Ask) -> Reply:
+        number, attack, nth = ask.id.split("/")
+        question = subjects[int(number)].question
+        wrong = attack in ("distractor", "jpeg") and int(number) % 2 == 0 and nth == "1"
+        letter = "ABCD"[(question.answer + wrong) % len(question.options)]
+        status: Any = "refused" if attack == "noise" and number == "3" else "answered"
+        return Reply(f"\\boxed{{{letter}}}\n{EVIL}", status, error=EVIL, seconds=0.5, visual_tokens=64)
+
+    out = tmp_path_factory.mktemp("audit")
+    refused = [Refusal(EVIL, EVIL, EVIL, EVIL)]
+    backend = ScriptedBackend(reply, name=EVIL, identity={EVIL: EVIL})
+    about = {EVIL: EVIL}
+    result, audit = run_audit(
+        backend, subjects, panel, SETTINGS, out, refused=refused, about=about, say=lambda _: None
+    )
+    return result, build_page(result, cards(audit, EVIL), out)
+
+
+class Tags(HTMLParser):
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(source)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+
+def test_text_from_data_is_text_and_nothing_comes_from_outside(audited: tuple[dict[str, Any], Path]) -> None:
+    source = audited[1].read_text(encoding="utf-8")
+    page = Tags(source)
+    text = " ".join(page.words)
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on") or name == "href"]
+    images = [attrs["src"] or "" for tag, attrs in page.tags if tag == "img"]
+    assert len(images) == 30 and all(src.startswith("data:image/png;base64,") for src in images)
+    assert "<script>alert(1)</script>" in text and "{{ 7*7 }}" in text
+    assert not re.search(r"url\(|@import", source)
+    assert set(re.findall(r"https?://[^\"\s]+", source)) <= {"http://www.w3.org/2000/svg"}
+    assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in source
+
+
+def test_every_part_is_on_the_page(audited: tuple[dict[str, Any], Path]) -> None:
+    result, path = audited
+    text = re.sub(r"\s+", " ", " ".join(Tags(path.read_text(encoding="utf-8")).words))
+    worst = result["worst_case"]["edit"]["success"]
+    assert worst["hits"] > 0 and f"{100 * worst['value']:.1f}" in text
+    for words in (
+        "95 % interval", "Accuracy under attack", "Success against tries", "Which questions break",
+        "Protocol and costs",
+        "The most fragile questions", "What became of the attacks", "Status of the replies", "1 refused row of",
+        "Distractor", "hold no answer that can be read", "of these visual",
+    ):  # fmt: skip
+        assert words in text, words
+    assert json.loads((path.with_suffix(".json")).read_text())["format"] == "aot-audit"
+    for width in (860, 350):
+        for figure in (accuracy_figure(result, width=width), budget_figure(result, width=width)):
+            assert ElementTree.fromstring(figure).get("viewBox", "").startswith(f"0 0 {width} ")
+
+
+def test_the_headline_follows_the_figures(audited: tuple[dict[str, Any], Path]) -> None:
+    result = json.loads(json.dumps(audited[0]))
+    success = result["worst_case"]["edit"]["success"]
+    success |= {"value": 0.342, "ci": [0.31, 0.375], "hits": 300, "n": 877}
+    result["defender"]["name"] = "/models/mine"
+    assert headline(result) == (
+        "Fair edits deceive mine on 34.2 % of the questions that it answers rightly (95 % interval 31.0–37.5 %)."
+    )
+    success |= {"value": 0.0, "hits": 0, "ci": [0.0, 0.004]}
+    assert "turned none of the 877 answers that mine gets right (95 % interval 0.0–0.4 %)" in headline(result)
+    assert terminal_table(result).row_count == 9
+
+
+# In a browser ------------------------------------------------------------------------------------------------
+
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no chromium here: apt-get install chromium")
+
+
+def chromium(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    assert CHROMIUM
+    fixed = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr", "--v=0"]
+    command = [CHROMIUM, *fixed, f"--user-data-dir={folder / 'profile'}", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
+
+
+def console(stderr: str) -> list[str]:
+    return [line for line in stderr.splitlines() if "CONSOLE" in line]
+
+
+PROBE = """<script>onload = () => { const shown = [...document.images];
+parent.postMessage([document.documentElement.scrollWidth, shown.length,
+shown.filter(i => i.complete && i.naturalWidth > 0).length].join(' '), '*') }</script></body>"""
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [420, 1200])
+def test_every_image_shows_and_nothing_sticks_out(
+    audited: tuple[dict[str, Any], Path], tmp_path: Path, width: int
+) -> None:
+    """In a frame of that width; a copy without the page's policy is given a script that reports."""
+    source = audited[1].read_text(encoding="utf-8")
+    source = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", source)
+    (tmp_path / "page.html").write_text(source.replace("</body>", PROBE), encoding="utf-8")
+    outer = f'<iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe><p>none</p>'
+    outer += "<script>onmessage = e => document.querySelector('p').textContent = 'told ' + e.data</script>"
+    (tmp_path / "outer.html").write_text(outer)
+    address = (tmp_path / "outer.html").as_uri()
+    done = chromium(tmp_path, "--window-size=1400,1000", "--virtual-time-budget=5000", "--dump-dom", address)
+    assert f"told {width} 30 30" in done.stdout, re.findall(r"<p>.*?</p>", done.stdout)
+
+
+@needs_chromium
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_browser_draws_it_without_a_word(
+    audited: tuple[dict[str, Any], Path], tmp_path: Path, scheme: str
+) -> None:
+    """The page's own policy reports whatever would be loaded or run: nothing is."""
+    shot = tmp_path / "shot.png"
+    setting = f"--blink-settings=preferredColorScheme={int(scheme == 'light')}"
+    done = chromium(tmp_path, setting, f"--screenshot={shot}", "--window-size=1200,2400", audited[1].as_uri())
+    assert console(done.stderr) == []
+    pixels = np.asarray(PilImage.open(shot).convert("L"), dtype=float)
+    assert (pixels.mean() > 200) == (scheme == "light") and pixels[1200:].std() > 10
+
+
+@needs_chromium
+def test_the_browser_would_have_told(audited: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    """The test above can fail: the same page with markup that was not escaped."""
+    source = audited[1].read_text(encoding="utf-8")
+    path = tmp_path / "page.html"
+    path.write_text(source.replace("</body>", f'{EVIL}<img src="http://127.0.0.1:9/a.png"></body>'), encoding="utf-8")
+    done = chromium(tmp_path, "--window-size=1200,800", f"--screenshot={tmp_path / 'shot.png'}", path.as_uri())
+    assert len(console(done.stderr)) >= 2

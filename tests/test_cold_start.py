@@ -1,0 +1,127 @@
+"""From a forged dataset to an attacker: one pipeline for the miniature's cold start and for everybody's own images."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from aot.checkpoints import Checkpoint, TrainLog
+from aot.data.images import square
+from aot.errors import AotError
+from aot.forge.pipeline import ForgeSettings, forge
+from aot.forge.split import split_of
+from aot.forge.world import WorldSettings
+from aot.players.attacker import EditAttacker
+from aot.players.base_players import ASSETS
+from aot.train.attacker_sft import EditSet, OptimizerSettings, SftSettings, train_sft
+from aot.train.cell_heads import CellHeads
+from aot.train.cold_start import ColdStartSettings, cold_start, held_out_loss
+from aot.train.sft_pairs import AS_SELDOM_DECEIVED, forged_pairs, instruction_pairs
+from aot.world.scenes import draw_scenes
+
+SHIPPED = ASSETS / "miniature" / "attacker"
+FAST = SftSettings(steps=4, batch=8, optimizer=OptimizerSettings(warmup_steps=1, ema=0.5))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("forged")
+    settings = ForgeSettings(world=WorldSettings(scenes=20, kinds=AS_SELDOM_DECEIVED), held_out_share=0.3)
+    forge(None, out, settings, say=lambda _: None)
+    return out
+
+
+def weights(attacker: EditAttacker) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in attacker.transformer.parameters()])
+
+
+def test_a_dataset_becomes_pairs_told_as_attacks(dataset: Path) -> None:
+    train, held_out = (forged_pairs(dataset, split, named_kind=0, seed=0) for split in ("train", "held_out"))
+    assert len(train) > len(held_out) > 5
+    assert all(p.source.shape == p.target.shape == (64, 64, 3) for p in train)
+    assert all((p.source != p.target).any() for p in train)
+    start = "Edit the image so that this question is answered wrongly: "
+    assert all(p.sentence.startswith(start) for p in train)
+    # The world's scenes come back to the bit, and name what must not be touched with its colour.
+    scene = draw_scenes(20, 0, "train", kinds=AS_SELDOM_DECEIVED)
+    by_image = {s.image.tobytes(): s for s in scene}
+    for pair in train + held_out:
+        asked = by_image[pair.source.tobytes()]
+        assert pair.sentence.startswith(start + asked.question.text)
+        assert all(f"{box.attribute} {box.label}" in pair.sentence for box in asked.protected)
+    named = forged_pairs(dataset, named_kind=1, seed=0)
+    assert not any(p.sentence.startswith(start) for p in named)
+    small = forged_pairs(dataset, named_kind=0, seed=0, fit=square(32))
+    assert small[0].target.shape == (32, 32, 3)
+
+
+def test_the_workshop_asks_in_the_rotation_that_it_is_given(dataset: Path) -> None:
+    rows = [s.question.kind for s in draw_scenes(20, 0, "train", kinds=AS_SELDOM_DECEIVED)]
+    assert rows.count("relation") == 8 and rows.count("existence") == 2
+    assert {split_of(f"train-0-{n:06d}", 0.3, 0) for n in range(20)} == {"train", "held_out"}
+
+
+def test_a_cold_start_resumes_to_the_bit_and_learns_from_both_kinds(dataset: Path, tmp_path: Path) -> None:
+    settings = ColdStartSettings(retention=0.5, sft=FAST)
+    plain = instruction_pairs(draw_scenes(30, 3, "train"), seed=3)
+    whole = EditAttacker.load(SHIPPED)
+    figures = cold_start(whole, dataset, settings, seed=0, plain=plain)
+    assert figures["plain"] == 30 and figures["examples"] == figures["pairs"] + 30
+    assert figures["held_out_loss"] != figures["held_out_loss_before"]
+
+    class Killer(TrainLog):
+        def write(self, step: int, **values: object) -> None:
+            raise KeyboardInterrupt
+
+    killed, checkpoint = EditAttacker.load(SHIPPED), Checkpoint(tmp_path, 2)
+    with pytest.raises(KeyboardInterrupt):
+        cold_start(killed, dataset, settings, seed=0, plain=plain, checkpoint=checkpoint, log=Killer())
+    resumed = EditAttacker.load(SHIPPED)
+    cold_start(resumed, dataset, settings, seed=0, plain=plain, checkpoint=Checkpoint(tmp_path, 2))
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_the_held_out_loss_is_a_measure(dataset: Path) -> None:
+    attacker = EditAttacker.load(SHIPPED)
+    examples = EditSet.of(attacker, forged_pairs(dataset, "held_out", named_kind=0, seed=0))
+    assert held_out_loss(attacker, examples, FAST) == held_out_loss(attacker, examples, FAST) > 0
+
+
+def test_the_throw_away_heads_hear_the_whole_batch() -> None:
+    """However many lengths the texts have: a network called part by part would be heard in part."""
+    attacker = EditAttacker.load(SHIPPED)
+    attacker.text_encoder.requires_grad_(False)
+    examples = EditSet.of(attacker, instruction_pairs(draw_scenes(64, 5, "train"), seed=5))
+    batch = examples.take(torch.arange(48))
+    assert len(batch.conditions.by_length()) > 1
+    shape = attacker.transformer.config
+    with CellHeads(attacker.transformer, shape.num_attention_heads * shape.attention_head_dim, seed=0) as heads:
+        settings = SftSettings(steps=1, batch=48, optimizer=OptimizerSettings(warmup_steps=0))
+        assert np.isfinite(train_sft(attacker, examples, settings, seed=0, heads=heads)["heads_loss"])
+
+
+def test_no_pairs_are_a_users_mistake(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(AotError, match="no pairs of the split train here"):
+        forged_pairs(tmp_path, named_kind=0, seed=0)
+
+
+def test_the_command_trains_an_attacker_that_the_game_can_load(dataset: Path, tmp_path: Path) -> None:
+    def aot(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "aot", "sft", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
+
+    steps = ["--set", "cold_start.sft.steps=2", "--set", "cold_start.sft.batch=8"]
+    done = aot("--data", str(dataset), "--out", "run", *steps)
+    assert done.returncode == 0, done.stderr
+    assert "play it: aot coevolve --set players.attacker=run/attacker" in done.stdout
+    figures = json.loads((tmp_path / "run/attacker/manifest.json").read_text())["figures"]
+    assert figures["pairs"] > 10 and figures["held_out"] > 5
+    EditAttacker.load(tmp_path / "run/attacker")
+    missing = aot("--data", "nowhere", "--out", "other")
+    assert missing.returncode == 2 and "no dataset here" in missing.stderr and "Traceback" not in missing.stderr

@@ -1,0 +1,115 @@
+"""Two runs, paired: the same run is no different, what one run did not answer is not compared."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aot.scores import official
+from aot.scores.compare import compare
+from aot.scores.result import Result
+
+
+def run(text: str, **groups: str) -> list[Result]:
+    """One answer a mark: + right, - wrong, ? unparsed."""
+    return [
+        Result(f"{i:04}", "unparsed" if mark == "?" else "answered", "", "", {"+": True, "-": False}.get(mark),
+               groups={name: of[i] for name, of in groups.items()})
+        for i, mark in enumerate(text)
+    ]  # fmt: skip
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.text("+-?", max_size=40))
+def test_a_run_does_not_differ_from_itself(text: str) -> None:
+    found = compare(run(text), run(text), bootstrap=20)
+    assert (found["gained"], found["lost"], found["p_value"]) == (0, 0, 1)
+    answered = text.count("+") + text.count("-")
+    assert found["answered_both"] == answered and found["answered_neither"] == len(text) - answered
+    for key, n in (("accuracy", answered), ("accuracy_all", len(text))):
+        metric = found["metrics"][key]
+        assert metric["n"] == n
+        assert (metric["difference"], metric["difference_ci"]) == ((0, [0, 0]) if n else (None, None))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("+-?"), st.sampled_from("+-?")), max_size=40))
+def test_swapped_runs_swap_signs_and_all_items_are_counted(pairs: list[tuple[str, str]]) -> None:
+    before, after = (run("".join(side)) for side in (zip(*pairs, strict=True) if pairs else ("", "")))
+    there, back = compare(before, after, bootstrap=20), compare(after, before, bootstrap=20)
+    assert (there["gained"], there["lost"], there["p_value"]) == (back["lost"], back["gained"], back["p_value"])
+    kinds = ("both", "before", "after", "neither")
+    assert sum(there[f"answered_{kind}"] for kind in kinds) == there["items"] == len(pairs)
+    one, other = there["metrics"]["accuracy"], back["metrics"]["accuracy"]
+    if one["difference"] is not None:
+        assert one["difference"] == -other["difference"]
+        assert one["difference_ci"] == pytest.approx([-x for x in reversed(other["difference_ci"])])
+
+
+def test_only_items_that_both_answered_are_compared() -> None:
+    found = compare(run("++--?+?"), run("+-++-??"), bootstrap=500)
+    assert {k: v for k, v in found.items() if k != "metrics"} == {
+        "items": 7, "in_one_only": 0, "answered_both": 4, "answered_before": 1, "answered_after": 1,
+        "answered_neither": 1, "gained": 2, "lost": 1, "p_value": 1.0,
+    }  # fmt: skip
+    metric = found["metrics"]["accuracy"]
+    assert (metric["before"], metric["after"], metric["difference"], metric["n"]) == (2 / 4, 3 / 4, 1 / 4, 4)
+    assert metric["difference_ci"][0] < 1 / 4 < metric["difference_ci"][1]
+    strict = found["metrics"]["accuracy_all"]
+    assert (strict["before"], strict["after"], strict["n"]) == (3 / 7, 3 / 7, 7)
+
+
+def test_mcnemar_is_the_exact_binomial_test() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    found = compare(run("-" * 12 + "+" * 8), run("+" * 12 + "-" * 3 + "+" * 5), bootstrap=10)
+    assert found["p_value"] == pytest.approx(stats.binomtest(3, 15).pvalue)
+
+
+def test_the_paired_interval_is_narrower_than_the_difference_of_two() -> None:
+    """Runs that agree on most items: V*'s 191 items tell 4 points apart only in pairs."""
+    rng = np.random.default_rng(0)
+    right = rng.random(191) < 0.75
+    better = right.copy()
+    better[np.flatnonzero(~right)[:8]] = True
+    texts = ("".join("-+"[int(r)] for r in runs) for runs in (right, better))
+    metric = compare(*map(run, texts))["metrics"]["accuracy"]
+    low, high = metric["difference_ci"]
+    half = 1.96 * math.sqrt(2 * 0.75 * 0.25 / 191)
+    assert low > 0 and high - low < half
+
+
+def test_items_of_one_run_only_are_left_out_and_counted() -> None:
+    found = compare(run("+-"), run("+-++"), bootstrap=10)
+    assert (found["items"], found["in_one_only"], found["metrics"]["accuracy_all"]["difference"]) == (2, 2, 0)
+
+
+def test_trials_are_averaged() -> None:
+    def trials(text: str) -> list[Result]:
+        return [replace(r, id="a", trial=i) for i, r in enumerate(run(text))]
+
+    found = compare(trials("+--?"), trials("++-"), bootstrap=10)
+    metric = found["metrics"]["accuracy"]
+    assert (metric["before"], metric["after"], found["gained"]) == (pytest.approx(1 / 3), pytest.approx(2 / 3), 1)
+    assert found["items"] == 1 and found["p_value"] == 1
+
+
+def test_group_metrics_are_compared_where_the_group_is_complete_in_both() -> None:
+    """Pairs a and b; in the second run one member of b is unread: it must not look like a smaller group."""
+    before, after = run("+++-", pair="aabb"), run("+-+?", pair="aabb")
+    metric = compare(before, after, official.mmvp, bootstrap=10)["metrics"]["pair_accuracy"]
+    assert (metric["before"], metric["after"], metric["n"]) == (1, 0, 1)
+    strict = compare(before, after, official.mmvp, bootstrap=10)["metrics"]["pair_accuracy_all"]
+    assert (strict["before"], strict["after"], strict["n"]) == (1 / 2, 0, 2)
+
+
+def test_groups_complete_in_some_trial_of_each_run_only() -> None:
+    """A pair that no trial of the second run answered in full has no partner there."""
+    before = run("++++", pair="aabb")
+    one, other = run("+++?", pair="aabb"), [replace(r, trial=1) for r in run("++?+", pair="aabb")]
+    metric = compare(before, one + other, official.mmvp, bootstrap=10)["metrics"]["pair_accuracy"]
+    assert (metric["before"], metric["after"], metric["n"]) == (1, 1, 1)
