@@ -402,6 +402,7 @@ def test_figures_of_an_attack() -> None:
     assert (edit["attacked_accuracy"]["hits"], edit["attacked_accuracy"]["n"]) == (3, 3)  # first draws only
     assert edit["difference"]["value"] == pytest.approx(1 / 3)
     assert edit["difference"]["p"] == mcnemar([1, 1, 1], [1, 1, 0]) == 1
+    assert (edit["worst_draw_accuracy"]["hits"], edit["worst_draw_accuracy"]["n"]) == (1, 3)  # of the same scenes
     assert (edit["success"]["hits"], edit["success"]["n"]) == (1, 3)
     assert edit["success"]["ci"] == list(wilson(1, 3))
     assert (edit["success_where_fair"]["hits"], edit["success_where_fair"]["n"]) == (1, 2)

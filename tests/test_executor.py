@@ -16,7 +16,8 @@ from aot.cli import main
 from aot.errors import AotError
 from aot.forge import executor, pipeline
 from aot.forge.executor import Actor, builds, check_executor, ray_started
-from aot.forge.pipeline import DefenderFolder, ForgeSettings, forge
+from aot.forge.models import DefenderFolder
+from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.world import WorldSettings
 from aot.players.base_players import player_folder
 from test_forge import EASY, folder_of_photos

@@ -28,9 +28,10 @@ from aot.forge.checks import COMPUTED, Duplication, answer_kept
 from aot.forge.dataset import read_rows
 from aot.forge.extend import CanvasExtender, CanvasSettings, Extension
 from aot.forge.funnel import Funnel
+from aot.forge.models import DefenderFolder
 from aot.forge.paint import PaintSettings, heal, paste
 from aot.forge.pairs import PairSettings, decoded, encoded, make_pairs
-from aot.forge.pipeline import ChunkMaker, DefenderFolder, ForgeSettings, forge
+from aot.forge.pipeline import ChunkMaker, ForgeSettings, forge
 from aot.forge.place import Origin
 from aot.forge.propose import ProposeSettings, propose
 from aot.forge.similarity import FATES, Similarity

@@ -14,26 +14,31 @@ import pytest
 from PIL import Image as PilImage
 
 from aot import prompts
+from aot.backends.opening import model_at, open_backend
 from aot.data.images import at_most
 from aot.data.sources import load_scenes, open_source
 from aot.errors import AotError
+from aot.files import digests_of
 from aot.forge import pipeline
 from aot.forge.bank import BankSettings
 from aot.forge.funnel import Funnel
 from aot.forge.grow import Author
 from aot.forge.implant import Editor
-from aot.forge.pairs import PairSettings, make_pairs
-from aot.forge.pipeline import DefenderFolder, ForgeSettings, forge
+from aot.forge.models import DefenderFolder, DefenderUrl
+from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
+from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.place import Origin, PlaceSettings, Site
 from aot.forge.propose import ProposeSettings
 from aot.forge.store import PhotoStore, fill
 from aot.forge.workshop import PhotoScene, PhotoSettings, PhotoWorkshop
+from aot.forge.world import WorldSettings
 from aot.forge.written import Idea, ideas_in, label_of, realised, side_of, write_ideas
 from aot.players.base_players import player_folder
 from aot.prompts import attack_instruction, edit_instruction
 from aot.referee import RefereeSettings
 from aot.types import Answer, Box
 from aot.world.scenes import draw_scenes
+from fault_server import FaultServer, backed_by
 from test_forge import folder_of_photos
 
 SMALL = BankSettings(least_side_px=8)
@@ -352,3 +357,22 @@ def test_nothing_is_put_where_nothing_is_known_to_stand() -> None:
         assert -0.3 <= share <= 1.3
         expected = 30 + (130 - 30) * share
         assert abs(place.y1 - place.y0 - expected) < 0.2 * expected + 12, "as large as people are there"
+
+
+def test_a_defender_behind_a_url_filters_as_the_same_one_on_disk(tmp_path: Path) -> None:
+    settings = ForgeSettings(
+        world=WorldSettings(scenes=16),
+        pairs=PairSettings(candidates=2),
+        effect=EffectSettings(answers=1, temperature=0, least_wrong=1),
+    )
+    folder = DefenderFolder(player_folder("miniature", "defender"), "mini")
+    with FaultServer(backed_by(open_backend("miniature")), models=("mini",)) as server:
+        url = DefenderUrl(server.url, model_at(server.url, None))
+        funnels = [
+            forge(None, tmp_path / name, settings, defender=defender, say=lambda _: None)
+            for name, defender in (("folder", folder), ("url", url))
+        ]
+    assert funnels[0] == funnels[1]
+    assert sum(counts["kept"] for stage, counts in funnels[0].items() if stage.startswith("effective/")) > 0
+    files = [digests_of(tmp_path / name / "data") for name in ("folder", "url")]
+    assert files[0] == files[1]

@@ -10,7 +10,8 @@ import pytest
 
 from aot import pretrain as module
 from aot.errors import AotError
-from aot.forge.pipeline import DefenderFolder, ForgeSettings
+from aot.forge.models import DefenderFolder
+from aot.forge.pipeline import ForgeSettings
 from aot.players.defender import DefenderShape, QwenDefender
 from aot.players.scripted import AlwaysLetter, Oracle, WorldReader
 from aot.players.tokenizer import build_tokenizer

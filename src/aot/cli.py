@@ -124,11 +124,14 @@ def forge(
     overrides: SetOption = None,
     effective_against: Annotated[
         str | None,
-        typer.Option(help='Keep only pairs that deceive this defender: a model folder, or "miniature".'),
+        typer.Option(help='Keep only pairs that deceive this defender: a model folder, "miniature", or a URL.'),
     ] = None,
+    model: Annotated[str | None, typer.Option(help="The defender's name at the URL.")] = None,
     judge: Annotated[
-        str | None, typer.Option(help="A multimodal model folder that looks at extended photos and at answers.")
+        str | None,
+        typer.Option(help="A multimodal model folder, or a URL, that looks at extended photos and at answers."),
     ] = None,
+    judge_model: Annotated[str | None, typer.Option(help="The judge's name at the URL.")] = None,
     grow: Annotated[
         str | None,
         typer.Option(
@@ -146,13 +149,14 @@ def forge(
 
     Exit status 3: the dataset is made, and some rows of the data were refused.
     """
-    from aot.forge.pipeline import GROWN, NO_PAIR, REFUSED, ROWS, DefenderFolder, ForgeSettings, summary_lines
+    from aot.forge.models import DefenderFolder, DefenderUrl
+    from aot.forge.pipeline import GROWN, NO_PAIR, REFUSED, ROWS, ForgeSettings, summary_lines
     from aot.forge.pipeline import forge as make_pairs
     from aot.recipes import overridden
 
     settings = overridden(ForgeSettings, ForgeSettings().model_dump(), overrides or [], where="forge")
 
-    def opened(name: str | None) -> DefenderFolder | None:
+    def on_disk(name: str | None) -> DefenderFolder | None:
         if not name:
             return None
         from aot.players.attacker import quiet_loading
@@ -161,7 +165,13 @@ def forge(
         quiet_loading()
         return DefenderFolder(player_folder(name, "defender").absolute(), name)
 
-    defender, looks_on, author = opened(effective_against), opened(judge), opened(grow)
+    def anywhere(name: str | None, known_as: str | None) -> DefenderFolder | DefenderUrl | None:
+        from aot.backends.opening import is_url, model_at
+
+        return DefenderUrl(name, model_at(name, known_as)) if name and is_url(name) else on_disk(name)
+
+    defender, looks_on = anywhere(effective_against, model), anywhere(judge, judge_model)
+    author = on_disk(grow)
     source = None if str(data) == "world" else data
     try:
         funnel = make_pairs(

@@ -19,8 +19,9 @@ from pydantic import BaseModel, Field
 from aot.arena import play
 from aot.checkpoints import Checkpoint, TrainLog
 from aot.files import digests_of
+from aot.forge.models import DefenderFolder
 from aot.forge.pairs import EffectSettings, PairSettings
-from aot.forge.pipeline import DefenderFolder, ForgeSettings, forge
+from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.world import WorldSettings
 from aot.players.attacker import EditAttacker
 from aot.players.base import Attacker, Defender

@@ -8,7 +8,7 @@ wrong: it is counted by status. Every share carries its denominator `n`. The wor
 Of an attack: `scenes` and `draws` that were tried, `impossible` and `refused_by_referee` (by reason), `fair` draws that
 were asked, `integrity` (fair of made), `unverified` (fair edits after which the answer could not be worked out again),
 `statuses`, `clean_accuracy`, `attacked_accuracy` and `difference` (the first fair draw that was answered, same scenes),
-`worst_draw_accuracy`, `success` (of the scenes right when clean), `success_where_fair` (of those, where a fair draw was
+`worst_draw_accuracy` (of these scenes, right under every fair draw), `success` (of the scenes right when clean), `success_where_fair` (of those, where a fair draw was
 answered), `success_by_budget` (by number of draws).
 
 A share is `{"value", "ci" (Wilson, 95 %), "hits", "n"}`, its value and interval null where n is 0; a change is
@@ -108,8 +108,8 @@ class Tally:
         every = [outcome for outcomes in tried.values() for outcome in outcomes]
         made = [outcome for outcome in every if outcome.fate != "impossible"]
         fair = [outcome for outcome in every if outcome.fate == "asked"]
-        pairs = [pair for scene, outcomes in tried.items() if (pair := self._pair(scene, outcomes))]
-        before, after = [b for b, _ in pairs], [a for _, a in pairs]
+        pairs = {scene: pair for scene, outcomes in tried.items() if (pair := self._pair(scene, outcomes))}
+        before, after = [b for b, _ in pairs.values()], [a for _, a in pairs.values()]
         at_stake = [scene for scene in tried if self.right_when_clean(scene)]
         reached = [scene for scene in at_stake if any(o.right is not None for o in tried[scene])]
         return {
@@ -127,11 +127,7 @@ class Tally:
             "clean_accuracy": share(before),
             "attacked_accuracy": share(after),
             "difference": change(after, before),
-            "worst_draw_accuracy": share(
-                self.right_when_clean(s) and not self.broken(member.name, s)
-                for s in tried
-                if s in self.clean and self.clean[s].right is not None
-            ),
+            "worst_draw_accuracy": share(not any(o.wrong for o in tried[scene]) for scene in pairs),
             "success": share(self.broken(member.name, scene) for scene in at_stake),
             "success_where_fair": share(self.broken(member.name, scene) for scene in reached),
             "success_by_budget": self._by_budget([member]),

@@ -118,8 +118,8 @@ def caveats(result: Json) -> list[str]:
     clean, chance = result["clean"]["accuracy"], result["clean"]["chance"]
     if clean["ci"] and clean["ci"][0] <= chance:
         told.append(
-            f"The clean accuracy of {percent(clean['value'])} % cannot be told from guessing ({percent(chance)} %): a model "
-            "that guesses is not deceived, and its successes mean little."
+            f"The clean accuracy of {percent(clean['value'])} % cannot be told from guessing ({percent(chance)} %): a "
+            "model that guesses is not deceived, and its successes mean little."
         )
     unread = result["costs"]["questions"] - result["costs"]["statuses"].get("answered", 0)
     parsed = sum(s.get("unparsed", 0) for s in _every_status(result))

@@ -4,7 +4,7 @@
                  attempts=6, api_key_env="OPENAI_API_KEY") -> Backend
     open_defender(name, model=None, *, sampling=None, store=None, **as above) -> Defender
 
-`name`: "miniature", a model's folder, a hub id, or an http(s) URL, which needs `model`.
+`name`: "miniature", a model's folder, a hub id, or an http(s) URL; `model` is needed where that offers several.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def open_backend(
     api_key_env: str = "OPENAI_API_KEY",
 ) -> Backend:
     """`batch`, `device`: of a model in this process; the others: of one behind a URL. Raises `AotError` where there is
-    no such model; for a URL without `model` it says which ones the server offers."""
+    no such model; for a URL without `model` it says which ones the server offers, if there are several."""
     if is_url(name):
         from aot.backends.openai_url import OpenAiBackend
 
         return OpenAiBackend(
             name,
-            model or _ask_for_a_model(name, api_key_env),
+            model_at(name, model, api_key_env=api_key_env),
             api_key_env=api_key_env,
             concurrency=concurrency,
             requests_per_minute=requests_per_minute,
@@ -90,10 +90,15 @@ def _is_miniature(name: str) -> bool:
     return config.is_file() and "QwenProcessor" in config.read_text(encoding="utf-8", errors="replace")
 
 
-def _ask_for_a_model(url: str, api_key_env: str) -> str:
+def model_at(url: str, model: str | None, *, api_key_env: str = "OPENAI_API_KEY") -> str:
+    """The model meant at a URL: `model`, or the only one there is. Raises `AotError` that names those there are."""
+    if model:
+        return model
     from aot.backends.address import checked_url, models_hint, offered_models
 
     models, (_, shown) = offered_models(url, api_key_env=api_key_env), checked_url(url)
     if models is None:
         raise AotError("nobody answers at this address", where=shown, hint="start the server, or check the address")
+    if len(models) == 1:
+        return models[0]
     raise AotError("which of the server's models?", where=shown, hint=models_hint(models))

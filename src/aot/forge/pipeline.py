@@ -39,6 +39,7 @@ from aot.forge.dataset import row, write_rows
 from aot.forge.executor import Executor, builds, check_executor
 from aot.forge.funnel import Funnel
 from aot.forge.grow import Author
+from aot.forge.models import DefenderFolder, DefenderUrl
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
 from aot.forge.publish import GROWN, REFUSED, publish
 from aot.forge.similarity import Similarity
@@ -46,7 +47,6 @@ from aot.forge.split import SPLITS, split_of
 from aot.forge.store import PhotoStore, fill
 from aot.forge.workshop import ATTACKER, PhotoSettings, PhotoWorkshop, Workshop
 from aot.forge.world import WorldSettings, WorldWorkshop
-from aot.judge import Judge
 from aot.players.base import Defender
 from aot.players.base_players import player_folder
 from aot.players.writer import QwenWriter
@@ -55,7 +55,7 @@ from aot.referee import RefereeSettings, build_referee
 from aot.runs import Run, Stage
 
 if TYPE_CHECKING:
-    from aot.players.defender import QwenDefender
+    pass
 
 NO_PAIR = (
     "no pair was made: the lines above say why. Pasting needs objects with boxes and outlines in some image of the "
@@ -82,20 +82,6 @@ class ForgeSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 @dataclass(frozen=True)
-class DefenderFolder:
-    """A defender, or who judges, on disk, and what it is called; every process loads it for itself."""
-
-    folder: Path
-    name: str
-
-    def load(self) -> QwenDefender:
-        """Raises `AotError` for a missing or damaged folder."""
-        from aot.players.defender import QwenDefender
-
-        return QwenDefender.load(self.folder, name=self.name)
-
-
-@dataclass(frozen=True)
 class ChunkMaker:
     """Makes chunks of the dataset in whatever process it is called; what that takes is opened on first use.
 
@@ -105,8 +91,8 @@ class ChunkMaker:
 
     settings: ForgeSettings
     photos: Path | None
-    defender: DefenderFolder | None = None
-    judge: DefenderFolder | None = None
+    defender: DefenderFolder | DefenderUrl | None = None
+    judge: DefenderFolder | DefenderUrl | None = None
     author: DefenderFolder | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -118,7 +104,7 @@ class ChunkMaker:
         s = self.settings
         if self.photos is None:
             return WorldWorkshop(s.world, build_referee(s.referee, world=True), seed=s.seed)
-        judge = Judge(self.judge.load()) if self.judge else None
+        judge = self.judge.judge() if self.judge else None
         model = self.author.load() if self.author else None
         return PhotoWorkshop(
             PhotoStore(self.photos),
@@ -134,10 +120,11 @@ class ChunkMaker:
     def players(self) -> dict[str, Any]:
         """What the models are, file by file: others under the same name make other chunks."""
         photos, who = self.settings.photos, {"defender": self.defender, "judge": self.judge, "author": self.author}
-        folders = {role: player.folder for role, player in who.items() if player}
+        identities = {role: player.identity for role, player in who.items() if player}
         if self.photos and photos.implanter == "attacker":
-            folders["attacker"] = player_folder(photos.attacker_folder, "attacker", setting=ATTACKER)
-        return {role: digests_of(folder) for role, folder in folders.items()}
+            folder = player_folder(photos.attacker_folder, "attacker", setting=ATTACKER)
+            identities["attacker"] = digests_of(folder)
+        return identities
 
     @cached_property
     def _deceived(self) -> Defender | None:
@@ -185,8 +172,8 @@ def forge(
     out: Path,
     settings: ForgeSettings,
     *,
-    defender: DefenderFolder | None = None,
-    judge: DefenderFolder | None = None,
+    defender: DefenderFolder | DefenderUrl | None = None,
+    judge: DefenderFolder | DefenderUrl | None = None,
     author: DefenderFolder | None = None,
     executor: Executor = "local",
     workers: int | None = None,
