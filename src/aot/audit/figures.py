@@ -8,8 +8,8 @@ wrong: it is counted by status. Every share carries its denominator `n`. The wor
 Of an attack: `scenes` and `draws` that were tried, `impossible` and `refused_by_referee` (by reason), `fair` draws that
 were asked, `integrity` (fair of made), `unverified` (fair edits after which the answer could not be worked out again),
 `statuses`, `clean_accuracy`, `attacked_accuracy` and `difference` (the first fair draw that was answered, same scenes),
-`worst_draw_accuracy` (of these scenes, right under every fair draw), `success` (of the scenes right when clean), `success_where_fair` (of those, where a fair draw was
-answered), `success_by_budget` (by number of draws).
+`worst_draw_accuracy` (of these scenes, right under every fair draw), `success` (of the scenes right when clean),
+`success_where_fair` (of those, where a fair draw was answered), `success_by_budget` (by number of draws).
 
 A share is `{"value", "ci" (Wilson, 95 %), "hits", "n"}`, its value and interval null where n is 0; a change is
 `{"value", "ci" (paired, normal), "p" (McNemar, exact), "n"}`, fractions of 1.
