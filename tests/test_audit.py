@@ -71,6 +71,13 @@ def audited(model: str | Callable[[Ask], str | Reply], out: Path, **settings: An
     )
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Audit, Path]:
+    """The figures, the audit and the folder of one that fails on every change."""
+    out = tmp_path_factory.mktemp("whole")
+    return (*audited("wrong where the image differs", out), out)
+
+
 # Laws ------------------------------------------------------------------------------------------------------
 
 
@@ -85,8 +92,10 @@ def test_a_model_that_is_always_right_is_never_deceived(tmp_path: Path) -> None:
     assert result["fragile"] == [] and "turned none of the 8 answers" in headline(result)
 
 
-def test_a_model_that_fails_on_every_change_is_deceived_wherever_there_is_a_fair_attack(tmp_path: Path) -> None:
-    result, audit = audited("wrong where the image differs", tmp_path)
+def test_a_model_that_fails_on_every_change_is_deceived_wherever_there_is_a_fair_attack(
+    uninterrupted: tuple[dict[str, Any], Audit, Path],
+) -> None:
+    result, audit, _ = uninterrupted
     assert result["clean"]["accuracy"]["value"] == 1
     for name, attack in result["attacks"].items():
         fair = {o.scene for o in audit.outcomes.values() if o.attack == name and o.fate == "asked"}
@@ -179,13 +188,18 @@ def files(out: Path) -> dict[str, Any]:
     return {"result": result, "outcomes": (out / OUTCOMES).read_text()}
 
 
-def test_equal_seeds_give_equal_files_and_other_seeds_other_ones(tmp_path: Path) -> None:
-    pages = []
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        result, audit = audited("wrong where the image differs", tmp_path / name, seed=seed)
-        pages.append(build_page(result, cards(audit, "scripted"), tmp_path / name).read_bytes())
-    assert files(tmp_path / "a") == files(tmp_path / "b") and pages[0] == pages[1]
-    assert files(tmp_path / "a")["outcomes"] != files(tmp_path / "c")["outcomes"]
+def test_equal_seeds_give_equal_files_and_other_seeds_other_ones(
+    uninterrupted: tuple[dict[str, Any], Audit, Path], tmp_path: Path
+) -> None:
+    result, audit, first = uninterrupted
+    again, same = audited("wrong where the image differs", tmp_path / "same")
+    audited("wrong where the image differs", tmp_path / "other", seed=1)
+    pages = [
+        build_page(*each).read_bytes()
+        for each in ((result, cards(audit, "scripted"), first), (again, cards(same, "scripted"), tmp_path / "same"))
+    ]
+    assert files(first) == files(tmp_path / "same") and pages[0] == pages[1]
+    assert files(first)["outcomes"] != files(tmp_path / "other")["outcomes"]
 
 
 class Killed(RuntimeError):
@@ -207,14 +221,16 @@ class Dying(ScriptedBackend):
 
 
 @pytest.mark.parametrize("after", [0, 5, 60])
-def test_killed_and_resumed_is_uninterrupted_and_asks_nothing_twice(tmp_path: Path, after: int) -> None:
-    whole, _ = audited("wrong where the image differs", tmp_path / "whole")
+def test_killed_and_resumed_is_uninterrupted_and_asks_nothing_twice(
+    uninterrupted: tuple[dict[str, Any], Audit, Path], tmp_path: Path, after: int
+) -> None:
+    whole, _, folder = uninterrupted
     dying = Dying(after)
     with pytest.raises(Killed):
         run_audit(dying, WORLD, PANEL, SETTINGS, tmp_path / "cut", say=lambda _: None)
     backend = ScriptedBackend(MODELS["wrong where the image differs"])
     resumed, _ = run_audit(backend, WORLD, PANEL, SETTINGS, tmp_path / "cut", say=lambda _: None)
-    assert files(tmp_path / "whole") == files(tmp_path / "cut")
+    assert files(folder) == files(tmp_path / "cut")
     assert len(backend.asked) == whole["costs"]["questions"] - after and resumed["call"]["stored"] == after
     again, _ = run_audit(backend, WORLD, PANEL, SETTINGS, tmp_path / "cut", say=lambda _: None)
     assert again["call"]["asked"] == 0
@@ -412,6 +428,25 @@ def test_figures_of_an_attack() -> None:
     assert edit["refused_by_referee"] == {"overlap": 1, "protected_changed": 1}
 
 
+def test_replies_that_decline_are_told_before_the_figures(tmp_path: Path) -> None:
+    """The backend calls them answered; it is their words that decline."""
+    result, _ = audited(lambda ask: "I'm sorry, I can't help with that.", tmp_path)
+    n = result["costs"]["questions"]
+    assert any(f"{n} of {n} replies hold no answer" in caveat for caveat in caveats(result))
+
+
+def test_what_could_not_be_asked_has_no_success() -> None:
+    """Neither 0 % nor an interval: an attack that was never made says nothing, nor does the worst case of only such."""
+    edit = Outcome("s0", "edit", 0, "impossible", ("no_place",))
+    outcomes = [said("s0", "", 0, True), edit, said("s0", "noise", 0, True)]
+    figures = Tally(outcomes, ASKED, MEMBERS).figures()
+    nothing = {"value": None, "ci": None, "hits": 0, "n": 0}
+    attack, worst = figures["attacks"]["edit"], figures["worst_case"]
+    assert attack["success"] == nothing and attack["success_by_budget"] == {}
+    assert worst["edit"]["accuracy"] == nothing and worst["corruption"]["accuracy"]["n"] == 1
+    assert figures["by_kind"][0]["success"]["edit"] == nothing
+
+
 def test_worst_case_kinds_and_fragile_questions() -> None:
     figures = tally()
     worst = figures["worst_case"]
@@ -450,8 +485,10 @@ def test_labels_are_apart_and_in_order(places: list[float]) -> None:
     assert max(moved) <= 300 + 1e-9
 
 
-def test_the_gallery_shows_successes_first_and_other_scenes_first(tmp_path: Path) -> None:
-    _, audit = audited("wrong where the image differs", tmp_path)
+def test_the_gallery_shows_successes_first_and_other_scenes_first(
+    uninterrupted: tuple[dict[str, Any], Audit, Path],
+) -> None:
+    _, audit, _ = uninterrupted
     keys = chosen(audit, 8)
     wrong = [key for key in keys if audit.outcomes[key].wrong]
     assert len(keys) == 8 and keys[: len(wrong)] == wrong and len(wrong) >= 7

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,10 @@ def told(out: Path) -> dict[str, Any]:
     return dict(json.loads((out / "audit.json").read_text(encoding="utf-8")))
 
 
-def test_the_miniature_on_world_scenes(tmp_path: Path) -> None:
+def test_the_miniature_on_world_scenes(tmp_path: Path, aot: Callable[..., Any]) -> None:
     out = tmp_path / "out"
     own = ["--defender", "miniature", "--data", "world", "--limit", "8", "--draws", "1"]
-    command = [*COMMAND, *own, "--attacker", "miniature", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    done = aot("audit", *own, "--attacker", "miniature", "--out", out)
     assert done.returncode == 0, done.stderr
     plan, answers = done.stdout.index("at most 72 requests"), done.stdout.index("answers of at most 72")
     assert plan < answers and "8 images, 8 questions, 8 attacks x 1 draws" in done.stdout
@@ -102,7 +102,7 @@ def test_a_server_that_stumbles_gives_the_figures_of_one_that_does_not(tmp_path:
 
 def test_killed_for_real_and_run_again_asks_nothing_twice(tmp_path: Path) -> None:
     with FaultServer(lambda content, body: "\\boxed{A}", delay_s=0.05) as server:
-        own = ["--defender", server.url, "--model", "mini", "--data", "world", "--limit", "12", "--draws", "2"]
+        own = ["--defender", server.url, "--model", "mini", "--data", "world", "--limit", "8", "--draws", "2"]
         running = subprocess.Popen(
             [*COMMAND, *own, "--out", str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
@@ -111,9 +111,9 @@ def test_killed_for_real_and_run_again_asks_nothing_twice(tmp_path: Path) -> Non
             time.sleep(0.02)
         os.kill(running.pid, signal.SIGKILL)
         running.communicate()
-        before = sum(server.delivered.values())
+        before, server.delay_s = sum(server.delivered.values()), 0.0
         result, page = audit(
-            server.url, None, tmp_path, audit_settings([], draws=2), model="mini", limit=12, say=lambda _: None
+            server.url, None, tmp_path, audit_settings([], draws=2), model="mini", limit=8, say=lambda _: None
         )
         twice = sum(n - 1 for n in server.requests.values())
     assert 40 <= before < result["costs"]["questions"]

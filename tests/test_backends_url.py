@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from email.utils import formatdate
@@ -65,12 +66,12 @@ def test_a_run_with_faults_answers_as_one_without() -> None:
     )
 
 
-def test_a_stall_of_ten_seconds_is_waited_for() -> None:
+def test_a_stall_is_waited_for() -> None:
     """Others go on meanwhile."""
-    with FaultServer(echo, rate=0.4, faults=["stall"], long_stalls=1, timeout_s=30) as server:
+    with FaultServer(echo, rate=0.4, faults=["stall"], long_stalls=1, long_stall_s=4, timeout_s=30) as server:
         order = [(ask.id, reply) for ask, reply in backend_of(server).ask(asks(30), GREEDY)]
-    assert {reply.status for _, reply in order} == {"answered"} and order[-1][1].seconds > 9.5
-    assert sum(reply.seconds > 5 for _, reply in order) == 1
+    assert {reply.status for _, reply in order} == {"answered"} and order[-1][1].seconds > 3.9
+    assert sum(reply.seconds > 3.9 for _, reply in order) == 1
 
 
 RUN = """
@@ -89,7 +90,15 @@ with AnswerStore(sys.argv[2]) as store:
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_goes_on_and_asks_nothing_twice(tmp_path: Path, blow: signal.Signals) -> None:
     path, faults = tmp_path / "replies.sqlite", ["429", "500", "truncated_json", "empty", "stall"]
-    with FaultServer(echo, rate=0.3, faults=faults, delay_s=0.03) as server:
+    over = threading.Event()
+
+    def halting(content: tuple[str | bytes, ...], body: dict) -> str:
+        """On a busy machine the run would be over before it is struck."""
+        if sum(server.delivered.values()) >= 40:
+            over.wait(60)
+        return echo(content, body)
+
+    with FaultServer(halting, rate=0.3, faults=faults, delay_s=0.03) as server:
         command = [sys.executable, "-c", RUN, server.url, str(path), "60"]
         run = subprocess.Popen(
             command, env=os.environ | {"OPENAI_API_KEY": KEY}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -99,7 +108,8 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice(tmp_path: Path, blow: signa
         struck = time.monotonic()
         run.send_signal(blow)
         run.communicate()
-        assert time.monotonic() - struck < 4 and run.returncode != 0  # far less; the machine may be busy
+        over.set()
+        assert time.monotonic() - struck < 20 and run.returncode != 0  # far less; the machine may be busy
         with AnswerStore(path) as store:
             identity = backend_of(server).identity
             kept = {a.id for a in asks(60) if store.get(reply_key(identity, a, GREEDY))}

@@ -228,7 +228,7 @@ BAD_ROWS: list[tuple[str, dict[str, Any], str, str]] = [
     ("an index beyond", {"answer": "4"}, "answer_not_among_options", "'4'"),
     ("option missing", {"B": ""}, "bad_options", "before another"),
     ("wrong base64", {"image": "x" * 201}, "unreadable_image", "base64"),
-    ("no image in it", {"image": "A" * 200}, "unreadable_image", "cannot be read"),
+    ("no image in it", {"image": "A" * 200}, "unreadable_image", "format is unknown"),
     ("half an image", {"image": base64_picture(3)[: len(base64_picture(3)) // 8 * 4]}, "unreadable_image", "cannot be"),
     ("points nowhere", {"image": "77"}, "missing_image", "'77'"),
     ("no image", {"image": ""}, "missing_image", "neither"),
@@ -249,6 +249,20 @@ def test_a_bad_row_is_told_with_its_place_and_reason(
     assert len(items) == 6 - lost and len(refused) == lost
     assert refused[0].word == word and told in refused[0].reason
     assert refused[0].file == str(path) and refused[0].row.startswith("row 5 ")
+
+
+def test_a_folder_with_one_file_of_questions_is_that_file(tmp_path: Path) -> None:
+    folder = tmp_path / "hb"
+    write_tsv(folder / "MMStar.tsv", lmu(4, random.Random(0)))
+    (folder / "notes.md").write_text("images are elsewhere")
+    assert len(read("MMStar", folder)[0]) == 4
+    write_tsv(folder / "other.tsv", lmu(4, random.Random(0)))
+    with pytest.raises(AotError, match="several files") as caught:
+        read("MMStar", folder)
+    assert caught.value.hint == "name the file itself: MMStar.tsv, other.tsv"
+    (tmp_path / "none").mkdir()
+    with pytest.raises(AotError, match="no file of questions in the folder"):
+        read("MMStar", tmp_path / "none")
 
 
 def test_the_denominator_says_what_was_refused(tmp_path: Path) -> None:

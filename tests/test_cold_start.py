@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from aot.checkpoints import Checkpoint, TrainLog
+from aot.checkpoints import Checkpoint
 from aot.data.images import square
 from aot.errors import AotError
 from aot.forge.pipeline import ForgeSettings, forge
@@ -23,6 +25,7 @@ from aot.train.attacker_sft import EditSet, OptimizerSettings, SftSettings, trai
 from aot.train.cell_heads import CellHeads
 from aot.train.cold_start import ColdStartSettings, cold_start, held_out_loss
 from aot.train.sft_pairs import AS_SELDOM_DECEIVED, forged_pairs, instruction_pairs
+from aot.train_log import TrainLog
 from aot.world.scenes import draw_scenes
 
 SHIPPED = ASSETS / "miniature" / "attacker"
@@ -111,17 +114,16 @@ def test_no_pairs_are_a_users_mistake(dataset: Path, tmp_path: Path) -> None:
         forged_pairs(tmp_path, named_kind=0, seed=0)
 
 
-def test_the_command_trains_an_attacker_that_the_game_can_load(dataset: Path, tmp_path: Path) -> None:
-    def aot(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "aot", "sft", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
-
+def test_the_command_trains_an_attacker_that_the_game_can_load(
+    dataset: Path, tmp_path: Path, aot: Callable[..., Any]
+) -> None:
     steps = ["--set", "cold_start.sft.steps=2", "--set", "cold_start.sft.batch=8"]
-    done = aot("--data", str(dataset), "--out", "run", *steps)
+    command = [sys.executable, "-m", "aot", "sft", "--data", str(dataset), "--out", "run", *steps]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "play it: aot coevolve --set players.attacker=run/attacker" in done.stdout
     figures = json.loads((tmp_path / "run/attacker/manifest.json").read_text())["figures"]
     assert figures["pairs"] > 10 and figures["held_out"] > 5
     EditAttacker.load(tmp_path / "run/attacker")
-    missing = aot("--data", "nowhere", "--out", "other")
+    missing = aot("sft", "--data", "nowhere", "--out", "other")
     assert missing.returncode == 2 and "no dataset here" in missing.stderr and "Traceback" not in missing.stderr

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from trl.rewards import get_soft_overlong_punishment
 
-from aot.checkpoints import Checkpoint, TrainLog
+from aot.checkpoints import Checkpoint
 from aot.data.curriculum import CurriculumRow
 from aot.players.defender import DefenderShape, QwenDefender
 from aot.players.group_sampling import SampledGroup, sample_groups
@@ -30,15 +30,10 @@ from aot.train.dapo import (
     paper_dapo,
     train_dapo,
 )
-from aot.train.dapo_packed import (
-    GroupSampler,
-    ScoredGroup,
-    build_optimizer,
-    packed_loss,
-    train_packed,
-    update_once,
-)
+from aot.train.dapo_packed import build_optimizer, packed_loss, train_packed, update_once
 from aot.train.dapo_trl import DapoTrainer, build_trainer, train_trl
+from aot.train.dynamic_sampling import GroupSampler, ScoredGroup
+from aot.train_log import TrainLog
 from aot.types import Question
 from aot.world.questions import PHRASES, WORDS
 from aot.world.scenes import draw_scenes

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
-from aot.checkpoints import Checkpoint, TrainLog
+from aot.checkpoints import Checkpoint
 from aot.errors import AotError
 from aot.players.base import Defender
 from aot.players.base_players import player_folder
@@ -29,6 +29,7 @@ from aot.train.pretrain_defender import (
     cell_targets,
     pretrain_defender,
 )
+from aot.train_log import TrainLog
 from aot.types import LETTERS, Image, Question
 from aot.world.questions import PHRASES, WORDS
 from aot.world.scenes import draw_scenes

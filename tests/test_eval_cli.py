@@ -21,7 +21,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image as PilImage
 
-from aot.backends.base import Ask, Backend
+from aot.backends.base import Ask, Backend, Reply
 from aot.backends.openai_url import OpenAiBackend
 from aot.backends.opening import open_backend
 from aot.backends.scripted import ScriptedBackend
@@ -33,6 +33,7 @@ from aot.bench.records import SCHEMA
 from aot.bench.run import Outcome, evaluate, plan
 from aot.cli import main
 from aot.errors import AotError
+from aot.files import held
 from aot.types import LETTERS
 from aot.world.scenes import draw_scenes
 from bench_layouts import lmu, vstar_folder, write_tsv
@@ -112,7 +113,7 @@ def test_the_miniature_is_scored_killed_and_resumed(
 
     command = [sys.executable, "-m", "aot", "eval", *common, "--out", str(tmp_path / "cut")]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while stored(tmp_path / "cut") < 4 and child.poll() is None and time.monotonic() < until:
         time.sleep(0.005)
     os.kill(child.pid, signal.SIGKILL)
@@ -141,7 +142,7 @@ def test_a_server_with_faults_gives_the_score_of_one_without(tmp_path: Path, wor
     pairs, settings = [f"custom:mine={world}"], {"max_new_tokens": 16}
     direct = run(local, pairs, tmp_path / "direct", **settings).scores["custom:mine"]
     replies = answered_by(local, pairs)
-    with FaultServer(lambda content, body: replies[content], rate=0.3, seed=4, timeout_s=1.0) as server:
+    with FaultServer(lambda content, body: replies[content], rate=0.3, seed=4, timeout_s=3.0) as server:
         faulty = OpenAiBackend(server.url, "mini", timeout=server.timeout_s, backoff_s=0.01)
         outcome = run(faulty, pairs, tmp_path / "faulty", **settings)
         entry, counts = outcome.scores["custom:mine"], outcome.counts["custom:mine"]
@@ -160,7 +161,7 @@ def test_a_server_with_faults_gives_the_score_of_one_without(tmp_path: Path, wor
     assert entry["accuracy"] == sum(kept) / len(kept) and entry["accuracy_all"] == sum(kept) / N
     assert direct["answered"] == N
     mishaps = [fault for fault in FAULTS if fault != "refusal"]
-    with FaultServer(lambda content, body: replies[content], rate=0.3, seed=1, faults=mishaps, timeout_s=1.0) as server:
+    with FaultServer(lambda content, body: replies[content], rate=0.3, seed=1, faults=mishaps, timeout_s=3.0) as server:
         faulty = OpenAiBackend(server.url, "mini", timeout=server.timeout_s, backoff_s=0.01)
         entry = run(faulty, pairs, tmp_path / "mishaps", **settings).scores["custom:mine"]
         assert len(server.faults) > 3
@@ -176,7 +177,7 @@ def test_a_url_is_killed_and_resumed_without_asking_again(
         common = [*model, "--benchmark", f"custom:mine={world}"]
         command = [sys.executable, "-m", "aot", "eval", *common, "--out", str(tmp_path)]
         child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until = time.monotonic() + 60
+        until = time.monotonic() + 240
         while stored(tmp_path) < 4 and child.poll() is None and time.monotonic() < until:
             time.sleep(0.01)
         os.kill(child.pid, signal.SIGKILL)
@@ -267,12 +268,56 @@ def test_two_runs_are_compared_pair_by_pair(
     older = pyarrow.parquet.read_table(tmp_path / "capped" / "answers.parquet").to_pandas().assign(groups="{}")
     pyarrow.parquet.write_table(pa.Table.from_pandas(older, schema=SCHEMA), tmp_path / "capped" / "answers.parquet")
     with pytest.raises(AotError, match="another version's or damaged"):
-        compare_runs(tmp_path / "before", tmp_path / "capped")
+        compare_runs(tmp_path / "capped", tmp_path / "before")
     runs = [tmp_path / "before", tmp_path / "after"]
     assert aot_eval(monkeypatch, "--compare", *runs, "--out", tmp_path / "compared") == 0
     told = capsys.readouterr().out
     assert "+41.7" in told and "0.00195" in told
     assert json.loads((tmp_path / "compared" / "compare.json").read_text())["custom:mine"]["gained"] == 10
+
+
+def test_what_a_user_needs_to_know_is_said(
+    tmp_path: Path, world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names are no emoji, failures have a reason, lost scores are told, half a file from before is no obstacle."""
+    fine, out = ScriptedBackend(lambda ask: "A", name="fine"), tmp_path / "out"
+    failing = ScriptedBackend(lambda ask: Reply("", "error", "timeout: no answer within 60 s"), name="failing")
+
+    def told(backend: ScriptedBackend, name: str) -> str:
+        monkeypatch.setattr("aot.bench.command.open_backend", lambda *_, **__: backend)
+        assert aot_eval(monkeypatch, "--benchmark", f"custom:{name}={world}", "--limit", "3", "--out", out) == 0
+        said = capsys.readouterr()
+        assert f"custom:{name}: protocol default" in said.out
+        return said.out + said.err
+
+    assert "note:" not in told(fine, "x")
+    second = told(failing, "bug")
+    assert "will hold no custom:x of fine any more" in second
+    assert "custom:bug: 3 questions failed, mostly: timeout: no answer within 60 s" in second
+    assert "note:" not in told(failing, "bug")
+    (out / "scores.json").write_text('{"half')
+    assert "note:" not in told(fine, "x")
+
+
+def test_one_process_works_in_a_folder(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from aot.files import held\nwith held(Path(sys.argv[1])): pass"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with held(tmp_path):
+        other = subprocess.run(command, capture_output=True, text=True)
+        assert "another process works in this folder" in other.stderr
+    subprocess.run(command, check=True)
+
+
+def test_nothing_to_ask_says_why(tmp_path: Path) -> None:
+    fine = ScriptedBackend(lambda ask: "A")
+    rows = [row | {"image": "", "image_path": "gone.jpg"} for row in lmu(3, random.Random(0))]
+    with pytest.raises(AotError, match="3 rows refused") as caught:
+        run(fine, [f"custom:x={write_tsv(tmp_path / 'gone.tsv', rows)}"], tmp_path / "out")
+    assert "put the images beside the questions" in str(caught.value)
+    for text, why in (("index\timage\tquestion\tanswer\n", "it has no rows"), ("", "the file is empty")):
+        (tmp_path / "none.tsv").write_text(text)
+        with pytest.raises(AotError, match=why):
+            run(fine, [f"custom:x={tmp_path / 'none.tsv'}"], tmp_path / "out")
 
 
 def test_mistakes_are_told_before_a_model_is_loaded(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,13 +159,11 @@ def test_a_folder_of_images_gives_questions_that_other_commands_read(
     assert again["photos"]["kept"] == again["question"]["kept"] == 3
 
 
-def test_the_command_with_the_miniature_says_what_it_did(tmp_path: Path) -> None:
+def test_the_command_with_the_miniature_says_what_it_did(tmp_path: Path, aot: Callable[..., Any]) -> None:
     """It was never taught to write questions: nothing it writes is one."""
     plain_folder(tmp_path / "photos", 1)
     grow = str(player_folder("miniature", "defender"))
-    words = ["--data", "photos", "--out", "out", "--grow", grow, "--set", "side_px=64"]
-    command = [sys.executable, "-m", "aot", "forge", *words]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    done = aot("forge", "--data", "photos", "--out", "out", "--grow", grow, "--set", "side_px=64")
     assert done.returncode == 0, done.stderr
     funnel = json.loads((tmp_path / "out/funnel.json").read_text())
     law(funnel)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from aot.answers import final_answer
 from aot.arena import face
-from aot.checkpoints import Checkpoint, TrainLog
+from aot.checkpoints import Checkpoint
 from aot.coevolve import League
 from aot.data.curriculum import CurriculumRow
 from aot.data.sources import load_scenes
@@ -48,6 +48,7 @@ from aot.train.dapo_trl import build_trainer
 from aot.train.flow_grpo import FlowGrpoSettings, train_flow_grpo
 from aot.train.forward_process import ForwardProcessSettings, train_forward_process
 from aot.train.practice import Practice, PracticeSettings, summarise
+from aot.train_log import TrainLog
 from aot.types import Answer, Attack, Finding, Question, Verdict
 from aot.world.scenes import draw_scenes
 

@@ -11,8 +11,8 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 LAYERS = (
     ("errors", "types"),
-    ("prompts", "files", "pictures"),
-    ("answers", "rl", "background", "checkpoints", "runs"),
+    ("prompts", "files", "overrides", "pictures"),
+    ("answers", "rl", "background", "checkpoints", "train_log", "runs"),
     ("scores",),
     ("world",),
     ("referee",),
@@ -27,7 +27,7 @@ LAYERS = (
     ("train",),
     ("evaluate", "pretrain", "sft", "exhibition"),
     ("recipes",),
-    ("examiner",),
+    ("attack_rounds", "examiner", "plan"),
     ("gallery",),
     ("coevolve",),
     ("report",),

@@ -12,11 +12,11 @@ from aot import pretrain as module
 from aot.errors import AotError
 from aot.forge.models import DefenderFolder
 from aot.forge.pipeline import ForgeSettings
+from aot.overrides import overridden
 from aot.players.defender import DefenderShape, QwenDefender
 from aot.players.scripted import AlwaysLetter, Oracle, WorldReader
 from aot.players.tokenizer import build_tokenizer
 from aot.pretrain import PretrainSettings, defender_figures, pretrain
-from aot.recipes import overridden
 from aot.referee import RefereeSettings, build_referee
 from aot.world.questions import PHRASES, WORDS
 

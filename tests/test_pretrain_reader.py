@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from aot.checkpoints import Checkpoint, TrainLog
+from aot.checkpoints import Checkpoint
 from aot.players.defender import DefenderShape, QwenDefender
 from aot.players.tokenizer import build_tokenizer
 from aot.prompts import EDIT_TEMPLATE
@@ -23,6 +23,7 @@ from aot.train.pretrain_reader import (
     plain_example,
     pretrain_reader,
 )
+from aot.train_log import TrainLog
 from aot.world.questions import PHRASES, WORDS
 from aot.world.scenes import draw_scenes
 from aot.world.sprites import COLOURS, KINDS

@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from aot.errors import AotError
-from aot.recipes import RECIPES, Recipe, load_recipe, merged, miniature, validated
+from aot.overrides import merged, validated
+from aot.recipes import RECIPES, Recipe, load_recipe, miniature
 
 
 @pytest.mark.parametrize("name", RECIPES)

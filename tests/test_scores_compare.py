@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from aot.scores import official
 from aot.scores.compare import compare
+from aot.scores.metrics import accuracy, group
 from aot.scores.result import Result
 
 
@@ -86,6 +87,14 @@ def test_the_paired_interval_is_narrower_than_the_difference_of_two() -> None:
 def test_items_of_one_run_only_are_left_out_and_counted() -> None:
     found = compare(run("+-"), run("+-++"), bootstrap=10)
     assert (found["items"], found["in_one_only"], found["metrics"]["accuracy_all"]["difference"]) == (2, 2, 0)
+
+
+def test_an_item_whose_image_was_attacked_is_the_same_item() -> None:
+    """As in the two tables of the forge: the units of the intervals are images, which differ from run to run."""
+    spec = lambda results: [accuracy(unit=group("image"))]  # noqa: E731
+    clean, attacked = run("++++", image="aabb"), run("+-+-", image="cdef")
+    found = compare(clean, attacked, spec, bootstrap=50)["metrics"]["accuracy"]
+    assert (found["before"], found["after"], found["difference"], found["n"]) == (1, 0.5, -0.5, 4)
 
 
 def test_trials_are_averaged() -> None:

@@ -374,6 +374,9 @@ def test_json_lines_with_and_without_questions(tmp_path: Path) -> None:
         ({"image": "one.png", "boxes": [[1, 2, 3]]}, "is not \\[x"),
         ({"image": "one.png", "boxes": [{"bbox": [90, 0, 30, 10]}]}, "outside"),
         ({"image": "one.png", "question": "Which?", "options": ["a", "b"], "answer": "c"}, "not among"),
+        ({"image": "one.png", "question": " ", "options": ["a", "b"], "answer": "a"}, "question is empty"),
+        ({"image": "one.png", "question": "", "answer": "yes"}, "question is empty"),
+        ({"image": "one.png", "question": "Which?", "options": ["a", "b"], "answer": None}, "answer '' is not among"),
         ({"image": "one.png", "structured_rep": [[{"x_loc": 1}]]}, "structured_rep is incomplete"),
     ],
 )

@@ -16,37 +16,35 @@ a defender trained on clean scenes with as many updates is shown beside, as in t
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from aot.arena import greedy_answers, play
+from aot.attack_rounds import AttackRounds
 from aot.background import Background
-from aot.checkpoints import Checkpoint, TrainLog
-from aot.data.curriculum import CurriculumRow, build_curriculum, hard_rows
-from aot.data.records import load_bouts, save_bouts
+from aot.checkpoints import Checkpoint
+from aot.data.curriculum import CurriculumRow, build_curriculum
 from aot.examiner import Examiner
-from aot.files import digests_of, write_json
+from aot.files import write_json
 from aot.gallery import write_gallery
 from aot.game import Game, open_game, stage_seed
 from aot.judge import Judge, judge_key, open_judge
+from aot.plan import plan
 from aot.players.attacker import EditAttacker
-from aot.players.base import Attacker
-from aot.players.base_players import Role, player_folder
+from aot.players.base_players import copied_in
 from aot.players.defender import QwenDefender
-from aot.players.scripted import RandomDistractor
 from aot.recipes import Recipe
 from aot.runs import CHECKPOINT, LOG, Run, Stage
 from aot.train.attacker import train_attacker
 from aot.train.clean_guard import clean_accuracy, keep_clean, rehearsal_rows
 from aot.train.dapo import train_dapo
-from aot.types import Bout, Scene
+from aot.train_log import TrainLog
+from aot.types import Scene
 
 BASE, COLD_START, CLEAN_RL = "base", "iteration_0", "clean_rl"
 
@@ -69,15 +67,15 @@ def coevolve(
         attacker, defender = league.base_players()
         beside.submit(league.examiner.catch_up)
         for i in range(1, recipe.iterations + 1):
-            beside.submit(partial(league.attack_with_known_players, i, attacker, defender))
+            beside.submit(partial(league.attacks.by_known_players, i, attacker, defender))
             beside.submit(partial(league.train_on_clean_scenes, i))
             evolved = league.evolve_attacker(i, attacker, defender)
             # Half of these bouts in each process; the curriculum needs them all.
-            beside.submit(partial(league.attack_with_newest, i, evolved, defender, half=2))
+            beside.submit(partial(league.attacks.by_newest, i, evolved, defender, half=2))
             beside.submit(league.examiner.catch_up)
-            league.attack_with_newest(i, evolved, defender, half=1)
-            league.attack_with_newest(i, evolved, defender, half=2)
-            league.attack_with_known_players(i, attacker, defender)
+            league.attacks.by_newest(i, evolved, defender, half=1)
+            league.attacks.by_newest(i, evolved, defender, half=2)
+            league.attacks.by_known_players(i, attacker, defender)
             attacker, defender = evolved, league.enhance_defender(i, defender)
             beside.submit(partial(league.examiner.report_on, f"iteration_{i}", say))
         league.examiner.meet_distractors(f"iteration_{recipe.iterations}")
@@ -87,29 +85,6 @@ def coevolve(
         write_gallery(league.examiner, out / "gallery")
         run.write_summary(summary)
         return summary
-
-
-def plan(recipe: Recipe, game: Game) -> str:
-    """What is about to be done, in a few lines: before anything long begins."""
-    dapo, attacker = recipe.dapo, recipe.attacker
-    answers = f"{dapo.groups} x {dapo.group_size} answers"
-    meetings = (recipe.iterations + 1 + recipe.clean_rl) * (recipe.evaluation.distractors + recipe.iterations + 2)
-    lines = [
-        f"plan: {recipe.iterations} iterations, {len(game.train_scenes(0))} training scenes each",
-        f"  attacker: {attacker.method}, {attacker.steps} steps an iteration",
-        f"  defender: DAPO ({dapo.engine}), {dapo.updates} updates of {answers} an iteration"
-        + ("; the same on clean scenes as a control" if recipe.clean_rl else ""),
-        f"  evaluation: at most {meetings * len(game.held_out):,} answers on {len(game.held_out)} held-out questions",
-    ]
-    if recipe.judge.player:
-        tasks = [f"pays attacks for {', '.join(attacker.judged)}"] * bool(attacker.judged)
-        tasks += ["marks answers in free text"] * game.free_text
-        lines.insert(3, f"  judge: {recipe.judge.player} " + (" and ".join(tasks) or "has nothing to do"))
-    if game.refused:
-        lines.append(f"  data: {len(game.refused)} rows refused:")
-        lines += [f"    {refusal}" for refusal in game.refused[:10]]
-        lines += [f"    ... and {len(game.refused) - 10} more in refused.json"] * (len(game.refused) > 10)
-    return "\n".join(lines)
 
 
 @dataclass
@@ -123,21 +98,18 @@ class League:
     recipe: Recipe
     run: Run
     game: Game
-    pools: dict[int, list[Stage]] = field(default_factory=dict)
-    """Attacks on training scenes, by iteration."""
-    hard: dict[int, list[CurriculumRow]] = field(default_factory=dict)
-    """What of these attacks was hard, by iteration."""
     clean: list[Stage] = field(default_factory=list)
     """The control after each round."""
 
     def __post_init__(self) -> None:
         self._judge_key = judge_key(self.recipe.judge) if self.recipe.judge.player else {}
+        self.attacks = AttackRounds(self.recipe, self.run, self.game)
         self.examiner = Examiner(self.recipe, self.run, self.game)
 
     def base_players(self) -> tuple[Stage, Stage]:
         """The cold-started attacker and the base defender, copied in so that the run folder is complete."""
-        attacker = self._copied("attacker", self.recipe.players.attacker)
-        defender = self._copied("defender", self.recipe.players.defender)
+        attacker = copied_in(self.run, self.recipe.players.attacker, "attacker")
+        defender = copied_in(self.run, self.recipe.players.defender, "defender")
         self.examiner.admit_defender(BASE, defender)
         self.examiner.admit_attacker(COLD_START, attacker, start=None, against=BASE)
         return attacker, defender
@@ -157,65 +129,11 @@ class League:
             player.save(folder)
             return figures
 
-        stage = self.run.stage(
-            name,
-            build,
-            key=settings.model_dump() | self._judged(wanted=bool(settings.judged)),
-            seed=seed,
-            parents=[attacker, defender],
-        )
+        key = settings.model_dump() | self._judged(wanted=bool(settings.judged))
+        stage = self.run.stage(name, build, key=key, seed=seed, parents=[attacker, defender])
         against = f"iteration_{i - 1}" if i > 1 else BASE
         self.examiner.admit_attacker(f"iteration_{i}", stage, start=f"iteration_{i - 1}", against=against)
         return stage
-
-    def attack_with_newest(self, i: int, attacker: Stage, defender: Stage, *, half: Literal[1, 2]) -> None:
-        """Bouts of the newly trained attacker on every second training scene, from the first or the second on."""
-        self._pool(i, "attacks", attacker, 0, defender, made_in=i, half=half)
-
-    def attack_with_known_players(self, i: int, attacker: Stage, defender: Stage) -> None:
-        """Bouts of the attacker before it, and of scripted distractors, with the same defender."""
-        self._pool(i, "known_attacks", attacker, self.recipe.attacks.scripted_draws, defender, made_in=i - 1)
-
-    def _pool(
-        self, i: int, kind: str, attacker: Stage, scripted: int, defender: Stage, *, made_in: int, half: int = 0
-    ) -> None:
-        """What a defender's curriculum is chosen from: bouts, on all training scenes or one half of them, of the frozen
-        attacker that iteration `made_in` left, and of `scripted` distractors a scene."""
-        name = f"iteration_{i}/{kind}" + (f"/{half}" if half else "")
-        if any(stage.name == name for stage in self.pools.get(i, [])):
-            return
-        seed = stage_seed(self.recipe.seed, f"iteration_{i}/{kind}")  # both halves are of the same scenes
-
-        def build(folder: Path) -> dict[str, Any]:
-            opponent = QwenDefender.load(defender.folder, name="current")
-            scenes, settings = self.game.train_scenes(seed), self.recipe.attacks
-            attacked = scenes[half - 1 :: 2] if half else scenes
-            clean = greedy_answers(attacked, opponent)
-            players: list[Attacker] = [EditAttacker.load(attacker.folder, name=f"iteration_{made_in}")]
-            players += [RandomDistractor(related=settings.scripted_related)] * scripted
-            bouts: list[Bout] = []
-            for number, player in enumerate(players):
-                bouts += play(
-                    attacked,
-                    player,
-                    self.game.referee,
-                    opponent,
-                    k=settings.answers,
-                    temperature=settings.temperature,
-                    seed=stage_seed(seed, f"{name} {number}"),
-                    clean_answers=clean,
-                )
-            save_bouts(folder, bouts)
-            return {
-                "bouts": len(bouts),
-                "valid": sum(b.verdict.valid for b in bouts),
-                "successes": sum(b.success for b in bouts),
-            }
-
-        key = self.recipe.attacks.model_dump() | {"scenes": self.game.key, "referee": self.recipe.referee.model_dump()}
-        stage = self.run.stage(name, build, key=key, seed=seed, parents=[attacker, defender])
-        # In the order of their names: which was made first depends on the number of processes.
-        self.pools[i] = sorted([*self.pools.get(i, []), stage], key=lambda stage: stage.name)
 
     def enhance_defender(self, i: int, defender: Stage) -> Stage:
         """Defender enhancement: DAPO on the newest valid attacks, mixed with clean scenes and earlier attacks."""
@@ -223,12 +141,10 @@ class League:
         seed = stage_seed(self.recipe.seed, name)
 
         def build(folder: Path) -> dict[str, Any]:
-            settings = self.recipe.curriculum
-            earlier = [row for j in range(1, i) for row in self._hard_rows(j)]
-            newest = [bout for pool in self.pools[i] for bout in self._bouts(pool)]
-            self.hard[i] = hard_rows(newest, settings)
-            clean = self.game.train_scenes(seed)
-            curriculum = build_curriculum(newest, clean, earlier, settings, seed=seed)
+            earlier = [row for j in range(1, i) for row in self.attacks.hard(j)]
+            newest, clean = self.attacks.bouts(i), self.game.train_scenes(seed)
+            self.attacks.hard(i, newest)  # the next iterations need it
+            curriculum = build_curriculum(newest, clean, earlier, self.recipe.curriculum, seed=seed)
             player = QwenDefender.load(defender.folder, name=f"iteration_{i}")
             before = {name: value.clone() for name, value in player.model.state_dict().items()}
             figures = self._dapo(player, curriculum.rows, seed, folder)
@@ -239,8 +155,8 @@ class League:
 
         dapo = self.recipe.dapo.model_dump() | self._judged(wanted=self.game.free_text)
         key = [dapo, self.recipe.curriculum.model_dump(), self.recipe.clean_guard.model_dump()]
-        pools = [stage for j in range(1, i + 1) for stage in self.pools[j]]
-        stage = self.run.stage(name, build, key=key, seed=seed, parents=[defender, *pools])
+        rounds = [stage for j in range(1, i + 1) for stage in self.attacks.stages[j]]
+        stage = self.run.stage(name, build, key=key, seed=seed, parents=[defender, *rounds])
         self.examiner.admit_defender(f"iteration_{i}", stage)
         return stage
 
@@ -270,11 +186,7 @@ class League:
         """Trains the defender on `rows`; a killed training goes on from its checkpoint."""
         settings = self.recipe.dapo.model_copy(update={"updates": updates} if updates else {})
         if not rows:
-            return {
-                "rows": 0,
-                "updates": 0,
-                "stopped": "no usable attack to train on: the defender stays as it was",
-            }
+            return {"rows": 0, "updates": 0, "stopped": "no usable attack to train on: the defender stays as it was"}
         checkpoint = Checkpoint(folder / CHECKPOINT, self.recipe.defender_checkpoint_every)
         judge = self._judge(wanted=self.game.free_text)
         with TrainLog(folder / LOG, settings.updates, "defender, DAPO") as log:
@@ -291,8 +203,7 @@ class League:
         folder: Path,
     ) -> dict[str, Any]:
         """Wins back clean accuracy, measured on the clean images of the scenes that were attacked in this iteration."""
-        seeds, guard = sorted({pool.manifest["seed"] for pool in self.pools[i]}), self.recipe.clean_guard
-        scenes = [scene for seed in seeds for scene in self.game.train_scenes(seed)]
+        scenes, guard = self.attacks.scenes(i), self.recipe.clean_guard
         base = QwenDefender.load(self.examiner.defenders[BASE].folder, name=BASE)
 
         def rehearse(number: int, lost: list[Scene]) -> None:
@@ -307,26 +218,3 @@ class League:
     def _judged(self, *, wanted: bool) -> dict[str, Any]:
         """The part of a stage's key that says who judged: other files there make it anew."""
         return {"judge": self._judge_key} if wanted else {}
-
-    def _hard_rows(self, i: int) -> list[CurriculumRow]:
-        """Iteration i's attacks on training scenes that were hard for its defender; read again only after a restart."""
-        if i not in self.hard:
-            bouts = [bout for pool in self.pools[i] for bout in self._bouts(pool)]
-            self.hard[i] = hard_rows(bouts, self.recipe.curriculum)
-        return self.hard[i]
-
-    def _bouts(self, pool: Stage) -> list[Bout]:
-        return load_bouts(pool.folder, self.game.train_scenes(pool.manifest["seed"]))
-
-    def _copied(self, role: Role, name: str) -> Stage:
-        """A base player's folder, copied into the run; other files there give another stage."""
-        source = player_folder(name, role)
-        digests = digests_of(source)
-
-        def build(folder: Path) -> dict[str, Any]:
-            for file in digests:
-                (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source / file, folder / file)
-            return {"from": name}
-
-        return self.run.stage(f"base/{role}", build, key=digests, quiet=True)

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from aot.errors import AotError
@@ -65,6 +66,23 @@ def replacing(path: Path) -> Iterator[Path]:
             flush_to_disk(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The folder, made where it is missing, for one process at a time. Raises `AotError` where another one has it."""
+    lock = FileLock(folder / ".lock")
+    with disk_errors(folder, "nothing was written"):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            hint = "wait until it ends, or choose another folder with --out"
+            raise AotError("another process works in this folder", where=str(folder), hint=hint) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def flush_to_disk(path: Path) -> None:

@@ -12,7 +12,7 @@ from io import BytesIO
 
 import numpy as np
 from PIL import Image as PilImage
-from PIL import ImageOps
+from PIL import ImageOps, UnidentifiedImageError
 
 ORIENTATION = 0x0112
 """EXIF's tag of how the camera was held."""
@@ -35,6 +35,8 @@ def decoding() -> Iterator[None]:
         raise BadPicture(f"the image is too large to be trusted ({error})", "too_large") from error
     except BadPicture:
         raise
+    except UnidentifiedImageError as error:  # its own words hold an address in memory, another one each time
+        raise BadPicture("the image cannot be read (its format is unknown)", "unreadable_image") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise
         raise BadPicture(f"the image cannot be read ({error})", "unreadable_image") from error
 

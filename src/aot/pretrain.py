@@ -17,7 +17,7 @@ import torch
 from pydantic import BaseModel, Field
 
 from aot.arena import play
-from aot.checkpoints import Checkpoint, TrainLog
+from aot.checkpoints import Checkpoint
 from aot.files import digests_of
 from aot.forge.models import DefenderFolder
 from aot.forge.pairs import EffectSettings, PairSettings
@@ -40,6 +40,7 @@ from aot.train.pretrain_editor import (
     pretrain_editor,
 )
 from aot.train.sft_pairs import AS_SELDOM_DECEIVED, instruction_pairs
+from aot.train_log import TrainLog
 from aot.types import Scene
 from aot.world.scenes import draw_scenes
 

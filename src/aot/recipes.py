@@ -1,4 +1,4 @@
-"""Recipes: every setting of a run in one frozen object, with a name, and how the command line changes it.
+"""Recipes: every setting of a run in one frozen object, with a name.
 
 The settings classes live beside the code they configure; here they are only composed. A recipe is Python that
 derives from another one; a recipe file is JSON with the settings that differ (a run's `recipe.json` is one).
@@ -7,28 +7,24 @@ derives from another one; a recipe file is JSON with the settings that differ (a
 from __future__ import annotations
 
 import difflib
-import json
-import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from aot.data.curriculum import CurriculumSettings
 from aot.errors import AotError
 from aot.files import read_json
 from aot.game import AttackRoundSettings, EvaluationSettings, GameSettings
 from aot.judge import JUDGE_PLAYER, JudgeSettings
+from aot.overrides import merged, overridden
 from aot.players.base_players import PlayersSettings
 from aot.referee import RefereeSettings
 from aot.train.attacker import AttackerTraining
 from aot.train.clean_guard import CleanGuardSettings
 from aot.train.dapo import DapoSettings, paper_dapo
 from aot.train.flow_grpo import paper_flow_grpo
-
-Settings = TypeVar("Settings", bound=BaseModel)
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid"):
@@ -132,44 +128,6 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
     return overridden(Recipe, settings, overrides, where=where)
 
 
-def overridden(
-    model: type[Settings], settings: Mapping[str, Any], overrides: Sequence[str], *, where: str
-) -> Settings:
-    """`settings` of any class with overrides like "a.b=c" applied in order. Raises like `load_recipe`."""
-    for override in overrides:
-        dotted, equals, value = override.partition("=")
-        if not equals or not dotted:
-            raise AotError(
-                "not of the form setting=value", where=f"--set {override}", hint="e.g. --set seed=1"
-            )
-        change: Any = _value(value)
-        for part in reversed(dotted.strip().split(".")):
-            change = {part: change}
-        settings = merged(settings, change)
-        where += f" --set {override}"
-    return validated(model, settings, where=where)
-
-
-def validated(model: type[Settings], values: Any, *, where: str) -> Settings:
-    """`values` as settings of `model`. Raises `AotError` that names each bad setting (the first five)."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        told = [_explained(model, detail) for detail in error.errors(include_url=False)[:5]]
-        hint = "aot recipe NAME prints every setting of a recipe with its value"
-        raise AotError("\n  ".join(told), where=where, hint=hint) from error
-
-
-def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `change` laid over it, mapping by mapping; neither is altered."""
-    result = dict(base)
-    for name, value in change.items():
-        before = result.get(name)
-        both = isinstance(before, Mapping) and isinstance(value, Mapping)
-        result[name] = merged(before, value) if both else value  # type: ignore[arg-type]
-    return result
-
-
 def _named_or_file(name_or_file: str) -> tuple[dict[str, Any], str]:
     if name_or_file in RECIPES:
         return RECIPES[name_or_file]().model_dump(), f"recipe {name_or_file}"
@@ -189,50 +147,3 @@ def _named_or_file(name_or_file: str) -> tuple[dict[str, Any], str]:
     if base not in RECIPES:
         raise AotError(f"no such base recipe: {base!r}", where=str(path), hint=known)
     return merged(RECIPES[base]().model_dump(), {"name": path.stem, **change}), str(path)
-
-
-def _value(text: str) -> Any:
-    """JSON where it looks like it (a list, object, null, quoted text); else text, for the setting to read."""
-    if text == "null" or text[:1] in '[{"':
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
-    return text
-
-
-def _explained(model: type[BaseModel], detail: Any) -> str:
-    """One pydantic error in a line: the setting's dotted name, what is wrong, what is allowed."""
-    path = [str(part) for part in detail["loc"]]
-    name = ".".join(path) or "the recipe"
-    if detail["type"] == "extra_forbidden":
-        owner = _model_at(model, path[:-1])
-        fields = list(owner.model_fields) if owner else []
-        close = difflib.get_close_matches(path[-1], fields, n=3)
-        guess = f"did you mean {' or '.join(close)}? " if close else ""
-        return f"{name}: no such setting; {guess}allowed here: {', '.join(fields)}"
-    message = detail["msg"].removeprefix("Value error, ")
-    given = detail["input"]
-    shown = f" (given: {given!r})" if given is None or isinstance(given, str | int | float | bool) else ""
-    return f"{name}: {message[:1].lower()}{message[1:]}{shown}"
-
-
-def _model_at(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel] | None:
-    """The settings class that the dotted `path` leads to, through optional and union fields."""
-    for part in path:
-        field = model.model_fields.get(part)
-        if field is None:
-            continue  # the tag that pydantic adds for a member of a union
-        inner = _models_in(field.annotation)
-        if not inner:
-            return None
-        model = inner[0]
-    return model
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return [m for option in typing.get_args(annotation) for m in _models_in(option)]
-    return []

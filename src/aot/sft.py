@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, Field
 
-from aot.checkpoints import Checkpoint, TrainLog
+from aot.checkpoints import Checkpoint
 from aot.data.images import square
 from aot.errors import AotError
 from aot.files import digests_of
@@ -17,6 +17,7 @@ from aot.players.attacker import EditAttacker
 from aot.players.base_players import player_folder
 from aot.runs import CHECKPOINT, LOG, Run, Stage
 from aot.train.cold_start import ColdStartSettings, cold_start
+from aot.train_log import TrainLog
 
 
 class SftRunSettings(BaseModel, frozen=True, extra="forbid"):
@@ -39,7 +40,7 @@ def sft(dataset: Path, out: Path, settings: SftRunSettings, *, say: Callable[[st
     s = settings
     if not (dataset / "funnel.json").is_file():
         raise AotError("no dataset here (funnel.json is missing)", where=str(dataset), hint="`aot forge` makes one")
-    start = player_folder(s.attacker, "attacker")
+    start = player_folder(s.attacker, "attacker", setting="attacker")
     torch.set_num_threads(s.threads)
     key = {"settings": s.model_dump(mode="json"), "start": digests_of(start), "data": digests_of(dataset / "data")}
 

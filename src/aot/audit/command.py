@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from rich.console import Console
 
 from aot.audit.figures import Json
-from aot.audit.page import build_page, short_name
+from aot.audit.page import build_page, headline, short_name, terminal_table
 from aot.audit.panel import ATTACKS, build_panel
 from aot.audit.plan import AuditSettings
 from aot.audit.run import run_audit
@@ -16,7 +19,9 @@ from aot.audit.showcase import cards
 from aot.audit.subjects import open_subjects
 from aot.audit.trained import open_attacker
 from aot.backends.opening import open_backend
-from aot.recipes import overridden
+from aot.files import held
+from aot.overrides import overridden
+from aot.players.base_players import quiet_loading
 
 
 def audit_settings(overrides: Sequence[str], draws: int | None = None) -> AuditSettings:
@@ -45,26 +50,42 @@ def audit(
     names = ATTACKS if attacks is None else attacks
     build_panel(names, settings.strengths, None)  # a misspelt attack is told before anything is loaded
     backend = open_backend(defender, model=model, **settings.connection.model_dump())
-    subjects, refused = open_subjects(
-        data,
-        out / "work" / "photos",
-        photos=settings.photos,
-        referee=settings.referee,
-        side_px=settings.side_px,
-        world_scenes=settings.world_scenes,
-        seed=settings.seed,
-        limit=limit,
-    )
-    trained = open_attacker(attacker, out / "work" / "edits") if attacker else None
-    panel = build_panel(names, settings.strengths, subjects.workshop, trained)
-    about = {
-        "data": "the miniature world" if data is None else str(data),
-        "attacks": [attack.name for attack in panel],
-        "attacker": {"name": attacker, "digest": trained.digest} if trained else None,
-        "limit": limit,
-    }
-    result, done = run_audit(
-        backend, subjects, panel, settings, out, budget=budget, refused=refused, about=about, say=say
-    )
-    page = build_page(result, cards(done, short_name(backend.name)), out)
+    with held(out / "work"):  # the photos that are attacked lie there
+        subjects, refused = open_subjects(
+            data,
+            out / "work" / "photos",
+            photos=settings.photos,
+            referee=settings.referee,
+            side_px=settings.side_px,
+            world_scenes=settings.world_scenes,
+            seed=settings.seed,
+            limit=limit,
+        )
+        trained = open_attacker(attacker, out / "work" / "edits") if attacker else None
+        panel = build_panel(names, settings.strengths, subjects.workshop, trained)
+        about = {
+            "data": "the miniature world" if data is None else str(data),
+            "attacks": [attack.name for attack in panel],
+            "attacker": {"name": attacker, "digest": trained.digest} if trained else None,
+            "limit": limit,
+        }
+        result, done = run_audit(
+            backend, subjects, panel, settings, out, budget=budget, refused=refused, about=about, say=say
+        )
+        page = build_page(result, cards(done, short_name(backend.name)), out)
     return result, page
+
+
+def run(defender: str, data: Path | None, out: Path, settings: AuditSettings, **given: Any) -> int:
+    """`audit`, and the result on the terminal. Returns how many rows of the data were refused."""
+    if given.get("attacker"):
+        quiet_loading()
+    result, page = audit(defender, data, out, settings, **given)
+    print(headline(result))
+    Console(emoji=False).print(terminal_table(result))
+    print(f"page: {page}\nfigures: {page.with_suffix('.json')}")
+    refused: int = result["refused_rows"]["n"]
+    if refused:
+        told = f"refused rows of the data: {refused}, named on the page; the rest was audited"
+        print(told, file=sys.stderr)
+    return refused

@@ -11,7 +11,8 @@ were asked, `integrity` (fair of made), `unverified` (fair edits after which the
 `worst_draw_accuracy` (of these scenes, right under every fair draw), `success` (of the scenes right when clean),
 `success_where_fair` (of those, where a fair draw was answered), `success_by_budget` (by number of draws).
 
-A share is `{"value", "ci" (Wilson, 95 %), "hits", "n"}`, its value and interval null where n is 0; a change is
+A share is `{"value", "ci" (Wilson, 95 %), "hits", "n"}`, its value and interval null where n is 0, as all successes of
+an attack are (and the worst case of a group) of which no draw could be asked; a change is
 `{"value", "ci" (paired, normal), "p" (McNemar, exact), "n"}`, fractions of 1.
 """
 
@@ -95,6 +96,12 @@ class Tally:
                 self.by_attack[outcome.attack][outcome.scene].append(outcome)
             else:
                 self.clean[outcome.scene] = outcome
+        # What could not be asked at all has no success of 0: it has none.
+        self.asked = {
+            name
+            for name, scenes in self.by_attack.items()
+            if any(outcome.fate == "asked" for outcomes in scenes.values() for outcome in outcomes)
+        }
 
     def right_when_clean(self, scene: str) -> bool:
         return scene in self.clean and self.clean[scene].right is True
@@ -110,7 +117,7 @@ class Tally:
         fair = [outcome for outcome in every if outcome.fate == "asked"]
         pairs = {scene: pair for scene, outcomes in tried.items() if (pair := self._pair(scene, outcomes))}
         before, after = [b for b, _ in pairs.values()], [a for _, a in pairs.values()]
-        at_stake = [scene for scene in tried if self.right_when_clean(scene)]
+        at_stake = [scene for scene in tried if member.name in self.asked and self.right_when_clean(scene)]
         reached = [scene for scene in at_stake if any(o.right is not None for o in tried[scene])]
         return {
             "title": member.title,
@@ -145,6 +152,7 @@ class Tally:
             scene
             for scene, outcome in self.clean.items()
             if outcome.right is not None
+            and self._any_asked(members)
             and all(self.by_attack[m.name].get(scene) for m in members)
             and kind in (None, self.questions[scene].kind)
         ]
@@ -170,13 +178,17 @@ class Tally:
                 scene
                 for scene in self.clean
                 if self.right_when_clean(scene)
+                and self._any_asked(members)
                 and kind in (None, self.questions[scene].kind)
                 and all(len(self.by_attack[m.name].get(scene, ())) >= budget for m in members)
             ]
-            if members and scenes:
+            if scenes:
                 hits = (any(self.broken(m.name, scene, budget) for m in members) for scene in scenes)
                 found[str(budget)] = share(hits)
         return found
+
+    def _any_asked(self, members: Sequence[Member]) -> bool:
+        return any(m.name in self.asked for m in members)
 
     def group(self, name: str) -> list[Member]:
         return [member for member in self.panel if member.group == name]
@@ -189,7 +201,9 @@ class Tally:
             at_stake = [s for s in scenes if self.right_when_clean(s)]
             clean = [o.right for s in scenes if (o := self.clean[s]).right is not None]
             by_attack = {
-                m.name: share(self.broken(m.name, s) for s in at_stake if self.by_attack[m.name].get(s))
+                m.name: share(
+                    self.broken(m.name, s) for s in at_stake if m.name in self.asked and self.by_attack[m.name].get(s)
+                )
                 for m in self.panel
             }
             worst = {g: _brief(self.worst_case(self.group(g), kind)) for g in GROUPS if self.group(g)}

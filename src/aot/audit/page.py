@@ -121,11 +121,10 @@ def caveats(result: Json) -> list[str]:
             f"The clean accuracy of {percent(clean['value'])} % cannot be told from guessing ({percent(chance)} %): a "
             "model that guesses is not deceived, and its successes mean little."
         )
-    unread = result["costs"]["questions"] - result["costs"]["statuses"].get("answered", 0)
-    parsed = sum(s.get("unparsed", 0) for s in _every_status(result))
-    if unread or parsed:
+    unread = sum(n for counts in _every_status(result) for status, n in counts.items() if status != "answered")
+    if unread:
         told.append(
-            f"{unread + parsed:,} of {result['costs']['questions']:,} replies hold no answer that can be read (see the "
+            f"{unread:,} of {result['costs']['questions']:,} replies hold no answer that can be read (see the "
             "statuses below). They count neither as right nor as wrong: a model that does not answer is not deceived."
         )
     if unverified := sum(a["unverified"] for a in result["attacks"].values()):
@@ -152,10 +151,10 @@ def _every_status(result: Json) -> list[dict[str, int]]:
 
 def tiles(result: Json) -> list[Tile]:
     clean = result["clean"]["accuracy"]
-    found = [Tile("Clean accuracy", percent(clean["value"]), note=_span(clean))]
+    found = [_accuracy_tile("Clean accuracy", clean)]
     for group, title in (("edit", "Under all edits"), ("corruption", "Under all corruptions")):
         if worst := result["worst_case"].get(group):
-            found.append(Tile(title, percent(worst["accuracy"]["value"]), note=_span(worst["accuracy"])))
+            found.append(_accuracy_tile(title, worst["accuracy"]))
     edits = [a["integrity"] for a in result["attacks"].values() if a["group"] == "edit"]
     if made := sum(e["n"] for e in edits):
         fair = sum(e["hits"] for e in edits)
@@ -166,8 +165,10 @@ def tiles(result: Json) -> list[Tile]:
     return found
 
 
-def _span(share: Json) -> str:
-    return f"95 % interval {interval(share['ci'])}" if share["ci"] else "nothing measured"
+def _accuracy_tile(title: str, share: Json) -> Tile:
+    if share["ci"] is None:
+        return Tile(title, "–", "", note="nothing measured")
+    return Tile(title, percent(share["value"]), note=f"95 % interval {interval(share['ci'])}")
 
 
 def _heat(result: Json) -> float:

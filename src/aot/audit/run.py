@@ -10,11 +10,8 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from aot.audit.figures import Json, Member, Outcome, Tally
 from aot.audit.panel import PanelAttack, draw, group_of
@@ -25,8 +22,7 @@ from aot.backends.base import Ask, Backend, Reply
 from aot.backends.defender import read_reply
 from aot.backends.pictures import png
 from aot.data.images import Refusal
-from aot.errors import AotError
-from aot.files import canonical_hash, disk_errors, replacing, write_json
+from aot.files import canonical_hash, held, replacing, write_json
 from aot.forge.workshop import PhotoScene
 from aot.prompts import question_prompt
 from aot.types import LETTERS, Attack, Question, Scene, Verdict
@@ -149,7 +145,7 @@ def run_audit(
     backend does, or where another process audits into the same folder."""
     audit = Audit(subjects, panel, settings, budget)
     spent, call = AskedCounts(), AskedCounts()
-    with _held(out), AnswerStore(out / REPLIES) as store:
+    with held(out), AnswerStore(out / REPLIES) as store:
         known = store.counts()
         plan = plan_of(
             subjects.images,
@@ -225,20 +221,3 @@ def _write_outcomes(path: Path, outcomes: Iterable[Outcome]) -> None:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as lines:
         for outcome in outcomes:
             lines.write(json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """The folder, for one process at a time."""
-    lock = FileLock(folder / ".lock")
-    with disk_errors(folder, "nothing was asked"):
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            hint = "wait until it ends, or choose another folder with --out"
-            raise AotError("another process audits into this folder", where=str(folder), hint=hint) from error
-    try:
-        yield
-    finally:
-        lock.release()

@@ -11,7 +11,6 @@ from PIL import Image as PilImage
 
 from aot.audit.panel import Rule
 from aot.files import canonical_hash, digests_of, replacing
-from aot.players.attacker import EditAttacker
 from aot.players.base import Attacker
 from aot.players.base_players import player_folder
 from aot.prompts import attack_instruction
@@ -57,6 +56,8 @@ def _read(path: Path, shape: tuple[int, ...]) -> Image | None:
 
 def open_attacker(name: str, kept: Path) -> TrainedAttacker:
     """The attacker in a folder, or "miniature". Raises `AotError` where there is none."""
+    from aot.players.attacker import EditAttacker  # takes seconds to import, and few audits have one
+
     folder = player_folder(name, "attacker")
     digest = canonical_hash(digests_of(folder))
     return TrainedAttacker(EditAttacker.load(folder, name="attacker"), digest, kept)

@@ -161,7 +161,7 @@ class AnswerStore:
             raise AotError(
                 f"the stored replies cannot be used ({error})",
                 where=str(self.path),
-                hint="make room, check the rights, or wait for the other run; the same command then goes on",
+                hint="make room, check the rights, or wait for the other run",
             ) from error
         except sqlite3.DatabaseError as error:
             raise AotError(f"the stored replies are damaged ({error})", where=str(self.path), hint=NEXT) from error

@@ -14,10 +14,11 @@ from aot.backends.store import AnswerStore
 from aot.bench.benchmark import Benchmark
 from aot.bench.comparison import compare_runs
 from aot.bench.protocol import EvalSettings
-from aot.bench.records import ANSWERS, REFUSED, SCORES, STORE
+from aot.bench.records import ANSWERS, REFUSED, SCORES, STORE, read_scores
 from aot.bench.run import evaluate, plan
 from aot.bench.show import (
     comparison_table,
+    going,
     paired_table,
     plan_table,
     progress_bar,
@@ -25,9 +26,10 @@ from aot.bench.show import (
     score_table,
     status_table,
 )
+from aot.bench.survey import Exam
 from aot.bench.table import BENCHMARKS, named
 from aot.errors import AotError
-from aot.files import write_json
+from aot.files import held, write_json
 
 COMPARISON = "compare.json"
 REFUSALS_SHOWN = 5
@@ -68,22 +70,27 @@ def run(
     **opening: Any,
 ) -> int:
     """Plan, progress, scores, files. `opening`: as `open_backend` takes it. Returns how many rows were refused."""
-    console = Console()
+    console = Console(emoji=False)
     backend = open_backend(defender, **opening)
-    with AnswerStore(out / STORE) as store:
+    with held(out), AnswerStore(out / STORE) as store:
         with console.status("reading the data"):
             exams = plan(backend, benchmarks, settings, store)
         console.print(plan_table(exams, backend, settings))
         if settings.answers_each > 1 and not settings.temperature:
             console.print(f"note: at temperature 0 the {settings.answers_each} answers to a question hardly differ")
+        if lost := _going(out, exams, backend.name):
+            note = f"note: {out / SCORES} is written anew and will hold no {lost} any more (another --out keeps both)"
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
         with progress_bar(console, exams) as progress:
             outcome = evaluate(backend, exams, settings, store, out, progress)
     console.print(score_table(outcome.scores), status_table(outcome.scores))
     for line in protocol_lines(outcome.scores):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"scores: {out / SCORES}\nanswers: {out / ANSWERS}", markup=False, highlight=False, soft_wrap=True)
+    told = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+    for name, error in outcome.errors.items():
+        told.print(f"{name}: {error}; the same command asks again", markup=False)
     if outcome.refused_rows:
-        told = Console(stderr=True, soft_wrap=True, highlight=False)
         head = f"refused rows of the data: {outcome.refused_rows}, see {out / REFUSED}; the rest is scored"
         told.print(head, markup=False)
         for refusal in [each for exam in exams for each in exam.refusals][:REFUSALS_SHOWN]:
@@ -91,11 +98,18 @@ def run(
     return outcome.refused_rows
 
 
+def _going(out: Path, exams: Sequence[Exam], defender: str) -> str:
+    try:
+        return going(read_scores(out), exams, defender)
+    except AotError:  # none there, or half of one: nothing to be missed
+        return ""
+
+
 def compare(before: Path, after: Path, *, out: Path) -> None:
     """The table, and compare.json."""
     entries = compare_runs(before, after)
     write_json(out / COMPARISON, entries)
-    console = Console()
+    console = Console(emoji=False)
     console.print(comparison_table(entries, before.name, after.name), paired_table(entries))
     for name, entry in entries.items():
         for warning in entry["warnings"]:

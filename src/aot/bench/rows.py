@@ -95,8 +95,8 @@ def open_rows(path: Path, needs: Needs) -> Rows:
 def _folder(path: Path, needs: Needs) -> Rows:
     tables = sorted(found for suffix in (".parquet", ".arrow") for found in path.rglob(f"*{suffix}"))
     if not tables:
-        hint = f"files that end in {', '.join(READERS)} can be named themselves"
-        raise AotError("no parquet or arrow file in the folder", where=str(path), hint=hint)
+        yield from _only_file(path, needs)
+        return
     asked = [table for table in tables if needs.split in (_split_of(table), table.parent.name)]
     for table in tables:
         if asked and table not in asked:
@@ -104,6 +104,16 @@ def _folder(path: Path, needs: Needs) -> Rows:
                 yield LeftOut(f"split {_split_of(table)}", _parquet(table).metadata.num_rows)
             continue
         yield from table_rows(table, needs)
+
+
+def _only_file(path: Path, needs: Needs) -> Rows:
+    """The one file of questions in a folder, as HallusionBench.json beside its images."""
+    files = sorted(found for found in path.iterdir() if found.suffix.lower() in READERS and found.is_file())
+    if len(files) != 1:
+        names = ", ".join(file.name for file in files[:10]) or f"one that ends in {', '.join(READERS)}"
+        what = "several files in the folder might be meant" if files else "no file of questions in the folder"
+        raise AotError(what, where=str(path), hint=f"name the file itself: {names}")
+    yield from open_rows(files[0], needs)
 
 
 def _split_of(table: Path) -> str:

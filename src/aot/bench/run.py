@@ -8,6 +8,7 @@ A run that is killed goes on where it stopped: replies are stored as they come, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,23 +23,27 @@ from aot.bench.marking import mark
 from aot.bench.prompts import PROMPT_VERSION
 from aot.bench.protocol import EvalSettings
 from aot.bench.records import ANSWERS, REFUSED, SCORES, Answered, write_answers, write_refused
+from aot.bench.rows import IMAGE_FOLDERS
 from aot.bench.survey import Exam, survey
 from aot.errors import AotError
 from aot.files import write_json
 from aot.scores.calibration import calibration
 from aot.scores.score import score
 
+REFUSALS_NAMED = 3
 Wanted = Sequence[tuple[Benchmark, Path]]
 Progress = Callable[[Exam, AskedCounts], None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`scores`: what scores.json holds; `counts`: what the asking came to, by benchmark."""
+    """`scores`: what scores.json holds; `counts`: what the asking came to, by benchmark; `errors`: by benchmark a
+    sentence on the questions that got no reply at all, where there are any."""
 
     scores: dict[str, dict[str, Any]]
     counts: dict[str, AskedCounts]
     refused_rows: int
+    errors: dict[str, str]
 
 
 def plan(backend: Backend, wanted: Wanted, settings: EvalSettings, store: AnswerStore) -> list[Exam]:
@@ -50,10 +55,20 @@ def plan(backend: Backend, wanted: Wanted, settings: EvalSettings, store: Answer
     exams = [survey(benchmark, path, backend, settings, store) for benchmark, path in wanted]
     for exam in exams:
         if not exam.items:
-            reasons = "; ".join(str(refusal) for refusal in exam.refusals[:3])
-            what = f"nothing to ask for {exam.benchmark.name}: {len(exam.refusals)} rows refused. {reasons}"
-            raise AotError(what, where=str(exam.path), hint="check that the path is this benchmark's")
+            raise _nothing_to_ask(exam)
     return exams
+
+
+def _nothing_to_ask(exam: Exam) -> AotError:
+    refused, left_out = exam.refusals, sum(exam.left_out.values())
+    told = [f"{len(refused)} rows refused"] * bool(refused) + [f"{left_out} rows left out"] * bool(left_out)
+    what = f"nothing to ask for {exam.benchmark.name}: {', '.join(told) or 'it has no rows'}"
+    what += "".join(f"\n  {refusal}" for refusal in refused[:REFUSALS_NAMED])
+    hint = "check that the path is this benchmark's"
+    if refused and all(refusal.word == "missing_image" for refusal in refused):
+        folders = ", ".join(folder for folder in IMAGE_FOLDERS if folder)
+        hint = f"put the images beside the questions, or there into a folder such as {folders}"
+    return AotError(what, where=str(exam.path), hint=hint)
 
 
 def evaluate(
@@ -83,7 +98,14 @@ def evaluate(
     write_answers(out / ANSWERS, answered)
     write_refused(out / REFUSED, {exam.benchmark.name: exam.refusals for exam in exams})
     write_json(out / SCORES, scores)
-    return Outcome(scores, counts, sum(len(exam.refusals) for exam in exams))
+    errors = {name: told for name, each in answered.items() if (told := _failed(each))}
+    return Outcome(scores, counts, sum(len(exam.refusals) for exam in exams), errors)
+
+
+def _failed(answered: Sequence[Answered]) -> str:
+    """ "12 questions failed, mostly: timeout: no answer within 60 s"; "" where none did."""
+    why = Counter(each.reply.error for each in answered if each.reply.status == "error")
+    return f"{why.total()} questions failed, mostly: {why.most_common(1)[0][0][:300]}" if why else ""
 
 
 def _answers(

@@ -77,6 +77,13 @@ def progress_bar(console: Console, exams: Sequence[Exam]) -> Iterator[Report]:
         yield report
 
 
+def going(before: Scores, exams: Sequence[Exam], defender: str) -> str:
+    """Whose scores a run leaves no trace of: "POPE of base", where the file is of other benchmarks or another model."""
+    asked = {exam.benchmark.name for exam in exams}
+    held = {name: entry.get("protocol", {}).get("defender", {}).get("name", "?") for name, entry in before.items()}
+    return ", ".join(f"{name} of {whose}" for name, whose in held.items() if name not in asked or whose != defender)
+
+
 def _told(counts: AskedCounts) -> str:
     """ "stored 12, truncated 1, error 3, faults 5": what is not as it should be, and what is old."""
     told: list[tuple[str, int]] = [("stored", counts.stored)]

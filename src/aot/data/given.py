@@ -16,7 +16,7 @@ def given_question(
     """A multiple-choice question; without `options` a yes/no one, or with `free_text` one without options where the
     answer is neither. `answer`: an option's text, its letter, or its number from 0 (AI2D). `hint` goes before the text.
     Anything else: `BadRow`."""
-    if not text:
+    if not text.strip():
         raise BadRow("the question is empty", "bad_question")
     if any("\N{REPLACEMENT CHARACTER}" in part for part in (text, answer, *options)):
         raise BadRow("the text is not UTF-8", "bad_question")

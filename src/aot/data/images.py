@@ -64,7 +64,8 @@ def read_image_file(folder: Path, name: str) -> bytes:
     try:
         return (folder / name).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise BadRow(f"the image file {folder / name} cannot be read ({error})", "missing_image") from error
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise BadRow(f"the image file {folder / name} cannot be read ({why})", "missing_image") from error
 
 
 def read_image(content: bytes, fit: Fit, *, declared: Size | None = None) -> tuple[Image, Size]:

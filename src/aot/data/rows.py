@@ -119,11 +119,12 @@ def _photo(
     things = tuple(thing for thing, _ in marked)
     about = tuple(thing.box for thing, protected in marked if protected) or tuple(thing.box for thing in things)
     given: tuple[Any, ...] = ()
-    if text := row.get("question"):
-        options = [str(option) for option in _list(row, "options")]
+    text, options = str(row.get("question") or "").strip(), [str(option) for option in _list(row, "options")]
+    # Left blank beside options or an answer, it is a mistake; blank without any, the row just has no question.
+    if text or (row.get("question") is not None and (options or row.get("answer"))):
         kind = str(row.get("question_kind") or row.get("category") or "")
-        answer = str(row.get("answer", ""))
-        given = ((given_question(str(text), options, answer, kind=kind, free_text=free_text), about),)
+        answer = "" if row.get("answer") is None else str(row["answer"])
+        given = ((given_question(text, options, answer, kind=kind, free_text=free_text), about),)
     seen.add(name)
     licence = row.get("licence") or row.get("license") or ""
     return Photo(name, image, things, given, frozenset(), bool(row.get("complete")), str(licence), source)

@@ -97,6 +97,8 @@ def _rows(path: Path) -> Iterator[tuple[int, TsvRow]]:
         missing = [c for c in ("index", "question", "answer") if c not in have]
         if not have & {"image", "image_path"}:
             missing.append("image or image_path")
+        if not have:
+            raise AotError("the file is empty", where=str(path), hint="fetch or write it again")
         if missing:
             hint = "an LMUData TSV has tab-separated columns index, image, question, answer and A, B, ... "
             raise AotError(f"no column {', '.join(missing)}", where=str(path), hint=hint)

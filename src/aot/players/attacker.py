@@ -11,38 +11,28 @@ instruction's text only (its tokens have read the image), and the diffused laten
 from __future__ import annotations
 
 import copy
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import numpy as np
 import numpy.typing as npt
 import torch
-import transformers
 from diffusers import FlowMatchEulerDiscreteScheduler, QwenImageEditPipeline, QwenImageTransformer2DModel
 from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit import calculate_shift
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from aot.errors import AotError
 from aot.players.autoencoder import ResidualAutoencoder, padded, paint, source_latents
-from aot.players.editor import Conditions, EditorSettings, EditorShape, stock_settings
+from aot.players.editor import Conditions, EditorSettings, EditorShape, untrained_transformer
+from aot.players.editor_folder import read_editor, write_editor
 from aot.players.fused import predict_velocity
-from aot.players.processor import PromptEncoder, load_processor
+from aot.players.processor import PromptEncoder
 from aot.prompts import attack_instruction
 from aot.rl.flow import euler_step, guided_velocity
 from aot.types import Attack, EditKind, Image, Scene
-
-
-def quiet_loading() -> None:
-    """No progress bars for loading files: a run loads small folders all the time, and has bars of its own."""
-    transformers.utils.logging.disable_progress_bar()
-    diffusers.utils.logging.disable_progress_bar()
 
 
 class EditAttacker:
@@ -78,29 +68,9 @@ class EditAttacker:
     ) -> EditAttacker:
         """An untrained miniature whose velocity is about its own input: right wherever nothing is edited. The
         global torch generator is left as it was."""
-        shape, channels = shape or EditorShape(), 4 * vae.config.z_dim
-        if (width := shape.heads * shape.head_dim) < channels:
-            what = f"an editor of width {width} cannot carry tokens of {channels} latents"
-            raise AotError(what, where="EditorShape", hint="more heads, or a larger head_dim")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            transformer = QwenImageTransformer2DModel(
-                in_channels=channels,
-                out_channels=vae.config.z_dim,
-                num_layers=shape.layers,
-                num_attention_heads=shape.heads,
-                attention_head_dim=shape.head_dim,
-                joint_attention_dim=text_encoder.config.text_config.hidden_size,
-                axes_dims_rope=shape.axes_dims_rope,
-            )
-            # An untouched token is pure noise, and its velocity that noise: in and out are one another's inverse.
-            basis = torch.linalg.qr(torch.randn(width, channels))[0]
-        scale = (width / channels) ** 0.5  # undoes the last layer norm
-        with torch.no_grad():
-            transformer.img_in.weight.copy_(basis * scale)
-            transformer.proj_out.weight.copy_(basis.T / scale)
-        nn.init.zeros_(transformer.img_in.bias)
-        nn.init.zeros_(transformer.proj_out.bias)
+        shape = shape or EditorShape()
+        text_width = text_encoder.config.text_config.hidden_size
+        transformer = untrained_transformer(shape, vae.config.z_dim, text_width, seed=seed)
         scheduler = FlowMatchEulerDiscreteScheduler(shift=shape.shift)
         encoder = copy.deepcopy(text_encoder)
         return cls(transformer, vae, scheduler, encoder, processor, settings, name=name)
@@ -116,35 +86,9 @@ class EditAttacker:
     ) -> EditAttacker:
         """From a folder of `QwenImageEditPipeline`, ours or stock. Raises AotError for a missing or damaged
         one."""
-        folder = Path(folder)
-        if not (folder / "model_index.json").is_file():
-            raise AotError(
-                "no attacker here (model_index.json is missing)",
-                where=str(folder),
-                hint="`aot pretrain` makes one",
-            )
-        try:
-            own = (
-                json.loads((folder / "model_index.json").read_text())["vae"][1]
-                == ResidualAutoencoder.__name__
-            )
-            vae_class = ResidualAutoencoder if own else _stock_vae_class()
-            vae = vae_class.from_pretrained(folder / "vae", torch_dtype=torch.float32 if own else dtype)
-            transformer = QwenImageTransformer2DModel.from_pretrained(
-                folder / "transformer", torch_dtype=dtype
-            )
-            scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler")
-            encoder = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder / "text_encoder", dtype=dtype)
-            processor = load_processor(folder / "processor")
-            path = folder / "editor.json"
-            settings = (
-                EditorSettings.model_validate_json(path.read_text()) if path.is_file() else stock_settings()
-            )
-        except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
-            hint = "remake it with `aot pretrain`, or delete the stage's folder and run again"
-            raise AotError(f"the attacker cannot be read: {error}", where=str(folder), hint=hint) from error
-        parts = (transformer.to(device), vae.to(device), scheduler, encoder.to(device), processor)
-        return cls(*parts, settings, name=name)
+        parts, settings = read_editor(Path(folder), dtype=dtype, device=device)
+        transformer, vae, scheduler, encoder, processor = parts
+        return cls(transformer, vae, scheduler, encoder, processor, settings, name=name)
 
     def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
         """A folder that `EditAttacker.load` and, after `import aot`, the stock pipeline open; `dtype` casts
@@ -152,25 +96,12 @@ class EditAttacker:
 
         The autoencoder stays float32: its unchanged pixels are exact.
         """
-        folder = Path(folder)
         pipeline = self.pipeline()
         if dtype is not None:
             # Not the model's own `to`, which warns that it should be kept in float32.
             pipeline.transformer = nn.Module.to(copy.deepcopy(self.transformer), dtype)
             pipeline.text_encoder = copy.deepcopy(self.text_encoder).to(dtype)
-        pipeline.save_pretrained(folder)
-        index = json.loads((folder / "model_index.json").read_text())
-        # diffusers writes the modules' full paths; through `aot` they are found after a plain `import aot`.
-        named = {
-            k: ["aot", v[1]] if isinstance(v, list) and str(v[0]).startswith("aot.") else v
-            for k, v in index.items()
-        }
-        (folder / "model_index.json").write_text(json.dumps(named, indent=2) + "\n")
-        for path in folder.glob("*/config.json"):  # where it was loaded from is no part of a player
-            config = json.loads(path.read_text())
-            if config.pop("_name_or_path", None) is not None:
-                path.write_text(json.dumps(config, indent=2) + "\n")
-        (folder / "editor.json").write_text(self.settings.model_dump_json(indent=2) + "\n")
+        write_editor(pipeline, self.settings, Path(folder))
 
     def pipeline(self) -> QwenImageEditPipeline:
         """The stock pipeline around the same components, with this editor's template."""
@@ -306,9 +237,3 @@ class EditAttacker:
                 latents = euler_step(latents, v, float(now), float(after))
             done[index] = latents
         return done
-
-
-def _stock_vae_class() -> Any:
-    from diffusers import AutoencoderKLQwenImage
-
-    return AutoencoderKLQwenImage

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from aot.errors import AotError
+from aot.files import digests_of
+from aot.runs import Run, Stage
 
 ASSETS = Path(__file__).parent.parent / "assets"
 Role = Literal["attacker", "defender"]
@@ -32,3 +35,26 @@ def player_folder(name: str, role: Role, *, setting: str = "") -> Path:
             f"or give a model folder with --set {setting or f'players.{role}'}=FOLDER",
         )
     return folder
+
+
+def copied_in(run: Run, name: str, role: Role) -> Stage:
+    """A base player's folder, copied into the run; other files there give another stage."""
+    source = player_folder(name, role)
+    digests = digests_of(source)
+
+    def build(folder: Path) -> dict[str, Any]:
+        for file in digests:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / file, folder / file)
+        return {"from": name}
+
+    return run.stage(f"base/{role}", build, key=digests, quiet=True)
+
+
+def quiet_loading() -> None:
+    """No progress bars for loading an attacker: a run loads small folders all the time, and has bars of its own.
+
+    The hub's and transformers' bars heed the environment, which `aot.cli` sets; diffusers' do not."""
+    import diffusers  # takes seconds: whoever wants only a folder's place does not wait
+
+    diffusers.utils.logging.disable_progress_bar()

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from diffusers import QwenImageEditPipeline
+from diffusers import QwenImageEditPipeline, QwenImageTransformer2DModel
 from pydantic import BaseModel, Field
-from torch import Tensor
+from torch import Tensor, nn
 
+from aot.errors import AotError
 from aot.players.autoencoder import BLOCK_PX
 from aot.players.fused import Grid
 from aot.prompts import EDIT_TEMPLATE
@@ -42,6 +43,36 @@ def stock_settings() -> EditorSettings:
     stock = QwenImageEditPipeline(**nothing)
     template, drop = stock.prompt_template_encode, stock.prompt_template_encode_start_idx
     return EditorSettings(template=template, drop_tokens=drop, steps=50, guidance=4.0, batch=1)
+
+
+def untrained_transformer(
+    shape: EditorShape, z_dim: int, text_width: int, *, seed: int
+) -> QwenImageTransformer2DModel:
+    """A miniature's network whose velocity is about its own input. The global torch generator is left as it was."""
+    channels = 4 * z_dim
+    if (width := shape.heads * shape.head_dim) < channels:
+        what = f"an editor of width {width} cannot carry tokens of {channels} latents"
+        raise AotError(what, where="EditorShape", hint="more heads, or a larger head_dim")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        transformer = QwenImageTransformer2DModel(
+            in_channels=channels,
+            out_channels=z_dim,
+            num_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            attention_head_dim=shape.head_dim,
+            joint_attention_dim=text_width,
+            axes_dims_rope=shape.axes_dims_rope,
+        )
+        # An untouched token is pure noise, and its velocity that noise: in and out are one another's inverse.
+        basis = torch.linalg.qr(torch.randn(width, channels))[0]
+    scale = (width / channels) ** 0.5  # undoes the last layer norm
+    with torch.no_grad():
+        transformer.img_in.weight.copy_(basis * scale)
+        transformer.proj_out.weight.copy_(basis.T / scale)
+    nn.init.zeros_(transformer.img_in.bias)
+    nn.init.zeros_(transformer.proj_out.bias)
+    return transformer
 
 
 @dataclass(frozen=True, slots=True, eq=False)

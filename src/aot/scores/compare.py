@@ -34,9 +34,12 @@ def compare(
     `gained` and `lost`: items answered in both that became right and wrong (rightness averaged over trials went up,
     down); `p_value`: McNemar's exact test of these two counts. `metrics`: `{metric: {before, after, difference,
     difference_ci, n}}`, over what both answered, and as `metric_all` over every common item with the unanswered as not
-    right; intervals by the paired bootstrap over the metric's own units, None where there is nothing to compare.
+    right; intervals by the paired bootstrap over the metric's own units, None where there is nothing to compare. Units
+    and groups are those of `before`: an item is the same one when its image was attacked in between.
     """
-    asked = ordered(before), ordered(after)
+    first_run = ordered(before)
+    groups = {r.id: r.groups for r in first_run}
+    asked = first_run, [replace(r, groups=groups.get(r.id, r.groups)) for r in ordered(after)]
     first, second = ({r.id for r in run} for run in asked)
     common = first & second
     runs = [[r for r in run if r.id in common] for run in asked]

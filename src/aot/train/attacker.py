@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from aot.checkpoints import Checkpoint, TrainLog
+from aot.checkpoints import Checkpoint
 from aot.errors import AotError
 from aot.judge import Judge
 from aot.players.attacker import EditAttacker
@@ -25,6 +25,7 @@ from aot.train.forward_process import ForwardProcessSettings, train_forward_proc
 from aot.train.own_hits import OwnHitsSettings, train_own_hits
 from aot.train.practice import PracticeSettings
 from aot.train.sft_pairs import CurateSettings, curate_pairs, instruction_pairs
+from aot.train_log import TrainLog
 from aot.types import Scene
 from aot.world.scenes import WorldScene, draw_scenes
 

@@ -20,13 +20,14 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from aot.checkpoints import Checkpoint, TrainLog
+from aot.checkpoints import Checkpoint
 from aot.errors import AotError
 from aot.players.attacker import EditAttacker
 from aot.players.autoencoder import edit_latents
 from aot.players.editor import Conditions
 from aot.train.cell_heads import CellHeads
 from aot.train.weight_average import WeightAverage
+from aot.train_log import TrainLog
 from aot.types import Image
 
 

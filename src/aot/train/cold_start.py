@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, Field
 
-from aot.checkpoints import Checkpoint, TrainLog
+from aot.checkpoints import Checkpoint
 from aot.data.images import Fit
 from aot.forge.split import SPLITS
 from aot.players.attacker import EditAttacker
@@ -23,6 +23,7 @@ from aot.train.attacker_sft import (
     train_sft,
 )
 from aot.train.sft_pairs import forged_pairs
+from aot.train_log import TrainLog
 
 
 class ColdStartSettings(BaseModel, frozen=True, extra="forbid"):

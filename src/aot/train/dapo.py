@@ -35,8 +35,9 @@ from aot.rl.rewards import UNREAD, DefenderReward, defender_reward
 from aot.types import Question
 
 if TYPE_CHECKING:
-    from aot.checkpoints import Checkpoint, TrainLog
+    from aot.checkpoints import Checkpoint
     from aot.players.defender import QwenDefender
+    from aot.train_log import TrainLog
 
 MEAN_RANGE = (0.01, 0.99)
 """Bounds of the release's group filter, on the mean reward over its maximum."""

@@ -37,8 +37,8 @@ from aot.train.trl_config import Marks, RewardPart, lora_config, trl_config
 from aot.train.weight_average import WeightAverage
 
 if TYPE_CHECKING:
-    from aot.checkpoints import TrainLog
     from aot.players.defender import QwenDefender
+    from aot.train_log import TrainLog
 
 STREAM_FILE, AVERAGE_FILE = "prompt_stream.json", "weight_average.safetensors"
 

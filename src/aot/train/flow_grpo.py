@@ -21,7 +21,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from aot.checkpoints import Checkpoint, TrainLog
+from aot.checkpoints import Checkpoint
 from aot.errors import AotError
 from aot.judge import Judge
 from aot.players.attacker import EditAttacker
@@ -41,6 +41,7 @@ from aot.train.practice import (
     reinforce,
     summarise,
 )
+from aot.train_log import TrainLog
 from aot.types import Scene
 
 

@@ -19,7 +19,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from aot.checkpoints import Checkpoint, TrainLog
+from aot.checkpoints import Checkpoint
 from aot.judge import Judge
 from aot.players.attacker import EditAttacker
 from aot.players.autoencoder import edit_latents, padded
@@ -29,6 +29,7 @@ from aot.referee import Referee
 from aot.rl.advantage import group_advantages
 from aot.train.attacker_sft import EditorTrainer, OptimizerSettings, shifted
 from aot.train.practice import GRADED, Practice, PracticeSettings, SceneStream, reinforce, summarise
+from aot.train_log import TrainLog
 from aot.types import Scene
 
 

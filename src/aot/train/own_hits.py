@@ -18,7 +18,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from aot.checkpoints import Checkpoint, TrainLog
+from aot.checkpoints import Checkpoint
 from aot.players.attacker import EditAttacker
 from aot.players.autoencoder import edit_latents, padded
 from aot.players.base import Defender
@@ -31,6 +31,7 @@ from aot.train.attacker_sft import (
     flow_matching_loss,
 )
 from aot.train.practice import Practice, PracticeSettings, SceneStream, summarise
+from aot.train_log import TrainLog
 from aot.types import Bout, Scene
 from aot.world.edits import distractor_attacks
 from aot.world.scenes import WorldScene

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from aot.arena import face, greedy_answers
-from aot.checkpoints import Checkpoint, TrainLog
+from aot.checkpoints import Checkpoint
 from aot.errors import AotError
 from aot.judge import Judge, without_judge
 from aot.players.attacker import EditAttacker
@@ -24,6 +24,7 @@ from aot.prompts import attack_instruction
 from aot.referee import Referee
 from aot.rl.rewards import JUDGED, UNREAD, AttackReward
 from aot.train.attacker_sft import EditorTrainer
+from aot.train_log import TrainLog
 from aot.types import Attack, Bout, EditKind, Scene
 
 

@@ -27,7 +27,8 @@ from aot.world.scenes import Layout, draw_layout, questions_for, render
 from aot.world.sprites import COLOURS, GRID, KINDS
 
 if TYPE_CHECKING:
-    from aot.checkpoints import Checkpoint, TrainLog
+    from aot.checkpoints import Checkpoint
+    from aot.train_log import TrainLog
 
 
 class Phase(BaseModel, frozen=True, extra="forbid"):

@@ -16,7 +16,7 @@ import torch
 from pydantic import BaseModel, Field
 
 from aot.arena import play
-from aot.checkpoints import Checkpoint, TrainLog
+from aot.checkpoints import Checkpoint
 from aot.players.attacker import EditAttacker
 from aot.players.autoencoder import ResidualAutoencoder, paint
 from aot.players.defender import QwenDefender
@@ -27,6 +27,7 @@ from aot.train.cell_heads import CellHeads
 from aot.train.practice import summarise
 from aot.train.pretrain_reader import ReaderSettings, pretrain_reader
 from aot.train.sft_pairs import distractor_pairs, instruction_pairs
+from aot.train_log import TrainLog
 from aot.types import Box
 from aot.world.edits import instruction_edits
 from aot.world.recognise import read

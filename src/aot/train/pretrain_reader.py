@@ -32,7 +32,8 @@ from aot.world.scenes import Placed, WorldScene, draw_scenes
 from aot.world.sprites import COLOURS, GRID, KINDS
 
 if TYPE_CHECKING:
-    from aot.checkpoints import Checkpoint, TrainLog
+    from aot.checkpoints import Checkpoint
+    from aot.train_log import TrainLog
 
 VERBS: tuple[EditKind, ...] = tuple(EDIT_VERBS)
 TASKS = (None, *((kind, axis) for kind in QUESTION_KINDS for axis in (None, "x", "y")))

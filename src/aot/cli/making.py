@@ -1,0 +1,138 @@
+"""Commands that make players and data. They import what they need when they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from aot.cli.options import RecipeOption, SetOption, resumable
+
+
+def coevolve(
+    recipe: RecipeOption = "miniature",
+    overrides: SetOption = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Own images, in any format that `aot forge` reads.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder. [default: runs/<recipe>]")] = None,
+) -> None:
+    """Let both players train against each other, and write the report. Run again to resume."""
+    from aot.recipes import load_recipe
+
+    chosen = load_recipe(recipe, overrides or [])  # a mistake is told before anything slow is imported
+    folder = out or Path("runs") / chosen.name
+    from rich.console import Console
+
+    from aot.coevolve import coevolve as play_all
+    from aot.players.base_players import quiet_loading
+    from aot.report import build_report, terminal_table
+
+    quiet_loading()
+    with resumable():
+        summary = play_all(chosen, folder, data=data)
+    page = build_report(folder)
+    Console(emoji=False).print(terminal_table(summary))
+    typer.echo(f"report: {page}")
+
+
+def pretrain(
+    overrides: SetOption = None,
+    out: Annotated[Path, typer.Option(help="Run folder, with the players in it.")] = Path("runs/pretrain"),
+    ship: Annotated[bool, typer.Option("--ship", help="Players that pass become the package's.")] = False,
+) -> None:
+    """Train base players from scratch and hold them to their quality gate."""
+    from aot.overrides import overridden
+    from aot.players.base_players import quiet_loading
+    from aot.pretrain import PretrainSettings
+    from aot.pretrain import pretrain as make_players
+
+    settings = overridden(PretrainSettings, PretrainSettings().model_dump(), overrides or [], where="pretrain")
+    quiet_loading()
+    with resumable():
+        passed = make_players(settings, out, ship=ship)
+    if not passed:
+        raise typer.Exit(1)
+
+
+def forge(
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="A COCO-format folder, an LMUData TSV, a JSON-lines or parquet file, a folder of `datasets` or of "
+            'images alone (with --grow); or "world", the miniature one.'
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Dataset folder.")] = Path("runs/forge"),
+    overrides: SetOption = None,
+    effective_against: Annotated[
+        str | None,
+        typer.Option(help='Keep only pairs that deceive this defender: a model folder, "miniature", or a URL.'),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The defender's name at the URL.")] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="A multimodal model folder, or a URL, that looks at extended photos and at answers."),
+    ] = None,
+    judge_model: Annotated[str | None, typer.Option(help="The judge's name at the URL.")] = None,
+    grow: Annotated[
+        str | None,
+        typer.Option(
+            help="A multimodal model folder that writes questions about images that come with nothing, and edits "
+            "with --set photos.propose.by=model."
+        ),
+    ] = None,
+    executor: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="Work in this process, or on workers of Ray Data; the files are the same."),
+    ] = "local",
+    workers: Annotated[int | None, typer.Option(help="Ray workers. [default: one a core]")] = None,
+) -> None:
+    """Make pairs of clean and attacked images from photos with labelled boxes. Run again to resume.
+
+    Exit status 3: the dataset is made, and some rows of the data were refused.
+    """
+    from aot.forge.command import forge as run
+    from aot.forge.pipeline import ForgeSettings
+    from aot.overrides import overridden
+
+    settings = overridden(ForgeSettings, ForgeSettings().model_dump(), overrides or [], where="forge")
+    source = None if str(data) == "world" else data
+    with resumable():
+        refused = run(
+            source,
+            out,
+            settings,
+            defender=effective_against,
+            model=model,
+            judge=judge,
+            judge_model=judge_model,
+            author=grow,
+            executor=executor,
+            workers=workers,
+        )
+    if refused:
+        raise typer.Exit(3)
+
+
+def sft(
+    data: Annotated[Path, typer.Option(help="A dataset folder that `aot forge` made.")],
+    attacker: Annotated[str, typer.Option(help='What it starts from: "miniature", or a model folder.')] = "miniature",
+    overrides: SetOption = None,
+    out: Annotated[Path, typer.Option(help="Run folder, with the attacker in it.")] = Path("runs/sft"),
+) -> None:
+    """Teach an attacker what a forged dataset holds (its cold start). Run again to resume."""
+    from aot.overrides import overridden
+    from aot.sft import SftRunSettings
+    from aot.sft import sft as train
+
+    start = SftRunSettings(attacker=attacker).model_dump()
+    settings = overridden(SftRunSettings, start, overrides or [], where="sft")
+    from aot.players.base_players import quiet_loading
+
+    quiet_loading()
+    with resumable():
+        made = train(data, out, settings)
+    typer.echo("\n".join(f"  {name}: {value}" for name, value in made.figures.items()))
+    typer.echo(f"attacker: {made.folder}\nplay it: aot coevolve --set players.attacker={made.folder}")

@@ -1,0 +1,115 @@
+"""Commands that measure a defender. They import what they need when they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from aot.cli.options import SeedOption, SetOption, resumable
+
+
+def evaluate(
+    benchmarks: Annotated[
+        list[str] | None,
+        typer.Option("--benchmark", metavar="NAME=PATH", help="A benchmark and its file or folder; may be repeated."),
+    ] = None,
+    defender: Annotated[
+        str, typer.Option(help='"miniature", a model folder, or the http(s)://.../v1 URL of a server (with --model).')
+    ] = "miniature",
+    model: Annotated[str | None, typer.Option(help="The model's name at the URL.")] = None,
+    out: Annotated[Path, typer.Option(help="Run folder: scores.json, answers.parquet, refused.json.")] = Path(
+        "runs/eval"
+    ),
+    protocol: Annotated[
+        Literal["default", "aot_release"],
+        typer.Option(help="aot_release: the authors' way of asking, reading and scoring, for numbers beside theirs."),
+    ] = "default",
+    trials: Annotated[int | None, typer.Option(min=1, help="Answers to each question. [default: 1]")] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
+    top_p: Annotated[float, typer.Option(min=0.001, max=1)] = 1.0,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 1024,
+    min_pixels: Annotated[int | None, typer.Option(min=1, help="Smaller images are enlarged to this area.")] = None,
+    max_pixels: Annotated[int | None, typer.Option(min=1, help="Larger images are reduced to this area.")] = None,
+    seed: SeedOption = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many questions a benchmark.")] = None,
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="Ask for probabilities, too: calibration and selective accuracy.")
+    ] = False,
+    concurrency: Annotated[int, typer.Option(min=1, help="Questions at once, at a URL.")] = 8,
+    requests_per_minute: Annotated[float | None, typer.Option(min=0.001, help="Rate limit, at a URL.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds until a request to a URL is tried again.")] = 60.0,
+    batch: Annotated[int | None, typer.Option(min=1, help="Questions at once, in this process.")] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(metavar="RUN RUN", help="Compare two runs that have ended instead.")
+    ] = None,
+) -> None:
+    """Score a defender on published benchmarks. Run again to resume: nothing is asked twice.
+
+    Exit status 3: scored, and some rows of the data were refused.
+    """
+    from aot.bench import command
+
+    if compare:
+        command.compare(*compare, out=out)
+        return
+    settings = command.settings_of(
+        protocol=protocol,
+        trials=trials or 0,
+        temperature=temperature,
+        top_p=top_p,
+        max_new_tokens=max_new_tokens,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        seed=seed,
+        limit=limit,
+        confidence=confidence,
+    )
+    asked = {"model": model, "concurrency": concurrency, "requests_per_minute": requests_per_minute}
+    wanted = command.wanted(benchmarks or [])  # a mistake is told before a model is loaded
+    with resumable():
+        refused = command.run(defender, wanted, settings, out, **asked, timeout=timeout, batch=batch)
+    if refused:
+        raise typer.Exit(3)
+
+
+def audit(
+    defender: Annotated[
+        str, typer.Option(help='Who is audited: a model folder, an http(s)://.../v1 URL, or "miniature".')
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(help='Images with questions or boxes, in any format that `aot forge` reads; or "world".'),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the page, the figures and the replies.")] = Path("runs/audit"),
+    model: Annotated[str | None, typer.Option(help="The model's name, where the defender is a URL.")] = None,
+    attacks: Annotated[
+        str | None,
+        typer.Option(help="Of the panel only these, separated by commas. [default: all]", show_default=False),
+    ] = None,
+    attacker: Annotated[
+        str | None, typer.Option(help='A trained attacker joins the panel: a folder, or "miniature".')
+    ] = None,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Ask at most so many questions, stored ones included.")
+    ] = None,
+    draws: Annotated[int | None, typer.Option(min=1, help="Tries of each attack on each scene. [default: 4]")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Of the data only so many questions.")] = None,
+    overrides: SetOption = None,
+) -> None:
+    """How easily is a model deceived? Attack its images, ask, and write one page. Run again to resume.
+
+    Exit status 3: the page is made, and some rows of the data were refused.
+    """
+    from aot.audit.command import audit_settings, run
+
+    settings = audit_settings(overrides or [], draws)
+    names = tuple(name.strip() for name in attacks.split(",")) if attacks is not None else None
+    source = None if str(data) == "world" else data
+    with resumable():
+        refused = run(
+            defender, source, out, settings, model=model, attacks=names, attacker=attacker, budget=budget, limit=limit
+        )
+    if refused:
+        raise typer.Exit(3)

@@ -1,0 +1,56 @@
+"""Commands that show something. They import what they need when they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from aot.cli.options import SeedOption, SetOption
+from aot.errors import AotError
+
+
+def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Write a run's HTML report again and print its path."""
+    if not (run / "recipe.json").is_file():
+        hint = "give the folder that `aot coevolve` printed, e.g. runs/miniature"
+        raise AotError("no run here (recipe.json is missing)", where=str(run), hint=hint)
+    from aot.report import build_report
+
+    typer.echo(build_report(run))
+
+
+def show_recipe(
+    name: Annotated[str, typer.Argument(help="A recipe's name, or a JSON file.")] = "miniature",
+    overrides: SetOption = None,
+) -> None:
+    """Print every setting of a recipe as JSON: a file to edit and pass to --recipe."""
+    from aot.recipes import load_recipe
+
+    typer.echo(load_recipe(name, overrides or []).model_dump_json(indent=2))
+
+
+def play(
+    attacker: Annotated[
+        Literal["random_distractor", "best_of_8", "noise", "shipped"], typer.Option(help="Who edits.")
+    ] = "best_of_8",
+    defender: Annotated[
+        Literal["shortsighted_reader", "world_reader", "oracle", "always_a", "shipped"],
+        typer.Option(help="Who answers."),
+    ] = "shortsighted_reader",
+    scenes: Annotated[int, typer.Option(min=1, help="How many scenes.")] = 12,
+    seed: SeedOption = 0,
+    out: Annotated[Path | None, typer.Option(help="Also save the images as PNG files here.")] = None,
+) -> None:
+    """Watch two players meet on a few scenes: learn the game in a second."""
+    from rich.console import Console
+
+    from aot.exhibition import bout_table, exhibit, save_pictures, score_line
+
+    bouts = exhibit(attacker, defender, scenes=scenes, seed=seed)
+    Console(emoji=False).print(bout_table(bouts))
+    typer.echo(score_line(bouts))
+    if out:
+        save_pictures(bouts, out)
+        typer.echo(f"images: {out}")

@@ -1,0 +1,62 @@
+"""`aot forge` from what the user typed to the files, said on the terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from aot.backends.opening import is_url, model_at
+from aot.forge.executor import Executor
+from aot.forge.models import DefenderFolder, DefenderUrl
+from aot.forge.pipeline import NO_PAIR, ROWS, ForgeSettings, summary_lines
+from aot.forge.pipeline import forge as make_pairs
+from aot.forge.publish import GROWN, REFUSED
+from aot.players.base_players import player_folder
+
+
+def forge(
+    data: Path | None,
+    out: Path,
+    settings: ForgeSettings,
+    *,
+    defender: str | None = None,
+    model: str | None = None,
+    judge: str | None = None,
+    judge_model: str | None = None,
+    author: str | None = None,
+    executor: Executor = "local",
+    workers: int | None = None,
+) -> int:
+    """The dataset in `out`. Models by what the user calls them; those at a URL with their names there (`model`,
+    `judge_model`). Returns how many rows of the data were refused."""
+    funnel = make_pairs(
+        data,
+        out,
+        settings,
+        defender=_anywhere(defender, model),
+        judge=_anywhere(judge, judge_model),
+        author=_on_disk(author) if author else None,
+        executor=executor,
+        workers=workers,
+    )
+    print("\n".join(summary_lines(funnel)))
+    print(f"dataset: {out}\ncontact sheet: {out / 'contact_sheet.html'}")
+    if author and (written := funnel.get("grow")):
+        print(f"grown questions: {written['kept']}, in {out / GROWN}")
+    if not funnel.get("referee", {}).get("kept"):
+        print(NO_PAIR, file=sys.stderr)
+    refused = sum(sum(funnel.get(stage, {}).get("refused", {}).values()) for stage in ROWS)
+    if refused:
+        told = f"refused rows of the data: {refused}, see {out / REFUSED}; the rest went through"
+        print(told, file=sys.stderr)
+    return refused
+
+
+def _anywhere(name: str | None, known_as: str | None) -> DefenderFolder | DefenderUrl | None:
+    if not name:
+        return None
+    return DefenderUrl(name, model_at(name, known_as)) if is_url(name) else _on_disk(name)
+
+
+def _on_disk(name: str) -> DefenderFolder:
+    return DefenderFolder(player_folder(name, "defender").absolute(), name)

@@ -1,0 +1,63 @@
+"""An editor on disk: the folder of a `QwenImageEditPipeline`, ours or stock, with how it is asked (`editor.json`)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKLQwenImage,
+    FlowMatchEulerDiscreteScheduler,
+    QwenImageEditPipeline,
+    QwenImageTransformer2DModel,
+)
+from safetensors import SafetensorError
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from aot.errors import AotError
+from aot.players.autoencoder import ResidualAutoencoder
+from aot.players.editor import EditorSettings, stock_settings
+from aot.players.processor import load_processor
+
+INDEX, SETTINGS = "model_index.json", "editor.json"
+
+
+def read_editor(
+    folder: Path, *, dtype: torch.dtype, device: torch.device | str
+) -> tuple[tuple[Any, ...], EditorSettings]:
+    """(transformer, autoencoder, scheduler, text encoder, processor) and how the editor is asked. Raises AotError for a
+    missing or damaged folder."""
+    if not (folder / INDEX).is_file():
+        raise AotError(f"no attacker here ({INDEX} is missing)", where=str(folder), hint="`aot pretrain` makes one")
+    try:
+        own = json.loads((folder / INDEX).read_text())["vae"][1] == ResidualAutoencoder.__name__
+        vae_class = ResidualAutoencoder if own else AutoencoderKLQwenImage
+        vae = vae_class.from_pretrained(folder / "vae", torch_dtype=torch.float32 if own else dtype)
+        transformer = QwenImageTransformer2DModel.from_pretrained(folder / "transformer", torch_dtype=dtype)
+        scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler")
+        encoder = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder / "text_encoder", dtype=dtype)
+        processor = load_processor(folder / "processor")
+        path = folder / SETTINGS
+        settings = EditorSettings.model_validate_json(path.read_text()) if path.is_file() else stock_settings()
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
+        hint = "remake it with `aot pretrain`, or delete the stage's folder and run again"
+        raise AotError(f"the attacker cannot be read: {error}", where=str(folder), hint=hint) from error
+    return (transformer.to(device), vae.to(device), scheduler, encoder.to(device), processor), settings
+
+
+def write_editor(pipeline: QwenImageEditPipeline, settings: EditorSettings, folder: Path) -> None:
+    """A folder that `read_editor` and, after `import aot`, the stock pipeline open."""
+    pipeline.save_pretrained(folder)
+    index = json.loads((folder / INDEX).read_text())
+    # diffusers writes the modules' full paths; through `aot` they are found after a plain `import aot`.
+    named = {
+        k: ["aot", v[1]] if isinstance(v, list) and str(v[0]).startswith("aot.") else v for k, v in index.items()
+    }
+    (folder / INDEX).write_text(json.dumps(named, indent=2) + "\n")
+    for path in folder.glob("*/config.json"):  # where it was loaded from is no part of a player
+        config = json.loads(path.read_text())
+        if config.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(config, indent=2) + "\n")
+    (folder / SETTINGS).write_text(settings.model_dump_json(indent=2) + "\n")
