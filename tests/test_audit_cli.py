@@ -169,3 +169,15 @@ def test_a_url_needs_a_model(tmp_path: Path) -> None:
         pytest.raises(AotError, match="which of the server's models"),
     ):
         audit(server.url, None, tmp_path, audit_settings([]), say=lambda _: None)
+
+
+def test_another_models_audit_is_named_before_it_goes(tmp_path: Path) -> None:
+    (tmp_path / "audit.json").write_text('{"defender": {"name": "other"}}')
+    said: list[str] = []
+    with FaultServer(lambda content, body: "\\boxed{A}") as server:
+        for _ in range(2):
+            settings = audit_settings([], draws=1)
+            audit(server.url, None, tmp_path, settings, model="mini", attacks=("noise",), limit=2, say=said.append)
+    assert [line for line in said if "goes with this one" in line] == [
+        f"the audit of other in {tmp_path} goes with this one; --out keeps it"
+    ]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -167,14 +168,18 @@ def named_reader(settings: JudgeSettings) -> Defender:
         return open_defender(settings.player, settings.model or None)
     from aot.players.defender import QwenDefender  # takes seconds to import, and few runs have a judge
 
-    return QwenDefender.load(player_folder(settings.player, "defender", setting=JUDGE_PLAYER), name="judge")
+    return QwenDefender.load(_folder(settings), name="judge")
+
+
+def _folder(settings: JudgeSettings) -> Path:
+    return player_folder(settings.player, "defender", option=f"--set {JUDGE_PLAYER}=FOLDER")
 
 
 def judge_key(settings: JudgeSettings) -> dict[str, Any]:
     """What a stage depends on that asks this judge: its files, the texts that it reads, how it is read."""
     if is_url(settings.player):  # what is behind it cannot be seen: its name must do
         return settings.model_dump() | {"version": JUDGE_VERSION}
-    files = digests_of(player_folder(settings.player, "defender", setting=JUDGE_PLAYER))
+    files = digests_of(_folder(settings))
     return settings.model_dump(exclude={"player"}) | {"files": files, "version": JUDGE_VERSION}
 
 

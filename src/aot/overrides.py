@@ -17,7 +17,12 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def overridden(
-    model: type[Settings], settings: Mapping[str, Any], overrides: Sequence[str], *, where: str
+    model: type[Settings],
+    settings: Mapping[str, Any],
+    overrides: Sequence[str],
+    *,
+    where: str,
+    hint: str | None = None,
 ) -> Settings:
     """`settings` of any class with overrides like "a.b=c" applied in order. Raises like `validated`."""
     for override in overrides:
@@ -31,16 +36,16 @@ def overridden(
             change = {part: change}
         settings = merged(settings, change)
         where += f" --set {override}"
-    return validated(model, settings, where=where)
+    return validated(model, settings, where=where, hint=hint)
 
 
-def validated(model: type[Settings], values: Any, *, where: str) -> Settings:
-    """`values` as settings of `model`. Raises `AotError` that names each bad setting (the first five)."""
+def validated(model: type[Settings], values: Any, *, where: str, hint: str | None = None) -> Settings:
+    """`values` as settings of `model`. Raises `AotError` that names each bad setting (the first five), what is allowed
+    there, and `hint`."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
         told = [_explained(model, detail) for detail in error.errors(include_url=False)[:5]]
-        hint = "aot recipe NAME prints every setting of a recipe with its value"
         raise AotError("\n  ".join(told), where=where, hint=hint) from error
 
 

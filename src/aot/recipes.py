@@ -125,7 +125,8 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
     setting, what is allowed and close matches.
     """
     settings, where = _named_or_file(name_or_file)
-    return overridden(Recipe, settings, overrides, where=where)
+    hint = "aot recipe NAME prints every setting of a recipe with its value"
+    return overridden(Recipe, settings, overrides, where=where, hint=hint)
 
 
 def _named_or_file(name_or_file: str) -> tuple[dict[str, Any], str]:

@@ -40,7 +40,7 @@ def sft(dataset: Path, out: Path, settings: SftRunSettings, *, say: Callable[[st
     s = settings
     if not (dataset / "funnel.json").is_file():
         raise AotError("no dataset here (funnel.json is missing)", where=str(dataset), hint="`aot forge` makes one")
-    start = player_folder(s.attacker, "attacker", setting="attacker")
+    start = player_folder(s.attacker, "attacker", option="--attacker FOLDER")
     torch.set_num_threads(s.threads)
     key = {"settings": s.model_dump(mode="json"), "start": digests_of(start), "data": digests_of(dataset / "data")}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from aot.audit.figures import Json
 from aot.audit.page import build_page, headline, short_name, terminal_table
 from aot.audit.panel import ATTACKS, build_panel
 from aot.audit.plan import AuditSettings
-from aot.audit.run import run_audit
+from aot.audit.run import RESULT, run_audit
 from aot.audit.showcase import cards
 from aot.audit.subjects import open_subjects
 from aot.audit.trained import open_attacker
@@ -69,11 +70,22 @@ def audit(
             "attacker": {"name": attacker, "digest": trained.digest} if trained else None,
             "limit": limit,
         }
+        if before := _other_model(out / RESULT, backend.name):
+            say(f"the audit of {before} in {out} goes with this one; --out keeps it")
         result, done = run_audit(
             backend, subjects, panel, settings, out, budget=budget, refused=refused, about=about, say=say
         )
         page = build_page(result, cards(done, short_name(backend.name)), out)
     return result, page
+
+
+def _other_model(result: Path, name: str) -> str:
+    """Whose audit stands there, if it is another model's. A damaged one is nobody's."""
+    try:
+        before = str(json.loads(result.read_text(encoding="utf-8"))["defender"]["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return before if before != name else ""
 
 
 def run(defender: str, data: Path | None, out: Path, settings: AuditSettings, **given: Any) -> int:

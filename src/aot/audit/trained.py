@@ -58,6 +58,6 @@ def open_attacker(name: str, kept: Path) -> TrainedAttacker:
     """The attacker in a folder, or "miniature". Raises `AotError` where there is none."""
     from aot.players.attacker import EditAttacker  # takes seconds to import, and few audits have one
 
-    folder = player_folder(name, "attacker")
+    folder = player_folder(name, "attacker", option="--attacker FOLDER")
     digest = canonical_hash(digests_of(folder))
     return TrainedAttacker(EditAttacker.load(folder, name="attacker"), digest, kept)

@@ -33,9 +33,9 @@ def forge(
         data,
         out,
         settings,
-        defender=_anywhere(defender, model),
-        judge=_anywhere(judge, judge_model),
-        author=_on_disk(author) if author else None,
+        defender=_anywhere(defender, model, "--effective-against"),
+        judge=_anywhere(judge, judge_model, "--judge"),
+        author=_on_disk(author, "--grow") if author else None,
         executor=executor,
         workers=workers,
     )
@@ -52,11 +52,11 @@ def forge(
     return refused
 
 
-def _anywhere(name: str | None, known_as: str | None) -> DefenderFolder | DefenderUrl | None:
+def _anywhere(name: str | None, known_as: str | None, option: str) -> DefenderFolder | DefenderUrl | None:
     if not name:
         return None
-    return DefenderUrl(name, model_at(name, known_as)) if is_url(name) else _on_disk(name)
+    return DefenderUrl(name, model_at(name, known_as)) if is_url(name) else _on_disk(name, option)
 
 
-def _on_disk(name: str) -> DefenderFolder:
-    return DefenderFolder(player_folder(name, "defender").absolute(), name)
+def _on_disk(name: str, option: str) -> DefenderFolder:
+    return DefenderFolder(player_folder(name, "defender", option=f"{option} FOLDER").absolute(), name)

@@ -122,7 +122,7 @@ class ChunkMaker:
         photos, who = self.settings.photos, {"defender": self.defender, "judge": self.judge, "author": self.author}
         identities = {role: player.identity for role, player in who.items() if player}
         if self.photos and photos.implanter == "attacker":
-            folder = player_folder(photos.attacker_folder, "attacker", setting=ATTACKER)
+            folder = player_folder(photos.attacker_folder, "attacker", option=f"--set {ATTACKER}=FOLDER")
             identities["attacker"] = digests_of(folder)
         return identities
 

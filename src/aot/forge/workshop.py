@@ -167,7 +167,8 @@ class PhotoWorkshop:
                 self.implanter = GeneratedImplanter(inpainter, remove_prompt)
         self.editor: Editor | None = None
         if settings.implanter == "attacker":
-            self.editor = Editor.load(player_folder(settings.attacker_folder, "attacker", setting=ATTACKER))
+            option = f"--set {ATTACKER}=FOLDER"
+            self.editor = Editor.load(player_folder(settings.attacker_folder, "attacker", option=option))
         self.author = author
         self.grown: list[dict[str, Any]] = []  # rows of questions, until somebody empties it
         self.looks: dict[Cutout, tuple[Light, tuple[Surface, ...]]] = {}

@@ -23,8 +23,9 @@ class PlayersSettings(BaseModel, frozen=True, extra="forbid"):
     defender: str = "miniature"
 
 
-def player_folder(name: str, role: Role, *, setting: str = "") -> Path:
-    """The folder of a base player. Raises `AotError` where there is no such one; `setting` is the one that named it."""
+def player_folder(name: str, role: Role, *, option: str = "") -> Path:
+    """The folder of a base player. Raises `AotError` where there is no such one; `option` is how it is named, such as
+    "--attacker FOLDER"."""
     folder = ASSETS / "miniature" / role if name == "miniature" else Path(name)
     expected = "model_index.json" if role == "attacker" else "config.json"
     if not (folder / expected).is_file():
@@ -32,7 +33,7 @@ def player_folder(name: str, role: Role, *, setting: str = "") -> Path:
             f"no {role} there: {expected} is missing",
             where=str(folder),
             hint="aot pretrain makes the miniature's players; "
-            f"or give a model folder with --set {setting or f'players.{role}'}=FOLDER",
+            f"or give a model folder with {option or f'--set players.{role}=FOLDER'}",
         )
     return folder
 
