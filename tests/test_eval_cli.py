@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import zlib
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
@@ -202,6 +203,25 @@ def answered_by(backend: Backend, pairs: list[str]) -> dict[tuple[str | bytes, .
     with AnswerStore() as store:
         asks = plan(backend, wanted(pairs), settings, store)[0].asks(1)
     return {ask.content: reply.text for ask, reply in backend.ask(asks, settings.sampling)}
+
+
+def test_real_photos_through_a_server_with_faults(shared_data: Path, tmp_path: Path) -> None:
+    pairs = [f"{name}={shared_data / 'tsv' / f'{name}_with_images.tsv'}" for name in ("POPE", "VSR")]
+
+    def says(content: tuple[str | bytes, ...]) -> str:
+        return "Yes." if zlib.crc32(repr(content).encode()) % 3 else "No."
+
+    direct = run(ScriptedBackend(lambda ask: says(ask.content)), pairs, tmp_path / "direct").scores
+    mishaps = [fault for fault in FAULTS if fault != "refusal"]
+    with FaultServer(lambda content, body: says(content), rate=0.3, seed=2, faults=mishaps, timeout_s=3.0) as server:
+        backend = OpenAiBackend(server.url, "mini", timeout=server.timeout_s, backoff_s=0.01)
+        outcome = run(backend, pairs, tmp_path / "faulty")
+        assert len(server.faults) > 3 and outcome.refused_rows == 0
+    for name, measured in (("POPE", "f1"), ("VSR", "accuracy")):
+        entry = outcome.scores[name]
+        assert entry["answered"] == entry["n"] > 20 and 0 < entry[measured] < 1
+        for key in (measured, f"{measured}_ci", f"{measured}_all", "yes_ratio", "answered"):
+            assert entry[key] == direct[name][key], (name, key)
 
 
 def test_another_cap_prompt_or_trial_is_another_question(tmp_path: Path, world: Path) -> None:
