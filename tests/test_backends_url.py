@@ -75,7 +75,8 @@ def test_a_stall_is_waited_for() -> None:
 
 
 RUN = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell's background job ignores, its children do, too
 from aot.backends.asking import AnswerStore, ask_all
 from aot.backends.base import Ask, Sampling
 from aot.backends.openai_url import OpenAiBackend
