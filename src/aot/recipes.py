@@ -80,7 +80,7 @@ def miniature() -> Recipe:
     }
     return Recipe(name="miniature").changed(
         game={"train_scenes": 1200, "held_out_scenes": 2000},
-        attacker={"method": "flow_grpo", "flow_grpo": {"updates": 44}},
+        attacker={"method": "flow_grpo", "flow_grpo": {"updates": 52}},
         curriculum={"rows": 2300, "clean_share": 0.52},
         dapo=dapo,
         clean_guard={"max_loss": 0.003},
