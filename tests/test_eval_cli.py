@@ -324,7 +324,7 @@ def test_one_process_works_in_a_folder(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, str(tmp_path)]
     with held(tmp_path):
         other = subprocess.run(command, capture_output=True, text=True)
-        assert "another process works in this folder" in other.stderr
+        assert "the folder is in use by another process" in other.stderr
     subprocess.run(command, check=True)
 
 

@@ -78,7 +78,7 @@ def held(folder: Path) -> Iterator[None]:
             lock.acquire(timeout=0)
         except Timeout as error:
             hint = "wait until it ends, or choose another folder with --out"
-            raise AotError("another process works in this folder", where=str(folder), hint=hint) from error
+            raise AotError("the folder is in use by another process", where=str(folder), hint=hint) from error
     try:
         yield
     finally:

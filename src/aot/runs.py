@@ -13,15 +13,16 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from aot.errors import AotError
-from aot.files import canonical_hash, disk_errors, flush_to_disk, read_json, sha256_of, write_json
+from aot.files import canonical_hash, disk_errors, flush_to_disk, held, read_json, sha256_of, write_json
 
 MANIFEST, STARTED, CHECKPOINT, LOG = "manifest.json", "started.json", "checkpoint", "log.jsonl"
 LOCKS = ".locks"
@@ -64,26 +65,19 @@ class Run:
         self.recipe_hash = canonical_hash(self.recipe)
         self.stages: dict[str, Stage] = {}
         self.begun = time.time()
-        self._lock = FileLock(self.folder / ".lock")
+        self._held = ExitStack()
 
     def __enter__(self) -> Run:
-        with disk_errors(self.folder, "nothing was written"):
-            (self.folder / LOCKS).mkdir(parents=True, exist_ok=True)
-            try:
-                self._lock.acquire(timeout=0)
-            except Timeout as error:
-                hint = "wait until it ends, or choose another folder with --out"
-                what = "the run folder is in use by another process"
-                raise AotError(what, where=str(self.folder), hint=hint) from error
-        try:
+        with ExitStack() as stack:
+            stack.enter_context(held(self.folder))
+            with disk_errors(self.folder, "nothing was written"):
+                (self.folder / LOCKS).mkdir(exist_ok=True)
             self._settle_recipe()
-        except AotError:
-            self._lock.release()
-            raise
+            self._held = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        self._held.close()
 
     def _settle_recipe(self) -> None:
         path = self.folder / "recipe.json"
