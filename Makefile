@@ -7,7 +7,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PIP    := $(RUN) -m pip install -qq --disable-pip-version-check --no-input
 PYTEST := $(RUN) -m pytest -x -q -n 2
-PURE   := $(foreach module,answers referee rl scores files,--cov=aot.$(module))
+PURE   := $(foreach module,answers game.referee rl scores runs.files,--cov=aot.$(module))
 
 .PHONY: help demo test lint check clean
 .DEFAULT_GOAL := help

@@ -20,15 +20,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from aot.arena import greedy_answers, play
+from aot.game.arena import greedy_answers, play
+from aot.game.referee import Referee, RefereeSettings
+from aot.miniature.world.preserved import world_referee
+from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
 from aot.players.defender import QwenDefender
-from aot.referee import Referee, RefereeSettings, build_referee
 from aot.rl.intervals import paired_difference
-from aot.train.attacker import AttackerTraining, train_attacker
+from aot.train.attacker.evolve import AttackerTraining, train_attacker
 from aot.types import Answer, Scene
-from aot.world.scenes import draw_scenes
 
 PLAIN = {"muon_lr": 0, "adamw_lr": 3e-4, "warmup_steps": 2, "final_lr": 0.3, "ema": 0.9}
 METHODS: dict[str, dict[str, Any]] = {
@@ -61,7 +62,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    referee = build_referee(RefereeSettings(), world=True)
+    referee = world_referee(RefereeSettings())
     held_out = draw_scenes(asked.scenes, 99, "validation")
     table = Table("iteration", "method", "CPU s", "valid success", "gain", "95 %", "valid edits", box=None)
     for i in asked.iterations:

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import torch
 
-from aot.checkpoints import Checkpoint
 from aot.data.curriculum import CurriculumRow
+from aot.miniature.scripted import RandomDistractor
+from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import player_folder
 from aot.players.defender import QwenDefender
-from aot.players.scripted import RandomDistractor
-from aot.train.dapo import DapoSettings, train_dapo
-from aot.world.scenes import draw_scenes
+from aot.runs.checkpoints import Checkpoint
+from aot.train.defender.dapo import train_dapo
+from aot.train.defender.settings import DapoSettings
 
 
 def seconds_an_update(engine: str, rows: list[CurriculumRow], updates: int) -> float:

@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from aot.arena import face, greedy_answers, pay, play
-from aot.players.scripted import AlwaysLetter, BestOfK, Oracle, RandomDistractor, WorldReader
-from aot.referee import EditArea, Referee, RefereeSettings, build_referee
+from aot.game.arena import face, greedy_answers, pay, play
+from aot.game.referee import EditArea, Referee, RefereeSettings, build_referee
+from aot.miniature.scripted import AlwaysLetter, BestOfK, Oracle, RandomDistractor, WorldReader
+from aot.miniature.world.preserved import world_referee
+from aot.miniature.world.scenes import draw_scenes
 from aot.rl.rewards import AttackReward
 from aot.types import Attack, Question, Scene
-from aot.world.scenes import draw_scenes
 
 SCENES = draw_scenes(48, 3, "validation")
-REFEREE = build_referee(RefereeSettings(), world=True)
+REFEREE = world_referee(RefereeSettings())
 
 
 class Counting(Oracle):
@@ -135,6 +136,6 @@ def test_pay_by_log_odds_asks_only_about_valid_attacks():
 
 def test_other_scenes_play_too():
     plain = [Scene(s.id, s.image, s.question, s.protected, source="photos") for s in SCENES]
-    referee = build_referee(RefereeSettings(), world=False)
+    referee = build_referee(RefereeSettings())
     bouts = play(plain, RandomDistractor(), referee, Oracle())
     assert len(bouts) == len(plain) and any(b.verdict.valid for b in bouts)

@@ -13,29 +13,21 @@ from PIL import Image as PilImage
 
 import aot
 from aot.errors import AotError
+from aot.miniature.autoencoder import ResidualAutoencoder
+from aot.miniature.pairs import instruction_pairs
+from aot.miniature.tokenizer import build_tokenizer
+from aot.miniature.world.questions import PHRASES, WORDS
+from aot.miniature.world.recognise import read
+from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker import EditAttacker
-from aot.players.autoencoder import (
-    ResidualAutoencoder,
-    as_images,
-    as_signal,
-    edit_latents,
-    pack,
-    paint,
-    source_latents,
-    unpack,
-)
 from aot.players.base import Attacker
 from aot.players.base_players import player_folder
 from aot.players.defender import DefenderShape, QwenDefender
 from aot.players.editor import Conditions, EditorSettings, EditorShape
 from aot.players.fused import is_fusible, predict_velocity
-from aot.players.tokenizer import build_tokenizer
+from aot.players.latents import as_images, as_signal, edit_latents, pack, paint, source_latents, unpack
 from aot.prompts import attack_instruction
-from aot.train.sft_pairs import instruction_pairs
 from aot.types import Question, Scene
-from aot.world.questions import PHRASES, WORDS
-from aot.world.recognise import read
-from aot.world.scenes import draw_scenes
 
 GRIDS = ((1, 4, 4), (1, 4, 4))
 

@@ -10,30 +10,24 @@ import numpy as np
 import pytest
 import torch
 
-from aot.checkpoints import Checkpoint
 from aot.errors import AotError
 from aot.forge.pairs import PairSettings
 from aot.forge.world import WorldSettings
+from aot.game.referee import Referee, RefereeSettings
+from aot.miniature.autoencoder import ResidualAutoencoder
+from aot.miniature.pairs import instruction_pairs
+from aot.miniature.scripted import AlwaysLetter, Oracle, WorldReader
+from aot.miniature.tokenizer import build_tokenizer
+from aot.miniature.world.preserved import world_referee
+from aot.miniature.world.questions import PHRASES, WORDS
+from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker import EditAttacker
-from aot.players.autoencoder import ResidualAutoencoder
 from aot.players.defender import DefenderShape, QwenDefender
 from aot.players.editor import EditorSettings, EditorShape
-from aot.players.scripted import AlwaysLetter, Oracle, WorldReader
-from aot.players.tokenizer import build_tokenizer
-from aot.referee import Referee, RefereeSettings, build_referee
 from aot.rl.flow import euler_step
-from aot.train.attacker_sft import (
-    EditorTrainer,
-    EditSet,
-    OptimizerSettings,
-    SftSettings,
-    flow_matching_loss,
-    train_sft,
-)
-from aot.train.flow_grpo import FlowGrpo, FlowGrpoSettings, sample_rollout, train_flow_grpo
-from aot.train.forward_process import ForwardProcessSettings, train_forward_process
-from aot.train.own_hits import OwnHitsSettings, train_own_hits
-from aot.train.practice import (
+from aot.runs.checkpoints import Checkpoint
+from aot.train.attacker.diffusion_nft import ForwardProcessSettings, train_forward_process
+from aot.train.attacker.environment import (
     GRADED,
     InformativeScenes,
     IntegrityGuard,
@@ -42,10 +36,18 @@ from aot.train.practice import (
     SceneStream,
     reinforce,
 )
-from aot.train.sft_pairs import CurateSettings, curate_pairs, instruction_pairs
+from aot.train.attacker.flow_grpo import FlowGrpo, FlowGrpoSettings, sample_rollout, train_flow_grpo
+from aot.train.attacker.rejection_sampling import OwnHitsSettings, train_own_hits
+from aot.train.attacker.sft import (
+    EditorTrainer,
+    EditSet,
+    OptimizerSettings,
+    SftSettings,
+    flow_matching_loss,
+    train_sft,
+)
+from aot.train.attacker.sft_pairs import CurateSettings, curate_pairs
 from aot.types import Answer
-from aot.world.questions import PHRASES, WORDS
-from aot.world.scenes import draw_scenes
 
 FAST = OptimizerSettings(muon_lr=2e-3, adamw_lr=1e-3, warmup_steps=1, ema=0.5)
 ANYTHING_GOES = Referee([])
@@ -335,7 +337,7 @@ def test_scripted_proposals_are_imitated_too(fresh, scenes, pairs):
 
 
 def test_curated_pairs_are_the_forges_and_deceive():
-    referee = build_referee(RefereeSettings(), world=True)
+    referee = world_referee(RefereeSettings())
     settings = CurateSettings(
         world=WorldSettings(scenes=60), pairs=PairSettings(candidates=3), named_kind=0.5
     )

@@ -28,13 +28,13 @@ from aot.audit.trained import TrainedAttacker
 from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.scripted import ScriptedBackend
 from aot.errors import AotError
-from aot.forge.workshop import PhotoSettings
-from aot.players.scripted import RandomDistractor
+from aot.forge.photo_source import PhotoSettings
+from aot.game.referee import RefereeSettings, box_ssim
+from aot.miniature.scripted import RandomDistractor
+from aot.miniature.world.scenes import draw_scenes
 from aot.prompts import gold_answer
-from aot.referee import RefereeSettings, box_ssim
 from aot.rl.intervals import mcnemar, wilson
 from aot.types import LETTERS, Attack, Box, Question, Scene
-from aot.world.scenes import draw_scenes
 
 N = 8
 SETTINGS = AuditSettings(draws=2, world_scenes=N, gallery=8)

@@ -31,12 +31,12 @@ from aot.backends.opening import open_backend, open_defender
 from aot.backends.pictures import png
 from aot.backends.scripted import ScriptedBackend
 from aot.errors import AotError
-from aot.judge import Judge
+from aot.game.judge import Judge
+from aot.miniature.world.scenes import draw_scenes
 from aot.players.base import Defender
 from aot.players.base_players import player_folder
 from aot.players.defender import QwenDefender
 from aot.prompts import question_prompt
-from aot.world.scenes import draw_scenes
 from fault_server import FaultServer, backed_by
 
 FOLDER = player_folder("miniature", "defender")

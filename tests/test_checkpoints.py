@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from aot.checkpoints import Checkpoint
 from aot.errors import AotError
-from aot.train_log import TrainLog
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.train_log import TrainLog
 
 
 class Training:
@@ -186,7 +186,7 @@ def test_log_off_a_terminal_speaks_every_ten_seconds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("aot.train_log.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("aot.runs.train_log.time.monotonic", lambda: now[0])
     log = TrainLog(None, 100, "defender 1")
     for step in range(1, 41):
         now[0] += 0.5

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from aot.data.curriculum import CurriculumRow
+from aot.miniature.scripted import AlwaysLetter, Oracle
+from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import player_folder
 from aot.players.defender import QwenDefender
-from aot.players.scripted import AlwaysLetter, Oracle
-from aot.train.clean_guard import (
+from aot.train.defender.clean_guard import (
     SHARES,
     CleanGuardSettings,
     clean_accuracy,
@@ -19,7 +20,6 @@ from aot.train.clean_guard import (
     missed,
     rehearsal_rows,
 )
-from aot.world.scenes import draw_scenes
 
 SCENES = draw_scenes(120, seed=4)
 GUARD = CleanGuardSettings(max_loss=0.02, rehearsals=2)

@@ -80,7 +80,7 @@ def test_a_friendly_game_is_shown_and_repeats(
 
 
 def test_best_of_8_fools_the_shortsighted_and_nobody_fools_the_oracle() -> None:
-    from aot.exhibition import exhibit
+    from aot.cli.play import exhibit
 
     assert sum(b.success for b in exhibit("best_of_8", "shortsighted_reader", scenes=40, seed=0)) >= 5
     assert sum(b.success for b in exhibit("best_of_8", "oracle", scenes=40, seed=0)) == 0

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from aot.background import Background
-from aot.checkpoints import Checkpoint
-from aot.coevolve import coevolve
+from aot.coevolve.loop import coevolve
+from aot.coevolve.recipes import Recipe, smoke
 from aot.errors import AotError
-from aot.files import sha256_of
-from aot.recipes import Recipe, smoke
-from aot.runs import Run
+from aot.runs.background import Background
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.files import sha256_of
+from aot.runs.run import Run
 
 TINY: dict[str, Any] = {
     "game": {"train_scenes": 24, "held_out_scenes": 24},

@@ -13,22 +13,23 @@ import numpy as np
 import pytest
 import torch
 
-from aot.checkpoints import Checkpoint
 from aot.data.images import square
 from aot.errors import AotError
 from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.split import split_of
 from aot.forge.world import WorldSettings
+from aot.miniature.cell_heads import CellHeads
+from aot.miniature.pairs import instruction_pairs
+from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker import EditAttacker
-from aot.players.base_players import ASSETS
-from aot.train.attacker_sft import EditSet, OptimizerSettings, SftSettings, train_sft
-from aot.train.cell_heads import CellHeads
-from aot.train.cold_start import ColdStartSettings, cold_start, held_out_loss
-from aot.train.sft_pairs import AS_SELDOM_DECEIVED, forged_pairs, instruction_pairs
-from aot.train_log import TrainLog
-from aot.world.scenes import draw_scenes
+from aot.players.base_players import SHIPPED
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.train_log import TrainLog
+from aot.train.attacker.cold_start import ColdStartSettings, cold_start, held_out_loss
+from aot.train.attacker.sft import EditSet, OptimizerSettings, SftSettings, train_sft
+from aot.train.attacker.sft_pairs import AS_SELDOM_DECEIVED, forged_pairs
 
-SHIPPED = ASSETS / "miniature" / "attacker"
+ATTACKER = SHIPPED / "attacker"
 FAST = SftSettings(steps=4, batch=8, optimizer=OptimizerSettings(warmup_steps=1, ema=0.5))
 
 
@@ -73,7 +74,7 @@ def test_the_workshop_asks_in_the_rotation_that_it_is_given(dataset: Path) -> No
 def test_a_cold_start_resumes_to_the_bit_and_learns_from_both_kinds(dataset: Path, tmp_path: Path) -> None:
     settings = ColdStartSettings(retention=0.5, sft=FAST)
     plain = instruction_pairs(draw_scenes(30, 3, "train"), seed=3)
-    whole = EditAttacker.load(SHIPPED)
+    whole = EditAttacker.load(ATTACKER)
     figures = cold_start(whole, dataset, settings, seed=0, plain=plain)
     assert figures["plain"] == 30 and figures["examples"] == figures["pairs"] + 30
     assert figures["held_out_loss"] != figures["held_out_loss_before"]
@@ -82,23 +83,23 @@ def test_a_cold_start_resumes_to_the_bit_and_learns_from_both_kinds(dataset: Pat
         def write(self, step: int, **values: object) -> None:
             raise KeyboardInterrupt
 
-    killed, checkpoint = EditAttacker.load(SHIPPED), Checkpoint(tmp_path, 2)
+    killed, checkpoint = EditAttacker.load(ATTACKER), Checkpoint(tmp_path, 2)
     with pytest.raises(KeyboardInterrupt):
         cold_start(killed, dataset, settings, seed=0, plain=plain, checkpoint=checkpoint, log=Killer())
-    resumed = EditAttacker.load(SHIPPED)
+    resumed = EditAttacker.load(ATTACKER)
     cold_start(resumed, dataset, settings, seed=0, plain=plain, checkpoint=Checkpoint(tmp_path, 2))
     assert torch.equal(weights(whole), weights(resumed))
 
 
 def test_the_held_out_loss_is_a_measure(dataset: Path) -> None:
-    attacker = EditAttacker.load(SHIPPED)
+    attacker = EditAttacker.load(ATTACKER)
     examples = EditSet.of(attacker, forged_pairs(dataset, "held_out", named_kind=0, seed=0))
     assert held_out_loss(attacker, examples, FAST) == held_out_loss(attacker, examples, FAST) > 0
 
 
 def test_the_throw_away_heads_hear_the_whole_batch() -> None:
     """However many lengths the texts have: a network called part by part would be heard in part."""
-    attacker = EditAttacker.load(SHIPPED)
+    attacker = EditAttacker.load(ATTACKER)
     attacker.text_encoder.requires_grad_(False)
     examples = EditSet.of(attacker, instruction_pairs(draw_scenes(64, 5, "train"), seed=5))
     batch = examples.take(torch.arange(48))

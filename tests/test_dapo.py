@@ -13,30 +13,25 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from trl.rewards import get_soft_overlong_punishment
 
-from aot.checkpoints import Checkpoint
 from aot.data.curriculum import CurriculumRow
+from aot.miniature.tokenizer import build_tokenizer, prompt_phrases
+from aot.miniature.world.questions import PHRASES, WORDS
+from aot.miniature.world.scenes import draw_scenes
 from aot.players.defender import DefenderShape, QwenDefender
 from aot.players.group_sampling import SampledGroup, sample_groups
 from aot.players.shared_prefix import completion_logprobs
-from aot.players.tokenizer import build_tokenizer, prompt_phrases
 from aot.prompts import gold_answer
 from aot.rl.rewards import DefenderReward, soft_overlong_punishment
-from aot.train.dapo import (
-    NO_SIGNAL,
-    DapoSettings,
-    PromptStream,
-    completion_reward,
-    informative_groups,
-    paper_dapo,
-    train_dapo,
-)
-from aot.train.dapo_packed import build_optimizer, packed_loss, train_packed, update_once
-from aot.train.dapo_trl import DapoTrainer, build_trainer, train_trl
-from aot.train.dynamic_sampling import GroupSampler, ScoredGroup
-from aot.train_log import TrainLog
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.train_log import TrainLog
+from aot.train.defender.dapo import train_dapo
+from aot.train.defender.dynamic_sampling import GroupSampler, ScoredGroup
+from aot.train.defender.packed import build_optimizer, packed_loss, train_packed, update_once
+from aot.train.defender.prompt_stream import PromptStream
+from aot.train.defender.rewards import completion_reward, informative_groups
+from aot.train.defender.settings import NO_SIGNAL, DapoSettings, paper_dapo
+from aot.train.defender.trl_engine import DapoTrainer, build_trainer, train_trl
 from aot.types import Question
-from aot.world.questions import PHRASES, WORDS
-from aot.world.scenes import draw_scenes
 
 SHAPE = DefenderShape(
     hidden=48, layers=2, heads=3, mlp=64, vision_hidden=32, vision_depth=1, vision_heads=2, vision_mlp=32

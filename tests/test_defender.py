@@ -13,27 +13,27 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
-from aot.checkpoints import Checkpoint
 from aot.errors import AotError
-from aot.players.base import Defender
-from aot.players.base_players import player_folder
-from aot.players.defender import DefenderShape, QwenDefender
-from aot.players.processor import QwenProcessor, load_processor
-from aot.players.shared_prefix import completion_logprobs, image_features
-from aot.players.tokenizer import build_tokenizer
-from aot.prompts import ANSWER_FORMAT, attack_instruction, gold_answer, question_prompt
-from aot.train.pretrain_defender import (
+from aot.miniature.pretrain.defender import (
     Packer,
     Phase,
     PretrainDefenderSettings,
     cell_targets,
     pretrain_defender,
 )
-from aot.train_log import TrainLog
+from aot.miniature.tokenizer import build_tokenizer
+from aot.miniature.world.questions import PHRASES, WORDS
+from aot.miniature.world.scenes import draw_scenes
+from aot.miniature.world.sprites import COLOURS, GRID, KINDS
+from aot.players.base import Defender
+from aot.players.base_players import player_folder
+from aot.players.defender import DefenderShape, QwenDefender
+from aot.players.processor import QwenProcessor, load_processor
+from aot.players.shared_prefix import completion_logprobs, image_features
+from aot.prompts import ANSWER_FORMAT, attack_instruction, gold_answer, question_prompt
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.train_log import TrainLog
 from aot.types import LETTERS, Image, Question
-from aot.world.questions import PHRASES, WORDS
-from aot.world.scenes import draw_scenes
-from aot.world.sprites import COLOURS, GRID, KINDS
 
 LONG = Question("Wie viele  Äpfel (🍎) hier?\n\nThink first, then decide.", ("one", "a few", "many"), 1)
 

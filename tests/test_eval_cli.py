@@ -34,9 +34,9 @@ from aot.bench.records import SCHEMA
 from aot.bench.run import Outcome, evaluate, plan
 from aot.cli import main
 from aot.errors import AotError
-from aot.files import held
+from aot.miniature.world.scenes import draw_scenes
+from aot.runs.files import held
 from aot.types import LETTERS
-from aot.world.scenes import draw_scenes
 from bench_layouts import lmu, vstar_folder, write_tsv
 from fault_server import FAULTS, FaultServer
 
@@ -320,7 +320,7 @@ def test_what_a_user_needs_to_know_is_said(
 
 
 def test_one_process_works_in_a_folder(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from aot.files import held\nwith held(Path(sys.argv[1])): pass"
+    code = "import sys; from pathlib import Path; from aot.runs.files import held\nwith held(Path(sys.argv[1])): pass"
     command = [sys.executable, "-c", code, str(tmp_path)]
     with held(tmp_path):
         other = subprocess.run(command, capture_output=True, text=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aot.evaluate import (
+from aot.coevolve.evaluation import (
     AttackSet,
     Exam,
     accuracy,
@@ -16,10 +16,11 @@ from aot.evaluate import (
     examine_attacked,
     score,
 )
-from aot.players.scripted import AlwaysLetter, Noise, Oracle, RandomDistractor, WorldReader
-from aot.referee import RefereeSettings, build_referee
+from aot.game.referee import RefereeSettings
+from aot.miniature.scripted import AlwaysLetter, Noise, Oracle, RandomDistractor, WorldReader
+from aot.miniature.world.preserved import world_referee
+from aot.miniature.world.scenes import draw_scenes
 from aot.types import Answer, Attack, Finding, Question, Verdict
-from aot.world.scenes import draw_scenes
 
 QUESTION = Question("Where?", ("left", "right"), 1)
 
@@ -90,7 +91,7 @@ def test_summaries_by_hand() -> None:
 
 def test_refused_attacks_are_not_shown_to_the_defender() -> None:
     scenes = draw_scenes(12, 1, "test")
-    referee = build_referee(RefereeSettings(), world=True)
+    referee = world_referee(RefereeSettings())
     refused = attack_all(scenes, Noise(), referee, seed=0)
     assert not refused.valid.any()
     scores, texts = examine_attacked(AlwaysLetter("A"), scenes, refused)
@@ -100,7 +101,7 @@ def test_refused_attacks_are_not_shown_to_the_defender() -> None:
 
 def test_oracle_stands_and_a_letter_scores_chance() -> None:
     scenes = draw_scenes(400, 2, "test")
-    attacks = attack_all(scenes, RandomDistractor(), build_referee(RefereeSettings(), world=True), seed=0)
+    attacks = attack_all(scenes, RandomDistractor(), world_referee(RefereeSettings()), seed=0)
     assert attacks.valid.all()
     oracle, _ = examine(WorldReader(), scenes)
     assert (oracle == 1).all()

@@ -32,19 +32,19 @@ from aot.forge.funnel import Funnel
 from aot.forge.models import DefenderFolder
 from aot.forge.paint import PaintSettings, heal, paste
 from aot.forge.pairs import PairSettings, decoded, encoded, make_pairs
+from aot.forge.photo_source import PhotoScene, PhotoSettings, PhotoWorkshop
 from aot.forge.pipeline import ChunkMaker, ForgeSettings, forge
 from aot.forge.place import Origin
 from aot.forge.propose import ProposeSettings, propose
 from aot.forge.similarity import FATES, Similarity
 from aot.forge.split import SPLITS
 from aot.forge.store import PhotoStore, fill
-from aot.forge.workshop import PhotoScene, PhotoSettings, PhotoWorkshop
 from aot.forge.world import WorldSettings
-from aot.judge import Judge
-from aot.players.scripted import AlwaysLetter
-from aot.referee import RefereeSettings, box_ssim
+from aot.game.judge import Judge
+from aot.game.referee import RefereeSettings, box_ssim
+from aot.miniature.scripted import AlwaysLetter
+from aot.miniature.world.scenes import draw_scenes
 from aot.types import Box, Finding, Verdict
-from aot.world.scenes import draw_scenes
 
 SCENE = draw_scenes(1, 0)[0]
 LABELS = ("cup", "bus", "dog", "cat", "car", "bowl")

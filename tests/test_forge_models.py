@@ -18,7 +18,6 @@ from aot.backends.opening import model_at, open_backend
 from aot.data.images import at_most
 from aot.data.sources import load_scenes, open_source
 from aot.errors import AotError
-from aot.files import digests_of
 from aot.forge import pipeline
 from aot.forge.bank import BankSettings
 from aot.forge.funnel import Funnel
@@ -26,18 +25,19 @@ from aot.forge.grow import Author
 from aot.forge.implant import Editor
 from aot.forge.models import DefenderFolder, DefenderUrl
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
+from aot.forge.photo_source import PhotoScene, PhotoSettings, PhotoWorkshop
 from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.place import Origin, PlaceSettings, Site
 from aot.forge.propose import ProposeSettings
 from aot.forge.store import PhotoStore, fill
-from aot.forge.workshop import PhotoScene, PhotoSettings, PhotoWorkshop
 from aot.forge.world import WorldSettings
 from aot.forge.written import Idea, ideas_in, label_of, realised, side_of, write_ideas
+from aot.game.referee import RefereeSettings
+from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import player_folder
 from aot.prompts import attack_instruction, edit_instruction
-from aot.referee import RefereeSettings
+from aot.runs.files import digests_of
 from aot.types import Answer, Box
-from aot.world.scenes import draw_scenes
 from fault_server import FaultServer, backed_by
 from test_forge import folder_of_photos
 

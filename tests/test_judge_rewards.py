@@ -14,22 +14,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aot.answers import final_answer
-from aot.arena import face
-from aot.checkpoints import Checkpoint
-from aot.coevolve import League
+from aot.coevolve.loop import League
+from aot.coevolve.recipes import load_recipe, smoke
+from aot.coevolve.scenes import open_game
 from aot.data.curriculum import CurriculumRow
 from aot.data.sources import load_scenes
 from aot.errors import AotError
-from aot.game import open_game
-from aot.judge import Judge, JudgeSettings, judge_key, open_judge
+from aot.game.arena import face
+from aot.game.judge import Judge, JudgeSettings, judge_key, open_judge
+from aot.game.referee import Referee, RefereeSettings
+from aot.miniature.scripted import Oracle, RandomDistractor
+from aot.miniature.world.preserved import world_referee
+from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker import EditAttacker
 from aot.players.base_players import player_folder
 from aot.players.defender import QwenDefender
-from aot.players.scripted import Oracle, RandomDistractor
 from aot.players.shared_prefix import completion_logprobs
 from aot.prompts import question_prompt
-from aot.recipes import load_recipe, smoke
-from aot.referee import Referee, RefereeSettings, build_referee
 from aot.rl.rewards import (
     UNREAD,
     AttackReward,
@@ -39,21 +40,23 @@ from aot.rl.rewards import (
     defender_reward,
     is_boxed,
 )
-from aot.runs import Run
-from aot.train.attacker import AttackerTraining
-from aot.train.attacker_sft import OptimizerSettings
-from aot.train.dapo import NO_SIGNAL, DapoSettings, completion_reward, judge_answers, train_dapo
-from aot.train.dapo_packed import train_packed
-from aot.train.dapo_trl import build_trainer
-from aot.train.flow_grpo import FlowGrpoSettings, train_flow_grpo
-from aot.train.forward_process import ForwardProcessSettings, train_forward_process
-from aot.train.practice import Practice, PracticeSettings, summarise
-from aot.train_log import TrainLog
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.run import Run
+from aot.runs.train_log import TrainLog
+from aot.train.attacker.diffusion_nft import ForwardProcessSettings, train_forward_process
+from aot.train.attacker.environment import Practice, PracticeSettings, summarise
+from aot.train.attacker.evolve import AttackerTraining
+from aot.train.attacker.flow_grpo import FlowGrpoSettings, train_flow_grpo
+from aot.train.attacker.sft import OptimizerSettings
+from aot.train.defender.dapo import train_dapo
+from aot.train.defender.packed import train_packed
+from aot.train.defender.rewards import completion_reward, judge_answers
+from aot.train.defender.settings import NO_SIGNAL, DapoSettings
+from aot.train.defender.trl_engine import build_trainer
 from aot.types import Answer, Attack, Finding, Question, Verdict
-from aot.world.scenes import draw_scenes
 
 SCENES = draw_scenes(24, 3, "train")
-REFEREE = build_referee(RefereeSettings(), world=True)
+REFEREE = world_referee(RefereeSettings())
 ANYTHING_GOES = Referee([])
 CRITERIA = ("realism", "instruction_followed", "answer_preserved")
 ALL = JudgeTerms(realism=0.3, instruction_followed=0.2, answer_preserved=0.1)
@@ -467,7 +470,7 @@ def test_a_recipe_names_its_judge():
 
 def test_a_stage_that_is_judged_depends_on_the_judges_files(tmp_path, monkeypatch):
     """Other files, another way of asking: the attacker's stage is made anew, and only where it is judged."""
-    monkeypatch.setattr("aot.coevolve.train_attacker", lambda *_, judge, **__: {"judged": judge is not None})
+    monkeypatch.setattr("aot.coevolve.loop.train_attacker", lambda *_, judge, **__: {"judged": judge is not None})
 
     def key(name: str, *changes: str) -> object:
         recipe = load_recipe("smoke", ["game.train_scenes=2", "game.held_out_scenes=2", *changes])

@@ -6,48 +6,46 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 LAYERS = (
     ("errors", "types"),
-    ("prompts", "files", "overrides", "pictures"),
-    ("answers", "rl", "background", "checkpoints", "train_log", "runs"),
+    ("prompts",),
+    ("answers", "rl", "runs"),
     ("scores",),
-    ("world",),
-    ("referee",),
+    ("data",),
     ("players",),
     ("backends",),
-    ("judge",),
-    ("arena",),
-    ("data",),
-    ("bench",),
-    ("forge",),
     ("game",),
+    ("miniature/world",),
+    ("bench", "forge"),
     ("train",),
-    ("evaluate", "pretrain", "sft", "exhibition"),
-    ("recipes",),
-    ("attack_rounds", "examiner", "plan"),
-    ("gallery",),
+    ("train/attacker", "train/defender"),
+    ("miniature",),
+    ("miniature/pretrain",),
     ("coevolve",),
     ("report",),
     ("audit",),
     ("cli",),
     ("__main__",),
 )
-"""Lowest first; a module imports only from lower layers, or from its own package."""
+"""Lowest first; a room imports only from lower layers, or from its own. A folder inside a folder is a room of its own
+where it is named here: the miniature's world lies below the forge, its pretraining above the trainings."""
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
 MODELS = {"accelerate", "datasets", "diffusers", "peft", "transformers", "trl"}
 ALLOWED = {
     "train": MODELS,
+    "miniature": {"diffusers", "transformers"},
     "players": MODELS - {"trl"},
     "backends": {"transformers"},
     "forge": {"datasets"},
     "data": {"datasets"},
 }
 HEAVY = {*MODELS, "matplotlib", "torch", "torchmetrics", "scipy", "skimage"}
-LIGHT = ("errors", "types", "prompts", "files", "cli", "__main__", "__init__")
+LIGHT = ("errors", "types", "prompts", "runs/files.py", "cli", "__main__", "__init__")
 """Modules that import no heavy library at the top, so that `aot --help` and a typing error answer at once."""
 FORBIDDEN = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 
@@ -57,9 +55,11 @@ FILES = {
 }
 
 
-def part_of(path: Path) -> str:
-    """First name below `aot`: the module or package that the layers speak of."""
-    return path.parts[0].removesuffix(".py")
+def room_of(name: str) -> str:
+    """The room of a dotted or slashed name below `aot`: the longest beginning that has a layer of its own."""
+    parts = name.removesuffix(".py").replace(".", "/").split("/")
+    named = ("/".join(parts[:n]) for n in range(len(parts), 0, -1))
+    return next((one for one in named if one in RANK), parts[0])
 
 
 def walk_what_runs(tree: ast.AST) -> Iterator[ast.AST]:
@@ -82,6 +82,15 @@ def imported(tree: ast.AST) -> list[str]:
     return names
 
 
+def imported_modules(tree: ast.AST) -> set[str]:
+    """Every module of ours that the tree imports from, without the names that it takes."""
+    return {
+        node.module
+        for node in walk_what_runs(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("aot.")
+    }
+
+
 def at_the_top(tree: ast.Module) -> ast.Module:
     """Only the statements that run on import (not those for type checkers)."""
     return ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
@@ -94,24 +103,39 @@ def libraries(tree: ast.AST) -> set[str]:
 def test_imports_go_one_way() -> None:
     upwards = []
     for path, tree in FILES.items():
-        part = part_of(path)
-        if part == "__init__":
+        room = room_of(path.as_posix())
+        if room == "__init__":
             continue  # the package's own lazy exports
-        assert part in RANK, f"{part} has no place among the layers"
-        ours = {name.split(".")[1] for name in imported(tree) if name.startswith("aot.")} - {part}
-        upwards += [f"{path} <- {other}" for other in ours if other in RANK and RANK[other] >= RANK[part]]
+        assert room in RANK, f"{room} has no place among the layers"
+        ours = {room_of(name.removeprefix("aot.")) for name in imported(tree) if name.startswith("aot.")} - {room}
+        upwards += [f"{path} <- {other}" for other in ours if other in RANK and RANK[other] >= RANK[room]]
     assert upwards == []
+
+
+def test_files_of_a_room_do_not_import_each_other_in_a_circle() -> None:
+    imports = {
+        ".".join(("aot", *path.with_suffix("").parts)): imported_modules(tree)
+        for path, tree in FILES.items()
+    }
+    graph = {module: {name for name in names if name in imports} for module, names in imports.items()}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_the_trainings_do_not_know_the_miniature() -> None:
+    for path, tree in FILES.items():
+        if path.parts[0] in ("train", "players", "game", "rl"):
+            assert not [name for name in imported(tree) if name.startswith("aot.miniature")], path
 
 
 def test_model_libraries_stay_with_players_and_trainings() -> None:
     for path, tree in FILES.items():
-        allowed = ALLOWED.get(part_of(path), set())
+        allowed = ALLOWED.get(path.parts[0], set())
         assert libraries(tree) & MODELS <= allowed, path
 
 
 def test_light_modules_import_nothing_heavy_at_the_top() -> None:
     for path, tree in FILES.items():
-        if part_of(path) in LIGHT:
+        if path.parts[0].removesuffix(".py") in LIGHT or path.as_posix() in LIGHT:
             assert not libraries(at_the_top(tree)) & HEAVY, path
 
 

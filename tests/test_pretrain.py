@@ -12,13 +12,14 @@ from aot import pretrain as module
 from aot.errors import AotError
 from aot.forge.models import DefenderFolder
 from aot.forge.pipeline import ForgeSettings
-from aot.overrides import overridden
+from aot.game.referee import RefereeSettings
+from aot.miniature.pretrain.run import PretrainSettings, defender_figures, pretrain
+from aot.miniature.scripted import AlwaysLetter, Oracle, WorldReader
+from aot.miniature.tokenizer import build_tokenizer
+from aot.miniature.world.preserved import world_referee
+from aot.miniature.world.questions import PHRASES, WORDS
 from aot.players.defender import DefenderShape, QwenDefender
-from aot.players.scripted import AlwaysLetter, Oracle, WorldReader
-from aot.players.tokenizer import build_tokenizer
-from aot.pretrain import PretrainSettings, defender_figures, pretrain
-from aot.referee import RefereeSettings, build_referee
-from aot.world.questions import PHRASES, WORDS
+from aot.runs.overrides import overridden
 
 GOOD = {"add": 0.95, "remove": 0.95, "replace": 0.7, "integrity": 0.99, "valid_success": 0.25}
 
@@ -109,7 +110,7 @@ def test_a_setting_that_does_not_exist_is_named() -> None:
 
 
 def test_figures_of_scripted_defenders_are_what_they_must_be() -> None:
-    referee = build_referee(RefereeSettings(), world=True)
+    referee = world_referee(RefereeSettings())
     assert defender_figures(Oracle(), referee, n=24, seed=0)["best_of_8"] == 1.0
     reader = defender_figures(WorldReader(shortsighted=True), referee, n=60, seed=0)
     assert reader["clean"] >= 0.95

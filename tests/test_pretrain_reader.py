@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from aot.checkpoints import Checkpoint
-from aot.players.defender import DefenderShape, QwenDefender
-from aot.players.tokenizer import build_tokenizer
-from aot.prompts import EDIT_TEMPLATE
-from aot.train.pretrain_reader import (
+from aot.miniature.pretrain.reader import (
     READINGS,
     TASKS,
     VERBS,
@@ -23,10 +19,14 @@ from aot.train.pretrain_reader import (
     plain_example,
     pretrain_reader,
 )
-from aot.train_log import TrainLog
-from aot.world.questions import PHRASES, WORDS
-from aot.world.scenes import draw_scenes
-from aot.world.sprites import COLOURS, KINDS
+from aot.miniature.tokenizer import build_tokenizer
+from aot.miniature.world.questions import PHRASES, WORDS
+from aot.miniature.world.scenes import draw_scenes
+from aot.miniature.world.sprites import COLOURS, KINDS
+from aot.players.defender import DefenderShape, QwenDefender
+from aot.prompts import EDIT_TEMPLATE
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.train_log import TrainLog
 
 TINY = ReaderSettings(steps=6, batch=8, warmup=2)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from aot.coevolve.recipes import RECIPES, Recipe, load_recipe, miniature
 from aot.errors import AotError
-from aot.overrides import merged, validated
-from aot.recipes import RECIPES, Recipe, load_recipe, miniature
+from aot.runs.overrides import merged, validated
 
 
 @pytest.mark.parametrize("name", RECIPES)

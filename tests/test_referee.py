@@ -14,8 +14,7 @@ from pydantic import ValidationError
 from skimage.metrics import structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from aot.players.scripted import Noise, RandomDistractor
-from aot.referee import (
+from aot.game.referee import (
     EditArea,
     GlobalSsim,
     LocalSsim,
@@ -27,13 +26,14 @@ from aot.referee import (
     changed_fraction,
     ssim_map,
 )
+from aot.miniature.scripted import Noise, RandomDistractor
+from aot.miniature.world.edits import add, distractor_candidates, remove
+from aot.miniature.world.edits import replace as put
+from aot.miniature.world.preserved import AnswerPreserved, world_referee
+from aot.miniature.world.questions import Name, Query
+from aot.miniature.world.scenes import Layout, Placed, WorldScene, draw_scenes, render
+from aot.miniature.world.sprites import look_alike
 from aot.types import Attack, Box, Finding, Question, Scene
-from aot.world.edits import add, distractor_candidates, remove
-from aot.world.edits import replace as put
-from aot.world.preserved import AnswerPreserved
-from aot.world.questions import Name, Query
-from aot.world.scenes import Layout, Placed, WorldScene, draw_scenes, render
-from aot.world.sprites import look_alike
 
 QUESTION = Question("Is the cup left or right of the ball?", ("left", "right"), 0, "relation")
 
@@ -122,7 +122,7 @@ def test_batches_do_not_mix(monkeypatch):
     together = box_ssim(befores, afters, [box] * 5)
     alone = [box_ssim([b], [a], [box])[0] for b, a in zip(befores, afters, strict=True)]
     assert together.tolist() == pytest.approx(alone)
-    monkeypatch.setattr("aot.referee.CHUNK_PX", 1)
+    monkeypatch.setattr("aot.game.referee.CHUNK_PX", 1)
     assert box_ssim(befores, afters, [box] * 5).tolist() == pytest.approx(alone)
 
 
@@ -188,7 +188,7 @@ def test_changed_fraction_counts_visible_pixels(rows, levels):
 def test_every_check_speaks_and_the_verdict_names_all_reasons():
     image = photo()
     scene = scene_of(image, Box(0, 0, 20, 20))
-    referee = build_referee(RefereeSettings(global_always=True), world=False)
+    referee = build_referee(RefereeSettings(global_always=True))
     verdict = referee.judge([scene], [attack_on(scene, 255 - image)])[0]
     assert not verdict.valid
     assert verdict.refused_by == ("protected_changed", "image_changed", "overlap", "too_large")
@@ -213,19 +213,19 @@ def test_another_size_is_refused_and_the_rest_judged():
         attack_on(scenes[1], after),
         attack_on(scenes[2], after.astype(np.float32)),
     ]
-    verdicts = build_referee(RefereeSettings(global_ssim_min=0.0), world=False).judge(scenes, attacks)
+    verdicts = build_referee(RefereeSettings(global_ssim_min=0.0)).judge(scenes, attacks)
     assert [v.valid for v in verdicts] == [False, True, False]
     assert verdicts[0].refused_by == verdicts[2].refused_by == ("size",)
-    assert build_referee(RefereeSettings(), world=True).judge(scenes[:1], attacks[:1])[0].refused_by == (
+    assert world_referee(RefereeSettings()).judge(scenes[:1], attacks[:1])[0].refused_by == (
         "size",
     )
-    assert build_referee(RefereeSettings(), world=True).judge([], []) == []
+    assert world_referee(RefereeSettings()).judge([], []) == []
 
 
 def test_attacks_must_belong_to_their_scenes():
     scene = scene_of(photo())
     with pytest.raises(ValueError, match="same order"):
-        build_referee(RefereeSettings(), world=False).judge(
+        build_referee(RefereeSettings()).judge(
             [scene], [Attack("other", "x", "any", scene.image)]
         )
 
@@ -301,7 +301,7 @@ def test_scenes_of_other_sources_pass_unmeasured():
 
 def test_all_scripted_distractors_are_valid_and_noise_is_not():
     scenes = draw_scenes(160, 5)
-    referee = build_referee(RefereeSettings(), world=True)
+    referee = world_referee(RefereeSettings())
     verdicts = referee.judge(scenes, RandomDistractor(related=0.7).attack(scenes, seed=0))
     assert all(v.valid for v in verdicts), [v.refused_by for v in verdicts if not v.valid]
     noise = referee.judge(scenes, Noise().attack(scenes, seed=0))
@@ -310,7 +310,7 @@ def test_all_scripted_distractors_are_valid_and_noise_is_not():
 
 def test_every_copy_of_a_queried_object_is_refused():
     rng = np.random.default_rng(0)
-    referee = build_referee(RefereeSettings(), world=True)
+    referee = world_referee(RefereeSettings())
     for scene in draw_scenes(60, 6):
         subject = scene.query.subject
         row, col = scene.layout.free_cells[int(rng.integers(len(scene.layout.free_cells)))]
@@ -327,7 +327,7 @@ def test_the_referee_is_fast():
     rng = np.random.default_rng(0)
     layouts = [distractor_candidates(s, rng, 1)[0][1] for s in scenes]
     attacks = [attack_on(s, render(layout)) for s, layout in zip(scenes, layouts, strict=True)]
-    referee = build_referee(RefereeSettings(), world=True)
+    referee = world_referee(RefereeSettings())
     referee.judge(scenes, attacks)
     start = time.process_time()
     referee.judge(scenes, attacks)

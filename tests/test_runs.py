@@ -18,8 +18,8 @@ import pytest
 from safetensors import SafetensorError
 
 from aot.errors import AotError
-from aot.files import canonical_hash, disk_errors, read_json, replacing, sha256_of, write_json
-from aot.runs import Run, Stage
+from aot.runs.files import canonical_hash, disk_errors, read_json, replacing, sha256_of, write_json
+from aot.runs.run import Run, Stage
 
 RECIPE = {"name": "test", "seed": 3, "dapo": {"updates": 5}}
 
@@ -151,7 +151,7 @@ def test_another_recipe_is_refused_and_named(tmp_path: Path) -> None:
 def test_folder_in_use_by_another_process(tmp_path: Path) -> None:
     holder = textwrap.dedent(f"""
         import sys, time
-        from aot.runs import Run
+        from aot.runs.run import Run
         with Run({str(tmp_path)!r}, {RECIPE!r}):
             print("held", flush=True)
             time.sleep(60)
@@ -194,7 +194,7 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("aot.files.os.fsync", full)
+    monkeypatch.setattr("aot.runs.files.os.fsync", full)
     with pytest.raises(AotError, match="the disk is full; what was there before is kept") as caught:
         write_json(path, 2)
     assert caught.value.where == str(path) and "make room" in (caught.value.hint or "")

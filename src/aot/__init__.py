@@ -8,7 +8,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _LAZY = {
-    "ResidualAutoencoder": "aot.players.autoencoder",
+    "ResidualAutoencoder": "aot.miniature.autoencoder",
     "QwenProcessor": "aot.players.processor",
     "ModelMixin": "diffusers",
     "ProcessorMixin": "transformers",

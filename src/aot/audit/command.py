@@ -20,9 +20,9 @@ from aot.audit.showcase import cards
 from aot.audit.subjects import open_subjects
 from aot.audit.trained import open_attacker
 from aot.backends.opening import open_backend
-from aot.files import held
-from aot.overrides import overridden
 from aot.players.base_players import quiet_loading
+from aot.runs.files import held
+from aot.runs.overrides import overridden
 
 
 def audit_settings(overrides: Sequence[str], draws: int | None = None) -> AuditSettings:

@@ -11,10 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from aot.audit.charts import COLOURS, GROUP_TITLES, accuracy_figure, budget_figure
-from aot.files import replacing
 from aot.report.gallery import DIFFERENCE_GAIN, Card
 from aot.report.page import Tile, environment, flatten, stylesheet
 from aot.report.words import duration, interval, percent, signed_points
+from aot.runs.files import replacing
 
 PAGE = "audit.html"
 KINDS_SHOWN = 24

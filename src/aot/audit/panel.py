@@ -27,11 +27,11 @@ from PIL import Image as PilImage
 from pydantic import AfterValidator, BaseModel, Field
 
 from aot.errors import AotError
-from aot.forge.workshop import PhotoScene, PhotoWorkshop
-from aot.referee import RefereeSettings, changed_fraction
+from aot.forge.photo_source import PhotoScene, PhotoWorkshop
+from aot.game.referee import RefereeSettings, changed_fraction
+from aot.miniature.world.edits import centred, distractor_candidates
+from aot.miniature.world.scenes import WorldScene, render
 from aot.types import Attack, Box, Image, Scene
-from aot.world.edits import centred, distractor_candidates
-from aot.world.scenes import WorldScene, render
 
 Group = Literal["edit", "corruption"]
 Rule = Literal["objects", "paint", "corruption"]

@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field
 
 from aot.audit.panel import PanelAttack, Strengths
 from aot.backends.base import Sampling
-from aot.forge.workshop import PhotoSettings
-from aot.referee import RefereeSettings
+from aot.forge.photo_source import PhotoSettings
+from aot.game.referee import RefereeSettings
 from aot.report.words import duration
 
 CLEAN = ""

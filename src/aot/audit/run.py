@@ -22,11 +22,11 @@ from aot.backends.base import Ask, Backend, Reply
 from aot.backends.defender import read_reply
 from aot.backends.pictures import png
 from aot.data.images import Refusal
-from aot.files import canonical_hash, held, replacing, write_json
-from aot.forge.workshop import PhotoScene
+from aot.forge.photo_source import PhotoScene
+from aot.miniature.world.scenes import WorldScene
 from aot.prompts import question_prompt
+from aot.runs.files import canonical_hash, held, replacing, write_json
 from aot.types import LETTERS, Attack, Question, Scene, Verdict
-from aot.world.scenes import WorldScene
 
 FORMAT, VERSION = "aot-audit", 1
 RESULT, OUTCOMES, REPLIES = "audit.json", "outcomes.jsonl", "replies.sqlite"

@@ -13,13 +13,14 @@ from aot.audit.panel import Rule
 from aot.data.images import Refusal, at_most
 from aot.data.sources import open_source
 from aot.errors import AotError
-from aot.files import canonical_hash
 from aot.forge.funnel import Funnel
+from aot.forge.photo_source import AnswerKept, PhotoScene, PhotoSettings, PhotoWorkshop
 from aot.forge.store import PhotoStore, fill
-from aot.forge.workshop import AnswerKept, PhotoScene, PhotoSettings, PhotoWorkshop
-from aot.referee import GlobalSsim, Referee, RefereeSettings, build_referee
+from aot.game.referee import GlobalSsim, Referee, RefereeSettings, build_referee
+from aot.miniature.world.preserved import world_referee
+from aot.miniature.world.scenes import draw_scenes
+from aot.runs.files import canonical_hash
 from aot.types import Attack, Finding, Scene
-from aot.world.scenes import draw_scenes
 
 SCENES_IN_MEMORY = 16
 """Photos whose questions are held at a time."""
@@ -60,10 +61,10 @@ class Subjects:
 
     def referees(self, settings: RefereeSettings, corruption_ssim_min: float) -> dict[Rule, Referee]:
         """Who judges which attack."""
-        beside = build_referee(settings, world=False)
+        beside = build_referee(settings)
         in_photos = Referee([*beside.checks, AnswerKept(), NotNamed()])
         return {
-            "objects": in_photos if self.workshop else build_referee(settings, world=True),
+            "objects": in_photos if self.workshop else world_referee(settings),
             "paint": beside,
             "corruption": Referee([GlobalSsim(corruption_ssim_min, settings.window_px)]),
         }

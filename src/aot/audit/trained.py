@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image as PilImage
 
 from aot.audit.panel import Rule
-from aot.files import canonical_hash, digests_of, replacing
 from aot.players.base import Attacker
 from aot.players.base_players import player_folder
 from aot.prompts import attack_instruction
+from aot.runs.files import canonical_hash, digests_of, replacing
 from aot.types import Attack, Image, Scene
 
 

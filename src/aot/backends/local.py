@@ -27,9 +27,9 @@ from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.folders import any_processor, load_model
 from aot.backends.pictures import fitted
 from aot.backends.store import reply_key
+from aot.data.decoding import BadPicture, opened, upright
 from aot.errors import AotError
-from aot.files import sha256_of
-from aot.pictures import BadPicture, opened, upright
+from aot.runs.files import sha256_of
 
 WINDOW = 8
 """Batches' worth of questions that are sorted by length together."""

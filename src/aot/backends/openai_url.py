@@ -28,8 +28,8 @@ import openai
 from aot.backends.address import api_key, checked_url, listed_models, models_hint
 from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.chat import Fault, chat_body, error_text, read_completion, retry_after_s, user_turn
+from aot.data.decoding import BadPicture
 from aot.errors import AotError
-from aot.pictures import BadPicture
 
 EMPTY_ATTEMPTS = 3
 """A model that says nothing mostly says nothing again."""

@@ -15,7 +15,7 @@ from io import BytesIO
 from PIL import Image as PilImage
 
 from aot.backends.base import Sampling
-from aot.pictures import is_turned, opened, upright
+from aot.data.decoding import is_turned, opened, upright
 from aot.types import Image
 
 SENT_AS_THEY_ARE = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}

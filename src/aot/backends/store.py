@@ -26,7 +26,7 @@ from typing import Any
 from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.counts import AskedCounts
 from aot.errors import AotError
-from aot.files import canonical_hash
+from aot.runs.files import canonical_hash
 
 APPLICATION = 0x414F5431  # "AOT1"; SQLite's mark for whose file it is
 TABLES = """

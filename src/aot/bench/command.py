@@ -29,7 +29,7 @@ from aot.bench.show import (
 from aot.bench.survey import Exam
 from aot.bench.table import BENCHMARKS, named
 from aot.errors import AotError
-from aot.files import held, write_json
+from aot.runs.files import held, write_json
 
 COMPARISON = "compare.json"
 REFUSALS_SHOWN = 5

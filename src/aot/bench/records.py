@@ -14,7 +14,7 @@ import pyarrow.parquet
 from aot.backends.base import Reply
 from aot.data.images import Refusal
 from aot.errors import AotError
-from aot.files import read_json, replacing, write_json
+from aot.runs.files import read_json, replacing, write_json
 from aot.scores.result import Result
 
 SCORES, ANSWERS, REFUSED, STORE = "scores.json", "answers.parquet", "refused.json", "replies.sqlite"

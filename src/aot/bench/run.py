@@ -26,7 +26,7 @@ from aot.bench.records import ANSWERS, REFUSED, SCORES, Answered, write_answers,
 from aot.bench.rows import IMAGE_FOLDERS
 from aot.bench.survey import Exam, survey
 from aot.errors import AotError
-from aot.files import write_json
+from aot.runs.files import write_json
 from aot.scores.calibration import calibration
 from aot.scores.score import score
 

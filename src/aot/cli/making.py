@@ -19,13 +19,13 @@ def coevolve(
     out: Annotated[Path | None, typer.Option(help="Run folder. [default: runs/<recipe>]")] = None,
 ) -> None:
     """Let both players train against each other, and write the report. Run again to resume."""
-    from aot.recipes import load_recipe
+    from aot.coevolve.recipes import load_recipe
 
     chosen = load_recipe(recipe, overrides or [])  # a mistake is told before anything slow is imported
     folder = out or Path("runs") / chosen.name
     from rich.console import Console
 
-    from aot.coevolve import coevolve as play_all
+    from aot.coevolve.loop import coevolve as play_all
     from aot.players.base_players import quiet_loading
     from aot.report import build_report, terminal_table
 
@@ -43,10 +43,10 @@ def pretrain(
     ship: Annotated[bool, typer.Option("--ship", help="Players that pass become the package's.")] = False,
 ) -> None:
     """Train base players from scratch and hold them to their quality gate."""
-    from aot.overrides import overridden
+    from aot.miniature.pretrain.run import PretrainSettings
+    from aot.miniature.pretrain.run import pretrain as make_players
     from aot.players.base_players import quiet_loading
-    from aot.pretrain import PretrainSettings
-    from aot.pretrain import pretrain as make_players
+    from aot.runs.overrides import overridden
 
     settings = overridden(PretrainSettings, PretrainSettings().model_dump(), overrides or [], where="pretrain")
     quiet_loading()
@@ -95,7 +95,7 @@ def forge(
     """
     from aot.forge.command import forge as run
     from aot.forge.pipeline import ForgeSettings
-    from aot.overrides import overridden
+    from aot.runs.overrides import overridden
 
     settings = overridden(ForgeSettings, ForgeSettings().model_dump(), overrides or [], where="forge")
     source = None if str(data) == "world" else data
@@ -123,9 +123,9 @@ def sft(
     out: Annotated[Path, typer.Option(help="Run folder, with the attacker in it.")] = Path("runs/sft"),
 ) -> None:
     """Teach an attacker what a forged dataset holds (its cold start). Run again to resume."""
-    from aot.overrides import overridden
-    from aot.sft import SftRunSettings
-    from aot.sft import sft as train
+    from aot.runs.overrides import overridden
+    from aot.train.attacker.command import SftRunSettings
+    from aot.train.attacker.command import sft as train
 
     start = SftRunSettings(attacker=attacker).model_dump()
     settings = overridden(SftRunSettings, start, overrides or [], where="sft")

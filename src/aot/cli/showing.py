@@ -26,7 +26,7 @@ def show_recipe(
     overrides: SetOption = None,
 ) -> None:
     """Print every setting of a recipe as JSON: a file to edit and pass to --recipe."""
-    from aot.recipes import load_recipe
+    from aot.coevolve.recipes import load_recipe
 
     typer.echo(load_recipe(name, overrides or []).model_dump_json(indent=2))
 
@@ -46,7 +46,7 @@ def play(
     """Watch two players meet on a few scenes: learn the game in a second."""
     from rich.console import Console
 
-    from aot.exhibition import bout_table, exhibit, save_pictures, score_line
+    from aot.cli.play import bout_table, exhibit, save_pictures, score_line
 
     bouts = exhibit(attacker, defender, scenes=scenes, seed=seed)
     Console(emoji=False).print(bout_table(bouts))

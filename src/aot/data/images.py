@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image as PilImage
 from PIL import ImageOps
 
-from aot.pictures import ORIENTATION, BadPicture, decoding, opened, to_rgb
+from aot.data.decoding import ORIENTATION, BadPicture, decoding, opened, to_rgb
 from aot.types import Box, Image
 
 Size = tuple[int, int]

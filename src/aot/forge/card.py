@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from PIL import Image as PilImage
 
-from aot.files import replacing
 from aot.forge.dataset import FEATURES, read_rows
 from aot.forge.pairs import decoded
 from aot.forge.similarity import SHARES, Similarity
 from aot.forge.store import PhotoStore
-from aot.referee import ssim_map
+from aot.game.referee import ssim_map
+from aot.runs.files import replacing
 from aot.types import LETTERS, Image
 
 SHOWN = 48

@@ -18,7 +18,7 @@ from aot.data.photos import Photo
 from aot.data.questions import Contents, Query, answer
 from aot.forge.extend import Extension
 from aot.forge.paint import sharpness
-from aot.judge import Judge
+from aot.game.judge import Judge
 from aot.types import Finding, Image
 
 ExtensionCheck = Callable[[Photo, Extension], Finding]

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, Image, List, Value
 
-from aot.files import replacing
 from aot.forge.pairs import Pair
-from aot.forge.workshop import PhotoScene
+from aot.forge.photo_source import PhotoScene
+from aot.runs.files import replacing
 from aot.types import LETTERS
 
 FEATURES = Features(

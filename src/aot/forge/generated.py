@@ -80,7 +80,7 @@ class GeneratedExtender:
 
 @dataclass(frozen=True)
 class GeneratedImplanter:
-    """An `Implanter` (`aot.forge.workshop`): paints what a proposal asks for, by masks."""
+    """An `Implanter` (`aot.forge.photo_source`): paints what a proposal asks for, by masks."""
 
     inpainter: Inpainter
     remove_prompt: str = REMOVE_PROMPT

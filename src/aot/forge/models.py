@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aot.backends.opening import open_defender
-from aot.files import digests_of
-from aot.judge import Judge
+from aot.game.judge import Judge
 from aot.players.base import Defender
+from aot.runs.files import digests_of
 
 if TYPE_CHECKING:
     from aot.players.defender import QwenDefender

@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image as PilImage
 from pydantic import BaseModel, Field
 
-from aot.arena import face
 from aot.forge.funnel import Funnel
+from aot.forge.photo_source import Workshop
 from aot.forge.similarity import Similarity
-from aot.forge.workshop import Workshop
+from aot.game.arena import face
+from aot.game.referee import Referee
 from aot.players.base import Defender
-from aot.referee import Referee
 from aot.types import Attack, Bout, Image, Scene
 
 AT_ONCE_BYTES = 2**27

@@ -34,25 +34,26 @@ from aot.data.images import at_most
 from aot.data.pictures import PICTURES
 from aot.data.sources import open_source
 from aot.errors import AotError
-from aot.files import canonical_hash, digests_of, sha256_of, write_json
 from aot.forge.dataset import row, write_rows
 from aot.forge.executor import Executor, builds, check_executor
 from aot.forge.funnel import Funnel
 from aot.forge.grow import Author
 from aot.forge.models import DefenderFolder, DefenderUrl
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
+from aot.forge.photo_source import ATTACKER, PhotoSettings, PhotoWorkshop, Workshop
 from aot.forge.publish import GROWN, REFUSED, publish
 from aot.forge.similarity import Similarity
 from aot.forge.split import SPLITS, split_of
 from aot.forge.store import PhotoStore, fill
-from aot.forge.workshop import ATTACKER, PhotoSettings, PhotoWorkshop, Workshop
 from aot.forge.world import WorldSettings, WorldWorkshop
+from aot.game.referee import RefereeSettings
+from aot.miniature.world.preserved import world_referee
 from aot.players.base import Defender
 from aot.players.base_players import player_folder
 from aot.players.writer import QwenWriter
 from aot.prompts import FORGE_PROMPTS, JUDGE_VERSION
-from aot.referee import RefereeSettings, build_referee
-from aot.runs import Run, Stage
+from aot.runs.files import canonical_hash, digests_of, sha256_of, write_json
+from aot.runs.run import Run, Stage
 
 if TYPE_CHECKING:
     pass
@@ -103,7 +104,7 @@ class ChunkMaker:
     def workshop(self) -> Workshop:
         s = self.settings
         if self.photos is None:
-            return WorldWorkshop(s.world, build_referee(s.referee, world=True), seed=s.seed)
+            return WorldWorkshop(s.world, world_referee(s.referee), seed=s.seed)
         judge = self.judge.judge() if self.judge else None
         model = self.author.load() if self.author else None
         return PhotoWorkshop(

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aot.files import replacing, write_json
 from aot.forge.card import write_card, write_contact_sheet
 from aot.forge.dataset import write_tsv
 from aot.forge.similarity import Similarity
 from aot.forge.split import SPLITS
 from aot.forge.store import PhotoStore
-from aot.runs import Stage
+from aot.runs.files import replacing, write_json
+from aot.runs.run import Stage
 
 REFUSED, GROWN = "refused.json", "grown.jsonl"
 

@@ -5,7 +5,7 @@ The components are those of diffusers' `QwenImageEditPipeline`, in whose class a
 loop exists because the pipeline resizes everything to one megapixel and gives no access to its steps. A law
 in the tests holds that both paint the same picture. Departures of the miniature: the condition is the
 instruction's text only (its tokens have read the image), and the diffused latents are those of the change
-(see `aot.players.autoencoder`).
+(see `aot.players.latents`).
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit import calculate_shif
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from aot.players.autoencoder import ResidualAutoencoder, padded, paint, source_latents
 from aot.players.editor import Conditions, EditorSettings, EditorShape, untrained_transformer
 from aot.players.editor_folder import read_editor, write_editor
 from aot.players.fused import predict_velocity
+from aot.players.latents import padded, paint, source_latents
 from aot.players.processor import PromptEncoder
 from aot.prompts import attack_instruction
 from aot.rl.flow import euler_step, guided_velocity
@@ -59,7 +59,7 @@ class EditAttacker:
         cls,
         text_encoder: Qwen2_5_VLForConditionalGeneration,
         processor: Any,
-        vae: ResidualAutoencoder,
+        vae: Any,
         shape: EditorShape | None = None,
         settings: EditorSettings | None = None,
         *,

@@ -9,10 +9,11 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from aot.errors import AotError
-from aot.files import digests_of
-from aot.runs import Run, Stage
+from aot.runs.files import digests_of
+from aot.runs.run import Run, Stage
 
-ASSETS = Path(__file__).parent.parent / "assets"
+SHIPPED = Path(__file__).parents[1] / "miniature" / "assets"
+"""The folders of the shipped miniature players, by role."""
 Role = Literal["attacker", "defender"]
 
 
@@ -26,7 +27,7 @@ class PlayersSettings(BaseModel, frozen=True, extra="forbid"):
 def player_folder(name: str, role: Role, *, option: str = "") -> Path:
     """The folder of a base player. Raises `AotError` where there is no such one; `option` is how it is named, such as
     "--attacker FOLDER"."""
-    folder = ASSETS / "miniature" / role if name == "miniature" else Path(name)
+    folder = SHIPPED / role if name == "miniature" else Path(name)
     expected = "model_index.json" if role == "attacker" else "config.json"
     if not (folder / expected).is_file():
         raise AotError(

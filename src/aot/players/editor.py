@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from aot.errors import AotError
-from aot.players.autoencoder import BLOCK_PX
 from aot.players.fused import Grid
+from aot.players.latents import BLOCK_PX
 from aot.prompts import EDIT_TEMPLATE
 
 

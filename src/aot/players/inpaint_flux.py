@@ -27,8 +27,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aot.errors import AotError
-from aot.players.autoencoder import as_images, as_signal
 from aot.players.inpaint import Mask, check_inputs, own_generator, padded_to, pasted, place_of, reading
+from aot.players.latents import as_images, as_signal
 from aot.prompts import FILL_NEGATIVE
 from aot.rl.flow import euler_step
 from aot.types import Image

@@ -22,7 +22,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.processing_utils import ProcessorMixin
 
 from aot.errors import AotError
-from aot.players.tokenizer import IMAGE_PAD
+from aot.players.special_tokens import IMAGE_PAD
 from aot.prompts import question_prompt
 from aot.types import Image, Question
 

@@ -15,10 +15,10 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from aot.files import replacing
 from aot.report import charts, words
 from aot.report.gallery import DIFFERENCE_GAIN, Card, read_gallery
 from aot.report.summary import RunData, Summary, TrainingLog, in_order, iteration_of, read_run
+from aot.runs.files import replacing
 from aot.types import LETTERS
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from aot.errors import AotError
-from aot.files import replacing
 from aot.report.summary import Summary
+from aot.runs.files import replacing
 
 INK, MUTED, LINE, ATTACK, DEFEND = "#1d2026", "#686b73", "#e2ddd2", "#c2560c", "#2a5bb0"
 

@@ -1,0 +1,94 @@
+"""A friendly game to look at: a few scenes of the miniature world, any two players, every bout shown.
+
+*Ours.* The scripted players are instant and exact: `best_of_8` against `shortsighted_reader` is the method's
+game in a second, and shows what the trained players have to learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image as PillowImage
+from rich.table import Table
+
+from aot.game.arena import play
+from aot.game.referee import Referee, RefereeSettings
+from aot.miniature.scripted import AlwaysLetter, BestOfK, Noise, Oracle, RandomDistractor, WorldReader
+from aot.miniature.world.preserved import world_referee
+from aot.miniature.world.scenes import draw_scenes
+from aot.players.base import Attacker, Defender
+from aot.players.base_players import player_folder
+from aot.types import Answer, Bout
+
+AttackerName = Literal["random_distractor", "best_of_8", "noise", "shipped"]
+DefenderName = Literal["shortsighted_reader", "world_reader", "oracle", "always_a", "shipped"]
+
+
+def exhibit(attacker: AttackerName, defender: DefenderName, *, scenes: int, seed: int) -> list[Bout]:
+    """One bout on each of `scenes` drawn scenes. Same arguments: same bouts."""
+    drawn = draw_scenes(scenes, seed, "test")
+    referee = world_referee(RefereeSettings())
+    answering = make_defender(defender)
+    return play(drawn, make_attacker(attacker, referee, answering), referee, answering, seed=seed)
+
+
+def make_defender(name: DefenderName) -> Defender:
+    if name == "shipped":
+        from aot.players.defender import QwenDefender
+
+        return QwenDefender.load(player_folder("miniature", "defender"), name="shipped")
+    if name == "oracle":
+        return Oracle()
+    return (
+        AlwaysLetter("A") if name == "always_a" else WorldReader(shortsighted=name == "shortsighted_reader")
+    )
+
+
+def make_attacker(name: AttackerName, referee: Referee, defender: Defender) -> Attacker:
+    if name == "shipped":
+        from aot.players.attacker import EditAttacker
+
+        return EditAttacker.load(player_folder("miniature", "attacker"), name="shipped")
+    if name == "best_of_8":
+        return BestOfK(RandomDistractor(), 8, referee, defender)
+    return Noise() if name == "noise" else RandomDistractor()
+
+
+def bout_table(bouts: Sequence[Bout]) -> Table:
+    """A row a bout: question, edit, the referee's word, the answer before and after."""
+    table = Table(show_lines=False)
+    for column in ("Question", "Edit", "Referee", "Before", "After"):
+        table.add_column(column)
+    for bout in bouts:
+        question = bout.scene.question
+        word = "fair" if bout.verdict.valid else f"[red]{', '.join(bout.verdict.refused_by)}[/red]"
+        before, after = (_told(given[:1], question.options) for given in (bout.clean_answers, bout.answers))
+        colour = "green" if bout.success else "default"
+        edit = bout.attack.instruction or bout.attack.kind
+        table.add_row(question.text, edit, word, before, f"[{colour}]{after}[/{colour}]")
+    return table
+
+
+def score_line(bouts: Sequence[Bout]) -> str:
+    """What the bouts add up to, in a sentence."""
+    right = sum(b.clean_answers[0].choice == b.scene.question.answer for b in bouts)
+    fair, won = sum(b.verdict.valid for b in bouts), sum(b.success for b in bouts)
+    return f"{len(bouts)} scenes: {right} answered rightly when clean; {fair} fair attacks, {won} won"
+
+
+def save_pictures(bouts: Sequence[Bout], folder: Path, *, scale: int = 4) -> None:
+    """Clean and attacked image side by side, one PNG a bout, enlarged so that a pixel can be seen."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, bout in enumerate(bouts, 1):
+        pair = np.concatenate([bout.scene.image, bout.attack.image], axis=1)
+        size = (pair.shape[1] * scale, pair.shape[0] * scale)
+        picture = PillowImage.fromarray(pair).resize(size, PillowImage.Resampling.NEAREST)
+        picture.save(folder / f"{number:04d}_{'fair' if bout.verdict.valid else 'refused'}.png")
+
+
+def _told(answers: Sequence[Answer], options: Sequence[str]) -> str:
+    """The option that was chosen; the status where none was."""
+    return next((options[a.choice] if a.choice is not None else a.status for a in answers), "")

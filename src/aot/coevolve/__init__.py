@@ -1,0 +1,1 @@
+"""The outer loop of the method (start with loop.py)."""

@@ -1,0 +1,170 @@
+"""Held-out evaluation: every defender against every attacker, per example, then the summary's numbers.
+
+Scores are `int8 [n]` arrays, one number an example: 1 right, 0 wrong, -1 not scored (an unparsed, truncated or
+failed answer is never a wrong one). An attack that the referee refused did not happen: it counts against nobody.
+*Worst case* is AutoAttack's rule (Croce & Hein 2020): an example stands only if it is right clean and under every
+valid attack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from aot.game.referee import Referee
+from aot.players.base import Attacker, Defender
+from aot.rl.intervals import paired_difference, wilson
+from aot.types import Answer, Attack, Image, Question, Scene, Verdict
+
+Scores = npt.NDArray[np.int8]
+"""1 right, 0 wrong, -1 not scored; `[n]`."""
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class AttackSet:
+    """One attacker's attacks on all held-out scenes, with the referee's verdicts; same order as the scenes."""
+
+    attacks: Sequence[Attack]
+    verdicts: Sequence[Verdict]
+
+    @property
+    def valid(self) -> Mask:
+        return np.array([v.valid for v in self.verdicts], dtype=bool)
+
+    @property
+    def integrity(self) -> float:
+        """Share of attacks that leave what the question is about as it was (local and global SSIM checks)."""
+        intact = [all(f.passed for f in v.findings if f.check.endswith("ssim")) for v in self.verdicts]
+        return float(np.mean(intact)) if intact else float("nan")
+
+    @property
+    def refusals(self) -> dict[str, int]:
+        """How often each reason refused an attack (an attack may have several), most frequent first."""
+        counts: dict[str, int] = {}
+        for verdict in self.verdicts:
+            for reason in verdict.refused_by:
+                counts[reason] = counts.get(reason, 0) + 1
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def attack_all(scenes: Sequence[Scene], attacker: Attacker, referee: Referee, *, seed: int) -> AttackSet:
+    attacks = attacker.attack(scenes, seed=seed)
+    return AttackSet(attacks, referee.judge(scenes, attacks))
+
+
+def score(answer: Answer, question: Question) -> int:
+    return -1 if answer.status != "answered" else int(answer.choice == question.answer)
+
+
+def examine(defender: Defender, scenes: Sequence[Scene]) -> tuple[Scores, list[str]]:
+    """Scores of greedy answers to the clean images, and what was said."""
+    return _ask(defender, [s.image for s in scenes], [s.question for s in scenes])
+
+
+def examine_attacked(
+    defender: Defender, scenes: Sequence[Scene], attacked: AttackSet
+) -> tuple[Scores, list[str]]:
+    """The same under attack; refused attacks are not asked: -1 and ""."""
+    chosen = np.flatnonzero(attacked.valid).tolist()
+    scores = np.full(len(scenes), -1, dtype=np.int8)
+    texts = [""] * len(scenes)
+    images = [attacked.attacks[i].image for i in chosen]
+    got, said = _ask(defender, images, [scenes[i].question for i in chosen])
+    scores[chosen] = got
+    for i, text in zip(chosen, said, strict=True):
+        texts[i] = text
+    return scores, texts
+
+
+def _ask(
+    defender: Defender, images: Sequence[Image], questions: Sequence[Question]
+) -> tuple[Scores, list[str]]:
+    answers = (
+        [given[0] for given in defender.answer(images, questions, k=1, temperature=0.0)] if images else []
+    )
+    scores = [score(a, q) for a, q in zip(answers, questions, strict=True)]
+    return np.array(scores, dtype=np.int8), [a.text for a in answers]
+
+
+@dataclass
+class Exam:
+    """All scores of one evaluation. `clean[defender]` and `attacked[defender][attacker]` are score arrays;
+    several draws of one scripted attacker are separate columns named in `draws`."""
+
+    question_types: Sequence[str]
+    clean: dict[str, Scores] = field(default_factory=dict)
+    attacked: dict[str, dict[str, Scores]] = field(default_factory=dict)
+
+    def worst_case(self, defender: str, attackers: Sequence[str] | None = None) -> Scores:
+        """Right only if right clean and under every valid attack; -1 where the clean answer has no score."""
+        columns = self.attacked[defender]
+        worst = self.clean[defender].copy()
+        for name in columns if attackers is None else attackers:
+            worst[(columns[name] == 0) & (worst == 1)] = 0
+        return worst
+
+    def successes(self, defender: str, attacker: str) -> Mask:
+        """Valid attacks that turned a right answer into a wrong one, over all examples."""
+        return (self.clean[defender] == 1) & (self.attacked[defender][attacker] == 0)
+
+
+def accuracy(scores: Scores) -> dict[str, object]:
+    """`value`, `ci` (Wilson 95 %) and `n` over the scored examples; nan when none is scored."""
+    scored = scores[scores >= 0]
+    if not len(scored):
+        return {"value": float("nan"), "ci": [float("nan")] * 2, "n": 0}
+    return {
+        "value": float(scored.mean()),
+        "ci": list(wilson(int(scored.sum()), len(scored))),
+        "n": len(scored),
+    }
+
+
+def defender_summary(exam: Exam, defender: str, groups: Mapping[str, Sequence[str]]) -> dict[str, object]:
+    """The summary's entry of one defender. `groups` maps a reported attacker to its columns: several columns
+    (draws) are reported by their worst case."""
+    columns = exam.attacked[defender]
+    clean, worst = exam.clean[defender], exam.worst_case(defender)
+    entry: dict[str, object] = {"n": len(clean), "unscored": int((clean < 0).sum())}
+    for name, scores in (("clean", clean), ("worst_case", worst)):
+        result = accuracy(scores)
+        entry[name], entry[f"{name}_ci"] = result["value"], result["ci"]
+    by_attacker, by_attacker_ci = {}, {}
+    for name, members in groups.items():
+        result = accuracy(columns[members[0]] if len(members) == 1 else exam.worst_case(defender, members))
+        by_attacker[name], by_attacker_ci[name] = result["value"], result["ci"]
+    types = np.asarray(exam.question_types)
+    by_type = {}
+    for kind in sorted(set(exam.question_types)):
+        pick = types == kind
+        in_clean, in_worst = accuracy(clean[pick]), accuracy(worst[pick])
+        by_type[kind] = {
+            "clean": in_clean["value"],
+            "clean_ci": in_clean["ci"],
+            "worst_case": in_worst["value"],
+            "worst_case_ci": in_worst["ci"],
+            "n": int(pick.sum()),
+        }
+    return entry | {"by_attacker": by_attacker, "by_attacker_ci": by_attacker_ci, "by_question_type": by_type}
+
+
+def attacker_summary(
+    exam: Exam, attacks: AttackSet, name: str, *, start: str | None, current: str
+) -> dict[str, object]:
+    """The summary's entry of one attacker. `current` is the defender that it was trained against, `start` the
+    attacker that its training began from: the gain is paired over the same examples."""
+    entry: dict[str, object] = {"n": len(attacks.attacks), "integrity": attacks.integrity}
+    entry["valid"] = float(attacks.valid.mean()) if len(attacks.attacks) else float("nan")
+    for key, defender in (("valid_success_vs_base", "base"), ("valid_success_vs_current", current)):
+        hits = exam.successes(defender, name)
+        entry[key], entry[f"{key}_ci"] = float(hits.mean()), list(wilson(int(hits.sum()), len(hits)))
+    if start is not None:
+        before, after = exam.successes(current, start), exam.successes(current, name)
+        entry["valid_success_of_start_vs_current"] = float(before.mean())
+        difference = paired_difference(after, before)
+        entry["gain"], entry["gain_ci"] = difference.value, [difference.low, difference.high]
+    return entry

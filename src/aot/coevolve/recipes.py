@@ -1,0 +1,150 @@
+"""Recipes: every setting of a run in one frozen object, with a name.
+
+The settings classes live beside the code they configure; here they are only composed. A recipe is Python that
+derives from another one; a recipe file is JSON with the settings that differ (a run's `recipe.json` is one).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, model_validator
+
+from aot.coevolve.scenes import AttackRoundSettings, EvaluationSettings, GameSettings
+from aot.data.curriculum import CurriculumSettings
+from aot.errors import AotError
+from aot.game.judge import JUDGE_PLAYER, JudgeSettings
+from aot.game.referee import RefereeSettings
+from aot.players.base_players import PlayersSettings
+from aot.runs.files import read_json
+from aot.runs.overrides import merged, overridden
+from aot.train.attacker.evolve import AttackerTraining
+from aot.train.attacker.flow_grpo import paper_flow_grpo
+from aot.train.defender.clean_guard import CleanGuardSettings
+from aot.train.defender.settings import DapoSettings, paper_dapo
+
+
+class Recipe(BaseModel, frozen=True, extra="forbid"):
+    """Everything that a run depends on, besides its data and its output folder."""
+
+    name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
+    seed: int = Field(0, ge=0)
+    threads: int = Field(1, gt=0)  # ours: CPU threads a process; part of what makes a run bit-reproducible
+    processes: int = Field(
+        2, ge=1, le=2
+    )  # ours: 2 evaluates, and trains the control, beside the main line (CPU only)
+    iterations: int = Field(3, gt=0)  # paper: N = 3
+    clean_rl: bool = True  # paper: "same RL on clean data", the control
+    game: GameSettings = GameSettings()
+    players: PlayersSettings = PlayersSettings()
+    judge: JudgeSettings = JudgeSettings()  # what its word is worth: attacker.flow_grpo.practice.reward.judge
+    referee: RefereeSettings = RefereeSettings()
+    attacker: AttackerTraining = AttackerTraining()
+    attacks: AttackRoundSettings = AttackRoundSettings()
+    curriculum: CurriculumSettings = CurriculumSettings()
+    dapo: DapoSettings = DapoSettings()
+    clean_guard: CleanGuardSettings = CleanGuardSettings()
+    defender_checkpoint_every: int = Field(20, gt=0)  # ours, updates
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _judged(self) -> Recipe:
+        if self.attacker.judged and not self.judge.player:
+            where, paid = f"attacker.{self.attacker.method}.practice.reward.judge", " and ".join(self.attacker.judged)
+            raise ValueError(
+                f"{where} pays for {paid}, and there is no judge: --set {JUDGE_PLAYER}=miniature, or a folder or URL"
+            )
+        return self
+
+    def changed(self, **settings: Any) -> Recipe:
+        """A recipe like this one with some settings replaced, validated again; nested ones as mappings."""
+        return Recipe.model_validate(merged(self.model_dump(), settings))
+
+
+def miniature() -> Recipe:
+    """The demo: three iterations within ten minutes on two cores. All sizes *ours*; see docs/log.md."""
+    # Hotter samples and a larger batch of groups than usual: a sharp little model soon gives only equal answers. And
+    # averaged weights: what the last few updates forget of the clean scenes differs from one to the next.
+    dapo = {
+        "updates": 36,
+        "learning_rate": 9e-4,
+        "schedule": "constant",
+        "ema": 0.95,
+        "groups": 64,
+        "max_draws": 4,
+        "temperature": 1.5,
+        "entropy_coef": 0.05,
+    }
+    return Recipe(name="miniature").changed(
+        game={"train_scenes": 1200, "held_out_scenes": 2000},
+        attacker={"method": "flow_grpo", "flow_grpo": {"updates": 52}},
+        curriculum={"rows": 2300, "clean_share": 0.52},
+        dapo=dapo,
+        clean_guard={"max_loss": 0.003},
+    )
+
+
+def miniature_long() -> Recipe:
+    """The same game unattended, at most two hours on two cores. All sizes *ours*."""
+    attacker = {"flow_grpo": {"updates": 160}}
+    game = {"train_scenes": 2000, "held_out_scenes": 3000}
+    return miniature().changed(
+        name="miniature_long", game=game, attacker=attacker, curriculum={"rows": 3800}, dapo={"updates": 40}
+    )
+
+
+def smoke() -> Recipe:
+    """Every step once, in seconds, for tests: it learns nothing."""
+    flow_grpo = {"updates": 2, "groups": 4, "group_size": 4}
+    return miniature().changed(
+        name="smoke",
+        iterations=1,
+        game={"train_scenes": 48, "held_out_scenes": 48},
+        attacker={"flow_grpo": flow_grpo},
+        dapo={"updates": 2, "groups": 2, "group_size": 4},
+        evaluation={"distractors": 2},
+    )
+
+
+def paper() -> Recipe:
+    """The published settings for Qwen2.5-VL-7B and Qwen-Image-Edit; sources stand at the fields."""
+    attacker = AttackerTraining(method="flow_grpo", flow_grpo=paper_flow_grpo())
+    return Recipe(name="paper", attacker=attacker, dapo=paper_dapo())
+
+
+RECIPES = {make.__name__: make for make in (miniature, miniature_long, smoke, paper)}
+
+
+def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of that name, or of a JSON file, with `overrides` like "dapo.updates=30" applied in order.
+
+    A file may name the recipe that it changes as "base" (else `miniature`). Raises `AotError` naming the
+    setting, what is allowed and close matches.
+    """
+    settings, where = _named_or_file(name_or_file)
+    hint = "aot recipe NAME prints every setting of a recipe with its value"
+    return overridden(Recipe, settings, overrides, where=where, hint=hint)
+
+
+def _named_or_file(name_or_file: str) -> tuple[dict[str, Any], str]:
+    if name_or_file in RECIPES:
+        return RECIPES[name_or_file]().model_dump(), f"recipe {name_or_file}"
+    path = Path(name_or_file)
+    known = f"recipes: {', '.join(RECIPES)}"
+    if path.suffix != ".json":
+        close = difflib.get_close_matches(name_or_file, RECIPES, n=1)
+        guess = f"did you mean {close[0]}? " if close else ""
+        hint = f"{guess}{known}; or a .json file"
+        raise AotError("no such recipe", where=f"--recipe {name_or_file}", hint=hint)
+    change = read_json(path, hint=f"give the path of a JSON file, or one of the {known}")
+    if not isinstance(change, dict):
+        example = 'e.g. {"base": "miniature", "seed": 1}'
+        raise AotError("a recipe file holds one JSON object", where=str(path), hint=example)
+    base = change.pop("base", "miniature")
+    change.pop("data", None)  # a run's own recipe.json names its data, which --data gives again
+    if base not in RECIPES:
+        raise AotError(f"no such base recipe: {base!r}", where=str(path), hint=known)
+    return merged(RECIPES[base]().model_dump(), {"name": path.stem, **change}), str(path)

@@ -1,0 +1,126 @@
+"""What is played on: training scenes, held-out scenes and the referee, from the miniature world or from own data."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from aot.data.sources import Refusal, load_scenes
+from aot.errors import AotError
+from aot.game.referee import Referee, RefereeSettings, build_referee
+from aot.miniature.world.preserved import world_referee
+from aot.miniature.world.scenes import draw_scenes
+from aot.runs.files import canonical_hash
+from aot.types import Scene
+
+
+class GameSettings(BaseModel, frozen=True, extra="forbid"):
+    """How many scenes are played on. All *ours*."""
+
+    train_scenes: int = Field(1600, gt=0)  # the world: drawn anew each iteration; own data: at most this many
+    held_out_scenes: int = Field(1000, gt=0)  # evaluation; never seen in training
+    image_px: int = Field(64, ge=16)  # own data: photos are resized to this square side
+    held_out_share: float = Field(0.3, gt=0, lt=1)  # own data: share of the *images* that is held out
+
+
+class AttackRoundSettings(BaseModel, frozen=True, extra="forbid"):
+    """How training scenes are attacked for the defender's curriculum. All *ours*."""
+
+    answers: int = Field(4, gt=0)  # sampled answers to an attacked image; their wrong share: its difficulty
+    temperature: float = Field(1.0, ge=0)  # of these answers
+    scripted_draws: int = Field(2, ge=0)  # scripted distractors a scene, beside the attacker's edit
+    scripted_related: float = Field(0.5, ge=0, le=1)  # share of these that resembles what is asked
+
+
+class EvaluationSettings(BaseModel, frozen=True, extra="forbid"):
+    """What defenders meet on held-out scenes besides the trained attackers. All *ours*."""
+
+    distractors: int = Field(8, gt=0)  # random distractors a scene: the first alone, and the worst of all
+    scripted_related: float = Field(0.5, ge=0, le=1)  # share of them that resembles what is asked about
+
+
+@dataclass(frozen=True)
+class Game:
+    """`train_scenes(stage_seed)` gives the training scenes of one stage; `refused` the rows of own data left out."""
+
+    train_scenes: Callable[[int], Sequence[Scene]]
+    held_out: Sequence[Scene]
+    referee: Referee
+    is_world: bool
+    key: str
+    """Identifies the scenes: a stage made on other ones is made anew."""
+    refused: Sequence[Refusal] = ()
+    free_text: bool = False
+    """Some training questions have no options: a judge marks the answers to them."""
+
+
+def stage_seed(seed: int, stage: str) -> int:
+    """A seed of its own for every stage, whatever ran before it: what resuming and reordering need."""
+    return int(np.random.SeedSequence([seed, zlib.crc32(stage.encode())]).generate_state(1)[0])
+
+
+def open_game(
+    settings: GameSettings,
+    referee: RefereeSettings,
+    *,
+    seed: int,
+    data: Path | None = None,
+    free_text: bool = False,
+) -> Game:
+    """The miniature world, or the images and questions at `data` (COCO-format folder or LMUData TSV). `free_text`: own
+    data may ask without options; such questions are trained on and not held out, as nothing there scores them."""
+    if data is None:
+        return Game(
+            train_scenes=lru_cache(8)(lambda drawn: draw_scenes(settings.train_scenes, drawn, "train")),
+            held_out=draw_scenes(settings.held_out_scenes, stage_seed(seed, "held out"), "test"),
+            referee=world_referee(referee),
+            is_world=True,
+            key=canonical_hash(settings.model_dump()),
+        )
+    scenes, refused = load_scenes(data, side_px=settings.image_px, free_text=free_text)
+    train, held_out = split_by_image(scenes, settings.held_out_share, seed=seed)
+    held_out = [scene for scene in held_out if scene.question.options]
+    if not train or not held_out:
+        raise AotError(
+            f"{len(scenes)} usable questions on too few images to hold some out ({len(refused)} rows refused)",
+            where=str(data),
+            hint="give at least two images with questions, or see the refused rows above",
+        )
+    return Game(
+        train_scenes=lambda drawn: _sample(train, settings.train_scenes, drawn),
+        held_out=_sample(held_out, settings.held_out_scenes, stage_seed(seed, "held out")),
+        referee=build_referee(referee),
+        is_world=False,
+        key=canonical_hash([settings.model_dump(), sorted({scene.id for scene in scenes})]),
+        refused=refused,
+        free_text=any(not scene.question.options for scene in train),
+    )
+
+
+def split_by_image(
+    scenes: Sequence[Scene], held_out_share: float, *, seed: int
+) -> tuple[list[Scene], list[Scene]]:
+    """(train, held out), split by the image's content, so that no image is on both sides."""
+    digests = [zlib.crc32(scene.image.tobytes()) for scene in scenes]
+    images = sorted(set(digests))
+    order = np.random.default_rng([seed, 0x5917]).permutation(len(images))
+    held = (
+        {images[i] for i in order[: max(1, round(len(images) * held_out_share))]}
+        if len(images) > 1
+        else set()
+    )
+    return (
+        [s for s, d in zip(scenes, digests, strict=True) if d not in held],
+        [s for s, d in zip(scenes, digests, strict=True) if d in held],
+    )
+
+
+def _sample(scenes: Sequence[Scene], most: int, seed: int) -> list[Scene]:
+    order = np.random.default_rng(seed).permutation(len(scenes))[:most]
+    return [scenes[i] for i in sorted(order)]

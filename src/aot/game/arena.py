@@ -1,0 +1,129 @@
+"""Where the players meet: attack, verdict, answers, pay. Knows no optimizer, no disk, no command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from aot.game.judge import Judge, judge_attacks
+from aot.game.referee import Referee
+from aot.players.base import Attacker, Defender
+from aot.rl.rewards import AttackReward, attack_reward
+from aot.types import Answer, Attack, Bout, EditKind, Scene
+
+
+def play(
+    scenes: Sequence[Scene],
+    attacker: Attacker,
+    referee: Referee,
+    defender: Defender,
+    *,
+    k: int = 1,
+    temperature: float = 0.0,
+    seed: int = 0,
+    kind: EditKind = "any",
+    clean_answers: Sequence[tuple[Answer, ...]] | None = None,
+    reward: AttackReward | None = None,
+    judge: Judge | None = None,
+) -> list[Bout]:
+    """One bout a scene, in order: the attacker edits, then `face`. Same arguments: same bouts."""
+    attacks = attacker.attack(scenes, seed=seed, kind=kind)
+    return face(
+        scenes,
+        attacks,
+        referee,
+        defender,
+        k=k,
+        temperature=temperature,
+        seed=seed,
+        clean_answers=clean_answers,
+        reward=reward,
+        judge=judge,
+    )
+
+
+def face(
+    scenes: Sequence[Scene],
+    attacks: Sequence[Attack],
+    referee: Referee,
+    defender: Defender,
+    *,
+    k: int = 1,
+    temperature: float = 0.0,
+    seed: int = 0,
+    clean_answers: Sequence[tuple[Answer, ...]] | None = None,
+    reward: AttackReward | None = None,
+    ask_refused: bool = True,
+    judge: Judge | None = None,
+) -> list[Bout]:
+    """Bouts of attacks already made; `attacks[i]` is against `scenes[i]` (a scene may occur several times).
+
+    Every attack gets a verdict and `k` answers at `temperature` (without `ask_refused`, only the valid ones
+    are shown to the defender). `clean_answers`: answers to the unattacked images where they are known
+    already; else one greedy answer each is asked for. `reward`: also fill `Bout.rewards`; `judge`: whose word that
+    reward may weigh.
+    """
+    verdicts = referee.judge(scenes, attacks)
+    clean = greedy_answers(scenes, defender) if clean_answers is None else list(clean_answers)
+    asked = [i for i, v in enumerate(verdicts) if ask_refused or v.valid]
+    images, questions = [attacks[i].image for i in asked], [scenes[i].question for i in asked]
+    logprobs: dict[int, float] = {}
+    given: Sequence[tuple[Answer, ...]] = []
+    if asked and reward and reward.efficacy == "log_odds" and temperature == 0:
+        weighed = defender.weigh(images, questions)
+        given = [(answer,) * k for answer, _ in weighed]
+        logprobs = {i: float(logs[scenes[i].question.answer]) for i, (_, logs) in zip(asked, weighed, strict=True)}
+    elif asked:
+        given = defender.answer(images, questions, k=k, temperature=temperature, seed=seed)
+    answers: list[tuple[Answer, ...]] = [() for _ in scenes]
+    for i, one in zip(asked, given, strict=True):
+        answers[i] = tuple(one)
+    bouts = [
+        Bout(scene, attack, verdict, tuple(before), after)
+        for scene, attack, verdict, before, after in zip(
+            scenes, attacks, verdicts, clean, answers, strict=True
+        )
+    ]
+    return pay(bouts, defender, reward, logprobs, judge=judge) if reward else bouts
+
+
+def greedy_answers(scenes: Sequence[Scene], defender: Defender) -> list[tuple[Answer, ...]]:
+    """The defender's greedy answer to each clean image; an (image, question) that repeats is asked once."""
+    first: dict[tuple[int, int], int] = {}
+    keys = [(id(s.image), id(s.question)) for s in scenes]
+    for i, key in enumerate(keys):
+        first.setdefault(key, i)
+    unique = list(first.values())
+    answers = defender.answer([scenes[i].image for i in unique], [scenes[i].question for i in unique])
+    by_scene = dict(zip(unique, answers, strict=True))
+    return [by_scene[first[key]] for key in keys]
+
+
+def pay(
+    bouts: Sequence[Bout],
+    defender: Defender,
+    settings: AttackReward,
+    known: Mapping[int, float] | None = None,
+    *,
+    judge: Judge | None = None,
+) -> list[Bout]:
+    """The same bouts with the attacker's reward and its breakdown (`attack_reward`). The right option's
+    log-probability is asked for only where the settings grade by it, the attack is valid, and it is not among the
+    `known` ones (by the bout's position). A `judge` sees valid attacks only, and only where the settings weigh its
+    word. Raises `AotError` where they do and there is none."""
+    logprobs = dict(known or {})
+    if settings.efficacy == "log_odds":
+        asked = [i for i, b in enumerate(bouts) if b.verdict.valid and i not in logprobs]
+        questions = [bouts[i].scene.question for i in asked]
+        options = defender.option_logprobs([bouts[i].attack.image for i in asked], questions) if asked else []
+        logprobs |= {i: float(row[q.answer]) for i, q, row in zip(asked, questions, options, strict=True)}
+    judged = judge_attacks(judge, bouts, settings.judge)
+    paid = []
+    for i, bout in enumerate(bouts):
+        right = bout.scene.question.answer
+        # A refused attack is paid nothing whatever the defender thinks of it.
+        rewards = attack_reward(
+            bout.verdict, bout.answers, right, settings, right_logprob=logprobs.get(i, 0.0), judged=judged[i]
+        )
+        paid.append(replace(bout, rewards=rewards))
+    return paid

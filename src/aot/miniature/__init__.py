@@ -1,0 +1,1 @@
+"""Everything that only the toy needs: its world, scripted players, autoencoder, tokenizer, pretraining, weights."""

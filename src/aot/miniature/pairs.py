@@ -1,0 +1,56 @@
+"""Training pairs of the miniature world: plain editing tasks ("Add a red cup."), and random attacks told as attacks.
+
+*Ours*: how the miniature's editor learns to paint, and does not forget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from aot.miniature.cell_heads import cell_labels
+from aot.miniature.world.edits import centred, distractor_attacks, distractor_candidates, instruction_edits
+from aot.miniature.world.scenes import Layout, WorldScene, draw_scenes, render
+from aot.train.attacker.sft import EditPair
+from aot.train.attacker.sft_pairs import ScriptedTasks, told
+from aot.types import Attack, EditKind, Scene
+
+
+def instruction_pairs(scenes: Sequence[WorldScene], *, seed: int, kind: EditKind = "any") -> list[EditPair]:
+    """One plain editing task a scene ("Add a red cup."): how an editor learns to paint, and does not
+    forget."""
+    rng = np.random.default_rng(seed)
+    edits = [instruction_edits(scene, rng, kind=kind) for scene in scenes]
+    return [
+        edit_pair(scene, layout, sentence) for scene, (_, layout, sentence) in zip(scenes, edits, strict=True)
+    ]
+
+
+def distractor_pairs(scenes: Sequence[WorldScene], *, seed: int) -> list[EditPair]:
+    """One random valid attack a scene (where there is one), told as an attack: what an attack looks like."""
+    rng = np.random.default_rng([seed, 1])
+    pairs = []
+    for scene in scenes:
+        for kind, layout, _ in distractor_candidates(scene, rng, 1):
+            pairs.append(edit_pair(scene, layout, told(scene, kind, 0.5, rng)))
+    return pairs
+
+
+def edit_pair(scene: WorldScene, layout: Layout, sentence: str) -> EditPair:
+    """The example that turns the scene into (the centred) `layout`."""
+    after = centred(scene, layout)
+    return EditPair(scene.image, render(after), sentence, cell_labels(scene.layout, after))
+
+
+def _plain_edits(count: int, seed: int) -> list[EditPair]:
+    return instruction_pairs(draw_scenes(count, seed, "train"), seed=seed)
+
+
+def _distractors(scene: Scene, rng: np.random.Generator, most: int) -> Sequence[Attack]:
+    assert isinstance(scene, WorldScene)
+    return distractor_attacks(scene, rng, most)
+
+
+SCRIPTED_TASKS = ScriptedTasks(_plain_edits, _distractors)
+"""What trainings of the attacker may add in the miniature world."""

@@ -1,0 +1,176 @@
+"""The miniature's editor before its cold start: autoencoder, condition encoder, painting by plain editing tasks.
+
+*Ours.* The paper starts from Qwen-Image-Edit, for which these three steps stand; its SFT on AOT-SFT is
+`aot.train.attacker.cold_start`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+
+from aot.game.arena import play
+from aot.game.referee import Referee
+from aot.miniature.autoencoder import ResidualAutoencoder
+from aot.miniature.cell_heads import CellHeads
+from aot.miniature.pairs import distractor_pairs, instruction_pairs
+from aot.miniature.pretrain.reader import ReaderSettings, pretrain_reader
+from aot.miniature.world.edits import instruction_edits
+from aot.miniature.world.recognise import read
+from aot.miniature.world.scenes import WorldScene, draw_scenes
+from aot.players.attacker import EditAttacker
+from aot.players.defender import QwenDefender
+from aot.players.editor import EditorSettings, EditorShape
+from aot.players.latents import paint
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.train_log import TrainLog
+from aot.train.attacker.environment import summarise
+from aot.train.attacker.sft import EditSet, OptimizerSettings, SftSettings, train_sft
+from aot.types import Box
+
+
+class AutoencoderSettings(BaseModel, frozen=True, extra="forbid"):
+    """The linear autoencoder; values *ours*."""
+
+    scenes: int = Field(1000, ge=50)
+    whitening: float = Field(0.5, ge=0, le=1)
+    dead_zone: float = Field(0.25, ge=0)  # a real edit's blocks have a root mean square of 0.5 and more
+
+
+class PretrainEditorSettings(BaseModel, frozen=True, extra="forbid"):
+    """Recipe of the editor; all values *ours*."""
+
+    shape: EditorShape = EditorShape()
+    editor: EditorSettings = EditorSettings()
+    autoencoder: AutoencoderSettings = AutoencoderSettings()
+    reader: ReaderSettings = ReaderSettings()
+    painting_scenes: int = Field(20_000, gt=0)
+    distractor_share: float = Field(0.35, ge=0, lt=1)  # of the painting scenes: random valid attacks
+    painting: SftSettings = SftSettings(
+        steps=5500,
+        batch=48,
+        heads_weight=0.5,
+        changed_weight=8.0,
+        even_share=0.5,
+        sigma_shift=2.0,
+        optimizer=OptimizerSettings(muon_lr=0.015, adamw_lr=2e-3, warmup_steps=50, ema=0.98),
+    )
+
+
+class AttackerGate(BaseModel, frozen=True, extra="forbid"):
+    """What a base attacker must reach on held-out scenes (the project's own bar)."""
+
+    add: float = 0.9
+    remove: float = 0.9
+    replace: float = 0.6
+    integrity: float = 0.95
+    valid_success: float = 0.2
+
+    def failures(self, figures: dict[str, Any]) -> list[str]:
+        """The figures below the bar, in words."""
+        return [f"{k} {figures[k]:.3f} < {bar}" for k, bar in self.model_dump().items() if figures[k] < bar]
+
+
+def pretrain_editor(
+    defender: QwenDefender,
+    settings: PretrainEditorSettings,
+    *,
+    seed: int,
+    folder: Path | None = None,
+    quiet: bool = True,
+) -> tuple[EditAttacker, dict[str, Any]]:
+    """An editor whose condition encoder began as the base `defender`, and its trainings' figures.
+
+    `folder` keeps the trainings' checkpoints and logs, from which a killed call goes on.
+    """
+    s = settings
+    scenes = draw_scenes(s.painting_scenes, seed, "train")
+    share = round(len(scenes) * s.distractor_share)
+    pairs = instruction_pairs(scenes[share:], seed=seed) + distractor_pairs(scenes[:share], seed=seed)
+    sample = pairs[-s.autoencoder.scenes :]
+    vae = ResidualAutoencoder.fit(
+        np.stack([p.source for p in sample]),
+        np.stack([p.target for p in sample]),
+        whitening=s.autoencoder.whitening,
+        dead_zone=s.autoencoder.dead_zone,
+    )
+    figures: dict[str, Any] = {}
+    with _log(folder, "reader", s.reader.steps, quiet) as log:
+        keep: dict[str, Any] = {"checkpoint": _kept(folder, "reader"), "log": log}
+        reader, figures["reader"] = pretrain_reader(defender, s.editor.template, s.reader, seed=seed, **keep)
+    attacker = EditAttacker.new(reader, defender.processor, vae, s.shape, s.editor, seed=seed)
+    painting = EditSet.of(attacker, pairs)
+    with (
+        CellHeads(attacker.transformer, s.shape.heads * s.shape.head_dim, seed=seed) as heads,
+        _log(folder, "painting", s.painting.steps, quiet) as log,
+    ):
+        keep = {"checkpoint": _kept(folder, "painting"), "log": log}
+        figures["painting"] = train_sft(attacker, painting, s.painting, seed=seed, heads=heads, **keep)
+    return attacker, figures
+
+
+def attacker_figures(
+    attacker: EditAttacker, defender: QwenDefender, referee: Referee, *, n: int, seed: int
+) -> dict[str, Any]:
+    """Held-out figures: share of plain tasks done exactly as told, by kind; integrity, validity and success
+    of the generic attack against `defender`, overall and by question type."""
+    scenes = draw_scenes(n, seed, "validation")
+    figures: dict[str, Any] = dict(painted_as_told(attacker, scenes, seed=seed))
+    bouts = play(scenes, attacker, referee, defender, seed=seed)
+    found = summarise(bouts)
+    figures["valid"], figures["valid_success"] = found["integrity"], found["valid_success"]
+    figures["integrity"] = float(
+        np.mean([all(f.passed for f in b.verdict.findings if "ssim" in f.check) for b in bouts])
+    )
+    figures["any_success"] = float(np.mean([b.fooled_fraction == 1 for b in bouts]))
+    by_type: dict[str, list[bool]] = defaultdict(list)
+    refused: dict[str, int] = defaultdict(int)
+    for bout in bouts:
+        by_type[bout.scene.question.kind].append(bout.success)
+        for reason in bout.verdict.refused_by:
+            refused[reason] += 1
+    figures["success_by_type"] = {kind: float(np.mean(hits)) for kind, hits in by_type.items()}
+    figures["refused"] = dict(refused)
+    return figures
+
+
+def painted_as_told(attacker: EditAttacker, scenes: Sequence[WorldScene], *, seed: int) -> dict[str, float]:
+    """Share of plain editing tasks after which exactly the right objects are recognised, by kind of edit.
+    Where the sentence leaves the place open ("Add a red cup."), any free cell is right."""
+    rng = np.random.default_rng(seed)
+    edits = [instruction_edits(scene, rng) for scene in scenes]
+    conditions = attacker.conditions([s.image for s in scenes], [sentence for _, _, sentence in edits])
+    generator = torch.Generator().manual_seed(seed)
+    images = paint(
+        attacker.vae, conditions.images, attacker.sample(conditions, attacker.noise(conditions, generator))
+    )
+    done: dict[str, list[bool]] = defaultdict(list)
+    for scene, (kind, layout, _), seen in zip(scenes, edits, read(np.stack(images), scenes), strict=True):
+        wanted, got, before = (_cells(boxes) for boxes in (layout.boxes, seen.objects, scene.objects))
+        if kind in ("add", "hybrid"):
+            added = sorted(name for name, _ in wanted - before) == sorted(name for name, _ in got - before)
+            done[kind].append(added and wanted & before == got & before and not seen.unrecognised)
+        else:
+            done[kind].append(wanted == got and not seen.unrecognised)
+    return {kind: float(np.mean(values)) for kind, values in sorted(done.items())}
+
+
+def _cells(boxes: Sequence[Box]) -> set[tuple[str, tuple[int, int]]]:
+    """What is where: (colour and kind, cell)."""
+    return {(f"{b.attribute} {b.label}", ((b.y0 + b.y1) // 32, (b.x0 + b.x1) // 32)) for b in boxes}
+
+
+def _kept(folder: Path | None, name: str) -> Checkpoint:
+    return Checkpoint(folder / name / "checkpoint" if folder else None, every_steps=200)
+
+
+def _log(folder: Path | None, name: str, steps: int, quiet: bool) -> TrainLog:
+    return TrainLog(
+        folder / name / "log.jsonl" if folder else None, steps, name.replace("_", " "), quiet=quiet
+    )

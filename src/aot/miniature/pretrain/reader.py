@@ -1,0 +1,172 @@
+"""Pretraining of the miniature attacker's condition encoder: the base defender, taught to read instructions.
+
+*Ours.* Qwen-Image-Edit conditions on a Qwen2.5-VL that has read all kinds of text. The miniature's base defender
+has read questions only: of "Add a red cup." its last state tells kind and colour hardly better than chance (see the
+log), and an editor cannot paint what it is not told. So the attacker's own copy is trained for a minute to
+say, through throw-away heads on the instruction's last token, what the sentence is about: what is to be done,
+and kind, colour and cell of the (up to) two objects that it names. The visual tower stays the defender's.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from aot.miniature.pretrain.muon_adamw import MuonAdamW
+from aot.miniature.world.edits import instruction_edits
+from aot.miniature.world.questions import QUESTION_KINDS
+from aot.miniature.world.scenes import Placed, WorldScene, draw_scenes
+from aot.miniature.world.sprites import COLOURS, GRID, KINDS
+from aot.players.defender import QwenDefender
+from aot.players.processor import PromptEncoder
+from aot.players.shared_prefix import embed_prompts, packed_mask, text_states
+from aot.prompts import EDIT_VERBS, attack_instruction
+from aot.types import EditKind, Image
+
+if TYPE_CHECKING:
+    from aot.runs.checkpoints import Checkpoint
+    from aot.runs.train_log import TrainLog
+
+VERBS: tuple[EditKind, ...] = tuple(EDIT_VERBS)
+TASKS = (None, *((kind, axis) for kind in QUESTION_KINDS for axis in (None, "x", "y")))
+"""What is asked: nothing (a plain editing task), or a type of question and its axis."""
+OBJECT = {"kind": len(KINDS) + 1, "colour": len(COLOURS) + 1, "cell": GRID * GRID + 1}
+"""Classes of what is said of one object; 0 = nothing."""
+READINGS = {
+    "verb": len(VERBS),
+    "task": len(TASKS),
+    **{f"first_{name}": size for name, size in OBJECT.items()},
+    **{f"second_{name}": size for name, size in OBJECT.items()},
+}
+"""Each head and its number of classes."""
+
+
+class ReaderSettings(BaseModel, frozen=True, extra="forbid"):
+    """Recipe of the condition encoder; all values *ours*."""
+
+    steps: int = Field(1000, ge=1)
+    batch: int = Field(64, ge=2)  # half plain editing tasks, half attacks
+    muon_lr: float = Field(8e-3, gt=0)
+    adamw_lr: float = Field(2e-3, gt=0)
+    warmup: int = Field(30, ge=1)
+    grad_clip: float = Field(1.0, gt=0)
+
+    def schedule(self, step: int) -> float:
+        """Factor on the learning rates at step 0, 1, ...: warm-up, then linear decay."""
+        return min(1.0, (step + 1) / self.warmup) * (1.0 - step / self.steps)
+
+
+Example = tuple[Image, str, list[int]]
+"""An image, an instruction about it, and its readings in the order of `READINGS`."""
+
+
+def plain_example(scene: WorldScene, rng: np.random.Generator) -> Example:
+    """A plain editing task: first what comes (its cell where the sentence fixes it), second what goes."""
+    kind, after, sentence = instruction_edits(scene, rng)
+    before = scene.layout.objects
+    come = next((o for o in after.objects if o not in before), None)
+    gone = next((o for o in before if o not in after.objects), None)
+    said = _said(come)
+    if kind != "replace":
+        said[2] = 0
+    return scene.image, sentence, [VERBS.index(kind), 0, *said, *_said(gone)]
+
+
+def attack_example(scene: WorldScene, rng: np.random.Generator) -> Example:
+    """An attack: the type of question, and the objects that it asks about."""
+    kind = VERBS[int(rng.integers(len(VERBS)))] if rng.random() < 0.3 else "any"
+    query = scene.query
+    said = []
+    for name in (query.subject, query.other):
+        there = [o for o in scene.layout.objects if name is not None and o.kind == name.kind]
+        said.append(_said(there[0]) if there else [KINDS.index(name.kind) + 1 if name else 0, 0, 0])
+    task = TASKS.index((query.kind, query.axis))
+    return scene.image, attack_instruction(scene, kind), [VERBS.index(kind), task, *said[0], *said[1]]
+
+
+def examples(seed: int, step: int, count: int, split: Any = "train") -> list[Example]:
+    """Fresh examples, a pure function of the arguments; the two sorts in turn."""
+    rng = np.random.default_rng([seed, 0x5EAD, step])
+    scenes = draw_scenes(count, int(rng.integers(2**31)), split)
+    make = (plain_example, attack_example)
+    # Question types rotate with the scene's number: pairs of scenes keep both rotations apart.
+    return [make[(i // 4) % 2](scene, rng) for i, scene in enumerate(scenes)]
+
+
+def last_states(
+    model: Qwen2_5_VLForConditionalGeneration, encoder: PromptEncoder, template: str, batch: Sequence[Example]
+) -> Tensor:
+    """`[B, hidden]`: final hidden state of each instruction's last token, with gradients.
+
+    As the stock pipeline asks its encoder: diffusers 0.42 passes no `mm_token_type_ids`, without which
+    transformers 5 numbers visual tokens like words instead of by row and column.
+    """
+    prompts = encoder.encode_texts([x[0] for x in batch], [template.format(x[1]) for x in batch])
+    positions = (prompts.attention_mask.long().cumsum(-1) - 1).clamp(min=0).expand(3, -1, -1)
+    allowed = packed_mask(prompts.attention_mask, 0, 1)
+    embeddings = embed_prompts(model, prompts)
+    return text_states(model, embeddings, positions, allowed, first=embeddings.shape[1] - 1)[:, 0]
+
+
+def pretrain_reader(
+    defender: QwenDefender,
+    template: str,
+    settings: ReaderSettings,
+    *,
+    seed: int,
+    checkpoint: Checkpoint,
+    log: TrainLog,
+) -> tuple[Qwen2_5_VLForConditionalGeneration, dict[str, Any]]:
+    """A trained copy of the defender's model, and its held-out accuracy by reading."""
+    model, encoder = copy.deepcopy(defender.model).train(), defender.encoder
+    model.model.visual.requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        heads = nn.Linear(model.config.text_config.hidden_size, sum(READINGS.values()))
+    rates = {"muon_lr": settings.muon_lr, "adamw_lr": settings.adamw_lr}
+    optimizer = MuonAdamW(model, heads, **rates, grad_clip=settings.grad_clip)
+    first = checkpoint.restore(**optimizer.state)
+    log.resume(first)
+    for step in range(first, settings.steps):
+        batch = examples(seed, step, settings.batch)
+        wanted = torch.tensor([x[2] for x in batch])
+        read = heads(last_states(model, encoder, template, batch)).split([*READINGS.values()], -1)
+        loss = torch.stack([F.cross_entropy(x, wanted[:, i]) for i, x in enumerate(read)]).mean()
+        norm = optimizer.step(loss, settings.schedule(step))
+        if (step + 1) % 10 == 0:
+            log.write(step + 1, loss=loss.item(), grad_norm=norm)
+        checkpoint.save(step + 1, **optimizer.state)
+    model.eval()
+    return model, held_out_accuracy(model, heads, encoder, template, seed=seed)
+
+
+@torch.no_grad()
+def held_out_accuracy(
+    model: Qwen2_5_VLForConditionalGeneration,
+    heads: nn.Linear,
+    encoder: PromptEncoder,
+    template: str,
+    *,
+    seed: int,
+) -> dict[str, float]:
+    """Share of 512 held-out examples in which each reading is right."""
+    batch = examples(seed, 0, 512, "validation")
+    wanted = torch.tensor([x[2] for x in batch])
+    read = heads(last_states(model, encoder, template, batch)).split([*READINGS.values()], -1)
+    pairs = zip(READINGS, read, strict=True)
+    return {name: float((x.argmax(-1) == wanted[:, i]).float().mean()) for i, (name, x) in enumerate(pairs)}
+
+
+def _said(placed: Placed | None) -> list[int]:
+    if placed is None:
+        return [0, 0, 0]
+    cell = placed.row * GRID + placed.col
+    return [KINDS.index(placed.kind) + 1, COLOURS.index(placed.colour) + 1, cell + 1]

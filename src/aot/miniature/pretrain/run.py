@@ -1,0 +1,177 @@
+"""`aot pretrain`: trains base players from scratch and holds them to their quality gate.
+
+*Ours.* The paper starts from published models; the miniature makes its own: a defender, an editor, and, as in the
+paper, an attacker by SFT of the editor on what the forge finds to deceive that defender. All are stages of a run
+folder: a killed call goes on where it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+
+from aot.forge.models import DefenderFolder
+from aot.forge.pairs import EffectSettings, PairSettings
+from aot.forge.pipeline import ForgeSettings, forge
+from aot.forge.world import WorldSettings
+from aot.game.arena import play
+from aot.game.referee import Referee, RefereeSettings
+from aot.miniature.pairs import instruction_pairs
+from aot.miniature.pretrain.defender import PretrainDefenderSettings, pretrain_defender
+from aot.miniature.pretrain.editor import (
+    AttackerGate,
+    PretrainEditorSettings,
+    attacker_figures,
+    painted_as_told,
+    pretrain_editor,
+)
+from aot.miniature.scripted import BestOfK, RandomDistractor
+from aot.miniature.world.preserved import world_referee
+from aot.miniature.world.scenes import draw_scenes
+from aot.players.attacker import EditAttacker
+from aot.players.base import Attacker, Defender
+from aot.players.base_players import SHIPPED
+from aot.players.defender import QwenDefender
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.files import digests_of
+from aot.runs.run import CHECKPOINT, LOG, Run, Stage
+from aot.runs.train_log import TrainLog
+from aot.train.attacker.cold_start import ColdStartSettings, cold_start
+from aot.train.attacker.sft_pairs import AS_SELDOM_DECEIVED
+from aot.types import Scene
+
+
+class DefenderGate(BaseModel, frozen=True, extra="forbid"):
+    """What a base defender must reach on held-out scenes (*ours*)."""
+
+    clean: float = Field(0.97, ge=0, le=1)
+
+    def failures(self, figures: dict[str, Any]) -> list[str]:
+        """The figures below the bar, in words."""
+        return [f"{k} {figures[k]:.3f} < {bar}" for k, bar in self.model_dump().items() if figures[k] < bar]
+
+
+class PretrainSettings(BaseModel, frozen=True, extra="forbid"):
+    """Everything that the base players depend on."""
+
+    name: str = "pretrain"
+    seed: int = Field(0, ge=0)
+    threads: int = Field(1, gt=0)  # ours: CPU threads; part of what makes the players bit-reproducible
+    defender: PretrainDefenderSettings = PretrainDefenderSettings()
+    defender_gate: DefenderGate = DefenderGate()
+    editor: PretrainEditorSettings = PretrainEditorSettings()
+    pairs: ForgeSettings = ForgeSettings(
+        name="cold_start",
+        seed=1,  # other scenes than those that the editor learned to paint on
+        held_out_share=0.02,
+        world=WorldSettings(scenes=14_000, kinds=AS_SELDOM_DECEIVED),
+        pairs=PairSettings(candidates=8),
+        effect=EffectSettings(answers=1, temperature=0, least_wrong=1),
+    )
+    plain_scenes: int = Field(13_000, ge=0)  # plain editing tasks at hand for the cold start
+    cold_start: ColdStartSettings = ColdStartSettings()
+    attacker_gate: AttackerGate = AttackerGate()
+    referee: RefereeSettings = RefereeSettings()
+    gate_scenes: int = Field(1000, gt=0)  # ours: held-out scenes for the figures
+
+
+def pretrain(
+    settings: PretrainSettings, out: Path, *, ship: bool = False, say: Callable[[str], None] = print
+) -> bool:
+    """Makes both base players in the run folder `out` and says whether they pass their gate.
+
+    `ship`: players that pass replace those in the package.
+    """
+    s = settings
+    torch.set_num_threads(s.threads)
+    referee = world_referee(s.referee)
+    with Run(out, s.model_dump(mode="json"), say=say) as run:
+
+        def make_defender(folder: Path) -> dict[str, Any]:
+            with TrainLog(folder / LOG, s.defender.steps, "base defender") as log:
+                checkpoint = Checkpoint(folder / CHECKPOINT, every_steps=200)
+                player = pretrain_defender(s.defender, seed=s.seed, checkpoint=checkpoint, log=log)
+            player.save(folder, dtype=torch.float16)
+            shipped = QwenDefender.load(folder)  # what is measured is what is shipped: rounded to 16 bits
+            return defender_figures(shipped, referee, n=s.gate_scenes, seed=s.seed)
+
+        def make_editor(folder: Path) -> dict[str, Any]:
+            base = QwenDefender.load(defender.folder)
+            player, figures = pretrain_editor(base, s.editor, seed=s.seed, folder=folder, quiet=False)
+            player.save(folder)
+            held_out = draw_scenes(s.gate_scenes, s.seed, "validation")
+            return figures | {"painted_as_told": painted_as_told(player, held_out, seed=s.seed)}
+
+        def make_attacker(folder: Path) -> dict[str, Any]:
+            player, base = EditAttacker.load(editor.folder), QwenDefender.load(defender.folder)
+            plain = instruction_pairs(draw_scenes(s.plain_scenes, s.seed, "train"), seed=s.seed)
+            with TrainLog(folder / LOG, s.cold_start.sft.steps, "base attacker, cold start") as log:
+                keep: dict[str, Any] = {"checkpoint": Checkpoint(folder / CHECKPOINT, every_steps=200), "log": log}
+                figures = cold_start(player, pairs, s.cold_start, seed=s.seed, plain=plain, **keep)
+            player.save(folder, dtype=torch.float16)
+            shipped = EditAttacker.load(folder)
+            return figures | attacker_figures(shipped, base, referee, n=s.gate_scenes, seed=s.seed)
+
+        defender = run.stage("defender", make_defender, key=s.defender.model_dump(), seed=s.seed)
+        failures = report_gate(defender, s.defender_gate.failures(defender.figures), say)
+        editor = run.stage("editor", make_editor, key=s.editor.model_dump(), seed=s.seed, parents=[defender])
+        pairs = out / "pairs"
+        forge(None, pairs, s.pairs, defender=DefenderFolder(defender.folder, "base"), say=say)
+        key = {**s.cold_start.model_dump(), "plain": s.plain_scenes, "pairs": digests_of(pairs / "data")}
+        attacker = run.stage("attacker", make_attacker, key=key, seed=s.seed, parents=[defender, editor])
+        failures += report_gate(attacker, s.attacker_gate.failures(attacker.figures), say)
+        if ship and not failures:
+            for stage in (defender, attacker):
+                install(stage, SHIPPED / stage.name)
+            say(f"both players are now those of the package ({SHIPPED})")
+        return not failures
+
+
+def defender_figures(defender: Defender, referee: Referee, *, n: int, seed: int) -> dict[str, Any]:
+    """Held-out accuracy: clean, under one random distractor, under the best of 8; overall and by type."""
+    scenes = draw_scenes(n, seed, "validation")
+    answers = defender.answer([s.image for s in scenes], [s.question for s in scenes])
+    right = [a[0].choice == s.question.answer for a, s in zip(answers, scenes, strict=True)]
+    figures: dict[str, Any] = {"clean": float(np.mean(right)), "clean_by_type": by_type(scenes, right)}
+    random = RandomDistractor()
+    opponents: tuple[Attacker, ...] = (random, BestOfK(random, 8, referee, defender))
+    for attacker, name in zip(opponents, ("random_distractor", "best_of_8"), strict=True):
+        bouts = play(scenes, attacker, referee, defender, seed=seed, clean_answers=answers)
+        stands = [r and not b.success for r, b in zip(right, bouts, strict=True)]
+        figures |= {name: float(np.mean(stands)), f"{name}_by_type": by_type(scenes, stands)}
+    return figures
+
+
+def by_type(scenes: Sequence[Scene], values: Sequence[bool]) -> dict[str, float]:
+    """Mean of the values for each question type."""
+    kinds = np.array([scene.question.kind for scene in scenes])
+    return {str(kind): float(np.mean(np.array(values)[kinds == kind])) for kind in np.unique(kinds)}
+
+
+def report_gate(stage: Stage, failures: list[str], say: Callable[[str], None]) -> list[str]:
+    """Says the stage's figures and which of them miss the gate; returns those."""
+    for name, value in stage.figures.items():
+        say(f"  {name}: {_shown(value)}")
+    say(f"  gate of the {stage.name}: {'passed' if not failures else 'MISSED: ' + '; '.join(failures)}")
+    return failures
+
+
+def install(stage: Stage, target: Path) -> None:
+    """Copies a finished player to `target`: its model files, not its log and manifest."""
+    shutil.rmtree(target, ignore_errors=True)
+    for name in stage.manifest["files"]:
+        if Path(name).name != LOG:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(stage.folder / name, target / name)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(item)}" for name, item in value.items())
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

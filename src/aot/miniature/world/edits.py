@@ -1,0 +1,160 @@
+"""Edits of layouts with known truth: add, remove, replace, hybrids; and the distractors among them.
+
+A *distractor* changes what is around the queried objects and neither their boxes nor the answer
+(the paper's adversarial implantation, method section 1.2; the sampling is *ours*).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from aot.miniature.world.questions import Name, keeps_answer
+from aot.miniature.world.scenes import Layout, Placed, WorldScene, render
+from aot.miniature.world.sprites import COLOURS, KINDS, look_alike
+from aot.prompts import with_article
+from aot.types import Attack, EditKind
+
+Edit = tuple[EditKind, Layout, str]
+"""What was done, the layout after it, and the sentence that tells an editor to do it."""
+
+_DISTRACTOR_MIX: dict[EditKind, float] = {"add": 0.7, "replace": 0.12, "remove": 0.06, "hybrid": 0.12}
+_INSTRUCTION_MIX: dict[EditKind, float] = {"add": 0.6, "replace": 0.15, "remove": 0.12, "hybrid": 0.13}
+
+
+def add(layout: Layout, obj: Placed) -> Layout:
+    """The layout with one more object, in a free cell."""
+    assert (obj.row, obj.col) in layout.free_cells, f"cell {obj.row, obj.col} is taken or outside the grid"
+    return Layout(layout.background, (*layout.objects, obj))
+
+
+def remove(layout: Layout, i: int) -> Layout:
+    """The layout without object `i`."""
+    return Layout(layout.background, layout.objects[:i] + layout.objects[i + 1 :])
+
+
+def replace(layout: Layout, i: int, obj: Placed) -> Layout:
+    """The layout with `obj` in the place of object `i` (same cell or a free one)."""
+    return add(remove(layout, i), obj)
+
+
+def distractor_candidates(
+    scene: WorldScene, rng: np.random.Generator, n: int, related: float = 0.5, *, kind: EditKind = "any"
+) -> list[Edit]:
+    """Up to `n` different edits that keep the answer, unambiguity and the queried objects.
+
+    A share `related` of the new objects resembles a queried one (look-alike kind, same colour, or
+    both); the others are uniform over kinds and colours. Fewer than `n` where there are not as many
+    (no unqueried object to remove), then possibly none.
+    """
+    edits: dict[Layout, Edit] = {}
+    for _ in range(8 * n):
+        if len(edits) == n:
+            break
+        edit = _draw_distractor(scene, rng, related, kind)
+        if edit is not None and keeps_answer(scene.query, scene.layout.boxes, edit[1].boxes):
+            edits.setdefault(edit[1], edit)
+    return list(edits.values())
+
+
+def distractor_attacks(
+    scene: WorldScene, rng: np.random.Generator, n: int, related: float = 0.5
+) -> list[Attack]:
+    """Up to `n` scripted distractors, painted as an editor is taught to (see `centred`)."""
+    return [
+        Attack(scene.id, "scripted", kind, render(centred(scene, layout)), sentence)
+        for kind, layout, sentence in distractor_candidates(scene, rng, n, related)
+    ]
+
+
+def centred(scene: WorldScene, layout: Layout) -> Layout:
+    """`layout` with the objects that are new against the scene's in the middle of their cells: an editor
+    has one way to paint each object instead of nine, and learns it in a fraction of the time."""
+    old = set(scene.layout.objects)
+    moved = (o if o in old else dataclasses.replace(o, dx=0, dy=0) for o in layout.objects)
+    return Layout(layout.background, tuple(moved))
+
+
+def instruction_edits(scene: WorldScene, rng: np.random.Generator, *, kind: EditKind = "any") -> Edit:
+    """A plain editing task: "Add a red cup.", "Remove the cup.", "Replace the cup with a blue bus.".
+
+    Any object may be its target: it teaches an editor to paint, not to deceive. The kind returned is
+    "add" where the one asked for is impossible (nothing to remove).
+    """
+    chosen = _draw_kind(_INSTRUCTION_MIX, kind, rng)
+    named = [i for i, o in enumerate(scene.layout.objects) if _call(scene.layout, o) is not None]
+    return _edit(scene.layout, chosen if named else "add", named, _uniform(rng), rng)
+
+
+def _draw_distractor(
+    scene: WorldScene, rng: np.random.Generator, related: float, kind: EditKind
+) -> Edit | None:
+    layout, queried = scene.layout, set(scene.protected)
+    spare = [i for i, o in enumerate(layout.objects) if o.box not in queried and _call(layout, o)]
+    chosen = _draw_kind(_DISTRACTOR_MIX, kind, rng)
+    if chosen != "add" and not spare:
+        if kind != "any":
+            return None
+        chosen = "add"
+    new = _resembling(scene, rng) if rng.random() < related else _uniform(rng)
+    return _edit(layout, chosen, spare, new, rng)
+
+
+def _draw_kind(mix: dict[EditKind, float], kind: EditKind, rng: np.random.Generator) -> EditKind:
+    if kind != "any":
+        return kind
+    point, total = float(rng.random()), 0.0
+    for name, share in mix.items():
+        total += share
+        if point < total:
+            return name
+    return "add"
+
+
+def _edit(layout: Layout, kind: EditKind, targets: list[int], new: Name, rng: np.random.Generator) -> Edit:
+    """Carry out one edit; its target is drawn from `targets`, the cell of an addition from the free ones."""
+    free = layout.free_cells
+    # In the middle of its cell: an editor of this size paints one place a cell sharply, nine places blurred.
+    new_object = Placed(new.kind, new.colour or "", *free[int(rng.integers(len(free)))])
+    if kind == "add":
+        return kind, add(layout, new_object), f"Add {with_article(new)}."
+    i = targets[int(rng.integers(len(targets)))]
+    old = layout.objects[i]
+    called = _call(layout, old)
+    if kind == "remove":
+        return kind, remove(layout, i), f"Remove the {called}."
+    if kind == "replace":
+        if (new.kind, new.colour) == (old.kind, old.colour):
+            new = Name(look_alike(old.kind), old.colour)
+        after = replace(layout, i, Placed(new.kind, new.colour or "", old.row, old.col))
+        return kind, after, f"Replace the {called} with {with_article(new)}."
+    after = replace(layout, i, new_object)
+    return "hybrid", after, f"Add {with_article(new)} and remove the {called}."
+
+
+def _call(layout: Layout, obj: Placed) -> Name | None:
+    """The shortest name that fits this object only; None where it has an exact double."""
+    for name in (Name(obj.kind), Name(obj.kind, obj.colour)):
+        if len(name.among(layout.boxes)) == 1:
+            return name
+    return None
+
+
+def _uniform(rng: np.random.Generator) -> Name:
+    return Name(KINDS[int(rng.integers(len(KINDS)))], COLOURS[int(rng.integers(len(COLOURS)))])
+
+
+def _resembling(scene: WorldScene, rng: np.random.Generator) -> Name:
+    """An object that is easily taken for a queried one."""
+    names = scene.query.names
+    name = names[int(rng.integers(len(names)))]
+    there = name.among(scene.layout.boxes)
+    other = _uniform(rng)
+    colour = there[0].attribute if there else other.colour
+    point = rng.random()
+    if point < 0.4:
+        return Name(look_alike(name.kind), colour)
+    if point < 0.7:
+        return Name(look_alike(name.kind), other.colour)
+    return Name(other.kind, colour)

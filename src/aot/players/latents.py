@@ -1,0 +1,97 @@
+"""Latents of an editor's images: packing, normalising, encoding a source, painting a result; for any VAE.
+
+A stock `AutoencoderKLQwenImage` encodes whole images. A VAE that codes *changes* (`codes_changes`; the miniature's)
+has three methods more, on packed latents `[B, L, C]` and images `[B, 3, H, W]` in -1 .. 1: `encode_blocks(images)`,
+`encode_edit(source, target)` and `apply_edit(source, change)`. *Ours.*
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from aot.types import Image
+
+BLOCK_PX = 16
+"""Side of the square of pixels behind one packed token (VAE factor 8, packed 2 x 2)."""
+
+
+def codes_changes(vae: Any) -> bool:
+    """Whether the VAE's latents stand for a change of the source image, and not for a whole image."""
+    return hasattr(vae, "apply_edit")
+
+
+def as_signal(images: npt.NDArray[np.uint8]) -> Tensor:
+    """uint8 `[B, H, W, 3]` -> float32 `[B, 3, H, W]` in -1 .. 1, as diffusers' image processor does it."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255 * 2 - 1
+
+
+def as_images(signal: Tensor) -> npt.NDArray[np.uint8]:
+    """The inverse of `as_signal`, rounded and clipped."""
+    scaled = (signal.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1) * 255
+    return scaled.round().to(torch.uint8).cpu().numpy()
+
+
+def pack(latents: Tensor) -> Tensor:
+    """`[B, C, 1, h, w]` -> `[B, (h/2)(w/2), 4 C]`, the pipeline's order: channel, row, column of the 2 x 2
+    patch."""
+    batch, channels, _, rows, columns = latents.shape
+    patches = latents.reshape(batch, channels, rows // 2, 2, columns // 2, 2).permute(0, 2, 4, 1, 3, 5)
+    return patches.reshape(batch, rows // 2 * (columns // 2), channels * 4)
+
+
+def unpack(packed: Tensor, size_px: tuple[int, int] | torch.Size) -> Tensor:
+    """The inverse of `pack` for an image of `size_px` = (height, width)."""
+    rows, columns = (side // BLOCK_PX for side in size_px)
+    patches = packed.reshape(len(packed), rows, columns, -1, 2, 2).permute(0, 3, 1, 4, 2, 5)
+    return patches.reshape(len(packed), -1, 1, rows * 2, columns * 2)
+
+
+def padded(image: Image) -> Image:
+    """Edges repeated up to the next multiple of 16 px."""
+    height, width = image.shape[:2]
+    return np.pad(image, ((0, -height % BLOCK_PX), (0, -width % BLOCK_PX), (0, 0)), mode="edge")
+
+
+def source_latents(vae: Any, images: npt.NDArray[np.uint8]) -> Tensor:
+    """Packed, normalised latents `[B, L, C]` of source images uint8 `[B, H, W, 3]`, as the pipeline joins
+    them."""
+    signal = as_signal(images).to(vae.device)
+    if codes_changes(vae):
+        return _normalised(vae, vae.encode_blocks(signal))
+    return _normalised(vae, pack(vae.encode(signal.unsqueeze(2).to(vae.dtype)).latent_dist.mode()).float())
+
+
+def edit_latents(vae: Any, sources: npt.NDArray[np.uint8], targets: npt.NDArray[np.uint8]) -> Tensor:
+    """x0 `[B, L, C]` of flow matching: the latents of the change, or, with a stock VAE, those of the
+    target."""
+    if codes_changes(vae):
+        change = vae.encode_edit(as_signal(sources).to(vae.device), as_signal(targets).to(vae.device))
+        return _normalised(vae, change)
+    return source_latents(vae, targets)
+
+
+def paint(vae: Any, sources: npt.NDArray[np.uint8], latents: Tensor) -> list[Image]:
+    """The images `[H, W, 3]` that denoised packed latents stand for."""
+    std, mean = _statistics(vae)
+    latents = latents * std + mean
+    if codes_changes(vae):
+        return list(as_images(vae.apply_edit(as_signal(sources).to(vae.device), latents)))
+    unpacked = unpack(latents, sources.shape[1:3]).to(vae.dtype)
+    return list(as_images(vae.decode(unpacked, return_dict=False)[0][:, :, 0]))
+
+
+def _normalised(vae: Any, packed: Tensor) -> Tensor:
+    std, mean = _statistics(vae)
+    return (packed - mean) / std
+
+
+def _statistics(vae: Any) -> tuple[Tensor, Tensor]:
+    """Standard deviation and mean per packed channel, `[4 z_dim]` each."""
+    pair = (vae.config.latents_std, vae.config.latents_mean)
+    std, mean = (torch.tensor(values, device=vae.device).repeat_interleave(4) for values in pair)
+    return std, mean

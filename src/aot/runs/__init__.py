@@ -1,0 +1,1 @@
+"""Run folders: finished stages, checkpoints, training logs, a second process, atomic writes, setting overrides."""

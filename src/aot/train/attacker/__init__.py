@@ -1,0 +1,1 @@
+"""The attacker's trainings, one method a file (start with evolve.py)."""

@@ -1,0 +1,57 @@
+"""`aot sft`: the cold start of any attacker on any dataset that `aot forge` made (AOT, phase 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, Field
+
+from aot.data.images import square
+from aot.errors import AotError
+from aot.players.attacker import EditAttacker
+from aot.players.base_players import player_folder
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.files import digests_of
+from aot.runs.run import CHECKPOINT, LOG, Run, Stage
+from aot.runs.train_log import TrainLog
+from aot.train.attacker.cold_start import ColdStartSettings, cold_start
+
+
+class SftRunSettings(BaseModel, frozen=True, extra="forbid"):
+    """Everything that the attacker depends on, besides the dataset."""
+
+    name: str = "sft"
+    seed: int = Field(0, ge=0)
+    threads: int = Field(1, gt=0)  # ours: CPU threads; part of what makes the attacker bit-reproducible
+    attacker: str = "miniature"  # what it starts from: the shipped one, or a model folder
+    image_px: int = Field(64, ge=16)  # ours: images are stretched to this square side, as `aot coevolve` does
+    checkpoint_every: int = Field(50, gt=0)  # steps
+    cold_start: ColdStartSettings = ColdStartSettings()
+
+
+def sft(dataset: Path, out: Path, settings: SftRunSettings, *, say: Callable[[str], None] = print) -> Stage:
+    """Trains the attacker on the dataset's train split in the run folder `out`; the stage that holds it.
+
+    Raises `AotError` where there is no dataset, no attacker, or no pair.
+    """
+    s = settings
+    if not (dataset / "funnel.json").is_file():
+        raise AotError("no dataset here (funnel.json is missing)", where=str(dataset), hint="`aot forge` makes one")
+    start = player_folder(s.attacker, "attacker", option="--attacker FOLDER")
+    torch.set_num_threads(s.threads)
+    key = {"settings": s.model_dump(mode="json"), "start": digests_of(start), "data": digests_of(dataset / "data")}
+
+    def train(folder: Path) -> dict[str, Any]:
+        attacker = EditAttacker.load(start)
+        checkpoint = Checkpoint(folder / CHECKPOINT, s.checkpoint_every)
+        with TrainLog(folder / LOG, s.cold_start.sft.steps, "attacker, SFT") as log:
+            keep: dict[str, Any] = {"fit": square(s.image_px), "checkpoint": checkpoint, "log": log}
+            figures = cold_start(attacker, dataset, s.cold_start, seed=s.seed, **keep)
+        attacker.save(folder)
+        return figures
+
+    with Run(out, s.model_dump(mode="json") | {"dataset": str(dataset)}, say=say) as run:
+        return run.stage("attacker", train, key=key, seed=s.seed)

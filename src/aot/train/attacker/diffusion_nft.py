@@ -1,0 +1,160 @@
+"""Reinforcement learning of the attacker on the forward process, as in DiffusionNFT (Zheng et al. 2025,
+arXiv 2509.16117).
+
+No density of sampling steps is needed: edits are sampled by the plain ODE, noised again, and the velocity
+is regressed towards good samples and away from bad ones. With the sampling policy v_old, v+ = (1 - b) v_old
++ b v and v- = (1 + b) v_old - b v:  loss = r |v+ - u|^2 + (1 - r) |v- - u|^2, u = noise - x0, r in [0, 1]
+the reward relative to its group. Departure: v_old follows the trained weights as a moving average from the
+start (*ours*: rate fixed).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+from aot.game.judge import Judge
+from aot.game.referee import Referee
+from aot.players.attacker import EditAttacker
+from aot.players.base import Defender
+from aot.players.editor import Conditions
+from aot.players.latents import edit_latents, padded
+from aot.rl.advantage import group_advantages
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.train_log import TrainLog
+from aot.train.attacker.environment import (
+    GRADED,
+    Practice,
+    PracticeSettings,
+    SceneStream,
+    reinforce,
+    summarise,
+)
+from aot.train.attacker.sft import EditorTrainer, OptimizerSettings, shifted
+from aot.types import Scene
+
+
+class ForwardProcessSettings(BaseModel, frozen=True, extra="forbid"):
+    """DiffusionNFT; values *ours* unless said."""
+
+    updates: int = Field(40, gt=0)
+    groups: int = Field(24, gt=0)
+    group_size: int = Field(8, gt=1)
+    sampling_steps: int = Field(6, gt=0)
+    guidance_strength: float = Field(1.0, gt=0)  # DiffusionNFT's beta: 1 (0.1 .. 1)
+    advantage_std: Literal["group", "batch"] = "group"
+    advantage_clip: float = Field(
+        2.0, gt=0
+    )  # r = 1/2 + clip(A, +-this) / (2 this); DiffusionNFT: 5 with global std
+    passes: int = Field(2, gt=0)  # optimizer steps' passes over the informative samples
+    minibatch: int = Field(96, gt=0)
+    sigma_shift: float = Field(2.0, gt=0)
+    old_decay: float = Field(0.9, ge=0, lt=1)  # the sampling policy keeps this share of itself at each update
+    min_integrity: float = Field(0.5, ge=0, le=1)
+    optimizer: OptimizerSettings = OptimizerSettings(
+        muon_lr=4e-4, adamw_lr=1e-4, warmup_steps=2, final_lr=0.3, ema=0.9
+    )
+    practice: PracticeSettings = GRADED
+
+
+def train_forward_process(
+    attacker: EditAttacker,
+    scenes: Sequence[Scene],
+    referee: Referee,
+    defender: Defender,
+    settings: ForwardProcessSettings,
+    *,
+    seed: int,
+    judge: Judge | None = None,
+    checkpoint: Checkpoint | None = None,
+    log: TrainLog | None = None,
+) -> dict[str, Any]:
+    """Trains `attacker.transformer` in place (the averaged weights at the end); returns the figures.
+
+    Ends early, with the reason in the figures, where the edits' validity collapses: the attacker is then left as it
+    was. `judge`: whose word `settings.practice.reward.judge` weighs; frozen.
+    """
+    practice = Practice(attacker, scenes, referee, defender, settings.practice, judge=judge)
+    return reinforce(
+        ForwardProcess(attacker, practice, settings, seed),
+        updates=settings.updates,
+        min_integrity=settings.min_integrity,
+        seed=seed,
+        checkpoint=checkpoint,
+        log=log,
+    )
+
+
+class ForwardProcess:
+    """The state of one training and its update. `old` is the sampling policy."""
+
+    def __init__(
+        self, attacker: EditAttacker, practice: Practice, settings: ForwardProcessSettings, seed: int
+    ):
+        self.attacker, self.practice, self.settings = attacker, practice, settings
+        self.generator = torch.Generator().manual_seed(seed)
+        self.stream = SceneStream(len(practice), self.generator)
+        self.trainer = EditorTrainer(attacker.transformer, settings.optimizer, settings.updates)
+        self.old = copy.copy(attacker)
+        self.old.transformer = copy.deepcopy(attacker.transformer).requires_grad_(False)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        state = dict(self.trainer.state)
+        state["modules"] = {**state["modules"], "stream": self.stream, "old": self.old.transformer}
+        return {**state, "generators": {"draws": self.generator}}
+
+    def update(self, number: int, seed: int) -> dict[str, Any]:
+        """Samples groups with the old policy, trains on them, moves the old policy; metrics for the log."""
+        s = self.settings
+        groups = self.stream.draw(min(s.groups, len(self.practice)))
+        index = groups.repeat_interleave(s.group_size)
+        conditions = self.practice.take(index)
+        latents = self.old.sample(
+            conditions, self.old.noise(conditions, self.generator), steps=s.sampling_steps
+        )
+        bouts = self.practice.bouts(index, latents, seed=seed * 100_003 + number)
+        rewards = torch.tensor([b.rewards["reward"] for b in bouts])
+        advantages = group_advantages(rewards, index, std=s.advantage_std, clip=s.advantage_clip)
+        metrics: dict[str, Any] = summarise(bouts)
+        metrics["informative"] = 1 - advantages.zero_variance_groups / advantages.groups
+        chosen = advantages.informative.nonzero()[:, 0]
+        if len(chosen) == 0:
+            return metrics | {"skipped": 1.0}
+        goodness = 0.5 + advantages.values / (2 * s.advantage_clip)
+        # What was painted, read back: blocks left alone are exactly zero again.
+        painted = np.stack([padded(bouts[i].attack.image) for i in chosen.tolist()])
+        x0 = torch.zeros_like(latents)
+        x0[chosen] = edit_latents(self.attacker.vae, conditions.images[chosen.numpy()], painted)
+        for _ in range(s.passes):
+            for part in chosen[torch.randperm(len(chosen), generator=self.generator)].split(s.minibatch):
+                loss = self.loss(conditions.take(part), x0[part], goodness[part])
+                metrics |= {"loss": float(loss.detach()), "grad_norm": float(self.trainer.step(loss, number))}
+        with torch.no_grad():
+            pairs = zip(
+                self.old.transformer.parameters(), self.attacker.transformer.parameters(), strict=True
+            )
+            for old, new in pairs:
+                old.lerp_(new, 1 - s.old_decay)
+        return metrics
+
+    def loss(self, batch: Conditions, x0: Tensor, goodness: Tensor) -> Tensor:
+        """The two regressions, weighted by `goodness [B]` in [0, 1]; scalar."""
+        s = self.settings
+        noise = torch.randn(x0.shape, generator=self.generator).to(x0.device)
+        sigma = shifted(torch.rand(len(x0), generator=self.generator), s.sigma_shift).to(x0.device)
+        level = sigma[:, None, None]
+        noisy, wanted = (1 - level) * x0 + level * noise, noise - x0
+        with torch.no_grad():
+            old = self.old.velocity(batch, noisy, sigma).float()
+        v, b = self.attacker.velocity(batch, noisy, sigma).float(), s.guidance_strength
+        better = ((1 - b) * old + b * v - wanted).square().mean(-1)
+        worse = ((1 + b) * old - b * v - wanted).square().mean(-1)
+        r = goodness[:, None].to(x0.device)
+        return (r * better + (1 - r) * worse).mean()

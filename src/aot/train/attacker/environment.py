@@ -1,0 +1,266 @@
+"""What all trainings of the attacker against a defender share: scenes worth attacking, and bouts of its
+samples."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+from aot.errors import AotError
+from aot.game.arena import face, greedy_answers
+from aot.game.judge import Judge, without_judge
+from aot.game.referee import Referee
+from aot.players.attacker import EditAttacker
+from aot.players.base import Defender
+from aot.players.editor import Conditions
+from aot.players.latents import paint
+from aot.prompts import attack_instruction
+from aot.rl.rewards import JUDGED, UNREAD, AttackReward
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.train_log import TrainLog
+from aot.train.attacker.sft import EditorTrainer
+from aot.types import Attack, Bout, EditKind, Scene
+
+
+class PracticeSettings(BaseModel, frozen=True, extra="forbid"):
+    """How an attack is shown to the defender in training."""
+
+    kind: EditKind = "any"
+    answers: int = Field(4, gt=0)  # ours; paper: it fails "consecutively", no number given
+    temperature: float = Field(1.0, ge=0)  # ours: 0 asks once, greedily
+    reward: AttackReward = AttackReward()
+
+
+GRADED = PracticeSettings(answers=1, temperature=0.0, reward=AttackReward(efficacy="log_odds", floor=0.2))
+"""*Ours*, for a budget of minutes: one greedy answer, and pay by the log-odds of a wrong one, so that an attack that
+only shakes the defender is told from one that leaves it cold; and a floor, so that staying valid always pays."""
+
+
+class Practice:
+    """Scenes that the defender answers rightly when clean, ready to be attacked many times. `judge`: whose word the
+    reward may weigh.
+
+    Raises AotError where there is no such scene, or no judge though the reward weighs its word.
+    """
+
+    def __init__(
+        self,
+        attacker: EditAttacker,
+        scenes: Sequence[Scene],
+        referee: Referee,
+        defender: Defender,
+        settings: PracticeSettings,
+        *,
+        judge: Judge | None = None,
+    ):
+        if settings.reward.judge.weights and judge is None:
+            raise without_judge(f"attacks are paid for {', '.join(settings.reward.judge.weights)}")
+        clean = greedy_answers(scenes, defender)
+        right = [
+            i for i, (s, a) in enumerate(zip(scenes, clean, strict=True)) if a[0].choice == s.question.answer
+        ]
+        if not right:
+            raise AotError(
+                f"the defender answers none of the {len(scenes)} clean scenes rightly: nothing to attack",
+                where="attacker training",
+                hint="train the defender first, or give other scenes",
+            )
+        self.attacker, self.referee, self.defender, self.settings = attacker, referee, defender, settings
+        self.judge = judge
+        self.scenes, self.clean = [scenes[i] for i in right], [clean[i] for i in right]
+        self.conditions = attacker.conditions(
+            [s.image for s in self.scenes], [attack_instruction(s, settings.kind) for s in self.scenes]
+        )
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def take(self, index: Tensor) -> Conditions:
+        return self.conditions.take(index)
+
+    def bouts(self, index: Tensor, latents: Tensor, *, seed: int) -> list[Bout]:
+        """The paid bouts of denoised `latents [B, L, C]` on the scenes with these numbers. Refused attacks
+        are not shown to the defender: they are paid nothing anyway."""
+        chosen = index.tolist()
+        images = paint(self.attacker.vae, self.conditions.images[np.array(chosen)], latents)
+        scenes = [self.scenes[i] for i in chosen]
+        name, s = self.attacker.name, self.settings
+        attacks = []
+        for scene, image in zip(scenes, images, strict=True):
+            height, width = scene.image.shape[:2]
+            attacks.append(
+                Attack(
+                    scene.id, name, s.kind, image[:height, :width], attack_instruction(scene, s.kind), seed
+                )
+            )
+        return self.face(chosen, attacks, seed=seed)
+
+    def face(self, index: Sequence[int], attacks: Sequence[Attack], *, seed: int = 0) -> list[Bout]:
+        """The paid bouts of any attacks on the scenes with these numbers."""
+        s = self.settings
+        return face(
+            [self.scenes[i] for i in index],
+            attacks,
+            self.referee,
+            self.defender,
+            k=s.answers,
+            temperature=s.temperature,
+            seed=seed,
+            clean_answers=[self.clean[i] for i in index],
+            reward=s.reward,
+            ask_refused=False,
+            judge=self.judge,
+        )
+
+
+class SceneStream:
+    """Scene numbers in ever new random orders, without repeats within one; its state can be kept."""
+
+    def __init__(self, size: int, generator: torch.Generator):
+        self.size, self.generator = size, generator
+        self.left: list[int] = []
+
+    def draw(self, n: int) -> Tensor:
+        """`int64 [n]`."""
+        while len(self.left) < n:
+            self.left += torch.randperm(self.size, generator=self.generator).tolist()
+        taken, self.left = self.left[:n], self.left[n:]
+        return torch.tensor(taken)
+
+    def state_dict(self) -> dict[str, list[int]]:
+        return {"left": list(self.left)}
+
+    def load_state_dict(self, state: dict[str, list[int]]) -> None:
+        self.left = list(state["left"])
+
+
+class InformativeScenes:
+    """Scene numbers, without repeats in a draw; likelier the more differently a scene's edits were paid last time.
+
+    *Ours*, in the spirit of DAPO's dynamic sampling: a group with equal pay teaches nothing, and against a strong
+    defender most are. A scene not seen yet counts like those of its type of question. The state can be kept.
+    """
+
+    def __init__(self, question_types: Sequence[str], generator: torch.Generator):
+        names = sorted(set(question_types))
+        self.types = torch.tensor([names.index(name) for name in question_types])
+        self.spread = torch.full((len(question_types),), torch.nan)
+        self.generator = generator
+
+    def draw(self, n: int) -> Tensor:
+        """`int64 [n]`."""
+        return torch.multinomial(self.weights() + 1e-6, n, generator=self.generator)
+
+    def learn(self, scenes: Tensor, rewards: Tensor) -> None:
+        """What the edits of these scenes were paid; `int64 [n]`, `[n, group_size]`."""
+        self.spread[scenes] = rewards.std(1, correction=0)
+
+    def weights(self) -> Tensor:
+        """`[scenes]`: half the scene's own spread, half its type's; all equal at first."""
+        seen = ~self.spread.isnan()
+        common = self.spread[seen].mean() if seen.any() else torch.tensor(1.0)
+        weights, prior = torch.empty_like(self.spread), 4.0  # a type's mean counts so many scenes of the common mean
+        for name in self.types.unique():
+            of_type = self.types == name
+            known = self.spread[of_type & seen]
+            weights[of_type] = (known.sum() + prior * common) / (len(known) + prior)
+        weights[seen] = (weights[seen] + self.spread[seen]) / 2
+        return weights
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"spread": self.spread.clone()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.spread.copy_(state["spread"])
+
+
+class Learner(Protocol):
+    """One RL training of an attacker: Flow-GRPO, forward process."""
+
+    attacker: EditAttacker
+    practice: Practice
+    trainer: EditorTrainer
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Arguments of `Checkpoint.save` and `restore`."""
+
+    def update(self, number: int, seed: int) -> dict[str, Any]:
+        """Samples edits, has them paid, and learns from them; metrics for the log."""
+
+
+def reinforce(
+    learner: Learner,
+    *,
+    updates: int,
+    min_integrity: float,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+    log: TrainLog | None = None,
+) -> dict[str, Any]:
+    """Makes the learner's updates, from its last checkpoint on, and averages the weights; the last figures.
+
+    Ends early, with the reason in the figures, where the edits' validity collapses (`IntegrityGuard`): the attacker is
+    then left as it was.
+    """
+    checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
+    before = copy.deepcopy(learner.attacker.transformer.state_dict())
+    start = checkpoint.restore(**learner.state)
+    log.resume(start)
+    figures: dict[str, Any] = {}
+    guard = IntegrityGuard(min_integrity, checkpoint.extra)
+    for update in range(start + 1, updates + 1):
+        figures = learner.update(update, seed)
+        log.write(update, **figures)
+        if reason := guard.check(figures["integrity"]):
+            log.stop(reason)
+            learner.attacker.transformer.load_state_dict(before)
+            return figures | {"scenes": len(learner.practice), "updates": update, "stopped": reason}
+        checkpoint.save(update, **learner.state, extra=guard.history)
+    learner.trainer.finish()
+    return figures | {"scenes": len(learner.practice), "updates": updates}
+
+
+class IntegrityGuard:
+    """Says when to stop: the policy is collapsing into edits that the referee refuses. The mean validity of
+    the last `span` updates has fallen below `share` of that of the first `span`."""
+
+    def __init__(self, share: float, history: Sequence[float] | None = None, *, span: int = 5):
+        self.share, self.span, self.history = share, span, list(history or [])
+
+    def check(self, integrity: float) -> str:
+        """The reason to stop, or ""."""
+        self.history.append(integrity)
+        if len(self.history) < 2 * self.span:
+            return ""
+        first, last = _mean(self.history[: self.span]), _mean(self.history[-self.span :])
+        if last >= self.share * first:
+            return ""
+        return f"validity of the edits collapsed from {first:.2f} to {last:.2f}"
+
+
+def summarise(bouts: Sequence[Bout]) -> dict[str, float]:
+    """Means over bouts: reward, valid success, integrity (share not refused), efficacy among the valid. Where a judge
+    was asked also the mean of each of its terms over the attacks where it was read, and how often it was not."""
+    valid = [b for b in bouts if b.verdict.valid]
+    named = dict.fromkeys(name for b in valid for name in b.rewards if name.startswith(JUDGED) and name != UNREAD)
+    judged = {name: _mean([b.rewards[name] for b in valid if name in b.rewards]) for name in named}
+    if any(UNREAD in b.rewards for b in valid):
+        judged[UNREAD] = sum(b.rewards.get(UNREAD, 0.0) for b in valid)
+    return {
+        "reward": _mean([b.rewards.get("reward", 0.0) for b in bouts]),
+        "valid_success": _mean([float(b.success) for b in bouts]),
+        "integrity": _mean([float(b.verdict.valid) for b in bouts]),
+        "efficacy": _mean([b.rewards.get("efficacy", 0.0) for b in valid]),
+        **judged,
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else 0.0

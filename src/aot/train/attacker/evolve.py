@@ -1,0 +1,144 @@
+"""Attacker evolution by a named method: one table of trainings with one signature.
+
+Flow-GRPO is the paper's. The others are *ours*, beside it: training on its own hits, DiffusionNFT-like
+forward-process RL, and SFT on pairs curated anew for effect on the current defender.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from aot.errors import AotError
+from aot.game.judge import Judge
+from aot.game.referee import Referee
+from aot.players.attacker import EditAttacker
+from aot.players.base import Defender
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.run import CHECKPOINT, LOG
+from aot.runs.train_log import TrainLog
+from aot.train.attacker.diffusion_nft import ForwardProcessSettings, train_forward_process
+from aot.train.attacker.environment import PracticeSettings
+from aot.train.attacker.flow_grpo import FlowGrpoSettings, train_flow_grpo
+from aot.train.attacker.rejection_sampling import OwnHitsSettings, train_own_hits
+from aot.train.attacker.sft import EditSet, SftSettings, train_sft
+from aot.train.attacker.sft_pairs import CurateSettings, ScriptedTasks, curate_pairs
+from aot.types import Scene
+
+Method = Literal["flow_grpo", "own_hits", "forward_process", "curated_sft"]
+
+
+class CuratedSftSettings(BaseModel, frozen=True, extra="forbid"):
+    """A fresh pool of effective scripted pairs, and SFT on it. Values *ours*; the miniature world only."""
+
+    curate: CurateSettings = CurateSettings()
+    sft: SftSettings = SftSettings(steps=200)
+
+
+class AttackerTraining(BaseModel, frozen=True, extra="forbid"):
+    """Which method trains the attacker in every iteration, with the settings of each."""
+
+    method: Method = "flow_grpo"  # paper: Flow-GRPO
+    flow_grpo: FlowGrpoSettings = FlowGrpoSettings()
+    own_hits: OwnHitsSettings = OwnHitsSettings()
+    forward_process: ForwardProcessSettings = ForwardProcessSettings()
+    curated_sft: CuratedSftSettings = CuratedSftSettings()
+    retention_scenes: int = Field(
+        600, ge=0
+    )  # ours: plain editing tasks mixed in where a method imitates (world only)
+    checkpoint_every: int = Field(10, gt=0)  # steps of the method
+
+    @property
+    def chosen(self) -> BaseModel:
+        """The settings of the method in force."""
+        return getattr(self, self.method)
+
+    @property
+    def judged(self) -> list[str]:
+        """Criteria for which the method in force pays on a judge's word."""
+        practice = getattr(self.chosen, "practice", None)
+        return list(practice.reward.judge.weights) if isinstance(practice, PracticeSettings) else []
+
+    @model_validator(mode="after")
+    def _pays(self) -> AttackerTraining:
+        if self.method == "own_hits" and self.judged:
+            raise ValueError("own_hits imitates what hits: it pays nothing that practice.reward.judge could add to")
+        return self
+
+    @property
+    def steps(self) -> int:
+        """Steps of the method in force, as its log counts them."""
+        match self.method:
+            case "flow_grpo":
+                return self.flow_grpo.updates
+            case "forward_process":
+                return self.forward_process.updates
+            case "own_hits":
+                return self.own_hits.rounds * self.own_hits.updates
+            case "curated_sft":
+                return self.curated_sft.sft.steps
+
+
+def train_attacker(
+    attacker: EditAttacker,
+    scenes: Sequence[Scene],
+    referee: Referee,
+    defender: Defender,
+    settings: AttackerTraining,
+    *,
+    seed: int,
+    judge: Judge | None = None,
+    scripted: ScriptedTasks | None = None,
+    folder: Path | None = None,
+) -> dict[str, Any]:
+    """Trains `attacker` in place against the frozen `defender`; returns the training's figures.
+
+    `scripted`: what the miniature world can add. `judge`, frozen too, is needed where the method's reward weighs its word
+    (`AttackerTraining.judged`). `folder` keeps the log and, until the stage is finished, the checkpoint.
+    """
+    checkpoint = Checkpoint(folder / CHECKPOINT if folder else None, settings.checkpoint_every)
+    with TrainLog(folder / LOG if folder else None, settings.steps, f"attacker, {settings.method}") as log:
+        keep: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "log": log}
+        match settings.method:
+            case "flow_grpo":
+                figures = train_flow_grpo(
+                    attacker, scenes, referee, defender, settings.flow_grpo, judge=judge, **keep
+                )
+            case "forward_process":
+                figures = train_forward_process(
+                    attacker, scenes, referee, defender, settings.forward_process, judge=judge, **keep
+                )
+            case "own_hits":
+                plain = _retention(attacker, settings, scripted, seed) if scripted else None
+                figures = train_own_hits(
+                    attacker, scenes, referee, defender, settings.own_hits, retention=plain, scripted=scripted, **keep
+                )
+            case "curated_sft":
+                if scripted is None:
+                    raise AotError(
+                        "curated_sft knows only the miniature world's distractors",
+                        where="--set attacker.method=curated_sft",
+                        hint="choose flow_grpo, own_hits or forward_process for own data",
+                    )
+                s = settings.curated_sft
+                found = curate_pairs(defender, referee, s.curate, seed=seed)
+                pairs = EditSet.of(attacker, found.pairs)
+                plain = _retention(attacker, settings, scripted, seed)
+                joined = EditSet.joined([pairs, plain]) if plain is not None else pairs
+                figures = train_sft(attacker, joined, s.sft, **keep) | {
+                    "pairs": len(found.pairs),
+                    "funnel": found.funnel.as_json(),
+                }
+    return {"method": settings.method, **figures}
+
+
+def _retention(
+    attacker: EditAttacker, settings: AttackerTraining, scripted: ScriptedTasks, seed: int
+) -> EditSet | None:
+    """Plain editing tasks, so that what is imitated does not push out how to paint."""
+    if not settings.retention_scenes:
+        return None
+    return EditSet.of(attacker, scripted.plain_edits(settings.retention_scenes, seed))

@@ -1,0 +1,202 @@
+"""Training the attacker on hits: sample several edits a scene, keep those that are valid and deceive the current
+defender, imitate them (rejection sampling / expert iteration; *ours*, as a named alternative to Flow-GRPO).
+
+An attacker knows only what fooled earlier defenders, and against a stronger one its own samples seldom hit. In the
+miniature world scripted distractors, which cost no sampling, can be tried beside them: what hits among these shows
+where *this* defender is weak (the pairs of AOT-SFT, curated anew). Plain editing tasks are mixed in, so that the
+painting itself is not forgotten.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+from aot.game.referee import Referee
+from aot.players.attacker import EditAttacker
+from aot.players.base import Defender
+from aot.players.latents import edit_latents, padded
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.train_log import TrainLog
+from aot.train.attacker.environment import Practice, PracticeSettings, SceneStream, summarise
+from aot.train.attacker.sft import (
+    EditorTrainer,
+    EditSet,
+    OptimizerSettings,
+    SftSettings,
+    flow_matching_loss,
+)
+from aot.train.attacker.sft_pairs import ScriptedTasks
+from aot.types import Attack, Bout, Scene
+
+
+class OwnHitsSettings(BaseModel, frozen=True, extra="forbid"):
+    """Rounds of attacking and imitating; values *ours*."""
+
+    rounds: int = Field(3, gt=0)
+    scenes: int = Field(200, gt=0)  # a round
+    samples: int = Field(6, gt=0)  # edits a scene
+    sampling_steps: int = Field(6, gt=0)
+    scripted_scenes: int = Field(0, ge=0)  # a round; the miniature world only
+    scripted_samples: int = Field(8, gt=0)  # distractors a scene
+    hits_per_scene: int = Field(
+        2, gt=0
+    )  # at most so many are kept: easy scenes must not crowd out the others
+    updates: int = Field(60, gt=0)  # optimizer steps a round
+    retention: float = Field(0.2, ge=0, lt=1)  # share of each batch that is plain editing tasks
+    forget_rounds: int = Field(3, gt=0)  # hits older than this are dropped: the attacker has moved on
+    sft: SftSettings = SftSettings(
+        batch=48,
+        changed_weight=1.0,
+        sigma_shift=2.0,
+        optimizer=OptimizerSettings(muon_lr=3e-3, adamw_lr=6e-4, warmup_steps=10, final_lr=0.1, ema=0.98),
+    )
+    practice: PracticeSettings = PracticeSettings(answers=1, temperature=0.0)
+
+
+def train_own_hits(
+    attacker: EditAttacker,
+    scenes: Sequence[Scene],
+    referee: Referee,
+    defender: Defender,
+    settings: OwnHitsSettings,
+    *,
+    seed: int,
+    retention: EditSet | None = None,
+    scripted: ScriptedTasks | None = None,
+    checkpoint: Checkpoint | None = None,
+    log: TrainLog | None = None,
+) -> dict[str, Any]:
+    """Trains `attacker.transformer` in place (the averaged weights at the end); returns the last round's
+    figures.
+
+    Ends early, with the reason in the figures, where no edit deceives the defender any more. Steps of the
+    checkpoint and of the log are optimizer steps.
+    """
+    checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
+    s, practice = settings, Practice(attacker, scenes, referee, defender, settings.practice)
+    generator = torch.Generator().manual_seed(seed)
+    stream = SceneStream(len(practice), generator)
+    trainer = EditorTrainer(attacker.transformer, s.sft.optimizer, s.rounds * s.updates)
+    pool = HitPool(s.forget_rounds)
+    state = {**trainer.state, "generators": {"draws": generator}}
+    state["modules"] = {**state["modules"], "stream": stream, "pool": pool}
+    start = checkpoint.restore(**state)
+    log.resume(start)
+    figures: dict[str, Any] = {}
+    for step in range(start + 1, s.rounds * s.updates + 1):
+        if (step - 1) % s.updates == 0:
+            bouts, index = attack_scenes(practice, stream, s, generator, seed=seed * 100_003 + step)
+            figures = dict(summarise(bouts))
+            if s.scripted_scenes and scripted:
+                more, more_index = distract_scenes(practice, stream, s, scripted, seed=[seed, step])
+                bouts, index = bouts + more, torch.cat([index, more_index])
+                figures["scripted_success"] = summarise(more)["valid_success"]
+            pool.add(practice, bouts, index, s.hits_per_scene)
+            figures["hits"] = float(len(pool))
+            if not len(pool):
+                reason = "no edit deceives this defender"
+                log.stop(reason)
+                figures["stopped"] = reason
+                break
+        loss = flow_matching_loss(attacker, pool.batch(practice, s, retention, generator), s.sft, generator)
+        norm = trainer.step(loss, step)
+        if step % 10 == 0 or (step - 1) % s.updates == 0:
+            log.write(step, **figures, loss=loss.detach(), grad_norm=norm)
+        checkpoint.save(step, **state)
+    trainer.finish()
+    return figures | {"scenes": len(practice)}
+
+
+def attack_scenes(
+    practice: Practice,
+    stream: SceneStream,
+    settings: OwnHitsSettings,
+    generator: torch.Generator,
+    *,
+    seed: int,
+) -> tuple[list[Bout], Tensor]:
+    """Bouts of `samples` edits on each of `scenes` scenes, and the scenes' numbers `[B]`."""
+    scenes = stream.draw(min(settings.scenes, len(practice)))
+    index = scenes.repeat_interleave(settings.samples)
+    conditions = practice.take(index)
+    noise = practice.attacker.noise(conditions, generator)
+    latents = practice.attacker.sample(conditions, noise, steps=settings.sampling_steps)
+    return practice.bouts(index, latents, seed=seed), index
+
+
+def distract_scenes(
+    practice: Practice, stream: SceneStream, settings: OwnHitsSettings, scripted: ScriptedTasks, *, seed: Sequence[int]
+) -> tuple[list[Bout], Tensor]:
+    """Bouts of scripted distractors on `scripted_scenes` scenes, and the scenes' numbers `[B]`."""
+    rng = np.random.default_rng(seed)
+    attacks: list[Attack] = []
+    index: list[int] = []
+    for i in stream.draw(min(settings.scripted_scenes, len(practice))).tolist():
+        scene = practice.scenes[i]
+        found = scripted.distractors(scene, rng, settings.scripted_samples)
+        attacks += found
+        index += [i] * len(found)
+    return practice.face(index, attacks), torch.tensor(index, dtype=torch.long)
+
+
+class HitPool:
+    """The edits of the last rounds that deceived: scene numbers and x0, a pair of tensors a round."""
+
+    def __init__(self, rounds: int):
+        self.rounds = rounds
+        self.kept: list[tuple[Tensor, Tensor]] = []
+
+    def __len__(self) -> int:
+        return sum(len(index) for index, _ in self.kept)
+
+    def add(self, practice: Practice, bouts: Sequence[Bout], index: Tensor, most: int) -> None:
+        """Adds the successes, at most `most` a scene; x0 is read back from the painted image, so that
+        blocks which the editor left alone are exactly zero."""
+        counts: Counter[int] = Counter()
+        hits = []
+        for i, (bout, scene) in enumerate(zip(bouts, index.tolist(), strict=True)):
+            if bout.success and counts[scene] < most:
+                counts[scene] += 1
+                hits.append(i)
+        if hits:
+            images = practice.conditions.images[index[hits].numpy()]
+            painted = np.stack([padded(bouts[i].attack.image) for i in hits])
+            self.kept.append((index[hits], edit_latents(practice.attacker.vae, images, painted)))
+        else:
+            self.kept.append((index[:0], practice.conditions.source[:0]))
+        self.kept = self.kept[-self.rounds :]
+
+    def batch(
+        self,
+        practice: Practice,
+        settings: OwnHitsSettings,
+        retention: EditSet | None,
+        generator: torch.Generator,
+    ) -> EditSet:
+        """Random hits, with the settings' share of `retention` among them. Of a question type with a quarter of
+        another's hits half as many are drawn: easy types must not crowd out the others."""
+        index, x0 = (torch.cat(parts) for parts in zip(*self.kept, strict=True))
+        plain = round(settings.sft.batch * settings.retention) if retention is not None else 0
+        kinds = [practice.scenes[i].question.kind for i in index.tolist()]
+        counts = Counter(kinds)
+        weights = torch.tensor([counts[kind] ** -0.5 for kind in kinds])
+        chosen = torch.multinomial(weights, settings.sft.batch - plain, replacement=True, generator=generator)
+        hits = EditSet(practice.take(index[chosen]), x0[chosen])
+        if retention is None or not plain:
+            return hits
+        return EditSet.joined(
+            [hits, retention.take(torch.randint(len(retention), (plain,), generator=generator))]
+        )
+
+    def state_dict(self) -> dict[str, list[tuple[Tensor, Tensor]]]:
+        return {"kept": list(self.kept)}
+
+    def load_state_dict(self, state: dict[str, list[tuple[Tensor, Tensor]]]) -> None:
+        self.kept = [(index, x0) for index, x0 in state["kept"]]

@@ -1,0 +1,280 @@
+"""Supervised fine-tuning of the attacker by flow matching on (source, target, instruction) pairs: the cold
+start.
+
+x_s = (1 - s) x0 + s noise, target velocity noise - x0, as diffusers' trainers have it. For the miniature x0
+are the latents of the change, nearly all zero, so changed tokens weigh more (*ours*). Muon (Jordan et al.
+2024) on the blocks' 2-D weights and AdamW on the rest: measured far ahead of AdamW alone in a budget of
+minutes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from aot.errors import AotError
+from aot.players.attacker import EditAttacker
+from aot.players.editor import Conditions
+from aot.players.latents import edit_latents
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.train_log import TrainLog
+from aot.train.weight_average import WeightAverage
+from aot.types import Image
+
+
+class OptimizerSettings(BaseModel, frozen=True, extra="forbid"):
+    """Optimizers of all attacker trainings; values *ours* unless said."""
+
+    muon_lr: float = Field(3e-3, ge=0)  # 2-D weights of the blocks; 0 gives them to AdamW
+    adamw_lr: float = Field(6e-4, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    warmup_steps: int = Field(30, ge=0)
+    final_lr: float = Field(0.05, ge=0, le=1)  # linear decay to this fraction of the peak
+    max_grad_norm: float = Field(1.0, gt=0)  # Flow-GRPO: 1.0
+    ema: float = Field(0.99, ge=0, lt=1)  # the weights kept at the end; 0 keeps the last ones
+
+
+class SftSettings(BaseModel, frozen=True, extra="forbid"):
+    """Flow-matching regression; values *ours*."""
+
+    steps: int = Field(600, gt=0)
+    batch: int = Field(64, gt=0)
+    changed_weight: float = Field(8.0, gt=0)  # weight of a token that the edit changes; others have 1
+    even_share: float = Field(0.4, ge=0, le=1)  # last share of the steps in which all tokens weigh the same
+    sigma_shift: float = Field(1.0, gt=0)  # > 1 trains more at high noise
+    sigma_min: float = Field(0.1, ge=0, lt=1)  # lower levels are never sampled from: 8 steps end at 1/8
+    sigma_power: float = Field(2.0, ge=0)  # weight sigma^this: 0 is the plain error of v, 2 that of x0
+    heads_weight: float = Field(0.3, ge=0)  # of the throw-away heads' loss, in pretraining
+    optimizer: OptimizerSettings = OptimizerSettings()
+
+    def at(self, step: int) -> SftSettings:
+        """The settings in force at a step. Heavy changed tokens teach painting fast, but a weight that depends on
+        the answer also biases it (edits appear in several places at once): the last steps put that right."""
+        even = step > (1 - self.even_share) * self.steps
+        return self.model_copy(update={"changed_weight": 1.0}) if even else self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EditPair:
+    """One example: `source` becomes `target` when told `sentence`."""
+
+    source: Image
+    target: Image
+    sentence: str
+    cells: npt.NDArray[np.int64] | None = None
+    """Labels for `AuxiliaryHeads`, where they are known."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EditSet:
+    """N examples as the network sees them. `x0 [N, L, C]`, `cells` as in `EditPair`, of all or none."""
+
+    conditions: Conditions
+    x0: Tensor
+    cells: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x0)
+
+    @classmethod
+    def of(cls, attacker: EditAttacker, pairs: Sequence[EditPair]) -> EditSet:
+        """Encodes pairs of images of one size. Raises AotError where there are none."""
+        if not pairs:
+            raise AotError("no training pairs for the attacker", hint="more scenes, or a weaker defender")
+        conditions = attacker.conditions([p.source for p in pairs], [p.sentence for p in pairs])
+        targets = np.stack([p.target for p in pairs])
+        chunks = [slice(i, i + 256) for i in range(0, len(pairs), 256)]
+        x0 = torch.cat([edit_latents(attacker.vae, conditions.images[c], targets[c]) for c in chunks])
+        cells = [p.cells for p in pairs if p.cells is not None]
+        known = len(cells) == len(pairs)
+        return cls(conditions, x0, torch.from_numpy(np.stack(cells)).to(x0.device) if known else None)
+
+    def take(self, index: Tensor) -> EditSet:
+        cells = None if self.cells is None else self.cells[index]
+        return EditSet(self.conditions.take(index), self.x0[index], cells)
+
+    @classmethod
+    def joined(cls, sets: Sequence[EditSet]) -> EditSet:
+        """All examples of several sets."""
+        width = max(s.conditions.text.shape[1] for s in sets)
+        pad = [
+            nn.functional.pad(s.conditions.text, (0, 0, 0, width - s.conditions.text.shape[1])) for s in sets
+        ]
+        negatives = [s.conditions.unconditional for s in sets if s.conditions.unconditional is not None]
+        conditions = Conditions(
+            np.concatenate([s.conditions.images for s in sets]),
+            torch.cat([s.conditions.source for s in sets]),
+            torch.cat(pad),
+            torch.cat([s.conditions.lengths for s in sets]),
+            torch.cat(negatives) if len(negatives) == len(sets) else None,
+        )
+        cells = [s.cells for s in sets if s.cells is not None]
+        known = len(cells) == len(sets)
+        return cls(conditions, torch.cat([s.x0 for s in sets]), torch.cat(cells) if known else None)
+
+
+class AuxiliaryHeads(Protocol):
+    """Heads attached to the transformer whose loss is added in pretraining; they are never saved."""
+
+    def loss(self, labels: Tensor) -> Tensor:
+        """Scalar, of the last forward pass; `labels` are those of its examples (`EditSet.cells`)."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+
+
+def train_sft(
+    attacker: EditAttacker,
+    examples: EditSet,
+    settings: SftSettings,
+    *,
+    seed: int,
+    heads: AuxiliaryHeads | None = None,
+    checkpoint: Checkpoint | None = None,
+    log: TrainLog | None = None,
+) -> dict[str, Any]:
+    """Trains `attacker.transformer` in place (the averaged weights at the end); returns the last figures.
+    `heads` adds their loss; the examples must then know what their blocks show.
+
+    Raises AotError where the loss is not finite.
+    """
+    checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
+    generator = torch.Generator().manual_seed(seed)
+    trainer = EditorTrainer(attacker.transformer, settings.optimizer, settings.steps, heads)
+    start = checkpoint.restore(**trainer.state, generators={"draws": generator})
+    log.resume(start)
+    figures: dict[str, Any] = {}
+    attacker.transformer.train()
+    for step in range(start + 1, settings.steps + 1):
+        batch = examples.take(torch.randint(len(examples), (settings.batch,), generator=generator))
+        loss = flow_matching_loss(attacker, batch, settings.at(step), generator, at_once=heads is not None)
+        figures = {"loss": loss.detach()}
+        if heads is not None:
+            assert batch.cells is not None, "these examples do not know what their blocks show"
+            seen = heads.loss(batch.cells)
+            figures["heads_loss"] = seen.detach()
+            loss = loss + settings.heads_weight * seen
+        figures["grad_norm"] = trainer.step(loss, step)
+        if step % 10 == 0 or step == settings.steps:
+            log.write(step, **figures)
+        checkpoint.save(step, **trainer.state, generators={"draws": generator})
+    attacker.transformer.eval()
+    trainer.finish()
+    return {"examples": len(examples)} | {k: float(v) for k, v in figures.items()}
+
+
+def flow_matching_loss(
+    attacker: EditAttacker,
+    batch: EditSet,
+    settings: SftSettings,
+    generator: torch.Generator,
+    *,
+    at_once: bool = False,
+) -> Tensor:
+    """Weighted mean square of v - (noise - x0) at random noise levels; scalar. `at_once`: see `EditAttacker.velocity`.
+
+    A velocity's error moves the edit by sigma times as much, so that sigma^2 weighs all levels by what they do to
+    the picture. Unweighted, the lowest levels crowd out the decision of what to paint (measured, see the log).
+    """
+    noise = torch.randn(batch.x0.shape, generator=generator).to(batch.x0.device)
+    drawn = shifted(torch.rand(len(batch), generator=generator), settings.sigma_shift).to(batch.x0.device)
+    sigma = settings.sigma_min + (1 - settings.sigma_min) * drawn
+    level = sigma[:, None, None]
+    v = attacker.velocity(batch.conditions, (1 - level) * batch.x0 + level * noise, sigma, at_once=at_once)
+    errors = (v.float() - (noise - batch.x0)).square().mean(-1) * (sigma**settings.sigma_power)[:, None]
+    weights = token_weights(batch.x0, settings.changed_weight)
+    return (errors * weights).sum() / weights.sum()
+
+
+def token_weights(x0: Tensor, changed_weight: float) -> Tensor:
+    """`[B, L]`: `changed_weight` where the edit changes the token, else 1."""
+    return 1 + (changed_weight - 1) * (x0 != 0).any(-1)
+
+
+def shifted(uniform: Tensor, shift: float) -> Tensor:
+    """Noise levels in (0, 1) with the scheduler's time shift: s u / (1 + (s - 1) u)."""
+    return (shift * uniform / (1 + (shift - 1) * uniform)).clamp(1e-3, 1)
+
+
+class EditorTrainer:
+    """Optimizers, schedule, clipping and weight average of one attacker training."""
+
+    def __init__(
+        self, transformer: nn.Module, settings: OptimizerSettings, steps: int, heads: AuxiliaryHeads | None = None
+    ):
+        self.transformer, self.heads, self.settings, self.steps = transformer, heads, settings, steps
+        named = [(name, p) for name, p in transformer.named_parameters() if p.requires_grad]
+        named += [(name, p) for name, p in heads.named_parameters()] if heads else []
+        self.parameters = [p for _, p in named]
+        matrices = [p for name, p in named if settings.muon_lr and _is_matrix(name, p)]
+        chosen = {id(p) for p in matrices}
+        rest = [p for p in self.parameters if id(p) not in chosen]
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        decay = settings.weight_decay
+        if matrices:
+            self.optimizers["muon"] = torch.optim.Muon(matrices, lr=settings.muon_lr, weight_decay=decay)
+        if rest:
+            self.optimizers["adamw"] = torch.optim.AdamW(
+                rest, lr=settings.adamw_lr, weight_decay=decay, fused=True
+            )
+        self._peaks = {name: o.param_groups[0]["lr"] for name, o in self.optimizers.items()}
+        self.average = WeightAverage(self.parameters, settings.ema) if settings.ema else None
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps: arguments of `Checkpoint.save` and `restore`."""
+        modules = {"transformer": self.transformer, "average": self.average, "heads": self.heads}
+        return {"modules": modules, "optimizers": self.optimizers}
+
+    def step(self, loss: Tensor, step: int) -> Tensor:
+        """Backward pass and update number `step` (from 1); the gradient's norm."""
+        self.backward(loss, step)
+        return self.update(step)
+
+    def backward(self, loss: Tensor, step: int) -> None:
+        """Adds the loss's gradients. Raises AotError on a loss that is not finite: the weights are then
+        still good."""
+        if not math.isfinite(float(loss.detach())):
+            raise AotError(
+                f"the attacker's loss is {float(loss.detach())} at step {step}",
+                hint="lower the learning rates; the last checkpoint is intact",
+            )
+        loss.backward()
+
+    def update(self, step: int) -> Tensor:
+        """The update from gradients that are already there."""
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
+        factor = self.learning_rate_factor(step)
+        for name, optimizer in self.optimizers.items():
+            optimizer.param_groups[0]["lr"] = self._peaks[name] * factor
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.parameters)
+        return norm
+
+    def learning_rate_factor(self, step: int) -> float:
+        """Linear warm-up to 1, then linear decay to `final_lr` at the last step."""
+        s = self.settings
+        if step <= s.warmup_steps:
+            return step / s.warmup_steps
+        left = (self.steps - step) / max(1, self.steps - s.warmup_steps)
+        return s.final_lr + (1 - s.final_lr) * max(0.0, left)
+
+    def finish(self) -> None:
+        """Puts the averaged weights into the model."""
+        if self.average is not None:
+            self.average.copy_to(self.parameters)
+
+
+def _is_matrix(name: str, parameter: Tensor) -> bool:
+    """Weights of the blocks' attention and MLPs; not the modulation, whose rows are many small vectors."""
+    return parameter.ndim == 2 and "transformer_blocks" in name and "_mod." not in name

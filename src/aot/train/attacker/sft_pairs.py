@@ -1,0 +1,99 @@
+"""What the attacker's SFT is fed: pairs of the forge (AOT-SFT, method section 1.2), and plain editing tasks.
+
+A pair is told as the attacker will be told in the game: the question and what not to touch, not the edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from aot.data.images import Fit, read_image
+from aot.errors import AotError
+from aot.forge.dataset import read_rows
+from aot.forge.funnel import Funnel
+from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
+from aot.forge.split import SPLITS
+from aot.forge.world import WorldSettings, WorldWorkshop
+from aot.game.referee import Referee
+from aot.players.base import Defender
+from aot.prompts import attack_instruction
+from aot.train.attacker.sft import EditPair
+from aot.types import LETTERS, Attack, Box, EditKind, Question, Scene
+
+AS_SELDOM_DECEIVED = (*("relation",) * 4, *("side",) * 3, *("colour",) * 2, "existence")
+"""Question types in rotation, more of those for which few distractors deceive the base defender (measured: 8, 11, 13
+and 31 % of the valid ones), so that an attacker learns to attack all of them."""
+
+
+class CurateSettings(BaseModel, frozen=True, extra="forbid"):
+    """How effective pairs of the miniature world are looked for; values *ours*."""
+
+    world: WorldSettings = WorldSettings(scenes=4000, kinds=AS_SELDOM_DECEIVED)
+    pairs: PairSettings = PairSettings(candidates=8)
+    effect: EffectSettings = EffectSettings(answers=1, temperature=0, least_wrong=1)
+    named_kind: float = Field(0.25, ge=0, le=1)  # share of pairs whose instruction names the edit kind
+
+
+@dataclass(frozen=True)
+class ScriptedTasks:
+    """What a world whose edits are known can add where a method imitates."""
+
+    plain_edits: Callable[[int, int], Sequence[EditPair]]
+    """(number, seed) -> so many plain editing tasks, which keep painting from being forgotten."""
+    distractors: Callable[[Scene, np.random.Generator, int], Sequence[Attack]]
+    """(scene, rng, most) -> scripted attacks on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curated:
+    """Effective pairs, and what became of all that were tried."""
+
+    pairs: list[EditPair]
+    funnel: Funnel
+
+
+def curate_pairs(defender: Defender, referee: Referee, settings: CurateSettings, *, seed: int) -> Curated:
+    """The forge's pairs that deceive `defender`, from fresh scenes of the miniature world."""
+    workshop = WorldWorkshop(settings.world, referee, seed=seed)
+    rng, found = np.random.default_rng(seed), Curated([], Funnel())
+    for start in range(0, len(workshop), workshop.at_once):
+        numbers = range(start, min(start + workshop.at_once, len(workshop)))
+        made, funnel = make_pairs(
+            workshop, numbers, settings.pairs, seed=seed, defender=defender, effect=settings.effect
+        )
+        found.funnel.merge(funnel)
+        for pair in made:
+            scene, attack = pair.bout.scene, pair.bout.attack
+            sentence = told(scene, attack.kind, settings.named_kind, rng)
+            found.pairs.append(EditPair(scene.image, attack.image, sentence))
+    return found
+
+
+def forged_pairs(
+    dataset: Path, split: str = SPLITS[0], *, named_kind: float, seed: int, fit: Fit = lambda size: size
+) -> list[EditPair]:
+    """The pairs of a dataset folder that `aot forge` made, images resized as `fit` says.
+
+    Raises `AotError` where the folder holds none of that split.
+    """
+    rng, pairs = np.random.default_rng(seed), []
+    for each in read_rows(sorted((dataset / "data").glob(f"{split}-*.parquet"))):
+        clean, attacked = (read_image(each[side]["bytes"], fit)[0] for side in ("clean", "attacked"))
+        question = Question(each["question"], tuple(each["options"]), LETTERS.index(each["answer"]))
+        about = tuple(Box(0, 0, 0, 0, label) for label in each["box_labels"])
+        scene = Scene(each["id"], clean, question, about)
+        pairs.append(EditPair(clean, attacked, told(scene, each["kind"], named_kind, rng)))
+    if not pairs:
+        hint = "make a dataset with `aot forge`, and see its funnel.json for what became of the pairs"
+        raise AotError(f"no pairs of the split {split} here", where=str(dataset / "data"), hint=hint)
+    return pairs
+
+
+def told(scene: Scene, kind: EditKind, named_kind: float, rng: np.random.Generator) -> str:
+    """The instruction for an attack; with probability `named_kind` it names the kind of edit."""
+    return attack_instruction(scene, kind if rng.random() < named_kind else "any")

@@ -1,0 +1,1 @@
+"""The defender's trainings, one method a file (start with dapo.py)."""

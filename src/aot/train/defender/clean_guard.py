@@ -1,0 +1,98 @@
+"""What a defender learns from attacks must not cost it the clean images. *Ours.*
+
+A training can forget one thing of many: measured, it was nearly always one answer to one type of question. So the
+defender first rehearses: more updates on the same rows and on the clean scenes that it now gets wrong. What that does
+not bring back is taken back: between the weights before and after a training, accuracy on clean and on attacked images
+changes smoothly, the clean one sooner (Wortsman et al. 2022, arXiv 2109.01903, for fine-tuned image classifiers), so
+that a part of the way back keeps most of what was won.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+from aot.data.curriculum import CurriculumRow
+from aot.game.arena import greedy_answers
+from aot.players.base import Defender
+from aot.players.defender import QwenDefender
+from aot.types import Scene
+
+SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
+"""How much of a training is kept: tried in this order."""
+
+
+class CleanGuardSettings(BaseModel, frozen=True, extra="forbid"):
+    """When and how a defender wins back clean accuracy; all *ours*."""
+
+    max_loss: float = Field(1.0, ge=0, le=1)  # clean accuracy lost against the base, training scenes; 1: no guard
+    rehearsals: int = Field(2, ge=0)  # at most so often
+    updates: int = Field(16, gt=0)  # of DAPO, each time
+    share: float = Field(0.25, gt=0, lt=1)  # of the rows: clean scenes that it gets wrong
+
+
+def missed(defender: Defender, scenes: Sequence[Scene]) -> list[Scene]:
+    """The unattacked scenes that the defender's greedy answers get wrong; of free text nobody says so here."""
+    answers = greedy_answers(scenes, defender)
+    asked = [(s, given) for s, (given, *_) in zip(scenes, answers, strict=True) if s.question.options]
+    return [scene for scene, given in asked if given.choice != scene.question.answer]
+
+
+def clean_accuracy(defender: Defender, scenes: Sequence[Scene]) -> float:
+    """Share of the unattacked scenes that the defender's greedy answers get right; nan where there is no scene."""
+    return 1 - len(missed(defender, scenes)) / len(scenes) if scenes else float("nan")
+
+
+def rehearsal_rows(
+    rows: Sequence[CurriculumRow], lost: Sequence[Scene], share: float, *, seed: int
+) -> list[CurriculumRow]:
+    """`rows` with the `lost` scenes among them, as often as makes them `share` of all; shuffled."""
+    n = round(len(rows) * share / (1 - share))
+    again = [CurriculumRow(s.id, s.image, s.question) for s in (lost[i % len(lost)] for i in range(n))]
+    mixed = [*rows, *again]
+    return [mixed[i] for i in np.random.default_rng([seed, 0xC1]).permutation(len(mixed))]
+
+
+@torch.no_grad()
+def keep_clean(
+    defender: QwenDefender,
+    before: Mapping[str, Tensor],
+    scenes: Sequence[Scene],
+    base: float,
+    settings: CleanGuardSettings,
+    rehearse: Callable[[int, list[Scene]], None],
+) -> dict[str, Any]:
+    """Wins back clean accuracy until the defender answers at most `settings.max_loss` fewer of the clean `scenes`
+    rightly than `base` (a share): `rehearse(number, lost scenes)` trains it in place, then its weights go back towards
+    those `before` its training. Figures: the accuracy `clean_train`, how often it rehearsed, the share of its training
+    that is kept, and a note where anything was done."""
+    least, rehearsed, share = base - settings.max_loss, 0, 1.0
+    lost = missed(defender, scenes)
+
+    def too_many() -> bool:
+        return len(lost) > 0 and 1 - len(lost) / len(scenes) < least
+
+    while too_many() and rehearsed < settings.rehearsals:
+        rehearsed += 1
+        with torch.enable_grad():
+            rehearse(rehearsed, lost)
+        lost = missed(defender, scenes)
+    after = {name: value.clone() for name, value in defender.model.state_dict().items()}
+    for share in SHARES:
+        if share < 1:
+            between = {name: torch.lerp(before[name], value, share) for name, value in after.items()}
+            defender.model.load_state_dict(between)
+            lost = missed(defender, scenes)
+        if not too_many():
+            break
+    clean = 1 - len(lost) / len(scenes) if scenes else float("nan")
+    figures: dict[str, Any] = {"clean_train": clean, "rehearsals": rehearsed, "kept": share}
+    notes = [f"it rehearsed clean scenes for {rehearsed * settings.updates} more updates"] if rehearsed else []
+    if share < 1:
+        notes.append(f"{share:.0%} of the training is kept: all of it lost more clean accuracy than allowed")
+    return figures | ({"note": "; ".join(notes)} if notes else {})

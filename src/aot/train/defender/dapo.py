@@ -1,0 +1,56 @@
+"""DAPO for the defender, by the engine that the settings name.
+
+Source: Yu et al. 2025, arXiv 2503.14476 (decoupled clip, no KL and no reference model, token-level loss,
+dynamic sampling, soft overlong punishment); rewards and sizes as in the AOT release.
+
+`packed` (`packed.py`) is *ours* for models that fit on one device: every prompt is read once, answers that
+are equal within a group are computed once. `trl` (`trl_engine.py`) is TRL's GRPOTrainer with dynamic sampling, for
+full-size models, several GPUs and vLLM. On the same completions both give the same loss and gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aot.data.curriculum import CurriculumRow
+from aot.errors import AotError
+from aot.game.judge import Judge, without_judge
+from aot.train.defender.settings import DapoResult, DapoSettings
+
+if TYPE_CHECKING:
+    from aot.players.defender import QwenDefender
+    from aot.runs.checkpoints import Checkpoint
+    from aot.runs.train_log import TrainLog
+
+
+def train_dapo(
+    defender: QwenDefender,
+    rows: Sequence[CurriculumRow],
+    settings: DapoSettings,
+    *,
+    seed: int,
+    judge: Judge | None = None,
+    checkpoint: Checkpoint | None = None,
+    log: TrainLog | None = None,
+) -> DapoResult:
+    """Trains `defender` in place on `rows` with the engine that the settings name.
+
+    Ends early, with a reason, where no prompt gives a learning signal any more: that is a normal end. `judge` says
+    whether answers to questions without options are right; it must be another player. Raises `AotError` where it is
+    needed and missing, or the one that learns.
+    """
+    assert rows, "DAPO needs at least one row"
+    if judge is None and (free := next((row for row in rows if not row.question.options), None)):
+        raise without_judge(f"the question of {free.scene_id!r} has no options, so a judge has to mark its answers")
+    if judge is not None and judge.reader is defender:
+        raise AotError("a defender that learns cannot be its own judge", where="DAPO", hint="load it a second time")
+    if settings.engine == "packed":
+        from aot.train.defender.packed import train_packed
+
+        return train_packed(defender, rows, settings, seed=seed, judge=judge, checkpoint=checkpoint, log=log)
+    from aot.train.defender.trl_engine import train_trl
+
+    folder: Path | None = checkpoint.folder if checkpoint else None
+    return train_trl(defender, rows, settings, seed=seed, judge=judge, folder=folder, log=log)

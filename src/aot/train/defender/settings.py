@@ -1,0 +1,79 @@
+"""DAPO's settings and its result, shared by both engines; the published values are `paper_dapo()`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from aot.rl.rewards import DefenderReward
+
+
+class TrlOptions(BaseModel, frozen=True, extra="forbid"):
+    """What only the TRL engine needs: how a batch is split and what carries it. All *ours*."""
+
+    completions_per_forward: int = Field(32, gt=0)  # per device; a divisor of groups x group_size
+    bf16: bool = False
+    gradient_checkpointing: bool = False
+    vllm: Literal["off", "colocate", "server"] = "off"
+    lora_rank: int = Field(0, ge=0)  # 0 trains all weights
+    checkpoint_every: int = Field(50, gt=0)  # updates
+
+
+class DapoSettings(BaseModel, frozen=True, extra="forbid"):
+    """The defender's RL. Values tagged *ours* are the miniature's; `paper_dapo()` has the published ones."""
+
+    engine: Literal["packed", "trl"] = "packed"
+    updates: int = Field(200, gt=0)  # ours
+    groups: int = Field(32, gt=0)  # ours: informative groups an update
+    group_size: int = Field(16, gt=1)  # ours: answers to a prompt (AOT release: 5)
+    max_draws: int = Field(8, gt=0)  # ours: draws of `groups` prompts before an update goes on with fewer
+    group_filter: Literal["variance", "mean_range"] = "variance"  # DAPO 3.2; AOT release: mean_range
+    temperature: float = Field(1.0, gt=0)  # AOT release
+    max_completion_tokens: int = Field(16, gt=0)  # ours (AOT release: 4096)
+    mask_truncated: bool = True  # DAPO 3.4, overlong filtering
+    learning_rate: float = Field(1e-3, gt=0)  # ours (AOT release: 1e-6)
+    warmup_updates: int = Field(10, ge=0)  # ours
+    schedule: Literal["linear", "constant"] = "linear"  # ours: after the warm-up
+    weight_decay: float = Field(0.0, ge=0)  # ours
+    max_grad_norm: float = Field(1.0, gt=0)  # ours
+    clip_low: float = Field(0.2, gt=0, lt=1)  # DAPO 4.1: "eps_low to 0.2"
+    clip_high: float = Field(0.28, gt=0)  # DAPO 4.1: "eps_high to 0.28"
+    entropy_coef: float = Field(0.02, ge=0)  # ours: keeps informative groups coming
+    advantage_std: Literal["group", "batch"] = "group"  # GRPO
+    ema: float = Field(0.0, ge=0, lt=1)  # ours: the weights kept at the end are averaged; 0 keeps the last ones
+    reward: DefenderReward = DefenderReward()
+    trl: TrlOptions = TrlOptions()
+
+    @model_validator(mode="after")
+    def _fits(self) -> DapoSettings:
+        if self.reward.overlong_cache_tokens >= self.max_completion_tokens:
+            raise ValueError("reward.overlong_cache_tokens must be below max_completion_tokens")
+        return self
+
+
+def paper_dapo() -> DapoSettings:
+    """The AOT release's values for Qwen2.5-VL-7B (method section 3)."""
+    trl = TrlOptions(completions_per_forward=1, bf16=True, gradient_checkpointing=True, vllm="colocate")
+    return DapoSettings(
+        engine="trl",
+        groups=128,  # AOT release: rollout batch 128
+        group_size=5,  # AOT release: n = 5
+        max_completion_tokens=4096,  # AOT release
+        learning_rate=1e-6,  # AOT release
+        entropy_coef=0.0,
+        weight_decay=0.01,  # EasyR1's default, which the release builds on
+        trl=trl,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DapoResult:
+    """`updates` made; `stopped` says why it ended before `settings.updates` ("" where it did not)."""
+
+    updates: int
+    stopped: str = ""
+
+
+NO_SIGNAL = "no informative group left: all answers to every drawn prompt were rewarded alike"

@@ -1,0 +1,134 @@
+"""Our settings and rewards in TRL's terms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trl import GRPOConfig
+
+from aot.data.curriculum import CurriculumRow
+from aot.errors import AotError
+from aot.game.judge import Judge
+from aot.rl.rewards import UNREAD
+from aot.train.defender.rewards import completion_reward, judge_answers
+from aot.train.defender.settings import DapoSettings
+
+if TYPE_CHECKING:
+    from aot.players.defender import QwenDefender
+
+
+class Marks:
+    """`completion_reward` of a batch of completions, worked out once for all its parts: a judge is asked once.
+    `unread` counts the answers of which its word could not be read; who logs it sets it back."""
+
+    def __init__(
+        self, rows: Sequence[CurriculumRow], settings: DapoSettings, judge: Judge | None, end_ids: Sequence[int]
+    ):
+        self.rows, self.settings, self.judge, self.end_ids = rows, settings, judge, frozenset(end_ids)
+        self.unread = 0
+        self._batch: tuple[object, ...] = ()
+        self._marks: list[dict[str, float]] = []
+
+    def of(self, texts: Sequence[str], ids: Sequence[Sequence[int]], rows: Sequence[int]) -> list[dict[str, float]]:
+        """One breakdown a completion; `rows[i]` is the number of its row."""
+        batch = (tuple(map(tuple, ids)), tuple(rows))
+        if batch != self._batch:
+            self._batch, self._marks = batch, self._made(texts, ids, rows)
+            self.unread += int(sum(parts.get(UNREAD, 0.0) for parts in self._marks))
+        return self._marks
+
+    def _made(self, texts: Sequence[str], ids: Sequence[Sequence[int]], rows: Sequence[int]) -> list[dict[str, float]]:
+        cut = [one[-1] not in self.end_ids for one in ids]
+        finished = [(row, text) for row, text, truncated in zip(rows, texts, cut, strict=True) if not truncated]
+        judged = judge_answers(self.judge, self.rows, finished)
+        return [
+            completion_reward(
+                text,
+                self.rows[row].question,
+                self.settings,
+                length_tokens=len(one),
+                truncated=truncated,
+                judged=judged.get((row, text), math.nan),
+            )
+            for text, one, row, truncated in zip(texts, ids, rows, cut, strict=True)
+        ]
+
+
+class RewardPart:
+    """One part of the defender's reward ("accuracy", "format") as a TRL reward function; TRL logs each."""
+
+    def __init__(self, part: str, marks: Marks):
+        self.__name__ = part
+        self.part, self.marks = part, marks
+
+    def __call__(
+        self, completions: list[Any], completion_ids: list[list[int]], row: list[int], **_: Any
+    ) -> list[float]:
+        """One number a completion. `row` is the column of the rows' numbers."""
+        texts = [message[0]["content"] for message in completions]
+        return [parts[self.part] for parts in self.marks.of(texts, completion_ids, row)]
+
+
+def trl_config(
+    defender: QwenDefender, settings: DapoSettings, *, seed: int, folder: Path, keep: bool
+) -> GRPOConfig:
+    """TRL's settings for ours. One generation an update, so that checkpoints lie between generations."""
+    options = settings.trl
+    on_cpu = defender.device.type == "cpu"
+    world = GRPOConfig(output_dir=str(folder), use_cpu=on_cpu, bf16=False, report_to="none").world_size
+    completions = settings.groups * settings.group_size
+    forward = math.gcd(options.completions_per_forward, completions // world)
+    if completions % world or (completions // world) % settings.group_size:
+        raise AotError(
+            f"{settings.groups} groups cannot be shared by {world} processes in whole groups",
+            where="dapo.groups",
+            hint=f"choose a multiple of {world}",
+        )
+    return GRPOConfig(
+        output_dir=str(folder),
+        seed=seed,
+        max_steps=settings.updates,
+        per_device_train_batch_size=forward,
+        gradient_accumulation_steps=completions // world // forward,
+        num_generations=settings.group_size,
+        max_completion_length=settings.max_completion_tokens,
+        temperature=settings.temperature,
+        generation_kwargs={"suppress_tokens": defender.suppressed_ids},
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="linear" if settings.schedule == "linear" else "constant_with_warmup",
+        warmup_steps=settings.warmup_updates,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        optim="adamw_torch",
+        loss_type="dapo",
+        epsilon=settings.clip_low,
+        epsilon_high=settings.clip_high,
+        beta=0.0,
+        entropy_coef=settings.entropy_coef,
+        scale_rewards=settings.advantage_std,
+        mask_truncated_completions=settings.mask_truncated,
+        use_cpu=on_cpu,
+        bf16=options.bf16,
+        gradient_checkpointing=options.gradient_checkpointing,
+        use_vllm=options.vllm != "off",
+        vllm_mode=options.vllm if options.vllm != "off" else "colocate",
+        save_strategy="steps" if keep else "no",
+        save_steps=options.checkpoint_every,
+        save_total_limit=1,
+        logging_steps=1,
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def lora_config(settings: DapoSettings) -> Any:
+    """peft's settings; None where the whole model is trained."""
+    if not settings.trl.lora_rank:
+        return None
+    from peft import LoraConfig
+
+    rank = settings.trl.lora_rank
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
