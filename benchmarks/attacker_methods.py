@@ -34,8 +34,8 @@ from aot.types import Answer, Scene
 PLAIN = {"muon_lr": 0, "adamw_lr": 3e-4, "warmup_steps": 2, "final_lr": 0.3, "ema": 0.9}
 METHODS: dict[str, dict[str, Any]] = {
     "flow_grpo": {"updates": 44},
-    "forward_process": {"updates": 24, "optimizer": PLAIN},
-    "own_hits": {"rounds": 4, "scenes": 180, "updates": 45},
+    "diffusion_nft": {"updates": 24, "optimizer": PLAIN},
+    "rejection_sampling": {"rounds": 4, "scenes": 180, "updates": 45},
     "curated_sft": {"curate": {"scenes": 2200}, "sft": {"steps": 200}},
 }
 """Sized for about equal CPU time; the table shows what each took."""
@@ -49,8 +49,8 @@ def successes(
     clean: Sequence[tuple[Answer, ...]],
 ) -> tuple[np.ndarray, float]:
     """Valid success by scene, and the share of valid edits."""
-    bouts = play(scenes, attacker, referee, defender, seed=5, clean_answers=clean)
-    return np.array([b.success for b in bouts], float), float(np.mean([b.verdict.valid for b in bouts]))
+    episodes = play(scenes, attacker, referee, defender, seed=5, clean_answers=clean)
+    return np.array([b.success for b in episodes], float), float(np.mean([b.verdict.valid for b in episodes]))
 
 
 def main() -> None:

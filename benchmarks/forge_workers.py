@@ -5,7 +5,7 @@
 DATA: photos as `aot forge --data` takes them; none: the miniature world. Every call makes the same dataset in a new
 folder, and the files are compared. "all" is the whole call, with Ray's start and the workers' imports; "chunks" leaves
 out the first half of the chunks, and with it every start: what a long call tends to. Prints ratios to the local one;
-absolute figures are this machine's alone, and workers gain only where there are as many idle cores.
+absolute metrics are this machine's alone, and workers gain only where there are as many idle cores.
 """
 
 from __future__ import annotations

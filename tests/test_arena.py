@@ -1,4 +1,4 @@
-"""The arena with scripted players: what a bout holds, and what it pays."""
+"""The arena with scripted players: what a episode holds, and what it pays."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from aot.game.arena import face, greedy_answers, pay, play
+from aot.game.arena import face, greedy_answers, play, with_rewards
 from aot.game.referee import EditArea, Referee, RefereeSettings, build_referee
 from aot.miniature.scripted import AlwaysLetter, BestOfK, Oracle, RandomDistractor, WorldReader
 from aot.miniature.world.preserved import world_referee
@@ -30,19 +30,19 @@ class Counting(Oracle):
 
 
 def test_an_oracle_is_never_fooled():
-    bouts = play(SCENES, RandomDistractor(), REFEREE, Oracle(), k=3, temperature=1.0, seed=1)
-    assert [b.scene.id for b in bouts] == [s.id for s in SCENES]
-    assert all(len(b.answers) == 3 and len(b.clean_answers) == 1 for b in bouts)
-    assert all(b.verdict.valid and b.fooled_fraction == 0 and not b.success for b in bouts)
-    assert all(b.rewards == {} for b in bouts)
+    episodes = play(SCENES, RandomDistractor(), REFEREE, Oracle(), k=3, temperature=1.0, seed=1)
+    assert [b.scene.id for b in episodes] == [s.id for s in SCENES]
+    assert all(len(b.answers) == 3 and len(b.clean_answers) == 1 for b in episodes)
+    assert all(b.verdict.valid and b.fooled_fraction == 0 and not b.success for b in episodes)
+    assert all(b.rewards == {} for b in episodes)
 
 
 def test_an_always_a_defender_scores_chance_and_cannot_be_fooled_into_success():
     scenes = draw_scenes(400, 0, kinds=["side"])
-    bouts = play(scenes, RandomDistractor(), REFEREE, AlwaysLetter("A"))
-    right = sum(b.clean_answers[0].choice == b.scene.question.answer for b in bouts)
-    assert right / len(bouts) == pytest.approx(0.5, abs=0.08)
-    assert not any(b.success for b in bouts)
+    episodes = play(scenes, RandomDistractor(), REFEREE, AlwaysLetter("A"))
+    right = sum(b.clean_answers[0].choice == b.scene.question.answer for b in episodes)
+    assert right / len(episodes) == pytest.approx(0.5, abs=0.08)
+    assert not any(b.success for b in episodes)
 
 
 def test_a_short_sighted_defender_is_fooled_and_the_worst_of_k_fools_it_more():
@@ -54,7 +54,7 @@ def test_a_short_sighted_defender_is_fooled_and_the_worst_of_k_fools_it_more():
     assert 0 < sum(b.fooled_fraction for b in one) < sum(b.fooled_fraction for b in best)
 
 
-def test_the_same_arguments_give_the_same_bouts():
+def test_the_same_arguments_give_the_same_episodes():
     defender = WorldReader(shortsighted=True)
     first, second = (
         play(SCENES, RandomDistractor(), REFEREE, defender, k=2, temperature=1.0, seed=9) for _ in range(2)
@@ -67,9 +67,9 @@ def test_known_clean_answers_are_not_asked_for_again():
     defender = Counting()
     attacks = RandomDistractor().attack(SCENES, seed=0)
     known = [(answer[0],) * 2 for answer in Oracle().answer([], [s.question for s in SCENES])]
-    bouts = face(SCENES, attacks, REFEREE, defender, clean_answers=known)
+    episodes = face(SCENES, attacks, REFEREE, defender, clean_answers=known)
     assert defender.shown == [len(SCENES)]
-    assert all(len(b.clean_answers) == 2 for b in bouts)
+    assert all(len(b.clean_answers) == 2 for b in episodes)
 
 
 def test_a_scene_that_repeats_is_asked_once():
@@ -84,9 +84,9 @@ def test_refused_attacks_need_not_be_shown():
     defender = Counting()
     attacks = RandomDistractor().attack(SCENES, seed=0)
     attacks[0] = Attack(SCENES[0].id, "idle", "any", SCENES[0].image)
-    bouts = face(SCENES, attacks, REFEREE, defender, clean_answers=[()] * len(SCENES), ask_refused=False)
+    episodes = face(SCENES, attacks, REFEREE, defender, clean_answers=[()] * len(SCENES), ask_refused=False)
     assert defender.shown == [len(SCENES) - 1]
-    assert bouts[0].answers == () and not bouts[0].success and bouts[0].verdict.refused_by
+    assert episodes[0].answers == () and not episodes[0].success and episodes[0].verdict.refused_by
     nobody = Referee([EditArea(1.0, 1.0)])
     silent = face(SCENES, attacks, nobody, defender, clean_answers=[()] * len(SCENES), ask_refused=False)
     assert not any(b.answers for b in silent) and len(defender.shown) == 1
@@ -105,7 +105,7 @@ def test_an_attacker_must_attack_every_scene_in_order():
 
 def test_pay_by_failed_fraction():
     settings = AttackReward(all_fail_bonus=0.5)
-    bouts = play(
+    episodes = play(
         SCENES,
         RandomDistractor(related=1.0),
         REFEREE,
@@ -114,11 +114,11 @@ def test_pay_by_failed_fraction():
         temperature=1.0,
         reward=settings,
     )
-    for bout in bouts:
-        expected = bout.fooled_fraction + 0.5 * (bout.fooled_fraction == 1)
-        assert bout.rewards["reward"] == pytest.approx(expected)
-        assert bout.rewards["integrity"] == 1.0
-    assert len({b.rewards["reward"] for b in bouts}) > 2
+    for episode in episodes:
+        expected = episode.fooled_fraction + 0.5 * (episode.fooled_fraction == 1)
+        assert episode.rewards["reward"] == pytest.approx(expected)
+        assert episode.rewards["integrity"] == 1.0
+    assert len({b.rewards["reward"] for b in episodes}) > 2
 
 
 def test_pay_by_log_odds_asks_only_about_valid_attacks():
@@ -126,16 +126,16 @@ def test_pay_by_log_odds_asks_only_about_valid_attacks():
     defender = WorldReader(shortsighted=True)
     attacks = RandomDistractor(related=1.0).attack(SCENES, seed=0)
     attacks[0] = Attack(SCENES[0].id, "idle", "any", SCENES[0].image)
-    bouts = pay(face(SCENES, attacks, REFEREE, defender, k=0), defender, settings)
-    assert bouts[0].rewards["reward"] == 0.0
-    graded = [b.rewards["efficacy"] for b in bouts[1:]]
+    episodes = with_rewards(face(SCENES, attacks, REFEREE, defender, k=0), defender, settings)
+    assert episodes[0].rewards["reward"] == 0.0
+    graded = [b.rewards["efficacy"] for b in episodes[1:]]
     assert max(graded) >= 0.5 and min(graded) == 0.0
-    none_valid = [replace(b, verdict=bouts[0].verdict) for b in bouts]
-    assert all(b.rewards["reward"] == 0 for b in pay(none_valid, defender, settings))
+    none_valid = [replace(b, verdict=episodes[0].verdict) for b in episodes]
+    assert all(b.rewards["reward"] == 0 for b in with_rewards(none_valid, defender, settings))
 
 
 def test_other_scenes_play_too():
     plain = [Scene(s.id, s.image, s.question, s.protected, source="photos") for s in SCENES]
     referee = build_referee(RefereeSettings())
-    bouts = play(plain, RandomDistractor(), referee, Oracle())
-    assert len(bouts) == len(plain) and any(b.verdict.valid for b in bouts)
+    episodes = play(plain, RandomDistractor(), referee, Oracle())
+    assert len(episodes) == len(plain) and any(b.verdict.valid for b in episodes)

@@ -26,18 +26,18 @@ from aot.players.defender import DefenderShape, QwenDefender
 from aot.players.editor import EditorSettings, EditorShape
 from aot.rl.flow import euler_step
 from aot.runs.checkpoints import Checkpoint
-from aot.train.attacker.diffusion_nft import ForwardProcessSettings, train_forward_process
+from aot.train.attacker.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
 from aot.train.attacker.environment import (
     GRADED,
+    AttackEnvironment,
+    EnvironmentSettings,
     InformativeScenes,
     IntegrityGuard,
-    Practice,
-    PracticeSettings,
     SceneStream,
     reinforce,
 )
 from aot.train.attacker.flow_grpo import FlowGrpo, FlowGrpoSettings, sample_rollout, train_flow_grpo
-from aot.train.attacker.rejection_sampling import OwnHitsSettings, train_own_hits
+from aot.train.attacker.rejection_sampling import RejectionSamplingSettings, train_rejection_sampling
 from aot.train.attacker.sft import (
     EditorTrainer,
     EditSet,
@@ -122,31 +122,31 @@ def runs_of(fresh, scenes, pairs, kind, checkpoint=None, updates=3):
     if kind == "sft":
         settings = SftSettings(steps=updates, batch=8, optimizer=FAST)
         return attacker, train_sft(attacker, EditSet.of(attacker, pairs), settings, **common)
-    practice = PracticeSettings(answers=1)
-    if kind.startswith("own_hits"):
-        settings = OwnHitsSettings(
-            rounds=updates, scenes=6, samples=3, updates=2, sampling_steps=2, practice=practice,
+    environment = EnvironmentSettings(answers=1)
+    if kind.startswith("rejection_sampling"):
+        settings = RejectionSamplingSettings(
+            rounds=updates, scenes=6, samples=3, updates=2, sampling_steps=2, environment=environment,
             scripted_scenes=4 if "scripted" in kind else 0, scripted_samples=3,
             sft=SftSettings(batch=8, optimizer=FAST),
         )  # fmt: skip
         retention = EditSet.of(attacker, pairs[:8])
-        return attacker, train_own_hits(
+        return attacker, train_rejection_sampling(
             attacker, scenes, ANYTHING_GOES, defender, settings, retention=retention, **common
         )
-    if kind == "forward_process":
-        settings = ForwardProcessSettings(
-            updates=updates, groups=4, group_size=4, sampling_steps=2, optimizer=FAST, practice=practice
+    if kind == "diffusion_nft":
+        settings = DiffusionNftSettings(
+            updates=updates, groups=4, group_size=4, sampling_steps=2, optimizer=FAST, environment=environment
         )
-        return attacker, train_forward_process(attacker, scenes, ANYTHING_GOES, defender, settings, **common)
+        return attacker, train_diffusion_nft(attacker, scenes, ANYTHING_GOES, defender, settings, **common)
     step_kind = kind.removeprefix("flow_grpo_")
     settings = FlowGrpoSettings(
         updates=updates, groups=4, group_size=4, steps=4, window=2, window_last=2, step_kind=step_kind,
-        optimizer=FAST, practice=practice, passes=2, clip=1e-2, kl="mean", kl_weight=1e-3,
+        optimizer=FAST, environment=environment, passes=2, clip=1e-2, kl="mean", kl_weight=1e-3,
     )  # fmt: skip
     return attacker, train_flow_grpo(attacker, scenes, ANYTHING_GOES, defender, settings, **common)
 
 
-KINDS = ["sft", "own_hits", "own_hits_scripted", "forward_process", "flow_grpo_sde", "flow_grpo_cps"]
+KINDS = ["sft", "rejection_sampling", "rejection_sampling_scripted", "diffusion_nft", "flow_grpo_sde", "flow_grpo_cps"]
 
 
 class Killed(Exception):
@@ -168,14 +168,14 @@ class KilledAfter(Checkpoint):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_moves_the_weights_and_resumes_bit_identically(kind, fresh, scenes, pairs, tmp_path):
-    whole, figures = runs_of(fresh, scenes, pairs, kind)
+    whole, metrics = runs_of(fresh, scenes, pairs, kind)
     assert not torch.equal(weights(whole), weights(fresh()))
     assert bool(torch.isfinite(weights(whole)).all())
     with pytest.raises(Killed):
         runs_of(fresh, scenes, pairs, kind, checkpoint=KilledAfter(tmp_path, 2))
     resumed, again = runs_of(fresh, scenes, pairs, kind, checkpoint=Checkpoint(tmp_path, every_steps=1))
     assert torch.equal(weights(resumed), weights(whole))
-    assert again == pytest.approx(figures, nan_ok=True)
+    assert again == pytest.approx(metrics, nan_ok=True)
 
 
 def test_sft_lowers_its_loss_and_reaches_a_single_example(fresh, pairs):
@@ -218,9 +218,9 @@ def test_rollout_stores_what_it_took_the_density_of(step_kind, fresh, scenes):
     settings = FlowGrpoSettings(
         groups=3, group_size=2, steps=4, step_kind=step_kind, window=2, window_first=1, window_last=2
     )
-    practice = Practice(attacker, scenes[:8], ANYTHING_GOES, defender, settings.practice)
+    environment = AttackEnvironment(attacker, scenes[:8], ANYTHING_GOES, defender, settings.environment)
     index = torch.tensor([0, 0, 3, 3])
-    conditions, generator = practice.take(index), torch.Generator().manual_seed(0)
+    conditions, generator = environment.take(index), torch.Generator().manual_seed(0)
     noise = attacker.noise(conditions, generator)
     rollout = sample_rollout(attacker, conditions, noise, range(1, 3), settings, generator)
     sigmas = attacker.sigmas(16, 4)
@@ -237,7 +237,7 @@ def test_rollout_stores_what_it_took_the_density_of(step_kind, fresh, scenes):
         )
     torch.testing.assert_close(rollout.latents[0], first)
     torch.testing.assert_close(rollout.final, end)
-    learner = FlowGrpo(attacker, practice, settings, seed=0)
+    learner = FlowGrpo(attacker, environment, settings, seed=0)
     metrics = learner._step(
         conditions, rollout, torch.arange(4), torch.tensor([1.0, -1, 2, -2]), 1, check_ratio=True
     )
@@ -248,8 +248,8 @@ def test_rollout_stores_what_it_took_the_density_of(step_kind, fresh, scenes):
 def test_edits_that_share_their_start_are_one_until_the_window(fresh, scenes):
     """As if each had been computed from the start: the same edits, and no more than the window's noise apart."""
     attacker, settings = fresh(), FlowGrpoSettings(steps=4, window=1)
-    practice = Practice(attacker, scenes[:8], ANYTHING_GOES, Oracle(), settings.practice)
-    conditions = practice.take(torch.tensor([2, 2, 2, 5, 5, 5]))
+    environment = AttackEnvironment(attacker, scenes[:8], ANYTHING_GOES, Oracle(), settings.environment)
+    conditions = environment.take(torch.tensor([2, 2, 2, 5, 5, 5]))
     noise = attacker.noise(conditions, torch.Generator().manual_seed(1))[::3]
     made = [
         sample_rollout(
@@ -269,11 +269,11 @@ def test_edits_that_share_their_start_share_its_gradient(fresh, scenes, kl):
     """The window's first step asks for one velocity a group; the update is that of asking for each edit's own."""
     attacker = fresh()
     settings = FlowGrpoSettings(groups=2, group_size=3, steps=4, window=2, kl=kl, kl_weight=10.0)
-    practice = Practice(attacker, scenes[:8], ANYTHING_GOES, Oracle(), settings.practice)
-    conditions = practice.take(torch.tensor([2, 2, 2, 5, 5, 5]))
+    environment = AttackEnvironment(attacker, scenes[:8], ANYTHING_GOES, Oracle(), settings.environment)
+    conditions = environment.take(torch.tensor([2, 2, 2, 5, 5, 5]))
     noise, generator = attacker.noise(conditions, torch.Generator().manual_seed(1)), torch.Generator().manual_seed(2)
     rollout = sample_rollout(attacker, conditions, noise[::3], range(1, 3), settings, generator, copies=3)
-    learner, transformer = FlowGrpo(attacker, practice, settings, seed=0), attacker.transformer
+    learner, transformer = FlowGrpo(attacker, environment, settings, seed=0), attacker.transformer
     if learner.reference is not None:
         with torch.no_grad():
             learner.reference.transformer.proj_out.weight.mul_(0.9)
@@ -299,9 +299,9 @@ def test_flow_grpo_makes_rewarded_edits_likelier(fresh, scenes):
     settings = FlowGrpoSettings(
         groups=2, group_size=4, steps=4, window=2, window_last=1, optimizer=FAST, clip=1.0
     )
-    practice = Practice(attacker, scenes[:8], ANYTHING_GOES, Oracle(), settings.practice)
-    learner = FlowGrpo(attacker, practice, settings, seed=0)
-    conditions, generator = practice.take(torch.tensor([0, 0, 1, 1])), torch.Generator().manual_seed(0)
+    environment = AttackEnvironment(attacker, scenes[:8], ANYTHING_GOES, Oracle(), settings.environment)
+    learner = FlowGrpo(attacker, environment, settings, seed=0)
+    conditions, generator = environment.take(torch.tensor([0, 0, 1, 1])), torch.Generator().manual_seed(0)
     rollout = sample_rollout(
         attacker, conditions, attacker.noise(conditions, generator), range(2), settings, generator
     )
@@ -322,15 +322,15 @@ def test_flow_grpo_makes_rewarded_edits_likelier(fresh, scenes):
 def test_nothing_to_attack_and_nothing_that_deceives(fresh, scenes, pairs):
     always = AlwaysLetter("J")
     with pytest.raises(AotError, match="nothing to attack"):
-        Practice(fresh(), scenes, ANYTHING_GOES, always, PracticeSettings())
-    settings = OwnHitsSettings(rounds=1, scenes=2, samples=2, updates=1, sampling_steps=1)
-    figures = train_own_hits(fresh(), scenes, ANYTHING_GOES, Oracle(), settings, seed=0)
-    assert figures["stopped"] == "no edit deceives this defender"
+        AttackEnvironment(fresh(), scenes, ANYTHING_GOES, always, EnvironmentSettings())
+    settings = RejectionSamplingSettings(rounds=1, scenes=2, samples=2, updates=1, sampling_steps=1)
+    metrics = train_rejection_sampling(fresh(), scenes, ANYTHING_GOES, Oracle(), settings, seed=0)
+    assert metrics["stopped"] == "no edit deceives this defender"
 
 
 def test_scripted_proposals_are_imitated_too(fresh, scenes, pairs):
-    own, alone = runs_of(fresh, scenes, pairs, "own_hits", updates=1)
-    both, beside = runs_of(fresh, scenes, pairs, "own_hits_scripted", updates=1)
+    own, alone = runs_of(fresh, scenes, pairs, "rejection_sampling", updates=1)
+    both, beside = runs_of(fresh, scenes, pairs, "rejection_sampling_scripted", updates=1)
     assert beside["hits"] > alone["hits"]
     assert 0 < beside["scripted_success"] <= 1
     assert not torch.equal(weights(own), weights(both))
@@ -364,7 +364,8 @@ def test_guard_names_the_collapse_and_stream_covers_everything():
 def test_a_collapsed_training_leaves_the_attacker_as_it_was(fresh, scenes):
     attacker = fresh()
     settings = FlowGrpoSettings(updates=20, groups=2, group_size=2, steps=2, window=1, window_last=0)
-    learner = FlowGrpo(attacker, Practice(attacker, scenes, ANYTHING_GOES, Fickle(scenes), GRADED), settings, 0)
+    environment = AttackEnvironment(attacker, scenes, ANYTHING_GOES, Fickle(scenes), GRADED)
+    learner = FlowGrpo(attacker, environment, settings, 0)
 
     def update(number, seed):
         with torch.no_grad():
@@ -372,9 +373,9 @@ def test_a_collapsed_training_leaves_the_attacker_as_it_was(fresh, scenes):
         return {"integrity": 1.0 if number <= 5 else 0.0}
 
     learner.update = update
-    figures = reinforce(learner, updates=20, min_integrity=0.5, seed=0)
-    assert "collapsed" in figures["stopped"]
-    assert figures["updates"] < 20
+    metrics = reinforce(learner, updates=20, min_integrity=0.5, seed=0)
+    assert "collapsed" in metrics["stopped"]
+    assert metrics["updates"] < 20
     assert torch.equal(weights(attacker), weights(fresh()))
 
 
@@ -403,11 +404,12 @@ def test_informative_scenes_draw_without_repeats_and_keep_their_state():
 
 def test_flow_grpo_learns_which_scenes_inform(fresh, scenes):
     editor, fickle = fresh(), Fickle(scenes)
-    practice = Practice(editor, scenes, ANYTHING_GOES, fickle, PracticeSettings(answers=1, temperature=0.0))
+    asked = EnvironmentSettings(answers=1, temperature=0.0)
+    environment = AttackEnvironment(editor, scenes, ANYTHING_GOES, fickle, asked)
     settings = FlowGrpoSettings(updates=1, groups=4, group_size=4, optimizer=FAST)
-    training = FlowGrpo(editor, practice, settings, seed=0)
+    training = FlowGrpo(editor, environment, settings, seed=0)
     training.update(1, 0)
     assert isinstance(training.stream, InformativeScenes)
     assert int((~training.stream.spread.isnan()).sum()) == 4
-    even = FlowGrpo(editor, practice, settings.model_copy(update={"scene_choice": "even"}), seed=0)
+    even = FlowGrpo(editor, environment, settings.model_copy(update={"scene_choice": "even"}), seed=0)
     assert isinstance(even.stream, SceneStream)

@@ -1,4 +1,4 @@
-"""The audit: laws that hold for models whose robustness is known, the plan, the panel, and the figures by hand."""
+"""The audit: laws that hold for models whose robustness is known, the plan, the panel, and the metrics by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from aot.audit.charts import spread
 from aot.audit.command import audit_settings
-from aot.audit.figures import Member, Outcome, Tally
+from aot.audit.metrics import Member, Outcome, Tally
 from aot.audit.page import build_page, caveats, headline
 from aot.audit.panel import ATTACKS, Strengths, answer_is_guarded, build_panel, draw, group_of
 from aot.audit.plan import AuditSettings, plan_of, turns
@@ -73,7 +73,7 @@ def audited(model: str | Callable[[Ask], str | Reply], out: Path, **settings: An
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Audit, Path]:
-    """The figures, the audit and the folder of one that fails on every change."""
+    """The metrics, the audit and the folder of one that fails on every change."""
     out = tmp_path_factory.mktemp("whole")
     return (*audited("wrong where the image differs", out), out)
 
@@ -342,7 +342,7 @@ def test_without_boxes_only_corruptions_are_asked(tmp_path: Path) -> None:
     data = table(tmp_path, ["Is it noise?\tA\tyes\tno", "Is it a cat?\tB\tyes\tno", "Bad row?\tmaybe\tyes\tno"])
     subjects, refused = opened(data, tmp_path / "photos")
     assert len(subjects) == 2 and [r.word for r in refused] == ["answer_not_among_options"]
-    panel = build_panel(ATTACKS, Strengths(), subjects.workshop)
+    panel = build_panel(ATTACKS, Strengths(), subjects.pair_source)
     result, _ = run_audit(
         ScriptedBackend(lambda ask: "\\boxed{A}" if "noise" in str(ask.content[1]) else "\\boxed{B}"),
         subjects, panel, SETTINGS, tmp_path / "out", refused=refused, say=lambda _: None,
@@ -372,11 +372,11 @@ def test_objects_that_a_given_question_names_neither_come_nor_go() -> None:
 
 def test_a_limit_keeps_as_many_photos_as_it_can(shared_data: Path, tmp_path: Path) -> None:
     every, _ = opened(shared_data / "coco_photos", tmp_path / "photos")
-    few = Subjects(every.workshop, limit=20)
+    few = Subjects(every.pair_source, limit=20)
     assert len(every) > 60 and few.images == len(few) == 20
     assert fingerprint(few[0]) == fingerprint(every[0]) != fingerprint(every[1])
-    panel = build_panel(["distractor", "removal", "occlusion"], Strengths(), every.workshop)
-    subjects = Subjects(every.workshop, limit=6)
+    panel = build_panel(["distractor", "removal", "occlusion"], Strengths(), every.pair_source)
+    subjects = Subjects(every.pair_source, limit=6)
     backend = ScriptedBackend(lambda ask: "\\boxed{A}")
     result, _ = run_audit(backend, subjects, panel, SETTINGS, tmp_path / "out", say=lambda _: None)
     assert sum(attack["fair"] for attack in result["attacks"].values()) > 0
@@ -409,7 +409,7 @@ def tally() -> dict[str, Any]:
     for scene in ("s0", "s1", "s2"):
         outcomes += [said(scene, "noise", 0, scene != "s2"), said(scene, "noise", 1, scene != "s2")]
     outcomes += [said("s3", "noise", 0, None, "error"), said("s3", "noise", 1, False)]
-    return Tally(outcomes, ASKED, MEMBERS).figures()
+    return Tally(outcomes, ASKED, MEMBERS).metrics()
 
 
 def test_figures_of_an_attack() -> None:
@@ -428,7 +428,7 @@ def test_figures_of_an_attack() -> None:
     assert edit["refused_by_referee"] == {"overlap": 1, "protected_changed": 1}
 
 
-def test_replies_that_decline_are_told_before_the_figures(tmp_path: Path) -> None:
+def test_replies_that_decline_are_told_before_the_metrics(tmp_path: Path) -> None:
     """The backend calls them answered; it is their words that decline."""
     result, _ = audited(lambda ask: "I'm sorry, I can't help with that.", tmp_path)
     n = result["costs"]["questions"]
@@ -439,24 +439,24 @@ def test_what_could_not_be_asked_has_no_success() -> None:
     """Neither 0 % nor an interval: an attack that was never made says nothing, nor does the worst case of only such."""
     edit = Outcome("s0", "edit", 0, "impossible", ("no_place",))
     outcomes = [said("s0", "", 0, True), edit, said("s0", "noise", 0, True)]
-    figures = Tally(outcomes, ASKED, MEMBERS).figures()
+    metrics = Tally(outcomes, ASKED, MEMBERS).metrics()
     nothing = {"value": None, "ci": None, "hits": 0, "n": 0}
-    attack, worst = figures["attacks"]["edit"], figures["worst_case"]
+    attack, worst = metrics["attacks"]["edit"], metrics["worst_case"]
     assert attack["success"] == nothing and attack["success_by_budget"] == {}
     assert worst["edit"]["accuracy"] == nothing and worst["corruption"]["accuracy"]["n"] == 1
-    assert figures["by_kind"][0]["success"]["edit"] == nothing
+    assert metrics["by_kind"][0]["success"]["edit"] == nothing
 
 
 def test_worst_case_kinds_and_fragile_questions() -> None:
-    figures = tally()
-    worst = figures["worst_case"]
+    metrics = tally()
+    worst = metrics["worst_case"]
     assert {g: (w["accuracy"]["hits"], w["accuracy"]["n"]) for g, w in worst.items()} == {
         "edit": (2, 4), "corruption": (2, 4), "all": (1, 4),
     }  # fmt: skip
     assert worst["all"]["success"] | {"ci": None} == {"value": 2 / 3, "ci": None, "hits": 2, "n": 3}
-    assert figures["attacks"]["noise"]["statuses"] == {"answered": 7, "error": 1}
-    assert [row["kind"] for row in figures["by_kind"]] == ["y", "x"]
-    assert [(row["scene"], row["broken_by"], row["wrong"], row["fair"]) for row in figures["fragile"]] == [
+    assert metrics["attacks"]["noise"]["statuses"] == {"answered": 7, "error": 1}
+    assert [row["kind"] for row in metrics["by_kind"]] == ["y", "x"]
+    assert [(row["scene"], row["broken_by"], row["wrong"], row["fair"]) for row in metrics["fragile"]] == [
         ("s0", {"edit": 1}, 1, 4), ("s3", {"noise": 1}, 1, 2),
     ]  # fmt: skip
 
@@ -464,8 +464,8 @@ def test_worst_case_kinds_and_fragile_questions() -> None:
 def test_success_never_falls_with_the_budget(tmp_path: Path) -> None:
     coin = np.random.default_rng(0)
     result, _ = audited(lambda ask: gold(ask, wrong=bool(where(ask)[1] and coin.random() < 0.3)), tmp_path, draws=4)
-    for figures in (*result["attacks"].values(), result["worst_case"]["all"]):
-        shares = figures["success_by_budget"]
+    for metrics in (*result["attacks"].values(), result["worst_case"]["all"]):
+        shares = metrics["success_by_budget"]
         values = [shares[b]["value"] for b in ("1", "2", "4")]
         assert values == sorted(values) and len({shares[b]["n"] for b in shares}) == 1
     worst = result["worst_case"]

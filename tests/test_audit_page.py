@@ -126,7 +126,7 @@ def test_every_part_is_on_the_page(audited: tuple[dict[str, Any], Path]) -> None
             assert ElementTree.fromstring(figure).get("viewBox", "").startswith(f"0 0 {width} ")
 
 
-def test_the_headline_follows_the_figures(audited: tuple[dict[str, Any], Path]) -> None:
+def test_the_headline_follows_the_metrics(audited: tuple[dict[str, Any], Path]) -> None:
     result = json.loads(json.dumps(audited[0]))
     success = result["worst_case"]["edit"]["success"]
     success |= {"value": 0.342, "ci": [0.31, 0.375], "hits": 300, "n": 877}

@@ -17,8 +17,8 @@ from PIL import Image as PilImage
 from aot.backends.base import Ask, Reply
 from aot.backends.scripted import ScriptedBackend
 from aot.backends.store import AnswerStore
+from aot.bench.grading import grade
 from aot.bench.item import Item
-from aot.bench.marking import mark
 from aot.bench.prompts import content
 from aot.bench.protocol import EvalSettings
 from aot.bench.questions import gold_letter
@@ -103,7 +103,7 @@ def test_always_the_same_answer_scores_chance(tmp_path: Path, name: str, layout:
     items, _, _ = read(name, path)
     expected = sum({"choice": 1 / max(1, len(i.options)), "yes_no": 0.5, "open": 0.0}[i.kind] for i in items) / n
     always = {"choice": "A", "yes_no": "Yes", "open": "no word"}
-    results = [mark(item, Ask(item.id, ()), Reply(always[item.kind])) for item in items]
+    results = [grade(item, Ask(item.id, ()), Reply(always[item.kind])) for item in items]
     accuracy = next(m for m in named(name).metric(results) if m.name in ("accuracy", "aAcc"))
     assert abs(accuracy.tally(results, True).point - expected) < 0.09
 

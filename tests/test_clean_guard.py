@@ -62,8 +62,8 @@ def test_a_training_that_loses_nothing_is_kept_whole(defender):
     before = weights(defender)
     shake(defender, 1e-4)
     after = weights(defender)
-    figures = keep_clean(defender, before, SCENES, 0.92, GUARD, never)
-    assert figures["kept"] == 1 and figures["rehearsals"] == 0 and "note" not in figures
+    metrics = keep_clean(defender, before, SCENES, 0.92, GUARD, never)
+    assert metrics["kept"] == 1 and metrics["rehearsals"] == 0 and "note" not in metrics
     assert all(torch.equal(value, after[name]) for name, value in weights(defender).items())
 
 
@@ -73,11 +73,11 @@ def test_a_training_that_loses_too_much_is_taken_back_to_where_it_does_not(defen
     shake(defender, scale)
     after = weights(defender)
     assert clean_accuracy(defender, SCENES) < least
-    figures = keep_clean(defender, before, SCENES, least + GUARD.max_loss, GUARD, in_vain)
-    share = figures["kept"]
-    assert figures["rehearsals"] == 2
-    assert share < 1 and f"{share:.0%}" in figures["note"]
-    assert figures["clean_train"] == clean_accuracy(defender, SCENES) >= least
+    metrics = keep_clean(defender, before, SCENES, least + GUARD.max_loss, GUARD, in_vain)
+    share = metrics["kept"]
+    assert metrics["rehearsals"] == 2
+    assert share < 1 and f"{share:.0%}" in metrics["note"]
+    assert metrics["clean_train"] == clean_accuracy(defender, SCENES) >= least
     now = weights(defender)
     assert all(torch.equal(now[name], torch.lerp(before[name], value, share)) for name, value in after.items())
     one_more = SHARES[SHARES.index(share) - 1]
@@ -90,8 +90,8 @@ def test_what_was_lost_before_is_not_asked_of_this_training(defender):
     before = weights(defender)
     assert missed(defender, SCENES)
     shake(defender, 1e-4)
-    figures = keep_clean(defender, before, SCENES, 1.0, CleanGuardSettings(max_loss=0, rehearsals=0), never)
-    assert figures["kept"] == 0
+    metrics = keep_clean(defender, before, SCENES, 1.0, CleanGuardSettings(max_loss=0, rehearsals=0), never)
+    assert metrics["kept"] == 0
     assert all(torch.equal(value, before[name]) for name, value in weights(defender).items())
 
 
@@ -105,9 +105,9 @@ def test_what_a_rehearsal_wins_back_is_not_taken_back(defender):
         told.append((number, {scene.id for scene in lost}, torch.is_grad_enabled()))
         defender.model.load_state_dict(before)
 
-    figures = keep_clean(defender, weights(defender), SCENES, base, GUARD, rehearse)
+    metrics = keep_clean(defender, weights(defender), SCENES, base, GUARD, rehearse)
     assert told == [(1, lost_at_first, True)]
-    assert figures["kept"] == 1 and figures["rehearsals"] == 1 and "16 more updates" in figures["note"]
+    assert metrics["kept"] == 1 and metrics["rehearsals"] == 1 and "16 more updates" in metrics["note"]
     assert all(torch.equal(value, before[name]) for name, value in weights(defender).items())
 
 

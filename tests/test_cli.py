@@ -80,10 +80,10 @@ def test_a_friendly_game_is_shown_and_repeats(
 
 
 def test_best_of_8_fools_the_shortsighted_and_nobody_fools_the_oracle() -> None:
-    from aot.cli.play import exhibit
+    from aot.cli.play import play_scripted
 
-    assert sum(b.success for b in exhibit("best_of_8", "shortsighted_reader", scenes=40, seed=0)) >= 5
-    assert sum(b.success for b in exhibit("best_of_8", "oracle", scenes=40, seed=0)) == 0
+    assert sum(b.success for b in play_scripted("best_of_8", "shortsighted_reader", scenes=40, seed=0)) >= 5
+    assert sum(b.success for b in play_scripted("best_of_8", "oracle", scenes=40, seed=0)) == 0
 
 
 def test_report_of_a_folder_without_a_run(

@@ -86,7 +86,7 @@ def test_a_run_holds_what_other_tools_read(uninterrupted: Path) -> None:
     recipe = json.loads((uninterrupted / "recipe.json").read_text())
     assert recipe["name"] == "smoke"
     manifest = json.loads((uninterrupted / "iteration_1/attacker/manifest.json").read_text())
-    assert {"seed", "versions", "parents", "figures", "recipe"} <= set(manifest)
+    assert {"seed", "versions", "parents", "metrics", "recipe"} <= set(manifest)
 
 
 @pytest.mark.parametrize("stage", ["iteration_1/known_attacks", "iteration_1/attacker", "iteration_1/defender"])
@@ -194,7 +194,7 @@ def test_a_stage_that_is_being_made_beside_is_waited_for_and_not_made_twice(tmp_
         stage = run.stage("slow", build)
         own = run.stage("own", lambda folder: None)
     assert made.read_text() == "x"
-    assert said[0].startswith("slow: made beside")
+    assert said[0].startswith("slow: made in the background")
     assert stage.manifest["beside"] and not own.manifest["beside"]
     with Run(tmp_path / "run", {}, say=said.append) as again:  # what ran beside took no time of its own
         assert again.stage("slow", build).wall_seconds > 0.4

@@ -65,7 +65,7 @@ def test_a_dataset_becomes_pairs_told_as_attacks(dataset: Path) -> None:
     assert small[0].target.shape == (32, 32, 3)
 
 
-def test_the_workshop_asks_in_the_rotation_that_it_is_given(dataset: Path) -> None:
+def test_the_pair_source_asks_in_the_rotation_that_it_is_given(dataset: Path) -> None:
     rows = [s.question.kind for s in draw_scenes(20, 0, "train", kinds=AS_SELDOM_DECEIVED)]
     assert rows.count("relation") == 8 and rows.count("existence") == 2
     assert {split_of(f"train-0-{n:06d}", 0.3, 0) for n in range(20)} == {"train", "held_out"}
@@ -75,9 +75,9 @@ def test_a_cold_start_resumes_to_the_bit_and_learns_from_both_kinds(dataset: Pat
     settings = ColdStartSettings(retention=0.5, sft=FAST)
     plain = instruction_pairs(draw_scenes(30, 3, "train"), seed=3)
     whole = EditAttacker.load(ATTACKER)
-    figures = cold_start(whole, dataset, settings, seed=0, plain=plain)
-    assert figures["plain"] == 30 and figures["examples"] == figures["pairs"] + 30
-    assert figures["held_out_loss"] != figures["held_out_loss_before"]
+    metrics = cold_start(whole, dataset, settings, seed=0, plain=plain)
+    assert metrics["plain"] == 30 and metrics["examples"] == metrics["pairs"] + 30
+    assert metrics["held_out_loss"] != metrics["held_out_loss_before"]
 
     class Killer(TrainLog):
         def write(self, step: int, **values: object) -> None:
@@ -123,8 +123,8 @@ def test_the_command_trains_an_attacker_that_the_game_can_load(
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "play it: aot coevolve --set players.attacker=run/attacker" in done.stdout
-    figures = json.loads((tmp_path / "run/attacker/manifest.json").read_text())["figures"]
-    assert figures["pairs"] > 10 and figures["held_out"] > 5
+    metrics = json.loads((tmp_path / "run/attacker/manifest.json").read_text())["metrics"]
+    assert metrics["pairs"] > 10 and metrics["held_out"] > 5
     EditAttacker.load(tmp_path / "run/attacker")
     missing = aot("sft", "--data", "nowhere", "--out", "other")
     assert missing.returncode == 2 and "no dataset here" in missing.stderr and "Traceback" not in missing.stderr

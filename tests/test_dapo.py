@@ -108,15 +108,15 @@ def test_packed_loss_and_gradients_equal_trl_on_the_same_completions(guesser, tm
     groups = []
     for g, number in enumerate(numbers):
         counts: dict[tuple[int, ...], int] = {}
-        marks: dict[tuple[int, ...], float] = {}
+        by_text: dict[tuple[int, ...], float] = {}
         for member in range(settings.group_size):
             at = g * settings.group_size + member
             ids = tuple(batch["completion_ids"][at][batch["completion_mask"][at] > 0].tolist())
             counts[ids] = counts.get(ids, 0) + 1
-            marks[ids] = float(rewards[g, member])
+            by_text[ids] = float(rewards[g, member])
         sampled = _group(counts)
         groups.append(
-            ScoredGroup(number, sampled, tuple(marks.values()), tuple(m > 0 for m in marks.values()))
+            ScoredGroup(number, sampled, tuple(by_text.values()), tuple(m > 0 for m in by_text.values()))
         )
     guesser.model.zero_grad()
     result, entropy = packed_loss(guesser, ROWS, groups, settings)
@@ -336,8 +336,8 @@ def test_an_update_raises_what_was_rewarded(guesser):
     optimizer, _ = build_optimizer(guesser.model, settings)
     before = float(packed_loss(guesser, ROWS, groups, settings)[0].loss)
     scores = [_expected(guesser, g) for g in groups]
-    figures = update_once(guesser, ROWS, groups, settings, optimizer)
-    assert figures["loss"] == pytest.approx(before) and figures["grad_norm"] > 0
+    metrics = update_once(guesser, ROWS, groups, settings, optimizer)
+    assert metrics["loss"] == pytest.approx(before) and metrics["grad_norm"] > 0
     assert np.mean([_expected(guesser, g) for g in groups]) > np.mean(scores)
 
 

@@ -7,13 +7,13 @@ import pytest
 
 from aot.coevolve.evaluation import (
     AttackSet,
-    Exam,
+    Evaluation,
     accuracy,
     attack_all,
     attacker_summary,
     defender_summary,
-    examine,
-    examine_attacked,
+    evaluate,
+    evaluate_attacked,
     score,
 )
 from aot.game.referee import RefereeSettings
@@ -54,33 +54,33 @@ def test_accuracy_leaves_out_what_has_no_score() -> None:
 
 def test_worst_case_needs_every_valid_attack_withstood() -> None:
     clean, one, two = arrays([1, 1, 1, 0, -1], [1, 0, -1, 1, 0], [-1, 1, 1, 1, 0])
-    exam = Exam(["side"] * 5, {"d": clean}, {"d": {"one": one, "two": two}})
-    assert exam.worst_case("d").tolist() == [1, 0, 1, 0, -1]
-    assert exam.worst_case("d", ["two"]).tolist() == [1, 1, 1, 0, -1]
-    assert exam.successes("d", "one").tolist() == [False, True, False, False, False]
+    evaluation = Evaluation(["side"] * 5, {"d": clean}, {"d": {"one": one, "two": two}})
+    assert evaluation.worst_case("d").tolist() == [1, 0, 1, 0, -1]
+    assert evaluation.worst_case("d", ["two"]).tolist() == [1, 1, 1, 0, -1]
+    assert evaluation.successes("d", "one").tolist() == [False, True, False, False, False]
 
 
 def test_worst_case_is_never_above_any_attacker() -> None:
     rng = np.random.default_rng(0)
     columns = {name: rng.integers(-1, 2, 200).astype(np.int8) for name in "abc"}
-    exam = Exam(["side"] * 200, {"d": rng.integers(-1, 2, 200).astype(np.int8)}, {"d": columns})
-    worst = exam.worst_case("d")
+    evaluation = Evaluation(["side"] * 200, {"d": rng.integers(-1, 2, 200).astype(np.int8)}, {"d": columns})
+    worst = evaluation.worst_case("d")
     for name in columns:
-        assert (worst <= exam.worst_case("d", [name])).all()
-    assert (worst <= exam.clean["d"]).all()
+        assert (worst <= evaluation.worst_case("d", [name])).all()
+    assert (worst <= evaluation.clean["d"]).all()
 
 
 def test_summaries_by_hand() -> None:
     clean, near, far = arrays([1, 1, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1])
-    exam = Exam(["side", "side", "colour", "colour"], {"base": clean}, {"base": {"a0": near, "a1": far}})
-    entry = defender_summary(exam, "base", {"a0": ["a0"], "both": ["a0", "a1"]})
+    evaluation = Evaluation(["side", "side", "colour", "colour"], {"base": clean}, {"base": {"a0": near, "a1": far}})
+    entry = defender_summary(evaluation, "base", {"a0": ["a0"], "both": ["a0", "a1"]})
     assert (entry["clean"], entry["worst_case"], entry["n"]) == (1.0, 0.5, 4)
     assert entry["by_attacker"] == {"a0": 0.75, "both": 0.5}
     assert entry["by_question_type"]["side"]["worst_case"] == 0.0
     assert entry["by_question_type"]["colour"]["worst_case"] == 1.0
     verdicts = [Verdict((Finding("local_ssim", i != 3, 1.0, "protected_changed"),)) for i in range(4)]
     attacks = AttackSet([Attack(str(i), "a1", "add", np.zeros((2, 2, 3), np.uint8)) for i in range(4)], verdicts)
-    entry = attacker_summary(exam, attacks, "a1", start="a0", current="base")
+    entry = attacker_summary(evaluation, attacks, "a1", start="a0", current="base")
     assert entry["integrity"] == 0.75
     assert entry["valid_success_vs_base"] == 0.5
     assert entry["gain"] == 0.25
@@ -94,7 +94,7 @@ def test_refused_attacks_are_not_shown_to_the_defender() -> None:
     referee = world_referee(RefereeSettings())
     refused = attack_all(scenes, Noise(), referee, seed=0)
     assert not refused.valid.any()
-    scores, texts = examine_attacked(AlwaysLetter("A"), scenes, refused)
+    scores, texts = evaluate_attacked(AlwaysLetter("A"), scenes, refused)
     assert (scores == -1).all()
     assert set(texts) == {""}
 
@@ -103,11 +103,11 @@ def test_oracle_stands_and_a_letter_scores_chance() -> None:
     scenes = draw_scenes(400, 2, "test")
     attacks = attack_all(scenes, RandomDistractor(), world_referee(RefereeSettings()), seed=0)
     assert attacks.valid.all()
-    oracle, _ = examine(WorldReader(), scenes)
+    oracle, _ = evaluate(WorldReader(), scenes)
     assert (oracle == 1).all()
-    oracle, _ = examine_attacked(WorldReader(), scenes, attacks)
+    oracle, _ = evaluate_attacked(WorldReader(), scenes, attacks)
     assert (oracle == 1).all()
-    letter, texts = examine(AlwaysLetter("A"), scenes)
+    letter, texts = evaluate(AlwaysLetter("A"), scenes)
     chance = np.mean([1 / len(s.question.options) for s in scenes])
     assert abs((letter == 1).mean() - chance) < 4 * np.sqrt(chance * (1 - chance) / len(scenes))
     assert set(texts) == {"\\boxed{A}"}

@@ -117,7 +117,7 @@ def test_ray_listens_to_this_machine_only(ray: Any) -> None:
 
 def test_an_actor_hands_back_figures_or_the_mistake(tmp_path: Path) -> None:
     row = {"number": 3, "start": 30, "stop": 34}
-    assert Actor(write_number, str(tmp_path))(row) == {"number": 3, "outcome": '{"figures": {"images": 4}}'}
+    assert Actor(write_number, str(tmp_path))(row) == {"number": 3, "outcome": '{"metrics": {"images": 4}}'}
     assert (tmp_path / "00003/first").read_text() == "30"
     again = Actor(write_number, str(tmp_path))(row)["outcome"]
     assert "a worker ended while it made chunk 3" in again and "fewer --workers" in again

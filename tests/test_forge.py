@@ -32,7 +32,7 @@ from aot.forge.funnel import Funnel
 from aot.forge.models import DefenderFolder
 from aot.forge.paint import PaintSettings, heal, paste
 from aot.forge.pairs import PairSettings, decoded, encoded, make_pairs
-from aot.forge.photo_source import PhotoScene, PhotoSettings, PhotoWorkshop
+from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.pipeline import ChunkMaker, ForgeSettings, forge
 from aot.forge.place import Origin
 from aot.forge.propose import ProposeSettings, propose
@@ -106,8 +106,8 @@ def store(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> PhotoStore:
 
 
 @pytest.fixture(scope="module")
-def workshop(store: PhotoStore) -> PhotoWorkshop:
-    return PhotoWorkshop(store, EASY.photos, RefereeSettings(), seed=0)
+def pair_source(store: PhotoStore) -> PhotoPairSource:
+    return PhotoPairSource(store, EASY.photos, RefereeSettings(), seed=0)
 
 
 # The funnel.
@@ -203,13 +203,13 @@ def test_a_given_question_is_not_carried_to_another_scene(store: PhotoStore) -> 
 # Stage 2.
 
 
-def test_proposals_keep_away_from_the_question(workshop: PhotoWorkshop) -> None:
+def test_proposals_keep_away_from_the_question(pair_source: PhotoPairSource) -> None:
     rng, kinds = np.random.default_rng(0), set()
-    for number in range(len(workshop)):
-        for scene in workshop.scenes(number, Funnel()):
+    for number in range(len(pair_source)):
+        for scene in pair_source.scenes(number, Funnel()):
             assert isinstance(scene, PhotoScene) and scene.contents is not None and scene.query is not None
             for _ in range(20):
-                how = workshop.banks[scene.split], ProposeSettings(), rng, lambda cutout: Origin(cutout.height, 0.5)
+                how = pair_source.banks[scene.split], ProposeSettings(), rng, lambda cutout: Origin(cutout.height, 0.5)
                 made = propose(scene.site, scene.queried, *how)
                 if isinstance(made, str):
                     assert made in ("no_place", "no_object", "nothing_to_remove")
@@ -280,7 +280,7 @@ class Never:
 
 
 def test_a_judge_looks_at_extended_photos_and_unknown_answers(store: PhotoStore) -> None:
-    judged = PhotoWorkshop(store, EASY.photos, RefereeSettings(), seed=0, judge=Judge(Never()))
+    judged = PhotoPairSource(store, EASY.photos, RefereeSettings(), seed=0, judge=Judge(Never()))
     funnel = Funnel()
     scenes = [scene for number in range(len(judged)) for scene in judged.scenes(number, funnel)]
     counts = funnel.as_json()["extension"]
@@ -293,20 +293,20 @@ def test_a_judge_looks_at_extended_photos_and_unknown_answers(store: PhotoStore)
     assert "answer_preserved" in asked.refused_by and asked.measured("answer_preserved") == pytest.approx(0.1)
 
 
-def test_what_is_stored_is_what_was_judged(workshop: PhotoWorkshop) -> None:
-    pairs, funnel = make_pairs(workshop, range(len(workshop)), PairSettings(), seed=0)
+def test_what_is_stored_is_what_was_judged(pair_source: PhotoPairSource) -> None:
+    pairs, funnel = make_pairs(pair_source, range(len(pair_source)), PairSettings(), seed=0)
     counts = funnel.as_json()
     assert pairs and counts["referee"]["kept"] == len(pairs)
     assert counts["distractor"]["kept"] == counts["referee"]["in"]
     for pair in pairs:
-        scene, attack = pair.bout.scene, pair.bout.attack
+        scene, attack = pair.episode.scene, pair.episode.attack
         clean, attacked = decoded(pair.clean), decoded(pair.attacked)
         np.testing.assert_array_equal(clean, scene.image)
         np.testing.assert_array_equal(attacked, attack.image)
         if scene.protected:
             lowest = min(box_ssim([clean] * 9, [attacked] * 9, scene.protected))
-            assert pair.bout.verdict.measured("local_ssim") == pytest.approx(lowest)
-    alone, _ = make_pairs(workshop, [2], PairSettings(), seed=0)
+            assert pair.episode.verdict.measured("local_ssim") == pytest.approx(lowest)
+    alone, _ = make_pairs(pair_source, [2], PairSettings(), seed=0)
     assert [p.attacked for p in alone] == [p.attacked for p in pairs if p.source == 2]
 
 
@@ -320,14 +320,14 @@ def test_jpeg_leaves_untouched_blocks_as_they_were() -> None:
     assert (a[:20, :20] != b[:20, :20]).any()
 
 
-def test_only_deceiving_pairs_are_kept(workshop: PhotoWorkshop) -> None:
+def test_only_deceiving_pairs_are_kept(pair_source: PhotoPairSource) -> None:
     """A defender that always says "A" answers both images alike: it is never deceived."""
-    pairs, funnel = make_pairs(workshop, range(3), PairSettings(), seed=0, defender=AlwaysLetter("A"))
+    pairs, funnel = make_pairs(pair_source, range(3), PairSettings(), seed=0, defender=AlwaysLetter("A"))
     effective = {k: v for k, v in funnel.as_json().items() if k.startswith("effective/")}
     assert pairs == [] and effective
     assert {r for v in effective.values() for r in v["refused"]} <= {"withstood", "wrong_when_clean"}
     assert sum(v["in"] for v in effective.values()) == funnel.as_json()["referee"]["kept"]
-    mute, funnel = make_pairs(workshop, range(3), PairSettings(), seed=0, defender=AlwaysLetter("J"))
+    mute, funnel = make_pairs(pair_source, range(3), PairSettings(), seed=0, defender=AlwaysLetter("J"))
     reasons = {r for k, v in funnel.as_json().items() if k.startswith("effective/") for r in v["refused"]}
     assert mute == [] and reasons == {"unreadable_answer"}
 
@@ -442,7 +442,7 @@ def test_bad_photos_are_counted_and_the_rest_goes_on(tmp_path: Path) -> None:
 
 def test_held_out_scenes_hold_nothing_of_training_photos(store: PhotoStore) -> None:
     """Not by what is pasted, and not by what is beside."""
-    made = PhotoWorkshop(store, EASY.photos, RefereeSettings(), seed=0, held_out_share=0.5)
+    made = PhotoPairSource(store, EASY.photos, RefereeSettings(), seed=0, held_out_share=0.5)
     assert set(made.splits) == set(SPLITS)
     side = {record.id: split for record, split in zip(store, made.splits, strict=True)}
     for split, bank in made.banks.items():

@@ -25,7 +25,7 @@ from aot.forge.grow import Author
 from aot.forge.implant import Editor
 from aot.forge.models import DefenderFolder, DefenderUrl
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
-from aot.forge.photo_source import PhotoScene, PhotoSettings, PhotoWorkshop
+from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.place import Origin, PlaceSettings, Site
 from aot.forge.propose import ProposeSettings
@@ -89,9 +89,9 @@ def plain_folder(folder: Path, n: int = 3) -> Path:
     return folder
 
 
-def workshop_of(folder: Path, store: Path, settings: PhotoSettings, author: Author | None = None) -> PhotoWorkshop:
+def pair_source_of(folder: Path, store: Path, settings: PhotoSettings, author: Author | None = None) -> PhotoPairSource:
     fill(store, open_source(folder, at_most(128)))
-    return PhotoWorkshop(PhotoStore(store), settings, RefereeSettings(), seed=0, author=author)
+    return PhotoPairSource(PhotoStore(store), settings, RefereeSettings(), seed=0, author=author)
 
 
 def law(funnel: dict[str, dict[str, object]]) -> None:
@@ -120,7 +120,7 @@ def test_questions_grow_and_are_scenes_and_rows(tmp_path: Path) -> None:
     content["annotations"] = [note for note in content["annotations"] if note["image_id"] != 0]
     (folder / "instances.json").write_text(json.dumps(content))
     author = Author(Scribe(QUESTIONS), Reader())
-    made = workshop_of(folder, tmp_path / "store", PhotoSettings(bank=SMALL, extensions=0), author)
+    made = pair_source_of(folder, tmp_path / "store", PhotoSettings(bank=SMALL, extensions=0), author)
     funnel = Funnel()
     scenes = made.scenes(0, funnel)
     assert [s.question.text for s in scenes] == ["What colour is the wall?"] and scenes[0].protected == ()
@@ -131,7 +131,7 @@ def test_questions_grow_and_are_scenes_and_rows(tmp_path: Path) -> None:
     assert made.scenes(1, Funnel()) and len(author.writer.asked) == before, "images with boxes are not grown"
     pairs, counts = make_pairs(made, [0], PairSettings(), seed=0)
     law(counts.as_json())
-    assert all(np.isnan(p.bout.verdict.measured("answer_kept")) for p in pairs)
+    assert all(np.isnan(p.episode.verdict.measured("answer_kept")) for p in pairs)
     assert set(counts.as_json()["distractor"]["refused"]) <= {"nothing_to_remove", "no_place", "drawn_before"}
 
 
@@ -210,15 +210,15 @@ def test_lines_are_taken_as_meant_or_not_at_all() -> None:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[PhotoWorkshop, Scribe]:
-    """A workshop whose edits a scribe thinks of."""
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[PhotoPairSource, Scribe]:
+    """A pair_source whose edits a scribe thinks of."""
     folder, scribe = tmp_path_factory.mktemp("told"), Scribe(LINES)
     settings = PhotoSettings(bank=SMALL, extensions=0, propose=ProposeSettings(by="model"))
     photos = folder_of_photos(folder / "photos", 6)
-    return workshop_of(photos, folder / "store", settings, Author(scribe, Reader())), scribe
+    return pair_source_of(photos, folder / "store", settings, Author(scribe, Reader())), scribe
 
 
-def test_the_model_is_shown_the_question_and_its_lines_are_counted(told: tuple[PhotoWorkshop, Scribe]) -> None:
+def test_the_model_is_shown_the_question_and_its_lines_are_counted(told: tuple[PhotoPairSource, Scribe]) -> None:
     made, scribe = told
     funnel = Funnel()
     scenes = made.scenes(1, funnel)
@@ -233,20 +233,21 @@ def test_the_model_is_shown_the_question_and_its_lines_are_counted(told: tuple[P
     assert silent.as_json()["idea"]["refused"] == {"nothing_written": 1}
 
 
-def test_ideas_become_edits_beside_the_question(told: tuple[PhotoWorkshop, Scribe]) -> None:
+def test_ideas_become_edits_beside_the_question(told: tuple[PhotoPairSource, Scribe]) -> None:
     made, _ = told
     pairs, funnel = make_pairs(made, range(len(made)), PairSettings(), seed=0)
     law(funnel.as_json())
-    assert pairs and {p.bout.attack.kind for p in pairs} <= {"add", "replace", "remove"}
+    assert pairs and {p.episode.attack.kind for p in pairs} <= {"add", "replace", "remove"}
     for pair in pairs:
-        words = pair.bout.attack.instruction
+        words = pair.episode.attack.instruction
         assert not words.startswith("Add") or ("cup on the left" in words or "bowl in the upper half" in words)
-    mute = workshop_of(Path(made.store.folder).parent / "photos", Path(made.store.folder).parent / "two", made.settings)
+    beside = Path(made.store.folder).parent
+    mute = pair_source_of(beside / "photos", beside / "two", made.settings)
     scene = mute.scenes(0, Funnel())[0]
     assert mute.distract(scene, np.random.default_rng(0)) == "no_idea"
 
 
-def test_what_is_not_to_be_had_is_refused_with_a_reason(told: tuple[PhotoWorkshop, Scribe]) -> None:
+def test_what_is_not_to_be_had_is_refused_with_a_reason(told: tuple[PhotoPairSource, Scribe]) -> None:
     made, _ = told
     scene = next(s for n in range(6) for s in made.scenes(n, Funnel()) if s.question.kind != "count")
     assert isinstance(scene, PhotoScene)
@@ -305,7 +306,7 @@ def test_any_size_comes_back_as_it_went_in(editor: Editor, size: tuple[int, int]
 
 def test_an_attacker_implants(tmp_path: Path) -> None:
     settings = PhotoSettings(bank=SMALL, extensions=0, implanter="attacker", attacker_folder="miniature")
-    made = workshop_of(folder_of_photos(tmp_path / "photos", 2), tmp_path / "store", settings)
+    made = pair_source_of(folder_of_photos(tmp_path / "photos", 2), tmp_path / "store", settings)
     scene = made.scenes(0, Funnel())[0]
     attack = made.distract(scene, np.random.default_rng(0))
     assert attack.objects is None and attack.attacker == "forge/attacker" and attack.image.shape == scene.image.shape
@@ -324,7 +325,7 @@ def test_an_attacker_implants(tmp_path: Path) -> None:
 def test_a_missing_attacker_is_named(tmp_path: Path) -> None:
     settings = PhotoSettings(implanter="attacker", attacker_folder=str(tmp_path))
     with pytest.raises(AotError, match=r"photos\.attacker_folder"):
-        workshop_of(folder_of_photos(tmp_path / "photos", 1), tmp_path / "store", settings)
+        pair_source_of(folder_of_photos(tmp_path / "photos", 1), tmp_path / "store", settings)
 
 
 # Where things can be.

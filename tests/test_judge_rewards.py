@@ -32,7 +32,7 @@ from aot.players.defender import QwenDefender
 from aot.players.shared_prefix import completion_logprobs
 from aot.prompts import question_prompt
 from aot.rl.rewards import (
-    UNREAD,
+    UNPARSED,
     AttackReward,
     DefenderReward,
     JudgeTerms,
@@ -43,8 +43,8 @@ from aot.rl.rewards import (
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.run import Run
 from aot.runs.train_log import TrainLog
-from aot.train.attacker.diffusion_nft import ForwardProcessSettings, train_forward_process
-from aot.train.attacker.environment import Practice, PracticeSettings, summarise
+from aot.train.attacker.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
+from aot.train.attacker.environment import AttackEnvironment, EnvironmentSettings, summarise
 from aot.train.attacker.evolve import AttackerTraining
 from aot.train.attacker.flow_grpo import FlowGrpoSettings, train_flow_grpo
 from aot.train.attacker.sft import OptimizerSettings
@@ -122,7 +122,7 @@ def test_terms_are_added_bounded_by_their_weights_and_unread_words_add_nothing(w
         n: v for n, v in before.items() if n != "reward"
     }
     if terms.weights:
-        assert paid[UNREAD] == len(terms.weights) - len(named)
+        assert paid[UNPARSED] == len(terms.weights) - len(named)
     else:
         assert paid == before
     assert attack_reward(REFUSED, answers, 1, settings, judged={}) == attack_reward(REFUSED, answers, 1, plain)
@@ -134,7 +134,7 @@ def test_a_missing_word_is_a_mistake_of_the_program():
 
 
 def faced(judge, reward, *, referee=REFEREE, repeat=1):
-    """Bouts of distractors; the first attack of all changes nothing, which the referee refuses."""
+    """Episodes of distractors; the first attack of all changes nothing, which the referee refuses."""
     scenes = [scene for scene in SCENES for _ in range(repeat)]
     attacks = RandomDistractor(related=1.0).attack(scenes, seed=0)
     attacks[0] = Attack(scenes[0].id, "idle", "any", scenes[0].image)
@@ -143,9 +143,9 @@ def faced(judge, reward, *, referee=REFEREE, repeat=1):
 
 def test_each_valid_attack_is_judged_once_a_criterion_in_both_orders_and_refused_ones_never():
     eye = Eye()
-    bouts = faced(Judge(eye), AttackReward(judge=ALL))
-    valid = [b for b in bouts if b.verdict.valid]
-    assert len(valid) == len(bouts) - 1 and not bouts[0].verdict.valid
+    episodes = faced(Judge(eye), AttackReward(judge=ALL))
+    valid = [b for b in episodes if b.verdict.valid]
+    assert len(valid) == len(episodes) - 1 and not episodes[0].verdict.valid
     assert [len(batch) for batch in eye.batches] == [len(valid)] * 2 * len(CRITERIA), "a batch an order and criterion"
     assert len(set(eye.asked)) == len(eye.asked) == 2 * len(CRITERIA) * len(valid)
     realism = {shown for batch in eye.batches[:2] for shown, _, _ in batch}
@@ -154,9 +154,9 @@ def test_each_valid_attack_is_judged_once_a_criterion_in_both_orders_and_refused
     assert valid[0].attack.instruction in text
     _, text, _ = eye.batches[4][0]
     assert valid[0].scene.question.text in text and valid[0].scene.question.right in text
-    assert not any(name.startswith("judge/") for name in bouts[0].rewards)
-    for bout in valid:
-        assert bout.rewards["judge/realism"] == pytest.approx(0.3 * bout.attack.image.mean() / 255)
+    assert not any(name.startswith("judge/") for name in episodes[0].rewards)
+    for episode in valid:
+        assert episode.rewards["judge/realism"] == pytest.approx(0.3 * episode.attack.image.mean() / 255)
 
 
 def test_without_a_weight_nobody_is_asked_and_every_bit_stays():
@@ -171,13 +171,13 @@ def test_without_a_weight_nobody_is_asked_and_every_bit_stays():
 def test_unread_words_are_counted_and_left_out_of_the_mean():
     blind_to = {b.attack.image.tobytes() for b in faced(None, AttackReward())[1:6]}
     judge = Judge(Eye(lambda shown, _: math.nan if shown.tobytes() in blind_to else 0.5))
-    bouts = faced(judge, AttackReward(judge=JudgeTerms(realism=0.3)))
-    figures = summarise(bouts)
-    assert figures[UNREAD] == 5.0
-    assert figures["judge/realism"] == pytest.approx(0.15)
+    episodes = faced(judge, AttackReward(judge=JudgeTerms(realism=0.3)))
+    metrics = summarise(episodes)
+    assert metrics[UNPARSED] == 5.0
+    assert metrics["judge/realism"] == pytest.approx(0.15)
     plain = faced(None, AttackReward())
-    for bout, before in zip(bouts[1:6], plain[1:6], strict=True):
-        assert bout.rewards["reward"] == before.rewards["reward"] and bout.rewards[UNREAD] == 1
+    for episode, before in zip(episodes[1:6], plain[1:6], strict=True):
+        assert episode.rewards["reward"] == before.rewards["reward"] and episode.rewards[UNPARSED] == 1
 
 
 def test_pairs_are_compared_within_a_group_only():
@@ -188,13 +188,13 @@ def test_pairs_are_compared_within_a_group_only():
     assert rates[:3].mean() == pytest.approx(0.5) and rates[1] > rates[2] > rates[0]
     assert rates[3] == rates[4] == 0.5
     blind = Judge(Eye(lambda shown, _: math.nan if shown.min() == 50 else 0.5))
-    unread = blind.win_rates("realism", [image(50), image(200), image(120)], [7, 7, 7])
-    assert np.isnan(unread[0]) and unread[1] == unread[2] == pytest.approx(0.5, abs=0.01)
+    unparsed = blind.win_rates("realism", [image(50), image(200), image(120)], [7, 7, 7])
+    assert np.isnan(unparsed[0]) and unparsed[1] == unparsed[2] == pytest.approx(0.5, abs=0.01)
     eye.batches.clear()
-    bouts = faced(Judge(eye), AttackReward(judge=JudgeTerms(realism=1.0, by_pairs=True)), repeat=3)
+    episodes = faced(Judge(eye), AttackReward(judge=JudgeTerms(realism=1.0, by_pairs=True)), repeat=3)
     assert len(eye.batches) == 2 and len(eye.asked) == 2 * (3 * (len(SCENES) - 1) + 1)
-    for start in range(3, len(bouts), 3):
-        assert sum(b.rewards["judge/realism"] for b in bouts[start : start + 3]) == pytest.approx(1.5)
+    for start in range(3, len(episodes), 3):
+        assert sum(b.rewards["judge/realism"] for b in episodes[start : start + 3]) == pytest.approx(1.5)
 
 
 # --- the attacker's trainings -----------------------------------------------------------------------------
@@ -202,25 +202,25 @@ def test_pairs_are_compared_within_a_group_only():
 FAST = OptimizerSettings(muon_lr=0, adamw_lr=1e-3, warmup_steps=1, ema=0.5)
 
 
-def practice(terms: JudgeTerms) -> PracticeSettings:
-    return PracticeSettings(answers=1, temperature=0.0, reward=AttackReward(floor=0.2, judge=terms))
+def environment(terms: JudgeTerms) -> EnvironmentSettings:
+    return EnvironmentSettings(answers=1, temperature=0.0, reward=AttackReward(floor=0.2, judge=terms))
 
 
 def evolved(judge, terms, checkpoint=None, log=None, method="flow_grpo"):
     attacker = EditAttacker.load(player_folder("miniature", "attacker"))
     keep = {"seed": 4, "judge": judge, "checkpoint": checkpoint, "log": log}
-    if method == "forward_process":
-        settings = ForwardProcessSettings(
-            updates=1, groups=2, group_size=3, sampling_steps=2, optimizer=FAST, practice=practice(terms)
+    if method == "diffusion_nft":
+        settings = DiffusionNftSettings(
+            updates=1, groups=2, group_size=3, sampling_steps=2, optimizer=FAST, environment=environment(terms)
         )
-        figures = train_forward_process(attacker, SCENES, REFEREE, Oracle(), settings, **keep)
+        metrics = train_diffusion_nft(attacker, SCENES, REFEREE, Oracle(), settings, **keep)
     else:
         flow = FlowGrpoSettings(
             updates=3, groups=3, group_size=3, steps=4, window=2, window_last=2, optimizer=FAST,
-            practice=practice(terms),
+            environment=environment(terms),
         )  # fmt: skip
-        figures = train_flow_grpo(attacker, SCENES, REFEREE, Oracle(), flow, **keep)
-    return torch.cat([p.detach().flatten() for p in attacker.transformer.parameters()]), figures
+        metrics = train_flow_grpo(attacker, SCENES, REFEREE, Oracle(), flow, **keep)
+    return torch.cat([p.detach().flatten() for p in attacker.transformer.parameters()]), metrics
 
 
 def test_flow_grpo_follows_the_judge_and_only_where_it_has_a_weight(tmp_path):
@@ -229,9 +229,9 @@ def test_flow_grpo_follows_the_judge_and_only_where_it_has_a_weight(tmp_path):
     plain, _ = evolved(None, JudgeTerms())
     zero, _ = evolved(Judge(eye), JudgeTerms(by_pairs=True))
     assert torch.equal(plain, zero) and eye.asked == []
-    moved, figures = evolved(Judge(eye), JudgeTerms(realism=0.5), log=TrainLog(log, quiet=True))
+    moved, metrics = evolved(Judge(eye), JudgeTerms(realism=0.5), log=TrainLog(log, quiet=True))
     assert not torch.equal(moved, plain) and bool(torch.isfinite(moved).all())
-    assert 0 < figures["judge/realism"] <= 0.5 and figures[UNREAD] == 0 and figures["ratio_deviation"] < 1e-6
+    assert 0 < metrics["judge/realism"] <= 0.5 and metrics[UNPARSED] == 0 and metrics["ratio_deviation"] < 1e-6
     assert len(eye.batches) == 2 * 3, "one batch an order and rollout"
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert all(0 < line["judge/realism"] <= 0.5 for line in lines) and all(line["informative"] > 0 for line in lines)
@@ -250,16 +250,16 @@ def test_a_judged_training_resumes_to_the_same_bits(tmp_path):
     def judge():
         return Judge(Eye(), by="samples", k=3)
 
-    whole, figures = evolved(judge(), ALL)
+    whole, metrics = evolved(judge(), ALL)
     with pytest.raises(KeyboardInterrupt):
         evolved(judge(), ALL, Killed(tmp_path, 1))
     resumed, again = evolved(judge(), ALL, Checkpoint(tmp_path, 1))
-    assert torch.equal(whole, resumed) and again == figures
+    assert torch.equal(whole, resumed) and again == metrics
 
 
-def test_the_forward_process_is_paid_by_the_judge_too():
-    _, figures = evolved(Judge(Eye()), JudgeTerms(realism=0.5), method="forward_process")
-    assert 0 < figures["judge/realism"] <= 0.5
+def test_the_diffusion_nft_is_paid_by_the_judge_too():
+    _, metrics = evolved(Judge(Eye()), JudgeTerms(realism=0.5), method="diffusion_nft")
+    assert 0 < metrics["judge/realism"] <= 0.5
 
 
 # --- answers in free text ---------------------------------------------------------------------------------
@@ -309,9 +309,9 @@ def test_each_free_answer_is_judged_once_and_choices_never():
     assert math.isnan(scores[2, "no"]) and scores[2, ""] == 0
     assert judge_answers(None, rows, [(1, "yes")]) == {}
     settings, length = DapoSettings(), {"length_tokens": 1, "truncated": False}
-    assert completion_reward("no", FREE, settings, **length)[UNREAD] == 1
-    assert completion_reward("yes", FREE, settings, **length, judged=0.9)[UNREAD] == 0
-    assert UNREAD not in completion_reward("yes", CHOICE, settings, **length)
+    assert completion_reward("no", FREE, settings, **length)[UNPARSED] == 1
+    assert completion_reward("yes", FREE, settings, **length, judged=0.9)[UNPARSED] == 0
+    assert UNPARSED not in completion_reward("yes", CHOICE, settings, **length)
 
 
 SMALL = DapoSettings(
@@ -376,7 +376,7 @@ def test_both_engines_mark_free_text_alike(talker, tmp_path):
     ended = [bool(ids) and ids[-1] in defender.eos_ids.tolist() for ids in kept]
     rows = [one["row"] for one in inputs]
     scores = judge_answers(judge, MIXED, [one for *one, end in zip(rows, texts, ended, strict=True) if end])
-    unread = 0.0
+    unparsed = 0.0
     for row, text, ids, end, reward in zip(
         rows, texts, kept, ended, trainer._group_rewards.flatten().tolist(), strict=True
     ):
@@ -385,8 +385,8 @@ def test_both_engines_mark_free_text_alike(talker, tmp_path):
             judged=scores.get((row, text), math.nan),
         )  # fmt: skip
         assert reward == pytest.approx(parts["reward"])
-        unread += parts.get(UNREAD, 0.0)
-    assert trainer.marks.unread == unread > 0
+        unparsed += parts.get(UNPARSED, 0.0)
+    assert trainer.marks.unparsed == unparsed > 0
     assert len({s for s in scores.values() if not math.isnan(s)}) == 3
 
 
@@ -401,7 +401,7 @@ def test_a_defender_learns_from_a_judge(engine, talker, tmp_path):
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(lines) == 3 and all(0 < line["reward"] <= 1 for line in lines)
     assert lines[-1]["reward"] > lines[0]["reward"] + 0.2
-    assert sum(line[UNREAD] for line in lines) > 0
+    assert sum(line[UNPARSED] for line in lines) > 0
 
 
 def test_a_training_that_breaks_off_between_two_passes_made_no_update():
@@ -444,27 +444,28 @@ def test_mistakes_around_the_judge_are_named():
         train_dapo(defender, free, SMALL, seed=0, judge=Judge(defender))
     attacker = EditAttacker.load(player_folder("miniature", "attacker"))
     with pytest.raises(AotError, match="attacks are paid for realism"):
-        Practice(attacker, SCENES, ANYTHING_GOES, Oracle(), practice(JudgeTerms(realism=0.1)))
+        AttackEnvironment(attacker, SCENES, ANYTHING_GOES, Oracle(), environment(JudgeTerms(realism=0.1)))
     with pytest.raises(AotError, match=r"(?s)config.json is missing.*--set judge.player=FOLDER"):
         open_judge(JudgeSettings(player="nowhere"))
 
 
 # --- the recipe -------------------------------------------------------------------------------------------
 
-PAID = "attacker.flow_grpo.practice.reward.judge.realism=0.3"
+PAID = "attacker.flow_grpo.environment.reward.judge.realism=0.3"
 
 
 def test_a_recipe_names_its_judge():
-    with pytest.raises(AotError, match=r"flow_grpo.practice.reward.judge pays for realism.*--set judge.player=mini"):
+    with pytest.raises(AotError, match=r"flow_grpo.environment.reward.judge pays for realism.*--set judge.player=mini"):
         load_recipe("smoke", [PAID])
     recipe = load_recipe("smoke", [PAID, "judge.player=miniature"])
     assert recipe.attacker.judged == ["realism"] and smoke().attacker.judged == []
-    idle = load_recipe("smoke", [PAID, "attacker.method=forward_process"])
+    idle = load_recipe("smoke", [PAID, "attacker.method=diffusion_nft"])
     assert idle.attacker.judged == [], "only the method in force counts"
-    with pytest.raises(AotError, match="own_hits imitates"):
-        load_recipe("smoke", ["attacker.method=own_hits", "attacker.own_hits.practice.reward.judge.realism=1"])
+    weight = "attacker.rejection_sampling.environment.reward.judge.realism=1"
+    with pytest.raises(AotError, match="rejection_sampling imitates"):
+        load_recipe("smoke", ["attacker.method=rejection_sampling", weight])
     with pytest.raises(AotError, match=r"reward.judge.duplication: no such setting"):
-        load_recipe("smoke", ["attacker.flow_grpo.practice.reward.judge.duplication=1"])
+        load_recipe("smoke", ["attacker.flow_grpo.environment.reward.judge.duplication=1"])
     assert AttackerTraining().judged == [] and open_judge(recipe.judge.model_copy(update={"player": ""})) is None
 
 
@@ -477,7 +478,7 @@ def test_a_stage_that_is_judged_depends_on_the_judges_files(tmp_path, monkeypatc
         with Run(tmp_path / name, recipe.model_dump(mode="json"), say=lambda _: None) as run:
             league = League(recipe, run, open_game(recipe.game, recipe.referee, seed=0))
             stage = league.evolve_attacker(1, *league.base_players())
-            assert stage.figures["judged"] == bool(recipe.attacker.judged)
+            assert stage.metrics["judged"] == bool(recipe.attacker.judged)
             return stage.manifest["settings"].get("judge")
 
     judged = key("a", PAID, "judge.player=miniature")

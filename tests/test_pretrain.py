@@ -13,7 +13,7 @@ from aot.errors import AotError
 from aot.forge.models import DefenderFolder
 from aot.forge.pipeline import ForgeSettings
 from aot.game.referee import RefereeSettings
-from aot.miniature.pretrain.run import PretrainSettings, defender_figures, pretrain
+from aot.miniature.pretrain.run import PretrainSettings, defender_metrics, pretrain
 from aot.miniature.scripted import AlwaysLetter, Oracle, WorldReader
 from aot.miniature.tokenizer import build_tokenizer
 from aot.miniature.world.preserved import world_referee
@@ -64,9 +64,9 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(module, "forge", forge)
     monkeypatch.setattr(module, "cold_start", cold_start)
     monkeypatch.setattr(module, "painted_as_told", lambda *_, **__: {})
-    monkeypatch.setattr(module, "attacker_figures", lambda *_, **__: dict(GOOD))
+    monkeypatch.setattr(module, "attacker_metrics", lambda *_, **__: dict(GOOD))
     monkeypatch.setattr(
-        module, "defender_figures", lambda *_, **__: {"clean": 0.98, "clean_by_type": {"side": 0.97}}
+        module, "defender_metrics", lambda *_, **__: {"clean": 0.98, "clean_by_type": {"side": 0.97}}
     )
     monkeypatch.setattr(module, "SHIPPED", tmp_path / "shipped")
     return ran
@@ -111,11 +111,11 @@ def test_a_setting_that_does_not_exist_is_named() -> None:
 
 def test_figures_of_scripted_defenders_are_what_they_must_be() -> None:
     referee = world_referee(RefereeSettings())
-    assert defender_figures(Oracle(), referee, n=24, seed=0)["best_of_8"] == 1.0
-    reader = defender_figures(WorldReader(shortsighted=True), referee, n=60, seed=0)
+    assert defender_metrics(Oracle(), referee, n=24, seed=0)["best_of_8"] == 1.0
+    reader = defender_metrics(WorldReader(shortsighted=True), referee, n=60, seed=0)
     assert reader["clean"] >= 0.95
     assert reader["best_of_8"] < reader["random_distractor"] <= reader["clean"]
-    chance = defender_figures(AlwaysLetter("A"), referee, n=100, seed=0)
+    chance = defender_metrics(AlwaysLetter("A"), referee, n=100, seed=0)
     assert set(chance["clean_by_type"]) == {"relation", "side", "colour", "existence"}
     assert chance["clean_by_type"]["side"] == pytest.approx(0.5, abs=0.25)
     assert chance["clean_by_type"]["colour"] == pytest.approx(0.25, abs=0.2)

@@ -102,10 +102,10 @@ def test_last_state_is_the_stock_models(tiny: QwenDefender):
 
 def test_it_learns_and_resumes_exactly(tiny: QwenDefender, tmp_path: Path):
     before = [p.clone() for p in tiny.model.parameters()]
-    whole, figures = pretrain_reader(
+    whole, metrics = pretrain_reader(
         tiny, EDIT_TEMPLATE, TINY, seed=1, checkpoint=Checkpoint(None), log=TrainLog()
     )
-    assert set(figures) == set(READINGS)
+    assert set(metrics) == set(READINGS)
     assert all(map(torch.equal, before, tiny.model.parameters())), "the defender itself is left alone"
     mine, theirs = dict(whole.named_parameters()), dict(tiny.model.named_parameters())
     changed = {name for name in mine if not torch.equal(mine[name], theirs[name])}

@@ -142,7 +142,7 @@ def fake_summary() -> dict[str, Any]:
             for s, a, d, v in race
         ],
         "notes": [
-            "Attacker trained on its own hits (the measured best at equal time).",
+            "Attacker trained on rejection-sampling fine-tuning (the measured best at equal time).",
             "Evaluation is greedy, one answer a question.",
         ],
     }
@@ -256,7 +256,7 @@ def fake_run(run: Path) -> Path:
         "name": "miniature",
         "seed": 0,
         "iterations": 3,
-        "attacker": {"method": "own_hits", "lr": 3e-3, "batch": 48},
+        "attacker": {"method": "rejection_sampling", "lr": 3e-3, "batch": 48},
         "defender": {"clip_low": 0.2, "clip_high": 0.28, "group": 16, "groups": 32, "entropy": 0.02},
         "referee": {"local_ssim": 0.9, "max_overlap": 0.0, "edit_area": [0.001, 0.2]},
     }
@@ -346,7 +346,7 @@ def test_whole_run_has_every_part(run: Path) -> None:
         "answer changed",
         "clip_high",
         "2.13.0",
-        "own hits",
+        "rejection-sampling fine-tuning",
         "second copy",
         "truncated",
         "iteration_2/defender",
@@ -564,10 +564,10 @@ def test_large_photos_are_reduced(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "shown.png").size == (320, 180)
 
 
-# Words, numbers, figures ------------------------------------------------------------------------------------
+# Words, numbers, metrics ------------------------------------------------------------------------------------
 
 
-def test_headline_follows_the_figures() -> None:
+def test_headline_follows_the_metrics() -> None:
     summary = fake_summary()
     summary["defenders"]["iteration_3"]["worst_case"] = 0.5
     summary["defenders"]["iteration_3"]["worst_case_ci"] = [0.4, 0.6]

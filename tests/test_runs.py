@@ -56,7 +56,7 @@ def test_stages_are_made_once(tmp_path: Path) -> None:
     kept = two_stages(tmp_path, calls)
     assert calls == ["attacker", "defender"]
     assert made == kept
-    assert kept[0].figures == {"success": 0.25}
+    assert kept[0].metrics == {"success": 0.25}
 
 
 def test_manifest_says_what_was_made_from_what(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_failed_stage_goes_on_in_its_folder(tmp_path: Path) -> None:
         run.stage("a", fails)
     with Run(tmp_path, RECIPE, say=said.append) as run:
         run.stage("a", lambda folder: {"found": (folder / "checkpoint/step").read_text()})
-        assert run.stages["a"].figures == {"found": "12"}
+        assert run.stages["a"].metrics == {"found": "12"}
     assert said[:2] == ["a: begins", "a: goes on"]
     assert not (tmp_path / "a/checkpoint").exists()
 
@@ -118,7 +118,7 @@ def test_half_finished_stage_of_other_inputs_is_not_gone_on_with(tmp_path: Path)
         run.stage("a", fails, key=1)
     with opened(tmp_path) as run:
         run.stage("a", lambda folder: {"found": (folder / "half").exists()}, key=2)
-        assert run.stages["a"].figures == {"found": False}
+        assert run.stages["a"].metrics == {"found": False}
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "manifest"])
@@ -177,7 +177,7 @@ def test_full_disk_within_a_stage_keeps_what_was_finished(tmp_path: Path) -> Non
         with pytest.raises(FileNotFoundError):  # any other error of a stage is not dressed up
             run.stage("c", lambda folder: {"text": (folder / "absent").read_text()})
     with opened(tmp_path) as run:
-        assert run.stage("a", full).figures == {}
+        assert run.stage("a", full).metrics == {}
 
 
 def test_summary_is_written(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_trials_are_averaged() -> None:
 
 
 def test_group_metrics_are_compared_where_the_group_is_complete_in_both() -> None:
-    """Pairs a and b; in the second run one member of b is unread: it must not look like a smaller group."""
+    """Pairs a and b; in the second run one member of b is unparsed: it must not look like a smaller group."""
     before, after = run("+++-", pair="aabb"), run("+-+?", pair="aabb")
     metric = compare(before, after, official.mmvp, bootstrap=10)["metrics"]["pair_accuracy"]
     assert (metric["before"], metric["after"], metric["n"]) == (1, 0, 1)

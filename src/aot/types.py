@@ -134,7 +134,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bout:
+class Episode:
     """One exchange: scene, attack, verdict, the defender's answers to both images, the reward with
     its breakdown."""
 

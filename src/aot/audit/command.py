@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from aot.audit.figures import Json
+from aot.audit.metrics import Json
 from aot.audit.page import build_page, headline, short_name, terminal_table
 from aot.audit.panel import ATTACKS, build_panel
 from aot.audit.plan import AuditSettings
@@ -45,7 +45,7 @@ def audit(
     say: Callable[[str], None] = print,
 ) -> tuple[Json, Path]:
     """Audits a model (`open_backend` says what `defender` may be) on `data`, none: the miniature world. Writes
-    `audit.html`, `audit.json` and `outcomes.jsonl`, returns the figures and the page's path. Raises `AotError` for a
+    `audit.html`, `audit.json` and `outcomes.jsonl`, returns the metrics and the page's path. Raises `AotError` for a
     mistake of the user, before anything is asked where that can be told."""
     torch.set_num_threads(settings.threads)
     names = ATTACKS if attacks is None else attacks
@@ -63,7 +63,7 @@ def audit(
             limit=limit,
         )
         trained = open_attacker(attacker, out / "work" / "edits") if attacker else None
-        panel = build_panel(names, settings.strengths, subjects.workshop, trained)
+        panel = build_panel(names, settings.strengths, subjects.pair_source, trained)
         about = {
             "data": "the miniature world" if data is None else str(data),
             "attacks": [attack.name for attack in panel],

@@ -121,10 +121,10 @@ def caveats(result: Json) -> list[str]:
             f"The clean accuracy of {percent(clean['value'])} % cannot be told from guessing ({percent(chance)} %): a "
             "model that guesses is not deceived, and its successes mean little."
         )
-    unread = sum(n for counts in _every_status(result) for status, n in counts.items() if status != "answered")
-    if unread:
+    unparsed = sum(n for counts in _every_status(result) for status, n in counts.items() if status != "answered")
+    if unparsed:
         told.append(
-            f"{unread:,} of {result['costs']['questions']:,} replies hold no answer that can be read (see the "
+            f"{unparsed:,} of {result['costs']['questions']:,} replies hold no answer that can be read (see the "
             "statuses below). They count neither as right nor as wrong: a model that does not answer is not deceived."
         )
     if unverified := sum(a["unverified"] for a in result["attacks"].values()):

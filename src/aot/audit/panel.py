@@ -27,7 +27,7 @@ from PIL import Image as PilImage
 from pydantic import AfterValidator, BaseModel, Field
 
 from aot.errors import AotError
-from aot.forge.photo_source import PhotoScene, PhotoWorkshop
+from aot.forge.photo_source import PhotoPairSource, PhotoScene
 from aot.game.referee import RefereeSettings, changed_fraction
 from aot.miniature.world.edits import centred, distractor_candidates
 from aot.miniature.world.scenes import WorldScene, render
@@ -92,7 +92,7 @@ def group_of(attack: PanelAttack) -> Group:
 
 @dataclass(frozen=True)
 class ObjectEdit:
-    """A distractor is put in, or an object that nobody asks about goes. Photos: by the forge's `workshop`, which knows
+    """A distractor is put in, or an object that nobody asks about goes. Photos: by the forge's pair source, which knows
     one kind of edit; the world: by its own edits, whose truth is known."""
 
     name: str
@@ -101,7 +101,7 @@ class ObjectEdit:
     kind: Literal["add", "remove"]
     related: float
     tries: int
-    workshop: PhotoWorkshop | None = None
+    pair_source: PhotoPairSource | None = None
     rule: Rule = "objects"
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
@@ -109,13 +109,13 @@ class ObjectEdit:
             for kind, layout, sentence in distractor_candidates(scene, rng, 1, self.related, kind=self.kind):
                 return Attack(scene.id, self.name, kind, render(centred(scene, layout)), sentence)
             return "nothing_to_remove" if self.kind == "remove" else "no_object"
-        if self.workshop is None:
+        if self.pair_source is None:
             return "no_object"
-        made = self.workshop.distract(scene, rng)
+        made = self.pair_source.distract(scene, rng)
         for _ in range(self.tries - 1):
             if not isinstance(made, str):
                 break
-            made = self.workshop.distract(scene, rng)
+            made = self.pair_source.distract(scene, rng)
         return made
 
 
@@ -200,7 +200,7 @@ ATTACKS = ("distractor", "removal", "occlusion", "noise", "blur", "jpeg", "brigh
 
 
 def build_panel(
-    names: Sequence[str], s: Strengths, workshop: PhotoWorkshop | None, trained: PanelAttack | None = None
+    names: Sequence[str], s: Strengths, pair_source: PhotoPairSource | None, trained: PanelAttack | None = None
 ) -> list[PanelAttack]:
     """The attacks of these names and the `trained` one, edits first. Raises `AotError` for an unknown name."""
     for name in names:
@@ -214,7 +214,7 @@ def build_panel(
     blur = "Gaussian, sigma {:g} to {:g} px.".format(*s.blur_sigma_px)
     jpeg = "Compressed to quality {:g} to {:g}.".format(*s.jpeg_quality)
     light = "Contrast changed by {:.0%} to {:.0%}, lightness by half as much.".format(*s.light_share)
-    add, remove = _only(workshop, "add"), _only(workshop, "remove")
+    add, remove = _only(pair_source, "add"), _only(pair_source, "remove")
     edits: list[PanelAttack] = [
         ObjectEdit("distractor", "Distractor", put_in, "add", s.related, s.tries, add),
         ObjectEdit("removal", "Removal", goes, "remove", s.related, s.tries, remove),
@@ -231,11 +231,11 @@ def build_panel(
     return chosen + [attack for attack in corruptions if attack.name in names]
 
 
-def _only(workshop: PhotoWorkshop | None, kind: Literal["add", "remove"]) -> PhotoWorkshop | None:
-    """The same workshop, making edits of one kind."""
-    if workshop is None:
+def _only(pair_source: PhotoPairSource | None, kind: Literal["add", "remove"]) -> PhotoPairSource | None:
+    """The same pair_source, making edits of one kind."""
+    if pair_source is None:
         return None
-    limited, settings = copy.copy(workshop), workshop.settings
+    limited, settings = copy.copy(pair_source), pair_source.settings
     propose = settings.propose.model_copy(update={"kinds": {kind: 1.0}})
     limited.settings = settings.model_copy(update={"propose": propose})
     return limited

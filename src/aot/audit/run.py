@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from aot.audit.figures import Json, Member, Outcome, Tally
+from aot.audit.metrics import Json, Member, Outcome, Tally
 from aot.audit.panel import PanelAttack, draw, group_of
 from aot.audit.plan import CLEAN, AuditSettings, Plan, plan_of, turns
 from aot.audit.subjects import Subjects, fingerprint
@@ -183,7 +183,7 @@ def _result(
     about: Json,
 ) -> Json:
     """`audit.json`, version 1: `defender` (name, identity), `plan` (images, questions, attacks, draws, requests: the
-    most, budget, scenes_asked), the measured part (`aot.audit.figures`), `costs` of all that the figures rest on,
+    most, budget, scenes_asked), the measured part (`aot.audit.metrics`), `costs` of all that the metrics rest on,
     whenever it was asked (questions, statuses, requests with retries, faults, tokens, seconds), `call` (the same of
     this call alone, with what was asked and what was stored), `refused_rows` (n, by_reason, first), `protocol` (data,
     its digest, prompt, image, settings with sampling and seed). Run again, an audit differs in `call` only."""
@@ -199,7 +199,7 @@ def _result(
             **{k: v for k, v in asdict(plan).items() if k not in ("stored", "seconds_each")},
             "scenes_asked": len(audit.questions),
         },
-        **audit.tally().figures(),
+        **audit.tally().metrics(),
         "costs": {"questions": spent.replies, **costs},
         "call": call.as_json(),
         "refused_rows": {

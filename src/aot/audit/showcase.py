@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
-from aot.audit.figures import Outcome
+from aot.audit.metrics import Outcome
 from aot.audit.run import Audit, Key
 from aot.report.gallery import Card, GalleryAnswer, GalleryFinding, GalleryItem, card_of
 from aot.types import LETTERS

@@ -14,7 +14,7 @@ from aot.data.images import Refusal, at_most
 from aot.data.sources import open_source
 from aot.errors import AotError
 from aot.forge.funnel import Funnel
-from aot.forge.photo_source import AnswerKept, PhotoScene, PhotoSettings, PhotoWorkshop
+from aot.forge.photo_source import AnswerKept, PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.store import PhotoStore, fill
 from aot.game.referee import GlobalSsim, Referee, RefereeSettings, build_referee
 from aot.miniature.world.preserved import world_referee
@@ -30,23 +30,23 @@ class Subjects:
     """All questions, by number. Scenes are read when they are wanted: only a few photos are in memory."""
 
     def __init__(
-        self, workshop: PhotoWorkshop | None = None, *, world: int = 0, seed: int = 0, limit: int | None = None
+        self, pair_source: PhotoPairSource | None = None, *, world: int = 0, seed: int = 0, limit: int | None = None
     ):
-        self.workshop = workshop
+        self.pair_source = pair_source
         self._of_photo = lru_cache(SCENES_IN_MEMORY)(self._read)
         self._seed = seed
-        if workshop is None:
+        if pair_source is None:
             self._places = [(number, 0) for number in range(world)]
         else:
-            found = [(number, n) for number in range(len(workshop)) for n in range(len(self._of_photo(number)))]
+            found = [(number, n) for number in range(len(pair_source)) for n in range(len(self._of_photo(number)))]
             # The first question of every photo, then every second one: a limit cuts few photos out.
             self._places = sorted(found, key=lambda place: (place[1], place[0]))
         self._places = self._places[:limit]
 
     def _read(self, number: int) -> Sequence[Scene]:
-        if self.workshop is None:
+        if self.pair_source is None:
             return draw_scenes(1, self._seed, "test", first=number)
-        return self.workshop.scenes(number, Funnel())
+        return self.pair_source.scenes(number, Funnel())
 
     def __len__(self) -> int:
         return len(self._places)
@@ -64,7 +64,7 @@ class Subjects:
         beside = build_referee(settings)
         in_photos = Referee([*beside.checks, AnswerKept(), NotNamed()])
         return {
-            "objects": in_photos if self.workshop else world_referee(settings),
+            "objects": in_photos if self.pair_source else world_referee(settings),
             "paint": beside,
             "corruption": Referee([GlobalSsim(corruption_ssim_min, settings.window_px)]),
         }
@@ -105,12 +105,12 @@ def open_subjects(
     if data is None:
         return Subjects(world=world_scenes, seed=seed, limit=limit), []
     refused = fill(folder, open_source(data, at_most(side_px)))[1]
-    workshop = PhotoWorkshop(PhotoStore(folder), photos, referee, seed=seed)
-    subjects = Subjects(workshop, seed=seed, limit=limit)
+    pair_source = PhotoPairSource(PhotoStore(folder), photos, referee, seed=seed)
+    subjects = Subjects(pair_source, seed=seed, limit=limit)
     if not len(subjects):
         why = f"; the first refused row: {refused[0]}" if refused else ""
         hint = "give questions with the images, or boxes to ask about"
-        raise AotError(f"nothing can be asked about these {len(workshop)} images{why}", where=str(data), hint=hint)
+        raise AotError(f"nothing can be asked about these {len(pair_source)} images{why}", where=str(data), hint=hint)
     return subjects, refused
 
 

@@ -26,7 +26,7 @@ from aot.bench.show import (
     score_table,
     status_table,
 )
-from aot.bench.survey import Exam
+from aot.bench.survey import Evaluation
 from aot.bench.table import BENCHMARKS, named
 from aot.errors import AotError
 from aot.runs.files import held, write_json
@@ -93,12 +93,12 @@ def run(
     if outcome.refused_rows:
         head = f"refused rows of the data: {outcome.refused_rows}, see {out / REFUSED}; the rest is scored"
         told.print(head, markup=False)
-        for refusal in [each for exam in exams for each in exam.refusals][:REFUSALS_SHOWN]:
+        for refusal in [each for evaluation in exams for each in evaluation.refusals][:REFUSALS_SHOWN]:
             told.print(f"  {refusal}", markup=False)
     return outcome.refused_rows
 
 
-def _going(out: Path, exams: Sequence[Exam], defender: str) -> str:
+def _going(out: Path, exams: Sequence[Evaluation], defender: str) -> str:
     try:
         return going(read_scores(out), exams, defender)
     except AotError:  # none there, or half of one: nothing to be missed

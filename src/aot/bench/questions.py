@@ -1,4 +1,4 @@
-"""From a row's cells to an `Item` that can be asked and marked; what cannot is a `BadRow`."""
+"""From a row's cells to an `Item` that can be asked and graded; what cannot is a `BadRow`."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answered:
-    """A marked reply."""
+    """A graded reply."""
 
     prompt_digest: str
     reply: Reply
@@ -64,7 +64,7 @@ def write_answers(path: Path, answered: Mapping[str, Sequence[Answered]]) -> Non
 def _row(benchmark: str, answered: Answered) -> dict[str, Any]:
     result, reply = answered.result, answered.reply
     shared = {name: getattr(reply, name) for name in SCHEMA.names if hasattr(reply, name)}
-    marked = {name: getattr(result, name) for name in SCHEMA.names if hasattr(result, name)}
+    graded = {name: getattr(result, name) for name in SCHEMA.names if hasattr(result, name)}
     own = {
         "benchmark": benchmark,
         "prompt_digest": answered.prompt_digest,
@@ -72,7 +72,7 @@ def _row(benchmark: str, answered: Answered) -> dict[str, Any]:
         "groups": json.dumps(dict(result.groups), sort_keys=True),
         "faults": list(reply.faults),
     }
-    return shared | marked | own
+    return shared | graded | own
 
 
 def write_refused(path: Path, refused: Mapping[str, Iterable[Refusal]]) -> None:
@@ -95,8 +95,8 @@ def read_results(folder: Path) -> tuple[dict[str, list[Result]], dict[str, dict[
         results: dict[str, list[Result]] = {}
         digests: dict[str, dict[str, str]] = {}
         for row in rows:
-            marked = {name: row[name] for name in Result.__dataclass_fields__}
-            result = Result(**marked | {"groups": json.loads(row["groups"])})
+            graded = {name: row[name] for name in Result.__dataclass_fields__}
+            result = Result(**graded | {"groups": json.loads(row["groups"])})
             results.setdefault(row["benchmark"], []).append(result)
             digests.setdefault(row["benchmark"], {})[row["id"]] = row["prompt_digest"]
     except (OSError, pa.ArrowException, ValueError, TypeError) as error:

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from aot.backends.base import Reply
 from aot.bench.benchmark import Benchmark
+from aot.bench.grading import Reader, Reading, unparsed
 from aot.bench.item import Item
-from aot.bench.marking import Reader, Reading, unread
 from aot.bench.prompts import boxed
 from aot.bench.vstar import unshuffled
 from aot.errors import AotError
@@ -22,10 +22,10 @@ from aot.scores import aot_release as release
 def _reader(read: Callable[[str], str]) -> Reader:
     def reading(item: Item, reply: Reply) -> Reading:
         if reply.status in ("error", "refused"):
-            return unread(reply.status)
+            return unparsed(reply.status)
         said = read(reply.text)  # a truncated text, too
         if said == release.NOTHING:
-            return unread("truncated" if reply.status == "truncated" else "unparsed")
+            return unparsed("truncated" if reply.status == "truncated" else "unparsed")
         given = said.casefold() if item.kind == "yes_no" else said
         return "answered", given, given == item.answer
 

@@ -1,6 +1,6 @@
 """`aot eval`: a defender's scores on benchmarks, from plan to files.
 
-    plan(backend, wanted, settings, store) -> list[Exam]      every row read once, nothing asked
+    plan(backend, wanted, settings, store) -> list[Evaluation]      every row read once, nothing asked
     evaluate(backend, exams, settings, store, out) -> Outcome     asks, marks, scores, writes
 
 A run that is killed goes on where it stopped: replies are stored as they come, files are written whole at the end.
@@ -19,12 +19,12 @@ from aot.backends.base import Backend
 from aot.backends.counts import AskedCounts
 from aot.backends.store import AnswerStore
 from aot.bench.benchmark import Benchmark
-from aot.bench.marking import mark
+from aot.bench.grading import grade
 from aot.bench.prompts import PROMPT_VERSION
 from aot.bench.protocol import EvalSettings
 from aot.bench.records import ANSWERS, REFUSED, SCORES, Answered, write_answers, write_refused
 from aot.bench.rows import IMAGE_FOLDERS
-from aot.bench.survey import Exam, survey
+from aot.bench.survey import Evaluation, survey
 from aot.errors import AotError
 from aot.runs.files import write_json
 from aot.scores.calibration import calibration
@@ -32,7 +32,7 @@ from aot.scores.score import score
 
 REFUSALS_NAMED = 3
 Wanted = Sequence[tuple[Benchmark, Path]]
-Progress = Callable[[Exam, AskedCounts], None]
+Progress = Callable[[Evaluation, AskedCounts], None]
 
 
 @dataclass(frozen=True)
@@ -46,60 +46,60 @@ class Outcome:
     errors: dict[str, str]
 
 
-def plan(backend: Backend, wanted: Wanted, settings: EvalSettings, store: AnswerStore) -> list[Exam]:
+def plan(backend: Backend, wanted: Wanted, settings: EvalSettings, store: AnswerStore) -> list[Evaluation]:
     """What would be asked. Raises `AotError` for data that cannot be read, or hold nothing to ask."""
     names = [benchmark.name for benchmark, _ in wanted]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         hint = "one path a benchmark; custom:NAME for other data"
         raise AotError(f"{twice[0]} is given twice", where="--benchmark", hint=hint)
     exams = [survey(benchmark, path, backend, settings, store) for benchmark, path in wanted]
-    for exam in exams:
-        if not exam.items:
-            raise _nothing_to_ask(exam)
+    for evaluation in exams:
+        if not evaluation.items:
+            raise _nothing_to_ask(evaluation)
     return exams
 
 
-def _nothing_to_ask(exam: Exam) -> AotError:
-    refused, left_out = exam.refusals, sum(exam.left_out.values())
+def _nothing_to_ask(evaluation: Evaluation) -> AotError:
+    refused, left_out = evaluation.refusals, sum(evaluation.left_out.values())
     told = [f"{len(refused)} rows refused"] * bool(refused) + [f"{left_out} rows left out"] * bool(left_out)
-    what = f"nothing to ask for {exam.benchmark.name}: {', '.join(told) or 'it has no rows'}"
+    what = f"nothing to ask for {evaluation.benchmark.name}: {', '.join(told) or 'it has no rows'}"
     what += "".join(f"\n  {refusal}" for refusal in refused[:REFUSALS_NAMED])
     hint = "check that the path is this benchmark's"
     if refused and all(refusal.word == "missing_image" for refusal in refused):
         folders = ", ".join(folder for folder in IMAGE_FOLDERS if folder)
         hint = f"put the images beside the questions, or there into a folder such as {folders}"
-    return AotError(what, where=str(exam.path), hint=hint)
+    return AotError(what, where=str(evaluation.path), hint=hint)
 
 
 def evaluate(
     backend: Backend,
-    exams: Sequence[Exam],
+    exams: Sequence[Evaluation],
     settings: EvalSettings,
     store: AnswerStore,
     out: Path,
-    progress: Progress = lambda exam, counts: None,
+    progress: Progress = lambda evaluation, counts: None,
 ) -> Outcome:
     """Asks what is not stored yet, and writes scores.json, answers.parquet and refused.json into `out`."""
     answered: dict[str, list[Answered]] = {}
     scores: dict[str, dict[str, Any]] = {}
     counts: dict[str, AskedCounts] = {}
-    for exam in exams:
-        name = exam.benchmark.name
+    for evaluation in exams:
+        name = evaluation.benchmark.name
         counts[name] = AskedCounts()
-        answered[name] = _answers(backend, exam, settings, store, counts[name], progress)
+        answered[name] = _answers(backend, evaluation, settings, store, counts[name], progress)
         results = [each.result for each in answered[name]]
         sure = any(result.confidence is not None for result in results)
-        scores[name] = score(results, exam.benchmark.metric) | {
+        scores[name] = score(results, evaluation.benchmark.metric) | {
             "calibration": calibration(results) if sure else None,
-            "rows": _rows(exam),
+            "rows": _rows(evaluation),
             "asked": counts[name].as_json(),
-            "protocol": _protocol(backend, exam, settings, answered[name]),
+            "protocol": _protocol(backend, evaluation, settings, answered[name]),
         }
     write_answers(out / ANSWERS, answered)
-    write_refused(out / REFUSED, {exam.benchmark.name: exam.refusals for exam in exams})
+    write_refused(out / REFUSED, {evaluation.benchmark.name: evaluation.refusals for evaluation in exams})
     write_json(out / SCORES, scores)
     errors = {name: told for name, each in answered.items() if (told := _failed(each))}
-    return Outcome(scores, counts, sum(len(exam.refusals) for exam in exams), errors)
+    return Outcome(scores, counts, sum(len(evaluation.refusals) for evaluation in exams), errors)
 
 
 def _failed(answered: Sequence[Answered]) -> str:
@@ -110,7 +110,7 @@ def _failed(answered: Sequence[Answered]) -> str:
 
 def _answers(
     backend: Backend,
-    exam: Exam,
+    evaluation: Evaluation,
     settings: EvalSettings,
     store: AnswerStore,
     counts: AskedCounts,
@@ -120,32 +120,32 @@ def _answers(
     found: dict[tuple[str, int], Answered] = {}
     replies = ask_all(
         backend,
-        exam.asks(settings.answers_each),
+        evaluation.asks(settings.answers_each),
         settings.sampling,
         store,
         counts=counts,
-        progress=lambda counts: progress(exam, counts),
+        progress=lambda counts: progress(evaluation, counts),
     )
     for ask, reply in replies:
-        result = mark(exam.items[ask.id], ask, reply, exam.reader)
-        found[ask.id, ask.trial] = Answered(exam.prompt_digests[ask.id], reply, result)
-    order = ((name, trial) for name in exam.items for trial in range(settings.answers_each))
+        result = grade(evaluation.items[ask.id], ask, reply, evaluation.reader)
+        found[ask.id, ask.trial] = Answered(evaluation.prompt_digests[ask.id], reply, result)
+    order = ((name, trial) for name in evaluation.items for trial in range(settings.answers_each))
     return [found[each] for each in order if each in found]
 
 
-def _rows(exam: Exam) -> dict[str, Any]:
-    left_out = sum(exam.left_out.values())
+def _rows(evaluation: Evaluation) -> dict[str, Any]:
+    left_out = sum(evaluation.left_out.values())
     return {
-        "read": len(exam.items) + len(exam.refusals) + left_out,
-        "kept": len(exam.items),
-        "refused": len(exam.refusals),
-        "left_out": exam.left_out,
-        "published": exam.benchmark.items,
+        "read": len(evaluation.items) + len(evaluation.refusals) + left_out,
+        "kept": len(evaluation.items),
+        "refused": len(evaluation.refusals),
+        "left_out": evaluation.left_out,
+        "published": evaluation.benchmark.items,
     }
 
 
 def _protocol(
-    backend: Backend, exam: Exam, settings: EvalSettings, answered: Sequence[Answered]
+    backend: Backend, evaluation: Evaluation, settings: EvalSettings, answered: Sequence[Answered]
 ) -> dict[str, Any]:
     """Everything that a score is meaningless without."""
     visual = [each.reply.visual_tokens for each in answered if each.reply.visual_tokens is not None]
@@ -156,7 +156,7 @@ def _protocol(
         "trials": settings.answers_each,
         **known,
         "visual_tokens": spread,
-        "prompt": {"name": exam.benchmark.prompt_name, "version": PROMPT_VERSION},
-        "data": {"path": str(exam.path), "digest": exam.digest, "source": exam.benchmark.source},
+        "prompt": {"name": evaluation.benchmark.prompt_name, "version": PROMPT_VERSION},
+        "data": {"path": str(evaluation.path), "digest": evaluation.digest, "source": evaluation.benchmark.source},
         "defender": {"name": backend.name, **backend.identity},
     }

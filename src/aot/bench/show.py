@@ -23,7 +23,7 @@ from aot.backends.base import Backend
 from aot.backends.counts import AskedCounts
 from aot.bench.protocol import EvalSettings
 from aot.bench.run import Progress as Report
-from aot.bench.survey import Exam
+from aot.bench.survey import Evaluation
 from aot.scores.result import STATUSES
 
 GREEN, RED = "green", "red"
@@ -33,25 +33,25 @@ Scores = Mapping[str, Mapping[str, Any]]
 """What scores.json holds."""
 
 
-def plan_table(exams: Sequence[Exam], backend: Backend, settings: EvalSettings) -> Table:
+def plan_table(exams: Sequence[Evaluation], backend: Backend, settings: EvalSettings) -> Table:
     """What will be asked, before it is."""
-    to_ask = sum(exam.requests - exam.stored for exam in exams)
+    to_ask = sum(evaluation.requests - evaluation.stored for evaluation in exams)
     times = f", {settings.answers_each} answers each" if settings.answers_each > 1 else ""
     caption = f"{to_ask} requests to {escape(backend.name)}{times}; what is stored is not asked again"
     table = _table("Plan", caption)
     table.add_column("Benchmark", style="bold", no_wrap=True)
     for head in ("rows", "refused", "left out", "items", "requests", "stored"):
         table.add_column(head, justify="right")
-    for exam in exams:
-        left = sum(exam.left_out.values())
-        rows = len(exam.items) + len(exam.refusals) + left
-        cells = [rows, len(exam.refusals), left, len(exam.items), exam.requests, exam.stored]
-        table.add_row(escape(exam.benchmark.name), *map(_count, cells))
+    for evaluation in exams:
+        left = sum(evaluation.left_out.values())
+        rows = len(evaluation.items) + len(evaluation.refusals) + left
+        cells = [rows, len(evaluation.refusals), left, len(evaluation.items), evaluation.requests, evaluation.stored]
+        table.add_row(escape(evaluation.benchmark.name), *map(_count, cells))
     return table
 
 
 @contextmanager
-def progress_bar(console: Console, exams: Sequence[Exam]) -> Iterator[Report]:
+def progress_bar(console: Console, exams: Sequence[Evaluation]) -> Iterator[Report]:
     """A bar for each benchmark, where the output is a terminal; else a line whenever another quarter is done."""
     live = Progress(
         TextColumn("[bold]{task.description}"),
@@ -67,19 +67,19 @@ def progress_bar(console: Console, exams: Sequence[Exam]) -> Iterator[Report]:
         bars = {e.benchmark.name: live.add_task(escape(e.benchmark.name), total=e.requests, told="") for e in exams}
         quarters = dict.fromkeys(bars, 0)
 
-        def report(exam: Exam, counts: AskedCounts) -> None:
-            name, done = exam.benchmark.name, counts.replies
+        def report(evaluation: Evaluation, counts: AskedCounts) -> None:
+            name, done = evaluation.benchmark.name, counts.replies
             live.update(bars[name], completed=done, told=escape(_told(counts)))
-            if not console.is_terminal and 4 * done // exam.requests > quarters[name]:
-                quarters[name] = 4 * done // exam.requests
-                console.print(f"{name}: {done}/{exam.requests} {_told(counts)}", markup=False, highlight=False)
+            if not console.is_terminal and 4 * done // evaluation.requests > quarters[name]:
+                quarters[name] = 4 * done // evaluation.requests
+                console.print(f"{name}: {done}/{evaluation.requests} {_told(counts)}", markup=False, highlight=False)
 
         yield report
 
 
-def going(before: Scores, exams: Sequence[Exam], defender: str) -> str:
+def going(before: Scores, exams: Sequence[Evaluation], defender: str) -> str:
     """Whose scores a run leaves no trace of: "POPE of base", where the file is of other benchmarks or another model."""
-    asked = {exam.benchmark.name for exam in exams}
+    asked = {evaluation.benchmark.name for evaluation in exams}
     held = {name: entry.get("protocol", {}).get("defender", {}).get("name", "?") for name, entry in before.items()}
     return ", ".join(f"{name} of {whose}" for name, whose in held.items() if name not in asked or whose != defender)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from aot.backends.base import Ask, Backend
 from aot.backends.store import AnswerStore, reply_key
 from aot.bench.benchmark import Benchmark
+from aot.bench.grading import Reader, read_reply
 from aot.bench.item import Item
-from aot.bench.marking import Reader, read_reply
 from aot.bench.prompts import Prompt, boxed, content
 from aot.bench.protocol import EvalSettings
 from aot.bench.release import as_released
@@ -38,7 +38,7 @@ class Asking:
         return Ask(item.id, content(item, self.prompt), options, trial)
 
     def _options(self, item: Item) -> tuple[str, ...]:
-        """In the order of the answers; see `aot.bench.marking`."""
+        """In the order of the answers; see `aot.bench.grading`."""
         boxes = self.spelled and self.prompt is boxed
         if item.kind == "choice":
             lettered = zip(LETTERS, item.options, strict=False)
@@ -48,7 +48,7 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Exam:
+class Evaluation:
     """A benchmark with its data, surveyed, and who reads its replies. `items`: what is asked, without images;
     `prompt_digests` of each; `digest`: of all that is asked, whichever file format it came in; `stored` of the
     `requests` are answered already."""
@@ -79,7 +79,7 @@ class Exam:
 
 def survey(
     benchmark: Benchmark, path: Path, backend: Backend, settings: EvalSettings, store: AnswerStore
-) -> Exam:
+) -> Evaluation:
     """Reads all rows (with a limit: up to so many items) and opens every image. Raises `AotError` as readers do."""
     benchmark, reader = as_released(benchmark) if settings.protocol == "aot_release" else (benchmark, read_reply)
     asking = Asking(benchmark.prompt, settings.confidence, spelled=backend.identity.get("kind") == "local")
@@ -107,7 +107,7 @@ def survey(
                 break
     requests = len(items) * settings.answers_each
     known = (tuple(refusals), dict(left_out), whole.hexdigest())
-    return Exam(benchmark, path, asking, reader, items, digests, *known, requests, stored)
+    return Evaluation(benchmark, path, asking, reader, items, digests, *known, requests, stored)
 
 
 def prompt_digest(ask: Ask) -> str:

@@ -134,5 +134,5 @@ def sft(
     quiet_loading()
     with resumable():
         made = train(data, out, settings)
-    typer.echo("\n".join(f"  {name}: {value}" for name, value in made.figures.items()))
+    typer.echo("\n".join(f"  {name}: {value}" for name, value in made.metrics.items()))
     typer.echo(f"attacker: {made.folder}\nplay it: aot coevolve --set players.attacker={made.folder}")

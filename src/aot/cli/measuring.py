@@ -82,7 +82,7 @@ def audit(
         Path,
         typer.Option(help='Images with questions or boxes, in any format that `aot forge` reads; or "world".'),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the page, the figures and the replies.")] = Path("runs/audit"),
+    out: Annotated[Path, typer.Option(help="Folder of the page, the metrics and the replies.")] = Path("runs/audit"),
     model: Annotated[str | None, typer.Option(help="The model's name, where the defender is a URL.")] = None,
     attacks: Annotated[
         str | None,

@@ -1,4 +1,4 @@
-"""A friendly game to look at: a few scenes of the miniature world, any two players, every bout shown.
+"""A friendly game to look at: a few scenes of the miniature world, any two players, every episode shown.
 
 *Ours.* The scripted players are instant and exact: `best_of_8` against `shortsighted_reader` is the method's
 game in a second, and shows what the trained players have to learn.
@@ -21,14 +21,14 @@ from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.base import Attacker, Defender
 from aot.players.base_players import player_folder
-from aot.types import Answer, Bout
+from aot.types import Answer, Episode
 
 AttackerName = Literal["random_distractor", "best_of_8", "noise", "shipped"]
 DefenderName = Literal["shortsighted_reader", "world_reader", "oracle", "always_a", "shipped"]
 
 
-def exhibit(attacker: AttackerName, defender: DefenderName, *, scenes: int, seed: int) -> list[Bout]:
-    """One bout on each of `scenes` drawn scenes. Same arguments: same bouts."""
+def play_scripted(attacker: AttackerName, defender: DefenderName, *, scenes: int, seed: int) -> list[Episode]:
+    """One episode on each of `scenes` drawn scenes. Same arguments: same episodes."""
     drawn = draw_scenes(scenes, seed, "test")
     referee = world_referee(RefereeSettings())
     answering = make_defender(defender)
@@ -57,36 +57,36 @@ def make_attacker(name: AttackerName, referee: Referee, defender: Defender) -> A
     return Noise() if name == "noise" else RandomDistractor()
 
 
-def bout_table(bouts: Sequence[Bout]) -> Table:
-    """A row a bout: question, edit, the referee's word, the answer before and after."""
+def episode_table(episodes: Sequence[Episode]) -> Table:
+    """A row a episode: question, edit, the referee's word, the answer before and after."""
     table = Table(show_lines=False)
     for column in ("Question", "Edit", "Referee", "Before", "After"):
         table.add_column(column)
-    for bout in bouts:
-        question = bout.scene.question
-        word = "fair" if bout.verdict.valid else f"[red]{', '.join(bout.verdict.refused_by)}[/red]"
-        before, after = (_told(given[:1], question.options) for given in (bout.clean_answers, bout.answers))
-        colour = "green" if bout.success else "default"
-        edit = bout.attack.instruction or bout.attack.kind
+    for episode in episodes:
+        question = episode.scene.question
+        word = "fair" if episode.verdict.valid else f"[red]{', '.join(episode.verdict.refused_by)}[/red]"
+        before, after = (_told(given[:1], question.options) for given in (episode.clean_answers, episode.answers))
+        colour = "green" if episode.success else "default"
+        edit = episode.attack.instruction or episode.attack.kind
         table.add_row(question.text, edit, word, before, f"[{colour}]{after}[/{colour}]")
     return table
 
 
-def score_line(bouts: Sequence[Bout]) -> str:
-    """What the bouts add up to, in a sentence."""
-    right = sum(b.clean_answers[0].choice == b.scene.question.answer for b in bouts)
-    fair, won = sum(b.verdict.valid for b in bouts), sum(b.success for b in bouts)
-    return f"{len(bouts)} scenes: {right} answered rightly when clean; {fair} fair attacks, {won} won"
+def score_line(episodes: Sequence[Episode]) -> str:
+    """What the episodes add up to, in a sentence."""
+    right = sum(b.clean_answers[0].choice == b.scene.question.answer for b in episodes)
+    fair, won = sum(b.verdict.valid for b in episodes), sum(b.success for b in episodes)
+    return f"{len(episodes)} scenes: {right} answered rightly when clean; {fair} fair attacks, {won} won"
 
 
-def save_pictures(bouts: Sequence[Bout], folder: Path, *, scale: int = 4) -> None:
-    """Clean and attacked image side by side, one PNG a bout, enlarged so that a pixel can be seen."""
+def save_pictures(episodes: Sequence[Episode], folder: Path, *, scale: int = 4) -> None:
+    """Clean and attacked image side by side, one PNG a episode, enlarged so that a pixel can be seen."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number, bout in enumerate(bouts, 1):
-        pair = np.concatenate([bout.scene.image, bout.attack.image], axis=1)
+    for number, episode in enumerate(episodes, 1):
+        pair = np.concatenate([episode.scene.image, episode.attack.image], axis=1)
         size = (pair.shape[1] * scale, pair.shape[0] * scale)
         picture = PillowImage.fromarray(pair).resize(size, PillowImage.Resampling.NEAREST)
-        picture.save(folder / f"{number:04d}_{'fair' if bout.verdict.valid else 'refused'}.png")
+        picture.save(folder / f"{number:04d}_{'fair' if episode.verdict.valid else 'refused'}.png")
 
 
 def _told(answers: Sequence[Answer], options: Sequence[str]) -> str:

@@ -46,11 +46,11 @@ def play(
     """Watch two players meet on a few scenes: learn the game in a second."""
     from rich.console import Console
 
-    from aot.cli.play import bout_table, exhibit, save_pictures, score_line
+    from aot.cli.play import episode_table, play_scripted, save_pictures, score_line
 
-    bouts = exhibit(attacker, defender, scenes=scenes, seed=seed)
-    Console(emoji=False).print(bout_table(bouts))
-    typer.echo(score_line(bouts))
+    episodes = play_scripted(attacker, defender, scenes=scenes, seed=seed)
+    Console(emoji=False).print(episode_table(episodes))
+    typer.echo(score_line(episodes))
     if out:
-        save_pictures(bouts, out)
+        save_pictures(episodes, out)
         typer.echo(f"images: {out}")

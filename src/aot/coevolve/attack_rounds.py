@@ -1,4 +1,4 @@
-"""Attack rounds: bouts of frozen players on the training scenes, from which a defender's curriculum is chosen."""
+"""Attack rounds: episodes of frozen players on the training scenes, from which a defender's curriculum is chosen."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any, Literal
 from aot.coevolve.recipes import Recipe
 from aot.coevolve.scenes import Game, stage_seed
 from aot.data.curriculum import CurriculumRow, hard_rows
-from aot.data.records import load_bouts, save_bouts
+from aot.data.records import load_episodes, save_episodes
 from aot.game.arena import greedy_answers, play
 from aot.miniature.scripted import RandomDistractor
 from aot.players.attacker import EditAttacker
 from aot.players.base import Attacker
 from aot.players.defender import QwenDefender
 from aot.runs.run import Run, Stage
-from aot.types import Bout, Scene
+from aot.types import Episode, Scene
 
 
 @dataclass
 class AttackRounds:
-    """All rounds of a run so far, as finished stages. A round that stands, or is made beside, is not played twice."""
+    """All rounds of a run so far, as finished stages; a round that stands is not played twice."""
 
     recipe: Recipe
     run: Run
@@ -32,35 +32,35 @@ class AttackRounds:
     _hard: dict[int, list[CurriculumRow]] = field(default_factory=dict)
 
     def by_newest(self, i: int, attacker: Stage, defender: Stage, *, half: Literal[1, 2]) -> None:
-        """Bouts of the newly trained attacker on every second training scene, from the first or the second on."""
+        """Episodes of the newly trained attacker on every second training scene, from the first or the second on."""
         self._round(i, "attacks", attacker, 0, defender, made_in=i, half=half)
 
     def by_known_players(self, i: int, attacker: Stage, defender: Stage) -> None:
-        """Bouts of the attacker before it, and of scripted distractors, with the same defender."""
+        """Episodes of the attacker before it, and of scripted distractors, with the same defender."""
         self._round(i, "known_attacks", attacker, self.recipe.attacks.scripted_draws, defender, made_in=i - 1)
 
-    def bouts(self, i: int) -> list[Bout]:
-        """All bouts of iteration i, read from disk."""
+    def episodes(self, i: int) -> list[Episode]:
+        """All episodes of iteration i, read from disk."""
         scenes = self.game.train_scenes
-        return [bout for s in self.stages[i] for bout in load_bouts(s.folder, scenes(s.manifest["seed"]))]
+        return [episode for s in self.stages[i] for episode in load_episodes(s.folder, scenes(s.manifest["seed"]))]
 
     def scenes(self, i: int) -> list[Scene]:
         """The training scenes that were attacked in iteration i, each once."""
         seeds = sorted({stage.manifest["seed"] for stage in self.stages[i]})
         return [scene for seed in seeds for scene in self.game.train_scenes(seed)]
 
-    def hard(self, i: int, bouts: Sequence[Bout] | None = None) -> list[CurriculumRow]:
-        """Iteration i's attacks that were hard for its defender. `bouts`: those of i, where they are at hand; they are
-        read again only after a restart."""
+    def hard(self, i: int, episodes: Sequence[Episode] | None = None) -> list[CurriculumRow]:
+        """Iteration i's attacks that were hard for its defender. `episodes`: those of i, where they are in memory; they
+        are read again only after a restart."""
         if i not in self._hard:
-            self._hard[i] = hard_rows(self.bouts(i) if bouts is None else bouts, self.recipe.curriculum)
+            self._hard[i] = hard_rows(self.episodes(i) if episodes is None else episodes, self.recipe.curriculum)
         return self._hard[i]
 
     def _round(
         self, i: int, kind: str, attacker: Stage, scripted: int, defender: Stage, *, made_in: int, half: int = 0
     ) -> None:
-        """Bouts, on all training scenes or one half of them, of the frozen attacker that iteration `made_in` left, and
-        of `scripted` distractors a scene."""
+        """Episodes, on all training scenes or one half of them, of the frozen attacker that iteration `made_in` left,
+        and of `scripted` distractors a scene."""
         name = f"iteration_{i}/{kind}" + (f"/{half}" if half else "")
         if any(stage.name == name for stage in self.stages.get(i, [])):
             return
@@ -73,9 +73,9 @@ class AttackRounds:
             clean = greedy_answers(attacked, opponent)
             players: list[Attacker] = [EditAttacker.load(attacker.folder, name=f"iteration_{made_in}")]
             players += [RandomDistractor(related=settings.scripted_related)] * scripted
-            bouts: list[Bout] = []
+            episodes: list[Episode] = []
             for number, player in enumerate(players):
-                bouts += play(
+                episodes += play(
                     attacked,
                     player,
                     self.game.referee,
@@ -85,9 +85,9 @@ class AttackRounds:
                     seed=stage_seed(seed, f"{name} {number}"),
                     clean_answers=clean,
                 )
-            save_bouts(folder, bouts)
-            valid, successes = sum(b.verdict.valid for b in bouts), sum(b.success for b in bouts)
-            return {"bouts": len(bouts), "valid": valid, "successes": successes}
+            save_episodes(folder, episodes)
+            valid, successes = sum(b.verdict.valid for b in episodes), sum(b.success for b in episodes)
+            return {"episodes": len(episodes), "valid": valid, "successes": successes}
 
         key = self.recipe.attacks.model_dump() | {"scenes": self.game.key, "referee": self.recipe.referee.model_dump()}
         stage = self.run.stage(name, build, key=key, seed=seed, parents=[attacker, defender])

@@ -60,12 +60,12 @@ def score(answer: Answer, question: Question) -> int:
     return -1 if answer.status != "answered" else int(answer.choice == question.answer)
 
 
-def examine(defender: Defender, scenes: Sequence[Scene]) -> tuple[Scores, list[str]]:
+def evaluate(defender: Defender, scenes: Sequence[Scene]) -> tuple[Scores, list[str]]:
     """Scores of greedy answers to the clean images, and what was said."""
     return _ask(defender, [s.image for s in scenes], [s.question for s in scenes])
 
 
-def examine_attacked(
+def evaluate_attacked(
     defender: Defender, scenes: Sequence[Scene], attacked: AttackSet
 ) -> tuple[Scores, list[str]]:
     """The same under attack; refused attacks are not asked: -1 and ""."""
@@ -91,7 +91,7 @@ def _ask(
 
 
 @dataclass
-class Exam:
+class Evaluation:
     """All scores of one evaluation. `clean[defender]` and `attacked[defender][attacker]` are score arrays;
     several draws of one scripted attacker are separate columns named in `draws`."""
 
@@ -124,22 +124,22 @@ def accuracy(scores: Scores) -> dict[str, object]:
     }
 
 
-def defender_summary(exam: Exam, defender: str, groups: Mapping[str, Sequence[str]]) -> dict[str, object]:
+def defender_summary(evaluation: Evaluation, defender: str, groups: Mapping[str, Sequence[str]]) -> dict[str, object]:
     """The summary's entry of one defender. `groups` maps a reported attacker to its columns: several columns
     (draws) are reported by their worst case."""
-    columns = exam.attacked[defender]
-    clean, worst = exam.clean[defender], exam.worst_case(defender)
+    columns = evaluation.attacked[defender]
+    clean, worst = evaluation.clean[defender], evaluation.worst_case(defender)
     entry: dict[str, object] = {"n": len(clean), "unscored": int((clean < 0).sum())}
     for name, scores in (("clean", clean), ("worst_case", worst)):
         result = accuracy(scores)
         entry[name], entry[f"{name}_ci"] = result["value"], result["ci"]
     by_attacker, by_attacker_ci = {}, {}
     for name, members in groups.items():
-        result = accuracy(columns[members[0]] if len(members) == 1 else exam.worst_case(defender, members))
+        result = accuracy(columns[members[0]] if len(members) == 1 else evaluation.worst_case(defender, members))
         by_attacker[name], by_attacker_ci[name] = result["value"], result["ci"]
-    types = np.asarray(exam.question_types)
+    types = np.asarray(evaluation.question_types)
     by_type = {}
-    for kind in sorted(set(exam.question_types)):
+    for kind in sorted(set(evaluation.question_types)):
         pick = types == kind
         in_clean, in_worst = accuracy(clean[pick]), accuracy(worst[pick])
         by_type[kind] = {
@@ -153,17 +153,17 @@ def defender_summary(exam: Exam, defender: str, groups: Mapping[str, Sequence[st
 
 
 def attacker_summary(
-    exam: Exam, attacks: AttackSet, name: str, *, start: str | None, current: str
+    evaluation: Evaluation, attacks: AttackSet, name: str, *, start: str | None, current: str
 ) -> dict[str, object]:
     """The summary's entry of one attacker. `current` is the defender that it was trained against, `start` the
     attacker that its training began from: the gain is paired over the same examples."""
     entry: dict[str, object] = {"n": len(attacks.attacks), "integrity": attacks.integrity}
     entry["valid"] = float(attacks.valid.mean()) if len(attacks.attacks) else float("nan")
     for key, defender in (("valid_success_vs_base", "base"), ("valid_success_vs_current", current)):
-        hits = exam.successes(defender, name)
+        hits = evaluation.successes(defender, name)
         entry[key], entry[f"{key}_ci"] = float(hits.mean()), list(wilson(int(hits.sum()), len(hits)))
     if start is not None:
-        before, after = exam.successes(current, start), exam.successes(current, name)
+        before, after = evaluation.successes(current, start), evaluation.successes(current, name)
         entry["valid_success_of_start_vs_current"] = float(before.mean())
         difference = paired_difference(after, before)
         entry["gain"], entry["gain_ci"] = difference.value, [difference.low, difference.high]

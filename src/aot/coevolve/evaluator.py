@@ -17,16 +17,16 @@ import numpy as np
 
 from aot.coevolve.evaluation import (
     AttackSet,
-    Exam,
+    Evaluation,
     attack_all,
     attacker_summary,
     defender_summary,
-    examine,
-    examine_attacked,
+    evaluate,
+    evaluate_attacked,
 )
 from aot.coevolve.recipes import Recipe
 from aot.coevolve.scenes import Game, stage_seed
-from aot.data.records import load_bouts, save_bouts
+from aot.data.records import load_episodes, save_episodes
 from aot.miniature.scripted import RandomDistractor
 from aot.players.attacker import EditAttacker
 from aot.players.base import Attacker
@@ -34,7 +34,7 @@ from aot.players.defender import QwenDefender
 from aot.rl.intervals import wilson
 from aot.runs.files import write_json
 from aot.runs.run import Run, Stage
-from aot.types import Bout, Scene
+from aot.types import Episode, Scene
 
 SCRIPTED = "scripted"
 
@@ -49,7 +49,7 @@ class Entrant:
 
 
 @dataclass
-class Examiner:
+class Evaluator:
     """Keeps the score of a run. `columns` are the single draws of the scripted distractors."""
 
     recipe: Recipe
@@ -62,7 +62,7 @@ class Examiner:
     """What each defender said, by column; "" where it was not asked."""
 
     def __post_init__(self) -> None:
-        self.exam = Exam([scene.question.kind for scene in self.game.held_out])
+        self.evaluation = Evaluation([scene.question.kind for scene in self.game.held_out])
         self._stages: dict[str, Stage] = {}
         self.draws = [f"distractor_{n}" for n in range(1, self.recipe.evaluation.distractors + 1)]
 
@@ -110,9 +110,9 @@ class Examiner:
     def headline(self, name: str) -> str:
         """One line on the newest pair of players."""
         entrant = self.attackers[name]
-        clean, worst = self.exam.clean[name], self.exam.worst_case(name)
-        lifted = self.exam.successes(entrant.against, name).mean()
-        pushed = self.exam.successes(name, name).mean()
+        clean, worst = self.evaluation.clean[name], self.evaluation.worst_case(name)
+        lifted = self.evaluation.successes(entrant.against, name).mean()
+        pushed = self.evaluation.successes(name, name).mean()
         return (
             f"{name}: attacker fools the defender it trained against on {lifted:.1%}, the new one on {pushed:.1%}; "
             f"defender clean {(clean == 1).mean():.1%}, worst case so far {(worst == 1).mean():.1%}"
@@ -121,9 +121,9 @@ class Examiner:
     def summary(self) -> dict[str, Any]:
         """The run's `summary.json`; asks what has not been asked yet."""
         self.catch_up()
-        defenders = {name: defender_summary(self.exam, name, self.groups) for name in self.defenders}
+        defenders = {name: defender_summary(self.evaluation, name, self.groups) for name in self.defenders}
         attackers = {
-            name: attacker_summary(self.exam, self.columns[name], name, start=e.start, current=e.against)
+            name: attacker_summary(self.evaluation, self.columns[name], name, start=e.start, current=e.against)
             for name, e in self.attackers.items()
         }
         seconds = {name: stage.wall_seconds for name, stage in self.run.stages.items()}
@@ -143,12 +143,12 @@ class Examiner:
 
     def _notes(self) -> list[str]:
         notes = [
-            f"{name}: {stage.figures[told]}"
+            f"{name}: {stage.metrics[told]}"
             for name, stage in self.run.stages.items()
             for told in ("stopped", "note")
-            if stage.figures.get(told)
+            if stage.metrics.get(told)
         ]
-        unscored = {n: int((s < 0).sum()) for n, s in self.exam.clean.items() if (s < 0).any()}
+        unscored = {n: int((s < 0).sum()) for n, s in self.evaluation.clean.items() if (s < 0).any()}
         notes += [f"{name}: {count} clean answers could not be scored" for name, count in unscored.items()]
         return notes
 
@@ -162,7 +162,7 @@ class Examiner:
                 steps.append((f"defender {i}", name, name))
         race = []
         for step, attacker, defender in steps:
-            hits = self.exam.successes(defender, attacker)
+            hits = self.evaluation.successes(defender, attacker)
             share, interval = float(hits.mean()), list(wilson(int(hits.sum()), len(hits)))
             players = {"step": step, "attacker": attacker, "defender": defender}
             race.append(players | {"valid_success": share, "valid_success_ci": interval})
@@ -180,16 +180,16 @@ class Examiner:
 
         def build(folder: Path) -> dict[str, Any]:
             made = attack_all(scenes, player(), self.game.referee, seed=seed)
-            save_bouts(
-                folder, [Bout(*each) for each in zip(scenes, made.attacks, made.verdicts, strict=True)]
+            save_episodes(
+                folder, [Episode(*each) for each in zip(scenes, made.attacks, made.verdicts, strict=True)]
             )
             return {"valid": float(made.valid.mean()), "integrity": made.integrity, "refusals": made.refusals}
 
         key = [self.game.key, self.recipe.evaluation.model_dump(), self.recipe.referee.model_dump()]
         stage = self.run.stage(name, build, key=key, seed=seed, parents=parents, quiet=True)
         self._stages[column] = stage
-        bouts = load_bouts(stage.folder, scenes)
-        self.columns[column] = AttackSet([b.attack for b in bouts], [b.verdict for b in bouts])
+        episodes = load_episodes(stage.folder, scenes)
+        self.columns[column] = AttackSet([b.attack for b in episodes], [b.verdict for b in episodes])
 
     def _answer(self, defender: str, block: str, columns: Sequence[str]) -> None:
         """The defender's answers to the clean images or to these columns' attacks, asked unless the stage stands."""
@@ -204,7 +204,7 @@ class Examiner:
             for column in columns:
                 attacks = self.columns.get(column)
                 scores, texts = (
-                    examine_attacked(player, scenes, attacks) if attacks else examine(player, scenes)
+                    evaluate_attacked(player, scenes, attacks) if attacks else evaluate(player, scenes)
                 )
                 record[column] = {"scores": scores.tolist(), "texts": texts}
             write_json(folder / "answers.json", record)
@@ -218,6 +218,6 @@ class Examiner:
             scores = np.array(each["scores"], dtype=np.int8)
             said[column] = each["texts"]
             if column == "clean":
-                self.exam.clean[defender] = scores
+                self.evaluation.clean[defender] = scores
             else:
-                self.exam.attacked.setdefault(defender, {})[column] = scores
+                self.evaluation.attacked.setdefault(defender, {})[column] = scores

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from aot.answers import parse_answer
-from aot.coevolve.evaluator import Entrant, Examiner
+from aot.coevolve.evaluator import Entrant, Evaluator
 from aot.runs.files import replacing
 from aot.types import Image
 
@@ -24,25 +24,25 @@ WORKED, REFUSED = 8, 2
 """Examples an attacker: attacks that fooled the defender it trained against, attacks that were refused."""
 
 
-def write_gallery(examiner: Examiner, folder: Path) -> int:
+def write_gallery(evaluator: Evaluator, folder: Path) -> int:
     """`gallery.json` and its PNG files in `folder`, made anew; returns the number of examples."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     entries: list[dict[str, Any]] = []
-    for name, entrant in examiner.attackers.items():
-        for index in _chosen(examiner, name, entrant):
-            entries.append(_entry(examiner, name, entrant, index, folder, len(entries) + 1))
+    for name, entrant in evaluator.attackers.items():
+        for index in _chosen(evaluator, name, entrant):
+            entries.append(_entry(evaluator, name, entrant, index, folder, len(entries) + 1))
     with replacing(folder / "gallery.json") as temporary:
         temporary.write_text(json.dumps(entries, indent=1), encoding="utf-8")
     return len(entries)
 
 
-def _chosen(examiner: Examiner, name: str, entrant: Entrant) -> list[int]:
+def _chosen(evaluator: Evaluator, name: str, entrant: Entrant) -> list[int]:
     """Successes in turn from each question type, then refused attacks by frequency of their reason."""
-    worked = np.flatnonzero(examiner.exam.successes(entrant.against, name)).tolist()
-    attacks = examiner.columns[name]
+    worked = np.flatnonzero(evaluator.evaluation.successes(entrant.against, name)).tolist()
+    attacks = evaluator.columns[name]
     refused = np.flatnonzero(~attacks.valid).tolist()
-    types = examiner.exam.question_types
+    types = evaluator.evaluation.question_types
     reasons = [attacks.verdicts[i].refused_by[0] for i in refused]
     return _in_turn(worked, [types[i] for i in worked], WORKED) + _in_turn(refused, reasons, REFUSED)
 
@@ -58,15 +58,15 @@ def _in_turn(indices: Sequence[int], groups: Sequence[str], most: int) -> list[i
 
 
 def _entry(
-    examiner: Examiner, name: str, entrant: Entrant, index: int, folder: Path, number: int
+    evaluator: Evaluator, name: str, entrant: Entrant, index: int, folder: Path, number: int
 ) -> dict[str, Any]:
-    scene = examiner.game.held_out[index]
-    attack, verdict = examiner.columns[name].attacks[index], examiner.columns[name].verdicts[index]
+    scene = evaluator.game.held_out[index]
+    attack, verdict = evaluator.columns[name].attacks[index], evaluator.columns[name].verdicts[index]
     question = scene.question
     # Before and after its own training against these attacks, where that defender was made.
-    shown = [entrant.against] + [name] * (name in examiner.defenders)
+    shown = [entrant.against] + [name] * (name in evaluator.defenders)
     said = {
-        column: [_answer(d, examiner.texts[d][column][index], question.options) for d in shown]
+        column: [_answer(d, evaluator.texts[d][column][index], question.options) for d in shown]
         for column in ("clean", name)
     }
     for image, side in ((scene.image, "clean"), (attack.image, "attacked")):

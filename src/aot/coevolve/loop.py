@@ -7,7 +7,7 @@
         the new players meet all others so far on held-out scenes
 
 Every step is a stage of the run folder: a finished one is kept, a killed run goes on where it was. What the main
-line does not need at once is made beside it, in a second process.
+line does not need at once is made in the background it, in a second process.
 Departures: the players that are known already attack the training scenes too, beside the newest attacker: its
 predecessor, and scripted distractors, which stand for the AOT-SFT set (*ours*: the paper warms the defender up on 900
 samples of that); a defender that lost clean accuracy wins it back before it goes on (*ours*; `clean_guard`);
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from aot.coevolve.attack_rounds import AttackRounds
-from aot.coevolve.evaluator import Examiner
+from aot.coevolve.evaluator import Evaluator
 from aot.coevolve.gallery import write_gallery
 from aot.coevolve.plan import plan
 from aot.coevolve.recipes import Recipe
@@ -65,24 +65,24 @@ def coevolve(
         write_json(out / "refused.json", [asdict(refusal) for refusal in game.refused])
         league = League(recipe, run, game)
         attacker, defender = league.base_players()
-        beside.submit(league.examiner.catch_up)
+        beside.submit(league.evaluator.catch_up)
         for i in range(1, recipe.iterations + 1):
             beside.submit(partial(league.attacks.by_known_players, i, attacker, defender))
             beside.submit(partial(league.train_on_clean_scenes, i))
             evolved = league.evolve_attacker(i, attacker, defender)
-            # Half of these bouts in each process; the curriculum needs them all.
+            # Half of these episodes in each process; the curriculum needs them all.
             beside.submit(partial(league.attacks.by_newest, i, evolved, defender, half=2))
-            beside.submit(league.examiner.catch_up)
+            beside.submit(league.evaluator.catch_up)
             league.attacks.by_newest(i, evolved, defender, half=1)
             league.attacks.by_newest(i, evolved, defender, half=2)
             league.attacks.by_known_players(i, attacker, defender)
             attacker, defender = evolved, league.enhance_defender(i, defender)
-            beside.submit(partial(league.examiner.report_on, f"iteration_{i}", say))
-        league.examiner.meet_distractors(f"iteration_{recipe.iterations}")
+            beside.submit(partial(league.evaluator.report_on, f"iteration_{i}", say))
+        league.evaluator.meet_distractors(f"iteration_{recipe.iterations}")
         beside.wait()
         league.train_on_clean_scenes(recipe.iterations)
-        summary = league.examiner.summary()
-        write_gallery(league.examiner, out / "gallery")
+        summary = league.evaluator.summary()
+        write_gallery(league.evaluator, out / "gallery")
         run.write_summary(summary)
         return summary
 
@@ -104,14 +104,14 @@ class League:
     def __post_init__(self) -> None:
         self._judge_key = judge_key(self.recipe.judge) if self.recipe.judge.player else {}
         self.attacks = AttackRounds(self.recipe, self.run, self.game)
-        self.examiner = Examiner(self.recipe, self.run, self.game)
+        self.evaluator = Evaluator(self.recipe, self.run, self.game)
 
     def base_players(self) -> tuple[Stage, Stage]:
         """The cold-started attacker and the base defender, copied in so that the run folder is complete."""
         attacker = copied_in(self.run, self.recipe.players.attacker, "attacker")
         defender = copied_in(self.run, self.recipe.players.defender, "defender")
-        self.examiner.admit_defender(BASE, defender)
-        self.examiner.admit_attacker(COLD_START, attacker, start=None, against=BASE)
+        self.evaluator.admit_defender(BASE, defender)
+        self.evaluator.admit_attacker(COLD_START, attacker, start=None, against=BASE)
         return attacker, defender
 
     def evolve_attacker(self, i: int, attacker: Stage, defender: Stage) -> Stage:
@@ -123,16 +123,16 @@ class League:
             player = EditAttacker.load(attacker.folder, name=f"iteration_{i}")
             opponent = QwenDefender.load(defender.folder, name="current")
             scenes, judge = self.game.train_scenes(seed), self._judge(wanted=bool(settings.judged))
-            figures = train_attacker(
+            metrics = train_attacker(
                 player, scenes, self.game.referee, opponent, settings, seed=seed, judge=judge, folder=folder
             )
             player.save(folder)
-            return figures
+            return metrics
 
         key = settings.model_dump() | self._judged(wanted=bool(settings.judged))
         stage = self.run.stage(name, build, key=key, seed=seed, parents=[attacker, defender])
         against = f"iteration_{i - 1}" if i > 1 else BASE
-        self.examiner.admit_attacker(f"iteration_{i}", stage, start=f"iteration_{i - 1}", against=against)
+        self.evaluator.admit_attacker(f"iteration_{i}", stage, start=f"iteration_{i - 1}", against=against)
         return stage
 
     def enhance_defender(self, i: int, defender: Stage) -> Stage:
@@ -142,43 +142,43 @@ class League:
 
         def build(folder: Path) -> dict[str, Any]:
             earlier = [row for j in range(1, i) for row in self.attacks.hard(j)]
-            newest, clean = self.attacks.bouts(i), self.game.train_scenes(seed)
+            newest, clean = self.attacks.episodes(i), self.game.train_scenes(seed)
             self.attacks.hard(i, newest)  # the next iterations need it
             curriculum = build_curriculum(newest, clean, earlier, self.recipe.curriculum, seed=seed)
             player = QwenDefender.load(defender.folder, name=f"iteration_{i}")
             before = {name: value.clone() for name, value in player.model.state_dict().items()}
-            figures = self._dapo(player, curriculum.rows, seed, folder)
+            metrics = self._dapo(player, curriculum.rows, seed, folder)
             if self.recipe.clean_guard.max_loss < 1 and curriculum.rows:
-                figures |= self._keep_clean(i, player, before, curriculum.rows, seed, folder)
+                metrics |= self._keep_clean(i, player, before, curriculum.rows, seed, folder)
             player.save(folder)
-            return figures | {"curriculum": curriculum.counts}
+            return metrics | {"curriculum": curriculum.counts}
 
         dapo = self.recipe.dapo.model_dump() | self._judged(wanted=self.game.free_text)
         key = [dapo, self.recipe.curriculum.model_dump(), self.recipe.clean_guard.model_dump()]
         rounds = [stage for j in range(1, i + 1) for stage in self.attacks.stages[j]]
         stage = self.run.stage(name, build, key=key, seed=seed, parents=[defender, *rounds])
-        self.examiner.admit_defender(f"iteration_{i}", stage)
+        self.evaluator.admit_defender(f"iteration_{i}", stage)
         return stage
 
     def train_on_clean_scenes(self, rounds: int) -> None:
         """The control up to this round: the same RL, as many updates, no attack in sight."""
         while self.recipe.clean_rl and len(self.clean) < rounds:
-            before = self.clean[-1] if self.clean else self.examiner.defenders[BASE]
+            before = self.clean[-1] if self.clean else self.evaluator.defenders[BASE]
             name = f"{CLEAN_RL}/{len(self.clean) + 1}"
             seed = stage_seed(self.recipe.seed, name)
 
             def build(folder: Path, before: Stage = before, seed: int = seed) -> dict[str, Any]:
                 player = QwenDefender.load(before.folder, name=CLEAN_RL)
                 rows = [CurriculumRow(s.id, s.image, s.question) for s in self.game.train_scenes(seed)]
-                figures = self._dapo(player, rows, seed, folder)
+                metrics = self._dapo(player, rows, seed, folder)
                 player.save(folder)
-                return figures
+                return metrics
 
             key = self.recipe.dapo.model_dump() | self._judged(wanted=self.game.free_text)
             self.clean.append(self.run.stage(name, build, key=key, seed=seed, parents=[before]))
         if self.recipe.clean_rl and len(self.clean) == self.recipe.iterations:
-            self.examiner.admit_defender(CLEAN_RL, self.clean[-1])
-            self.examiner.catch_up()
+            self.evaluator.admit_defender(CLEAN_RL, self.clean[-1])
+            self.evaluator.catch_up()
 
     def _dapo(
         self, player: QwenDefender, rows: Sequence[CurriculumRow], seed: int, folder: Path, updates: int | None = None
@@ -204,7 +204,7 @@ class League:
     ) -> dict[str, Any]:
         """Wins back clean accuracy, measured on the clean images of the scenes that were attacked in this iteration."""
         scenes, guard = self.attacks.scenes(i), self.recipe.clean_guard
-        base = QwenDefender.load(self.examiner.defenders[BASE].folder, name=BASE)
+        base = QwenDefender.load(self.evaluator.defenders[BASE].folder, name=BASE)
 
         def rehearse(number: int, lost: list[Scene]) -> None:
             mixed = rehearsal_rows(rows, lost, guard.share, seed=seed + number)

@@ -19,8 +19,8 @@ def plan(recipe: Recipe, game: Game) -> str:
         f"  evaluation: at most {meetings * len(game.held_out):,} answers on {len(game.held_out)} held-out questions",
     ]
     if recipe.judge.player:
-        tasks = [f"pays attacks for {', '.join(attacker.judged)}"] * bool(attacker.judged)
-        tasks += ["marks answers in free text"] * game.free_text
+        tasks = [f"scores attacks for {', '.join(attacker.judged)}"] * bool(attacker.judged)
+        tasks += ["scores answers in free text"] * game.free_text
         lines.insert(3, f"  judge: {recipe.judge.player} " + (" and ".join(tasks) or "has nothing to do"))
     if game.refused:
         lines.append(f"  data: {len(game.refused)} rows refused:")

@@ -40,7 +40,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     clean_rl: bool = True  # paper: "same RL on clean data", the control
     game: GameSettings = GameSettings()
     players: PlayersSettings = PlayersSettings()
-    judge: JudgeSettings = JudgeSettings()  # what its word is worth: attacker.flow_grpo.practice.reward.judge
+    judge: JudgeSettings = JudgeSettings()  # what its word is worth: attacker.flow_grpo.environment.reward.judge
     referee: RefereeSettings = RefereeSettings()
     attacker: AttackerTraining = AttackerTraining()
     attacks: AttackRoundSettings = AttackRoundSettings()
@@ -53,9 +53,10 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _judged(self) -> Recipe:
         if self.attacker.judged and not self.judge.player:
-            where, paid = f"attacker.{self.attacker.method}.practice.reward.judge", " and ".join(self.attacker.judged)
+            where = f"attacker.{self.attacker.method}.environment.reward.judge"
+            criteria = " and ".join(self.attacker.judged)
             raise ValueError(
-                f"{where} pays for {paid}, and there is no judge: --set {JUDGE_PLAYER}=miniature, or a folder or URL"
+                f"{where} rewards {criteria}, and there is no judge: --set {JUDGE_PLAYER}=miniature, or a folder or URL"
             )
         return self
 

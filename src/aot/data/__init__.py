@@ -1,1 +1,1 @@
-"""Scenes from files, and the curriculum drawn from bouts."""
+"""Scenes from files, and the curriculum drawn from episodes."""

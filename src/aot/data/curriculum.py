@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
 
-from aot.types import Bout, Image, Question, Scene
+from aot.types import Episode, Image, Question, Scene
 
 CLEAN, TOO_EASY = "clean", "too_easy"
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class CurriculumRow:
 
 
 class CurriculumSettings(BaseModel, frozen=True, extra="forbid"):
-    """Which bouts become training rows, and the mix of sources. All *ours*."""
+    """Which episodes become training rows, and the mix of sources. All *ours*."""
 
     min_fooled: float = Field(0.25, ge=0, le=1)  # hard: at least this share of the k answers is wrong
     max_fooled: float = Field(1.0, ge=0, le=1)  # not hopeless: at most this share is wrong
@@ -61,30 +61,30 @@ class CurriculumSettings(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curriculum:
-    """`rows` in training order; `counts` is the funnel, from `bouts` offered to rows by source."""
+    """`rows` in training order; `counts` is the funnel, from `episodes` offered to rows by source."""
 
     rows: tuple[CurriculumRow, ...]
     counts: dict[str, int] = field(default_factory=dict)
 
 
 def build_curriculum(
-    bouts: Sequence[Bout],
+    episodes: Sequence[Episode],
     clean: Sequence[Scene],
     earlier: Sequence[CurriculumRow],
     settings: CurriculumSettings,
     *,
     seed: int,
 ) -> Curriculum:
-    """Filter `bouts`, mix them with `clean` scenes and attacked rows of `earlier` iterations (`hard_rows`), shuffle.
+    """Filter `episodes`, mix them with `clean` scenes and attacked rows of `earlier` iterations (`hard_rows`), shuffle.
 
     Where `settings.rows` is given, a source that has too few rows for its share leaves its room to the hard
     rows, these to earlier, withstood and clean ones in this order. Same arguments: same rows in the same order.
     """
     rng = np.random.default_rng([seed, 0xC0])
-    counts: Counter[str] = Counter({"bouts": len(bouts)})
-    judged = [(bout, _reason_against(bout, settings)) for bout in bouts]
-    attacked = [_row(bout) for bout, reason in judged if reason is None]
-    easy = [_row(bout) for bout, reason in judged if reason == TOO_EASY]
+    counts: Counter[str] = Counter({"episodes": len(episodes)})
+    judged = [(episode, _reason_against(episode, settings)) for episode in episodes]
+    attacked = [_row(episode) for episode, reason in judged if reason is None]
+    easy = [_row(episode) for episode, reason in judged if reason == TOO_EASY]
     counts.update(reason or "usable" for _, reason in judged)
     past = [row for row in earlier if row.source != CLEAN]
     total = settings.rows or round(len(attacked) / (1.0 - settings.others_share))
@@ -106,28 +106,28 @@ def build_curriculum(
     return Curriculum(tuple(rows[i] for i in order), dict(counts))
 
 
-def hard_rows(bouts: Sequence[Bout], settings: CurriculumSettings) -> list[CurriculumRow]:
-    """The bouts that are hard but not hopeless, as rows: what later curricula keep of them."""
-    return [_row(bout) for bout in bouts if _reason_against(bout, settings) is None]
+def hard_rows(episodes: Sequence[Episode], settings: CurriculumSettings) -> list[CurriculumRow]:
+    """The episodes that are hard but not hopeless, as rows: what later curricula keep of them."""
+    return [_row(episode) for episode in episodes if _reason_against(episode, settings) is None]
 
 
-def _reason_against(bout: Bout, settings: CurriculumSettings) -> str | None:
-    """The first reason why a bout is no hard row; None where it is one."""
-    if not bout.verdict.valid:
+def _reason_against(episode: Episode, settings: CurriculumSettings) -> str | None:
+    """The first reason why a episode is no hard row; None where it is one."""
+    if not episode.verdict.valid:
         return "invalid"
-    if bout.answers and all(a.status == "error" for a in bout.answers):
+    if episode.answers and all(a.status == "error" for a in episode.answers):
         return "unanswered"
-    if bout.fooled_fraction < settings.min_fooled:
+    if episode.fooled_fraction < settings.min_fooled:
         return TOO_EASY
-    if bout.fooled_fraction > settings.max_fooled:
+    if episode.fooled_fraction > settings.max_fooled:
         return "hopeless"
     return None
 
 
-def _row(bout: Bout) -> CurriculumRow:
-    scene = bout.scene
+def _row(episode: Episode) -> CurriculumRow:
+    scene = episode.scene
     return CurriculumRow(
-        scene.id, bout.attack.image, scene.question, bout.attack.attacker, bout.fooled_fraction
+        scene.id, episode.attack.image, scene.question, episode.attack.attacker, episode.fooled_fraction
     )
 
 

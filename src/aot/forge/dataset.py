@@ -47,7 +47,7 @@ defender's answers that were wrong, null where none was asked."""
 
 def row(pair: Pair, number: int, source_id: str) -> dict[str, Any]:
     """One pair as a row; `number` tells the kept edits of one question apart."""
-    scene, attack = pair.bout.scene, pair.bout.attack
+    scene, attack = pair.episode.scene, pair.episode.attack
     photo = scene if isinstance(scene, PhotoScene) else None
     return {
         "id": f"{scene.id}-{number}",
@@ -64,8 +64,8 @@ def row(pair: Pair, number: int, source_id: str) -> dict[str, Any]:
         "instruction": attack.instruction,
         "distractor": attack.attacker.partition("/")[2] or attack.attacker,
         "extended": photo is not None and photo.extended,
-        "ssim_local": pair.bout.verdict.measured("local_ssim"),
-        "fooled": pair.bout.fooled_fraction if pair.bout.answers else None,
+        "ssim_local": pair.episode.verdict.measured("local_ssim"),
+        "fooled": pair.episode.fooled_fraction if pair.episode.answers else None,
         "licence": photo.licence if photo else "",
         "source": scene.source,
     }

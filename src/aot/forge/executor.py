@@ -23,7 +23,7 @@ from aot.errors import AotError
 Executor = Literal["local", "ray"]
 Figures = dict[str, Any]
 Maker = Callable[[range, Path], Figures]
-"""Makes the source images of a range: files in a folder, and figures as JSON values. For Ray it must be small enough
+"""Makes the source images of a range: files in a folder, and metrics as JSON values. For Ray it must be small enough
 to send, and open what it needs (photos, a defender) when it is first called, then keep it."""
 
 INSTALL = 'pip install "ray[data]>=2.60"'
@@ -51,7 +51,7 @@ def check_executor(executor: Executor, workers: int | None) -> None:
 def builds(
     make: Maker, chunks: Mapping[int, range], scratch: Path, executor: Executor, *, workers: int | None = None
 ) -> Generator[tuple[int, Callable[[Path], Figures]]]:
-    """Each chunk's number with its `build(folder) -> figures`, in the order of `chunks`; every build is to be called
+    """Each chunk's number with its `build(folder) -> metrics`, in the order of `chunks`; every build is to be called
     before the next is asked for. Close the generator (`contextlib.closing`) to stop the workers early.
 
     `scratch` is emptied, and used by Ray; it must be on the file system of the folders. `workers`: actors, none: one a
@@ -104,7 +104,7 @@ def _on_ray(
             for path in sorted(part.iterdir()):
                 os.replace(path, folder / path.name)
             part.rmdir()
-            return dict(outcome["figures"])
+            return dict(outcome["metrics"])
 
         for number in chunks:
             yield number, partial(take, number)
@@ -117,11 +117,11 @@ class Actor:
         self.make, self.scratch = make, Path(scratch)
 
     def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """`number`, and `outcome` as JSON: the chunk's figures, or the parts of an `AotError`. Any other exception is
+        """`number`, and `outcome` as JSON: the chunk's metrics, or the parts of an `AotError`. Any other exception is
         a bug, and Ray shows where."""
         number = int(row["number"])
         try:
-            outcome = {"figures": self._made(number, range(int(row["start"]), int(row["stop"])))}
+            outcome = {"metrics": self._made(number, range(int(row["start"]), int(row["stop"])))}
         except AotError as error:
             outcome = {"error": {"message": error.message, "where": error.where, "hint": error.hint}}
         return {"number": number, "outcome": json.dumps(outcome)}

@@ -12,12 +12,12 @@ from PIL import Image as PilImage
 from pydantic import BaseModel, Field
 
 from aot.forge.funnel import Funnel
-from aot.forge.photo_source import Workshop
+from aot.forge.photo_source import PairSource
 from aot.forge.similarity import Similarity
 from aot.game.arena import face
 from aot.game.referee import Referee
 from aot.players.base import Defender
-from aot.types import Attack, Bout, Image, Scene
+from aot.types import Attack, Episode, Image, Scene
 
 AT_ONCE_BYTES = 2**27
 """The referee is asked when so many bytes of attacked images wait for it."""
@@ -43,7 +43,7 @@ class Pair:
     """A kept attack with both images as they are stored; `source` is the number of the source image."""
 
     source: int
-    bout: Bout
+    episode: Episode
     clean: bytes
     attacked: bytes
 
@@ -60,7 +60,7 @@ class _Drawn:
 
 
 def make_pairs(
-    workshop: Workshop,
+    pair_source: PairSource,
     numbers: Sequence[int],
     settings: PairSettings,
     *,
@@ -78,14 +78,14 @@ def make_pairs(
     funnel, similarity = Funnel(), Similarity() if similarity is None else similarity
     drawn: list[_Drawn] = []
     pairs: list[Pair] = []
-    quality = None if workshop.lossless else settings.jpeg_quality
+    quality = None if pair_source.lossless else settings.jpeg_quality
     for number in numbers:
-        for scene in workshop.scenes(number, funnel):
+        for scene in pair_source.scenes(number, funnel):
             rng = np.random.default_rng([seed, zlib.crc32(scene.id.encode())])
             clean = encoded(scene.image, quality)
             shown, seen = replace(scene, image=decoded(clean)), set()
             for _ in range(settings.candidates):
-                attack = workshop.distract(scene, rng)
+                attack = pair_source.distract(scene, rng)
                 if isinstance(attack, str):
                     funnel.add("distractor", attack)
                     continue
@@ -95,9 +95,9 @@ def make_pairs(
                     seen.add(content)
                     drawn.append(_Drawn(number, shown, replace(attack, image=decoded(content)), clean, content))
             if sum(each.attack.image.nbytes for each in drawn) > AT_ONCE_BYTES:
-                pairs += _judged(drawn, workshop.referee, funnel, similarity)
+                pairs += _judged(drawn, pair_source.referee, funnel, similarity)
                 drawn = []
-    pairs += _judged(drawn, workshop.referee, funnel, similarity)
+    pairs += _judged(drawn, pair_source.referee, funnel, similarity)
     if defender is not None:
         pairs = _effective(pairs, defender, effect or EffectSettings(), funnel, seed)
     return pairs, funnel
@@ -111,7 +111,7 @@ def _judged(drawn: Sequence[_Drawn], referee: Referee, funnel: Funnel, similarit
         funnel.add("referee", "" if verdict.valid else verdict.refused_by[0])
         similarity.add(each.scene, verdict)
         if verdict.valid:
-            pairs.append(Pair(each.source, Bout(each.scene, each.attack, verdict), each.clean, each.attacked))
+            pairs.append(Pair(each.source, Episode(each.scene, each.attack, verdict), each.clean, each.attacked))
     return pairs
 
 
@@ -119,22 +119,22 @@ def _effective(
     pairs: Sequence[Pair], defender: Defender, s: EffectSettings, funnel: Funnel, seed: int
 ) -> list[Pair]:
     """The pairs that deceive. An answer that cannot be read is no wrong one, and speaks for no pair."""
-    scenes, attacks = [p.bout.scene for p in pairs], [p.bout.attack for p in pairs]
+    scenes, attacks = [p.episode.scene for p in pairs], [p.episode.attack for p in pairs]
     judged_before = Referee([])
-    bouts = face(scenes, attacks, judged_before, defender, k=s.answers, temperature=s.temperature, seed=seed)
+    episodes = face(scenes, attacks, judged_before, defender, k=s.answers, temperature=s.temperature, seed=seed)
     kept = []
-    for pair, bout in zip(pairs, bouts, strict=True):
-        right = bout.scene.question.answer
-        answered = [a for a in bout.answers if a.status == "answered"]
-        if any(a.status != "answered" for a in bout.clean_answers) or not answered:
+    for pair, episode in zip(pairs, episodes, strict=True):
+        right = episode.scene.question.answer
+        answered = [a for a in episode.answers if a.status == "answered"]
+        if any(a.status != "answered" for a in episode.clean_answers) or not answered:
             reason = "unreadable_answer"
-        elif any(a.choice != right for a in bout.clean_answers):
+        elif any(a.choice != right for a in episode.clean_answers):
             reason = "wrong_when_clean"
         else:
-            reason = "" if bout.fooled_fraction >= s.least_wrong else "withstood"
-        funnel.add(f"effective/{bout.scene.question.kind}", reason)
+            reason = "" if episode.fooled_fraction >= s.least_wrong else "withstood"
+        funnel.add(f"effective/{episode.scene.question.kind}", reason)
         if not reason:
-            kept.append(replace(pair, bout=replace(bout, verdict=pair.bout.verdict)))
+            kept.append(replace(pair, episode=replace(episode, verdict=pair.episode.verdict)))
     return kept
 
 

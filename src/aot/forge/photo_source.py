@@ -36,7 +36,7 @@ ATTACKER = "photos.attacker_folder"
 """The setting that names the attacker that implants."""
 
 
-class Workshop(Protocol):
+class PairSource(Protocol):
     """Makes scenes, and distractors for them. Its images are kept without loss where they are `lossless`; `at_once`
     source images are worked on together."""
 
@@ -131,7 +131,7 @@ class AnswerKept:
         return findings
 
 
-class PhotoWorkshop:
+class PhotoPairSource:
     """Scenes from stored photos; distractors from their own objects. What goes into a photo, its neighbour or a
     cut-out, is from photos on the same side of the split: held-out scenes hold nothing that was trained on."""
 

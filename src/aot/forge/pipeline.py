@@ -40,12 +40,12 @@ from aot.forge.funnel import Funnel
 from aot.forge.grow import Author
 from aot.forge.models import DefenderFolder, DefenderUrl
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
-from aot.forge.photo_source import ATTACKER, PhotoSettings, PhotoWorkshop, Workshop
+from aot.forge.photo_source import ATTACKER, PairSource, PhotoPairSource, PhotoSettings
 from aot.forge.publish import GROWN, REFUSED, publish
 from aot.forge.similarity import Similarity
 from aot.forge.split import SPLITS, split_of
 from aot.forge.store import PhotoStore, fill
-from aot.forge.world import WorldSettings, WorldWorkshop
+from aot.forge.world import WorldPairSource, WorldSettings
 from aot.game.referee import RefereeSettings
 from aot.miniature.world.preserved import world_referee
 from aot.players.base import Defender
@@ -101,13 +101,13 @@ class ChunkMaker:
         return ChunkMaker, (self.settings, self.photos, self.defender, self.judge, self.author)
 
     @cached_property
-    def workshop(self) -> Workshop:
+    def pair_source(self) -> PairSource:
         s = self.settings
         if self.photos is None:
-            return WorldWorkshop(s.world, world_referee(s.referee), seed=s.seed)
+            return WorldPairSource(s.world, world_referee(s.referee), seed=s.seed)
         judge = self.judge.judge() if self.judge else None
         model = self.author.load() if self.author else None
-        return PhotoWorkshop(
+        return PhotoPairSource(
             PhotoStore(self.photos),
             s.photos,
             s.referee,
@@ -136,13 +136,13 @@ class ChunkMaker:
 
         Raises `AotError` where the defender cannot be loaded.
         """
-        s, workshop = self.settings, self.workshop
+        s, pair_source = self.settings, self.pair_source
         torch.set_num_threads(s.threads)
         similarity = Similarity()
-        if isinstance(workshop, PhotoWorkshop):
-            workshop.grown = []
+        if isinstance(pair_source, PhotoPairSource):
+            pair_source.grown = []
         pairs, funnel = make_pairs(
-            workshop,
+            pair_source,
             numbers,
             s.pairs,
             seed=s.seed,
@@ -153,19 +153,19 @@ class ChunkMaker:
         rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
         edits: Counter[str] = Counter()
         for pair in pairs:
-            source_id, scene_id = workshop.source_id(pair.source), pair.bout.scene.id
+            source_id, scene_id = pair_source.source_id(pair.source), pair.episode.scene.id
             edits[scene_id] += 1
             split = split_of(source_id, s.held_out_share, s.seed)
             rows[split].append(row(pair, edits[scene_id], source_id))
         for split, each in rows.items():
             if each:  # `datasets` cannot read a file without rows
                 write_rows(folder / f"{split}.parquet", each)
-        figures = {"pairs": len(pairs), "funnel": funnel.as_json(), "local_ssim": similarity.as_json()}
-        if isinstance(workshop, PhotoWorkshop) and self.author:
-            lines = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in workshop.grown)
+        metrics = {"pairs": len(pairs), "funnel": funnel.as_json(), "local_ssim": similarity.as_json()}
+        if isinstance(pair_source, PhotoPairSource) and self.author:
+            lines = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in pair_source.grown)
             (folder / GROWN).write_text(lines, encoding="utf-8")
-            figures["grown"] = len(workshop.grown)
-        return figures
+            metrics["grown"] = len(pair_source.grown)
+        return metrics
 
 
 def forge(
@@ -200,16 +200,16 @@ def forge(
     with Run(out, key, say=say) as run:
         photos = _stored(run, data, settings) if data else None
         maker = ChunkMaker(settings, photos.folder.absolute() if photos else None, defender, judge, author)
-        if photos and not len(maker.workshop):
+        if photos and not len(maker.pair_source):
             raise AotError("no usable photo", where=str(data), hint=f"see {photos.folder / REFUSED}")
-        if isinstance(maker.workshop, PhotoWorkshop):
-            objects = sum(len(bank.cutouts) for bank in maker.workshop.banks.values())
-            say(f"{len(maker.workshop)} photos, {objects} objects to cut out of them")
-            if maker.workshop.licence:
-                say(f"what the generator paints is under its licence: {maker.workshop.licence}")
+        if isinstance(maker.pair_source, PhotoPairSource):
+            objects = sum(len(bank.cutouts) for bank in maker.pair_source.banks.values())
+            say(f"{len(maker.pair_source)} photos, {objects} objects to cut out of them")
+            if maker.pair_source.licence:
+                say(f"what the generator paints is under its licence: {maker.pair_source.licence}")
         made = _made(run, maker, [photos] if photos else [], key | maker.players, executor, workers)
-        funnel = Funnel.from_json(photos.figures["funnel"]) if photos else Funnel()
-        funnel.merge(Funnel.sum(Funnel.from_json(stage.figures["funnel"]) for stage in made))
+        funnel = Funnel.from_json(photos.metrics["funnel"]) if photos else Funnel()
+        funnel.merge(Funnel.sum(Funnel.from_json(stage.metrics["funnel"]) for stage in made))
         publish(out, made, funnel.as_json(), key)
         return funnel.as_json()
 
@@ -227,9 +227,9 @@ def _made(
     workers: int | None,
 ) -> list[Stage]:
     """The stages of all chunks in order: those that stand from before, and the others made now."""
-    workshop = maker.workshop
-    size = maker.settings.chunk or workshop.at_once
-    chunks = [range(i, min(i + size, len(workshop))) for i in range(0, len(workshop), size)]
+    pair_source = maker.pair_source
+    size = maker.settings.chunk or pair_source.at_once
+    chunks = [range(i, min(i + size, len(pair_source))) for i in range(0, len(pair_source), size)]
     made: dict[int, Stage] = {}
 
     def stage(number: int, build: Callable[[Path], Mapping[str, Any]]) -> None:
@@ -246,8 +246,8 @@ def _made(
     with closing(builds(maker, left, run.folder / "work/scratch", executor, workers=workers)) as each:
         for number, build in each:
             stage(number, build)
-            images, pairs = sum(len(chunks[n]) for n in made), sum(m.figures["pairs"] for m in made.values())
-            run.say(f"  {images} of {len(workshop)} images: {pairs} pairs")
+            images, pairs = sum(len(chunks[n]) for n in made), sum(m.metrics["pairs"] for m in made.values())
+            run.say(f"  {images} of {len(pair_source)} images: {pairs} pairs")
     return [made[number] for number in range(len(chunks))]
 
 

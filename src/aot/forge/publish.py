@@ -37,15 +37,15 @@ def publish(out: Path, made: Sequence[Stage], funnel: Mapping[str, Any], setting
         old.unlink()  # of an earlier call with other data: `load_dataset` would read it, too
     for side in ("clean", "attacked"):
         write_tsv(out / f"{side}.tsv", shards, side)
-    grown = sum(stage.figures.get("grown", 0) for stage in made)
-    if any("grown" in stage.figures for stage in made):
+    grown = sum(stage.metrics.get("grown", 0) for stage in made)
+    if any("grown" in stage.metrics for stage in made):
         with replacing(out / GROWN) as temporary, temporary.open("w", encoding="utf-8") as lines:
             for stage in made:
                 for line in (stage.folder / GROWN).read_text(encoding="utf-8").splitlines():
                     each = json.loads(line)
                     each["image"] = f"work/photos/{each['image']}"
                     lines.write(json.dumps(each, ensure_ascii=False) + "\n")
-    similarity = Similarity.sum(stage.figures["local_ssim"] for stage in made)
+    similarity = Similarity.sum(stage.metrics["local_ssim"] for stage in made)
     write_card(out / "README.md", shards, funnel, settings, similarity, grown)
     photos = PhotoStore(out / "work/photos") if (out / "work/photos").exists() else None
     write_contact_sheet(out / "contact_sheet.html", shards, funnel, similarity, photos)

@@ -23,7 +23,7 @@ class WorldSettings(BaseModel, frozen=True, extra="forbid"):
     kinds: tuple[str, ...] = Field(QUESTION_KINDS, min_length=1)  # question types in rotation; one may come repeatedly
 
 
-class WorldWorkshop:
+class WorldPairSource:
     """One scene a source image, with its one question."""
 
     lossless = True

@@ -1,4 +1,4 @@
-"""Where the players meet: attack, verdict, answers, pay. Knows no optimizer, no disk, no command line."""
+"""One episode of the game: attack, verdict, answers, reward. Knows no optimizer, no disk, no command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aot.game.judge import Judge, judge_attacks
 from aot.game.referee import Referee
 from aot.players.base import Attacker, Defender
 from aot.rl.rewards import AttackReward, attack_reward
-from aot.types import Answer, Attack, Bout, EditKind, Scene
+from aot.types import Answer, Attack, EditKind, Episode, Scene
 
 
 def play(
@@ -25,8 +25,8 @@ def play(
     clean_answers: Sequence[tuple[Answer, ...]] | None = None,
     reward: AttackReward | None = None,
     judge: Judge | None = None,
-) -> list[Bout]:
-    """One bout a scene, in order: the attacker edits, then `face`. Same arguments: same bouts."""
+) -> list[Episode]:
+    """One episode a scene, in order: the attacker edits, then `face`. Same arguments: same episodes."""
     attacks = attacker.attack(scenes, seed=seed, kind=kind)
     return face(
         scenes,
@@ -55,12 +55,12 @@ def face(
     reward: AttackReward | None = None,
     ask_refused: bool = True,
     judge: Judge | None = None,
-) -> list[Bout]:
-    """Bouts of attacks already made; `attacks[i]` is against `scenes[i]` (a scene may occur several times).
+) -> list[Episode]:
+    """Episodes of attacks already made; `attacks[i]` is against `scenes[i]` (a scene may occur several times).
 
     Every attack gets a verdict and `k` answers at `temperature` (without `ask_refused`, only the valid ones
     are shown to the defender). `clean_answers`: answers to the unattacked images where they are known
-    already; else one greedy answer each is asked for. `reward`: also fill `Bout.rewards`; `judge`: whose word that
+    already; else one greedy answer each is asked for. `reward`: also fill `Episode.rewards`; `judge`: whose word that
     reward may weigh.
     """
     verdicts = referee.judge(scenes, attacks)
@@ -78,13 +78,13 @@ def face(
     answers: list[tuple[Answer, ...]] = [() for _ in scenes]
     for i, one in zip(asked, given, strict=True):
         answers[i] = tuple(one)
-    bouts = [
-        Bout(scene, attack, verdict, tuple(before), after)
+    episodes = [
+        Episode(scene, attack, verdict, tuple(before), after)
         for scene, attack, verdict, before, after in zip(
             scenes, attacks, verdicts, clean, answers, strict=True
         )
     ]
-    return pay(bouts, defender, reward, logprobs, judge=judge) if reward else bouts
+    return with_rewards(episodes, defender, reward, logprobs, judge=judge) if reward else episodes
 
 
 def greedy_answers(scenes: Sequence[Scene], defender: Defender) -> list[tuple[Answer, ...]]:
@@ -99,31 +99,31 @@ def greedy_answers(scenes: Sequence[Scene], defender: Defender) -> list[tuple[An
     return [by_scene[first[key]] for key in keys]
 
 
-def pay(
-    bouts: Sequence[Bout],
+def with_rewards(
+    episodes: Sequence[Episode],
     defender: Defender,
     settings: AttackReward,
     known: Mapping[int, float] | None = None,
     *,
     judge: Judge | None = None,
-) -> list[Bout]:
-    """The same bouts with the attacker's reward and its breakdown (`attack_reward`). The right option's
+) -> list[Episode]:
+    """The same episodes with the attacker's reward and its breakdown (`attack_reward`). The right option's
     log-probability is asked for only where the settings grade by it, the attack is valid, and it is not among the
-    `known` ones (by the bout's position). A `judge` sees valid attacks only, and only where the settings weigh its
+    `known` ones (by the episode's position). A `judge` sees valid attacks only, and only where the settings weigh its
     word. Raises `AotError` where they do and there is none."""
     logprobs = dict(known or {})
     if settings.efficacy == "log_odds":
-        asked = [i for i, b in enumerate(bouts) if b.verdict.valid and i not in logprobs]
-        questions = [bouts[i].scene.question for i in asked]
-        options = defender.option_logprobs([bouts[i].attack.image for i in asked], questions) if asked else []
+        asked = [i for i, b in enumerate(episodes) if b.verdict.valid and i not in logprobs]
+        questions = [episodes[i].scene.question for i in asked]
+        options = defender.option_logprobs([episodes[i].attack.image for i in asked], questions) if asked else []
         logprobs |= {i: float(row[q.answer]) for i, q, row in zip(asked, questions, options, strict=True)}
-    judged = judge_attacks(judge, bouts, settings.judge)
-    paid = []
-    for i, bout in enumerate(bouts):
-        right = bout.scene.question.answer
-        # A refused attack is paid nothing whatever the defender thinks of it.
+    judged = judge_attacks(judge, episodes, settings.judge)
+    rewarded = []
+    for i, episode in enumerate(episodes):
+        right = episode.scene.question.answer
+        # A refused attack gets no reward, whatever the defender answers.
         rewards = attack_reward(
-            bout.verdict, bout.answers, right, settings, right_logprob=logprobs.get(i, 0.0), judged=judged[i]
+            episode.verdict, episode.answers, right, settings, right_logprob=logprobs.get(i, 0.0), judged=judged[i]
         )
-        paid.append(replace(bout, rewards=rewards))
-    return paid
+        rewarded.append(replace(episode, rewards=rewards))
+    return rewarded

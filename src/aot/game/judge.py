@@ -26,7 +26,7 @@ from aot.players.base_players import player_folder
 from aot.prompts import JUDGE_PREFERENCE, JUDGE_QUESTIONS, JUDGE_VERSION
 from aot.rl.rewards import JudgeTerms
 from aot.runs.files import digests_of
-from aot.types import Bout, Finding, Image, Question
+from aot.types import Episode, Finding, Image, Question
 
 Scores = npt.NDArray[np.float64]
 """`float64 [n]` in 0 .. 1; nan where no answer could be read."""
@@ -189,21 +189,21 @@ def without_judge(what: str) -> AotError:
     return AotError(f"{what}, and there is no judge", where=JUDGE_PLAYER, hint=hint)
 
 
-def judge_attacks(judge: Judge | None, bouts: Sequence[Bout], wanted: JudgeTerms) -> list[dict[str, float]]:
-    """Per bout the scores of its attack for the criteria that `wanted` pays for, in one batch each. {} where the
+def judge_attacks(judge: Judge | None, episodes: Sequence[Episode], wanted: JudgeTerms) -> list[dict[str, float]]:
+    """Per episode the scores of its attack for the criteria that `wanted` weighs, in one batch each. {} where the
     referee refused it: the judge does not see it. A scene's attacks are a group where they are compared."""
-    scores: list[dict[str, float]] = [{} for _ in bouts]
+    scores: list[dict[str, float]] = [{} for _ in episodes]
     if not wanted.weights:
         return scores
     if judge is None:
-        raise without_judge(f"an attack is paid for {', '.join(wanted.weights)}")
-    shown = [i for i, bout in enumerate(bouts) if bout.verdict.valid]
-    before, after = [bouts[i].scene.image for i in shown], [bouts[i].attack.image for i in shown]
+        raise without_judge(f"the reward of an attack weighs {', '.join(wanted.weights)}")
+    shown = [i for i, episode in enumerate(episodes) if episode.verdict.valid]
+    before, after = [episodes[i].scene.image for i in shown], [episodes[i].attack.image for i in shown]
     fields = [
         {
-            "instruction": bouts[i].attack.instruction,
-            "question": bouts[i].scene.question.text,
-            "answer": bouts[i].scene.question.right,
+            "instruction": episodes[i].attack.instruction,
+            "question": episodes[i].scene.question.text,
+            "answer": episodes[i].scene.question.right,
         }
         for i in shown
     ]
@@ -211,7 +211,7 @@ def judge_attacks(judge: Judge | None, bouts: Sequence[Bout], wanted: JudgeTerms
         if criterion != "realism":
             given = judge.score(criterion, after, fields, before=before)
         elif wanted.by_pairs:
-            given = judge.win_rates(criterion, after, [id(bouts[i].scene) for i in shown])
+            given = judge.win_rates(criterion, after, [id(episodes[i].scene) for i in shown])
         else:
             given = judge.score(criterion, after)
         for i, score in zip(shown, given, strict=True):

@@ -209,7 +209,7 @@ def read_run(folder: Path) -> RunData:
         )
     problems: list[str] = []
     raw = read_json(
-        folder / "summary.json", problems, "it is written at the end of a run and holds its figures"
+        folder / "summary.json", problems, "it is written at the end of a run and holds its metrics"
     )
     summary, damaged = Summary.parse(raw) if raw is not None else (Summary(), [])
     problems += damaged

@@ -16,7 +16,7 @@ from aot.report.words import MINUS, apart, defender_label, error_change, percent
 def terminal_table(summary: Summary | Mapping[str, Any]) -> Table:
     """Accuracy in percent, one row a defender: clean, against each attacker, worst case with interval, and
     how the worst-case error compares with base. Narrow enough for 80 columns with six attackers."""
-    figures = Summary.of(summary)
+    metrics = Summary.of(summary)
     table = Table(
         title="Accuracy on held-out questions, percent",
         caption="A0 is the cold-started attacker, A1.. those of the iterations; ± half of the 95 % interval; "
@@ -29,17 +29,17 @@ def terminal_table(summary: Summary | Mapping[str, Any]) -> Table:
     )
     table.add_column("Defender", style="bold", no_wrap=True)
     table.add_column("clean", justify="right")
-    for name in figures.attacker_names:
+    for name in metrics.attacker_names:
         table.add_column(_short(name), justify="right")
     table.add_column("worst\ncase", justify="right", style="bold", no_wrap=True)
     table.add_column("error", justify="right")
-    base = figures.defenders.get("base")
-    for name in figures.defender_names:
-        row = figures.defenders[name]
-        cells = [percent(row.by_attacker.get(attacker)) for attacker in figures.attacker_names]
+    base = metrics.defenders.get("base")
+    for name in metrics.defender_names:
+        row = metrics.defenders[name]
+        cells = [percent(row.by_attacker.get(attacker)) for attacker in metrics.attacker_names]
         worst = _with_margin(row.worst_case, row.worst_case_ci)
         change = _change(base, row) if name != "base" else ""
-        if name == "clean_rl" and len(figures.defenders) > 1:
+        if name == "clean_rl" and len(metrics.defenders) > 1:
             table.add_section()
         table.add_row(escape(defender_label(name)), percent(row.clean), *cells, worst, change)
     return table

@@ -19,7 +19,7 @@ from aot.types import Answer, Question, Verdict
 BOX = re.compile(r"\\boxed\{([^{}]*)\}")
 
 
-JUDGED, UNREAD = "judge/", "judge/unread"
+JUDGED, UNPARSED = "judge/", "judge/unparsed"
 """Prefix of a judge's terms in an attack's breakdown; how many of its words could not be read."""
 
 
@@ -41,16 +41,16 @@ class JudgeTerms(BaseModel, frozen=True, extra="forbid"):
 
 
 class AttackReward(BaseModel, frozen=True, extra="forbid"):
-    """How an attack is paid."""
+    """How an attack is rewarded."""
 
     efficacy: Literal["fraction", "log_odds"] = "fraction"
     """fraction: share of the sampled answers that are wrong (the paper's form, graded: *ours*);
-    log_odds: also pays attacks that only shake the defender (*ours*, for a few-sample budget)."""
+    log_odds: also rewards attacks that only lower the defender's confidence (*ours*, for a few-sample budget)."""
     log_odds_range: float = Field(6.0, gt=0)  # ours: log-odds of a wrong answer from -6 .. 6 become 0 .. 1
     all_fail_bonus: float = Field(0.25, ge=0)  # ours: extra where all k answers are wrong ("consecutively")
     floor: float = Field(0.0, ge=0)
-    """What a valid attack is paid whatever its efficacy. The paper's is 0; *ours*: against a strong defender nothing
-    pays, and with it goes every reason to stay valid (measured: the editor collapses, see the log)."""
+    """The least reward of a valid attack, whatever its efficacy. The paper's is 0; *ours*: against a strong defender
+    every reward is 0, and with it goes every reason to stay valid (measured: the editor collapses, see the log)."""
     integrity: Literal["gate", "ssim"] = "gate"  # ours: 0/1 by the referee, or that x the localized SSIM
     judge: JudgeTerms = JudgeTerms()
 
@@ -68,7 +68,7 @@ def attack_reward(
     efficacy + bonus).
 
     Where the settings weigh a judge's word, the breakdown of a valid attack has its terms, too, which are added:
-    "judge/realism" and so on, at most their weights, and "judge/unread", how many of the scores were nan: these add
+    "judge/realism" and so on, at most their weights, and "judge/unparsed", how many of the scores were nan: these add
     nothing and have no entry. `judged`: a score for every criterion with a weight.
 
     `answers`: the k sampled answers to the attacked image; only `answered` ones count, and where none was,
@@ -89,11 +89,12 @@ def attack_reward(
     bonus = settings.all_fail_bonus * (failed == 1.0)
     weights, scores = settings.judge.weights if verdict.valid else {}, judged or {}
     if missing := weights.keys() - scores.keys():
-        raise ValueError(f"a valid attack that is paid for {', '.join(sorted(missing))} needs the judge's score of it")
+        criteria = ", ".join(sorted(missing))
+        raise ValueError(f"a valid attack whose reward weighs {criteria} needs the judge's score of it")
     terms = {JUDGED + name: w * scores[name] for name, w in weights.items() if not math.isnan(scores[name])}
     reward = integrity * (settings.floor + efficacy + bonus) + sum(terms.values())
     if weights:
-        terms[UNREAD] = float(len(weights) - len(terms))
+        terms[UNPARSED] = float(len(weights) - len(terms))
     return {
         "reward": reward,
         "integrity": integrity,
@@ -117,7 +118,7 @@ def wrong_log_odds(right_logprob: float) -> float:
 
 
 class DefenderReward(BaseModel, frozen=True, extra="forbid"):
-    """How an answer is paid."""
+    """How an answer is rewarded."""
 
     accuracy: float = Field(0.8, ge=0)  # AOT release: "0.8 accuracy"
     format: float = Field(0.2, ge=0)  # AOT release: 0.2 format, only when right
@@ -138,8 +139,8 @@ def defender_reward(
     both lengths are given and the settings ask for it.
 
     `judged`: of a question without options, a judge's probability that the answer says the same as the reference
-    (*ours*). It stands for being right; the format is paid from one half on. nan, where it could not be read, and an
-    answer that was cut off pay nothing.
+    (*ours*). It stands for being right; the format is rewarded from one half on. An answer of which it is nan (it
+    could not be read), or that was cut off, gets no reward.
     """
     if question.options:
         right = float(answer.status == "answered" and answer.choice == question.answer)

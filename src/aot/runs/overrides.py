@@ -13,6 +13,13 @@ from pydantic import BaseModel, ValidationError
 
 from aot.errors import AotError
 
+RENAMED = {
+    "own_hits": "rejection_sampling",
+    "forward_process": "diffusion_nft",
+    "practice": "environment",
+}
+"""Settings, and values of settings, under the names that they had once -> their names today."""
+
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
@@ -78,9 +85,13 @@ def _explained(model: type[BaseModel], detail: Any) -> str:
         fields = list(owner.model_fields) if owner else []
         close = difflib.get_close_matches(path[-1], fields, n=3)
         guess = f"did you mean {' or '.join(close)}? " if close else ""
+        if path[-1] in RENAMED:
+            return f"{name}: this setting is now called {RENAMED[path[-1]]}"
         return f"{name}: no such setting; {guess}allowed here: {', '.join(fields)}"
     message = detail["msg"].removeprefix("Value error, ")
     given = detail["input"]
+    if isinstance(given, str) and given in RENAMED:
+        return f"{name}: {given} is now called {RENAMED[given]}"
     shown = f" (given: {given!r})" if given is None or isinstance(given, str | int | float | bool) else ""
     return f"{name}: {message[:1].lower()}{message[1:]}{shown}"
 

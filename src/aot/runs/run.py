@@ -38,9 +38,9 @@ class Stage:
     manifest: Mapping[str, Any]
 
     @property
-    def figures(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         """What the stage measured: the JSON object that its `build` returned."""
-        return dict(self.manifest["figures"])
+        return dict(self.manifest.get("metrics", self.manifest.get("figures", {})))  # its name once
 
     @property
     def wall_seconds(self) -> float:
@@ -101,7 +101,7 @@ class Run:
         parents: Sequence[Stage] = (),
         quiet: bool = False,
     ) -> Stage:
-        """The finished stage `name`, made by `build(folder) -> figures` unless its manifest already stands.
+        """The finished stage `name`, made by `build(folder) -> metrics` unless its manifest already stands.
 
         `key` is the JSON value of what the stage depends on besides its parents and its seed: its settings.
         A folder made from another key, seed or parent is moved aside to `superseded/`. Whatever `build`
@@ -136,7 +136,7 @@ class Run:
         if (folder / MANIFEST).exists():
             stage = Stage(name, folder, _verified(folder))
             self._sweep(folder)
-            whence = "kept from before" if stage.manifest["finished"] < self.begun else "made beside"
+            whence = "kept from before" if stage.manifest["finished"] < self.begun else "made in the background"
             say(f"{name}: {whence} ({_clock(stage.wall_seconds)})")
         else:
             again = (folder / STARTED).exists()
@@ -144,7 +144,7 @@ class Run:
             write_json(folder / STARTED, {"key": digest})
             begun = time.monotonic()
             with disk_errors(folder, "finished stages and the newest checkpoint are kept", only_full=True):
-                figures = dict(build(folder) or {})
+                metrics = dict(build(folder) or {})
             manifest = {
                 "stage": name,
                 "key": digest,
@@ -153,9 +153,9 @@ class Run:
                 "recipe": self.recipe_hash,
                 "parents": ancestors,
                 "versions": versions(),
-                "figures": figures,
+                "metrics": metrics,
                 "wall_seconds": round(time.monotonic() - begun, 3),
-                "beside": multiprocessing.parent_process() is not None,
+                "background": multiprocessing.parent_process() is not None,
                 "finished": round(time.time(), 3),
                 "files": _record(folder),
             }
@@ -167,9 +167,9 @@ class Run:
 
     def wall_seconds(self) -> float:
         """How long the run has taken: this process so far, and the stages kept from earlier ones. Stages that a
-        second process made beside others took no time of their own."""
+        second process made in the background took no time of their own."""
         kept = [s for s in self.stages.values() if float(s.manifest["finished"]) < self.begun]
-        earlier = sum(s.wall_seconds for s in kept if not s.manifest.get("beside"))
+        earlier = sum(s.wall_seconds for s in kept if not s.manifest.get("background"))
         return round(time.time() - self.begun + earlier, 1)
 
     def write_summary(self, summary: Mapping[str, Any]) -> Path:

@@ -154,7 +154,7 @@ def amber(results: Sequence[Result]) -> list[Metric]:
 
 def mmmu(results: Sequence[Result]) -> list[Metric]:
     """Overall, per subject and for choice and open questions. `category`: the subject; `groups`: kind (choice or
-    open). The official script guesses at random where it can read nothing; an unread answer here is not right."""
+    open). The official script guesses at random where it can read nothing; an unparsed answer here is not right."""
     kinds = _parts(results, lambda r: r.groups.get("kind", ""))
     return [accuracy(), *(accuracy(part=part, where=where) for part, where in [*kinds, *_parts(results)])]
 

@@ -72,9 +72,9 @@ class AttackerGate(BaseModel, frozen=True, extra="forbid"):
     integrity: float = 0.95
     valid_success: float = 0.2
 
-    def failures(self, figures: dict[str, Any]) -> list[str]:
-        """The figures below the bar, in words."""
-        return [f"{k} {figures[k]:.3f} < {bar}" for k, bar in self.model_dump().items() if figures[k] < bar]
+    def failures(self, metrics: dict[str, Any]) -> list[str]:
+        """The metrics below the bar, in words."""
+        return [f"{k} {metrics[k]:.3f} < {bar}" for k, bar in self.model_dump().items() if metrics[k] < bar]
 
 
 def pretrain_editor(
@@ -100,10 +100,10 @@ def pretrain_editor(
         whitening=s.autoencoder.whitening,
         dead_zone=s.autoencoder.dead_zone,
     )
-    figures: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     with _log(folder, "reader", s.reader.steps, quiet) as log:
         keep: dict[str, Any] = {"checkpoint": _kept(folder, "reader"), "log": log}
-        reader, figures["reader"] = pretrain_reader(defender, s.editor.template, s.reader, seed=seed, **keep)
+        reader, metrics["reader"] = pretrain_reader(defender, s.editor.template, s.reader, seed=seed, **keep)
     attacker = EditAttacker.new(reader, defender.processor, vae, s.shape, s.editor, seed=seed)
     painting = EditSet.of(attacker, pairs)
     with (
@@ -111,33 +111,33 @@ def pretrain_editor(
         _log(folder, "painting", s.painting.steps, quiet) as log,
     ):
         keep = {"checkpoint": _kept(folder, "painting"), "log": log}
-        figures["painting"] = train_sft(attacker, painting, s.painting, seed=seed, heads=heads, **keep)
-    return attacker, figures
+        metrics["painting"] = train_sft(attacker, painting, s.painting, seed=seed, heads=heads, **keep)
+    return attacker, metrics
 
 
-def attacker_figures(
+def attacker_metrics(
     attacker: EditAttacker, defender: QwenDefender, referee: Referee, *, n: int, seed: int
 ) -> dict[str, Any]:
-    """Held-out figures: share of plain tasks done exactly as told, by kind; integrity, validity and success
+    """Held-out metrics: share of plain tasks done exactly as told, by kind; integrity, validity and success
     of the generic attack against `defender`, overall and by question type."""
     scenes = draw_scenes(n, seed, "validation")
-    figures: dict[str, Any] = dict(painted_as_told(attacker, scenes, seed=seed))
-    bouts = play(scenes, attacker, referee, defender, seed=seed)
-    found = summarise(bouts)
-    figures["valid"], figures["valid_success"] = found["integrity"], found["valid_success"]
-    figures["integrity"] = float(
-        np.mean([all(f.passed for f in b.verdict.findings if "ssim" in f.check) for b in bouts])
+    metrics: dict[str, Any] = dict(painted_as_told(attacker, scenes, seed=seed))
+    episodes = play(scenes, attacker, referee, defender, seed=seed)
+    found = summarise(episodes)
+    metrics["valid"], metrics["valid_success"] = found["integrity"], found["valid_success"]
+    metrics["integrity"] = float(
+        np.mean([all(f.passed for f in b.verdict.findings if "ssim" in f.check) for b in episodes])
     )
-    figures["any_success"] = float(np.mean([b.fooled_fraction == 1 for b in bouts]))
+    metrics["any_success"] = float(np.mean([b.fooled_fraction == 1 for b in episodes]))
     by_type: dict[str, list[bool]] = defaultdict(list)
     refused: dict[str, int] = defaultdict(int)
-    for bout in bouts:
-        by_type[bout.scene.question.kind].append(bout.success)
-        for reason in bout.verdict.refused_by:
+    for episode in episodes:
+        by_type[episode.scene.question.kind].append(episode.success)
+        for reason in episode.verdict.refused_by:
             refused[reason] += 1
-    figures["success_by_type"] = {kind: float(np.mean(hits)) for kind, hits in by_type.items()}
-    figures["refused"] = dict(refused)
-    return figures
+    metrics["success_by_type"] = {kind: float(np.mean(hits)) for kind, hits in by_type.items()}
+    metrics["refused"] = dict(refused)
+    return metrics
 
 
 def painted_as_told(attacker: EditAttacker, scenes: Sequence[WorldScene], *, seed: int) -> dict[str, float]:

@@ -27,7 +27,7 @@ from aot.miniature.pretrain.defender import PretrainDefenderSettings, pretrain_d
 from aot.miniature.pretrain.editor import (
     AttackerGate,
     PretrainEditorSettings,
-    attacker_figures,
+    attacker_metrics,
     painted_as_told,
     pretrain_editor,
 )
@@ -52,9 +52,9 @@ class DefenderGate(BaseModel, frozen=True, extra="forbid"):
 
     clean: float = Field(0.97, ge=0, le=1)
 
-    def failures(self, figures: dict[str, Any]) -> list[str]:
-        """The figures below the bar, in words."""
-        return [f"{k} {figures[k]:.3f} < {bar}" for k, bar in self.model_dump().items() if figures[k] < bar]
+    def failures(self, metrics: dict[str, Any]) -> list[str]:
+        """The metrics below the bar, in words."""
+        return [f"{k} {metrics[k]:.3f} < {bar}" for k, bar in self.model_dump().items() if metrics[k] < bar]
 
 
 class PretrainSettings(BaseModel, frozen=True, extra="forbid"):
@@ -78,7 +78,7 @@ class PretrainSettings(BaseModel, frozen=True, extra="forbid"):
     cold_start: ColdStartSettings = ColdStartSettings()
     attacker_gate: AttackerGate = AttackerGate()
     referee: RefereeSettings = RefereeSettings()
-    gate_scenes: int = Field(1000, gt=0)  # ours: held-out scenes for the figures
+    gate_scenes: int = Field(1000, gt=0)  # ours: held-out scenes for the metrics
 
 
 def pretrain(
@@ -99,33 +99,33 @@ def pretrain(
                 player = pretrain_defender(s.defender, seed=s.seed, checkpoint=checkpoint, log=log)
             player.save(folder, dtype=torch.float16)
             shipped = QwenDefender.load(folder)  # what is measured is what is shipped: rounded to 16 bits
-            return defender_figures(shipped, referee, n=s.gate_scenes, seed=s.seed)
+            return defender_metrics(shipped, referee, n=s.gate_scenes, seed=s.seed)
 
         def make_editor(folder: Path) -> dict[str, Any]:
             base = QwenDefender.load(defender.folder)
-            player, figures = pretrain_editor(base, s.editor, seed=s.seed, folder=folder, quiet=False)
+            player, metrics = pretrain_editor(base, s.editor, seed=s.seed, folder=folder, quiet=False)
             player.save(folder)
             held_out = draw_scenes(s.gate_scenes, s.seed, "validation")
-            return figures | {"painted_as_told": painted_as_told(player, held_out, seed=s.seed)}
+            return metrics | {"painted_as_told": painted_as_told(player, held_out, seed=s.seed)}
 
         def make_attacker(folder: Path) -> dict[str, Any]:
             player, base = EditAttacker.load(editor.folder), QwenDefender.load(defender.folder)
             plain = instruction_pairs(draw_scenes(s.plain_scenes, s.seed, "train"), seed=s.seed)
             with TrainLog(folder / LOG, s.cold_start.sft.steps, "base attacker, cold start") as log:
                 keep: dict[str, Any] = {"checkpoint": Checkpoint(folder / CHECKPOINT, every_steps=200), "log": log}
-                figures = cold_start(player, pairs, s.cold_start, seed=s.seed, plain=plain, **keep)
+                metrics = cold_start(player, pairs, s.cold_start, seed=s.seed, plain=plain, **keep)
             player.save(folder, dtype=torch.float16)
             shipped = EditAttacker.load(folder)
-            return figures | attacker_figures(shipped, base, referee, n=s.gate_scenes, seed=s.seed)
+            return metrics | attacker_metrics(shipped, base, referee, n=s.gate_scenes, seed=s.seed)
 
         defender = run.stage("defender", make_defender, key=s.defender.model_dump(), seed=s.seed)
-        failures = report_gate(defender, s.defender_gate.failures(defender.figures), say)
+        failures = report_gate(defender, s.defender_gate.failures(defender.metrics), say)
         editor = run.stage("editor", make_editor, key=s.editor.model_dump(), seed=s.seed, parents=[defender])
         pairs = out / "pairs"
         forge(None, pairs, s.pairs, defender=DefenderFolder(defender.folder, "base"), say=say)
         key = {**s.cold_start.model_dump(), "plain": s.plain_scenes, "pairs": digests_of(pairs / "data")}
         attacker = run.stage("attacker", make_attacker, key=key, seed=s.seed, parents=[defender, editor])
-        failures += report_gate(attacker, s.attacker_gate.failures(attacker.figures), say)
+        failures += report_gate(attacker, s.attacker_gate.failures(attacker.metrics), say)
         if ship and not failures:
             for stage in (defender, attacker):
                 install(stage, SHIPPED / stage.name)
@@ -133,19 +133,19 @@ def pretrain(
         return not failures
 
 
-def defender_figures(defender: Defender, referee: Referee, *, n: int, seed: int) -> dict[str, Any]:
+def defender_metrics(defender: Defender, referee: Referee, *, n: int, seed: int) -> dict[str, Any]:
     """Held-out accuracy: clean, under one random distractor, under the best of 8; overall and by type."""
     scenes = draw_scenes(n, seed, "validation")
     answers = defender.answer([s.image for s in scenes], [s.question for s in scenes])
     right = [a[0].choice == s.question.answer for a, s in zip(answers, scenes, strict=True)]
-    figures: dict[str, Any] = {"clean": float(np.mean(right)), "clean_by_type": by_type(scenes, right)}
+    metrics: dict[str, Any] = {"clean": float(np.mean(right)), "clean_by_type": by_type(scenes, right)}
     random = RandomDistractor()
     opponents: tuple[Attacker, ...] = (random, BestOfK(random, 8, referee, defender))
     for attacker, name in zip(opponents, ("random_distractor", "best_of_8"), strict=True):
-        bouts = play(scenes, attacker, referee, defender, seed=seed, clean_answers=answers)
-        stands = [r and not b.success for r, b in zip(right, bouts, strict=True)]
-        figures |= {name: float(np.mean(stands)), f"{name}_by_type": by_type(scenes, stands)}
-    return figures
+        episodes = play(scenes, attacker, referee, defender, seed=seed, clean_answers=answers)
+        stands = [r and not b.success for r, b in zip(right, episodes, strict=True)]
+        metrics |= {name: float(np.mean(stands)), f"{name}_by_type": by_type(scenes, stands)}
+    return metrics
 
 
 def by_type(scenes: Sequence[Scene], values: Sequence[bool]) -> dict[str, float]:
@@ -155,8 +155,8 @@ def by_type(scenes: Sequence[Scene], values: Sequence[bool]) -> dict[str, float]
 
 
 def report_gate(stage: Stage, failures: list[str], say: Callable[[str], None]) -> list[str]:
-    """Says the stage's figures and which of them miss the gate; returns those."""
-    for name, value in stage.figures.items():
+    """Says the stage's metrics and which of them miss the gate; returns those."""
+    for name, value in stage.metrics.items():
         say(f"  {name}: {_shown(value)}")
     say(f"  gate of the {stage.name}: {'passed' if not failures else 'MISSED: ' + '; '.join(failures)}")
     return failures

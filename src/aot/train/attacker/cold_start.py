@@ -64,13 +64,13 @@ def cold_start(
     held_out = None
     if any((dataset / "data").glob(f"{SPLITS[1]}-*.parquet")):
         held_out = EditSet.of(attacker, forged_pairs(dataset, SPLITS[1], named_kind=0, seed=seed, fit=fit))
-    figures: dict[str, Any] = {"pairs": len(pairs), "plain": len(kept)}
+    metrics: dict[str, Any] = {"pairs": len(pairs), "plain": len(kept)}
     if held_out is not None:
-        figures |= {"held_out": len(held_out), "held_out_loss_before": held_out_loss(attacker, held_out, s.sft)}
-    figures |= train_sft(attacker, examples, s.sft, seed=seed + 1, checkpoint=checkpoint, log=log)
+        metrics |= {"held_out": len(held_out), "held_out_loss_before": held_out_loss(attacker, held_out, s.sft)}
+    metrics |= train_sft(attacker, examples, s.sft, seed=seed + 1, checkpoint=checkpoint, log=log)
     if held_out is not None:
-        figures["held_out_loss"] = held_out_loss(attacker, held_out, s.sft)
-    return figures
+        metrics["held_out_loss"] = held_out_loss(attacker, held_out, s.sft)
+    return metrics
 
 
 @torch.no_grad()

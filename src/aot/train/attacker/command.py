@@ -49,9 +49,9 @@ def sft(dataset: Path, out: Path, settings: SftRunSettings, *, say: Callable[[st
         checkpoint = Checkpoint(folder / CHECKPOINT, s.checkpoint_every)
         with TrainLog(folder / LOG, s.cold_start.sft.steps, "attacker, SFT") as log:
             keep: dict[str, Any] = {"fit": square(s.image_px), "checkpoint": checkpoint, "log": log}
-            figures = cold_start(attacker, dataset, s.cold_start, seed=s.seed, **keep)
+            metrics = cold_start(attacker, dataset, s.cold_start, seed=s.seed, **keep)
         attacker.save(folder)
-        return figures
+        return metrics
 
     with Run(out, s.model_dump(mode="json") | {"dataset": str(dataset)}, say=say) as run:
         return run.stage("attacker", train, key=key, seed=s.seed)

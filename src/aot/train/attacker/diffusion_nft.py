@@ -1,4 +1,4 @@
-"""Reinforcement learning of the attacker on the forward process, as in DiffusionNFT (Zheng et al. 2025,
+"""Reinforcement learning of the attacker on the DiffusionNFT, as in DiffusionNFT (Zheng et al. 2025,
 arXiv 2509.16117).
 
 No density of sampling steps is needed: edits are sampled by the plain ODE, noised again, and the velocity
@@ -30,8 +30,8 @@ from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.environment import (
     GRADED,
-    Practice,
-    PracticeSettings,
+    AttackEnvironment,
+    EnvironmentSettings,
     SceneStream,
     reinforce,
     summarise,
@@ -40,7 +40,7 @@ from aot.train.attacker.sft import EditorTrainer, OptimizerSettings, shifted
 from aot.types import Scene
 
 
-class ForwardProcessSettings(BaseModel, frozen=True, extra="forbid"):
+class DiffusionNftSettings(BaseModel, frozen=True, extra="forbid"):
     """DiffusionNFT; values *ours* unless said."""
 
     updates: int = Field(40, gt=0)
@@ -60,15 +60,15 @@ class ForwardProcessSettings(BaseModel, frozen=True, extra="forbid"):
     optimizer: OptimizerSettings = OptimizerSettings(
         muon_lr=4e-4, adamw_lr=1e-4, warmup_steps=2, final_lr=0.3, ema=0.9
     )
-    practice: PracticeSettings = GRADED
+    environment: EnvironmentSettings = GRADED
 
 
-def train_forward_process(
+def train_diffusion_nft(
     attacker: EditAttacker,
     scenes: Sequence[Scene],
     referee: Referee,
     defender: Defender,
-    settings: ForwardProcessSettings,
+    settings: DiffusionNftSettings,
     *,
     seed: int,
     judge: Judge | None = None,
@@ -77,12 +77,12 @@ def train_forward_process(
 ) -> dict[str, Any]:
     """Trains `attacker.transformer` in place (the averaged weights at the end); returns the figures.
 
-    Ends early, with the reason in the figures, where the edits' validity collapses: the attacker is then left as it
-    was. `judge`: whose word `settings.practice.reward.judge` weighs; frozen.
+    Ends early, with the reason in the metrics, where the edits' validity collapses: the attacker is then left as it
+    was. `judge`: whose word `settings.environment.reward.judge` weighs; frozen.
     """
-    practice = Practice(attacker, scenes, referee, defender, settings.practice, judge=judge)
+    environment = AttackEnvironment(attacker, scenes, referee, defender, settings.environment, judge=judge)
     return reinforce(
-        ForwardProcess(attacker, practice, settings, seed),
+        DiffusionNft(attacker, environment, settings, seed),
         updates=settings.updates,
         min_integrity=settings.min_integrity,
         seed=seed,
@@ -91,15 +91,15 @@ def train_forward_process(
     )
 
 
-class ForwardProcess:
+class DiffusionNft:
     """The state of one training and its update. `old` is the sampling policy."""
 
     def __init__(
-        self, attacker: EditAttacker, practice: Practice, settings: ForwardProcessSettings, seed: int
+        self, attacker: EditAttacker, environment: AttackEnvironment, settings: DiffusionNftSettings, seed: int
     ):
-        self.attacker, self.practice, self.settings = attacker, practice, settings
+        self.attacker, self.environment, self.settings = attacker, environment, settings
         self.generator = torch.Generator().manual_seed(seed)
-        self.stream = SceneStream(len(practice), self.generator)
+        self.stream = SceneStream(len(environment), self.generator)
         self.trainer = EditorTrainer(attacker.transformer, settings.optimizer, settings.updates)
         self.old = copy.copy(attacker)
         self.old.transformer = copy.deepcopy(attacker.transformer).requires_grad_(False)
@@ -113,23 +113,23 @@ class ForwardProcess:
     def update(self, number: int, seed: int) -> dict[str, Any]:
         """Samples groups with the old policy, trains on them, moves the old policy; metrics for the log."""
         s = self.settings
-        groups = self.stream.draw(min(s.groups, len(self.practice)))
+        groups = self.stream.draw(min(s.groups, len(self.environment)))
         index = groups.repeat_interleave(s.group_size)
-        conditions = self.practice.take(index)
+        conditions = self.environment.take(index)
         latents = self.old.sample(
             conditions, self.old.noise(conditions, self.generator), steps=s.sampling_steps
         )
-        bouts = self.practice.bouts(index, latents, seed=seed * 100_003 + number)
-        rewards = torch.tensor([b.rewards["reward"] for b in bouts])
+        episodes = self.environment.episodes(index, latents, seed=seed * 100_003 + number)
+        rewards = torch.tensor([b.rewards["reward"] for b in episodes])
         advantages = group_advantages(rewards, index, std=s.advantage_std, clip=s.advantage_clip)
-        metrics: dict[str, Any] = summarise(bouts)
+        metrics: dict[str, Any] = summarise(episodes)
         metrics["informative"] = 1 - advantages.zero_variance_groups / advantages.groups
         chosen = advantages.informative.nonzero()[:, 0]
         if len(chosen) == 0:
             return metrics | {"skipped": 1.0}
         goodness = 0.5 + advantages.values / (2 * s.advantage_clip)
         # What was painted, read back: blocks left alone are exactly zero again.
-        painted = np.stack([padded(bouts[i].attack.image) for i in chosen.tolist()])
+        painted = np.stack([padded(episodes[i].attack.image) for i in chosen.tolist()])
         x0 = torch.zeros_like(latents)
         x0[chosen] = edit_latents(self.attacker.vae, conditions.images[chosen.numpy()], painted)
         for _ in range(s.passes):

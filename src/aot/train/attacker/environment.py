@@ -1,4 +1,4 @@
-"""What all trainings of the attacker against a defender share: scenes worth attacking, and bouts of its
+"""What all trainings of the attacker against a defender share: scenes worth attacking, and episodes of its
 samples."""
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from aot.players.base import Defender
 from aot.players.editor import Conditions
 from aot.players.latents import paint
 from aot.prompts import attack_instruction
-from aot.rl.rewards import JUDGED, UNREAD, AttackReward
+from aot.rl.rewards import JUDGED, UNPARSED, AttackReward
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.sft import EditorTrainer
-from aot.types import Attack, Bout, EditKind, Scene
+from aot.types import Attack, EditKind, Episode, Scene
 
 
-class PracticeSettings(BaseModel, frozen=True, extra="forbid"):
+class EnvironmentSettings(BaseModel, frozen=True, extra="forbid"):
     """How an attack is shown to the defender in training."""
 
     kind: EditKind = "any"
@@ -37,12 +37,13 @@ class PracticeSettings(BaseModel, frozen=True, extra="forbid"):
     reward: AttackReward = AttackReward()
 
 
-GRADED = PracticeSettings(answers=1, temperature=0.0, reward=AttackReward(efficacy="log_odds", floor=0.2))
-"""*Ours*, for a budget of minutes: one greedy answer, and pay by the log-odds of a wrong one, so that an attack that
-only shakes the defender is told from one that leaves it cold; and a floor, so that staying valid always pays."""
+GRADED = EnvironmentSettings(answers=1, temperature=0.0, reward=AttackReward(efficacy="log_odds", floor=0.2))
+"""*Ours*, for a budget of minutes: one greedy answer, and a reward by the log-odds of a wrong one, so that an attack
+which lowers the defender's confidence without changing its answer is told from one without effect; and a floor, so that
+a valid attack always has a reward."""
 
 
-class Practice:
+class AttackEnvironment:
     """Scenes that the defender answers rightly when clean, ready to be attacked many times. `judge`: whose word the
     reward may weigh.
 
@@ -55,12 +56,12 @@ class Practice:
         scenes: Sequence[Scene],
         referee: Referee,
         defender: Defender,
-        settings: PracticeSettings,
+        settings: EnvironmentSettings,
         *,
         judge: Judge | None = None,
     ):
         if settings.reward.judge.weights and judge is None:
-            raise without_judge(f"attacks are paid for {', '.join(settings.reward.judge.weights)}")
+            raise without_judge(f"the reward of attacks weighs {', '.join(settings.reward.judge.weights)}")
         clean = greedy_answers(scenes, defender)
         right = [
             i for i, (s, a) in enumerate(zip(scenes, clean, strict=True)) if a[0].choice == s.question.answer
@@ -84,9 +85,9 @@ class Practice:
     def take(self, index: Tensor) -> Conditions:
         return self.conditions.take(index)
 
-    def bouts(self, index: Tensor, latents: Tensor, *, seed: int) -> list[Bout]:
-        """The paid bouts of denoised `latents [B, L, C]` on the scenes with these numbers. Refused attacks
-        are not shown to the defender: they are paid nothing anyway."""
+    def episodes(self, index: Tensor, latents: Tensor, *, seed: int) -> list[Episode]:
+        """The episodes, with rewards, of denoised `latents [B, L, C]` on the scenes with these numbers. Refused attacks
+        are not shown to the defender: their reward is 0."""
         chosen = index.tolist()
         images = paint(self.attacker.vae, self.conditions.images[np.array(chosen)], latents)
         scenes = [self.scenes[i] for i in chosen]
@@ -101,8 +102,8 @@ class Practice:
             )
         return self.face(chosen, attacks, seed=seed)
 
-    def face(self, index: Sequence[int], attacks: Sequence[Attack], *, seed: int = 0) -> list[Bout]:
-        """The paid bouts of any attacks on the scenes with these numbers."""
+    def face(self, index: Sequence[int], attacks: Sequence[Attack], *, seed: int = 0) -> list[Episode]:
+        """The episodes, with rewards, of any attacks on the scenes with these numbers."""
         s = self.settings
         return face(
             [self.scenes[i] for i in index],
@@ -141,9 +142,9 @@ class SceneStream:
 
 
 class InformativeScenes:
-    """Scene numbers, without repeats in a draw; likelier the more differently a scene's edits were paid last time.
+    """Scene numbers, without repeats in a draw; likelier the more the rewards of a scene's edits differed last time.
 
-    *Ours*, in the spirit of DAPO's dynamic sampling: a group with equal pay teaches nothing, and against a strong
+    *Ours*, in the spirit of DAPO's dynamic sampling: a group with equal rewards teaches nothing, and against a strong
     defender most are. A scene not seen yet counts like those of its type of question. The state can be kept.
     """
 
@@ -158,7 +159,7 @@ class InformativeScenes:
         return torch.multinomial(self.weights() + 1e-6, n, generator=self.generator)
 
     def learn(self, scenes: Tensor, rewards: Tensor) -> None:
-        """What the edits of these scenes were paid; `int64 [n]`, `[n, group_size]`."""
+        """The rewards of these scenes' edits; `int64 [n]`, `[n, group_size]`."""
         self.spread[scenes] = rewards.std(1, correction=0)
 
     def weights(self) -> Tensor:
@@ -181,10 +182,10 @@ class InformativeScenes:
 
 
 class Learner(Protocol):
-    """One RL training of an attacker: Flow-GRPO, forward process."""
+    """One RL training of an attacker: Flow-GRPO, DiffusionNFT."""
 
     attacker: EditAttacker
-    practice: Practice
+    environment: AttackEnvironment
     trainer: EditorTrainer
 
     @property
@@ -192,7 +193,7 @@ class Learner(Protocol):
         """Arguments of `Checkpoint.save` and `restore`."""
 
     def update(self, number: int, seed: int) -> dict[str, Any]:
-        """Samples edits, has them paid, and learns from them; metrics for the log."""
+        """Samples edits, has them rewarded, and learns from them; metrics for the log."""
 
 
 def reinforce(
@@ -206,25 +207,25 @@ def reinforce(
 ) -> dict[str, Any]:
     """Makes the learner's updates, from its last checkpoint on, and averages the weights; the last figures.
 
-    Ends early, with the reason in the figures, where the edits' validity collapses (`IntegrityGuard`): the attacker is
+    Ends early, with the reason in the metrics, where the edits' validity collapses (`IntegrityGuard`): the attacker is
     then left as it was.
     """
     checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
     before = copy.deepcopy(learner.attacker.transformer.state_dict())
     start = checkpoint.restore(**learner.state)
     log.resume(start)
-    figures: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     guard = IntegrityGuard(min_integrity, checkpoint.extra)
     for update in range(start + 1, updates + 1):
-        figures = learner.update(update, seed)
-        log.write(update, **figures)
-        if reason := guard.check(figures["integrity"]):
+        metrics = learner.update(update, seed)
+        log.write(update, **metrics)
+        if reason := guard.check(metrics["integrity"]):
             log.stop(reason)
             learner.attacker.transformer.load_state_dict(before)
-            return figures | {"scenes": len(learner.practice), "updates": update, "stopped": reason}
+            return metrics | {"scenes": len(learner.environment), "updates": update, "stopped": reason}
         checkpoint.save(update, **learner.state, extra=guard.history)
     learner.trainer.finish()
-    return figures | {"scenes": len(learner.practice), "updates": updates}
+    return metrics | {"scenes": len(learner.environment), "updates": updates}
 
 
 class IntegrityGuard:
@@ -245,18 +246,18 @@ class IntegrityGuard:
         return f"validity of the edits collapsed from {first:.2f} to {last:.2f}"
 
 
-def summarise(bouts: Sequence[Bout]) -> dict[str, float]:
-    """Means over bouts: reward, valid success, integrity (share not refused), efficacy among the valid. Where a judge
-    was asked also the mean of each of its terms over the attacks where it was read, and how often it was not."""
-    valid = [b for b in bouts if b.verdict.valid]
-    named = dict.fromkeys(name for b in valid for name in b.rewards if name.startswith(JUDGED) and name != UNREAD)
+def summarise(episodes: Sequence[Episode]) -> dict[str, float]:
+    """Means over episodes: reward, valid success, integrity (share not refused), efficacy among the valid. Where a
+    judge was asked also the mean of each of its terms over the attacks where it was read, and how often it was not."""
+    valid = [b for b in episodes if b.verdict.valid]
+    named = dict.fromkeys(name for b in valid for name in b.rewards if name.startswith(JUDGED) and name != UNPARSED)
     judged = {name: _mean([b.rewards[name] for b in valid if name in b.rewards]) for name in named}
-    if any(UNREAD in b.rewards for b in valid):
-        judged[UNREAD] = sum(b.rewards.get(UNREAD, 0.0) for b in valid)
+    if any(UNPARSED in b.rewards for b in valid):
+        judged[UNPARSED] = sum(b.rewards.get(UNPARSED, 0.0) for b in valid)
     return {
-        "reward": _mean([b.rewards.get("reward", 0.0) for b in bouts]),
-        "valid_success": _mean([float(b.success) for b in bouts]),
-        "integrity": _mean([float(b.verdict.valid) for b in bouts]),
+        "reward": _mean([b.rewards.get("reward", 0.0) for b in episodes]),
+        "valid_success": _mean([float(b.success) for b in episodes]),
+        "integrity": _mean([float(b.verdict.valid) for b in episodes]),
         "efficacy": _mean([b.rewards.get("efficacy", 0.0) for b in valid]),
         **judged,
     }

@@ -1,7 +1,7 @@
 """Attacker evolution by a named method: one table of trainings with one signature.
 
-Flow-GRPO is the paper's. The others are *ours*, beside it: training on its own hits, DiffusionNFT-like
-forward-process RL, and SFT on pairs curated anew for effect on the current defender.
+Flow-GRPO is the paper's. The others are *ours*: rejection-sampling fine-tuning, DiffusionNFT, and SFT on pairs
+curated anew for effect on the current defender.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from aot.players.base import Defender
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.run import CHECKPOINT, LOG
 from aot.runs.train_log import TrainLog
-from aot.train.attacker.diffusion_nft import ForwardProcessSettings, train_forward_process
-from aot.train.attacker.environment import PracticeSettings
+from aot.train.attacker.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
+from aot.train.attacker.environment import EnvironmentSettings
 from aot.train.attacker.flow_grpo import FlowGrpoSettings, train_flow_grpo
-from aot.train.attacker.rejection_sampling import OwnHitsSettings, train_own_hits
+from aot.train.attacker.rejection_sampling import RejectionSamplingSettings, train_rejection_sampling
 from aot.train.attacker.sft import EditSet, SftSettings, train_sft
 from aot.train.attacker.sft_pairs import CurateSettings, ScriptedTasks, curate_pairs
 from aot.types import Scene
 
-Method = Literal["flow_grpo", "own_hits", "forward_process", "curated_sft"]
+Method = Literal["flow_grpo", "rejection_sampling", "diffusion_nft", "curated_sft"]
 
 
 class CuratedSftSettings(BaseModel, frozen=True, extra="forbid"):
@@ -43,8 +43,8 @@ class AttackerTraining(BaseModel, frozen=True, extra="forbid"):
 
     method: Method = "flow_grpo"  # paper: Flow-GRPO
     flow_grpo: FlowGrpoSettings = FlowGrpoSettings()
-    own_hits: OwnHitsSettings = OwnHitsSettings()
-    forward_process: ForwardProcessSettings = ForwardProcessSettings()
+    rejection_sampling: RejectionSamplingSettings = RejectionSamplingSettings()
+    diffusion_nft: DiffusionNftSettings = DiffusionNftSettings()
     curated_sft: CuratedSftSettings = CuratedSftSettings()
     retention_scenes: int = Field(
         600, ge=0
@@ -58,14 +58,16 @@ class AttackerTraining(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def judged(self) -> list[str]:
-        """Criteria for which the method in force pays on a judge's word."""
-        practice = getattr(self.chosen, "practice", None)
-        return list(practice.reward.judge.weights) if isinstance(practice, PracticeSettings) else []
+        """Judge criteria that the reward of the method in force weighs."""
+        environment = getattr(self.chosen, "environment", None)
+        return list(environment.reward.judge.weights) if isinstance(environment, EnvironmentSettings) else []
 
     @model_validator(mode="after")
-    def _pays(self) -> AttackerTraining:
-        if self.method == "own_hits" and self.judged:
-            raise ValueError("own_hits imitates what hits: it pays nothing that practice.reward.judge could add to")
+    def _weighs_no_judge(self) -> AttackerTraining:
+        if self.method == "rejection_sampling" and self.judged:
+            raise ValueError(
+                "rejection_sampling imitates successful edits: it has no reward for environment.reward.judge to add to"
+            )
         return self
 
     @property
@@ -74,10 +76,10 @@ class AttackerTraining(BaseModel, frozen=True, extra="forbid"):
         match self.method:
             case "flow_grpo":
                 return self.flow_grpo.updates
-            case "forward_process":
-                return self.forward_process.updates
-            case "own_hits":
-                return self.own_hits.rounds * self.own_hits.updates
+            case "diffusion_nft":
+                return self.diffusion_nft.updates
+            case "rejection_sampling":
+                return self.rejection_sampling.rounds * self.rejection_sampling.updates
             case "curated_sft":
                 return self.curated_sft.sft.steps
 
@@ -94,45 +96,46 @@ def train_attacker(
     scripted: ScriptedTasks | None = None,
     folder: Path | None = None,
 ) -> dict[str, Any]:
-    """Trains `attacker` in place against the frozen `defender`; returns the training's figures.
+    """Trains `attacker` in place against the frozen `defender`; returns the training's metrics.
 
-    `scripted`: what the miniature world can add. `judge`, frozen too, is needed where the method's reward weighs its word
-    (`AttackerTraining.judged`). `folder` keeps the log and, until the stage is finished, the checkpoint.
+    `scripted`: what the miniature world can add. `judge`, frozen too, is needed where the method's reward weighs its
+    word (`AttackerTraining.judged`). `folder` keeps the log and, until the stage is finished, the checkpoint.
     """
     checkpoint = Checkpoint(folder / CHECKPOINT if folder else None, settings.checkpoint_every)
     with TrainLog(folder / LOG if folder else None, settings.steps, f"attacker, {settings.method}") as log:
         keep: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "log": log}
         match settings.method:
             case "flow_grpo":
-                figures = train_flow_grpo(
+                metrics = train_flow_grpo(
                     attacker, scenes, referee, defender, settings.flow_grpo, judge=judge, **keep
                 )
-            case "forward_process":
-                figures = train_forward_process(
-                    attacker, scenes, referee, defender, settings.forward_process, judge=judge, **keep
+            case "diffusion_nft":
+                metrics = train_diffusion_nft(
+                    attacker, scenes, referee, defender, settings.diffusion_nft, judge=judge, **keep
                 )
-            case "own_hits":
+            case "rejection_sampling":
                 plain = _retention(attacker, settings, scripted, seed) if scripted else None
-                figures = train_own_hits(
-                    attacker, scenes, referee, defender, settings.own_hits, retention=plain, scripted=scripted, **keep
+                keep |= {"retention": plain, "scripted": scripted}
+                metrics = train_rejection_sampling(
+                    attacker, scenes, referee, defender, settings.rejection_sampling, **keep
                 )
             case "curated_sft":
                 if scripted is None:
                     raise AotError(
                         "curated_sft knows only the miniature world's distractors",
                         where="--set attacker.method=curated_sft",
-                        hint="choose flow_grpo, own_hits or forward_process for own data",
+                        hint="choose flow_grpo, rejection_sampling or diffusion_nft for own data",
                     )
                 s = settings.curated_sft
                 found = curate_pairs(defender, referee, s.curate, seed=seed)
                 pairs = EditSet.of(attacker, found.pairs)
                 plain = _retention(attacker, settings, scripted, seed)
                 joined = EditSet.joined([pairs, plain]) if plain is not None else pairs
-                figures = train_sft(attacker, joined, s.sft, **keep) | {
+                metrics = train_sft(attacker, joined, s.sft, **keep) | {
                     "pairs": len(found.pairs),
                     "funnel": found.funnel.as_json(),
                 }
-    return {"method": settings.method, **figures}
+    return {"method": settings.method, **metrics}
 
 
 def _retention(

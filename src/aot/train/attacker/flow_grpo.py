@@ -34,9 +34,9 @@ from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.environment import (
     GRADED,
+    AttackEnvironment,
+    EnvironmentSettings,
     InformativeScenes,
-    Practice,
-    PracticeSettings,
     SceneStream,
     reinforce,
     summarise,
@@ -51,7 +51,7 @@ class FlowGrpoSettings(BaseModel, frozen=True, extra="forbid"):
     updates: int = Field(40, gt=0)
     groups: int = Field(24, gt=0)  # scenes an update; paper's code: 32
     group_size: int = Field(8, gt=1)  # paper's code: 16
-    # Ours: scenes whose edits are paid differently are drawn more often; paper: every prompt alike.
+    # Ours: scenes whose edits differ in reward are drawn more often; paper: every prompt alike.
     scene_choice: Literal["even", "informative"] = "informative"
     steps: int = Field(6, gt=1)  # sampling steps in training; paper: 10
     step_kind: StepKind = "cps"  # ours: the cleanest rollouts; Flow-GRPO: sde
@@ -75,7 +75,7 @@ class FlowGrpoSettings(BaseModel, frozen=True, extra="forbid"):
     optimizer: OptimizerSettings = OptimizerSettings(
         muon_lr=0, adamw_lr=3e-4, warmup_steps=2, final_lr=0.3, ema=0.9
     )
-    practice: PracticeSettings = GRADED
+    environment: EnvironmentSettings = GRADED
 
 
 def paper_flow_grpo() -> FlowGrpoSettings:
@@ -94,7 +94,7 @@ def paper_flow_grpo() -> FlowGrpoSettings:
         clip=1e-4,
         advantage_std="group",
         optimizer=OptimizerSettings(muon_lr=0, adamw_lr=3e-4, weight_decay=1e-4, max_grad_norm=1.0, ema=0.0),
-        practice=PracticeSettings(),
+        environment=EnvironmentSettings(),
     )
 
 
@@ -158,13 +158,13 @@ def train_flow_grpo(
 ) -> dict[str, Any]:
     """Trains `attacker.transformer` in place (the averaged weights at the end); returns the figures.
 
-    Ends early, with the reason in the figures, where the edits' validity collapses: the attacker is then left as it
-    was. `judge`: whose word `settings.practice.reward.judge` weighs; frozen. Raises AotError where no scene is answered
-    rightly, a loss is not finite or the ratio check fails.
+    Ends early, with the reason in the metrics, where the edits' validity collapses: the attacker is then left as it
+    was. `judge`: whose word `settings.environment.reward.judge` weighs; frozen. Raises AotError where no scene is
+    answered rightly, a loss is not finite or the ratio check fails.
     """
-    practice = Practice(attacker, scenes, referee, defender, settings.practice, judge=judge)
+    environment = AttackEnvironment(attacker, scenes, referee, defender, settings.environment, judge=judge)
     return reinforce(
-        FlowGrpo(attacker, practice, settings, seed),
+        FlowGrpo(attacker, environment, settings, seed),
         updates=settings.updates,
         min_integrity=settings.min_integrity,
         seed=seed,
@@ -176,15 +176,15 @@ def train_flow_grpo(
 class FlowGrpo:
     """The state of one training and its update."""
 
-    def __init__(self, attacker: EditAttacker, practice: Practice, settings: FlowGrpoSettings, seed: int):
-        self.attacker, self.practice, self.settings = attacker, practice, settings
+    def __init__(self, attacker: EditAttacker, environment: AttackEnvironment, settings: FlowGrpoSettings, seed: int):
+        self.attacker, self.environment, self.settings = attacker, environment, settings
         self.generator = torch.Generator().manual_seed(seed)
         self.rng = np.random.default_rng(seed)
         self.stream: SceneStream | InformativeScenes
         if settings.scene_choice == "even":
-            self.stream = SceneStream(len(practice), self.generator)
+            self.stream = SceneStream(len(environment), self.generator)
         else:
-            types = [scene.question.kind for scene in practice.scenes]
+            types = [scene.question.kind for scene in environment.scenes]
             self.stream = InformativeScenes(types, self.generator)
         self.trainer = EditorTrainer(attacker.transformer, settings.optimizer, settings.updates)
         self.reference: EditAttacker | None = None
@@ -201,19 +201,19 @@ class FlowGrpo:
     def update(self, number: int, seed: int) -> dict[str, Any]:
         """One rollout of groups and the optimizer steps on it; metrics for the log."""
         s = self.settings
-        groups = self.stream.draw(min(s.groups, len(self.practice)))
+        groups = self.stream.draw(min(s.groups, len(self.environment)))
         index = groups.repeat_interleave(s.group_size)
-        conditions = self.practice.take(index)
+        conditions = self.environment.take(index)
         copies = s.group_size if s.share_noise else 1
-        noise = self.attacker.noise(self.practice.take(index[::copies]), self.generator)
+        noise = self.attacker.noise(self.environment.take(index[::copies]), self.generator)
         window = draw_window(self.rng, s.window, s.window_first, min(s.window_last, s.steps - 2))
         rollout = sample_rollout(self.attacker, conditions, noise, window, s, self.generator, copies=copies)
-        bouts = self.practice.bouts(index, rollout.final, seed=seed * 100_003 + number)
-        rewards = torch.tensor([b.rewards["reward"] for b in bouts])
+        episodes = self.environment.episodes(index, rollout.final, seed=seed * 100_003 + number)
+        rewards = torch.tensor([b.rewards["reward"] for b in episodes])
         if isinstance(self.stream, InformativeScenes):
             self.stream.learn(groups, rewards.view(-1, s.group_size))
         advantages = group_advantages(rewards, index, std=s.advantage_std, clip=s.advantage_clip)
-        metrics: dict[str, Any] = summarise(bouts)
+        metrics: dict[str, Any] = summarise(episodes)
         metrics["informative"] = 1 - advantages.zero_variance_groups / advantages.groups
         chosen = advantages.informative.nonzero()[:, 0]
         if len(chosen) == 0:

@@ -24,7 +24,7 @@ from aot.players.base import Defender
 from aot.players.latents import edit_latents, padded
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
-from aot.train.attacker.environment import Practice, PracticeSettings, SceneStream, summarise
+from aot.train.attacker.environment import AttackEnvironment, EnvironmentSettings, SceneStream, summarise
 from aot.train.attacker.sft import (
     EditorTrainer,
     EditSet,
@@ -33,10 +33,10 @@ from aot.train.attacker.sft import (
     flow_matching_loss,
 )
 from aot.train.attacker.sft_pairs import ScriptedTasks
-from aot.types import Attack, Bout, Scene
+from aot.types import Attack, Episode, Scene
 
 
-class OwnHitsSettings(BaseModel, frozen=True, extra="forbid"):
+class RejectionSamplingSettings(BaseModel, frozen=True, extra="forbid"):
     """Rounds of attacking and imitating; values *ours*."""
 
     rounds: int = Field(3, gt=0)
@@ -57,15 +57,15 @@ class OwnHitsSettings(BaseModel, frozen=True, extra="forbid"):
         sigma_shift=2.0,
         optimizer=OptimizerSettings(muon_lr=3e-3, adamw_lr=6e-4, warmup_steps=10, final_lr=0.1, ema=0.98),
     )
-    practice: PracticeSettings = PracticeSettings(answers=1, temperature=0.0)
+    environment: EnvironmentSettings = EnvironmentSettings(answers=1, temperature=0.0)
 
 
-def train_own_hits(
+def train_rejection_sampling(
     attacker: EditAttacker,
     scenes: Sequence[Scene],
     referee: Referee,
     defender: Defender,
-    settings: OwnHitsSettings,
+    settings: RejectionSamplingSettings,
     *,
     seed: int,
     retention: EditSet | None = None,
@@ -76,74 +76,79 @@ def train_own_hits(
     """Trains `attacker.transformer` in place (the averaged weights at the end); returns the last round's
     figures.
 
-    Ends early, with the reason in the figures, where no edit deceives the defender any more. Steps of the
+    Ends early, with the reason in the metrics, where no edit deceives the defender any more. Steps of the
     checkpoint and of the log are optimizer steps.
     """
     checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
-    s, practice = settings, Practice(attacker, scenes, referee, defender, settings.practice)
+    s, environment = settings, AttackEnvironment(attacker, scenes, referee, defender, settings.environment)
     generator = torch.Generator().manual_seed(seed)
-    stream = SceneStream(len(practice), generator)
+    stream = SceneStream(len(environment), generator)
     trainer = EditorTrainer(attacker.transformer, s.sft.optimizer, s.rounds * s.updates)
     pool = HitPool(s.forget_rounds)
     state = {**trainer.state, "generators": {"draws": generator}}
     state["modules"] = {**state["modules"], "stream": stream, "pool": pool}
     start = checkpoint.restore(**state)
     log.resume(start)
-    figures: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     for step in range(start + 1, s.rounds * s.updates + 1):
         if (step - 1) % s.updates == 0:
-            bouts, index = attack_scenes(practice, stream, s, generator, seed=seed * 100_003 + step)
-            figures = dict(summarise(bouts))
+            episodes, index = attack_scenes(environment, stream, s, generator, seed=seed * 100_003 + step)
+            metrics = dict(summarise(episodes))
             if s.scripted_scenes and scripted:
-                more, more_index = distract_scenes(practice, stream, s, scripted, seed=[seed, step])
-                bouts, index = bouts + more, torch.cat([index, more_index])
-                figures["scripted_success"] = summarise(more)["valid_success"]
-            pool.add(practice, bouts, index, s.hits_per_scene)
-            figures["hits"] = float(len(pool))
+                more, more_index = distract_scenes(environment, stream, s, scripted, seed=[seed, step])
+                episodes, index = episodes + more, torch.cat([index, more_index])
+                metrics["scripted_success"] = summarise(more)["valid_success"]
+            pool.add(environment, episodes, index, s.hits_per_scene)
+            metrics["hits"] = float(len(pool))
             if not len(pool):
                 reason = "no edit deceives this defender"
                 log.stop(reason)
-                figures["stopped"] = reason
+                metrics["stopped"] = reason
                 break
-        loss = flow_matching_loss(attacker, pool.batch(practice, s, retention, generator), s.sft, generator)
+        loss = flow_matching_loss(attacker, pool.batch(environment, s, retention, generator), s.sft, generator)
         norm = trainer.step(loss, step)
         if step % 10 == 0 or (step - 1) % s.updates == 0:
-            log.write(step, **figures, loss=loss.detach(), grad_norm=norm)
+            log.write(step, **metrics, loss=loss.detach(), grad_norm=norm)
         checkpoint.save(step, **state)
     trainer.finish()
-    return figures | {"scenes": len(practice)}
+    return metrics | {"scenes": len(environment)}
 
 
 def attack_scenes(
-    practice: Practice,
+    environment: AttackEnvironment,
     stream: SceneStream,
-    settings: OwnHitsSettings,
+    settings: RejectionSamplingSettings,
     generator: torch.Generator,
     *,
     seed: int,
-) -> tuple[list[Bout], Tensor]:
-    """Bouts of `samples` edits on each of `scenes` scenes, and the scenes' numbers `[B]`."""
-    scenes = stream.draw(min(settings.scenes, len(practice)))
+) -> tuple[list[Episode], Tensor]:
+    """Episodes of `samples` edits on each of `scenes` scenes, and the scenes' numbers `[B]`."""
+    scenes = stream.draw(min(settings.scenes, len(environment)))
     index = scenes.repeat_interleave(settings.samples)
-    conditions = practice.take(index)
-    noise = practice.attacker.noise(conditions, generator)
-    latents = practice.attacker.sample(conditions, noise, steps=settings.sampling_steps)
-    return practice.bouts(index, latents, seed=seed), index
+    conditions = environment.take(index)
+    noise = environment.attacker.noise(conditions, generator)
+    latents = environment.attacker.sample(conditions, noise, steps=settings.sampling_steps)
+    return environment.episodes(index, latents, seed=seed), index
 
 
 def distract_scenes(
-    practice: Practice, stream: SceneStream, settings: OwnHitsSettings, scripted: ScriptedTasks, *, seed: Sequence[int]
-) -> tuple[list[Bout], Tensor]:
-    """Bouts of scripted distractors on `scripted_scenes` scenes, and the scenes' numbers `[B]`."""
+    environment: AttackEnvironment,
+    stream: SceneStream,
+    settings: RejectionSamplingSettings,
+    scripted: ScriptedTasks,
+    *,
+    seed: Sequence[int],
+) -> tuple[list[Episode], Tensor]:
+    """Episodes of scripted distractors on `scripted_scenes` scenes, and the scenes' numbers `[B]`."""
     rng = np.random.default_rng(seed)
     attacks: list[Attack] = []
     index: list[int] = []
-    for i in stream.draw(min(settings.scripted_scenes, len(practice))).tolist():
-        scene = practice.scenes[i]
+    for i in stream.draw(min(settings.scripted_scenes, len(environment))).tolist():
+        scene = environment.scenes[i]
         found = scripted.distractors(scene, rng, settings.scripted_samples)
         attacks += found
         index += [i] * len(found)
-    return practice.face(index, attacks), torch.tensor(index, dtype=torch.long)
+    return environment.face(index, attacks), torch.tensor(index, dtype=torch.long)
 
 
 class HitPool:
@@ -156,27 +161,27 @@ class HitPool:
     def __len__(self) -> int:
         return sum(len(index) for index, _ in self.kept)
 
-    def add(self, practice: Practice, bouts: Sequence[Bout], index: Tensor, most: int) -> None:
+    def add(self, environment: AttackEnvironment, episodes: Sequence[Episode], index: Tensor, most: int) -> None:
         """Adds the successes, at most `most` a scene; x0 is read back from the painted image, so that
         blocks which the editor left alone are exactly zero."""
         counts: Counter[int] = Counter()
         hits = []
-        for i, (bout, scene) in enumerate(zip(bouts, index.tolist(), strict=True)):
-            if bout.success and counts[scene] < most:
+        for i, (episode, scene) in enumerate(zip(episodes, index.tolist(), strict=True)):
+            if episode.success and counts[scene] < most:
                 counts[scene] += 1
                 hits.append(i)
         if hits:
-            images = practice.conditions.images[index[hits].numpy()]
-            painted = np.stack([padded(bouts[i].attack.image) for i in hits])
-            self.kept.append((index[hits], edit_latents(practice.attacker.vae, images, painted)))
+            images = environment.conditions.images[index[hits].numpy()]
+            painted = np.stack([padded(episodes[i].attack.image) for i in hits])
+            self.kept.append((index[hits], edit_latents(environment.attacker.vae, images, painted)))
         else:
-            self.kept.append((index[:0], practice.conditions.source[:0]))
+            self.kept.append((index[:0], environment.conditions.source[:0]))
         self.kept = self.kept[-self.rounds :]
 
     def batch(
         self,
-        practice: Practice,
-        settings: OwnHitsSettings,
+        environment: AttackEnvironment,
+        settings: RejectionSamplingSettings,
         retention: EditSet | None,
         generator: torch.Generator,
     ) -> EditSet:
@@ -184,11 +189,11 @@ class HitPool:
         another's hits half as many are drawn: easy types must not crowd out the others."""
         index, x0 = (torch.cat(parts) for parts in zip(*self.kept, strict=True))
         plain = round(settings.sft.batch * settings.retention) if retention is not None else 0
-        kinds = [practice.scenes[i].question.kind for i in index.tolist()]
+        kinds = [environment.scenes[i].question.kind for i in index.tolist()]
         counts = Counter(kinds)
         weights = torch.tensor([counts[kind] ** -0.5 for kind in kinds])
         chosen = torch.multinomial(weights, settings.sft.batch - plain, replacement=True, generator=generator)
-        hits = EditSet(practice.take(index[chosen]), x0[chosen])
+        hits = EditSet(environment.take(index[chosen]), x0[chosen])
         if retention is None or not plain:
             return hits
         return EditSet.joined(

@@ -151,24 +151,24 @@ def train_sft(
     trainer = EditorTrainer(attacker.transformer, settings.optimizer, settings.steps, heads)
     start = checkpoint.restore(**trainer.state, generators={"draws": generator})
     log.resume(start)
-    figures: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     attacker.transformer.train()
     for step in range(start + 1, settings.steps + 1):
         batch = examples.take(torch.randint(len(examples), (settings.batch,), generator=generator))
         loss = flow_matching_loss(attacker, batch, settings.at(step), generator, at_once=heads is not None)
-        figures = {"loss": loss.detach()}
+        metrics = {"loss": loss.detach()}
         if heads is not None:
             assert batch.cells is not None, "these examples do not know what their blocks show"
             seen = heads.loss(batch.cells)
-            figures["heads_loss"] = seen.detach()
+            metrics["heads_loss"] = seen.detach()
             loss = loss + settings.heads_weight * seen
-        figures["grad_norm"] = trainer.step(loss, step)
+        metrics["grad_norm"] = trainer.step(loss, step)
         if step % 10 == 0 or step == settings.steps:
-            log.write(step, **figures)
+            log.write(step, **metrics)
         checkpoint.save(step, **trainer.state, generators={"draws": generator})
     attacker.transformer.eval()
     trainer.finish()
-    return {"examples": len(examples)} | {k: float(v) for k, v in figures.items()}
+    return {"examples": len(examples)} | {k: float(v) for k, v in metrics.items()}
 
 
 def flow_matching_loss(

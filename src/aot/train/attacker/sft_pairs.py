@@ -18,7 +18,7 @@ from aot.forge.dataset import read_rows
 from aot.forge.funnel import Funnel
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
 from aot.forge.split import SPLITS
-from aot.forge.world import WorldSettings, WorldWorkshop
+from aot.forge.world import WorldPairSource, WorldSettings
 from aot.game.referee import Referee
 from aot.players.base import Defender
 from aot.prompts import attack_instruction
@@ -59,16 +59,16 @@ class Curated:
 
 def curate_pairs(defender: Defender, referee: Referee, settings: CurateSettings, *, seed: int) -> Curated:
     """The forge's pairs that deceive `defender`, from fresh scenes of the miniature world."""
-    workshop = WorldWorkshop(settings.world, referee, seed=seed)
+    pair_source = WorldPairSource(settings.world, referee, seed=seed)
     rng, found = np.random.default_rng(seed), Curated([], Funnel())
-    for start in range(0, len(workshop), workshop.at_once):
-        numbers = range(start, min(start + workshop.at_once, len(workshop)))
+    for start in range(0, len(pair_source), pair_source.at_once):
+        numbers = range(start, min(start + pair_source.at_once, len(pair_source)))
         made, funnel = make_pairs(
-            workshop, numbers, settings.pairs, seed=seed, defender=defender, effect=settings.effect
+            pair_source, numbers, settings.pairs, seed=seed, defender=defender, effect=settings.effect
         )
         found.funnel.merge(funnel)
         for pair in made:
-            scene, attack = pair.bout.scene, pair.bout.attack
+            scene, attack = pair.episode.scene, pair.episode.attack
             sentence = told(scene, attack.kind, settings.named_kind, rng)
             found.pairs.append(EditPair(scene.image, attack.image, sentence))
     return found

@@ -91,8 +91,8 @@ def keep_clean(
         if not too_many():
             break
     clean = 1 - len(lost) / len(scenes) if scenes else float("nan")
-    figures: dict[str, Any] = {"clean_train": clean, "rehearsals": rehearsed, "kept": share}
+    metrics: dict[str, Any] = {"clean_train": clean, "rehearsals": rehearsed, "kept": share}
     notes = [f"it rehearsed clean scenes for {rehearsed * settings.updates} more updates"] if rehearsed else []
     if share < 1:
         notes.append(f"{share:.0%} of the training is kept: all of it lost more clean accuracy than allowed")
-    return figures | ({"note": "; ".join(notes)} if notes else {})
+    return metrics | ({"note": "; ".join(notes)} if notes else {})

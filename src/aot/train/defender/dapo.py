@@ -43,7 +43,7 @@ def train_dapo(
     """
     assert rows, "DAPO needs at least one row"
     if judge is None and (free := next((row for row in rows if not row.question.options), None)):
-        raise without_judge(f"the question of {free.scene_id!r} has no options, so a judge has to mark its answers")
+        raise without_judge(f"the question of {free.scene_id!r} has no options, so a judge has to score its answers")
     if judge is not None and judge.reader is defender:
         raise AotError("a defender that learns cannot be its own judge", where="DAPO", hint="load it a second time")
     if settings.engine == "packed":

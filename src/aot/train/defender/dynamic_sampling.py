@@ -15,7 +15,7 @@ import torch
 from aot.data.curriculum import CurriculumRow
 from aot.game.judge import Judge
 from aot.players.group_sampling import SampledGroup, sample_groups
-from aot.rl.rewards import UNREAD
+from aot.rl.rewards import UNPARSED
 from aot.train.defender.prompt_stream import PromptStream
 from aot.train.defender.rewards import completion_reward, informative_groups, judge_answers
 from aot.train.defender.settings import DapoSettings
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredGroup:
     """One prompt's sampled answers with a reward for each different one, and how right it is (0 or 1, or a judge's
-    probability). `unread`: answers of which the judge's word could not be read."""
+    probability). `unparsed`: answers of which the judge's word could not be read."""
 
     row: int
     sampled: SampledGroup
     rewards: tuple[float, ...]
     right: tuple[float, ...]
-    unread: int = 0
+    unparsed: int = 0
 
 
 @dataclass(slots=True)
 class Draws:
-    """What dynamic sampling brought for one update: informative groups, and figures over *all* drawn ones."""
+    """What dynamic sampling brought for one update: informative groups, and metrics over *all* drawn ones."""
 
     groups: list[ScoredGroup] = field(default_factory=list)
     drawn: int = 0
     informative: int = 0
     reward: float = 0.0
     right: float = 0.0
-    unread: int = 0
+    unparsed: int = 0
     rounds: int = 0
 
 
@@ -64,7 +64,7 @@ class GroupSampler:
     ):
         self.defender, self.rows, self.settings = defender, rows, settings
         self.stream, self.generator, self.judge = stream, generator, judge
-        self._marks: dict[tuple[object, ...], dict[str, float]] = {}
+        self._rewards: dict[tuple[object, ...], dict[str, float]] = {}
 
     def draw(self) -> Draws:
         """At most `max_draws` rounds of `groups` prompts; fewer (or no) groups where the signal runs out."""
@@ -73,7 +73,7 @@ class GroupSampler:
             draws.rounds += 1
             for group in self._round():
                 draws.drawn += 1
-                draws.unread += group.unread
+                draws.unparsed += group.unparsed
                 total = sum(group.sampled.counts)
                 draws.reward += _weighted(group.rewards, group.sampled.counts) / total
                 draws.right += _weighted(group.right, group.sampled.counts) / total
@@ -112,27 +112,27 @@ class GroupSampler:
         return self.defender.processor.tokenizer.decode(list(ids), skip_special_tokens=True)
 
     def _score(self, number: int, group: SampledGroup, judged: Mapping[tuple[int, str], float]) -> ScoredGroup:
-        marks = [
-            self._mark(number, ids, truncated, judged)
+        rewards = [
+            self._reward(number, ids, truncated, judged)
             for ids, truncated in zip(group.completions, group.truncated, strict=True)
         ]
         best = self.settings.reward.accuracy or 1.0
         return ScoredGroup(
             number,
             group,
-            tuple(parts["reward"] for parts in marks),
-            tuple(parts["accuracy"] / best for parts in marks),
-            int(_weighted([parts.get(UNREAD, 0.0) for parts in marks], group.counts)),
+            tuple(parts["reward"] for parts in rewards),
+            tuple(parts["accuracy"] / best for parts in rewards),
+            int(_weighted([parts.get(UNPARSED, 0.0) for parts in rewards], group.counts)),
         )
 
-    def _mark(
+    def _reward(
         self, number: int, ids: tuple[int, ...], truncated: bool, judged: Mapping[tuple[int, str], float]
     ) -> dict[str, float]:
         """`completion_reward`; remembered where it is verified, since answers repeat all the time."""
         question = self.rows[number].question
         key = (ids, question.options, question.answer)
-        if key in self._marks:
-            return self._marks[key]
+        if key in self._rewards:
+            return self._rewards[key]
         text = self._text(ids)
         parts = completion_reward(
             text,
@@ -143,7 +143,7 @@ class GroupSampler:
             judged=judged.get((number, text), math.nan),
         )
         if question.options:
-            self._marks[key] = parts
+            self._rewards[key] = parts
         return parts
 
     def _keeps(self, group: ScoredGroup) -> bool:

@@ -19,7 +19,7 @@ from aot.game.judge import Judge
 from aot.players.shared_prefix import completion_logprobs
 from aot.rl.advantage import group_advantages
 from aot.rl.clipped import ClippedLoss, dapo_loss
-from aot.rl.rewards import UNREAD
+from aot.rl.rewards import UNPARSED
 from aot.train.defender.dynamic_sampling import GroupSampler, ScoredGroup
 from aot.train.defender.prompt_stream import PromptStream
 from aot.train.defender.settings import NO_SIGNAL, DapoResult, DapoSettings
@@ -70,8 +70,8 @@ def train_packed(
                 if log:
                     log.stop(NO_SIGNAL)
                 break
-            figures = update_once(defender, rows, draws.groups, settings, optimizer)
-            figures["learning_rate"] = schedule.get_last_lr()[0]
+            metrics = update_once(defender, rows, draws.groups, settings, optimizer)
+            metrics["learning_rate"] = schedule.get_last_lr()[0]
             schedule.step()
             if average:
                 average.update(parameters)
@@ -79,14 +79,14 @@ def train_packed(
                 share = draws.informative / draws.drawn
                 means = {"reward": draws.reward / draws.drawn, "accuracy": draws.right / draws.drawn}
                 if judge:
-                    figures[UNREAD] = draws.unread
+                    metrics[UNPARSED] = draws.unparsed
                 log.write(
                     update,
                     **means,
                     informative=share,
                     groups=len(draws.groups),
                     draws=draws.rounds,
-                    **figures,
+                    **metrics,
                 )
             if checkpoint:
                 checkpoint.save(update, **state, extra={"position": stream.position})

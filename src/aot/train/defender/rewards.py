@@ -20,7 +20,7 @@ import numpy as np
 from aot.answers import final_answer, parse_answer
 from aot.data.curriculum import CurriculumRow
 from aot.game.judge import Judge
-from aot.rl.rewards import UNREAD, defender_reward
+from aot.rl.rewards import UNPARSED, defender_reward
 from aot.train.defender.settings import DapoSettings
 from aot.types import Question
 
@@ -38,13 +38,13 @@ def completion_reward(
     judged: float = math.nan,
 ) -> dict[str, float]:
     """Breakdown {reward, accuracy, format, overlong} of one completion (its text without special tokens). To a question
-    without options also "judge/unread": 1 where it was finished and `judged` is nan."""
+    without options also "judge/unparsed": 1 where it was finished and `judged` is nan."""
     answer = parse_answer(text, question.options, truncated=truncated)
     limit = settings.max_completion_tokens
     parts = defender_reward(
         answer, question, settings.reward, length_tokens=length_tokens, max_tokens=limit, judged=judged
     )
-    return parts if question.options else parts | {UNREAD: float(math.isnan(judged) and not truncated)}
+    return parts if question.options else parts | {UNPARSED: float(math.isnan(judged) and not truncated)}
 
 
 def judge_answers(
@@ -66,8 +66,8 @@ def judge_answers(
             {"question": rows[row].question.text, "answer": rows[row].question.reference, "given": answer}
             for row, answer in asked
         ]
-        marks = judge.score("answer_correct", [rows[row].image for row, _ in asked], fields)
-        scores |= dict(zip(asked, marks.tolist(), strict=True))
+        probabilities = judge.score("answer_correct", [rows[row].image for row, _ in asked], fields)
+        scores |= dict(zip(asked, probabilities.tolist(), strict=True))
     return {key: scores[answer] for key, answer in said.items()}
 
 

@@ -12,7 +12,7 @@ from trl import GRPOConfig
 from aot.data.curriculum import CurriculumRow
 from aot.errors import AotError
 from aot.game.judge import Judge
-from aot.rl.rewards import UNREAD
+from aot.rl.rewards import UNPARSED
 from aot.train.defender.rewards import completion_reward, judge_answers
 from aot.train.defender.settings import DapoSettings
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from aot.players.defender import QwenDefender
 
 
-class Marks:
+class CompletionRewards:
     """`completion_reward` of a batch of completions, worked out once for all its parts: a judge is asked once.
-    `unread` counts the answers of which its word could not be read; who logs it sets it back."""
+    `unparsed` counts the answers of which its word could not be read; who logs it sets it back."""
 
     def __init__(
         self, rows: Sequence[CurriculumRow], settings: DapoSettings, judge: Judge | None, end_ids: Sequence[int]
     ):
         self.rows, self.settings, self.judge, self.end_ids = rows, settings, judge, frozenset(end_ids)
-        self.unread = 0
+        self.unparsed = 0
         self._batch: tuple[object, ...] = ()
-        self._marks: list[dict[str, float]] = []
+        self._rewards: list[dict[str, float]] = []
 
     def of(self, texts: Sequence[str], ids: Sequence[Sequence[int]], rows: Sequence[int]) -> list[dict[str, float]]:
         """One breakdown a completion; `rows[i]` is the number of its row."""
         batch = (tuple(map(tuple, ids)), tuple(rows))
         if batch != self._batch:
-            self._batch, self._marks = batch, self._made(texts, ids, rows)
-            self.unread += int(sum(parts.get(UNREAD, 0.0) for parts in self._marks))
-        return self._marks
+            self._batch, self._rewards = batch, self._made(texts, ids, rows)
+            self.unparsed += int(sum(parts.get(UNPARSED, 0.0) for parts in self._rewards))
+        return self._rewards
 
     def _made(self, texts: Sequence[str], ids: Sequence[Sequence[int]], rows: Sequence[int]) -> list[dict[str, float]]:
         cut = [one[-1] not in self.end_ids for one in ids]
@@ -60,16 +60,16 @@ class Marks:
 class RewardPart:
     """One part of the defender's reward ("accuracy", "format") as a TRL reward function; TRL logs each."""
 
-    def __init__(self, part: str, marks: Marks):
+    def __init__(self, part: str, completion_rewards: CompletionRewards):
         self.__name__ = part
-        self.part, self.marks = part, marks
+        self.part, self.completion_rewards = part, completion_rewards
 
     def __call__(
         self, completions: list[Any], completion_ids: list[list[int]], row: list[int], **_: Any
     ) -> list[float]:
         """One number a completion. `row` is the column of the rows' numbers."""
         texts = [message[0]["content"] for message in completions]
-        return [parts[self.part] for parts in self.marks.of(texts, completion_ids, row)]
+        return [parts[self.part] for parts in self.completion_rewards.of(texts, completion_ids, row)]
 
 
 def trl_config(

@@ -24,12 +24,12 @@ from trl.rewards import get_soft_overlong_punishment
 from aot.data.curriculum import CurriculumRow
 from aot.game.judge import Judge
 from aot.prompts import question_prompt
-from aot.rl.rewards import UNREAD
+from aot.rl.rewards import UNPARSED
 from aot.train.defender.prompt_stream import PromptStream
 from aot.train.defender.rewards import informative_groups
 from aot.train.defender.settings import NO_SIGNAL, DapoResult, DapoSettings
 from aot.train.defender.trl_batches import Batch, masked, members, merge, select
-from aot.train.defender.trl_config import Marks, RewardPart, lora_config, trl_config
+from aot.train.defender.trl_config import CompletionRewards, RewardPart, lora_config, trl_config
 from aot.train.weight_average import WeightAverage
 
 if TYPE_CHECKING:
@@ -43,9 +43,15 @@ class DapoTrainer(GRPOTrainer):
     """GRPOTrainer that draws its prompts from a `PromptStream` and keeps only informative groups."""
 
     def __init__(
-        self, rows: Sequence[CurriculumRow], settings: DapoSettings, stream: PromptStream, marks: Marks, **kwargs: Any
+        self,
+        rows: Sequence[CurriculumRow],
+        settings: DapoSettings,
+        stream: PromptStream,
+        completion_rewards: CompletionRewards,
+        **kwargs: Any,
     ):
-        self.rows, self.settings, self.stream, self.marks = rows, settings, stream, marks
+        self.rows, self.settings, self.stream = rows, settings, stream
+        self.completion_rewards = completion_rewards
         self.stopped, self.made = "", 0
         self._group_rewards: Tensor | None = None
         super().__init__(**kwargs)
@@ -74,9 +80,9 @@ class DapoTrainer(GRPOTrainer):
         merged["num_items_in_batch"] = self.accelerator.gather(tokens).sum()
         self._metrics["train"]["informative"].append(informative / drawn)
         self._metrics["train"]["draws"].append(len(parts))
-        if self.marks.judge:
-            self._metrics["train"][UNREAD].append(self._everywhere(self.marks.unread, torch.sum))
-            self.marks.unread = 0
+        if self.completion_rewards.judge:
+            self._metrics["train"][UNPARSED].append(self._everywhere(self.completion_rewards.unparsed, torch.sum))
+            self.completion_rewards.unparsed = 0
         return merged
 
     def _draw(self, prompts: int) -> list[Batch]:
@@ -184,8 +190,8 @@ def build_trainer(
     processor.tokenizer.padding_side = "left"
     args = trl_config(defender, settings, seed=seed, folder=folder, keep=keep)
     end_ids = {*defender.eos_ids.tolist(), processor.tokenizer.pad_token_id}
-    marks = Marks(rows, settings, judge, sorted(end_ids))
-    rewards: list[Any] = [RewardPart(part, marks) for part in ("accuracy", "format")]
+    completion_rewards = CompletionRewards(rows, settings, judge, sorted(end_ids))
+    rewards: list[Any] = [RewardPart(part, completion_rewards) for part in ("accuracy", "format")]
     weights = [1.0, 1.0]
     if settings.reward.overlong_cache_tokens:
         cache = settings.reward.overlong_cache_tokens
@@ -199,7 +205,7 @@ def build_trainer(
         rows,
         settings,
         PromptStream(len(rows), seed),
-        marks,
+        completion_rewards,
         model=model,
         reward_funcs=rewards,
         args=args,
@@ -278,5 +284,5 @@ class _LogCallback(TrainerCallback):
             same = {
                 name: logs.get(name) for name in ("reward", "informative", "draws", "loss", "learning_rate")
             }
-            same |= {UNREAD: logs[UNREAD]} if UNREAD in logs else {}
+            same |= {UNPARSED: logs[UNPARSED]} if UNPARSED in logs else {}
             self.log.write(state.global_step, **same, **named)

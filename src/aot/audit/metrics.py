@@ -1,4 +1,4 @@
-"""From what came of every attack to the figures of `audit.json`: pure, no models and no disk.
+"""From what came of every attack to the metrics of `audit.json`: pure, no models and no disk.
 
 Rules: a success needs a scene that was answered rightly when clean, a *fair* attack (one that its referee passed) and
 an answer that was read and is wrong. An answer that is unparsed, truncated, refused or failed is neither right nor
@@ -238,7 +238,7 @@ class Tally:
             for _, total, scene, wrong, fair in sorted(found)[:FRAGILE]
         ]
 
-    def figures(self) -> Json:
+    def metrics(self) -> Json:
         """The measured part of `audit.json`: `clean`, `attacks` (by name), `worst_case` (by group, and "all"),
         `by_kind`, `fragile`."""
         rights = [bool(o.right) for o in self.clean.values() if o.right is not None]

@@ -1,4 +1,4 @@
-"""From a reply to a marked result: read, compared with the right answer, or counted under its status."""
+"""From a reply to a graded result: read, compared with the right answer, or counted under its status."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ Reader = Callable[[Item, Reply], Reading]
 def read_reply(item: Item, reply: Reply) -> Reading:
     """By the ordered parser: an answer or a status, never a guess. Only what was answered is read."""
     if reply.status != "answered":
-        return unread(reply.status)
+        return unparsed(reply.status)
     if item.kind == "open":
         found = parse_open(reply.text)
         if found.status != "answered":
-            return unread(found.status)
+            return unparsed(found.status)
         return "answered", final_answer(reply.text)[:SHOWN_CHARS], found.matches(item.accepted or (item.answer,))
     answer = parse_answer(reply.text, item.options) if item.kind == "choice" else parse_yes_no(reply.text)
     if answer.choice is None:
-        return unread(answer.status)
+        return unparsed(answer.status)
     given = LETTERS[answer.choice] if item.kind == "choice" else YES_NO[answer.choice]
     return "answered", given, given == item.answer
 
 
-def unread(status: AnswerStatus) -> Reading:
+def unparsed(status: AnswerStatus) -> Reading:
     return status, "", None
 
 
-def mark(item: Item, ask: Ask, reply: Reply, reader: Reader = read_reply) -> Result:
+def grade(item: Item, ask: Ask, reply: Reply, reader: Reader = read_reply) -> Result:
     """The result of one reply."""
     status, given, right = reader(item, reply)
     return Result(
