@@ -15,7 +15,7 @@ from aot.forge.pairs import PairSettings
 from aot.forge.world import WorldSettings
 from aot.game.referee import Referee, RefereeSettings
 from aot.miniature.autoencoder import ResidualAutoencoder
-from aot.miniature.pairs import instruction_pairs
+from aot.miniature.pairs import SCRIPTED_TASKS, instruction_pairs
 from aot.miniature.scripted import AlwaysLetter, Oracle, WorldReader
 from aot.miniature.tokenizer import build_tokenizer
 from aot.miniature.world.preserved import world_referee
@@ -131,7 +131,7 @@ def runs_of(fresh, scenes, pairs, kind, checkpoint=None, updates=3):
         )  # fmt: skip
         retention = EditSet.of(attacker, pairs[:8])
         return attacker, train_rejection_sampling(
-            attacker, scenes, ANYTHING_GOES, defender, settings, retention=retention, **common
+            attacker, scenes, ANYTHING_GOES, defender, settings, retention=retention, scripted=SCRIPTED_TASKS, **common
         )
     if kind == "diffusion_nft":
         settings = DiffusionNftSettings(

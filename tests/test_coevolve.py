@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +16,16 @@ from typing import Any
 import pytest
 
 from aot.coevolve.loop import coevolve
+from aot.coevolve.names import stage_names
 from aot.coevolve.recipes import Recipe, smoke
+from aot.coevolve.scenes import open_game
+from aot.coevolve.stages import plan_stage
+from aot.data.records import load_episodes
 from aot.errors import AotError
 from aot.runs.background import Background
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import sha256_of
-from aot.runs.run import Run
+from aot.runs.run import Run, Stage
 
 TINY: dict[str, Any] = {
     "game": {"train_scenes": 24, "held_out_scenes": 24},
@@ -101,6 +106,49 @@ def test_stopped_at_a_stage_it_resumes_to_the_same_bits(stage: str, uninterrupte
     assert bits(tmp_path) == bits(uninterrupted)
 
 
+def test_a_stage_made_by_another_process_is_the_one_that_the_run_makes(uninterrupted: Path, tmp_path: Path) -> None:
+    def stop(message: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        coevolve(tiny(processes=1), tmp_path, say=lambda message: stop(message) if "begins" in message else None)
+    command = [sys.executable, "-m", "aot", "stage", str(tmp_path)]
+    done = subprocess.run([*command, "iteration_1/defender"], capture_output=True, text=True, check=True)
+    assert "iteration_1/attacker: done" in done.stdout and "updates: 2" in done.stdout
+    coevolve(tiny(processes=1), tmp_path, say=lambda _: None)
+    assert bits(tmp_path) == bits(uninterrupted)
+    listed = subprocess.run([*command, "list"], capture_output=True, text=True, check=True).stdout.split()
+    assert set(listed) == set(json.loads((tmp_path / "summary.json").read_text())["stages"])
+    wrong = subprocess.run([*command, "iteration_1/attackr"], capture_output=True, text=True)
+    assert wrong.returncode == 2 and "did you mean iteration_1/attacker" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+
+
+def test_every_stage_comes_after_those_that_it_is_made_from() -> None:
+    recipe = tiny(iterations=3)
+    game = open_game(recipe.game, recipe.referee, seed=0)
+    names = stage_names(recipe)
+    assert len(names) == len(set(names))
+    for number, name in enumerate(names):
+        assert set(plan_stage(name, recipe, game, {}).parents) <= set(names[:number]), name
+    with pytest.raises(AotError, match="no such stage"):
+        plan_stage("iteration_4/attacker", recipe, game, {})
+
+
+def test_a_stage_recorded_under_earlier_names_is_read(uninterrupted: Path, tmp_path: Path) -> None:
+    """Runs made when metrics were "figures" and episodes "bouts" still open."""
+    folder = uninterrupted / "evaluation/attacks/iteration_0"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    earlier = {k: v for k, v in manifest.items() if k != "metrics"} | {"figures": manifest["metrics"]}
+    assert Stage("s", folder, earlier).metrics == Stage("s", folder, manifest).metrics
+    shutil.copytree(folder, tmp_path / "old")
+    (tmp_path / "old/episodes.jsonl").rename(tmp_path / "old/bouts.jsonl")
+    recipe = tiny(processes=1)
+    scenes = open_game(recipe.game, recipe.referee, seed=recipe.seed).held_out
+    read, old = load_episodes(folder, scenes), load_episodes(tmp_path / "old", scenes)
+    assert [e.verdict for e in read] == [e.verdict for e in old] and len(read) == 24
+
+
 def test_stopped_inside_a_training_it_resumes_to_the_same_bits(
     uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,21 +213,21 @@ def test_background_jobs_run_in_order_and_tell_their_failures(tmp_path: Path) ->
         with (tmp_path / "order").open("a") as file:
             file.write(name)
 
-    with Background(enabled=True) as beside:
+    with Background(enabled=True) as background:
         for name in "abc":
-            beside.submit(lambda name=name: write(name))
+            background.submit(lambda name=name: write(name))
     assert (tmp_path / "order").read_text() == "abc"
 
     def fail() -> None:
         raise AotError("no luck")
 
-    beside = Background(enabled=True)
-    beside.submit(fail)
+    background = Background(enabled=True)
+    background.submit(fail)
     with pytest.raises(AotError, match="background"):
-        beside.wait()
+        background.wait()
 
 
-def test_a_stage_that_is_being_made_beside_is_waited_for_and_not_made_twice(tmp_path: Path) -> None:
+def test_a_stage_that_is_being_made_in_the_background_is_waited_for_and_not_made_twice(tmp_path: Path) -> None:
     made, said = tmp_path / "made", []
 
     def build(folder: Path) -> None:
@@ -187,16 +235,16 @@ def test_a_stage_that_is_being_made_beside_is_waited_for_and_not_made_twice(tmp_
             file.write("x")
         time.sleep(0.5)
 
-    with Run(tmp_path / "run", {}, say=said.append) as run, Background(enabled=True) as beside:
-        beside.submit(lambda: run.stage("slow", build))
+    with Run(tmp_path / "run", {}, say=said.append) as run, Background(enabled=True) as background:
+        background.submit(lambda: run.stage("slow", build))
         while not made.exists():
             time.sleep(0.01)
         stage = run.stage("slow", build)
         own = run.stage("own", lambda folder: None)
     assert made.read_text() == "x"
     assert said[0].startswith("slow: made in the background")
-    assert stage.manifest["beside"] and not own.manifest["beside"]
-    with Run(tmp_path / "run", {}, say=said.append) as again:  # what ran beside took no time of its own
+    assert stage.manifest["background"] and not own.manifest["background"]
+    with Run(tmp_path / "run", {}, say=said.append) as again:  # what ran in the background took no time of its own
         assert again.stage("slow", build).wall_seconds > 0.4
         again.stage("own", build)
         expected = time.time() - again.begun + own.wall_seconds
@@ -206,6 +254,6 @@ def test_a_stage_that_is_being_made_beside_is_waited_for_and_not_made_twice(tmp_
 
 def test_without_background_jobs_run_at_once() -> None:
     done: list[int] = []
-    with Background(enabled=False) as beside:
-        beside.submit(lambda: done.append(1))
+    with Background(enabled=False) as background:
+        background.submit(lambda: done.append(1))
         assert done == [1]

@@ -38,7 +38,7 @@ from aot.data.images import at_most
 from aot.data.photos import Photo, Thing
 from aot.data.sources import open_source
 from aot.errors import AotError
-from aot.forge import pair_source
+from aot.forge import photo_source
 from aot.forge.bank import BankSettings
 from aot.forge.checks import COMPUTED, Duplication
 from aot.forge.extend import Extension
@@ -468,11 +468,11 @@ def test_the_forge_with_a_generator(tmp_path, monkeypatch, inpainter):
     """Extension and implantation by one: nothing painted on what is asked about, its licence in every row, and no
     extension passes that nobody could look at for duplicates."""
     folder = folder_of_photos(tmp_path / "photos", 2)
-    monkeypatch.setattr(pair_source, "open_inpainter", lambda kind, place: (inpainter, "remove"))
+    monkeypatch.setattr(photo_source, "open_inpainter", lambda kind, place: (inpainter, "remove"))
     bank = BankSettings(least_side_px=8)
     settings = PhotoSettings(extender="generator", implanter="generator", questions=2, bank=bank)
     fill(tmp_path, open_source(folder, at_most(64)))
-    made = pair_source.PhotoPairSource(PhotoStore(tmp_path), settings, RefereeSettings(), seed=0)
+    made = photo_source.PhotoPairSource(PhotoStore(tmp_path), settings, RefereeSettings(), seed=0)
     funnel, rng, edits = Funnel(), np.random.default_rng(0), set()
     for scene in (scene for number in range(2) for scene in made.scenes(number, funnel)):
         assert "FLUX" in scene.licence and "made by a test" in scene.licence

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aot.answers import final_answer
-from aot.coevolve.loop import League
 from aot.coevolve.recipes import load_recipe, smoke
 from aot.coevolve.scenes import open_game
+from aot.coevolve.stages import Stages
 from aot.data.curriculum import CurriculumRow
 from aot.data.sources import load_scenes
 from aot.errors import AotError
@@ -224,7 +224,7 @@ def evolved(judge, terms, checkpoint=None, log=None, method="flow_grpo"):
 
 
 def test_flow_grpo_follows_the_judge_and_only_where_it_has_a_weight(tmp_path):
-    """An oracle is never fooled: all valid attacks are paid alike, and only the judge tells them apart."""
+    """An oracle is never fooled: all valid attacks are rewarded alike, and only the judge tells them apart."""
     eye, log = Eye(), tmp_path / "log.jsonl"
     plain, _ = evolved(None, JudgeTerms())
     zero, _ = evolved(Judge(eye), JudgeTerms(by_pairs=True))
@@ -386,7 +386,7 @@ def test_both_engines_mark_free_text_alike(talker, tmp_path):
         )  # fmt: skip
         assert reward == pytest.approx(parts["reward"])
         unparsed += parts.get(UNPARSED, 0.0)
-    assert trainer.marks.unparsed == unparsed > 0
+    assert trainer.completion_rewards.unparsed == unparsed > 0
     assert len({s for s in scores.values() if not math.isnan(s)}) == 3
 
 
@@ -443,7 +443,7 @@ def test_mistakes_around_the_judge_are_named():
     with pytest.raises(AotError, match="cannot be its own judge"):
         train_dapo(defender, free, SMALL, seed=0, judge=Judge(defender))
     attacker = EditAttacker.load(player_folder("miniature", "attacker"))
-    with pytest.raises(AotError, match="attacks are paid for realism"):
+    with pytest.raises(AotError, match="the reward of attacks weighs realism"):
         AttackEnvironment(attacker, SCENES, ANYTHING_GOES, Oracle(), environment(JudgeTerms(realism=0.1)))
     with pytest.raises(AotError, match=r"(?s)config.json is missing.*--set judge.player=FOLDER"):
         open_judge(JudgeSettings(player="nowhere"))
@@ -455,7 +455,7 @@ PAID = "attacker.flow_grpo.environment.reward.judge.realism=0.3"
 
 
 def test_a_recipe_names_its_judge():
-    with pytest.raises(AotError, match=r"flow_grpo.environment.reward.judge pays for realism.*--set judge.player=mini"):
+    with pytest.raises(AotError, match=r"flow_grpo.environment.reward.judge rewards realism.*--set judge.player=mini"):
         load_recipe("smoke", [PAID])
     recipe = load_recipe("smoke", [PAID, "judge.player=miniature"])
     assert recipe.attacker.judged == ["realism"] and smoke().attacker.judged == []
@@ -471,13 +471,12 @@ def test_a_recipe_names_its_judge():
 
 def test_a_stage_that_is_judged_depends_on_the_judges_files(tmp_path, monkeypatch):
     """Other files, another way of asking: the attacker's stage is made anew, and only where it is judged."""
-    monkeypatch.setattr("aot.coevolve.loop.train_attacker", lambda *_, judge, **__: {"judged": judge is not None})
+    monkeypatch.setattr("aot.coevolve.stages.train_attacker", lambda *_, judge, **__: {"judged": judge is not None})
 
     def key(name: str, *changes: str) -> object:
         recipe = load_recipe("smoke", ["game.train_scenes=2", "game.held_out_scenes=2", *changes])
         with Run(tmp_path / name, recipe.model_dump(mode="json"), say=lambda _: None) as run:
-            league = League(recipe, run, open_game(recipe.game, recipe.referee, seed=0))
-            stage = league.evolve_attacker(1, *league.base_players())
+            stage = Stages(recipe, run, open_game(recipe.game, recipe.referee, seed=0)).make("iteration_1/attacker")
             assert stage.metrics["judged"] == bool(recipe.attacker.judged)
             return stage.manifest["settings"].get("judge")
 

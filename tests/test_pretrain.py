@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from aot import pretrain as module
 from aot.errors import AotError
 from aot.forge.models import DefenderFolder
 from aot.forge.pipeline import ForgeSettings
 from aot.game.referee import RefereeSettings
+from aot.miniature.pretrain import run as module
 from aot.miniature.pretrain.run import PretrainSettings, defender_metrics, pretrain
 from aot.miniature.scripted import AlwaysLetter, Oracle, WorldReader
 from aot.miniature.tokenizer import build_tokenizer

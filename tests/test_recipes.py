@@ -112,3 +112,17 @@ def test_merging_alters_neither_side() -> None:
     base = {"a": {"b": 1, "c": 2}, "d": [1]}
     assert merged(base, {"a": {"b": 3}, "d": []}) == {"a": {"b": 3, "c": 2}, "d": []}
     assert base == {"a": {"b": 1, "c": 2}, "d": [1]}
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("attacker.method=own_hits", "own_hits is now called rejection_sampling"),
+        ("attacker.own_hits.rounds=2", "this setting is now called rejection_sampling"),
+        ("attacker.forward_process.updates=2", "this setting is now called diffusion_nft"),
+        ("attacker.flow_grpo.practice.answers=2", "this setting is now called environment"),
+    ],
+)
+def test_a_setting_under_its_earlier_name_is_refused_with_the_new_one(setting: str, told: str) -> None:
+    with pytest.raises(AotError, match=told):
+        load_recipe("smoke", [setting])

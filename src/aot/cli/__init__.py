@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aot.cli.making import coevolve, forge, pretrain, sft
+from aot.cli.making import coevolve, forge, pretrain, sft, stage
 from aot.cli.measuring import audit, evaluate
 from aot.cli.showing import play, report, show_recipe
 from aot.errors import AotError
@@ -21,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(coevolve)
+app.command()(stage)
 app.command()(pretrain)
 app.command()(forge)
 app.command()(sft)
@@ -48,7 +49,7 @@ def _print_version(asked: bool) -> None:
     if asked:
         from importlib import metadata
 
-        typer.echo(f"aot {metadata.version('aot')}")
+        typer.echo(f"aot {metadata.version('aot-vlm')}")
         raise typer.Exit
 
 

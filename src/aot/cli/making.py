@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from aot.cli.options import RecipeOption, SetOption, resumable
+from aot.errors import AotError
 
 
 def coevolve(
@@ -35,6 +37,30 @@ def coevolve(
     page = build_report(folder)
     Console(emoji=False).print(terminal_table(summary))
     typer.echo(f"report: {page}")
+
+
+def stage(
+    run: Annotated[Path, typer.Argument(help="Folder of a run that `aot coevolve` began.")],
+    name: Annotated[str, typer.Argument(help='The stage, e.g. "iteration_1/attacker"; "list" lists them.')],
+) -> None:
+    """Make one stage of a run, with those that it needs, in this process; to the same bits as `aot coevolve`."""
+    from aot.coevolve.names import stage_names
+    from aot.coevolve.recipes import recipe_of
+
+    names = stage_names(recipe_of(run)[0])
+    if name == "list":
+        typer.echo("\n".join(names))
+        return
+    if name not in names:
+        hint = f"did you mean {' or '.join(close)}?" if (close := get_close_matches(name, names)) else None
+        raise AotError("no such stage", where=name, hint=hint or f"aot stage {run} list shows them all")
+    from aot.coevolve.loop import make_stage
+    from aot.players.base_players import quiet_loading
+
+    quiet_loading()
+    with resumable():
+        made = make_stage(run, name)
+    typer.echo("\n".join(f"  {key}: {value}" for key, value in made.metrics.items()))
 
 
 def pretrain(

@@ -20,7 +20,7 @@ from aot.game.judge import JUDGE_PLAYER, JudgeSettings
 from aot.game.referee import RefereeSettings
 from aot.players.base_players import PlayersSettings
 from aot.runs.files import read_json
-from aot.runs.overrides import merged, overridden
+from aot.runs.overrides import merged, overridden, validated
 from aot.train.attacker.evolve import AttackerTraining
 from aot.train.attacker.flow_grpo import paper_flow_grpo
 from aot.train.defender.clean_guard import CleanGuardSettings
@@ -149,3 +149,14 @@ def _named_or_file(name_or_file: str) -> tuple[dict[str, Any], str]:
     if base not in RECIPES:
         raise AotError(f"no such base recipe: {base!r}", where=str(path), hint=known)
     return merged(RECIPES[base]().model_dump(), {"name": path.stem, **change}), str(path)
+
+
+def recipe_of(run: Path) -> tuple[Recipe, Path | None]:
+    """The recipe of a run folder and the data that it plays on (none: the miniature world). Raises `AotError` where
+    there is no run, or one of a recipe that this version does not read."""
+    path, hint = run / "recipe.json", "`aot coevolve` begins a run"
+    settings = read_json(path, hint=hint)
+    if not isinstance(settings, dict):
+        raise AotError("a run's recipe is one JSON object", where=str(path), hint=hint)
+    data = settings.pop("data", None)
+    return validated(Recipe, settings, where=str(path), hint=hint), Path(data) if data else None

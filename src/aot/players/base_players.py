@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel
 
 from aot.errors import AotError
 from aot.runs.files import digests_of
-from aot.runs.run import Run, Stage
 
 SHIPPED = Path(__file__).parents[1] / "miniature" / "assets"
 """The folders of the shipped miniature players, by role."""
@@ -39,18 +38,11 @@ def player_folder(name: str, role: Role, *, option: str = "") -> Path:
     return folder
 
 
-def copied_in(run: Run, name: str, role: Role) -> Stage:
-    """A base player's folder, copied into the run; other files there give another stage."""
-    source = player_folder(name, role)
-    digests = digests_of(source)
-
-    def build(folder: Path) -> dict[str, Any]:
-        for file in digests:
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / file, folder / file)
-        return {"from": name}
-
-    return run.stage(f"base/{role}", build, key=digests, quiet=True)
+def copy_player(source: Path, folder: Path) -> None:
+    """All files of a player's folder, copied into `folder`."""
+    for file in digests_of(source):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / file, folder / file)
 
 
 def quiet_loading() -> None:

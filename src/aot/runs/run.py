@@ -26,7 +26,7 @@ from aot.runs.files import canonical_hash, disk_errors, flush_to_disk, held, rea
 
 MANIFEST, STARTED, CHECKPOINT, LOG = "manifest.json", "started.json", "checkpoint", "log.jsonl"
 LOCKS = ".locks"
-LIBRARIES = ("aot", "torch", "transformers", "diffusers", "trl", "peft", "accelerate", "numpy", "safetensors")
+LIBRARIES = ("aot-vlm", "torch", "transformers", "diffusers", "trl", "peft", "accelerate", "numpy", "safetensors")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,77 @@
+"""Stages of the evaluation: every attacker attacks the held-out scenes once, every defender answers each of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aot.coevolve.evaluation import AttackSet, attack_all, evaluate, evaluate_attacked
+from aot.coevolve.inputs import Inputs
+from aot.coevolve.names import (
+    BASE,
+    CLEAN,
+    CLEAN_RL,
+    attacker_of,
+    columns_of,
+    defender_of,
+    iteration_of,
+    trained,
+)
+from aot.coevolve.recipes import Recipe
+from aot.data.records import load_episodes, save_episodes
+from aot.miniature.scripted import RandomDistractor
+from aot.players.attacker import EditAttacker
+from aot.players.base import Attacker
+from aot.players.defender import QwenDefender
+from aot.runs.files import write_json
+from aot.types import Episode
+
+ANSWERS = "answers.json"
+
+
+def stage_of(recipe: Recipe, defender: str) -> str:
+    """The stage that holds the defender of that name in the evaluation."""
+    if defender == CLEAN_RL:
+        return f"{CLEAN_RL}/{recipe.iterations}"
+    return defender_of(0 if defender == BASE else iteration_of(defender))
+
+
+def attack_held_out(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
+    """One attacker's attacks on all held-out scenes, with the referee's verdicts."""
+    column, scenes = inputs.name.rpartition("/")[2], inputs.game.held_out
+    player: Attacker
+    if trained(column):
+        player = EditAttacker.load(inputs.folder(attacker_of(iteration_of(column))), name=column)
+    else:
+        player = RandomDistractor(related=recipe.evaluation.scripted_related)
+    made = attack_all(scenes, player, inputs.game.referee, seed=inputs.seed)
+    save_episodes(folder, [Episode(*each) for each in zip(scenes, made.attacks, made.verdicts, strict=True)])
+    return {"valid": float(made.valid.mean()), "integrity": made.integrity, "refusals": made.refusals}
+
+
+def answer_held_out(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
+    """One defender's greedy answers to one attacker's valid attacks; or ("scripted") to the clean images and under
+    every scripted distractor. Metrics: the share of right answers by column."""
+    _, defender, block = inputs.name.split("/")
+    scenes, record = inputs.game.held_out, {}
+    player = QwenDefender.load(inputs.folder(stage_of(recipe, defender)), name=defender)
+    for column in columns_of(recipe, block):
+        if column == CLEAN:
+            scores, texts = evaluate(player, scenes)
+        else:
+            scores, texts = evaluate_attacked(player, scenes, held_out_attacks(inputs, column))
+        record[column] = {"scores": scores.tolist(), "texts": texts}
+    write_json(folder / ANSWERS, record)
+    return {column: float(np.mean([s == 1 for s in answers["scores"]])) for column, answers in record.items()}
+
+
+def held_out_attacks(inputs: Inputs, column: str) -> AttackSet:
+    """A finished stage's attacks; read once a process."""
+
+    def read(folder: Path) -> AttackSet:
+        episodes = load_episodes(folder, inputs.game.held_out)
+        return AttackSet([e.attack for e in episodes], [e.verdict for e in episodes])
+
+    return inputs.remembered(f"evaluation/attacks/{column}", read)

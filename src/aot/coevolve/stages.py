@@ -1,0 +1,165 @@
+"""The stages of a run: each a named function of (recipe, inputs, folder), so that any process can make it.
+
+`stage_names` lists the stages of a recipe, `plan_stage` says of one which function makes it, from which other stages
+and from which settings; `Stages.make` makes it, and the stages that it needs before it. A stage leaves all that it made
+in its folder and returns its metrics. *Ours.*
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal
+
+from aot.coevolve import attack_rounds, evaluation_stages
+from aot.coevolve.defender_stages import enhance_defender, train_on_clean_scenes
+from aot.coevolve.inputs import Inputs
+from aot.coevolve.names import (
+    attacker_of,
+    columns_of,
+    defender_of,
+    iteration_of,
+    round_names,
+    stage_names,
+    trained,
+)
+from aot.coevolve.recipes import Recipe
+from aot.coevolve.scenes import Game, stage_seed
+from aot.errors import AotError
+from aot.game.judge import judge_key, open_judge
+from aot.miniature.pairs import SCRIPTED_TASKS
+from aot.players.attacker import EditAttacker
+from aot.players.base_players import copy_player, player_folder
+from aot.players.defender import QwenDefender
+from aot.runs.files import digests_of
+from aot.runs.run import Run, Stage
+from aot.train.attacker.evolve import train_attacker
+
+Build = Callable[[Recipe, Inputs, Path], dict[str, Any]]
+
+
+def copy_base_player(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
+    """The cold-started attacker or the base defender, copied so that the run folder is complete."""
+    name, source = _base_player(recipe, inputs.name)
+    copy_player(source, folder)
+    return {"from": name}
+
+
+def _base_player(recipe: Recipe, stage: str) -> tuple[str, Path]:
+    """What the recipe calls the base player of this stage, and its folder."""
+    role: Literal["attacker", "defender"] = "attacker" if stage == attacker_of(0) else "defender"
+    name = getattr(recipe.players, role)
+    return name, player_folder(name, role)
+
+
+def evolve_attacker(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
+    """Attacker evolution: the last iteration's attacker trained against the last iteration's frozen defender."""
+    i = iteration_of(inputs.name)
+    attacker = EditAttacker.load(inputs.folder(attacker_of(i - 1)), name=f"iteration_{i}")
+    metrics = train_attacker(
+        attacker,
+        inputs.game.train_scenes(inputs.seed),
+        inputs.game.referee,
+        QwenDefender.load(inputs.folder(defender_of(i - 1)), name="current"),
+        recipe.attacker,
+        seed=inputs.seed,
+        judge=open_judge(recipe.judge) if recipe.attacker.judged else None,
+        scripted=SCRIPTED_TASKS if inputs.game.is_world else None,
+        folder=folder,
+    )
+    attacker.save(folder)
+    return metrics
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """How a stage is made. `key`: the JSON value of the settings that it depends on; `seed`: None where nothing is
+    random."""
+
+    build: Build
+    key: Any
+    seed: int | None = None
+    parents: tuple[str, ...] = ()
+    quiet: bool = False
+
+
+def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) -> StagePlan:
+    """How to make the stage of that name; `judge` identifies the recipe's judge (`judge_key`), {} where there is none.
+    Raises `AotError` where the recipe has no such stage."""
+    if name not in stage_names(recipe):
+        hint = f"its stages: {', '.join(stage_names(recipe))}"
+        raise AotError("the recipe has no such stage", where=name, hint=hint)
+    seed = stage_seed(recipe.seed, name)
+    dapo = recipe.dapo.model_dump() | ({"judge": judge} if game.free_text else {})
+    rounds = recipe.attacks.model_dump() | {"scenes": game.key, "referee": recipe.referee.model_dump()}
+    match name.split("/"):
+        case ["base", _]:
+            return StagePlan(copy_base_player, digests_of(_base_player(recipe, name)[1]), quiet=True)
+        case ["clean_rl", number]:
+            before = f"clean_rl/{int(number) - 1}" if int(number) > 1 else defender_of(0)
+            return StagePlan(train_on_clean_scenes, dapo, seed, (before,))
+        case [_, "attacker"]:
+            i = iteration_of(name)
+            key = recipe.attacker.model_dump() | ({"judge": judge} if recipe.attacker.judged else {})
+            return StagePlan(evolve_attacker, key, seed, (attacker_of(i - 1), defender_of(i - 1)))
+        case [_, "defender"]:
+            i = iteration_of(name)
+            attacked = [each for j in range(1, i + 1) for each in round_names(j)]
+            parents = dict.fromkeys([defender_of(0), defender_of(i - 1), *attacked])
+            settings = [dapo, recipe.curriculum.model_dump(), recipe.clean_guard.model_dump()]
+            return StagePlan(enhance_defender, settings, seed, tuple(parents))
+        case [_, "known_attacks"]:
+            i = iteration_of(name)
+            return StagePlan(attack_rounds.by_known_players, rounds, seed, (attacker_of(i - 1), defender_of(i - 1)))
+        case ["evaluation", "attacks", column]:
+            # All trained attackers start from the same noise: what differs between two of them is what was learned.
+            draw = "trained" if trained(column) else column
+            made_in = (attacker_of(iteration_of(column)),) if trained(column) else ()
+            made_of = [game.key, recipe.evaluation.model_dump(), recipe.referee.model_dump()]
+            seed = stage_seed(recipe.seed, f"evaluation/attacks/{draw}")
+            return StagePlan(evaluation_stages.attack_held_out, made_of, seed, made_in, quiet=True)
+        case [iteration, "attacks", _]:
+            i = iteration_of(name)  # both halves are of the same scenes, so they have one seed
+            seed = stage_seed(recipe.seed, f"{iteration}/attacks")
+            return StagePlan(attack_rounds.by_newest, rounds, seed, (attacker_of(i), defender_of(i - 1)))
+        case ["evaluation", defender, block]:
+            attacks = [f"evaluation/attacks/{column}" for column in columns_of(recipe, block) if column != "clean"]
+            needed = (evaluation_stages.stage_of(recipe, defender), *attacks)
+            return StagePlan(evaluation_stages.answer_held_out, game.key, None, needed, quiet=True)
+    raise AssertionError(name)
+
+
+@dataclass
+class Stages:
+    """Makes the stages of one run by name. `run` keeps what is finished."""
+
+    recipe: Recipe
+    run: Run
+    game: Game
+    memory: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def _judge(self) -> dict[str, Any]:
+        return judge_key(self.recipe.judge) if self.recipe.judge.player else {}
+
+    def make(self, name: str) -> Stage:
+        """The finished stage; made, with the stages that it needs, unless it stands. One that another process of the
+        run is making is waited for. Raises `AotError` where the recipe has no such stage."""
+        if name in self.run.stages:
+            return self.run.stages[name]
+        plan = plan_stage(name, self.recipe, self.game, self._judge)
+        parents = {parent: self.make(parent) for parent in plan.parents}
+        inputs = Inputs(name, plan.seed or 0, self.game, parents, self.memory)
+        return self.run.stage(
+            name,
+            partial(plan.build, self.recipe, inputs),
+            key=plan.key,
+            seed=plan.seed,
+            parents=list(parents.values()),
+            quiet=plan.quiet,
+        )
+
+    def make_all(self, names: Sequence[str]) -> list[Stage]:
+        return [self.make(name) for name in names]
