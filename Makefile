@@ -1,15 +1,16 @@
 # make demo    the whole game on two cores, in at most ten minutes: table and HTML report
 # make test    the suite          make check   lint, types, the suite with coverage of the pure parts
+# make install-check PYTHON=python3.12     a plain pip install, tried from an empty folder
 # make clean   removes the environment and caches (runs/ stays)
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || echo python3)
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 PIP    := $(RUN) -m pip install -qq --disable-pip-version-check --no-input
 PYTEST := $(RUN) -m pytest -x -q -n 2
 PURE   := $(foreach module,answers game.referee rl scores runs.files,--cov=aot.$(module))
 
-.PHONY: help demo test lint check clean
+.PHONY: help demo test lint check install-check clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -29,14 +30,20 @@ lint: $(VENV)/.installed
 check: lint
 	@$(PYTEST) $(PURE) --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
 
+# A plain `pip install .` into a throw-away environment, then both players from an empty folder.
+install-check:
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; $(PYTHON) -m venv "$$folder/venv"; \
+	  "$$folder/venv/bin/pip" install -q .; cd "$$folder"; \
+	  venv/bin/aot play --attacker shipped --defender shipped --scenes 3; venv/bin/aot coevolve --recipe smoke
+
 clean:
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 
 # One stamp for the environment: made again only when a pin or the package's metadata changes.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@echo "making the environment in $(VENV) (two to four minutes, once)"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-	  { echo "this project wants Python 3.11: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "this project wants Python 3.11, 3.12 or 3.13: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) $$(grep '^torch==' requirements.lock)
 	@$(PIP) -r requirements.lock

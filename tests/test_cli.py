@@ -25,7 +25,7 @@ def aot(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def test_version_by_the_module(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "aot", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert done.stdout == f"aot {metadata.version("aot-vlm")}\n"
+    assert done.stdout == f"aot {metadata.version('aot-vlm')}\n"
 
 
 def test_help_lists_the_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
