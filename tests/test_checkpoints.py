@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,11 +147,24 @@ def damage_tensors(folder: Path) -> None:
     path.write_bytes(content)
 
 
+def latest(folder: Path, **changes: Any) -> None:
+    path = folder / "latest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 DAMAGE = {
     "one bit changed": (damage_tensors, "damaged"),
     "tensors missing": (lambda folder: next(folder.glob("*.safetensors")).unlink(), "missing"),
     "json cut off": (lambda folder: (folder / "latest.json").write_text('{"step": 1'), "JSON"),
-    "not ours": (lambda folder: (folder / "latest.json").write_text("{}"), "not a checkpoint of ours"),
+    "not ours": (lambda folder: (folder / "latest.json").write_text("{}"), "lacks step"),
+    "a list": (lambda folder: (folder / "latest.json").write_text("[1]"), "holds a list"),
+    "null": (lambda folder: (folder / "latest.json").write_text("null"), "holds a NoneType"),
+    "nested deep": (lambda folder: (folder / "latest.json").write_text("[" * 100_000), "JSON"),
+    "another step": (lambda folder: latest(folder, step=999), "do not agree"),
+    "step as text": (lambda folder: latest(folder, step="1"), "do not agree"),
+    "a path": (lambda folder: latest(folder, tensors="../step_00000001.safetensors"), "do not agree"),
+    "state is a list": (lambda folder: latest(folder, state=[]), "does not fit"),
+    "state is null": (lambda folder: latest(folder, state=None), "does not fit"),
 }
 
 
@@ -209,3 +223,10 @@ def test_log_on_a_terminal_draws_a_bar(
         for step in (1, 2, 3):
             log.write(step, reward=0.5)
     assert "attacker 2" in capsys.readouterr().err
+
+
+def test_what_a_killed_save_left_is_swept_by_the_next(tmp_path: Path) -> None:
+    model, checkpoint = nn.Linear(2, 2), Checkpoint(tmp_path, 1)
+    (tmp_path / ".step_00000001.safetensors.4242.tmp").write_bytes(b"half")
+    checkpoint.save(1, {"model": model})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest.json", "step_00000001.safetensors"]

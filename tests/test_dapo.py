@@ -24,13 +24,15 @@ from aot.prompts import gold_answer
 from aot.rl.rewards import DefenderReward, soft_overlong_punishment
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
+from aot.train.defender import trl_callbacks, trl_trainer
 from aot.train.defender.dapo import train_dapo
 from aot.train.defender.dynamic_sampling import GroupSampler, ScoredGroup
 from aot.train.defender.packed import build_optimizer, packed_loss, train_packed, update_once
 from aot.train.defender.prompt_stream import PromptStream
 from aot.train.defender.rewards import completion_reward, informative_groups
 from aot.train.defender.settings import NO_SIGNAL, DapoSettings, paper_dapo
-from aot.train.defender.trl_engine import DapoTrainer, build_trainer, train_trl
+from aot.train.defender.trl_engine import build_trainer, newest_whole, train_trl
+from aot.train.defender.trl_trainer import DapoTrainer
 from aot.types import Question
 
 SHAPE = DefenderShape(
@@ -395,3 +397,52 @@ def test_trl_keeps_what_the_subclass_builds_on():
     assert len(used) >= 5
     for name in used:
         assert callable(getattr(GRPOTrainer, name))
+
+
+# --- checkpoints of the TRL engine ------------------------------------------------------------------------
+
+TRL_SAVING = SMALL.model_copy(
+    update={"engine": "trl", "updates": 3, "ema": 0.5, "trl": SMALL.trl.model_copy(update={"checkpoint_every": 1})}
+)
+
+
+@pytest.mark.parametrize("killed_at", ["optimizer", "stream", "whole"])
+def test_a_kill_inside_trls_save_leaves_the_checkpoint_before(
+    guesser, guesser_weights, tmp_path, monkeypatch, killed_at
+):
+    train_trl(guesser, ROWS, TRL_SAVING, seed=3)
+
+    def fresh() -> QwenDefender:
+        defender = untrained()
+        defender.model.load_state_dict(guesser_weights)
+        return defender
+
+    class Killed(BaseException):
+        pass
+
+    where = {
+        "optimizer": (DapoTrainer, "_save_optimizer_and_scheduler"),
+        "stream": (trl_trainer, "write_json"),
+        "whole": (trl_callbacks, "write_json"),
+    }[killed_at]
+    stock, calls = getattr(*where), []
+
+    def kill(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:  # inside the second checkpoint
+            raise Killed
+        return stock(*args, **kwargs)
+
+    monkeypatch.setattr(*where, kill)
+    with pytest.raises(Killed):
+        train_trl(fresh(), ROWS, TRL_SAVING, seed=3, folder=tmp_path)
+    monkeypatch.setattr(*where, stock)
+    assert newest_whole(tmp_path).name == "checkpoint-1"
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-1"], "the half one is gone"
+    again = fresh()
+    result = train_trl(again, ROWS, TRL_SAVING, seed=3, folder=tmp_path)
+    assert result.updates == 3
+    for name, value in weights(guesser).items():
+        assert torch.equal(value, again.model.state_dict()[name]), name
+    kept = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
+    assert kept <= {".safetensors", ".json", ".jinja", ".md"}, "nothing is pickled"

@@ -126,3 +126,9 @@ def test_merging_alters_neither_side() -> None:
 def test_a_setting_under_its_earlier_name_is_refused_with_the_new_one(setting: str, told: str) -> None:
     with pytest.raises(AotError, match=told):
         load_recipe("smoke", [setting])
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e999"])
+def test_a_setting_that_is_not_finite_is_refused(value: str) -> None:
+    with pytest.raises(AotError, match=r"dapo\.learning_rate"):
+        load_recipe("smoke", [f"dapo.learning_rate={value}"])

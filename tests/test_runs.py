@@ -224,3 +224,77 @@ def test_sha256_is_the_usual_one(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_of(tmp_path / "abc") == known
+
+
+MANIFESTS = {
+    "a list": "[]",
+    "null": "null",
+    "nested deep": "[" * 100_000,
+    "no files": '{"key": "KEY", "finished": 1, "wall_seconds": 1}',
+    "files is a list": '{"key": "KEY", "files": [], "finished": 1, "wall_seconds": 1}',
+    "an entry is a number": '{"key": "KEY", "files": {"a": 1}, "finished": 1, "wall_seconds": 1}',
+    "time as text": '{"key": "KEY", "files": {}, "finished": "now", "wall_seconds": 1}',
+    "metrics is a list": '{"key": "KEY", "files": {}, "finished": 1, "wall_seconds": 1, "metrics": []}',
+}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_manifest_of_the_wrong_shape_is_a_clear_error(tmp_path: Path, name: str) -> None:
+    def run() -> Stage:
+        with Run(tmp_path, {}, say=lambda _: None) as held:
+            return held.stage("s", lambda folder: {"x": 1})
+
+    path = tmp_path / "s/manifest.json"
+    key = run().manifest["key"]
+    path.write_text(MANIFESTS[name].replace("KEY", key))
+    with pytest.raises(AotError) as caught:
+        run()
+    assert str(path) in str(caught.value) and f"delete {tmp_path / 's'}" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '"text"', "[" * 100_000])
+def test_a_recipe_of_the_wrong_shape_is_a_clear_error(tmp_path: Path, content: str) -> None:
+    (tmp_path / "recipe.json").write_text(content)
+    with pytest.raises(AotError, match=r"recipe\.json"), Run(tmp_path, {}, say=lambda _: None):
+        pass
+
+
+def test_what_a_killed_write_left_is_no_part_of_a_stage(tmp_path: Path) -> None:
+    def build(folder: Path) -> None:
+        (folder / "kept.txt").write_text("kept")
+        (folder / ".answers.json.4242.tmp").write_text("half")
+
+    with Run(tmp_path, {}, say=lambda _: None) as run:
+        stage = run.stage("s", build)
+    assert set(stage.manifest["files"]) == {"kept.txt"}
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_the_main_process(tmp_path: Path, sent: signal.Signals) -> None:
+    code = f"""
+        import os, time
+        from pathlib import Path
+        from aot.runs.background import Background
+        def job():
+            Path({str(tmp_path / "pid")!r}).write_text(str(os.getpid()))
+            time.sleep(60)
+        with Background(enabled=True) as background:
+            background.submit(job)
+            background.submit(job)
+            time.sleep(60)
+    """
+    main = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stderr=subprocess.PIPE, text=True)
+    worker = tmp_path / "pid"
+    until = time.monotonic() + 30
+    while not (worker.exists() and worker.read_text()) and time.monotonic() < until:
+        time.sleep(0.05)
+    main.send_signal(sent)
+    _, said = main.communicate(timeout=30)
+    assert "Traceback" not in said
+    alive = Path(f"/proc/{worker.read_text()}/cmdline")
+    until = time.monotonic() + 10
+    while alive.exists() and alive.read_bytes() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not (alive.exists() and alive.read_bytes())

@@ -155,8 +155,6 @@ def recipe_of(run: Path) -> tuple[Recipe, Path | None]:
     """The recipe of a run folder and the data that it plays on (none: the miniature world). Raises `AotError` where
     there is no run, or one of a recipe that this version does not read."""
     path, hint = run / "recipe.json", "`aot coevolve` begins a run"
-    settings = read_json(path, hint=hint)
-    if not isinstance(settings, dict):
-        raise AotError("a run's recipe is one JSON object", where=str(path), hint=hint)
+    settings = read_json(path, hint=hint, needs=())
     data = settings.pop("data", None)
     return validated(Recipe, settings, where=str(path), hint=hint), Path(data) if data else None

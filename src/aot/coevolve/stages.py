@@ -31,9 +31,8 @@ from aot.errors import AotError
 from aot.game.judge import judge_key, open_judge
 from aot.miniature.pairs import SCRIPTED_TASKS
 from aot.players.attacker import EditAttacker
-from aot.players.base_players import copy_player, player_folder
+from aot.players.base_players import copy_player, player_digests, player_folder
 from aot.players.defender import QwenDefender
-from aot.runs.files import digests_of
 from aot.runs.run import Run, Stage
 from aot.train.attacker.evolve import train_attacker
 
@@ -96,7 +95,7 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
     rounds = recipe.attacks.model_dump() | {"scenes": game.key, "referee": recipe.referee.model_dump()}
     match name.split("/"):
         case ["base", _]:
-            return StagePlan(copy_base_player, digests_of(_base_player(recipe, name)[1]), quiet=True)
+            return StagePlan(copy_base_player, player_digests(_base_player(recipe, name)[1]), quiet=True)
         case ["clean_rl", number]:
             before = f"clean_rl/{int(number) - 1}" if int(number) > 1 else defender_of(0)
             return StagePlan(train_on_clean_scenes, dapo, seed, (before,))

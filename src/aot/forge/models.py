@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aot.backends.opening import open_defender
 from aot.game.judge import Judge
 from aot.players.base import Defender
-from aot.runs.files import digests_of
+from aot.players.base_players import player_digests
 
 if TYPE_CHECKING:
     from aot.players.defender import QwenDefender
@@ -34,7 +34,7 @@ class DefenderFolder:
     @property
     def identity(self) -> dict[str, Any]:
         """What it is, file by file: others under the same name make other pairs."""
-        return digests_of(self.folder)
+        return player_digests(self.folder)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from pydantic import BaseModel, Field
@@ -49,14 +49,11 @@ from aot.forge.world import WorldPairSource, WorldSettings
 from aot.game.referee import RefereeSettings
 from aot.miniature.world.preserved import world_referee
 from aot.players.base import Defender
-from aot.players.base_players import player_folder
+from aot.players.base_players import player_digests, player_folder
 from aot.players.writer import QwenWriter
 from aot.prompts import FORGE_PROMPTS, JUDGE_VERSION
-from aot.runs.files import canonical_hash, digests_of, sha256_of, write_json
+from aot.runs.files import canonical_hash, sha256_of, write_json
 from aot.runs.run import Run, Stage
-
-if TYPE_CHECKING:
-    pass
 
 NO_PAIR = (
     "no pair was made: the lines above say why. Pasting needs objects with boxes and outlines in some image of the "
@@ -124,7 +121,7 @@ class ChunkMaker:
         identities = {role: player.identity for role, player in who.items() if player}
         if self.photos and photos.implanter == "attacker":
             folder = player_folder(photos.attacker_folder, "attacker", option=f"--set {ATTACKER}=FOLDER")
-            identities["attacker"] = digests_of(folder)
+            identities["attacker"] = player_digests(folder)
         return identities
 
     @cached_property

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from aot.errors import AotError
 from aot.runs.files import digests_of
+from aot.runs.run import LOG, MANIFEST, STARTED
 
 SHIPPED = Path(__file__).parents[1] / "miniature" / "assets"
 """The folders of the shipped miniature players, by role."""
@@ -38,9 +39,14 @@ def player_folder(name: str, role: Role, *, option: str = "") -> Path:
     return folder
 
 
+def player_digests(folder: Path) -> dict[str, str]:
+    """sha256 of a player's files, by name; not of what the stage that made it recorded about that, such as times."""
+    return digests_of(folder, without=(MANIFEST, STARTED, LOG))
+
+
 def copy_player(source: Path, folder: Path) -> None:
     """All files of a player's folder, copied into `folder`."""
-    for file in digests_of(source):
+    for file in player_digests(source):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / file, folder / file)
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     DynamicCache,
@@ -27,6 +26,7 @@ from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProce
 from aot.answers import parse_answer
 from aot.errors import AotError
 from aot.players.defender_model import DefenderShape, build_model
+from aot.players.loading import REMAKE, reading
 from aot.players.processor import PromptBatch, PromptEncoder, build_processor, load_processor
 from aot.players.shared_prefix import embed_prompts, packed_hidden, packed_mask, text_states
 from aot.prompts import gold_answer
@@ -108,17 +108,12 @@ class QwenDefender:
                 where=str(folder),
                 hint="`aot pretrain` makes one",
             )
-        try:
+        how = {"dtype": dtype, "attn_implementation": "sdpa", "use_safetensors": True}  # never a pickled .bin
+        with reading("the defender", folder, hint=REMAKE):
             model, info = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-                folder, dtype=dtype, attn_implementation="sdpa", output_loading_info=True
+                folder, output_loading_info=True, **how
             )
             processor = load_processor(folder)
-        except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-            raise AotError(
-                f"the defender cannot be read: {error}",
-                where=str(folder),
-                hint="remake it with `aot pretrain`, or delete the stage's folder and run again",
-            ) from error
         if missing := sorted(info["missing_keys"]):
             raise AotError(f"weights are missing, first {missing[0]}", where=str(folder))
         return cls(model.to(device), processor, name=name, max_new_tokens=max_new_tokens, batch=batch)

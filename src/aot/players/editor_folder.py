@@ -13,12 +13,12 @@ from diffusers import (
     QwenImageEditPipeline,
     QwenImageTransformer2DModel,
 )
-from safetensors import SafetensorError
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 import aot
 from aot.errors import AotError
 from aot.players.editor import EditorSettings, stock_settings
+from aot.players.loading import REMAKE, reading
 from aot.players.processor import load_processor
 
 INDEX, SETTINGS = "model_index.json", "editor.json"
@@ -31,20 +31,18 @@ def read_editor(
     missing or damaged folder."""
     if not (folder / INDEX).is_file():
         raise AotError(f"no attacker here ({INDEX} is missing)", where=str(folder), hint="`aot pretrain` makes one")
-    try:
+    with reading("the attacker", folder, hint=REMAKE):
         library, class_name = json.loads((folder / INDEX).read_text())["vae"]
         own = library == aot.__name__
         vae_class = getattr(aot, class_name) if own else AutoencoderKLQwenImage
-        vae = vae_class.from_pretrained(folder / "vae", torch_dtype=torch.float32 if own else dtype)
-        transformer = QwenImageTransformer2DModel.from_pretrained(folder / "transformer", torch_dtype=dtype)
+        safe = {"use_safetensors": True}  # never a pickled .bin
+        vae = vae_class.from_pretrained(folder / "vae", torch_dtype=torch.float32 if own else dtype, **safe)
+        transformer = QwenImageTransformer2DModel.from_pretrained(folder / "transformer", torch_dtype=dtype, **safe)
         scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler")
-        encoder = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder / "text_encoder", dtype=dtype)
+        encoder = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder / "text_encoder", dtype=dtype, **safe)
         processor = load_processor(folder / "processor")
         path = folder / SETTINGS
         settings = EditorSettings.model_validate_json(path.read_text()) if path.is_file() else stock_settings()
-    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
-        hint = "remake it with `aot pretrain`, or delete the stage's folder and run again"
-        raise AotError(f"the attacker cannot be read: {error}", where=str(folder), hint=hint) from error
     return (transformer.to(device), vae.to(device), scheduler, encoder.to(device), processor), settings
 
 

@@ -4,14 +4,13 @@ alone. And what every one of them needs."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
 
 from aot.errors import AotError
 from aot.types import Image
@@ -20,8 +19,7 @@ Mask = npt.NDArray[np.bool_]
 """`bool [H, W]`, True where something new is to be painted."""
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
-UNREADABLE = (SafetensorError, OSError, ValueError, RuntimeError, KeyError, AttributeError)
-"""What loading a damaged folder raises; an unknown class in its index is an AttributeError."""
+AGAIN = "download it again; a gated model needs `hf auth login` and its licence accepted on its page"
 
 
 @runtime_checkable
@@ -78,11 +76,3 @@ def place_of(folder_or_id: str | Path, needed: str = "model_index.json") -> str:
     elif not HUB_ID.fullmatch(place):
         raise AotError("no such folder", where=place, hint=hint)
     return place
-
-
-def reading(load: Callable[[], Any], place: str) -> Any:
-    try:
-        return load()
-    except UNREADABLE as error:
-        hint = "download it again; a gated model needs `hf auth login` and its licence accepted on its page"
-        raise AotError(f"the model cannot be read: {error}", where=place, hint=hint) from error

@@ -14,7 +14,6 @@ these models paint. `Inpainter.licence` says it again, for dataset cards.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,8 +26,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aot.errors import AotError
-from aot.players.inpaint import Mask, check_inputs, own_generator, padded_to, pasted, place_of, reading
+from aot.players.inpaint import AGAIN, Mask, check_inputs, own_generator, padded_to, pasted, place_of
 from aot.players.latents import as_images, as_signal
+from aot.players.loading import reading
 from aot.prompts import FILL_NEGATIVE
 from aot.rl.flow import euler_step
 from aot.types import Image
@@ -97,9 +97,11 @@ class FluxFillInpainter:
         place, parts = place_of(folder_or_id), {}
         if transformer is not None:
             other = place_of(transformer, "/".join(filter(None, (subfolder, "config.json"))))
-            load = partial(FluxTransformer2DModel.from_pretrained, other, subfolder=subfolder, **how)
-            parts["transformer"] = reading(load, other)
-        pipeline = reading(partial(FluxFillPipeline.from_pretrained, place, **parts, **how), place)
+            with reading("the model", other, hint=AGAIN):
+                load = FluxTransformer2DModel.from_pretrained
+                parts["transformer"] = load(other, subfolder=subfolder, **how)
+        with reading("the model", place, hint=AGAIN):
+            pipeline = FluxFillPipeline.from_pretrained(place, **parts, **how)
         return cls(pipeline.to(device), settings, name=name, licence=licence)
 
     @classmethod

@@ -4,7 +4,6 @@ back at every step."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,8 @@ from diffusers import QwenImageEditInpaintPipeline
 from PIL import Image as PilImage
 from pydantic import BaseModel, Field
 
-from aot.players.inpaint import Mask, check_inputs, own_generator, pasted, place_of, reading
+from aot.players.inpaint import AGAIN, Mask, check_inputs, own_generator, pasted, place_of
+from aot.players.loading import reading
 from aot.players.processor import load_processor
 from aot.types import Image
 
@@ -59,11 +59,11 @@ class QwenInpainter:
         """From a folder or hub id of a Qwen-Image-Edit pipeline (a hub id needs torchvision for its processor). Raises
         AotError for what is missing or damaged; only safetensors are read."""
         place, parts = place_of(folder_or_id), {}
-        if Path(place).is_dir():  # our own processor does without torchvision
-            parts["processor"] = reading(partial(load_processor, Path(place) / "processor"), place)
-        load = QwenImageEditInpaintPipeline.from_pretrained
         how = {"torch_dtype": dtype, "use_safetensors": True}
-        pipeline = reading(partial(load, place, **parts, **how), place)
+        with reading("the model", place, hint=AGAIN):
+            if Path(place).is_dir():  # our own processor does without torchvision
+                parts["processor"] = load_processor(Path(place) / "processor")
+            pipeline = QwenImageEditInpaintPipeline.from_pretrained(place, **parts, **how)
         return cls(pipeline.to(device), settings, name=name)
 
     def inpaint(

@@ -9,8 +9,12 @@ bits.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 
@@ -72,7 +76,18 @@ class Background:
                 process.terminate()
 
 
+def _end_with(parent: BaseProcess) -> None:
+    """Ends this process when `parent` does, however that ends: a killed run leaves no worker behind."""
+    wait([parent.sentinel])
+    os._exit(FAILED)
+
+
 def _run(job: Callable[[], object], before: object, turn: object) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: the main one ends the others
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     if before is not None:
         before.acquire()  # type: ignore[attr-defined]
     # A fork leaves PyTorch's thread pool unusable. It is made anew at its next use, which must not be by several

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from aot.errors import AotError
-from aot.runs.files import read_json, replacing, sha256_of, write_json
+from aot.runs.files import is_leftover, read_json, replacing, sha256_of, write_json
 
 Generator = torch.Generator | np.random.Generator
 
@@ -82,14 +82,14 @@ class Checkpoint:
             group: {name: pack(state, f"{group}.{name}") for name, state in members.items()}
             for group, members in states.items()
         }
-        target = self.folder / f"step_{step:08d}.safetensors"
+        target = self.folder / _tensors_at(step)
         with replacing(target) as temporary:
             save_file(tensors, temporary)
         # The JSON names the tensor file, so that replacing it is the one moment of commitment.
         commit = {"step": step, "tensors": target.name, "sha256": sha256_of(target)}
         write_json(self.folder / "latest.json", {**commit, "extra": extra, "state": packed})
-        for old in self.folder.glob("step_*.safetensors"):
-            if old != target:
+        for old in self.folder.iterdir():
+            if is_leftover(old) or (old.match("step_*.safetensors") and old != target):
                 old.unlink()
         return True
 
@@ -107,13 +107,13 @@ class Checkpoint:
         if self.folder is None or not (self.folder / "latest.json").exists():
             return 0
         again = f"delete {self.folder} and run the same command again: this training then begins anew"
-        record = read_json(self.folder / "latest.json", hint=again)
-        try:
-            step, state = int(record["step"]), record["state"]
-            file, digest = self.folder / record["tensors"], record["sha256"]
-        except (KeyError, TypeError, ValueError) as error:
-            where = str(self.folder / "latest.json")
-            raise AotError(f"not a checkpoint of ours ({error!r})", where=where, hint=again) from error
+        latest = self.folder / "latest.json"
+        record = read_json(latest, hint=again, needs=("step", "tensors", "sha256", "extra", "state"))
+        step, state, digest = record["step"], record["state"], record["sha256"]
+        if not isinstance(step, int) or record["tensors"] != _tensors_at(step):  # the two say the same step
+            what = "not a checkpoint of ours: its step and its file do not agree"
+            raise AotError(what, where=str(latest), hint=again)
+        file = self.folder / _tensors_at(step)
         if not file.exists() or sha256_of(file) != digest:
             what = "damaged: its sha256 is not the recorded one" if file.exists() else "missing"
             raise AotError(f"the checkpoint of step {step} is {what}", where=str(file), hint=again)
@@ -124,11 +124,15 @@ class Checkpoint:
                     stateful.load_state_dict(_unpack(state[group][name], tensors))
             for name, generator in _present(generators):
                 _set_generator_state(generator, _unpack(state["generators"][name], tensors))
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
             what = f"the checkpoint of step {step} does not fit this training ({error})"
             raise AotError(what, where=str(file), hint=again) from error
         self.extra = record["extra"]
         return step
+
+
+def _tensors_at(step: int) -> str:
+    return f"step_{step:08d}.safetensors"
 
 
 def _present(objects: Mapping[str, Any] | None) -> list[tuple[str, Any]]:

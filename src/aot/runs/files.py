@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises `AotError` where the disk is full or the folder cannot be written to.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # as `is_leftover` knows it
     with disk_errors(path, "what was there before is kept"):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -66,6 +66,11 @@ def replacing(path: Path) -> Iterator[Path]:
             flush_to_disk(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether the file is what `replacing` had written when its process was killed."""
+    return re.fullmatch(r"\..+\.\d+\.tmp", path.name) is not None
 
 
 @contextmanager
@@ -101,14 +106,22 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path, *, hint: str) -> Any:
-    """Reads JSON. Raises `AotError` with `hint` as the next step where the file is missing or damaged."""
+def read_json(path: Path, *, hint: str, needs: Sequence[str] | None = None) -> Any:
+    """Reads JSON; with `needs`, an object that has these keys. Raises `AotError` with `hint` as the next step where the
+    file is missing, damaged or holds something else."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise AotError("no such file", where=str(path), hint=hint) from error
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise AotError(f"cannot be read as JSON ({error})", where=str(path), hint=hint) from error
+    if needs is None:
+        return value
+    if not isinstance(value, dict):
+        raise AotError(f"holds a {type(value).__name__} where an object is expected", where=str(path), hint=hint)
+    if missing := [key for key in needs if key not in value]:
+        raise AotError(f"lacks {', '.join(missing)}", where=str(path), hint=hint)
+    return value
 
 
 def canonical_hash(value: Any) -> str:
@@ -117,9 +130,9 @@ def canonical_hash(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def digests_of(folder: Path) -> dict[str, str]:
-    """sha256 of every file in a folder and those below, by its name from there."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+def digests_of(folder: Path, *, without: Collection[str] = ()) -> dict[str, str]:
+    """sha256 of every file in a folder and those below, by its name from there; `without` files of these names."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in without)
     return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -50,10 +51,22 @@ def validated(model: type[Settings], values: Any, *, where: str, hint: str | Non
     """`values` as settings of `model`. Raises `AotError` that names each bad setting (the first five), what is allowed
     there, and `hint`."""
     try:
-        return model.model_validate(values)
+        settings = model.model_validate(values)
     except ValidationError as error:
         told = [_explained(model, detail) for detail in error.errors(include_url=False)[:5]]
         raise AotError("\n  ".join(told), where=where, hint=hint) from error
+    if endless := _not_finite(settings.model_dump()):
+        raise AotError(f"{', '.join(endless)}: must be a finite number", where=where, hint=hint)
+    return settings
+
+
+def _not_finite(value: Any, name: str = "") -> list[str]:
+    """Dotted names of the settings that are inf or nan."""
+    if isinstance(value, Mapping):
+        return [bad for key, item in value.items() for bad in _not_finite(item, f"{name}.{key}" if name else str(key))]
+    if isinstance(value, list | tuple):
+        return [bad for item in value for bad in _not_finite(item, name)]
+    return [name] if isinstance(value, float) and not math.isfinite(value) else []
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

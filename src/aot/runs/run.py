@@ -22,7 +22,16 @@ from typing import Any
 from filelock import FileLock
 
 from aot.errors import AotError
-from aot.runs.files import canonical_hash, disk_errors, flush_to_disk, held, read_json, sha256_of, write_json
+from aot.runs.files import (
+    canonical_hash,
+    disk_errors,
+    flush_to_disk,
+    held,
+    is_leftover,
+    read_json,
+    sha256_of,
+    write_json,
+)
 
 MANIFEST, STARTED, CHECKPOINT, LOG = "manifest.json", "started.json", "checkpoint", "log.jsonl"
 LOCKS = ".locks"
@@ -40,7 +49,7 @@ class Stage:
     @property
     def metrics(self) -> dict[str, Any]:
         """What the stage measured: the JSON object that its `build` returned."""
-        return dict(self.manifest.get("metrics", self.manifest.get("figures", {})))  # its name once
+        return dict(_metrics(self.manifest))
 
     @property
     def wall_seconds(self) -> float:
@@ -85,7 +94,7 @@ class Run:
             write_json(path, self.recipe)
             return
         hint = f"choose another folder with --out, or delete {self.folder} to begin anew"
-        before = read_json(path, hint=hint)
+        before = read_json(path, hint=hint, needs=())
         if canonical_hash(before) != self.recipe_hash:
             changed = ", ".join(sorted(_differences(before, self.recipe))[:5])
             what = f"the folder holds a run of another recipe (different: {changed})"
@@ -182,7 +191,7 @@ class Run:
         marker = next((folder / mark for mark in (MANIFEST, STARTED) if (folder / mark).exists()), None)
         if marker is None:
             return
-        before = read_json(marker, hint=_remake(folder)).get("key")
+        before = read_json(marker, hint=_remake(folder), needs=("key",))["key"]
         if before == digest:
             return
         aside = self.folder / "superseded" / f"{name}-{str(before)[:8]}"
@@ -217,6 +226,9 @@ def _record(folder: Path) -> dict[str, dict[str, Any]]:
         inside = path.relative_to(folder)
         if inside.parts[0] in (MANIFEST, STARTED) or CHECKPOINT in inside.parts[:-1]:
             continue
+        if is_leftover(path):  # of an earlier process, which was killed while it wrote; nobody writes here now
+            path.unlink()
+            continue
         flush_to_disk(path)
         files[inside.as_posix()] = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
     return files
@@ -225,14 +237,24 @@ def _record(folder: Path) -> dict[str, dict[str, Any]]:
 def _verified(folder: Path) -> dict[str, Any]:
     """The manifest of a finished stage whose files are all there and unchanged."""
     hint = _remake(folder)
-    manifest = read_json(folder / MANIFEST, hint=hint)
-    for name, entry in manifest["files"].items():
+    manifest = read_json(folder / MANIFEST, hint=hint, needs=("key", "files", "finished", "wall_seconds"))
+    entries = manifest["files"]
+    if not isinstance(entries, dict) or not all(isinstance(e, dict) and "sha256" in e for e in entries.values()):
+        raise AotError("its list of files is not one of ours", where=str(folder / MANIFEST), hint=hint)
+    numbers = [manifest["finished"], manifest["wall_seconds"]]
+    if not all(isinstance(number, int | float) for number in numbers) or not isinstance(_metrics(manifest), dict):
+        raise AotError("its metrics or times are not those of a stage", where=str(folder / MANIFEST), hint=hint)
+    for name, entry in entries.items():
         path = folder / name
         if not path.is_file():
             raise AotError("missing, though the stage's manifest lists it", where=str(path), hint=hint)
         if sha256_of(path) != entry["sha256"]:
             raise AotError("damaged: its sha256 is not the manifest's", where=str(path), hint=hint)
     return dict(manifest)
+
+
+def _metrics(manifest: Mapping[str, Any]) -> Any:
+    return manifest.get("metrics", manifest.get("figures", {}))  # "figures": its name once
 
 
 def _remake(folder: Path) -> str:

@@ -58,7 +58,7 @@ class TrainLog:
 
     def write(self, step: int, **metrics: Any) -> None:
         """Logs the metrics of a finished step (with none given: only moves the bar)."""
-        plain = {name: _plain(value) for name, value in metrics.items()}
+        plain = plain_metrics(metrics)
         if self.path is not None and metrics:
             with disk_errors(self.path, "the lines before are kept"):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,6 +111,11 @@ class TrainLog:
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+
+
+def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics as JSON scalars; None for what is not finite."""
+    return {name: _plain(value) for name, value in metrics.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from aot.data.images import square
 from aot.errors import AotError
 from aot.players.attacker import EditAttacker
-from aot.players.base_players import player_folder
+from aot.players.base_players import player_digests, player_folder
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage
@@ -42,7 +42,7 @@ def sft(dataset: Path, out: Path, settings: SftRunSettings, *, say: Callable[[st
         raise AotError("no dataset here (funnel.json is missing)", where=str(dataset), hint="`aot forge` makes one")
     start = player_folder(s.attacker, "attacker", option="--attacker FOLDER")
     torch.set_num_threads(s.threads)
-    key = {"settings": s.model_dump(mode="json"), "start": digests_of(start), "data": digests_of(dataset / "data")}
+    key = {"settings": s.model_dump(mode="json"), "start": player_digests(start), "data": digests_of(dataset / "data")}
 
     def train(folder: Path) -> dict[str, Any]:
         attacker = EditAttacker.load(start)

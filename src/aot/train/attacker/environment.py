@@ -23,7 +23,7 @@ from aot.players.latents import paint
 from aot.prompts import attack_instruction
 from aot.rl.rewards import JUDGED, UNPARSED, AttackReward
 from aot.runs.checkpoints import Checkpoint
-from aot.runs.train_log import TrainLog
+from aot.runs.train_log import TrainLog, plain_metrics
 from aot.train.attacker.sft import EditorTrainer
 from aot.types import Attack, EditKind, Episode, Scene
 
@@ -205,7 +205,7 @@ def reinforce(
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
-    """Makes the learner's updates, from its last checkpoint on, and averages the weights; the last figures.
+    """Makes the learner's updates, from its last checkpoint on, and averages the weights; the last metrics.
 
     Ends early, with the reason in the metrics, where the edits' validity collapses (`IntegrityGuard`): the attacker is
     then left as it was.
@@ -214,8 +214,9 @@ def reinforce(
     before = copy.deepcopy(learner.attacker.transformer.state_dict())
     start = checkpoint.restore(**learner.state)
     log.resume(start)
-    metrics: dict[str, Any] = {}
-    guard = IntegrityGuard(min_integrity, checkpoint.extra)
+    kept = checkpoint.extra or {"integrity": [], "metrics": {}}
+    metrics: dict[str, Any] = kept["metrics"]  # what the last update before a kill measured
+    guard = IntegrityGuard(min_integrity, kept["integrity"])
     for update in range(start + 1, updates + 1):
         metrics = learner.update(update, seed)
         log.write(update, **metrics)
@@ -223,7 +224,9 @@ def reinforce(
             log.stop(reason)
             learner.attacker.transformer.load_state_dict(before)
             return metrics | {"scenes": len(learner.environment), "updates": update, "stopped": reason}
-        checkpoint.save(update, **learner.state, extra=guard.history)
+        if checkpoint.due(update):
+            extra = {"integrity": guard.history, "metrics": plain_metrics(metrics)}
+            checkpoint.save(update, **learner.state, extra=extra)
     learner.trainer.finish()
     return metrics | {"scenes": len(learner.environment), "updates": updates}
 

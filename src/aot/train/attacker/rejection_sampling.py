@@ -23,7 +23,7 @@ from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
 from aot.players.latents import edit_latents, padded
 from aot.runs.checkpoints import Checkpoint
-from aot.runs.train_log import TrainLog
+from aot.runs.train_log import TrainLog, plain_metrics
 from aot.train.attacker.environment import AttackEnvironment, EnvironmentSettings, SceneStream, summarise
 from aot.train.attacker.sft import (
     EditorTrainer,
@@ -89,7 +89,7 @@ def train_rejection_sampling(
     state["modules"] = {**state["modules"], "stream": stream, "pool": pool}
     start = checkpoint.restore(**state)
     log.resume(start)
-    metrics: dict[str, Any] = {}
+    metrics: dict[str, Any] = checkpoint.extra or {}  # of the round that is being imitated
     for step in range(start + 1, s.rounds * s.updates + 1):
         if (step - 1) % s.updates == 0:
             episodes, index = attack_scenes(environment, stream, s, generator, seed=seed * 100_003 + step)
@@ -109,7 +109,7 @@ def train_rejection_sampling(
         norm = trainer.step(loss, step)
         if step % 10 == 0 or (step - 1) % s.updates == 0:
             log.write(step, **metrics, loss=loss.detach(), grad_norm=norm)
-        checkpoint.save(step, **state)
+        checkpoint.save(step, **state, extra=plain_metrics(metrics))
     trainer.finish()
     return metrics | {"scenes": len(environment)}
 

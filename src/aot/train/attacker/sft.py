@@ -25,7 +25,7 @@ from aot.players.attacker import EditAttacker
 from aot.players.editor import Conditions
 from aot.players.latents import edit_latents
 from aot.runs.checkpoints import Checkpoint
-from aot.runs.train_log import TrainLog
+from aot.runs.train_log import TrainLog, plain_metrics
 from aot.train.weight_average import WeightAverage
 from aot.types import Image
 
@@ -151,7 +151,7 @@ def train_sft(
     trainer = EditorTrainer(attacker.transformer, settings.optimizer, settings.steps, heads)
     start = checkpoint.restore(**trainer.state, generators={"draws": generator})
     log.resume(start)
-    metrics: dict[str, Any] = {}
+    metrics: dict[str, Any] = checkpoint.extra or {}
     attacker.transformer.train()
     for step in range(start + 1, settings.steps + 1):
         batch = examples.take(torch.randint(len(examples), (settings.batch,), generator=generator))
@@ -165,10 +165,12 @@ def train_sft(
         metrics["grad_norm"] = trainer.step(loss, step)
         if step % 10 == 0 or step == settings.steps:
             log.write(step, **metrics)
-        checkpoint.save(step, **trainer.state, generators={"draws": generator})
+        if checkpoint.due(step):
+            kept = plain_metrics(metrics)
+            checkpoint.save(step, **trainer.state, generators={"draws": generator}, extra=kept)
     attacker.transformer.eval()
     trainer.finish()
-    return {"examples": len(examples)} | {k: float(v) for k, v in metrics.items()}
+    return {"examples": len(examples)} | plain_metrics(metrics)
 
 
 def flow_matching_loss(

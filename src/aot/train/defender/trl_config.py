@@ -117,7 +117,7 @@ def trl_config(
         vllm_mode=options.vllm if options.vllm != "off" else "colocate",
         save_strategy="steps" if keep else "no",
         save_steps=options.checkpoint_every,
-        save_total_limit=1,
+        save_total_limit=2,  # the one before stands until the newest is whole
         logging_steps=1,
         report_to="none",
         disable_tqdm=True,

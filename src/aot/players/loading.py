@@ -1,0 +1,45 @@
+"""Opening a model folder of somebody else: whatever is wrong in it ends in one clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from aot.errors import AotError
+
+DAMAGED = (
+    SafetensorError,
+    OSError,
+    ValueError,
+    RuntimeError,  # RecursionError and NotImplementedError among them
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    AssertionError,
+    ImportError,
+    ZeroDivisionError,
+)
+"""What transformers, diffusers, tokenizers and safetensors raise on junk in a configuration, a tokenizer or weights."""
+
+
+REMAKE = "remake it with `aot pretrain`, or delete the stage's folder and run again"
+
+
+@contextmanager
+def reading(what: str, folder: Path | str, *, hint: str) -> Iterator[None]:
+    """Turns what the libraries raise on a damaged model folder into an `AotError`; `what` is read ("the defender")."""
+    try:
+        yield
+    except AotError:
+        raise
+    except Exception as error:
+        # tokenizers raises the bare class; any other that is not listed is a mistake of ours and keeps its traceback.
+        if not isinstance(error, DAMAGED) and type(error) is not Exception:
+            raise
+        told = str(error).strip().splitlines()
+        reason = told[0] if told else type(error).__name__
+        raise AotError(f"{what} cannot be read: {reason}", where=str(folder), hint=hint) from error
