@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markupsafe import Markup
 from PIL import Image as PilImage
 
 from aot.data.images import at_most
@@ -25,6 +26,7 @@ from aot.data.sources import open_source
 from aot.errors import AotError
 from aot.forge import pipeline
 from aot.forge.bank import Bank, BankSettings, cut, outline_mask
+from aot.forge.card import _as_markdown
 from aot.forge.checks import COMPUTED, Duplication, answer_kept
 from aot.forge.dataset import read_rows
 from aot.forge.extend import CanvasExtender, CanvasSettings, Extension
@@ -516,3 +518,20 @@ def test_real_photos(shared_data: Path, tmp_path: Path) -> None:
     funnel = forge(shared_data / "coco_photos", tmp_path / "out", small, say=lambda _: None)
     assert funnel["photos"] == {"in": 33, "kept": 33, "refused": {}}
     assert funnel["referee"]["kept"] >= 200
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("a | b\n---\n# title", r"a \| b --- \# title"),
+        ("--- \x1b[31mred", r"\--- \[31mred"),
+        ("[click](http://x)", r"\[click\](http://x)"),
+        ("`code`", "'code'"),
+        ("no_object", "no_object"),
+        (Markup('"```"'), '"\\\\u0060\\\\u0060\\\\u0060"'.replace("\\\\", "\\")),
+        (3, 3),
+    ],
+)
+def test_text_from_data_is_only_text_on_the_card(given: object, shown: object) -> None:
+    assert _as_markdown(given) == shown

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import heapq
+import html
+import re
+import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import cv2
 import jinja2
 import numpy as np
 import torch
+from markupsafe import Markup
 from PIL import Image as PilImage
 
 from aot.forge.dataset import FEATURES, read_rows
@@ -54,7 +58,7 @@ def write_card(
                 table[str(each[name])] += 1
         splits[split] = pairs, len(images)
     text = (
-        _templates()
+        _templates(finalize=_as_markdown)
         .get_template("card.md")
         .render(
             name=settings["name"],
@@ -155,7 +159,21 @@ def _uri(image: Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _templates() -> jinja2.Environment:
+def _as_markdown(value: Any) -> Any:
+    """Text from the data as one line of Markdown that is only text: no HTML, table cell, link or code of its own. JSON
+    (of jinja's `tojson`, which leaves no "<" in it) stays JSON, without a fence that ends its block."""
+    if isinstance(value, Markup):
+        return value.replace("`", "\\u0060")
+    if not isinstance(value, str):
+        return value
+    line = " ".join("".join(" " if unicodedata.category(c)[0] == "C" else c for c in value).split())
+    line = html.escape(line, quote=False).replace("`", "'")
+    return re.sub(r"([\\|*\[\]#~]|^-)", r"\\\1", line)
+
+
+def _templates(finalize: Callable[[Any], Any] | None = None) -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     escape = jinja2.select_autoescape(["html"])
-    return jinja2.Environment(loader=loader, autoescape=escape, trim_blocks=True, lstrip_blocks=True)
+    return jinja2.Environment(
+        loader=loader, autoescape=escape, trim_blocks=True, lstrip_blocks=True, finalize=finalize
+    )
