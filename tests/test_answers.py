@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -93,7 +95,7 @@ def letter(text: str, options: tuple[str, ...] = COLOURS) -> str | None:
         ("I'd go with B", "B"),
         ("I think it's either A or B", None),
         ("A and B are both plausible, but B fits best", None),
-        ("B, although it looks red", None),
+        ("B, although it looks red", "B"),
         ("The answer is not A.", None),
         ("The answer isn't A, it's B", "B"),
         ("It cannot be A; therefore B", "B"),
@@ -183,6 +185,19 @@ def test_parity_with_vlmevalkit(shared_data, name):
         assert letter(case["output"], options) == expected, case["output"]
 
 
+# The official script takes the option that is named last, also where it is named to be rejected.
+OFFICIAL_TAKES_THE_LAST = {
+    "validation_Chemistry_22": "D",
+    "validation_Clinical_Medicine_10": "A",
+    "validation_Clinical_Medicine_11": "B",
+    "validation_Clinical_Medicine_12": "A",
+    "validation_Clinical_Medicine_13": "B",
+    "validation_Clinical_Medicine_16": "B",
+    "validation_Physics_19": "B",
+    "validation_Public_Health_18": "C",
+}
+
+
 def test_parity_with_mmmu_on_real_responses(shared_data):
     """The official parser guesses where it is unsure; where ours decides too, they agree."""
     cases = json.loads((shared_data / "parity" / "mmmu_qwen_vl_official.json").read_text())["cases"]
@@ -190,7 +205,8 @@ def test_parity_with_mmmu_on_real_responses(shared_data):
     pairs = [(c, letter(c["response"], tuple(c["index2ans"].values()))) for c in cases]
     decided = [(c, ours) for c, ours in pairs if ours is not None]
     assert len(decided) / len(pairs) > 0.94
-    assert sum(ours == c["parsed_pred"] for c, ours in decided) / len(decided) > 0.99
+    differ = {c["id"]: ours for c, ours in decided if ours != c["parsed_pred"]}
+    assert differ == OFFICIAL_TAKES_THE_LAST, "a human reads ours in each of them"
 
 
 def test_a_small_letter_before_more_words_is_no_option() -> None:
@@ -362,3 +378,112 @@ def test_the_words_of_a_final_answer():
     assert final_answer("<think>a</think> I say \\boxed{\\text{two}}") == "two"
     assert final_answer("<answer> 2 </answer>") == "2"
     assert final_answer(" plain *words* ") == "plain words"
+
+
+COLOURS = ("red", "blue", "green", "yellow")
+POINTS = ("Point A", "Point B", "Point C", "Point D")
+TEN = tuple(f"{c}1" for c in "abcdefghij")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        # refusals and abbreviations
+        ("I'm sorry, I can't determine the answer from the image.", TEN, None),
+        ("I am unable to view the image, so I cannot say.", TEN, None),
+        ("I think I see nothing that matches.", TEN, None),
+        ("The answer is N/A.", COLOURS, None),
+        ("There is no car in the image.", ("yes", "no"), None),
+        ("No.", ("yes", "no"), "B"),
+        # a leading answer decides
+        ("(B) blue\n\nOption A is wrong because nothing is red.", COLOURS, "B"),
+        ("C) green. Options A and B are not visible.", COLOURS, "C"),
+        ("B\n\nA would need a red sign.", COLOURS, "B"),
+        ("**D: yellow** - (A) cannot be right.", COLOURS, "D"),
+        # rejected mentions
+        ("I rule out (A) and I rule out (C). The sign is blue.", COLOURS, "B"),
+        ("Option A is incorrect. Option C is incorrect. Option D cannot be. Option B fits.", COLOURS, "B"),
+        ("It is not A.", COLOURS, None),
+        ("The answer is B, not A.", COLOURS, "B"),
+        ("A. red - incorrect\nB. blue - correct\nC. green - incorrect", COLOURS, "B"),
+        ("A. red - wrong\nB. blue - wrong\nC. green - wrong", COLOURS, None),
+        # lists of options
+        ("The possible answers are (A, B, C or D).", COLOURS, None),
+        ("Consider each option: (A) red, (B) blue, (C) green.", COLOURS, None),
+        ("The answer is: (A) red (B) blue (C) green (D) yellow", COLOURS, None),
+        ("The answer is (A) the first or (B) the second.", COLOURS, None),
+        ("Both A and C are possible.", COLOURS, None),
+        ("It is either B or D.", COLOURS, None),
+        # labels, articles, names
+        ("Point A appears closer to the camera than point B.", POINTS, "A"),
+        ("Clearly, point C is nearest.", POINTS, "C"),
+        ("A man walks by.", COLOURS, None),
+        ("It is rich in vitamin C.", COLOURS, None),
+        # conclusions
+        ("Option A shows a cup. Therefore, the answer should be C.", COLOURS, "C"),
+        ("(A) is red.\n(B) is blue.\n\nSo, the correct one is green.", COLOURS, "C"),
+        ("\\boxed{the second one} The answer is (A).", COLOURS, "A"),
+        ("\\[\\boxed{\\text{Answer: D}}\\]", COLOURS, "D"),
+        # thoughts
+        ("<thinking>It could be (A).</thinking> (B)", COLOURS, "B"),
+        ("[THINK]A? no[/THINK]C", COLOURS, "C"),
+        ("◁think▷Maybe A.◁/think▷B", COLOURS, "B"),
+        ("<reasoning>A is likely</reasoning>\nThe answer is D", COLOURS, "D"),
+        ("<think>So it is A", COLOURS, None),
+        ("<think>It is a sign\n<answer>B</answer>", COLOURS, "B"),
+        ("It may be A</think>C", COLOURS, "C"),
+        ("<|channel|>analysis<|message|>A?<|end|><|channel|>final<|message|>B<|return|>", COLOURS, "B"),
+        ("<|channel|>analysis<|message|>It is A", COLOURS, None),
+        ("The thought. <|begin_of_box|>C<|end_of_box|>", COLOURS, "C"),
+        # Chinese
+        ("答案:B", COLOURS, "B"),
+        ("答案是 C。", COLOURS, "C"),
+        ("应选B,因为它是蓝色。", COLOURS, "B"),
+        ("这个五线谱是C大调。", ("C大调", "G大调", "F大调"), "A"),
+        ("这个五线谱是C大调。", COLOURS, None),
+        ("图中的动物是大象。", ("狮子", "大象"), "B"),
+        ("图中的动物不是狮子。", ("狮子", "大象"), None),
+        # quotes and preferences
+        ("The answer is 'B'", COLOURS, "B"),
+        ("The answer is “C”.", COLOURS, "C"),
+        ("Box B more accurately localizes the cup. Box A is too large.", ("Box A", "Box B"), "B"),
+        ("Box A is large. Box B is small.", ("Box A", "Box B"), None),
+        ("The region is \\(A\\)", COLOURS, "A"),
+    ],
+)
+def test_real_ways_of_answering(text: str, options: tuple[str, ...], expected: str | None) -> None:
+    assert letter(text, options) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("是", 0),
+        ("否", 1),
+        ("是的,图中有一只狗。", 0),
+        ("没有。", 1),
+        ("答案是:否", 1),
+        ("There is no dog.", 1),
+        ("不清楚", None),
+    ],
+)
+def test_yes_and_no_in_both_languages(text: str, expected: int | None) -> None:
+    assert parse_yes_no(text).choice == expected
+
+
+def test_the_cases_that_went_wrong_once(shared_data: Path) -> None:
+    lines = (shared_data / "cases" / "answers.jsonl").read_text(encoding="utf-8").splitlines()
+    for case in map(json.loads, lines):
+        assert letter(case["text"], tuple(case["options"])) == case["letter"], case["text"]
+
+
+PIECES = ["A, ", "not A ", "the answer is ", "<think>", "(A) red\n", "than ", "option A is ", "A/", "\\boxed{", " "]
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_long_responses_are_read_in_linear_time(piece: str) -> None:
+    text = piece * (100_000 // len(piece))
+    begun = time.monotonic()
+    parse_answer(text, COLOURS)
+    parse_yes_no(text)
+    assert time.monotonic() - begun < 5

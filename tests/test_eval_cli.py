@@ -305,7 +305,8 @@ def test_what_a_user_needs_to_know_is_said(
 
     def told(backend: ScriptedBackend, name: str) -> str:
         monkeypatch.setattr("aot.bench.command.open_backend", lambda *_, **__: backend)
-        assert aot_eval(monkeypatch, "--benchmark", f"custom:{name}={world}", "--limit", "3", "--out", out) == 0
+        status = aot_eval(monkeypatch, "--benchmark", f"custom:{name}={world}", "--limit", "3", "--out", out)
+        assert status == (2 if backend is failing else 0)
         said = capsys.readouterr()
         assert f"custom:{name}: protocol default" in said.out
         return said.out + said.err
@@ -314,6 +315,7 @@ def test_what_a_user_needs_to_know_is_said(
     second = told(failing, "bug")
     assert "will hold no custom:x of fine any more" in second
     assert "custom:bug: 3 questions failed, mostly: timeout: no answer within 60 s" in second
+    assert "not one question was answered (3 error)" in second
     assert "note:" not in told(failing, "bug")
     (out / "scores.json").write_text('{"half')
     assert "note:" not in told(fine, "x")

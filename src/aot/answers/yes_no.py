@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
-from aot.answers.choice import leading_option, mentioned
+from aot.answers.choice import NEGATED, leading_option
 from aot.answers.refusal import refuses, without_refusals
 from aot.answers.text import after_cues, marked, spoken, unwrapped
 from aot.types import Answer
 
 OPTIONS = ("yes", "no")
+WORD = re.compile(r"(?<!\w)(?:(yes)|(no))(?!\w)", re.IGNORECASE)
+# Chinese: 是 or 否 as the whole answer or its first word, before a stop or the end.
+CHINESE = re.compile(r"\s*(?:(是的?|对|有|存在)|(否|不是|不对|没有|不存在))\s*(?:[,.;!,。;!]|$)")
 # Words with "no" in them that deny nothing.
 IDIOM = re.compile(r"\bno\s+(?:doubt|question|matter|problem|idea|wonder)\b", re.IGNORECASE)
 CORRECTED = re.compile(r"\b(?:actually|wait|correction|on second thought)\b", re.IGNORECASE)
@@ -26,19 +29,28 @@ def parse_yes_no(text: str, *, truncated: bool = False) -> Answer:
     found = _words(unwrapped(said)) if content is None else _content(unwrapped(content))
     if len(found) == 1:
         return Answer(text, found.pop())
-    declined = refuses(plain := unwrapped(said)) and not mentioned(without_refusals(plain), OPTIONS)
+    declined = refuses(plain := unwrapped(said)) and not _mentioned(without_refusals(plain))
     return Answer(text, None, "refused" if declined else "unparsed")
 
 
 def _content(plain: str) -> set[int]:
     """What a box or tag holds, or the whole text: where it is only "true" or "false", that too."""
     judged = JUDGED.get(plain.strip(" .,;:!()[]{}\"'\n").casefold())
-    return mentioned(plain, OPTIONS) if judged is None else {judged}
+    if chinese := CHINESE.match(plain):
+        return {0 if chinese[1] else 1}
+    return _mentioned(plain) if judged is None else {judged}
+
+
+def _mentioned(text: str) -> set[int]:
+    """Every yes and no of the text, "There is no dog" among them, that is not itself denied."""
+    found = WORD.finditer(text)
+    return {0 if m[1] else 1 for m in found if not NEGATED.search(text[max(0, m.start() - 40) : m.start()].casefold())}
 
 
 def _words(plain: str) -> set[int]:
     for rest, sentence in after_cues(plain):
-        found = leading_option(rest, OPTIONS) or mentioned(sentence, OPTIONS)
+        chinese = CHINESE.match(rest)
+        found = {0 if chinese[1] else 1} if chinese else leading_option(rest, OPTIONS) or _mentioned(sentence)
         if found:
             return found
     first = None if CORRECTED.search(plain) else leading_option(plain, OPTIONS)

@@ -19,6 +19,7 @@ from aot.audit.run import RESULT, run_audit
 from aot.audit.showcase import cards
 from aot.audit.subjects import open_subjects
 from aot.audit.trained import open_attacker
+from aot.backends.asking import check_answered
 from aot.backends.opening import open_backend
 from aot.players.base_players import quiet_loading
 from aot.runs.files import held
@@ -76,6 +77,8 @@ def audit(
             backend, subjects, panel, settings, out, budget=budget, refused=refused, about=about, say=say
         )
         page = build_page(result, cards(done, short_name(backend.name)), out)
+    said = [outcome.said for outcome in done.outcomes.values() if outcome.fate == "asked"]
+    check_answered(result["costs"]["statuses"], said, page)
     return result, page
 
 

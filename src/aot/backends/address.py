@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import openai
 
+from aot.backends.capped import keep_small
 from aot.errors import AotError
 
 
@@ -44,7 +45,8 @@ def offered_models(url: str, *, api_key_env: str = "OPENAI_API_KEY", timeout: fl
     """Names that /models lists; [] where the answer is something else, None where nobody answers."""
     base, _ = checked_url(url)
     key = api_key(api_key_env) or "none"
-    with openai.OpenAI(base_url=base, api_key=key, max_retries=0, timeout=timeout) as client:
+    http = openai.DefaultHttpxClient(event_hooks={"response": [keep_small]})
+    with openai.OpenAI(base_url=base, api_key=key, max_retries=0, timeout=timeout, http_client=http) as client:
         try:
             return listed_models(client.models.with_raw_response.list().http_response.content)
         except openai.APIStatusError:

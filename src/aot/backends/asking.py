@@ -2,6 +2,7 @@
 
     ask_all(backend, asks, sampling, store=None, *, budget=None, counts=None, progress=None)
         -> Iterator[tuple[Ask, Reply]]
+    check_answered(statuses, errors, where)        raises where no reply was an answer
     AskedCounts (from aot.backends.counts; pass one as `counts` and read it at any time), AnswerStore, reply_key
 """
 
@@ -9,17 +10,18 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from itertools import chain
+from pathlib import Path
 
 from aot.backends.base import Ask, Backend, Reply, Sampling
 from aot.backends.counts import AskedCounts
 from aot.backends.store import AnswerStore, reply_key
 from aot.errors import AotError
 
-__all__ = ["AnswerStore", "AskedCounts", "ask_all", "reply_key"]
+__all__ = ["AnswerStore", "AskedCounts", "ask_all", "check_answered", "reply_key"]
 
 HELD = 64
 """Requests that may wait for the consumer beside those in flight (known replies found on the way, twins)."""
@@ -109,3 +111,16 @@ def ask_all(
                 where=error.where,
                 hint=f"{error.hint}; the same command then goes on" if error.hint else "the same command goes on",
             ) from error
+
+
+def check_answered(statuses: Mapping[str, int], errors: Iterable[str], where: Path) -> None:
+    """Raises `AotError` where there were replies and none was an answer: figures of such a run say nothing."""
+    if not sum(statuses.values()) or statuses.get("answered"):
+        return
+    came = ", ".join(f"{n} {status}" for status, n in sorted(statuses.items()) if n)
+    why = Counter(error for error in errors if error).most_common(1)
+    raise AotError(
+        f"not one question was answered ({came}){f', mostly: {why[0][0][:300]}' if why else ''}",
+        where=str(where),
+        hint="see to the model or its server; the same command asks again what failed",
+    )

@@ -28,6 +28,39 @@ TOP = 20
 """Alternatives a token of which probabilities are asked: the most that the protocol allows."""
 LONGEST = 1 << 20
 """Characters of an answer: more is none."""
+SAID = 400
+"""Characters that are kept of what a server says on the side."""
+ANSWERED = {"", "stop", "eos", "eos_token", "end_turn"}
+TRUNCATED = {
+    "length",
+    "max_length",
+    "max_tokens",
+    "max_output_tokens",
+    "max_new_tokens",
+    "token_limit",
+    "model_length",
+    "context_length",
+    "context_length_exceeded",
+    "context_window_exceeded",
+    "model_context_window_exceeded",
+}
+REFUSED = {
+    "content_filter",
+    "content_filtered",
+    "refusal",
+    "safety",
+    "image_safety",
+    "moderation",
+    "prohibited_content",
+    "blocklist",
+    "recitation",
+    "spii",
+    "guardrail_intervened",
+}
+"""What servers call the end of an answer, in small letters. Any other word is a fault: what stands there may be half an
+answer."""
+THOUGHTS = ("reasoning_content", "reasoning")
+"""Where servers put what a model thought before its answer."""
 LEAD = re.compile(
     r"\W*(?:(?:the\s+)?(?:correct\s+|best\s+|final\s+)?(?:answer|option|choice)\s*(?:is|:)?\W*"
     r"(?:(?:option|choice)\W*)?)?(?:boxed\W*)?(?:text\W*)?",
@@ -97,9 +130,14 @@ def read_completion(body: bytes, options: Sequence[str] = ()) -> Reply | Fault:
         return Fault("invalid_json", f"the answer is no JSON ({str(error)[:80]}): {body[:80]!r}")
     choice = _at(value, "choices", 0)
     message = _at(choice, "message")
+    wrong = next((each for at in (value, choice, message) if (each := _at(at, "error"))), None)
+    says = f"the server says: {error_text({'error': wrong})}" if wrong else ""
     if not isinstance(message, dict):
-        return Fault("wrong_shape", f"the answer holds no message: {body[:120]!r}")
+        return Fault("wrong_shape", says or f"the answer holds no message: {body[:120]!r}")
+    if wrong:
+        return Fault("error_inside", says)
     text, refusal, finish = _text(message.get("content")), message.get("refusal"), _at(choice, "finish_reason")
+    reason = "" if finish is None else finish.strip().lower() if isinstance(finish, str) else repr(finish)
     known: dict[str, Any] = {
         "prompt_tokens": _count(_at(value, "usage", "prompt_tokens")),
         "completion_tokens": _count(_at(value, "usage", "completion_tokens")),
@@ -107,16 +145,27 @@ def read_completion(body: bytes, options: Sequence[str] = ()) -> Reply | Fault:
     }
     if text is not None and len(text) > LONGEST:
         return Fault("too_long", f"an answer of {len(text)} characters")
-    if finish == "content_filter" or (isinstance(refusal, str) and refusal):
-        return Reply(text or "", "refused", str(refusal or finish), **known)
-    if finish == "length":
-        return Reply(text or "", "truncated", **known)
+    if reason in REFUSED or (isinstance(refusal, str) and refusal.strip()):
+        return Reply(text or "", "refused", str(refusal or finish)[:SAID], **known)
+    if reason not in ANSWERED | TRUNCATED:
+        return Fault("finish_reason", f"the answer ends with finish_reason {str(finish)[:80]!r}")
+    thoughts = "" if text and text.strip() else _thoughts(message)
+    if reason in TRUNCATED:
+        return Reply(text or "", "truncated", thoughts, **known)
     if text is None:
         return Fault("wrong_shape", f"the answer's content is no text: {body[:120]!r}")
     if not text.strip():
-        return Fault("empty", "the answer is empty")
+        return Fault("empty", f"the answer is empty{'; ' * bool(thoughts)}{thoughts}")
     tokens = _at(choice, "logprobs", "content")
     return Reply(text, probabilities=option_probabilities(tokens, options), **known)
+
+
+def _thoughts(message: dict[str, Any]) -> str:
+    """That a model thought and did not answer; "" where it gave no thoughts. What it thought is no answer."""
+    for name in THOUGHTS:
+        if isinstance(thought := message.get(name), str) and thought.strip():
+            return f"there is only {name} ({len(thought)} characters), which is no answer"
+    return ""
 
 
 def option_probabilities(tokens: Any, options: Sequence[str]) -> tuple[float, ...] | None:
@@ -174,8 +223,8 @@ def error_text(body: object) -> str:
         if isinstance(each, dict):
             words = [each.get(key) for key in ("message", "code", "type", "detail")]
             if told := [str(word) for word in words if isinstance(word, str | int) and str(word)]:
-                return " · ".join(told)[:400]
-    return str(error or body or "")[:400]
+                return " · ".join(told)[:SAID]
+    return str(error or body or "")[:SAID]
 
 
 def _text(content: Any) -> str | None:

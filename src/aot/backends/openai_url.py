@@ -1,7 +1,7 @@
 """A model behind an OpenAI-compatible URL (`vllm serve`, a hosted one), asked by the official client library.
 
     OpenAiBackend(url, model, *, api_key_env="OPENAI_API_KEY", concurrency=8, requests_per_minute=None, timeout=60,
-                  attempts=6, backoff_s=0.5)
+                  attempts=6, backoff_s=0.5, say=...)    `say`: told what the user should know meanwhile
 
 The library's own retries are off and ours on, so that every request and every fault is counted. Nothing leaves but the
 requests; the key is read from the environment, never shown or stored. What is tried again, how often and how long in
@@ -14,28 +14,33 @@ import asyncio
 import atexit
 import queue
 import random
-import re
+import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import openai
 
 from aot.backends.address import api_key, checked_url, listed_models, models_hint
 from aot.backends.base import Ask, Reply, Sampling
+from aot.backends.capped import keep_small_async
 from aot.backends.chat import Fault, chat_body, error_text, read_completion, retry_after_s, user_turn
+from aot.backends.refusals import NO_PROBABILITIES, blamed, code_of, is_filtered, next_step, without_question
 from aot.data.decoding import BadPicture
 from aot.errors import AotError
 
 EMPTY_ATTEMPTS = 3
 """A model that says nothing mostly says nothing again."""
-LONGEST_WAIT_S, LONGEST_BACKOFF_S = 600.0, 30.0
-LARGEST_ANSWER_BYTES = 64 << 20
-FILTERED = re.compile(r"content.?filter|content.?policy|content management|moderation|flagged|safety", re.IGNORECASE)
+LONGEST_WAIT_S, LONGEST_BACKOFF_S = 60.0, 30.0
+SAID_FROM_S = 5.0
+"""A server's wish to wait so long is told, once in a while."""
+LAST_REPLIES_S = 5.0
+"""After a mistake that ends the run, replies under way are waited for so long: they are paid for."""
 LOST_IN_A_ROW = 4
 """At least so many questions (else as many as are asked at once) are lost in a row before a server that still answers
 something counts as broken."""
@@ -55,6 +60,7 @@ class OpenAiBackend:
         timeout: float = 60,
         attempts: int = 6,
         backoff_s: float = 0.5,
+        say: Callable[[str], None] | None = None,
     ):
         self.url, self.shown_url = checked_url(url)
         self.model = self.name = model
@@ -63,7 +69,9 @@ class OpenAiBackend:
             raise AotError("concurrency, attempts, timeout and requests a minute are above 0", where=self.shown_url)
         self.interval_s = 60 / requests_per_minute if requests_per_minute else 0.0
         self.api_key_env, self._key = api_key_env, api_key(api_key_env)
+        self.say = say or partial(print, file=sys.stderr, flush=True)
         self.without: set[str] = set()  # parameters that the server has refused
+        self._said: set[str] = set()
         self._next_turn = 0.0
 
     @property
@@ -88,8 +96,21 @@ class OpenAiBackend:
                     waiting += 1
                 if not waiting:
                     return
-                yield done.get().result()
+                future = done.get()
                 waiting -= 1
+                try:
+                    reply = future.result()
+                except AotError:
+                    session.ending = True
+                    yield from _last_replies(done, waiting, min(self.timeout, LAST_REPLIES_S))
+                    raise
+                yield reply
+
+    def say_once(self, text: str) -> None:
+        """Tells the user, the first time."""
+        if text not in self._said:
+            self._said.add(text)
+            self.say(f"{self.shown_url}: {text}")
 
     def clean(self, text: str) -> str:
         """Without the key, which some servers repeat in what they say, and without what no UTF-8 can hold."""
@@ -108,10 +129,11 @@ class _Session:
             max_retries=0,
             timeout=backend.timeout,
             default_headers={"Accept-Encoding": "identity"},  # a small file could unpack to a large one
-            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [_refuse_the_huge]}),
+            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [keep_small_async]}),
         )
         self.slots = asyncio.Semaphore(backend.concurrency)
-        self.answered_at, self.lost_in_a_row = 0.0, 0
+        self.answered_at, self.lost_in_a_row, self.quiet_until = 0.0, 0, 0.0
+        self.ending = False  # a mistake ends the run: nothing more is asked
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="questions", daemon=True)
         self._thread.start()
@@ -148,6 +170,8 @@ class _Session:
             while True:
                 body = chat_body(ask, messages, backend.model, self.sampling, backend.without)
                 await self._turn()
+                if self.ending:
+                    raise asyncio.CancelledError
                 requests += 1
                 outcome = await self._attempt(body, ask.options, refused)
                 if isinstance(outcome, Reply):
@@ -184,7 +208,12 @@ class _Session:
         """As long as the server asks for; else twice as long each time. Jitter, so that not all come back at once."""
         longest = min(LONGEST_BACKOFF_S, self.backend.backoff_s * 2 ** (tried - 1))
         if fault.wait_s is not None:
-            return min(fault.wait_s, LONGEST_WAIT_S) + random.uniform(0, longest / 4)
+            wait_s = min(fault.wait_s, LONGEST_WAIT_S)
+            if fault.wait_s >= SAID_FROM_S and time.monotonic() >= self.quiet_until:
+                self.quiet_until = time.monotonic() + wait_s  # the others in flight hear the same
+                told = f"{fault.word}, the server asks to wait {fault.wait_s:g} s; asking again in {wait_s:g} s"
+                self.backend.say(f"{self.backend.shown_url}: {told} (try {tried} of {self.backend.attempts})")
+            return wait_s + random.uniform(0, longest / 4)
         return random.uniform(longest / 2, longest)
 
     async def _attempt(self, body: dict[str, Any], options: tuple[str, ...], refused: set[str]) -> Reply | Fault:
@@ -198,21 +227,27 @@ class _Session:
             return await self._status(error, body, refused)
         except openai.APIConnectionError as error:
             return Fault("connection", str(error.__cause__ or error)[:200])
-        return read_completion(response.http_response.content, options)
+        content = response.http_response.content
+        if "logprobs" in body and b'"top_logprobs"' not in content:
+            self.backend.say_once(NO_PROBABILITIES)
+        return read_completion(content, options)
 
     async def _status(self, error: openai.APIStatusError, body: dict[str, Any], refused: set[str]) -> Reply | Fault:
         """What an HTTP status of 400 and above means."""
         backend, status, told = self.backend, error.status_code, self.backend.clean(error_text(error.body))
-        if status < 500 and status != 429 and (parameter := _blamed(told, body)) and parameter not in refused:
+        own_words, code = without_question(told, body), error_text(code_of(error.body))
+        if status < 500 and status != 429 and (parameter := blamed(own_words, body)) and parameter not in refused:
             refused.add(parameter)
             backend.without.add(parameter)
+            if parameter == "logprobs":
+                backend.say_once(NO_PROBABILITIES)
             return Fault("parameter", told)
-        if status == 429 and "insufficient_quota" in told:
-            raise AotError(f"HTTP 429: {told}", where=backend.shown_url, hint="see to the account's quota")
+        if hint := next_step(status, own_words):
+            raise AotError(f"HTTP {status}: {told}", where=backend.shown_url, hint=hint)
         if status in (408, 409, 425, 429) or status >= 500:
             wait_s = retry_after_s(error.response.headers.get("retry-after"), time.time())
             return Fault(str(status), told, wait_s)
-        if FILTERED.search(told):
+        if is_filtered(own_words, code, body):
             return Reply("", "refused", f"{status}: {told}")
         if status in (401, 403):
             hint = f"put the right key into the environment as {backend.api_key_env}"
@@ -251,18 +286,15 @@ class _Session:
         )
 
 
-def _blamed(told: str, body: dict[str, Any]) -> str | None:
-    """The parameter that a refused request can do without, if the message is about one."""
-    if "logprobs" in body and "logprobs" in told:
-        return "logprobs"
-    if "max_tokens" in body and "max_completion_tokens" in told and "support" in told:
-        return "max_tokens"
-    if "seed" in body and re.search(r"\bseed\b", told):
-        return "seed"
-    return None
-
-
-async def _refuse_the_huge(response: Any) -> None:
-    declared = response.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > LARGEST_ANSWER_BYTES:
-        raise openai.APIConnectionError(message=f"an answer of {declared} bytes", request=response.request)
+def _last_replies(
+    done: queue.SimpleQueue[Future[tuple[Ask, Reply]]], waiting: int, seconds: float
+) -> Iterator[tuple[Ask, Reply]]:
+    """Of `waiting` questions the replies that are there, or come within `seconds`."""
+    until = time.monotonic() + seconds
+    for _ in range(waiting):
+        try:
+            yield done.get(timeout=max(0.0, until - time.monotonic())).result()
+        except queue.Empty:
+            return
+        except (AotError, CancelledError):
+            continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from rich.console import Console
 
+from aot.backends.asking import check_answered
 from aot.backends.opening import open_backend
 from aot.backends.store import AnswerStore
 from aot.bench.benchmark import Benchmark
@@ -95,6 +97,8 @@ def run(
         told.print(head, markup=False)
         for refusal in [each for evaluation in exams for each in evaluation.refusals][:REFUSALS_SHOWN]:
             told.print(f"  {refusal}", markup=False)
+    statuses = sum((Counter(counts.statuses) for counts in outcome.counts.values()), Counter())
+    check_answered(statuses, outcome.errors.values(), out)
     return outcome.refused_rows
 
 

@@ -1,132 +1,252 @@
-"""A COCO-format folder (`instances.json` and `images/`) as photos with labelled, outlined objects."""
+"""A COCO-format dataset as photos with labelled, outlined objects (where its files are: `aot.data.coco_layout`).
+
+What cannot be placed makes questions unsafe, and these are not asked: a box refused or drawn twice makes its label
+doubtful in its photo, one of an unknown category the photo incomplete, one of an unknown image its label doubtful in
+every photo. A category that others name as their supercategory is one of their kind: where one of the two is present,
+the other is doubtful, and without any annotation it is no object at all.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
-from aot.data.images import BadRow, Fit, Refusal, Size, read_image, read_image_file, scaled_box
-from aot.data.photos import Photo, Polygon, Source, Thing
+from aot.data.coco_layout import CocoLayout, coco_layouts
+from aot.data.entries import Spellings, entry_id, is_set, label_of, read_json, shown, text_of, whole
+from aot.data.images import BadRow, Fit, Refusal, Size, found_in, read_image, read_image_file, scaled_box
+from aot.data.photos import Photo, Polygon, Source, Thing, same_twice
 from aot.errors import AotError
 
-_T = TypeVar("_T")
+HINT = "a COCO-format folder holds instances.json and images/, or annotations/instances_*.json and their folders"
 _Entry = dict[str, Any]
 
 
 @dataclass
 class _Notes:
-    """One image's annotations before the image is opened. Of the `doubtful` labels one is a crowd or was refused."""
+    """One image's annotations before the image is opened. `doubtful`, `complete`: see `Contents`. `merged`: the file
+    has the image more than once."""
 
-    entry: _Entry
+    id: str
+    name: str
+    size: Size
+    licence: str
     boxes: list[tuple[str, _Entry]] = field(default_factory=list)
     doubtful: set[str] = field(default_factory=set)
+    complete: bool = True
+    merged: bool = False
+
+
+@dataclass
+class _File:
+    """One annotation file, read entry by entry. `lost`: labels of boxes whose image is unknown. `resized`: entries that
+    give another size for an image that is there already. `kinds`: the labels above and below a label."""
+
+    layout: CocoLayout
+    names: dict[str, str] = field(default_factory=dict)
+    images: dict[str, _Notes] = field(default_factory=dict)
+    resized: dict[str, _Notes] = field(default_factory=dict)
+    refused_images: set[str] = field(default_factory=set)
+    kinds: dict[str, set[str]] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
+    all_incomplete: bool = False
+    refused: list[Refusal] = field(default_factory=list)
+
+    def refuse(self, where: str, reason: str, word: str, what: str = "photo") -> None:
+        self.refused.append(Refusal(str(self.layout.file), where, reason, word, what))
 
 
 def read_coco(folder: Path, fit: Fit) -> Source:
-    """Photos and refused rows (images or annotations), image by image in the order of the file.
+    """Photos and refused rows (images or annotations), image by image in the order of the file; of several annotation
+    files, one after the other, their photos' ids then begin with the part's name ("val2017-12").
 
-    Unreadable JSON or a missing list: `AotError`. A label with any refused annotation is doubtful.
+    Unreadable JSON, a missing list, no image entry or none of the image files: `AotError`.
     """
-    lists = _open(folder / "instances.json")
-    names = [entry["name"] for entry in lists["categories"] if isinstance(entry.get("name"), str)]
-    return Source(_photos(folder, lists, fit), sorted(set(names)))
+    layouts = coco_layouts(folder)
+    if not layouts:
+        raise AotError("no instances.json and no other annotation file", where=str(folder), hint=HINT)
+    spelled = Spellings()
+    files = [_read(layout, spelled) for layout in layouts]
+    labels = {label for file in files for label in file.names.values()}
+    return Source((item for file in files for item in _items(file, fit)), sorted(labels))
 
 
-def _photos(folder: Path, lists: dict[str, list[_Entry]], fit: Fit) -> Iterator[Photo | Refusal]:
-    file = folder / "instances.json"
-    names: dict[int, str] = {}
-    for number, entry in enumerate(lists["categories"]):
-        if reason := _fault(entry, {"id": int, "name": str}, names):
-            yield Refusal(str(file), f"category {number} (id {entry.get('id')})", reason, "bad_label", "label")
-        else:
-            names[entry["id"]] = entry["name"]
-    images: dict[int, _Notes] = {}
-    for number, entry in enumerate(lists["images"]):
-        if reason := _fault(entry, {"id": int, "file_name": str, "width": int, "height": int}, images):
-            yield Refusal(str(file), f"image {number} (id {entry.get('id')})", reason, "bad_entry")
-        else:
-            images[entry["id"]] = _Notes(entry)
-    seen: set[int] = set()
-    for number, note in enumerate(lists["annotations"]):
-        notes, label = _find(images, note.get("image_id")), _find(names, note.get("category_id"))
-        reason = _fault(note, {"id": int}, seen)
-        if notes is None or label is None:
-            reason = f"unknown image {note.get('image_id')!r} or category {note.get('category_id')!r}"
-        elif reason or note.get("iscrowd"):
-            notes.doubtful.add(label)
-        else:
-            notes.boxes.append((label, note))
-        if reason:
-            word = "bad_entry" if notes is not None and label is not None else "unknown_label_or_image"
-            yield Refusal(str(file), f"annotation {number} (id {note.get('id')})", reason, word, "box")
-        else:
-            seen.add(note["id"])
-    licences = {entry.get("id"): str(entry.get("name") or entry.get("url") or "") for entry in lists["licenses"]}
-    for notes in images.values():
-        yield from _photo(notes, licences.get(notes.entry.get("license"), ""), folder, fit)
+def _read(layout: CocoLayout, spelled: Spellings) -> _File:
+    lists, file = _lists(layout.file), _File(layout)
+    used = {entry_id(note.get("category_id")) for note in lists["annotations"] if isinstance(note, dict)}
+    _categories(file, lists["categories"], used, spelled)
+    licences = {
+        entry_id(entry.get("id")): text_of(entry.get("name")) or text_of(entry.get("url"))
+        for entry in lists["licenses"]
+        if isinstance(entry, dict)
+    }
+    _images(file, lists["images"], licences)
+    _annotations(file, lists["annotations"])
+    notes = {id(one): one for one in file.images.values()}.values()
+    if not notes and not file.refused_images:
+        raise AotError("the list of images is empty", where=str(layout.file), hint="export the annotations again")
+    if notes and not any(_exists(layout.images, one.name) for one in notes):
+        first, where = shown(next(iter(notes)).name), ", ".join(map(str, layout.images))
+        what = f"none of the {len(notes)} image files is there (first: {first}; looked in {where})"
+        raise AotError(what, where=str(layout.file), hint=HINT)
+    return file
 
 
-def _open(file: Path) -> dict[str, list[_Entry]]:
-    try:
-        content = json.loads(file.read_text("utf-8"))
-    except OSError as error:
-        hint = "a COCO-format folder holds instances.json and images/"
-        raise AotError(f"cannot be read ({error.strerror})", where=str(file), hint=hint) from error
-    except ValueError as error:
-        raise AotError(
-            f"is not JSON ({error})", where=str(file), hint="export the annotations again"
-        ) from error
-    lists: dict[str, Any] = {"licenses": []} | content if isinstance(content, dict) else {}
+def _lists(path: Path) -> dict[str, list[Any]]:
+    content = read_json(path, HINT)
+    lists: dict[str, list[Any]] = {"licenses": []}
     for key in ("images", "annotations", "categories", "licenses"):
-        rows = lists.get(key)
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        rows = content.get(key) if isinstance(content, dict) else None
+        if isinstance(rows, list):
+            lists[key] = rows
+        elif key not in lists:
             hint = "COCO's instances.json has the lists images, annotations and categories"
-            raise AotError(f"no list {key!r}", where=str(file), hint=hint)
+            raise AotError(f"no list {key!r}", where=str(path), hint=hint)
     return lists
 
 
-def _find(table: dict[int, _T], key: object) -> _T | None:
-    return table.get(key) if isinstance(key, int) else None
+def _categories(file: _File, entries: list[Any], used: set[str | None], spelled: Spellings) -> None:
+    above = {}  # the supercategory of each label
+    for entry in (entry for entry in entries if isinstance(entry, dict)):
+        label, kind = label_of(entry.get("name")), label_of(entry.get("supercategory"))
+        if label and kind and label.casefold() != kind.casefold():
+            above[label.casefold()] = kind.casefold()
+    for number, entry in enumerate(entries):
+        known = entry if isinstance(entry, dict) else {}
+        own, label = entry_id(known.get("id")), label_of(known.get("name"))
+        where = f"category {number} (id {own})"
+        if own is None or not label:
+            file.refuse(where, f"the category {str(entry)[:80]} has no id or no name", "bad_label", "label")
+        elif own in file.names and file.names[own].casefold() != label.casefold():
+            file.refuse(where, f"the id {own} occurs twice", "bad_label", "label")
+            file.lost |= {file.names[own], spelled(label)}  # which of the two is meant is not known
+        elif own in used or label.casefold() not in above.values():
+            file.names[own] = spelled(label)
+    by_case = {label.casefold(): label for label in file.names.values()}
+    for case, label in by_case.items():
+        passed, upper = {case}, above.get(case, "")
+        while upper and upper not in passed:
+            if upper in by_case:
+                file.kinds.setdefault(label, set()).add(by_case[upper])
+                file.kinds.setdefault(by_case[upper], set()).add(label)
+            passed.add(upper)
+            upper = above.get(upper, "")
 
 
-def _fault(entry: _Entry, needs: dict[str, type], taken: Any) -> str:
-    for key, kind in needs.items():
-        if type(entry.get(key)) is not kind:
-            return f"{key} is {entry.get(key)!r}, not {kind.__name__}"
-    return f"the id {entry['id']} occurs twice" if entry["id"] in taken else ""
+def _images(file: _File, entries: list[Any], licences: dict[str | None, str]) -> None:
+    by_name: dict[str, _Notes] = {}
+    for number, item in enumerate(entries):
+        entry = item if isinstance(item, dict) else {}
+        own, name = entry_id(entry.get("id")), entry.get("file_name")
+        width, height = whole(entry.get("width")), whole(entry.get("height"))
+        where = f"image {number} (id {own})"
+        earlier = file.images.get(own or "")
+        path = str(PurePosixPath(name)) if isinstance(name, str) else ""
+        if own is None or not path or width is None or height is None:
+            values = ", ".join(f"{key} {str(entry.get(key))[:60]!r}" for key in ("id", "file_name", "width", "height"))
+            file.refuse(where, f"the entry has no usable {values}", "bad_entry")
+            file.refused_images |= {own} if own is not None else set()
+        elif earlier is not None and earlier.name != path:
+            what = f"the id {own} occurs twice, for {shown(earlier.name)} and for {shown(path)}"
+            file.refuse(where, what, "bad_entry")
+            earlier.complete, earlier.doubtful = False, set(file.names.values())  # whose boxes these are is not known
+        elif path in by_name and by_name[path].size != (width, height):
+            size = by_name[path].size
+            what = f"{shown(path)} is {width}x{height} px here and {size[0]}x{size[1]} px in another entry"
+            file.refuse(where, what, "bad_entry")
+            file.resized[own] = by_name[path]
+        elif path in by_name:
+            by_name[path].merged = True
+            file.images[own] = by_name[path]
+        else:
+            licence = licences.get(entry_id(entry.get("license")), "")
+            file.images[own] = by_name[path] = _Notes(own, path, (width, height), licence)
 
 
-def _photo(notes: _Notes, licence: str, folder: Path, fit: Fit) -> Iterator[Photo | Refusal]:
-    entry, file = notes.entry, str(folder / "instances.json")
+def _annotations(file: _File, entries: list[Any]) -> None:
+    seen: set[str] = set()
+    for number, item in enumerate(entries):
+        note = item if isinstance(item, dict) else {}
+        own, image = entry_id(note.get("id")), entry_id(note.get("image_id"))
+        notes, label = file.images.get(image or ""), file.names.get(entry_id(note.get("category_id")) or "")
+        where = f"annotation {number} (id {own})"
+        if notes is None or label is None:
+            what = f"unknown image {note.get('image_id')!r:.80} or category {note.get('category_id')!r:.80}"
+            file.refuse(where, what, "unknown_label_or_image", "box")
+            _unplaced(file, notes, label, image)
+            continue
+        reason = f"id is {note.get('id')!r:.80}" if own is None else f"the id {own} occurs twice" if own in seen else ""
+        if reason:
+            file.refuse(where, reason, "bad_entry", "box")
+        else:
+            seen.add(own or "")
+        if reason or is_set(note.get("iscrowd")) or is_set(note.get("ignore")):
+            notes.doubtful.add(label)
+        else:
+            notes.boxes.append((label, note))
+
+
+def _unplaced(file: _File, notes: _Notes | None, label: str | None, image: str | None) -> None:
+    """Questions that the lost box might have answered otherwise are not asked."""
+    if notes is None and image in file.resized:
+        file.resized[image].complete = False
+        file.resized[image].doubtful |= set() if label is None else {label}
+    elif notes is not None:
+        notes.complete = False
+    elif image in file.refused_images:
+        return  # its photo is not asked about at all
+    elif label is not None:
+        file.lost.add(label)
+    else:
+        file.all_incomplete = True
+
+
+def _items(file: _File, fit: Fit) -> Iterator[Photo | Refusal]:
+    yield from file.refused
+    for notes in {id(one): one for one in file.images.values()}.values():
+        yield from _photo(file, notes, fit)
+
+
+def _exists(folders: tuple[Path, ...], name: str) -> bool:
+    return found_in(folders, name)[2]
+
+
+def _photo(file: _File, notes: _Notes, fit: Fit) -> Iterator[Photo | Refusal]:
+    source = str(file.layout.file)
     try:
-        content = read_image_file(folder / "images", entry["file_name"])
-        image, size = read_image(content, fit, declared=(entry["width"], entry["height"]))
+        folder, name, _ = found_in(file.layout.images, notes.name)
+        image, size = read_image(read_image_file(folder, name), fit, declared=notes.size)
     except BadRow as error:
-        yield Refusal(file, f"image {entry['id']} ({entry['file_name']})", str(error), error.word)
+        yield Refusal(source, f"image {notes.id} ({shown(notes.name)})", str(error), error.word)
         return
     things: list[Thing] = []
-    doubtful = set(notes.doubtful)
+    doubtful = notes.doubtful | file.lost
+    drawn: set[tuple[str, str]] = set()
     for label, note in notes.boxes:
+        if (mark := (label, str(note.get("bbox")))) in drawn:
+            continue  # entered twice, and one object
+        drawn.add(mark)
         try:
-            attribute = note.get("attribute")
-            box = scaled_box(note.get("bbox"), size, fit(size), label, attribute if isinstance(attribute, str) else "")
+            box = scaled_box(note.get("bbox"), size, fit(size), label, label_of(note.get("attribute")))
             things.append(Thing(box, outline(note.get("segmentation"), size, fit(size))))
         except BadRow as error:
             doubtful.add(label)
-            where = f"annotation of image {entry['id']} (id {note['id']})"
-            yield Refusal(file, where, str(error), error.word, "box")
+            where = f"annotation of image {notes.id} (id {entry_id(note.get('id'))})"
+            yield Refusal(source, where, str(error), error.word, "box")
+    if notes.merged:
+        doubtful |= same_twice(things)
+    here = {thing.box.label for thing in things} | doubtful
     yield Photo(
-        id=str(entry["id"]),
+        id=f"{file.layout.split}-{notes.id}" if file.layout.split else notes.id,
         image=image,
         things=tuple(things),
-        doubtful=frozenset(doubtful),
-        licence=licence,
-        source=folder.name,
+        doubtful=frozenset(doubtful.union(*(file.kinds.get(label, set()) - here for label in here))),
+        complete=notes.complete and not file.all_incomplete,
+        licence=notes.licence,
+        source=file.layout.source,
     )
 
 
@@ -140,7 +260,7 @@ def outline(segmentation: object, size: Size, fitted: Size) -> tuple[Polygon, ..
     for corners in segmentation:
         if not (isinstance(corners, list) and len(corners) >= 6 and len(corners) % 2 == 0):
             return ()
-        if not all(type(v) in (int, float) for v in corners):
+        if not all(type(v) in (int, float) and abs(v) < 1e9 for v in corners):  # nan is not
             return ()
         polygons.append(np.array(corners, np.float32).reshape(-1, 2) * scale)
-    return tuple(polygons) if all(np.isfinite(p).all() for p in polygons) else ()
+    return tuple(polygons)

@@ -14,13 +14,14 @@ def given_question(
     text: str, options: Sequence[str], answer: str, *, kind: str = "", hint: str = "", free_text: bool = False
 ) -> Question:
     """A multiple-choice question; without `options` a yes/no one, or with `free_text` one without options where the
-    answer is neither. `answer`: an option's text, its letter, or its number from 0 (AI2D). `hint` goes before the text.
-    Anything else: `BadRow`."""
+    answer is neither. `answer`: an option's text, its letter, or its number from 0 (AI2D). An empty option is none and
+    keeps its letter. `hint` goes before the text. Anything else: `BadRow`."""
     if not text.strip():
         raise BadRow("the question is empty", "bad_question")
     if any("\N{REPLACEMENT CHARACTER}" in part for part in (text, answer, *options)):
         raise BadRow("the text is not UTF-8", "bad_question")
-    if len(options) == 1 or len(set(options)) < len(options):
+    filled = [option for option in options if option]
+    if options and (len(filled) < 2 or len(set(filled)) < len(filled)):
         raise BadRow("a question needs at least two different options", "bad_options")
     if len(options) > len(LETTERS):
         raise BadRow(f"a question has at most {len(LETTERS)} options", "bad_options")
@@ -28,15 +29,31 @@ def given_question(
     asked = tuple(options) or YES_NO
     if free_text and not options and answer.strip() and answer.casefold() not in map(str.casefold, YES_NO):
         return Question(text, (), 0, kind, answer)
+    if not options and answer.casefold() not in map(str.casefold, YES_NO):  # "A" or 0 may mean either
+        raise BadRow(f"the answer {answer!r} is not among the options Yes, No", "answer_not_among_options")
     return Question(text, asked, _right(answer, asked), kind)
 
 
+def lettered(cells: Sequence[str]) -> tuple[str, ...]:
+    """The options of the cells A, B, ...: an empty one before another keeps its place, so that letters stay theirs."""
+    last = max((n for n, cell in enumerate(cells, 1) if cell), default=0)
+    return tuple(cells[:last])
+
+
 def _right(answer: str, options: tuple[str, ...]) -> int:
+    found = _named(answer, options)
+    if found is not None and options[found]:
+        return found
+    shown = ", ".join(option for option in options if option)
+    raise BadRow(f"the answer {answer!r} is not among the options {shown}", "answer_not_among_options")
+
+
+def _named(answer: str, options: tuple[str, ...]) -> int | None:
     words = [option.casefold() for option in options]
     if answer.casefold() in words and answer not in LETTERS[: len(options)]:
         return words.index(answer.casefold())
     if len(answer) == 1 and answer in LETTERS[: len(options)]:
         return LETTERS.index(answer)
-    if answer.isascii() and answer.isdigit() and int(answer) < len(options):
+    if answer.isascii() and answer.isdigit() and len(answer) < 3 and int(answer) < len(options):
         return int(answer)
-    raise BadRow(f"the answer {answer!r} is not among the options {', '.join(options)}", "answer_not_among_options")
+    return None

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import errno
+import os
+import stat
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as PilImage
-from PIL import ImageOps
 
-from aot.data.decoding import ORIENTATION, BadPicture, decoding, opened, to_rgb
+from aot.data.decoding import BadPicture, decoding, opened, orientation, to_rgb, turned
+from aot.data.entries import shown
 from aot.types import Box, Image
 
+MOST_BYTES = 2**28
+"""A larger picture file is not read (256 MiB)."""
+MOST_SHOWN = 1000
+"""Characters of a reason."""
 Size = tuple[int, int]
 """(width, height), px."""
 Fit = Callable[[Size], Size]
@@ -45,6 +52,11 @@ class Refusal:
     word: str = "bad_row"
     what: str = "photo"
 
+    def __post_init__(self) -> None:
+        """Whatever a file holds, a report of it can be printed: half characters are escaped, endless values cut."""
+        for name in ("file", "row", "reason"):
+            object.__setattr__(self, name, shown(getattr(self, name), MOST_SHOWN))
+
     def __str__(self) -> str:
         return f"{self.file}, {self.row}: {self.reason}"
 
@@ -59,13 +71,45 @@ class BadRow(Exception):
 
 def read_image_file(folder: Path, name: str) -> bytes:
     """The bytes of an image named relative to `folder`; outside of it, missing or unreadable: `BadRow`."""
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise BadRow(f"the image path {name} leaves the folder {folder}", "unsafe_path")
+    if leaves(name):
+        raise BadRow(f"the image path {shown(name)} leaves the folder {folder}", "unsafe_path")
+    path = folder / name
     try:
-        return (folder / name).read_bytes()
+        if not path.resolve(strict=True).is_relative_to(folder.resolve()):
+            raise BadRow(f"{shown(name)} is a link that leaves the folder {folder}", "unsafe_path")
+        about = path.stat()
+        if stat.S_ISDIR(about.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(about.st_mode):  # to read a pipe or a device may never end
+            raise BadRow(f"{shown(name)} is no ordinary file", "missing_image")
+        if about.st_size > MOST_BYTES:
+            what = f"the image file has {about.st_size} bytes, more than {MOST_BYTES}"
+            raise BadRow(f"{shown(name)}: {what}", "too_large")
+        return path.read_bytes()
+    except RuntimeError as error:  # links in a circle
+        raise BadRow(f"{shown(name)} is a link to itself", "unsafe_path") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         why = (error.strerror if isinstance(error, OSError) else None) or error
-        raise BadRow(f"the image file {folder / name} cannot be read ({why})", "missing_image") from error
+        raise BadRow(f"the image file {shown(path)} cannot be read ({why})", "missing_image") from error
+
+
+def found_in(folders: Sequence[Path], name: str) -> tuple[Path, str, bool]:
+    """(folder, name, whether it is there) of an image that is in one of the folders; a name from Windows may have
+    backslashes. Where it is nowhere: the first folder."""
+    for spelled in dict.fromkeys((name, name.replace("\\", "/"))):
+        if not leaves(spelled):
+            for folder in folders:
+                try:
+                    if (folder / spelled).is_file():
+                        return folder, spelled, True
+                except (OSError, ValueError):  # too long, or a NUL in the name
+                    continue
+    return folders[0], name, False
+
+
+def leaves(name: str) -> bool:
+    """Whether a relative name leads out of its folder, by what it says."""
+    return Path(name).is_absolute() or ".." in Path(name).parts
 
 
 def read_image(content: bytes, fit: Fit, *, declared: Size | None = None) -> tuple[Image, Size]:
@@ -79,13 +123,13 @@ def read_image(content: bytes, fit: Fit, *, declared: Size | None = None) -> tup
         with decoding():
             picture = opened(content)
             raw = picture.size
-            swaps = picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-            size = raw[::-1] if swaps else raw
+            number = orientation(picture)
+            size = raw[::-1] if number >= 5 else raw
             side_px = max(fit(size))
             picture.draft("RGB", (2 * side_px, 2 * side_px))  # JPEG: decode small
             picture.load()
             if declared in (None, size):
-                picture = ImageOps.exif_transpose(picture)
+                picture = turned(picture, number)
             elif declared == raw:  # the boxes were drawn on the image as stored
                 size = raw
             else:
@@ -108,6 +152,8 @@ def scaled_box(xywh: object, size: Size, fitted: Size, label: str, attribute: st
         isinstance(xywh, (list, tuple)) and len(xywh) == 4 and all(type(v) in (int, float) for v in xywh)
     ):
         raise BadRow(f"the box {xywh!r} is not [x, y, width, height]", "bad_box")
+    if not all(abs(v) < 1e9 for v in xywh if v == v):
+        raise BadRow(f"the box {str(xywh)[:120]} is outside the image: no image is so large", "box_outside")
     x, y, w, h = (float(v) for v in xywh)
     wide, high = size
     if not (w > 0 and h > 0):

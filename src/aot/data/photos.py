@@ -47,6 +47,17 @@ class Photo:
         return Contents(tuple(thing.box for thing in self.things), (width, height), self.doubtful, self.complete)
 
 
+def same_twice(things: Sequence[Thing]) -> set[str]:
+    """Labels of which two boxes share more than half of what they cover together: perhaps one object, drawn twice."""
+    found = set()
+    for n, one in enumerate(things):
+        for other in things[:n]:
+            common = one.box.overlap_px(other.box)
+            if one.box.label == other.box.label and 2 * common > one.box.area_px + other.box.area_px - common:
+                found.add(one.box.label)
+    return found
+
+
 @dataclass(frozen=True)
 class Source:
     """Photos and refused rows as they are read, once; and every label that the data speaks of."""

@@ -11,20 +11,31 @@ answer is neither yes nor no is taken, too, for who has a judge.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from aot.data.coco import outline
-from aot.data.given import given_question
+from aot.data.entries import Spellings, is_set, label_of, text_of
+from aot.data.given import given_question, lettered
 from aot.data.images import BadRow, Fit, Refusal, Size, read_image, read_image_file, scaled_box
 from aot.data.nlvr import as_row, is_nlvr
+from aot.data.parquet import HINT, TableRow, parquet_rows
 from aot.data.photos import Photo, Source, Thing
+from aot.data.tsv import POINTER_CHARS, decoded
 from aot.errors import AotError
 from aot.types import Box
 
 IMAGE_COLUMNS = ("image", "clean")
 """Where a table has its image; `clean` is what the forge calls it."""
+LABELS = ("categories", "category", "labels", "label", "names", "name")
+"""Where `objects` of an imagefolder have their labels."""
+SAVED = ("state.json", "dataset_dict.json")
+"""What a folder has that `datasets` saved."""
+Held = str | dict[str, Any] | BadRow
+"""A row as JSON, as its cells, or why it is refused."""
 
 
 def read_jsonl(path: Path, fit: Fit, *, free_text: bool = False) -> Source:
@@ -33,29 +44,40 @@ def read_jsonl(path: Path, fit: Fit, *, free_text: bool = False) -> Source:
 
 
 def _lines(path: Path, fit: Fit, free_text: bool) -> Iterator[Photo | Refusal]:
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as lines:
+            rows = ((f"line {number}", line) for number, line in enumerate(lines, 1) if line.strip())
+            yield from photos_of_rows(((where, where.split()[1], line) for where, line in rows), path, fit, free_text)
+    except OSError as error:
+        raise AotError(f"cannot be read ({error.strerror})", where=str(path), hint="check the file") from error
+
+
+def photos_of_rows(
+    rows: Iterable[tuple[str, str, Held]], path: Path, fit: Fit, free_text: bool, name: str = ""
+) -> Iterator[Photo | Refusal]:
+    """Photos of rows whose images are named from the file's folder. A row: where it is, its number, and its cells or
+    the line that holds them as JSON, or why there are none. `name` begins the ids of rows without one."""
     seen: set[str] = set()
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            where = f"line {number}"
-            try:
-                row = _parsed(line)
-                if is_nlvr(row):
-                    row = as_row(row)
-                name = row.get("image")
-                if not isinstance(name, str):
-                    raise BadRow("the row has no image path", "missing_image")
-                content = read_image_file(path.parent, name)
-                yield _photo(row, content, f"{path.stem}-{number}", path.name, fit, seen, free_text)
-            except BadRow as error:
-                yield Refusal(str(path), where, str(error), error.word)
+    for where, number, held in rows:
+        try:
+            if isinstance(held, BadRow):
+                raise held
+            row = named(_parsed(held) if isinstance(held, str) else held)
+            if is_nlvr(row):
+                row = as_row(row, path)
+            image = row.get("image")
+            if not isinstance(image, str):
+                raise BadRow("the row has no image path", "missing_image")
+            content = read_image_file(path.parent, image)
+            yield _photo(row, content, f"{name or path.stem}-{number}", path.name, fit, seen, free_text)
+        except BadRow as error:
+            yield Refusal(str(path), where, str(error), error.word)
 
 
 def _parsed(line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadRow(f"the line is not JSON ({error})", "not_json") from error
     if not isinstance(row, dict):
         raise BadRow("the line is not a JSON object", "not_json")
@@ -63,71 +85,123 @@ def _parsed(line: str) -> dict[str, Any]:
 
 
 def read_table(path: Path, fit: Fit, *, free_text: bool = False) -> Source:
-    """A photo for each row of a parquet file, or of a folder that `datasets` opens, streamed."""
-    from datasets import Image, IterableDataset, load_dataset, load_from_disk
+    """A photo for each row of a parquet file, of a folder of them, or of one that `datasets` saved."""
+    is_saved = path.is_dir() and any((path / name).is_file() for name in SAVED)
+    rows = _saved_rows(path) if is_saved else parquet_rows(path)
+    return Source(_table_photos(rows, path, fit, free_text))
+
+
+def _saved_rows(path: Path) -> Iterator[TableRow | Refusal]:
+    from datasets import Image, load_from_disk
 
     try:
-        if path.is_file():
-            parts = load_dataset("parquet", data_files=str(path), streaming=True)
-        elif (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
-            opened = load_from_disk(str(path))
-            parts = opened if isinstance(opened, dict) else {"train": opened}
-        else:
-            parts = load_dataset(str(path), streaming=True)
-    except (OSError, ValueError) as error:  # what `datasets` raises for what it cannot open
-        hint = "give a parquet file, or a folder that datasets.load_dataset or load_from_disk opens"
-        raise AotError(f"cannot be read as a dataset ({error})", where=str(path), hint=hint) from error
+        opened = load_from_disk(str(path))
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:  # what it raises for damaged files
+        raise AotError(f"cannot be read as a dataset ({error})", where=str(path), hint=HINT) from error
+    parts = opened if isinstance(opened, dict) else {"train": opened}
 
-    def items() -> Iterator[Photo | Refusal]:
-        seen: set[str] = set()
+    def rows() -> Iterator[TableRow | Refusal]:
         for split, part in parts.items():
-            column = next((name for name in IMAGE_COLUMNS if name in (part.column_names or ())), None)
-            if column is None:
-                what = f"no column {' or '.join(IMAGE_COLUMNS)}"
-                raise AotError(what, where=f"{path}, split {split}", hint=f"it has {part.column_names}")
-            raw: IterableDataset = part.cast_column(column, Image(decode=False))
-            for number, row in enumerate(raw):
-                where = f"split {split}, row {number}"
-                try:
-                    content = _content(row[column], path)
-                    yield _photo(row, content, f"{path.stem}-{split}-{number}", path.name, fit, seen, free_text)
-                except BadRow as error:
-                    yield Refusal(str(path), where, str(error), error.word)
+            column = _image_column(part.column_names, path)
+            for number, cells in enumerate(part.cast_column(column, Image(decode=False))):
+                yield TableRow(path, split, number, cells)
 
-    return Source(items())
+    return rows()
 
 
-def _content(cell: Any, path: Path) -> bytes:
-    if isinstance(cell, Mapping) and isinstance(cell.get("bytes"), bytes):
-        return bytes(cell["bytes"])
-    name = cell.get("path") if isinstance(cell, Mapping) else None
-    if not isinstance(name, str):
+def _table_photos(
+    rows: Iterator[TableRow | Refusal], path: Path, fit: Fit, free_text: bool
+) -> Iterator[Photo | Refusal]:
+    seen: set[str] = set()
+    for row in rows:
+        if isinstance(row, Refusal):
+            yield row
+            continue
+        column = _image_column(row.cells, row.file)
+        try:
+            content = _content(row.cells[column], row.file if row.file.is_dir() else row.file.parent)
+            name = f"{path.stem}-{row.split}-{row.number}"
+            yield _photo(named(row.cells), content, name, path.name, fit, seen, free_text)
+        except BadRow as error:
+            yield Refusal(str(row.file), f"split {row.split}, row {row.number}", str(error), error.word)
+
+
+def _image_column(columns: Iterable[str], path: Path) -> str:
+    names = list(columns)
+    if found := next((name for name in IMAGE_COLUMNS if name in names), None):
+        return found
+    raise AotError(f"no column {' or '.join(IMAGE_COLUMNS)}", where=str(path), hint=f"it has {', '.join(names)}")
+
+
+def _content(cell: Any, folder: Path) -> bytes:
+    """The image file in a cell, or where the cell has its path from `folder`."""
+    if isinstance(cell, list) and len(cell) == 1:
+        cell = cell[0]
+    content = cell.get("bytes") if isinstance(cell, Mapping) else cell
+    if isinstance(content, bytes):
+        return content
+    name = cell.get("path") if isinstance(cell, Mapping) else cell
+    if isinstance(cell, list) and cell:
+        raise BadRow("the row has a list of images; one image a question is supported", "several_images")
+    if not isinstance(name, str) or not text_of(name):
         raise BadRow("the row has no image", "missing_image")
-    folder = path if path.is_dir() else path.parent
+    if not isinstance(cell, Mapping) and len(name) > POINTER_CHARS and not (folder / name[:200]).is_file():
+        return decoded(name)
     return read_image_file(folder, str(Path(name).relative_to(folder)) if Path(name).is_relative_to(folder) else name)
+
+
+def named(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with the columns of this file, where it has those of a Hugging Face `imagefolder`: `file_name`, and
+    `objects` with the lists `bbox` and `categories`. Labels that are numbers have no name, and are left empty."""
+    found = dict(row)
+    if "image" not in found and isinstance(found.get("file_name"), str):
+        found["image"] = found["file_name"]
+    objects = found.get("objects")
+    if found.get("boxes") is None and objects is not None:
+        found["boxes"] = _boxes_of(objects)
+    return found
+
+
+def _boxes_of(objects: Any) -> list[Any]:
+    if isinstance(objects, str):
+        try:
+            objects = json.loads(objects)
+        except (ValueError, RecursionError) as error:
+            raise BadRow("objects is no list", "bad_box") from error
+    if isinstance(objects, Mapping):
+        boxes = objects.get("bbox")
+        labels = next((objects[name] for name in LABELS if objects.get(name) is not None), None)
+        labels = [""] * len(boxes) if labels is None and isinstance(boxes, list) else labels
+        if not (isinstance(boxes, list) and isinstance(labels, list) and len(labels) == len(boxes)):
+            raise BadRow("objects has no list bbox as long as its list of labels", "bad_box")
+        return [{"bbox": box, "label": label} for box, label in zip(boxes, labels, strict=True)]
+    if not isinstance(objects, list) or not all(isinstance(item, Mapping) for item in objects):
+        raise BadRow("objects is no list", "bad_box")
+    return [{"label": next((item[n] for n in LABELS if n in item), ""), **item} for item in objects]
 
 
 def _photo(
     row: Mapping[str, Any], content: bytes, name: str, source: str, fit: Fit, seen: set[str], free_text: bool
 ) -> Photo:
     own = row.get("id")
-    name = str(own) if isinstance(own, str | int) and str(own) else name
+    name = (text_of(own) if isinstance(own, str | int) else "") or name
     if name in seen:
         raise BadRow(f"the id {name!r} occurs twice", "duplicate_id")
     image, size = read_image(content, fit)
-    marked = [_thing(entry, size, fit(size)) for entry in _list(row, "boxes")]
+    spelled = Spellings()
+    marked = [_thing(entry, size, fit(size), spelled) for entry in _list(row, "boxes")]
     things = tuple(thing for thing, _ in marked)
     about = tuple(thing.box for thing, protected in marked if protected) or tuple(thing.box for thing in things)
     given: tuple[Any, ...] = ()
-    text, options = str(row.get("question") or "").strip(), [str(option) for option in _list(row, "options")]
+    text, options = text_of(row.get("question")), lettered([text_of(option) for option in _list(row, "options")])
     # Left blank beside options or an answer, it is a mistake; blank without any, the row just has no question.
-    if text or (row.get("question") is not None and (options or row.get("answer"))):
-        kind = str(row.get("question_kind") or row.get("category") or "")
-        answer = "" if row.get("answer") is None else str(row["answer"])
+    if text or (row.get("question") is not None and (options or text_of(row.get("answer")))):
+        kind = text_of(row.get("question_kind")) or text_of(row.get("category"))
+        answer = text_of(row.get("answer"))
         given = ((given_question(text, options, answer, kind=kind, free_text=free_text), about),)
     seen.add(name)
-    licence = row.get("licence") or row.get("license") or ""
-    return Photo(name, image, things, given, frozenset(), bool(row.get("complete")), str(licence), source)
+    licence = text_of(row.get("licence")) or text_of(row.get("license"))
+    return Photo(name, image, things, given, frozenset(), is_set(row.get("complete")), licence, source)
 
 
 def _list(row: Mapping[str, Any], key: str) -> list[Any]:
@@ -137,10 +211,10 @@ def _list(row: Mapping[str, Any], key: str) -> list[Any]:
     return value or []
 
 
-def _thing(entry: Any, size: Size, fitted: Size) -> tuple[Thing, bool]:
+def _thing(entry: Any, size: Size, fitted: Size, spelled: Spellings) -> tuple[Thing, bool]:
     """An object, and whether the row says that the question is about it."""
     if not isinstance(entry, dict):
         return Thing(scaled_box(entry, size, fitted, "")), False
-    label, attribute = (entry.get(key) if isinstance(entry.get(key), str) else "" for key in ("label", "attribute"))
-    box: Box = scaled_box(entry.get("bbox"), size, fitted, label or "", attribute or "")
+    label, attribute = spelled(label_of(entry.get("label"))), label_of(entry.get("attribute"))
+    box: Box = scaled_box(entry.get("bbox"), size, fitted, label, attribute)
     return Thing(box, outline(entry.get("segmentation"), size, fitted)), bool(entry.get("protected"))

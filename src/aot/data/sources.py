@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from aot.data.coco import read_coco
+from aot.data.coco_layout import coco_layouts, is_coco_file
+from aot.data.imagefolder import metadata_files, read_imagefolder
 from aot.data.images import Fit, Refusal, square
+from aot.data.labelme import labelme_files, read_labelme
+from aot.data.parquet import shards
 from aot.data.photos import Source, scenes_of
 from aot.data.pictures import holds_pictures, read_pictures
-from aot.data.rows import read_jsonl, read_table
+from aot.data.rows import SAVED, read_jsonl, read_table
 from aot.data.tsv import read_tsv
+from aot.data.voc import read_voc, voc_files
+from aot.data.yolo import is_yolo, read_yolo
 from aot.errors import AotError
 from aot.types import Scene
 
@@ -19,8 +26,13 @@ QUESTIONS_PER_IMAGE = 6
 """At most this many questions are written from the boxes of one COCO image (*ours*)."""
 
 
-DATASET_MARKS = ("*.parquet", "data/*.parquet", "state.json", "dataset_dict.json")
-"""What a folder of `datasets` holds."""
+_NOTES = re.compile(r"annot|label|instance|bbox|boxes", re.IGNORECASE)
+_NOTE_ENDINGS = (".json", ".xml", ".csv", ".txt", ".mat", ".xlsx", ".tfrecord", ".record")
+FORMATS = (
+    "give a COCO-format folder (instances.json and images/, annotations/instances_*.json, or _annotations.coco.json), "
+    "a YOLO, Pascal VOC, labelme or imagefolder dataset, an LMUData .tsv, a .jsonl or .parquet file, a folder that "
+    "datasets.load_dataset opens, or a folder of images"
+)
 
 
 def load_scenes(
@@ -49,27 +61,88 @@ def load_scenes(
 
 
 def open_source(path: Path | str, fit: Fit, *, free_text: bool = False) -> Source:
-    """The photos of a COCO-format folder, an LMUData TSV, a JSON-lines file, a parquet file, a `datasets` folder or a
-    plain folder of images, one by one. Another kind of path raises `AotError`. `free_text`: JSON lines and tables may
-    ask without options."""
+    """The photos of any dataset that `FORMATS` names, one by one. Another kind of path raises `AotError`. `free_text`:
+    JSON lines and tables may ask without options."""
     path = Path(path)
-    if not path.exists():
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except (OSError, ValueError) as error:
+        raise AotError(f"cannot be looked at ({error})", where=str(path), hint="check the path given") from error
+    if not is_there:
         raise AotError(
             "there is no such file or folder", where=str(path), hint="check the path given as --data"
         )
+    if is_folder:
+        return _open_folder(path, fit, free_text)
+    if not path.is_file():
+        raise AotError("is no ordinary file", where=str(path), hint=FORMATS)
     suffix = path.suffix.lower()
     if suffix == ".tsv":
         return read_tsv(path, fit)
     if suffix in (".jsonl", ".ndjson"):
         return read_jsonl(path, fit, free_text=free_text)
-    if suffix == ".parquet" or (path.is_dir() and any(found for mark in DATASET_MARKS for found in path.glob(mark))):
+    if suffix == ".parquet":
         return read_table(path, fit, free_text=free_text)
-    if path.is_dir() and not (path / "instances.json").exists() and holds_pictures(path):
-        return read_pictures(path, fit)
-    if path.is_dir():
+    if suffix in (".yaml", ".yml"):
+        return read_yolo(path, fit)
+    if suffix == ".json":
+        return _open_json(path, fit, free_text)
+    raise AotError("unknown data format", where=str(path), hint=FORMATS)
+
+
+def _open_folder(path: Path, fit: Fit, free_text: bool) -> Source:
+    """By what the folder holds; where several formats fit, by the one that says most."""
+    if (path / "instances.json").exists():
         return read_coco(path, fit)
-    hint = (
-        "give a COCO-format folder (instances.json and images/), an LMUData .tsv, a .jsonl or .parquet file, or a "
-        "folder that datasets.load_dataset opens"
-    )
-    raise AotError("unknown data format", where=str(path), hint=hint)
+    if metadata_files(path):
+        return read_imagefolder(path, fit, free_text=free_text)
+    if shards(path) or any((path / name).is_file() for name in SAVED):
+        return read_table(path, fit, free_text=free_text)
+    if coco_layouts(path):
+        return read_coco(path, fit)
+    if is_yolo(path):
+        return read_yolo(path, fit)
+    if voc_files(path):
+        return read_voc(path, fit)
+    if labelme_files(path):
+        return read_labelme(path, fit)
+    if tables := sorted(file for file in path.iterdir() if _is_table(file)):
+        if len(tables) == 1:
+            return open_source(tables[0], fit, free_text=free_text)
+        names = ", ".join(file.name for file in tables[:5])
+        raise AotError("the folder holds several tables", where=str(path), hint=f"name one of them: {names}")
+    if holds_pictures(path):
+        if unread := _unread_annotations(path):
+            raise AotError("may be annotations, of no known format", where=str(unread), hint=FORMATS)
+        return read_pictures(path, fit)
+    raise AotError("no instances.json, no other annotations and no images", where=str(path), hint=FORMATS)
+
+
+def _is_table(file: Path) -> bool:
+    suffix = file.suffix.lower()
+    return file.is_file() and (suffix in (".tsv", ".jsonl", ".ndjson") or (suffix == ".json" and _is_nlvr(file)))
+
+
+def _is_nlvr(file: Path) -> bool:
+    """By its first line: NLVR's own files are JSON lines that end in .json."""
+    try:
+        with file.open("rb") as lines:
+            return b'"structured_rep"' in lines.readline(2**20)
+    except OSError:
+        return False
+
+
+def _unread_annotations(folder: Path) -> Path | None:
+    """A file that may say what is in the images, by its name and ending."""
+    files = sorted(file for mark in ("*", "*/*") for file in folder.glob(mark) if file.suffix.lower() in _NOTE_ENDINGS)
+    return next((file for file in files if _NOTES.search(file.relative_to(folder).as_posix())), None)
+
+
+def _open_json(path: Path, fit: Fit, free_text: bool) -> Source:
+    if is_coco_file(path):
+        return read_coco(path, fit)
+    if labelme_files(path):
+        return read_labelme(path, fit)
+    if _is_nlvr(path):
+        return read_jsonl(path, fit, free_text=free_text)
+    raise AotError("a JSON file of no known format", where=str(path), hint=FORMATS)

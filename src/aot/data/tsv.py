@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import csv
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -17,15 +16,16 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from aot.data.given import given_question
+from aot.data.entries import text_of
+from aot.data.given import given_question, lettered
 from aot.data.images import BadRow, Fit, Refusal, Size, read_image, read_image_file, scaled_box
 from aot.data.photos import Photo, Source, Thing
+from aot.data.tsv_records import tsv_records
 from aot.errors import AotError
 from aot.types import LETTERS, Box, Image, Question
 
 POINTER_CHARS = 64
 """An image cell of at most this many characters names the row that has the image."""
-_CELL_CHARS = 2**30
 QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _Picture = tuple[Image, Size]
 TsvRow = dict[str, str]
@@ -47,17 +47,20 @@ def _photos(path: Path, fit: Fit) -> Iterator[Photo | Refusal]:
 
 def pictured_rows(path: Path, load: Callable[[TsvRow], P]) -> Iterator[tuple[int, TsvRow, P | BadRow]]:
     """Every row with its number and what `load` makes of its image, or of that of the row which it points to; else why
-    there is none. Rows that point to a later image come last.
+    there is none. Rows that point to a later image come last. A cell with "nan" is empty.
 
     The file is read twice: only the images of rows that others point to are kept in memory. No header or a missing
     column: `AotError`.
     """
-    wanted = {_pointer(row) for _, row in _rows(path)}
+    wanted = {_pointer(row) for _, row, _ in _rows(path)}
     pictures: dict[str, P | BadRow] = {}  # by wanted index
     waiting: list[tuple[int, TsvRow]] = []
     seen: set[str] = set()
-    for number, row in _rows(path):
+    for number, row, fault in _rows(path):
         index, pointer = row["index"], _pointer(row)
+        if fault is not None:
+            yield number, row, fault
+            continue
         if not index or index in seen:
             what = f"the index {index!r} occurs twice" if index else "the row has no index"
             yield number, row, BadRow(what, "bad_index")
@@ -88,22 +91,29 @@ def _pointed(picture: P | BadRow) -> P | BadRow:
     return BadRow(str(picture), "missing_image") if isinstance(picture, BadRow) else picture
 
 
-def _rows(path: Path) -> Iterator[tuple[int, TsvRow]]:
-    """(number of the row, its cells by column); a byte that is no UTF-8 becomes U+FFFD."""
-    csv.field_size_limit(_CELL_CHARS)
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        table = csv.DictReader(file, delimiter="\t", restval="", restkey="")
-        have = set(table.fieldnames or ())
-        missing = [c for c in ("index", "question", "answer") if c not in have]
-        if not have & {"image", "image_path"}:
-            missing.append("image or image_path")
-        if not have:
-            raise AotError("the file is empty", where=str(path), hint="fetch or write it again")
-        if missing:
-            hint = "an LMUData TSV has tab-separated columns index, image, question, answer and A, B, ... "
-            raise AotError(f"no column {', '.join(missing)}", where=str(path), hint=hint)
-        for number, cells in enumerate(table, 2):
-            yield number, {k: v.strip() if isinstance(v, str) else "" for k, v in cells.items()}
+def _rows(path: Path) -> Iterator[tuple[int, TsvRow, BadRow | None]]:
+    """(number of the row, its cells by column, what is wrong with it); a byte that is no UTF-8 becomes U+FFFD."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            records = tsv_records(file)
+            _, names, fault = next(records, (1, [], None))
+            columns = [name.strip() for name in names]
+            have = set(columns) - {""}
+            missing = [c for c in ("index", "question", "answer") if c not in have]
+            if not have & {"image", "image_path"}:
+                missing.append("image or image_path")
+            if not have:
+                raise AotError("the file is empty", where=str(path), hint="fetch or write it again")
+            if missing or fault:
+                hint = "an LMUData TSV has tab-separated columns index, image, question, answer and A, B, ... "
+                what = fault or f"no column {', '.join(missing)}"
+                raise AotError(what, where=str(path), hint=hint)
+            for number, (line, cells, reason) in enumerate(records, 2):
+                row = dict.fromkeys(columns, "") | dict(zip(columns, map(text_of, cells), strict=False))
+                yield number, row, BadRow(f"line {line}: {reason}", "bad_quotes") if reason else None
+    except OSError as error:
+        hint = "give a tab-separated file that can be read"
+        raise AotError(f"cannot be read ({error.strerror})", where=str(path), hint=hint) from error
 
 
 def refused_row(path: Path, number: int, row: TsvRow, error: BadRow) -> Refusal:
@@ -162,10 +172,7 @@ def _photo(row: TsvRow, picture: _Picture | BadRow, path: Path, fit: Fit) -> Pho
 
 
 def _question(row: TsvRow) -> Question:
-    cells = [row.get(letter, "") for letter in LETTERS]
-    options = tuple(cell for cell in cells if cell)
-    if options != tuple(cells[: len(options)]):
-        raise BadRow("an option is left empty before another one", "bad_options")
+    options = lettered([row.get(letter, "") for letter in LETTERS])
     kind = row.get("l2-category") or row.get("category", "").partition(",")[0]
     return given_question(row["question"], options, row["answer"], kind=kind, hint=row.get("hint", ""))
 
@@ -175,8 +182,8 @@ def _boxes(cell: str, size: Size, fitted: Size) -> tuple[Box, ...]:
         return ()
     try:
         boxes = json.loads(cell)
-    except json.JSONDecodeError as error:
-        raise BadRow(f"the bbox {cell[:POINTER_CHARS]!r} is not JSON ({error.msg})", "bad_box") from error
+    except (ValueError, RecursionError) as error:
+        raise BadRow(f"the bbox {cell[:POINTER_CHARS]!r} is not JSON ({error})", "bad_box") from error
     if not isinstance(boxes, list):
         raise BadRow("the bbox is not a list of [x, y, width, height]", "bad_box")
     return tuple(scaled_box(box, size, fitted, "") for box in boxes)

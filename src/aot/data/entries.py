@@ -1,0 +1,90 @@
+"""Values of files that others wrote: ids as number or text, labels with stray spaces, JSON that may hold anything."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from aot.errors import AotError
+
+_NUMBER = re.compile(r"[+-]?\d{1,40}(\.0+)?", re.ASCII)
+MISSING = frozenset({"", "nan", "NaN", "-nan", "-NaN", "NAN", "<NA>"})
+"""What tables write for a value that is not there. "None" and "NA" may be words."""
+_NO = frozenset({"", "0", "0.0", "false", "no", "none", "null"})
+
+
+def read_json(file: Path, hint: str) -> Any:
+    """The value of a JSON file, with or without a byte-order mark. Unreadable, no JSON or nested too deep: `AotError`
+    with this `hint`."""
+    try:
+        return json.loads(file.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise AotError(f"cannot be read ({error.strerror})", where=str(file), hint=hint) from error
+    except RecursionError as error:
+        raise AotError("is nested too deep to be read", where=str(file), hint=hint) from error
+    except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
+        raise AotError(f"is not JSON ({error})", where=str(file), hint=hint) from error
+
+
+def entry_id(value: object) -> str | None:
+    """One spelling for an id: 7, 7.0, "7" and " 007 " are "7". None where the value is no id."""
+    if type(value) is int:
+        return str(value) if abs(value) < 10**40 else None
+    if type(value) is float:
+        return str(int(value)) if math.isfinite(value) and value == int(value) and abs(value) < 2**53 else None
+    if not isinstance(value, str):
+        return None
+    text = readable(value.strip())
+    return str(int(text.partition(".")[0])) if _NUMBER.fullmatch(text) else text or None
+
+
+def whole(value: object) -> int | None:
+    """A positive count of pixels, given as number or text."""
+    text = entry_id(value)
+    return int(text) if text and text.isascii() and text.isdigit() and 0 < int(text) < 10**9 else None
+
+
+def label_of(value: object) -> str:
+    """A label without stray spaces; empty where the value is no text or missing."""
+    text = " ".join(readable(value).split()) if isinstance(value, str) else ""
+    return "" if text in MISSING else text
+
+
+def text_of(value: object) -> str:
+    """A cell as text without blanks around it; empty where it is missing: none, not a number, "nan"."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    text = readable(str(value)).strip()
+    return "" if text in MISSING else text
+
+
+def is_set(value: object) -> bool:
+    """Whether a flag is set: `1`, `true`, "1"; also where it holds something else than a plain no."""
+    return value is not None and str(value).strip().casefold() not in _NO
+
+
+def readable(text: str) -> str:
+    """The text with every half of a surrogate pair escaped: it can be printed, hashed and written."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def shown(name: object, most: int = 300) -> str:
+    """A file's name or a value in a message: readable, and cut where it is longer than `most` characters."""
+    text = readable(str(name))
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+class Spellings:
+    """Labels that differ only in case are one label: the first spelling."""
+
+    def __init__(self, labels: Iterable[str] = ()):
+        self._first: dict[str, str] = {}
+        for label in labels:
+            self(label)
+
+    def __call__(self, label: str) -> str:
+        return self._first.setdefault(label.casefold(), label)

@@ -1,0 +1,93 @@
+"""labelme's annotations as photos: a JSON file for each image, with `shapes` (rectangles, polygons, circles).
+
+Who draws with labelme marks what is wanted, which may be less than all: what has no shape may still be there.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from aot.data.annotated import Mark, Sheet, source_of, surrounding
+from aot.data.entries import Spellings, label_of, read_json, whole
+from aot.data.images import Fit, Refusal, found_in
+from aot.data.photos import Source
+from aot.errors import AotError
+
+HINT = "labelme writes a .json with `shapes` and `imagePath` beside each image"
+
+
+def labelme_files(path: Path) -> list[Path]:
+    """The annotation files below a folder, or the one given itself; none where there is none."""
+    files = [path] if path.is_file() else sorted(path.rglob("*.json"))
+    return [file for file in files if file.is_file() and _has_shapes(file)]
+
+
+def _has_shapes(file: Path) -> bool:
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return False
+    return b'"shapes"' in content and b'"imagePath"' in content
+
+
+def read_labelme(path: Path, fit: Fit) -> Source:
+    """Photos and refused files or shapes, in the order of the files' names. No image at all: `AotError`."""
+    folder = path.parent if path.is_file() else path
+    spelled = Spellings()
+    sheets = [_sheet(file, folder, spelled) for file in labelme_files(path)]
+    folders = (folder, *(place for place in (folder / "images", folder.parent / "images") if place.is_dir()))
+    return source_of(sheets, folders, fit, path, HINT)
+
+
+def _sheet(file: Path, folder: Path, spelled: Spellings) -> Sheet | Refusal:
+    try:
+        content = read_json(file, HINT)
+    except AotError as error:
+        return Refusal(str(file), "the file", error.message, "bad_entry")
+    shapes = content.get("shapes") if isinstance(content, dict) else None
+    if not isinstance(shapes, list):
+        return Refusal(str(file), "the file", "has no list `shapes`", "bad_entry")
+    sheet = Sheet(file, _image(content.get("imagePath"), file, folder), complete=False)
+    wide, high = whole(content.get("imageWidth")), whole(content.get("imageHeight"))
+    sheet.declared = (wide, high) if wide and high else None
+    for number, shape in enumerate(shapes, 1):
+        label = label_of(shape.get("label")) if isinstance(shape, dict) else ""
+        if not label:
+            sheet.refuse(f"shape {number}", "the shape has no label", "unknown_label_or_image")
+        else:
+            sheet.marks.append(_mark(shape, spelled(label), f"shape {number}"))
+    return sheet
+
+
+def _image(named: object, file: Path, folder: Path) -> str:
+    """Relative to the dataset's folder: the image that the file names, beside the file or where the name leads."""
+    name = named.replace("\\", "/") if isinstance(named, str) else file.with_suffix(".jpg").name
+    beside = file.parent.relative_to(folder)
+    for place in (beside / name, beside / PureWindowsPath(name).name):
+        if found_in((folder,), place.as_posix())[2]:
+            return place.as_posix()
+    return PureWindowsPath(name).name
+
+
+def _mark(shape: dict[str, Any], label: str, where: str) -> Mark:
+    """A point, a line or a shape with a damaged corner has no box: it is refused, and its label is doubtful."""
+    corners, kind = _corners(shape.get("points")), shape.get("shape_type") or "polygon"
+    if kind == "rectangle" and len(corners) in (4, 8):  # two corners, or all four
+        return Mark(label, surrounding(corners), (), where)
+    if kind == "circle" and len(corners) == 4:
+        x, y, radius = corners[0], corners[1], math.dist(corners[:2], corners[2:])
+        return Mark(label, (x - radius, y - radius, 2 * radius, 2 * radius), (), where)
+    if kind == "polygon" and len(corners) >= 6:
+        return Mark(label, surrounding(corners), corners, where)
+    return Mark(label, (), (), where)
+
+
+def _corners(points: object) -> list[float]:
+    """[x, y, x, y, ...]; empty where one of them is no point."""
+    if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
+        return []
+    numbers = [value for point in points for value in point]
+    sound = all(type(value) in (int, float) and abs(value) < 1e9 for value in numbers)  # nan is not
+    return [float(value) for value in numbers] if sound else []

@@ -1,0 +1,152 @@
+"""A YOLO dataset as photos: `data.yaml` (or `classes.txt`) with the labels, `images/`, and a text file for each image.
+
+A line is `class x y width height`, the centre and the sides in shares of the image, or `class x y x y x y ...`, the
+corners of a polygon. An image whose text file is empty has none of the objects; one without a text file is incomplete.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from aot.data.annotated import Mark, Sheet, photos_of, surrounding
+from aot.data.entries import Spellings, entry_id, label_of
+from aot.data.images import Fit
+from aot.data.photos import Source
+from aot.data.pictures import is_picture
+from aot.errors import AotError
+
+NAMES = ("classes.txt", "labels/classes.txt", "obj.names", "labels/obj.names")
+"""Files with a label a line, where there is no data.yaml."""
+HINT = "a YOLO dataset has data.yaml with `names`, images/ and labels/ with a .txt for each image"
+
+
+def is_yolo(path: Path) -> bool:
+    """Whether the folder, or the .yaml file given itself, is one: by its labels, or by text files in `labels`."""
+    if path.is_file():
+        return path.suffix.lower() in (".yaml", ".yml")
+    return _names_file(path) is not None or any(
+        next(folder.rglob("*.txt"), None) is not None
+        for mark in ("labels", "*/labels")
+        for folder in path.glob(mark)
+        if folder.is_dir()
+    )
+
+
+def read_yolo(path: Path, fit: Fit) -> Source:
+    """Photos and refused lines, in the order of the images' names. No labels' names or no images: `AotError`."""
+    folder = path.parent if path.is_file() else path
+    file = path if path.is_file() else _names_file(folder)
+    if file is None:
+        raise AotError("labels/ is there, but no data.yaml with the labels' names", where=str(folder), hint=HINT)
+    names = _names(file)
+    images = sorted(
+        image.relative_to(folder).as_posix()
+        for image in folder.rglob("*")
+        if is_picture(image) and "labels" not in image.relative_to(folder).parts[:-1]
+    )
+    if not images:
+        raise AotError("no images below this folder", where=str(folder), hint=HINT)
+    if all(_label_file(folder, image) is None for image in images):
+        what = f"none of the {len(images)} images has a label file (first: {images[0]})"
+        raise AotError(what, where=str(folder), hint=HINT)
+    sheets = (_sheet(folder, image, names, file) for image in images)
+    return Source(photos_of(sheets, (folder,), fit, folder.name), sorted(set(names.values())))
+
+
+def _names_file(folder: Path) -> Path | None:
+    tables = sorted(file for mark in ("*.yaml", "*.yml") for file in folder.glob(mark) if file.is_file())
+    for file in sorted(tables, key=lambda file: file.stem not in ("data", "dataset")):
+        try:
+            content = _content(file)
+        except AotError:  # another program's settings, unless it has the name of the labels' file
+            if file.stem == "data":
+                raise
+            continue
+        if isinstance(content, dict) and isinstance(content.get("names"), list | dict):
+            return file
+    return next((folder / name for name in NAMES if (folder / name).is_file()), None)
+
+
+def _content(file: Path) -> Any:
+    try:
+        return yaml.safe_load(file.read_text("utf-8-sig"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise AotError(f"cannot be read as YAML ({str(error)[:200]})", where=str(file), hint=HINT) from error
+
+
+def _names(file: Path) -> dict[int, str]:
+    """The label of each class number."""
+    if file.suffix.lower() in (".yaml", ".yml"):
+        content = _content(file)
+        names = content.get("names") if isinstance(content, dict) else None
+    else:
+        names = file.read_text("utf-8-sig", errors="replace").splitlines()
+    pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
+    spelled, found = Spellings(), {}
+    for key, name in pairs:
+        number, label = entry_id(key), label_of(str(name))
+        if number is not None and number.isdigit() and label:
+            found[int(number)] = spelled(label)
+    if not found:
+        raise AotError("no list or table `names` of labels", where=str(file), hint=HINT)
+    return found
+
+
+def _label_file(folder: Path, image: str) -> Path | None:
+    """Beside the image, or in `labels` where the image is in `images`."""
+    path = Path(image).with_suffix(".txt")
+    parts = list(path.parts)
+    places = [path, Path("labels", path), Path("labels", path.name)]
+    for n, part in enumerate(parts[:-1]):
+        if part == "images":
+            places.insert(0, Path(*parts[:n], "labels", *parts[n + 1 :]))
+    return next((folder / place for place in places if (folder / place).is_file()), None)
+
+
+def _sheet(folder: Path, image: str, names: dict[int, str], named_in: Path) -> Sheet:
+    file = _label_file(folder, image)
+    if file is None:
+        return Sheet(named_in, image, complete=False)
+    sheet = Sheet(file, image, shares=True)
+    try:
+        lines = file.read_text("utf-8-sig", errors="replace").splitlines()
+    except OSError as error:
+        sheet.refuse("the file", f"cannot be read ({error.strerror})")
+        return sheet
+    for mark in _marks(lines, names, sheet):
+        sheet.marks.append(mark)
+    return sheet
+
+
+def _marks(lines: list[str], names: dict[int, str], sheet: Sheet) -> Iterator[Mark]:
+    for row, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where, first, *rest = f"line {row}", *line.split()
+        number = entry_id(first)
+        label = names.get(int(number)) if number is not None and number.isdigit() else None
+        if label is None:
+            sheet.refuse(where, f"unknown class {first[:60]!r}", "unknown_label_or_image")
+            continue
+        numbers = _numbers(rest)
+        if len(numbers) in (4, 5):  # a fifth is a detector's confidence
+            x, y, wide, high = numbers[:4]
+            yield Mark(label, (x - wide / 2, y - high / 2, wide, high), (), where)
+        elif len(numbers) >= 6 and len(numbers) % 2 == 0:
+            yield Mark(label, surrounding(numbers), numbers, where)
+        else:
+            yield Mark(label, (), (), where)  # refused as a box; its label is doubtful
+
+
+def _numbers(words: list[str]) -> list[float]:
+    """None at all where one of them is no finite number."""
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        return []
+    return numbers if all(math.isfinite(number) for number in numbers) else []

@@ -1,0 +1,190 @@
+"""Servers that answer in odd ways: what ends an answer, what ends a run, what is told, and what is never an answer."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import resource
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from aot.backends.asking import AnswerStore, ask_all, check_answered
+from aot.backends.base import Ask, Reply, Sampling
+from aot.backends.capped import LARGEST_ANSWER_BYTES
+from aot.backends.chat import Fault, read_completion
+from aot.backends.folders import any_processor, load_model
+from aot.backends.openai_url import LONGEST_WAIT_S, OpenAiBackend
+from aot.errors import AotError
+from aot.players.base_players import player_folder
+from fault_server import FaultServer
+
+GREEDY = Sampling()
+FOLDER = Path(str(player_folder("miniature", "defender")))
+
+
+def completion(message: object, *, beside: dict | None = None, **choice: object) -> bytes:
+    return json.dumps({"choices": [{"message": message, **choice}], **(beside or {})}).encode()
+
+
+def refusing(status: int, message: str, **more: object) -> tuple[int, dict[str, str], bytes]:
+    return status, {}, json.dumps({"error": {"message": message, **more}}).encode()
+
+
+def replies_of(server: FaultServer, asks: list[Ask], **settings: object) -> dict[str, Reply]:
+    backend = OpenAiBackend(server.url, "mini", **{"timeout": 20, "backoff_s": 0.01, "attempts": 2, **settings})  # type: ignore[arg-type]
+    return {ask.id: reply for ask, reply in backend.ask(asks, GREEDY)}
+
+
+@pytest.mark.parametrize("finish", [None, "stop", "STOP", "eos", "eos_token", "end_turn"])
+def test_an_answer_that_ended_is_one(finish: str | None) -> None:
+    assert read_completion(completion({"content": "A"}, finish_reason=finish)) == Reply("A")
+
+
+@pytest.mark.parametrize("finish", ["length", "max_tokens", "MAX_TOKENS", "model_context_window_exceeded"])
+def test_an_answer_that_was_cut_is_truncated(finish: str) -> None:
+    assert read_completion(completion({"content": "A"}, finish_reason=finish)) == Reply("A", "truncated")
+
+
+@pytest.mark.parametrize("finish", ["content_filter", "safety", "SAFETY", "refusal", "prohibited_content"])
+def test_an_answer_that_was_withheld_is_refused(finish: str) -> None:
+    assert read_completion(completion({"content": "A"}, finish_reason=finish)) == Reply("A", "refused", finish)
+
+
+@pytest.mark.parametrize("finish", ["error", "abort", "tool_calls", "function_call", "soon", 3, {}, ["stop"], True])
+def test_any_other_end_is_a_fault(finish: object) -> None:
+    read = read_completion(completion({"content": "A"}, finish_reason=finish))
+    assert isinstance(read, Fault) and read.word == "finish_reason"
+
+
+@pytest.mark.parametrize("where", ["top", "choice", "message"])
+def test_an_error_beside_text_is_a_fault(where: str) -> None:
+    error = {"error": {"message": "engine died", "code": 502}}
+    message = {"content": "A"} | (error if where == "message" else {})
+    read = read_completion(
+        completion(message, beside=error if where == "top" else None, **(error if where == "choice" else {}))
+    )
+    assert isinstance(read, Fault) and "engine died" in read.detail
+    assert read_completion(completion({"content": "A"}, beside={"error": None})) == Reply("A")
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_thoughts_are_named_and_never_the_answer(name: str) -> None:
+    thinking = {"content": None, name: "The answer is B"}
+    empty = read_completion(completion(thinking, finish_reason="stop"))
+    assert isinstance(empty, Fault) and empty.word == "empty" and f"only {name}" in empty.detail
+    cut = read_completion(completion(thinking, finish_reason="length"))
+    assert isinstance(cut, Reply) and (cut.text, cut.status) == ("", "truncated") and name in cut.error
+    assert read_completion(completion({**thinking, "content": "A"})) == Reply("A")
+
+
+def test_a_long_wait_is_told_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aot.backends.openai_url.LONGEST_WAIT_S", 0.1)
+    told: list[str] = []
+    with FaultServer(lambda *_: "A", rate=1, faults=["429"], retry_after="86400") as server:
+        started = time.monotonic()
+        reply = replies_of(server, [Ask("1", ("hello",))], attempts=3, say=told.append)["1"]
+    assert reply.status == "error" and reply.attempts == 3 and time.monotonic() - started < 5
+    assert "86400 s" in told[0] and "try 1 of 3" in told[0] and LONGEST_WAIT_S <= 60
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (402, "Insufficient credits. Add more"),
+        (404, "No endpoints found that support image input"),
+        (400, "This model does not support image input"),
+        (400, "image_url is not supported by this model"),
+        (400, "mini is not a multimodal model"),
+    ],
+)
+def test_what_every_question_will_meet_ends_the_run(status: int, told: str) -> None:
+    with FaultServer(lambda *_: "A", raw=lambda _: refusing(status, told)) as server:
+        with pytest.raises(AotError, match="next: ") as error:
+            replies_of(server, [Ask(str(i), (f"question {i}",)) for i in range(30)], concurrency=2)
+        assert told in str(error.value) and server.requests.total() < 10
+
+
+@pytest.mark.parametrize("question", ["Does not support image?", "A safety vest, flagged?", "Which seed? Line\ntwo"])
+def test_what_only_repeats_the_question_is_an_error(question: str) -> None:
+    with FaultServer(lambda *_: "A", raw=lambda text: refusing(400, f"bad request: {text!r}")) as server:
+        reply = replies_of(server, [Ask("1", (question,))])["1"]
+    assert reply.status == "error" and reply.attempts == 1
+
+
+def test_a_wrong_key_in_mid_run_keeps_what_came(tmp_path: Path) -> None:
+    def raw(text: str) -> tuple[int, dict[str, str], bytes] | None:
+        if int(text.split()[-1]) == 7:
+            return refusing(401, "key revoked")
+        time.sleep(0.4 if int(text.split()[-1]) in (8, 9) else 0)
+        return None
+
+    with FaultServer(lambda *_: "A", raw=raw) as server, AnswerStore(tmp_path / "s") as store:
+        backend = OpenAiBackend(server.url, "mini", timeout=20, concurrency=4)
+        asks = [Ask(str(i), (f"question {i}",)) for i in range(100)]
+        with pytest.raises(AotError, match="key revoked"):
+            list(ask_all(backend, asks, GREEDY, store))
+        assert len(store) == server.delivered.total() >= 9
+
+
+@pytest.mark.parametrize("how", ["gzip", "declared gzip of zeros", "other encoding", "long"])
+def test_an_answer_without_bound_is_not_read(how: str) -> None:
+    zeros = b" " * (256 << 20 if "zeros" in how else 20 << 20)
+    body = gzip.compress(zeros, 1) if "gzip" in how else zeros
+    del zeros
+    headers = {"Content-Encoding": "gzip" if "gzip" in how else "br"} if how != "long" else {}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with FaultServer(lambda *_: "A", raw=lambda _: (200, headers, body)) as server:
+        reply = replies_of(server, [Ask("1", ("hello",))])["1"]
+    assert reply.status == "error" and reply.faults == ("connection",) * 2 and LARGEST_ANSWER_BYTES < 20 << 20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000
+
+
+def test_a_packed_answer_of_normal_size_is_read() -> None:
+    packed = gzip.compress(completion({"content": "A"}))
+    with FaultServer(lambda *_: "", raw=lambda _: (200, {"Content-Encoding": "gzip"}, packed)) as server:
+        assert replies_of(server, [Ask("1", ("hello",))])["1"].text == "A"
+
+
+def test_missing_probabilities_are_told_once() -> None:
+    told: list[str] = []
+    with FaultServer(lambda *_: "A") as server:
+        asks = [Ask(str(i), (f"question {i}",), ("A", "B")) for i in range(9)]
+        assert {reply.text for reply in replies_of(server, asks, say=told.append).values()} == {"A"}
+    assert len(told) == 1 and "probabilities" in told[0]
+
+
+def test_a_run_without_an_answer_is_an_error() -> None:
+    check_answered({}, [], Path("x"))
+    check_answered({"answered": 1, "error": 9}, ["500"], Path("x"))
+    with pytest.raises(AotError, match=r"9 error, 1 refused\), mostly: 500: it broke"):
+        check_answered({"refused": 1, "error": 9}, ["", "500: it broke", "500: it broke", "no"], Path("x"))
+
+
+def test_pickles_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes((FOLDER / "config.json").read_bytes())
+    (tmp_path / "pytorch_model.bin").write_bytes(b"x")
+    with pytest.raises(AotError, match=r"pickles \(pytorch_model.bin\)(.|\n)*next: "):
+        load_model(str(tmp_path), "auto")
+
+
+@pytest.mark.parametrize("junk", [b"", b"[1, 2]", b'{"a": 1}', b"\xff\xfe", b"null", b'{"model": {"type": "BPE"}}'])
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_junk_in_a_folder_is_told(tmp_path: Path, name: str, junk: bytes) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(FOLDER, folder)
+    (folder / name).write_bytes(junk)
+    with pytest.raises(AotError, match="next: ") as error:
+        any_processor(str(folder), load_model(str(folder), "auto").config.model_type)
+    assert str(folder) in str(error.value)
+
+
+@pytest.mark.parametrize("junk", [b"[1, 2]", b"\xff\xfe", b"{"])
+def test_junk_in_what_a_folder_may_leave_out_is_told(tmp_path: Path, junk: bytes) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(FOLDER, folder)
+    (folder / "tokenizer_config.json").write_bytes(junk)
+    with pytest.raises(AotError, match="next: "):
+        any_processor(str(folder), load_model(str(folder), "auto").config.model_type)
