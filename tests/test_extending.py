@@ -1,0 +1,112 @@
+"""What docs/architecture.md says about adding a player, a check or a benchmark: each is shown here."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from aot.backends.base import Ask, Reply
+from aot.bench.benchmark import Benchmark
+from aot.bench.grading import grade
+from aot.bench.item import Item
+from aot.bench.questions import lmu_item
+from aot.bench.rows import Row
+from aot.game.arena import play
+from aot.game.referee import RefereeSettings, build_referee
+from aot.miniature.scripted import Oracle
+from aot.miniature.world.scenes import draw_scenes
+from aot.players.base import Attacker, Defender
+from aot.scores.official import choice
+from aot.types import Answer, Attack, EditKind, Finding, Image, Question, Scene
+
+SCENES = draw_scenes(6, seed=3)
+
+
+class Stamp:
+    """An attacker of one's own: a white square in the corner."""
+
+    name = "stamp"
+
+    def attack(self, scenes: Sequence[Scene], *, seed: int, kind: EditKind = "any") -> list[Attack]:
+        attacks = []
+        for scene in scenes:
+            image = scene.image.copy()
+            image[:6, :6] = 255
+            attacks.append(Attack(scene.id, self.name, "add", image))
+        return attacks
+
+
+class LooksAtTheCorner:
+    """A defender of one's own: right until the corner is white."""
+
+    name = "corner"
+
+    def answer(
+        self,
+        images: Sequence[Image],
+        questions: Sequence[Question],
+        *,
+        k: int = 1,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[tuple[Answer, ...]]:
+        return [(best,) * k for best, _ in self.weigh(images, questions)]
+
+    def option_logprobs(self, images: Sequence[Image], questions: Sequence[Question]) -> list[np.ndarray]:
+        return [logs for _, logs in self.weigh(images, questions)]
+
+    def weigh(self, images: Sequence[Image], questions: Sequence[Question]) -> list[tuple[Answer, np.ndarray]]:
+        weighed = []
+        for image, question in zip(images, questions, strict=True):
+            n = len(question.options)
+            chosen = (question.answer + int((image[:6, :6] == 255).all())) % n
+            logs = np.log(np.where(np.arange(n) == chosen, 0.9, 0.1 / max(1, n - 1)))
+            weighed.append((Answer(question.options[chosen], chosen), logs))
+        return weighed
+
+
+class NothingWhite:
+    """A check of one's own: no more white pixels than before."""
+
+    def __call__(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Finding]:
+        more = [int((a.image == 255).sum()) - int((s.image == 255).sum()) for s, a in zip(scenes, attacks, strict=True)]
+        return [Finding("nothing_white", count <= 0, float(count), "white") for count in more]
+
+
+def test_an_attacker_and_a_defender_of_ones_own_play() -> None:
+    assert isinstance(Stamp(), Attacker) and isinstance(LooksAtTheCorner(), Defender)
+    referee = build_referee(RefereeSettings(local_ssim_min=0, overlap_max=1, area_min=0))
+    won = [e.success for e in play(SCENES, Stamp(), referee, LooksAtTheCorner())]
+    assert all(won)
+    assert not any(e.success for e in play(SCENES, Stamp(), referee, Oracle()))
+
+
+def test_a_check_of_ones_own_refuses() -> None:
+    settings = RefereeSettings(local_ssim_min=0, overlap_max=1, area_min=0)
+    episodes = play(SCENES, Stamp(), build_referee(settings, [NothingWhite()]), LooksAtTheCorner())
+    assert [e.verdict.refused_by for e in episodes] == [("white",)] * len(SCENES)
+    assert not any(e.success for e in episodes)
+
+
+def mine(row: Row) -> Item:
+    return lmu_item(row, category="mine")
+
+
+def test_a_benchmark_of_ones_own_is_read_and_scored(tmp_path: Path) -> None:
+    buffer = BytesIO()
+    PillowImage.fromarray(SCENES[0].image).save(buffer, "PNG")
+    image = base64.b64encode(buffer.getvalue()).decode()
+    rows = [f"{n}\t{image}\tWhat is it?\tcup\tbucket\t{answer}" for n, answer in enumerate("AB")]
+    path = tmp_path / "mine.tsv"
+    path.write_text("\n".join(["index\timage\tquestion\tA\tB\tanswer", *rows]))
+    benchmark = Benchmark("Mine", "own data", choice, mine)
+    items = [item for item in benchmark.read(path) if isinstance(item, Item)]
+    results = [grade(item, Ask(item.id, ()), Reply("The answer is B.")) for item in items]
+    assert [(r.given, r.gold, r.right) for r in results] == [("B", "A", False), ("B", "B", True)]
+    accuracy = next(m for m in benchmark.metric(results) if m.name == "accuracy")
+    assert accuracy.tally(results, True).point == 0.5
