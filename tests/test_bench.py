@@ -29,6 +29,7 @@ from aot.bench.table import BENCHMARKS, named
 from aot.data.images import BadRow, Refusal
 from aot.errors import AotError
 from aot.rl.intervals import wilson
+from aot.types import LETTERS
 from bench_layouts import LAYOUTS, base64_picture, lmu, picture, write_images, write_parquet, write_tsv
 
 N = 48
@@ -226,7 +227,8 @@ BAD_ROWS: list[tuple[str, dict[str, Any], str, str]] = [
     ("answer beyond", {"answer": "F"}, "answer_not_among_options", "'F'"),
     ("no answer", {"answer": ""}, "answer_not_among_options", "''"),
     ("an index beyond", {"answer": "4"}, "answer_not_among_options", "'4'"),
-    ("option missing", {"B": ""}, "bad_options", "before another"),
+    ("options missing", {"B": "", "C": "", "D": ""}, "bad_options", "1 options"),
+    ("right option empty", {"A": "", "B": "", "answer": "A"}, "answer_not_among_options", "empty option"),
     ("wrong base64", {"image": "x" * 201}, "unreadable_image", "base64"),
     ("no image in it", {"image": "A" * 200}, "unreadable_image", "format is unknown"),
     ("half an image", {"image": base64_picture(3)[: len(base64_picture(3)) // 8 * 4]}, "unreadable_image", "cannot be"),
@@ -439,3 +441,14 @@ def test_the_real_questions_of_vsr(shared_data: Path, tmp_path: Path) -> None:
     (tmp_path / "zeroshot_test.jsonl").write_text(rows)
     items, refused, _ = read("VSR", tmp_path / "zeroshot_test.jsonl")
     assert (len(items), refused) == (BENCHMARKS["VSR"].items, [])
+
+
+def test_an_empty_option_keeps_its_neighbours_letters(tmp_path: Path, shared_data: Path) -> None:
+    items, refused, _ = read("AI2D", shared_data / "cases/ai2d_empty_option/AI2D_TEST.tsv")
+    assert refused == [] and items
+    for item in items:
+        assert item.options[LETTERS.index(item.answer)], "the right one is filled"
+        text = "".join(part for part in content(item, named("AI2D").prompt) if isinstance(part, str))
+        for letter, option in zip(LETTERS, item.options, strict=False):
+            assert (f"{letter}. {option}\n" in text) == bool(option)
+    assert any("" in item.options for item in items)

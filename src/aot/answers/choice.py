@@ -42,6 +42,7 @@ CONCLUSION = re.compile(
 )
 RIGHT = re.compile(r"(?<!in)(?<!not )(?<!n't )\b(?:correct|right answer|true)\b|[✓✔✅]|(?<!不)正确", re.IGNORECASE)
 WRONG = re.compile(r"\b(?:incorrect|wrong|false|not correct|isn't correct)\b|[✗✘❌]|错误|不正确", re.IGNORECASE)
+ENDS_THERE = r"(?:[,.;:!。,](?:\s|$|[\u4e00-\u9fff])|\s*$)"
 COMPARES = re.compile(r"\b(?:more|better|best|most|closer|closest|larger|largest|[a-z]+est)\b", re.IGNORECASE)
 
 
@@ -160,11 +161,8 @@ def _apart(text: str, options: tuple[str, ...]) -> Found:
 def leading_option(text: str, options: tuple[str, ...]) -> Found:
     """ "Yes, there is a dog; no cat." begins with its answer."""
     plain = unwrapped(text).strip().casefold()
-    starts = [
-        i
-        for i, o in enumerate(options)
-        if re.match(re.escape(unwrapped(o).strip().casefold()) + r"(?:[,.;:!。,](?:\s|$|[\u4e00-\u9fff])|\s*$)", plain)
-    ]
+    filled = {i: unwrapped(o).strip().casefold() for i, o in enumerate(options) if o.strip()}
+    starts = [i for i, option in filled.items() if re.match(re.escape(option) + ENDS_THERE, plain)]
     return {starts[0]} if len(starts) == 1 else None
 
 

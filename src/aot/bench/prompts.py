@@ -69,7 +69,9 @@ def _hinted(item: Item) -> str:
 
 
 def _options(item: Item) -> str:
-    return "".join(f"{letter}. {option}\n" for letter, option in zip(LETTERS, item.options, strict=False))
+    """An empty option is not shown; the others keep their letters."""
+    lettered = zip(LETTERS, item.options, strict=False)
+    return "".join(f"{letter}. {option}\n" for letter, option in lettered if option)
 
 
 def content(item: Item, prompt: Prompt) -> tuple[str | bytes, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from aot.bench.item import Item
 from aot.bench.rows import Row
+from aot.data import given
 from aot.data.images import BadRow
 from aot.types import LETTERS
 
@@ -31,11 +32,12 @@ def choice(
     groups: Mapping[str, str] | None = None,
 ) -> Item:
     """A multiple-choice item. `answer`: a letter in any brackets, a number from 0, or an option's own words."""
-    if not 2 <= len(options) <= len(LETTERS):
-        raise BadRow(f"the question has {len(options)} options, not 2 to {len(LETTERS)}", "bad_options")
-    if any(not option for option in options):
-        raise BadRow("an option is empty", "bad_options")
+    filled = sum(1 for option in options if option)
+    if filled < 2 or len(options) > len(LETTERS):
+        raise BadRow(f"the question has {filled} options, not 2 to {len(LETTERS)}", "bad_options")
     letter = gold_letter(answer, options)
+    if not options[LETTERS.index(letter)]:
+        raise BadRow(f"the answer {answer!r} is an empty option", "answer_not_among_options")
     return _item(row, "choice", question, letter, id, category, groups, tuple(options))
 
 
@@ -84,12 +86,8 @@ def lmu_item(row: Row, *, category: str = "", groups: Mapping[str, str] | None =
 
 
 def lettered(row: Row) -> list[str]:
-    """The filled cells of columns A, B, ...; an empty one before a filled one: `BadRow`."""
-    cells = [row.text(letter) for letter in LETTERS]
-    options = [cell for cell in cells if cell]
-    if options != cells[: len(options)]:
-        raise BadRow("an option is left empty before another one", "bad_options")
-    return options
+    """The cells of columns A, B, ... up to the last filled one; an empty one keeps the letters of the others."""
+    return list(given.lettered([row.text(letter) for letter in LETTERS]))
 
 
 def listed(value: Any) -> list[str]:
