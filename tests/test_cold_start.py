@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image as PillowImage
 
 from aot.data.images import square
 from aot.errors import AotError
@@ -128,3 +130,45 @@ def test_the_command_trains_an_attacker_that_the_game_can_load(
     EditAttacker.load(tmp_path / "run/attacker")
     missing = aot("sft", "--data", "nowhere", "--out", "other")
     assert missing.returncode == 2 and "no dataset here" in missing.stderr and "Traceback" not in missing.stderr
+
+
+def png(grey: int, side: int = 16) -> bytes:
+    buffer = BytesIO()
+    PillowImage.fromarray(np.full((side, side, 3), grey, np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+ROW = {
+    "id": "a", "question": "Which?", "options": ["red", "blue"], "answer": "B", "kind": "add", "box_labels": ["cup"],
+    "clean": {"bytes": png(0)}, "attacked": {"bytes": png(9)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"kind": None}, "kind is missing"),
+        ({"kind": "paint"}, "no edit"),
+        ({"answer": None}, "answer is missing"),
+        ({"answer": "C"}, "no letter of its options"),
+        ({"options": None}, "options is missing"),
+        ({"options": []}, "no text"),
+        ({"options": ["red", None]}, "no text"),
+        ({"box_labels": None}, "box_labels is missing"),
+        ({"clean": None}, "clean is missing"),
+        ({"attacked": {"bytes": None}}, "attacked is missing"),
+        ({"attacked": {"bytes": b"junk"}}, "cannot be read"),
+        ({"attacked": {"bytes": png(9, 32)}}, "differ in size"),
+    ],
+)
+def test_a_row_that_lacks_something_is_refused_and_the_others_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: dict, reason: str
+) -> None:
+    rows = [ROW, ROW | change, ROW]
+    monkeypatch.setattr("aot.train.attacker.sft_pairs.read_rows", lambda paths: iter(rows))
+    assert len(forged_pairs(tmp_path, named_kind=0, seed=0)) == 2
+    said = capsys.readouterr().err
+    assert "refused rows" in said and "row 1: " in said and reason in said
+    monkeypatch.setattr("aot.train.attacker.sft_pairs.read_rows", lambda paths: iter(rows[1:2]))
+    with pytest.raises(AotError, match="no pairs"):
+        forged_pairs(tmp_path, named_kind=0, seed=0)
