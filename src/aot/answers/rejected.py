@@ -11,18 +11,28 @@ import re
 CLAUSE = re.compile(
     r"(?<=[.!?;。;!?])\s+|\n+|(?<=。)"
     r"|(?:,\s*|(?<!\s)\s+)(?=(?:but|while|whereas|however|so|therefore|thus|hence)\b)"
+    r"|(?<=[\u4e00-\u9fff]),\s*|,?(?=而是|但是?|所以|因此)|(?<!\s)\s+(?=(?:because|since|even though)\b"
+    r"|as (?:it|they|both|the)\b)"
+)
+# "Although A is near, B is nearer": what is conceded is not chosen.
+CONCEDED = re.compile(
+    r"(?:^|(?<=[.!?;\n] )|(?<=\n))(?:while|although|though|even though|whereas)\b[^,.!?;\n]*,", re.IGNORECASE
 )
 REJECTS = re.compile(
     r"\b(?:incorrect|wrong|inaccurate|false|unlikely|invalid|implausible|irrelevant|mistaken)\b"
-    r"|\b(?:is|are|was|be|does|do|did|would|could|can|has|have|should)(?:\s+(?:also|clearly|simply|therefore))?"
+    r"|\b(?:is|are|was|be|does|do|did|would|could|can|has|have|should)(?:\s+(?:also|clearly|simply"
+    r"|therefore))?"
     r"(?:\s+not\b|n't\b)|\bcannot\b|\brul(?:e|es|ed|ing)\s+out\b|\b(?:eliminat|exclud|reject|dismiss)\w*"
-    r"|\bare\s+out\b|\bis\s+out\b|\bwould\s+(?:need|require|imply|mean)\b|\bneither\b|\bnor\b|\bif\s+it\s+were\b"
-    r"|错误|不正确|不对|不符|排除|不是|不可能|不能",
+    r"|\bare\s+out\b|\bis\s+out\b|\bwould\s+(?:need|require|imply|mean)\b|\bneither\b|\bnor\b"
+    r"|\bif\s+it\s+were\b"
+    r"|\bnone\s+of\b|\b(?:less|least)\s+\w+"
+    r"|\b(?:do(?:es)?|did|ca|wo|would)n't\b|\bunlike\b|\bmay\s+or\s+may\b|\bfails?\s+to\b|\beither\b"
+    r"|错误|不正确|不对|不符|排除|不是|不可能|不能|不应|不选",
     re.IGNORECASE,
 )
 DENIED = re.compile(
     r"(?:,\s*|\band\s+|\bbut\s+)?(?:n't|\b(?:not|rather\s+than|instead\s+of|unlike))\s+"
-    r"(?:(?:the\s+)?(?:option|choice|answer|letter|point|box|image|picture)\s+)?\(?[A-J]\b\)?",
+    r"(?:(?:the\s+)?(?:option|choice|answer|letter|point|box|image|picture)\s+)?(?:\(?[A-J]\b\)?|⟦-?\d+⟧)",
     re.IGNORECASE,
 )
 THAN = re.compile(r"\b(?:than|compared\s+(?:to|with))\b[^.;!?\n]*", re.IGNORECASE)
@@ -33,9 +43,42 @@ LIST = re.compile(
 )
 
 
+IN_BRACKETS = re.compile(r"\(\s*[A-J](?:\s*(?:,|/|,?\s*\b(?:and|or))\s*[A-J]\b)+\s*\)")
+LABELS = re.compile(
+    r"\b(?:points?|boxes|images?|pictures?|locations?|objects?|regions?"
+    r"|labell?ed)\s+\"?[A-J]\"?(?:\s*,\s*\"?[A-J]\b\"?)*\s*,?\s+and\s+\"?[A-J]\b\"?"
+)
+NONE = re.compile(
+    r"\bnone of\b|\b(?:is|are) not (?:listed|among|one of|provided|given|an option)"
+    r"|\bno correct (?:answer|option|choice)"
+    r"|\berror in the (?:question|options?|choices?|answer)|\bnot match any\b|\bno (?:option|choice"
+    r"|answer) (?:matches|is correct|fits)"
+    r"|\bno (?:clear|strong|immediate|obvious|definitive) (?:indicat\w+|reason|signs?|evidence)\b"
+    r"|\bthey all (?:could|have|exhibit|are|seem|appear)"
+    r"|\b(?:all|any) (?:of the |the )?(?:two|three|four|five|six)?\s*(?:images|options|choices|pictures"
+    r"|points)\b[^.\n]{0,40}"
+    r"\b(?:could|have the potential|are real|are not real|as real|equally)"
+    r"|以上都不|都不(?:是|对|正确)|没有(?:正确|合适)",
+    re.IGNORECASE,
+)
+NEITHER = re.compile(r"\bneither\b", re.IGNORECASE)
+
+
+def rejects_all(text: str, options: tuple[str, ...]) -> bool:
+    """ "None of the choices is right", "neither A nor B" of two: no option that such a text names is chosen."""
+    if any(re.search(r"\b(?:none|neither|all)\b|都", option, re.IGNORECASE) for option in options):
+        return False
+    return NONE.search(text) is not None or (len(options) == 2 and NEITHER.search(text) is not None)
+
+
+def without_lists(text: str) -> str:
+    """The text without "(A, B, C or D)" and "points A and B", which describe the question."""
+    return LABELS.sub(" ", IN_BRACKETS.sub(" ", ABBREVIATION.sub(" ", text)))
+
+
 def kept(text: str) -> str:
     """The text without rejecting clauses, comparisons ("than B"), denied letters ("not A"), abbreviations ("N/A")."""
-    text = THAN.sub(" ", DENIED.sub(" ", ABBREVIATION.sub(" ", text)))
+    text = THAN.sub(" ", DENIED.sub(" ", ABBREVIATION.sub(" ", CONCEDED.sub(" ", text))))
     pieces, start = [], 0
     for turn in (*CLAUSE.finditer(text), None):
         end = turn.start() if turn else len(text)
@@ -48,3 +91,16 @@ def kept(text: str) -> str:
 def lists_letters(text: str) -> bool:
     """ "A, B, C or D", "both A and C": letters that are named together, so none is chosen alone."""
     return LIST.search(text) is not None
+
+
+ORDINAL = r"(?:first|second|third|fourth|fifth|sixth|last|left|right|top|bottom|upper|lower|middle)"
+COORDINATED = re.compile(
+    rf"\b(?:the\s+)?{ORDINAL}(?:\s*,?\s*(?:and|or|nor|,)\s*(?:the\s+)?{ORDINAL})+\b(?:\s+(?:images?"
+    rf"|pictures?|options?|ones?))?",
+    re.IGNORECASE,
+)
+
+
+def lists_words(text: str) -> str:
+    """The text without "the second or the third image": named together, so none is chosen alone."""
+    return COORDINATED.sub(" ", text)

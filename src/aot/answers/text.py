@@ -8,22 +8,44 @@ import unicodedata
 LONGEST, REST, MOST_CUES = 20_000, 1_000, 40
 """Characters of a response that are read, characters after a cue, cues (of a response that repeats itself)."""
 
-_NAMES = "think|thinking|thought|thoughts|reasoning|reflection"
-CLOSED = re.compile(
-    rf"<({_NAMES})>.*?</\1>|\[think\].*?\[/think\]|◁think▷.*?◁/think▷", re.DOTALL | re.IGNORECASE
+_NAMES = (
+    "think|thinking|thought|thoughts|reasoning|reason|rationale|reflection|analysis|scratchpad|cot|seed:think|summary"
+    "|caption"
 )
-CLOSING = re.compile(rf"</(?:{_NAMES})>|\[/think\]|◁/think▷", re.IGNORECASE)
-OPENING = re.compile(rf"<(?:{_NAMES})>|\[think\]|◁think▷", re.IGNORECASE)
-FINAL = re.compile(r"<\|channel\|>\s*final\s*<\|message\|>(.*?)(?=<\|(?:end|return|start|call)\|>|\Z)", re.DOTALL)
-BOX = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}|<\|begin_of_box\|>(.*?)<\|end_of_box\|>", re.DOTALL)
-TAG = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
+OPENING = re.compile(
+    rf"<(?:{_NAMES})\s*>|\[think(?:ing)?\]|◁think▷|<\|begin_of_thought\|>|<\|start_thinking\|>", re.IGNORECASE
+)
+CLOSING = re.compile(
+    rf"</(?:{_NAMES})\s*>|\[/think(?:ing)?\]|◁/think▷|<\|end_of_thought\|>|<\|end_thinking\|>", re.IGNORECASE
+)
+CHANNEL = re.compile(r"<\|channel\|>")
+FINAL = re.compile(
+    r"<\|channel\|>\s*final\b[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>(.*?)"
+    r"(?=<\|(?:end|return|start|call|channel)\|>|\Z)",
+    re.DOTALL,
+)
+# The same channels where the special tokens were dropped in decoding.
+PLAIN_CHANNELS = re.compile(r"\A\s*analysis(?=[A-Z\s]).*assistantfinal", re.DOTALL)
+SPECIAL = re.compile(
+    r"</?s>|<\|(?:im_end|im_start|endoftext|eot_id|return|end|begin_of_solution|end_of_solution)\|>"
+)
+BOX = re.compile(
+    r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}|<\|begin_of_box\|>(.*?)(?:<\|end_of_box\|>|\Z)", re.DOTALL
+)
+_TAGS = "answer|conclusion|final_answer"
+TAG = re.compile(rf"<(?:{_TAGS})>(.*?)(?:</(?:{_TAGS})>|\Z)", re.DOTALL | re.IGNORECASE)
 LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|mathit)\s*\{([^{}]*)\}")
-QUOTED = re.compile(r"(?<![A-Za-z0-9])'([A-Z])'(?![A-Za-z0-9])")
+QUOTED = re.compile(r"(?<![A-Za-z0-9])['\"]([A-Z])['\"](?![A-Za-z0-9])")
+MATHS = re.compile(r"\\[()\[\]]|</?(?:b|strong|i|em|u)>|__")
+_BE = r"(?:(?:is|are|be|would be|should be|must be|will be|seems to be|appears to be)\b|[:=]|\s[-–—]\s)"
 CUE = re.compile(
-    r"(?<!each )(?<!every )(?<!following )(?:answer|option|choice)\s*"
-    r"(?:(?:is|are|be|would be|should be|must be)\b|[:=])[\s:]*"
-    r"(?:therefore\b|thus\b|most likely\b|clearly\b|indeed\b)?[\s,:]*(?:(?:the\s+)?(?:option|choice|letter)\s+)?"
-    r"|答案(?:应该|应当)?\s*[:=是为选]*\s*(?:选项)?\s*|(?:故选|应选|应该选|选择|选)\s*[::]?\s*(?=[(A-J])",
+    r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\s*"
+    rf"(?:(?:here|then|therefore|thus)\s+)?{_BE}[\s:]*"
+    r"(?:therefore\b|thus\b|most likely\b|clearly\b|indeed\b|probably\b|likely\b)?[\s,:]*"
+    r"(?:(?:the\s+)?(?:option|choice|letter)\s+)?"
+    r"|\b(?:correct|final|answer|pick|selection|solution)\s*:\s*"
+    r"|(?:答案|正确选项|最佳选项)(?:应该|应当|应|就)?\s*(?:是|为|选)?\s*[:=]?\s*(?:选项)?\s*"
+    r"|(?<![不别可])(?:故选|应选|应该选|选择|选)\s*:?\s*(?:选项)?\s*(?=[(\"]?[A-J](?![A-Za-z]))",
     re.IGNORECASE,
 )
 
@@ -37,18 +59,38 @@ def spoken(text: str) -> str:
     """What stands outside the thought, in the dialects of thinking models. Of harmony's channels the last `final`; of a
     thought that was never closed only an `<answer>` in it."""
     text = bounded(text)
-    if "<|channel|>" in text:
+    if CHANNEL.search(text):
         finals = FINAL.findall(text)
         return finals[-1] if finals else " "
-    closed = list(CLOSING.finditer(text))
-    if closed:
-        after = text[closed[-1].end() :]
-        text = after if after.strip() else CLOSED.sub(" ", text)
-    opened = OPENING.search(text)
-    if opened is None:
+    text = SPECIAL.sub(" ", PLAIN_CHANNELS.sub(" ", text, count=1))
+    if not (OPENING.search(text) or CLOSING.search(text)):
         return text
-    tags = TAG.findall(text[opened.end() :])
-    return text[: opened.start()] + (f" <answer>{tags[-1]}</answer>" if tags else "")
+    outside, thought, opened = _parted(text)
+    if not opened:
+        return outside
+    tags = TAG.findall(thought)
+    return outside + (f" <answer>{tags[-1]}</answer>" if tags else "")
+
+
+def _parted(text: str) -> tuple[str, str, bool]:
+    """What stands outside all thoughts; what the thought that was left open holds; whether there is such a one. A
+    closing mark without an opening one closes a thought that began with the text."""
+    marks = sorted(
+        [(m.start(), m.end(), True) for m in OPENING.finditer(text)]
+        + [(m.start(), m.end(), False) for m in CLOSING.finditer(text)]
+    )
+    outside, start, opened = [], 0, False
+    for begins, ends, opens in marks:
+        if opens and not opened:
+            outside.append(text[start:begins])
+        elif not opens and not opened:
+            outside.clear()
+        if opens and opened:  # a thought that speaks of thoughts
+            continue
+        start, opened = ends, opens
+    if not opened:
+        outside.append(text[start:])
+    return " ".join(outside), text[start:], opened
 
 
 def boxes(text: str) -> list[str]:
@@ -70,17 +112,47 @@ def final_answer(text: str) -> str:
     return unwrapped(said if content is None else content).strip()
 
 
-def after_cues(text: str) -> list[tuple[str, str]]:
-    """After every "answer is", the last first: all that follows, and its first sentence (the next one may discuss
-    the other options)."""
+def after_cues(text: str) -> list[tuple[str, str, str]]:
+    """For every "answer is", the last first: what stands between it and the one before, all that follows it, and its
+    first sentence (the next one may discuss the other options)."""
     cues = list(CUE.finditer(text))[-MOST_CUES:]
-    rests = [text[cue.end() : cue.end() + REST] for cue in reversed(cues)]
-    return [(rest, re.split(r"[.!?;\n](?:\s|$)|。", rest, maxsplit=1)[0]) for rest in rests]
+    found, start = [], 0
+    for cue in cues:
+        rest = text[cue.end() : cue.end() + REST]
+        before = text[max(start, cue.start() - REST) : cue.start()]
+        found.append((before, rest, re.split(r"[.!?;\n](?:\s|$)|。", rest, maxsplit=1)[0]))
+        start = cue.end()
+    return found[::-1]
+
+
+PLAIN = str.maketrans(
+    {
+        "’": "'",
+        "‘": "'",
+        "“": '"',
+        "”": '"',
+        "「": '"',
+        "」": '"',
+        "『": '"',
+        "』": '"',
+        "【": "(",
+        "】": ")",
+        "《": '"',
+        "》": '"',
+        "*": "",
+        "`": "",
+        "$": "",
+    }
+)
+
+
+def squeezed(text: str) -> str:
+    """With at most one space, and one empty line, in a row: what bounds the time that patterns need."""
+    return re.sub(r"(?:\n ?){3,}", "\n\n", re.sub(r"[^\S\n]+", " ", text))
 
 
 def unwrapped(text: str) -> str:
     """Without LaTeX wrappers, markdown emphasis and quotes around a letter; full-width letters made plain."""
     text = LATEX.sub(r"\1", unicodedata.normalize("NFKC", text))
-    text = re.sub(r"\\[()\[\]]", " ", re.sub(r"[*`$]", "", text))
-    text = re.sub("[’‘]", "'", text)
-    return QUOTED.sub(r"\1", re.sub(r"[“”]", '"', text))
+    text = MATHS.sub(" ", text).translate(PLAIN)
+    return QUOTED.sub(r"\1", text)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from aot.answers.choice import NEGATED, leading_option
+from aot.answers.choice import leading_option
+from aot.answers.mentions import NEGATED
 from aot.answers.refusal import refuses, without_refusals
-from aot.answers.text import after_cues, marked, spoken, unwrapped
+from aot.answers.text import after_cues, marked, spoken, squeezed, unwrapped
 from aot.types import Answer
 
 OPTIONS = ("yes", "no")
@@ -24,7 +25,7 @@ def parse_yes_no(text: str, *, truncated: bool = False) -> Answer:
     yes or no at all; both is "unparsed"."""
     if truncated:
         return Answer(text, None, "truncated")
-    said = spoken(text)
+    said = squeezed(spoken(text))
     content = marked(said)
     found = _words(unwrapped(said)) if content is None else _content(unwrapped(content))
     if len(found) == 1:
@@ -44,11 +45,15 @@ def _content(plain: str) -> set[int]:
 def _mentioned(text: str) -> set[int]:
     """Every yes and no of the text, "There is no dog" among them, that is not itself denied."""
     found = WORD.finditer(text)
-    return {0 if m[1] else 1 for m in found if not NEGATED.search(text[max(0, m.start() - 40) : m.start()].casefold())}
+    return {
+        0 if m[1] else 1
+        for m in found
+        if not NEGATED.search(text[max(0, m.start() - 40) : m.start()].casefold())
+    }
 
 
 def _words(plain: str) -> set[int]:
-    for rest, sentence in after_cues(plain):
+    for _, rest, sentence in after_cues(plain):
         chinese = CHINESE.match(rest)
         found = {0 if chinese[1] else 1} if chinese else leading_option(rest, OPTIONS) or _mentioned(sentence)
         if found:

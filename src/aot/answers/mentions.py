@@ -1,0 +1,163 @@
+"""Where a text names an option: by its letter, by its own words, or by both (*ours*).
+
+All functions take text without markup (`text.unwrapped`). A letter counts where it stands as an option's name: not as
+an article ("A man"), a pronoun ("I"), or a part of another name ("vitamin C", "C major").
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from aot.answers.text import unwrapped
+from aot.types import LETTERS
+
+# After a letter these Chinese words do not belong to a name with it ("B是", "B选项"; but "C大调").
+GLUE = r"(?:是|选项|项|正确|更|最|符合|对|错|不|和|或|与|都|均|也|、)"
+OTHER = rf"(?![A-Za-z0-9'/_\-]|(?!{GLUE})[\u4e00-\u9fff])"
+BARE = re.compile(rf"(?<![A-Za-z0-9'/_\-\u4e00-\u9fff])([A-Z]){OTHER}|(?<=[选是为项择案])([A-Z]){OTHER}")
+NEGATED = re.compile(
+    r"(?:\bnot|n't|\bneither|\bnor|\brather than|\binstead of|[不没非无])\s*(?:an?\s+|the\s+)?$"
+)
+# Words before a bare letter that leave it an option's name; any other word makes it a part of a name ("vitamin C").
+BEFORE = re.compile(
+    r"(?:^|[^\w\s]|\n|\b(?:is|be|was|with|choose|chose|select|pick|say|said|therefore|thus|hence|so"
+    r"|that|for|to|towards?|guess"
+    r"|probably|maybe|perhaps|possibly|likely|clearly|definitely|letter|option|choice|answer|answers"
+    r"|candidate|both|either"
+    r"|or|and|then|think|believe|indeed|certainly|surely|it's|as|but|suggest|prefer|only|than|options"
+    r"|choices|while|because)"
+    r"|[选是为项择案])\s*[(\[\"']*$",
+    re.IGNORECASE,
+)
+# Words after it that leave it one.
+AFTER = re.compile(
+    r"[)\]\"']*\s*(?:$|[^\w\s(+#^=<>/\\]|\n|\((?:[^)]{0,40})\)|(?:is|was|are|because|since|as|for|would|should|could|might|may|must|can|does"
+    r"|fits?|best|more|most|matches|seems?|appears?|looks?|and|or|but|here|correctly|accurately|shows?"
+    r"|corresponds|has"
+    r"|follows|completes|which|where|while|due|based|although|though|however|so|nor|if|when|also"
+    r"|clearly|in|on|at|to|with"
+    r"|from|stands?|lies|represents?)\b|[\u4e00-\u9fff])",
+    re.IGNORECASE,
+)
+ARTICLE = re.compile(r"[ \t]+(?!(?:because|since|as|or|and|is|was|in|on|at|to|for|with|has)\b)[a-z]")
+VALUE = re.compile(
+    r"\b(?:type|grade|key|group|vitamin|chord|note|level|class|rating|score) (?:is|was) $", re.IGNORECASE
+)
+NOUNS = (
+    "point|box|image|picture|photo|figure|object|region|frame|view|panel|patch|line|area|card|circle|shape"
+    "|diagram|graph"
+)
+LABELLED = re.compile(rf"\b({NOUNS})\s+[(\"']?$", re.IGNORECASE)
+# Between a letter and its option's words, and the other way round.
+JOINS = re.compile(r"[)\]\"']*\s*[.:)\-–—,=]?\s*(?:[(\"']\s*)?(?:the\s+|an?\s+)?", re.IGNORECASE)
+JOINED = re.compile(r"[\"']?\s*,?\s*[(\[]\s*(?:(?:option|choice|labell?ed|answer)\s+)?[\"']?", re.IGNORECASE)
+CONFLICT = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Characters `start` to `end` name the option number `option` (`CONFLICT`: its letter and its words differ)."""
+
+    start: int
+    end: int
+    option: int
+    letter: bool
+
+
+def mentions(text: str, options: tuple[str, ...]) -> list[Mention]:
+    """All namings in order; a letter beside its option's words is one of them."""
+    words = worded(text, options)
+    letters = [
+        m
+        for m in lettered(text, options)
+        if not any(w.start <= m.start < w.end and _covers(w, m, options) for w in words)
+    ]
+    joined: list[Mention] = []
+    for found in sorted(words + letters, key=lambda m: m.start):
+        last = joined[-1] if joined else None
+        if last and last.letter != found.letter and _joins(text[last.end : found.start], last):
+            option = found.option if found.option == last.option else CONFLICT
+            joined[-1] = Mention(last.start, found.end, option, found.letter)
+        else:
+            joined.append(found)
+    return [m for m in joined if m.option != CONFLICT or m.end - m.start > 1]
+
+
+def _covers(words: Mention, letter: Mention, options: tuple[str, ...]) -> bool:
+    """Whether a letter inside an option's words is not named itself: "Point A", but in "moves to C." it might be."""
+    return (
+        letter.option == words.option or letter.end < words.end or len(options[words.option].strip(" .")) == 1
+    )
+
+
+def _joins(between: str, last: Mention) -> bool:
+    return (JOINS if last.letter else JOINED).fullmatch(between) is not None
+
+
+def worded(text: str, options: tuple[str, ...]) -> list[Mention]:
+    """Options named by their words, not those inside a longer option or after "not"."""
+    spans = [(m.start(), m.end(), i) for i, o in enumerate(options) for m in pattern(o).finditer(text)]
+    return [
+        Mention(start, end, i, False)
+        for start, end, i in spans
+        if not any(s <= start and end <= e and (e - s) > (end - start) for s, e, _ in spans)
+        and not NEGATED.search(text[max(0, start - 40) : start].casefold())
+    ]
+
+
+def lettered(text: str, options: tuple[str, ...]) -> list[Mention]:
+    """Options named by a letter that is a name of its own there."""
+    allowed = LETTERS[: len(options)]
+    return [
+        Mention(m.start(), m.end(), allowed.index(letter) if letter in allowed else CONFLICT, True)
+        for m in BARE.finditer(text)
+        if (letter := m[1] or m[2]) in LETTERS[:10] and _is_name(text, m, letter, options)
+    ]
+
+
+def _is_name(text: str, match: re.Match[str], letter: str, options: tuple[str, ...]) -> bool:
+    before, after = text[max(0, match.start() - 24) : match.start()], text[match.end() : match.end() + 48]
+    bracketed = before.endswith("(") and after.startswith(")")
+    if bracketed:
+        return True
+    if letter == "I" or NEGATED.search(before.casefold()):
+        return False
+    if letter not in LETTERS[: len(options)]:
+        return False
+    label = LABELLED.search(before)
+    if label:
+        return _labels(label[1].casefold(), options) and AFTER.match(after) is not None
+    if letter == "A" and ARTICLE.match(after):
+        return False
+    if VALUE.search(before):
+        return False
+    return BEFORE.search(before) is not None and AFTER.match(after) is not None
+
+
+@lru_cache(maxsize=4096)
+def _labels(noun: str, options: tuple[str, ...]) -> bool:
+    """Whether "point A" may be an option: one speaks of points, or of "A"; any "region" is one at least."""
+    return noun in ("region", "card", "point", "box") or any(
+        noun in option.casefold() or re.match(r"\W*[A-J]\b", option) for option in options
+    )
+
+
+@lru_cache(maxsize=4096)
+def pattern(option: str) -> re.Pattern[str]:
+    """The option's words, in any case and spacing, bounded by non-words; nothing for an empty option. Chinese has no
+    spaces: there only a Latin letter or digit at the edge is bounded, and a single character stands alone. "no" is
+    a determiner in "no car" and counts only where its phrase ends."""
+    words = unwrapped(option).strip(" .").split()
+    if not words:
+        return re.compile(r"(?!)")
+    joined = r"\s+".join(map(re.escape, words))
+    text = " ".join(words)
+    if text.casefold() == "no":
+        return re.compile(r"(?<!\w)no(?=\s*(?:[^\w\s]|\n|$))", re.IGNORECASE)
+    if any("\u4e00" <= c <= "\u9fff" for c in text) and len(text) > 1:
+        before = r"(?<![A-Za-z0-9])" if text[0].isascii() else ""
+        after = r"(?![A-Za-z0-9])" if text[-1].isascii() else ""
+        return re.compile(before + joined + after, re.IGNORECASE)
+    return re.compile(r"(?<!\w)" + joined + r"(?!\w)", re.IGNORECASE)
