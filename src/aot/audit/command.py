@@ -98,7 +98,7 @@ def run(defender: str, data: Path | None, out: Path, settings: AuditSettings, **
     result, page = audit(defender, data, out, settings, **given)
     print(headline(result))
     Console(emoji=False).print(terminal_table(result))
-    print(f"page: {page}\nfigures: {page.with_suffix('.json')}")
+    print(f"page: {page}\nmetrics: {page.with_suffix('.json')}")
     refused: int = result["refused_rows"]["n"]
     if refused:
         told = f"refused rows of the data: {refused}, named on the page; the rest was audited"

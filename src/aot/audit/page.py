@@ -80,7 +80,7 @@ def deceived(result: Json) -> tuple[str, Json] | None:
 
 
 def headline(result: Json) -> str:
-    """The verdict in one sentence, computed from the figures, whichever way they point."""
+    """The verdict in one sentence, computed from the metrics, whichever way they point."""
     name = short_name(result["defender"]["name"])
     found = deceived(result)
     if found is None:
@@ -107,7 +107,7 @@ def summary_line(result: Json) -> str:
 
 
 def caveats(result: Json) -> list[str]:
-    """What a reader must know before the figures."""
+    """What a reader must know before the metrics."""
     found = deceived(result)
     told = []
     if found and found[0] == "corruption" and "edit" in result["worst_case"]:
@@ -178,7 +178,7 @@ def _heat(result: Json) -> float:
 
 
 def _made(result: Json) -> list[tuple[str, Json, list[tuple[str, int, float, int]]]]:
-    """What became of each attack's draws: (title, figures, [(word, count, percent of the draws, colour number)])."""
+    """What became of each attack's draws: (title, metrics, [(word, count, percent of the draws, colour number)])."""
     words: list[str] = []
     rows = []
     for attack in result["attacks"].values():

@@ -67,11 +67,15 @@ def round_episodes(inputs: Inputs, i: int) -> list[Episode]:
     return [e for stage in stages for e in load_episodes(stage.folder, scenes(stage.manifest["seed"]))]
 
 
-def hard_attacks(recipe: Recipe, inputs: Inputs, i: int) -> list[CurriculumRow]:
-    """Iteration i's attacks that were hard for its defender; the episodes are read once a process."""
+def hard_attacks(
+    recipe: Recipe, inputs: Inputs, i: int, episodes: Sequence[Episode] | None = None
+) -> list[CurriculumRow]:
+    """Iteration i's attacks that were hard for its defender, chosen once a process. `episodes`: those of i, where they
+    are in memory; else they are read."""
     key = f"hard attacks {i}"
     if key not in inputs.memory:
-        inputs.memory[key] = hard_rows(round_episodes(inputs, i), recipe.curriculum)
+        found = round_episodes(inputs, i) if episodes is None else episodes
+        inputs.memory[key] = hard_rows(found, recipe.curriculum)
     return inputs.memory[key]
 
 

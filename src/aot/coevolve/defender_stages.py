@@ -12,7 +12,7 @@ from aot.coevolve.attack_rounds import hard_attacks, round_episodes, round_scene
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import BASE, CLEAN_RL, defender_of, iteration_of
 from aot.coevolve.recipes import Recipe
-from aot.data.curriculum import CurriculumRow, build_curriculum, hard_rows
+from aot.data.curriculum import CurriculumRow, build_curriculum
 from aot.game.judge import open_judge
 from aot.players.defender import QwenDefender
 from aot.runs.checkpoints import Checkpoint
@@ -28,7 +28,7 @@ def enhance_defender(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, 
     i = iteration_of(inputs.name)
     earlier = [row for j in range(1, i) for row in hard_attacks(recipe, inputs, j)]
     newest, clean = round_episodes(inputs, i), inputs.game.train_scenes(inputs.seed)
-    inputs.memory[f"hard attacks {i}"] = hard_rows(newest, recipe.curriculum)  # the next iterations need them
+    hard_attacks(recipe, inputs, i, newest)  # the next iterations need them
     curriculum = build_curriculum(newest, clean, earlier, recipe.curriculum, seed=inputs.seed)
     player = QwenDefender.load(inputs.folder(defender_of(i - 1)), name=f"iteration_{i}")
     before = {name: value.clone() for name, value in player.model.state_dict().items()}

@@ -20,12 +20,14 @@ from aot.coevolve.names import (
     trained,
 )
 from aot.coevolve.recipes import Recipe
+from aot.coevolve.scenes import Game
 from aot.data.records import load_episodes, save_episodes
 from aot.miniature.scripted import RandomDistractor
 from aot.players.attacker import EditAttacker
 from aot.players.base import Attacker
 from aot.players.defender import QwenDefender
 from aot.runs.files import write_json
+from aot.runs.run import Stage
 from aot.types import Episode
 
 ANSWERS = "answers.json"
@@ -61,17 +63,16 @@ def answer_held_out(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, A
         if column == CLEAN:
             scores, texts = evaluate(player, scenes)
         else:
-            scores, texts = evaluate_attacked(player, scenes, held_out_attacks(inputs, column))
+            attacks = held_out_attacks(inputs.stages[f"evaluation/attacks/{column}"], inputs.game, inputs.memory)
+            scores, texts = evaluate_attacked(player, scenes, attacks)
         record[column] = {"scores": scores.tolist(), "texts": texts}
     write_json(folder / ANSWERS, record)
     return {column: float(np.mean([s == 1 for s in answers["scores"]])) for column, answers in record.items()}
 
 
-def held_out_attacks(inputs: Inputs, column: str) -> AttackSet:
-    """A finished stage's attacks; read once a process."""
-
-    def read(folder: Path) -> AttackSet:
-        episodes = load_episodes(folder, inputs.game.held_out)
-        return AttackSet([e.attack for e in episodes], [e.verdict for e in episodes])
-
-    return inputs.remembered(f"evaluation/attacks/{column}", read)
+def held_out_attacks(stage: Stage, game: Game, memory: dict[str, Any]) -> AttackSet:
+    """The attacks of a finished stage, read once into the process's `memory`."""
+    if stage.name not in memory:
+        episodes = load_episodes(stage.folder, game.held_out)
+        memory[stage.name] = AttackSet([e.attack for e in episodes], [e.verdict for e in episodes])
+    return memory[stage.name]

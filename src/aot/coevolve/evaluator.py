@@ -14,7 +14,6 @@ import numpy as np
 
 from aot.coevolve.evaluation import AttackSet, Evaluation, attacker_summary, defender_summary
 from aot.coevolve.evaluation_stages import ANSWERS, held_out_attacks
-from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import BASE, CLEAN, CLEAN_RL, SCRIPTED, attackers, columns_of, defenders, distractors
 from aot.coevolve.recipes import Recipe
 from aot.coevolve.scenes import Game
@@ -156,9 +155,8 @@ class Evaluator:
             return
         for column in columns:
             if column != CLEAN and column not in self.columns:
-                name = f"evaluation/attacks/{column}"
-                inputs = Inputs(name, 0, self.game, {name: self.stages.make(name)}, self.stages.memory)
-                self.columns[column] = held_out_attacks(inputs, column)
+                made = self.stages.make(f"evaluation/attacks/{column}")
+                self.columns[column] = held_out_attacks(made, self.game, self.stages.memory)
         stage = self.stages.make(f"evaluation/{defender}/{block}")
         for column, each in json.loads((stage.folder / ANSWERS).read_text(encoding="utf-8")).items():
             scores = np.array(each["scores"], dtype=np.int8)

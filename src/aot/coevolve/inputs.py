@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from aot.coevolve.scenes import Game
 from aot.runs.run import Stage
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,10 +24,3 @@ class Inputs:
 
     def folder(self, stage: str) -> Path:
         return self.stages[stage].folder
-
-    def remembered(self, stage: str, read: Callable[[Path], T]) -> T:
-        """`read(folder)` of the stage, once a process."""
-        key = f"{read.__qualname__} {stage}"
-        if key not in self.memory:
-            self.memory[key] = read(self.folder(stage))
-        return self.memory[key]

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from aot.data.coco_layout import CocoLayout, coco_layouts
-from aot.data.entries import Spellings, entry_id, is_set, label_of, read_json, shown, text_of, whole
+from aot.data.entries import Spellings, entry_id, is_set, label_of, shown, text_of, whole
 from aot.data.images import BadRow, Fit, Refusal, Size, found_in, read_image, read_image_file, scaled_box
 from aot.data.photos import Photo, Polygon, Source, Thing, same_twice
 from aot.errors import AotError
+from aot.runs.files import read_json
 
 HINT = "a COCO-format folder holds instances.json and images/, or annotations/instances_*.json and their folders"
 _Entry = dict[str, Any]
@@ -96,7 +97,7 @@ def _read(layout: CocoLayout, spelled: Spellings) -> _File:
 
 
 def _lists(path: Path) -> dict[str, list[Any]]:
-    content = read_json(path, HINT)
+    content = read_json(path, hint=HINT)
     lists: dict[str, list[Any]] = {"licenses": []}
     for key in ("images", "annotations", "categories", "licenses"):
         rows = content.get(key) if isinstance(content, dict) else None

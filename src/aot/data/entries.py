@@ -1,33 +1,15 @@
-"""Values of files that others wrote: ids as number or text, labels with stray spaces, JSON that may hold anything."""
+"""Values of files that others wrote: ids as number or text, labels with stray spaces."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
-
-from aot.errors import AotError
 
 _NUMBER = re.compile(r"[+-]?\d{1,40}(\.0+)?", re.ASCII)
 MISSING = frozenset({"", "nan", "NaN", "-nan", "-NaN", "NAN", "<NA>"})
 """What tables write for a value that is not there. "None" and "NA" may be words."""
 _NO = frozenset({"", "0", "0.0", "false", "no", "none", "null"})
-
-
-def read_json(file: Path, hint: str) -> Any:
-    """The value of a JSON file, with or without a byte-order mark. Unreadable, no JSON or nested too deep: `AotError`
-    with this `hint`."""
-    try:
-        return json.loads(file.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise AotError(f"cannot be read ({error.strerror})", where=str(file), hint=hint) from error
-    except RecursionError as error:
-        raise AotError("is nested too deep to be read", where=str(file), hint=hint) from error
-    except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
-        raise AotError(f"is not JSON ({error})", where=str(file), hint=hint) from error
 
 
 def entry_id(value: object) -> str | None:

@@ -10,10 +10,11 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from aot.data.annotated import Mark, Sheet, source_of, surrounding
-from aot.data.entries import Spellings, label_of, read_json, whole
+from aot.data.entries import Spellings, label_of, whole
 from aot.data.images import Fit, Refusal, found_in
 from aot.data.photos import Source
 from aot.errors import AotError
+from aot.runs.files import read_json
 
 HINT = "labelme writes a .json with `shapes` and `imagePath` beside each image"
 
@@ -43,7 +44,7 @@ def read_labelme(path: Path, fit: Fit) -> Source:
 
 def _sheet(file: Path, folder: Path, spelled: Spellings) -> Sheet | Refusal:
     try:
-        content = read_json(file, HINT)
+        content = read_json(file, hint=HINT)
     except AotError as error:
         return Refusal(str(file), "the file", error.message, "bad_entry")
     shapes = content.get("shapes") if isinstance(content, dict) else None

@@ -143,7 +143,7 @@ def _change(summary: Summary, name: str) -> tuple[str, str]:
 
 
 def tiles(summary: Summary) -> list[Tile]:
-    """The figures a reader looks for first, as far as they are known."""
+    """The metrics a reader looks for first, as far as they are known."""
     found = []
     base, after = summary.defenders.get("base"), summary.defenders.get(summary.last_iteration or "")
     if base and after:

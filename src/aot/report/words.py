@@ -80,7 +80,7 @@ def error_change(base: DefenderFigures, other: DefenderFigures) -> float | None:
 
 
 def headline(summary: Summary) -> str:
-    """The main result in one sentence, computed from the figures, whichever way they point."""
+    """The main result in one sentence, computed from the metrics, whichever way they point."""
     base = summary.defenders.get("base")
     last = summary.last_iteration
     after = summary.defenders.get(last or "")

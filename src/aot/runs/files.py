@@ -110,10 +110,12 @@ def read_json(path: Path, *, hint: str, needs: Sequence[str] | None = None) -> A
     """Reads JSON; with `needs`, an object that has these keys. Raises `AotError` with `hint` as the next step where the
     file is missing, damaged or holds something else."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8-sig"))  # others' files may begin with a byte-order mark
     except FileNotFoundError as error:
         raise AotError("no such file", where=str(path), hint=hint) from error
-    except (ValueError, OSError, RecursionError) as error:
+    except RecursionError as error:
+        raise AotError("cannot be read as JSON (it is nested too deep)", where=str(path), hint=hint) from error
+    except (ValueError, OSError) as error:
         raise AotError(f"cannot be read as JSON ({error})", where=str(path), hint=hint) from error
     if needs is None:
         return value
