@@ -15,6 +15,7 @@ from skimage.metrics import structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from aot.game.referee import (
+    CHUNK_PX,
     EditArea,
     GlobalSsim,
     LocalSsim,
@@ -74,18 +75,37 @@ def test_local_ssim_is_scikit_images_on_the_crop(box, seed, noise):
     after = np.clip(before.astype(int) + shift, 0, 255).astype(np.uint8)
     a, b = (image[box.y0 : box.y1, box.x0 : box.x1] for image in (before, after))
     window = min(7, *(n - 1 + n % 2 for n in a.shape[:2]))
-    expected = structural_similarity(
+    assert box_ssim([before], [after], [box])[0] == pytest.approx(scikit_images(a, b, window), abs=1e-7)
+
+
+@pytest.mark.parametrize("window", [3, 7, 11, 13, 31])
+@pytest.mark.parametrize("level", [0, 128, 253])
+def test_a_flat_photo_larger_than_a_chunk_loses_no_digits(level, window):
+    height, width = 150, 240
+    rows, columns = np.mgrid[:height, :width]
+    before = np.full((height, width, 3), level, np.uint8)
+    before[:60] += (columns[:60, :, None] // 80).astype(np.uint8)  # steps of one level
+    after = before.copy()
+    after[(rows + columns) % 9 == 0] += 1
+    assert before.size > 3 * CHUNK_PX
+    score = box_ssim([before], [after], [Box(0, 0, width, height)], window)[0]
+    assert score == pytest.approx(scikit_images(before, after, window), abs=1e-6)
+
+
+def scikit_images(a: np.ndarray, b: np.ndarray, window: int) -> float:
+    return structural_similarity(
         a, b, win_size=window, channel_axis=2, data_range=255, use_sample_covariance=False
     )
-    assert box_ssim([before], [after], [box])[0] == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_map_is_torchmetrics():
-    x, y = torch.rand(2, 3, 3, 32, 40, generator=torch.Generator().manual_seed(0))
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 40, 3), dtype=np.uint8)
+    x, y = torch.from_numpy(pictures).movedim(-1, 2) / 255
     _, theirs = structural_similarity_index_measure(
         x, y, gaussian_kernel=False, kernel_size=7, data_range=1.0, return_full_image=True, reduction="none"
     )
-    torch.testing.assert_close(ssim_map(x, y, 7), theirs[..., 3:-3, 3:-3], atol=1e-5, rtol=1e-5)
+    ours = torch.from_numpy(ssim_map(*pictures, 7)).movedim(-1, 1)
+    torch.testing.assert_close(ours, theirs[..., 3:-3, 3:-3], atol=1e-5, rtol=1e-5)
 
 
 @given(BOXES, BOXES, st.integers(1, 200))
@@ -216,18 +236,14 @@ def test_another_size_is_refused_and_the_rest_judged():
     verdicts = build_referee(RefereeSettings(global_ssim_min=0.0)).judge(scenes, attacks)
     assert [v.valid for v in verdicts] == [False, True, False]
     assert verdicts[0].refused_by == verdicts[2].refused_by == ("size",)
-    assert world_referee(RefereeSettings()).judge(scenes[:1], attacks[:1])[0].refused_by == (
-        "size",
-    )
+    assert world_referee(RefereeSettings()).judge(scenes[:1], attacks[:1])[0].refused_by == ("size",)
     assert world_referee(RefereeSettings()).judge([], []) == []
 
 
 def test_attacks_must_belong_to_their_scenes():
     scene = scene_of(photo())
     with pytest.raises(ValueError, match="same order"):
-        build_referee(RefereeSettings()).judge(
-            [scene], [Attack("other", "x", "any", scene.image)]
-        )
+        build_referee(RefereeSettings()).judge([scene], [Attack("other", "x", "any", scene.image)])
 
 
 def test_settings_refuse_nonsense():

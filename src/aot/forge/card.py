@@ -17,7 +17,6 @@ from typing import Any
 import cv2
 import jinja2
 import numpy as np
-import torch
 from markupsafe import Markup
 from PIL import Image as PilImage
 
@@ -145,8 +144,7 @@ def _original(photo: Image) -> dict[str, Any]:
 
 def _ssim_picture(clean: Image, attacked: Image) -> Image:
     """Local SSIM as a picture: white where nothing changed, dark where everything did."""
-    x, y = (torch.tensor(image).permute(2, 0, 1)[None].float() / 255 for image in (clean, attacked))
-    similar = ssim_map(x, y, 7)[0].mean(0).clamp(0, 1).numpy()
+    similar = ssim_map(clean[None], attacked[None], 7)[0].mean(-1).clip(0, 1)
     levels = cv2.copyMakeBorder((255 * similar).round().astype(np.uint8), 3, 3, 3, 3, cv2.BORDER_REPLICATE)
     return np.asarray(cv2.applyColorMap(levels, cv2.COLORMAP_BONE)[:, :, ::-1])
 
