@@ -75,7 +75,8 @@ def is_leftover(path: Path) -> bool:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """The folder, made where it is missing, for one process at a time. Raises `AotError` where another one has it."""
+    """The folder, made where it is missing, for one process at a time; what a killed one was writing in it is removed.
+    Raises `AotError` where another process has it."""
     lock = FileLock(folder / ".lock")
     with disk_errors(folder, "nothing was written"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,6 +86,9 @@ def held(folder: Path) -> Iterator[None]:
             hint = "wait until it ends, or choose another folder with --out"
             raise AotError("the folder is in use by another process", where=str(folder), hint=hint) from error
     try:
+        for path in (*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")):
+            if is_leftover(path):
+                path.unlink(missing_ok=True)
         yield
     finally:
         lock.release()
@@ -133,8 +137,10 @@ def canonical_hash(value: Any) -> str:
 
 
 def digests_of(folder: Path, *, without: Collection[str] = ()) -> dict[str, str]:
-    """sha256 of every file in a folder and those below, by its name from there; `without` files of these names."""
+    """sha256 of every file in a folder and those below, by its name from there; `without` files of these names, and
+    without what a killed process left."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in without)
+    files = [path for path in files if not is_leftover(path)]
     return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
 
 

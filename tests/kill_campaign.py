@@ -1,0 +1,275 @@
+"""Kills a command with SIGKILL wherever it changes its folder, runs it again, and compares what both leave.
+
+    python tests/kill_campaign.py [--most N] [--out FOLDER] [COMMAND ...]
+
+A point is any moment right before a file or folder is renamed, opened for writing, flushed, removed or made, right
+after a rename (its folder is flushed then), right after a reply is stored, and a file half written. Every point of
+every command is tried, or N of them, evenly spaced. Exit status 1 where a resumed run failed, hung, left a process
+behind, or made other files than one that was never killed. Linux only: it reads /proc.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import multiprocessing
+import os
+import shutil
+import signal
+import stat
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kill_commands import COMMANDS, Command
+from kill_compare import differences, results
+
+LIMIT_S = 300
+"""A run that takes longer hangs."""
+
+
+class Point(NamedTuple):
+    """The n-th change of a run's folder; `torn`: the file of that change is left half written."""
+
+    number: int
+    torn: bool
+
+
+class Changes:
+    """An audit hook: counts a run's changes of `out` in all of its processes, and kills the run at `fatal`. Appends
+    each to `log`: what and where."""
+
+    def __init__(self, out: Path, log: Path, fatal: Point | None):
+        self.out, self.log, self.fatal = f"{out}{os.sep}", log, fatal
+        self.count, self.main = multiprocessing.get_context("fork").Value("q", 0), os.getpid()
+        self.busy = False
+
+    def __call__(self, event: str, args: tuple[Any, ...]) -> None:
+        if self.busy or event not in ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"):
+            return
+        self.busy = True  # what happens below is no change of the run
+        try:
+            if (what := _change(event, args)) and what[1].startswith(self.out) and ".lock" not in what[1]:
+                self.happens(*what)
+        finally:
+            self.busy = False
+
+    def happens(self, what: str, path: str) -> None:
+        with self.count.get_lock():
+            self.count.value += 1
+            number = self.count.value
+        with self.log.open("a") as lines:
+            lines.write(f"{what} {path.removeprefix(self.out)}\n")
+        if self.fatal and number == self.fatal.number:
+            if self.fatal.torn:
+                _tear(what, path)
+            os.kill(self.main, signal.SIGKILL)
+            time.sleep(LIMIT_S)  # a worker, which has to end because the main process did
+
+
+def _change(event: str, args: tuple[Any, ...]) -> tuple[str, str] | None:
+    if event == "open":
+        path, mode, flags = args
+        if not isinstance(path, str | bytes | os.PathLike):
+            return None
+        path = os.path.abspath(os.fsdecode(path))
+        if isinstance(mode, str):
+            return ("write", path) if set(mode) & set("wax+") else None
+        if flags & os.O_ACCMODE != os.O_RDONLY:
+            return "write", path
+        try:
+            kind = os.stat(path).st_mode
+        except OSError:
+            return None
+        return ("flush" if stat.S_ISREG(kind) else "flush folder", path)
+    folder = args[1] if event in ("os.remove", "os.rmdir") else args[2] if event == "os.mkdir" else -1
+    path = os.fsdecode(args[0])
+    if isinstance(folder, int) and folder >= 0:  # of shutil.rmtree: a name within an open folder
+        path = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), path)
+    return event.removeprefix("os."), os.path.abspath(path)
+
+
+def _tear(what: str, path: str) -> None:
+    if what == "flush":
+        os.truncate(path, os.path.getsize(path) // 2)
+    elif what == "write" and os.path.isdir(os.path.dirname(path)):
+        with open(path, "ab") as file:
+            file.write(b'{"half')
+
+
+def run(command: Command, out: Path, log: Path, changes: Changes | None = None) -> tuple[int, str]:
+    """(exit status, what was said) of the command in a fork of this process, which has imported it already; the status
+    of a killed one is -9."""
+    said = log.with_suffix(".said")
+    child = os.fork()
+    if not child:
+        os.setsid()
+        os.dup2(os.open(said, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 1)
+        os.dup2(1, 2)
+        status = 1
+        try:
+            status = _in_child(command, out, changes)
+        except BaseException:  # noqa: BLE001 -- the fork must end here whatever happens, and say why
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+    until = time.monotonic() + LIMIT_S
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
+        if time.monotonic() > until:
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return -1, f"hung for {LIMIT_S} s"
+        time.sleep(0.01)
+    left = _left(child)
+    words = said.read_text(errors="replace")
+    if left:
+        return -2, f"processes {left} outlived it\n{words}"
+    return os.waitstatus_to_exitcode(ended[1]), words
+
+
+def _in_child(command: Command, out: Path, changes: Changes | None) -> int:
+    from aot.backends.store import AnswerStore
+    from aot.cli import main
+
+    if changes is not None:
+        changes.main = os.getpid()
+        put = AnswerStore.put
+
+        def counted(store: AnswerStore, *given: Any) -> None:
+            put(store, *given)
+            changes.happens("stored", str(store.path))
+
+        AnswerStore.put = counted  # type: ignore[method-assign]
+        sys.addaudithook(changes)
+    sys.argv = ["aot", *command.words(out)]
+    try:
+        main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def _left(group: int) -> list[int]:
+    """The processes of a group that live on, after five seconds in which they may end."""
+    until = time.monotonic() + 5
+    while living := [pid for pid, state, of in _processes() if of == group and state not in "ZX"]:
+        if time.monotonic() > until:
+            os.killpg(group, signal.SIGKILL)
+            return living
+        time.sleep(0.02)
+    return []
+
+
+def _processes() -> Iterator[tuple[int, str, int]]:
+    for folder in os.scandir("/proc"):
+        if folder.name.isdigit():
+            try:
+                fields = Path(folder.path, "stat").read_text().rpartition(")")[2].split()
+            except OSError:  # it has ended since
+                continue
+            yield int(folder.name), fields[0], int(fields[2])
+
+
+class Tally(NamedTuple):
+    """What came of a command's points."""
+
+    command: str
+    points: int
+    tried: int
+    equal: int
+    faults: list[str]
+
+
+def campaign(command: Command, scratch: Path, most: int | None, say: Callable[[str], None] = print) -> Tally:
+    """Kills and resumes `command` at `most` of its points, all of them where none."""
+    out, start, log = scratch / "out", scratch / "start", scratch / "changes"
+    start.mkdir(parents=True)
+    command.prepare(start)
+    for words in command.before(out):  # what is not under trial: finished stages
+        shutil.copytree(start, out, dirs_exist_ok=True)
+        status, said = run(Command("before", lambda _, words=words: words), out, log)
+        assert status in (0, 3), said
+        shutil.rmtree(start)
+        out.rename(start)
+    shutil.copytree(start, out, symlinks=True)
+    log.unlink(missing_ok=True)
+    status, said = run(command, out, log, Changes(out, log, None))
+    assert status in command.statuses, f"{command.name} ends with {status}: {said}"
+    expected, lines = results(out), log.read_text().splitlines()
+    points = [Point(n, False) for n, _ in enumerate(lines, 1)]
+    points += [Point(n, True) for n, line in enumerate(lines, 1) if line.startswith(("write", "flush "))]
+    chosen = spaced(points, most)
+    equal, faults = 0, []
+    for point in chosen:
+        shutil.rmtree(out)
+        shutil.copytree(start, out, symlinks=True)
+        log.unlink()
+        killed, said = run(command, out, log, Changes(out, log, point))
+        change = log.read_text().splitlines()[-1]
+        where = f"{command.name}, point {point.number}{' torn' * point.torn} ({change})"
+        if killed != -signal.SIGKILL:
+            faults.append(f"{where}: was not killed but ended with {killed}: {said[-1500:]}")
+            continue
+        resumed, said = run(command, out, log)
+        if resumed != status:
+            faults.append(f"{where}: the resumed run ended with {resumed}: {said[-3000:]}")
+        elif found := differences(expected, results(out)):
+            faults.append(f"{where}: differs in {'; '.join(found[:10])}")
+        else:
+            equal += 1
+            continue
+        say(faults[-1])
+    return Tally(command.name, len(points), len(chosen), equal, faults)
+
+
+def spaced(points: list[Point], most: int | None) -> list[Point]:
+    """At most so many of them, the last one among them."""
+    if most is None or len(points) <= most:
+        return points
+    return [points[(n + 1) * len(points) // most - 1] for n in range(most)]
+
+
+@contextmanager
+def one_parent() -> Iterator[None]:
+    """Orphans of killed runs become children of this process, which takes note of their end."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    yield
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("commands", nargs="*", metavar="COMMAND", help=", ".join(COMMANDS))
+    parser.add_argument("--most", type=int, help="points a command")
+    parser.add_argument("--out", type=Path, help="where the runs lie [default: a folder that is removed]")
+    given = parser.parse_args()
+    tallies = []
+    with tempfile.TemporaryDirectory() as scratch, one_parent():
+        for name in given.commands or COMMANDS:
+            COMMANDS[name].load()
+            begun = time.monotonic()
+            folder = (given.out or Path(scratch)).absolute() / name
+            tally = campaign(COMMANDS[name], folder, given.most, lambda text: print(text, flush=True))
+            tallies.append(tally)
+            print(
+                f"{name}: {tally.tried} of {tally.points} points in {time.monotonic() - begun:.0f} s",
+                flush=True,
+            )
+            shutil.rmtree(folder)
+    print(f"{'command':<22}{'points':>8}{'tried':>8}{'equal':>8}{'faults':>8}")
+    for tally in tallies:
+        print(f"{tally.command:<22}{tally.points:>8}{tally.tried:>8}{tally.equal:>8}{len(tally.faults):>8}")
+    sys.exit(any(tally.faults for tally in tallies))
+
+
+if __name__ == "__main__":
+    main()
