@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from aot.audit.charts import spread
 from aot.audit.command import audit_settings
-from aot.audit.metrics import Member, Outcome, Tally
+from aot.audit.metrics import Member, Outcome, Tally, change
 from aot.audit.page import build_page, caveats, headline
 from aot.audit.panel import ATTACKS, Strengths, answer_is_guarded, build_panel, draw, group_of
 from aot.audit.plan import AuditSettings, plan_of, turns
@@ -33,7 +33,7 @@ from aot.game.referee import RefereeSettings, box_ssim
 from aot.miniature.scripted import RandomDistractor
 from aot.miniature.world.scenes import draw_scenes
 from aot.prompts import gold_answer
-from aot.rl.intervals import mcnemar, wilson
+from aot.rl.intervals import mcnemar, paired_difference, wilson
 from aot.types import LETTERS, Attack, Box, Question, Scene
 
 N = 8
@@ -435,12 +435,38 @@ def test_replies_that_decline_are_told_before_the_metrics(tmp_path: Path) -> Non
     assert any(f"{n} of {n} replies hold no answer" in caveat for caveat in caveats(result))
 
 
+def test_images_are_the_clusters_of_the_intervals() -> None:
+    """Questions about one image, and draws on one, are not independent; one image alone tells nothing of others."""
+    turns = [("", 0), ("edit", 0), ("edit", 1)]
+    outcomes = [said(scene, attack, nth, scene != "s0") for scene in ASKED for attack, nth in turns]
+    pairs, one = dict(zip(ASKED, "aabb", strict=True)), dict.fromkeys(ASKED, "a")
+    shares = {}
+    for name, images in (("each", None), ("pairs", pairs), ("one", one)):
+        metrics = Tally(outcomes, ASKED, MEMBERS, images).metrics()
+        edit = metrics["attacks"]["edit"]
+        shares[name] = [metrics["clean"]["accuracy"], edit["integrity"], edit["difference"]]
+        assert [s["value"] for s in shares[name]] == [3 / 4, 1, 0]
+    assert shares["each"][0]["ci"] == list(wilson(3, 4)) and shares["each"][1]["ci"] == list(wilson(4, 4))
+    assert shares["pairs"][0]["ci"] == [0.5, 1] and shares["pairs"][1]["ci"] == list(wilson(2, 2))
+    assert all(s["ci"] is None and s["ci_absent"] == "one cluster" for s in shares["one"])
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=20))
+def test_a_change_over_images_with_one_question_each_is_the_paired_difference(pairs: list[tuple[bool, bool]]) -> None:
+    found = change((str(i), *pair) for i, pair in enumerate(pairs))
+    before, after = zip(*pairs, strict=True)
+    expected = paired_difference(after, before)
+    assert (found["value"], *found["ci"]) == pytest.approx((expected.value, expected.low, expected.high), abs=1e-12)
+    twice = change((str(i), *pair) for i, pair in enumerate(pairs) for _ in range(2))
+    assert twice["ci"] == pytest.approx(found["ci"], abs=1e-12) and twice["n"] == 2 * found["n"]
+
+
 def test_what_could_not_be_asked_has_no_success() -> None:
     """Neither 0 % nor an interval: an attack that was never made says nothing, nor does the worst case of only such."""
     edit = Outcome("s0", "edit", 0, "impossible", ("no_place",))
     outcomes = [said("s0", "", 0, True), edit, said("s0", "noise", 0, True)]
     metrics = Tally(outcomes, ASKED, MEMBERS).metrics()
-    nothing = {"value": None, "ci": None, "hits": 0, "n": 0}
+    nothing = {"value": None, "ci": None, "ci_absent": "nothing counted", "hits": 0, "n": 0}
     attack, worst = metrics["attacks"]["edit"], metrics["worst_case"]
     assert attack["success"] == nothing and attack["success_by_budget"] == {}
     assert worst["edit"]["accuracy"] == nothing and worst["corruption"]["accuracy"]["n"] == 1

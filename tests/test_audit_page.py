@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as PilImage
+from rich.console import Console
 
 from aot.audit.charts import accuracy_figure, budget_figure
 from aot.audit.page import build_page, headline, terminal_table
@@ -26,7 +27,7 @@ from aot.audit.subjects import Subjects
 from aot.backends.base import Ask, Reply
 from aot.backends.scripted import ScriptedBackend
 from aot.data.images import Refusal
-from aot.types import Question, Scene
+from aot.types import LETTERS, Question, Scene
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 EVIL = "</style></title><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 7*7 }}&"
@@ -137,6 +138,23 @@ def test_the_headline_follows_the_metrics(audited: tuple[dict[str, Any], Path]) 
     success |= {"value": 0.0, "hits": 0, "ci": [0.0, 0.004]}
     assert "turned none of the 877 answers that mine gets right (95 % interval 0.0–0.4 %)" in headline(result)
     assert terminal_table(result).row_count == 9
+
+
+def test_one_image_has_no_interval_and_the_page_says_why(tmp_path: Path) -> None:
+    panel = build_panel(["distractor", "blur", "jpeg"], SETTINGS.strengths, None)
+    subjects = Subjects(world=1)
+    right = f"\\boxed{{{LETTERS[subjects[0].question.answer]}}}"
+    backend = ScriptedBackend(lambda ask: right)
+    result, audit = run_audit(backend, subjects, panel, SETTINGS, tmp_path, say=lambda _: None)
+    assert {share["ci_absent"] for share in (result["clean"]["accuracy"], result["attacks"]["jpeg"]["integrity"])} == {
+        "one cluster"
+    }
+    page = build_page(result, cards(audit, "scripted"), tmp_path).read_text(encoding="utf-8")
+    assert "no 95 % interval: one cluster" in page and '<span class="ci">one cluster</span>' in page
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(terminal_table(result))
+    assert "0.0 (one cluster)" in shown.get() and "±" not in shown.get().partition("clean and attacked")[0]
 
 
 # In a browser ------------------------------------------------------------------------------------------------

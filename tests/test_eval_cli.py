@@ -37,7 +37,7 @@ from aot.errors import AotError
 from aot.miniature.world.scenes import draw_scenes
 from aot.runs.files import held
 from aot.types import LETTERS
-from bench_layouts import lmu, vstar_folder, write_tsv
+from bench_layouts import base64_picture, lmu, vstar_folder, write_tsv
 from fault_server import FAULTS, FaultServer
 
 N, MANY = 24, 48
@@ -294,6 +294,27 @@ def test_two_runs_are_compared_pair_by_pair(
     told = capsys.readouterr().out
     assert "+41.7" in told and "0.00195" in told
     assert json.loads((tmp_path / "compared" / "compare.json").read_text())["custom:mine"]["gained"] == 10
+
+
+def test_seven_questions_about_one_image_have_no_interval(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in scores.json, nor in the tables, nor where two runs are compared: the reason stands there."""
+    rows = [row | {"image": base64_picture(0), "answer": "A"} for row in lmu(7, random.Random(0))]
+    pair = f"custom:one={write_tsv(tmp_path / 'one.tsv', rows)}"
+    for name, right in (("before", 1), ("after", 3)):
+        backend = ScriptedBackend(lambda ask, n=right: "A" if int(ask.id) < n else "B", name=name)
+        monkeypatch.setattr("aot.bench.command.open_backend", lambda *_, given=backend, **__: given)
+        assert aot_eval(monkeypatch, "--benchmark", pair, "--out", tmp_path / name) == 0
+    told = capsys.readouterr().out
+    assert "14.3 one cluster" in " ".join(told.split()) and "14.3..14.3" not in told
+    entry = scores(tmp_path / "before")["custom:one"]
+    assert (entry["accuracy"], entry["accuracy_ci"]) == (1 / 7, None)
+    assert entry["accuracy_ci_absent"] == entry["accuracy_all_ci_absent"] == "one cluster"
+    assert aot_eval(monkeypatch, "--compare", tmp_path / "before", tmp_path / "after", "--out", tmp_path) == 0
+    assert "+28.6 one cluster" in " ".join(capsys.readouterr().out.split())
+    found = json.loads((tmp_path / "compare.json").read_text())["custom:one"]["metrics"]["accuracy"]
+    assert (found["difference_ci"], found["difference_ci_absent"]) == (None, "one cluster")
 
 
 def test_what_a_user_needs_to_know_is_said(

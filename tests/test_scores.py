@@ -93,8 +93,9 @@ def test_counts_add_up_and_values_lie_in_their_intervals(results: list[Result]) 
     found = score(results, some_metrics, bootstrap=20)
     assert found["n"] == len(results) == sum(found[status] for status in STATUSES)
     for key in values(results, some_metrics):
-        low, high = found[f"{key}_ci"]
-        assert 0 <= low <= high <= 1
+        low, high = found[f"{key}_ci"] or (0, 1)
+        assert 0 <= low <= high <= 1 and (low < high or found[key] is None)
+        assert (found[f"{key}_ci"] is None) == (f"{key}_ci_absent" in found)
         assert found[key] is None or 0 <= found[key] <= 1
         assert (found[key] is None) == (found[f"{key}_n"] == 0)
     if found["answered"] == found["n"]:
@@ -122,7 +123,8 @@ def test_a_failure_is_no_wrong_answer_in_silence() -> None:
 
 def test_nothing_answered_is_no_number_and_nothing_asked_neither() -> None:
     found = score(marks("??"), official.choice)
-    assert (found["accuracy"], found["accuracy_ci"], found["accuracy_n"]) == (None, [0.0, 1.0], 0)
+    assert (found["accuracy"], found["accuracy_ci"], found["accuracy_n"]) == (None, None, 0)
+    assert found["accuracy_ci_absent"] == "nothing counted" and "accuracy_all_ci_absent" not in found
     assert found["accuracy_all"] == 0
     assert score([], official.hrbench)["accuracy_all"] is None
 
@@ -195,7 +197,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
         chances = rng.beta(2, 1, 60)
         rows = [(f"{u}", "", (float(rng.random() < p), 1.0)) for u, p in enumerate(chances) for _ in range(3)]
         found = estimate(tallied(rows, share, 2, len(rows)), bootstrap=200, seed=seed)
-        held += found.low <= 2 / 3 <= found.high
+        assert found.interval is not None
+        held += found.interval[0] <= 2 / 3 <= found.interval[1]
     assert 180 <= held <= 198
 
 
@@ -211,6 +214,46 @@ def test_resamples_keep_strata_and_seeds() -> None:
 def test_all_right_is_not_certainty() -> None:
     rows = [make("+", str(i), category="ab"[i % 2]) for i in range(10)]
     assert score(rows, lambda r: [macro()])["accuracy_macro_ci"] == list(wilson(10, 10))
+
+
+CLUSTERS: dict[str, tuple[dict[str, str], Spec, str]] = {
+    "one image with seven questions": ({"a": "+------"}, official.pope, "one cluster"),
+    "one image, all right": ({"a": "+++"}, official.pope, "one cluster"),
+    "one group": ({"a": "++"}, lambda r: [all_right("f1", group("image"))], "one cluster"),
+    "one question": ({"a": "+"}, lambda r: [accuracy("f1")], "one cluster"),
+    "a question of each of two tasks": ({"a": "+", "b": "-"}, lambda r: [macro("f1")], "one cluster each"),
+    "nothing that counts": ({"a": "??"}, official.pope, "nothing counted"),
+    "nothing at all": ({}, official.pope, "nothing counted"),
+    "two images": ({"a": "+--", "b": "---"}, official.pope, ""),
+    "a task of two": ({"a": "++", "b": "-"}, lambda r: [macro("f1")], ""),
+}
+
+
+@pytest.mark.parametrize("case", CLUSTERS)
+def test_an_interval_needs_two_clusters(case: str) -> None:
+    table, spec, absent = CLUSTERS[case]
+    rows = [
+        replace(make(m, f"{image}{i}", category=image), gold="yes", given={"+": "yes", "-": "no"}.get(m, ""),
+                groups={"image": image})
+        for image, text in table.items() for i, m in enumerate(text)
+    ]  # fmt: skip
+    found = score(rows, spec)
+    assert found.get("f1_ci_absent", "") == absent
+    assert (found["f1_ci"] is None) == bool(absent) and (found["f1"] is None) == (absent == "nothing counted")
+
+
+def test_only_units_that_a_metric_is_over_are_its_clusters() -> None:
+    """One "yes" among fifty answers: a precision over one item, not over fifty."""
+    rows = [said("no", "no", f"{i}") for i in range(50)]
+    found = score([*rows, said("yes", "yes", "x")], official.vsr)
+    assert (found["precision"], found["precision_ci"], found["precision_ci_absent"]) == (1, None, "one cluster")
+    found = score([*rows, said("yes", "yes", "x"), said("yes", "yes", "y")], official.vsr)
+    assert found["precision_ci"] == list(wilson(2, 2)) and found["accuracy_ci"] == list(wilson(52, 52))
+
+
+def test_equal_shares_in_every_image_are_not_certainty() -> None:
+    rows = table({str(image): "+-" for image in range(10)}, "image")
+    assert score(rows, lambda r: [accuracy(unit=group("image"))])["accuracy_ci"] == list(wilson(5, 10))
 
 
 # --- benchmarks

@@ -81,7 +81,8 @@ def test_order_changes_nothing_and_intervals_hold(pairs: list[tuple[float, bool]
     found = calibration(rows, bootstrap=20)
     assert calibration(shuffled, bootstrap=20) == found
     for name in ("ece", "ece_mass", "brier", "aurc"):
-        low, high = found[f"{name}_ci"]
+        low, high = found[f"{name}_ci"] or (0, 1)
+        assert (found[f"{name}_ci"] is None) == (len(pairs) < 2)
         assert (found[name] is None) == (not pairs)
         assert 0 <= low <= high <= 1
     assert sum(row["n"] for row in found["reliability"]) == found["n"] == len(pairs)
@@ -123,7 +124,7 @@ def test_knowing_when_one_is_wrong_pays() -> None:
     assert knows["aurc"] < blind["aurc"] == pytest.approx(0.4)
     at = {row["threshold"]: row for row in knows["selective"]}
     assert (at[0.5]["coverage"], at[0.5]["accuracy"], at[0.5]["n"]) == (0.6, 1, 6)
-    assert (at[0.99]["coverage"], at[0.99]["accuracy"], at[0.99]["accuracy_ci"]) == (0, None, [0, 1])
+    assert (at[0.99]["coverage"], at[0.99]["accuracy"], at[0.99]["accuracy_ci"]) == (0, None, None)
     assert at[0.5]["accuracy_ci"][0] < 1
 
 
@@ -136,6 +137,7 @@ def test_only_answers_with_a_confidence_count_and_the_rest_is_told() -> None:
     found = calibration(rows, bootstrap=5)
     assert (found["n"], found["answered"]) == (1, 2)
     assert found["selective"][0]["coverage"] == 0.5
+    assert {found[f"{name}_ci_absent"] for name in ("ece", "brier", "aurc")} == {"one cluster"}
     assert calibration([], bootstrap=5)["selective"][0]["coverage"] is None
 
 

@@ -35,7 +35,8 @@ def test_a_run_does_not_differ_from_itself(text: str) -> None:
     for key, n in (("accuracy", answered), ("accuracy_all", len(text))):
         metric = found["metrics"][key]
         assert metric["n"] == n
-        assert (metric["difference"], metric["difference_ci"]) == ((0, [0, 0]) if n else (None, None))
+        assert (metric["difference"], metric["difference_ci"]) == (0 if n else None, [0, 0] if n > 1 else None)
+        assert metric.get("difference_ci_absent") == {0: "nothing counted", 1: "one cluster"}.get(n)
 
 
 @settings(max_examples=30, deadline=None)
@@ -49,6 +50,7 @@ def test_swapped_runs_swap_signs_and_all_items_are_counted(pairs: list[tuple[str
     one, other = there["metrics"]["accuracy"], back["metrics"]["accuracy"]
     if one["difference"] is not None:
         assert one["difference"] == -other["difference"]
+    if one["difference_ci"] is not None:
         assert one["difference_ci"] == pytest.approx([-x for x in reversed(other["difference_ci"])])
 
 

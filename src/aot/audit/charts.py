@@ -57,14 +57,15 @@ def accuracy_figure(result: Json, *, width: int = 860) -> Markup:
     left, right, top, bottom = (112, 56, 14, 34) if compact else (204, 66, 14, 36)
     blocks = [(g, _rows(result, g, compact)) for g in GROUP_TITLES if g in result["worst_case"]]
     height = top + ROW + sum(HEAD + ROW * len(rows) for _, rows in blocks) + bottom
-    lows = [s["ci"][0] for _, rows in blocks for r in rows for s in (r.first, r.worst) if s and s["ci"]]
-    floor = max(0.0, math.floor(10 * min([*lows, clean["ci"][0]]) - 0.2) / 10)
+    every_share = [s for _, rows in blocks for r in rows for s in (r.first, r.worst)]
+    lows = [_ends(share)[0] for share in every_share if share and share["value"] is not None]
+    floor = max(0.0, math.floor(10 * min([*lows, _ends(clean)[0]]) - 0.2) / 10)
 
     def x(value: float) -> float:
         return left + (width - left - right) * (value - floor) / (1 - floor)
 
     ends = (top - 6, height - bottom)
-    low, high = clean["ci"]
+    low, high = _ends(clean)
     marks = [rect(x(low), ends[0], max(1.0, x(high) - x(low)), ends[1] - ends[0], BAND)]
     for tick in ticks(floor, 1.0, 4 if compact else 8):
         marks.append(line([(x(tick), ends[0]), (x(tick), ends[1])], LINE, 1))
@@ -106,12 +107,18 @@ def _row_marks(row: _Row, x: Scale, y: float, left: float, width: float, compact
     shown = worst or first
     if shown is None:
         return [*marks, text(left, y + 4.5, "nothing could be asked", colour=MUTED, size=12, anchor="start")]
-    marks.append(line([(x(shown["ci"][0]), y), (x(shown["ci"][1]), y)], row.colour, 1.6))
+    marks.append(line([(x(end), y) for end in _ends(shown)], row.colour, 1.6))
     if first and worst:
         marks.append(dot(x(first["value"]), y, 4.5, CARD, row.colour))
     marks.append(dot(x(shown["value"]), y, 6.5 if row.bold else 5.5, row.colour))
     value = percent(shown["value"])
     return [*marks, text(width - 2, y + 4.5, value, size=size, weight=weight, anchor="end")]
+
+
+def _ends(share: Json) -> tuple[float, float]:
+    """Of the interval; where there is none, the value itself."""
+    low, high = share["ci"] or (share["value"], share["value"])
+    return low, high
 
 
 @dataclass(frozen=True)
@@ -130,7 +137,7 @@ def budget_figure(result: Json, *, width: int = 860) -> Markup:
         return Markup("")
     compact = width < 500
     left, right, top, bottom, height = (34, 136, 16, 44, 320) if compact else (44, 176, 16, 46, 360)
-    highest = max(s["ci"][1] if c.bold else s["value"] for c in curves for _, s in c.points)
+    highest = max(_ends(s)[1] if c.bold else s["value"] for c in curves for _, s in c.points)
     ceiling = min(1.0, nice_ceiling(max(highest, 0.04) * 1.05))
 
     def x(budget: float) -> float:
@@ -147,7 +154,7 @@ def budget_figure(result: Json, *, width: int = 860) -> Markup:
     )
     for curve in curves:
         if curve.bold:
-            upper, lower = ([(x(b), y(s["ci"][side])) for b, s in curve.points] for side in (1, 0))
+            upper, lower = ([(x(b), y(_ends(s)[side])) for b, s in curve.points] for side in (1, 0))
             marks.append(_area([*upper, *lower[::-1]], curve.colour))
     for curve in curves:
         places = [(x(b), y(s["value"])) for b, s in curve.points]

@@ -11,19 +11,26 @@ were asked, `integrity` (fair of made), `unverified` (fair edits after which the
 `worst_draw_accuracy` (of these scenes, right under every fair draw), `success` (of the scenes right when clean),
 `success_where_fair` (of those, where a fair draw was answered), `success_by_budget` (by number of draws).
 
-A share is `{"value", "ci" (Wilson, 95 %), "hits", "n"}`, its value and interval null where n is 0, as all successes of
-an attack are (and the worst case of a group) of which no draw could be asked; a change is
-`{"value", "ci" (paired, normal), "p" (McNemar, exact), "n"}`, fractions of 1.
+A share is `{"value", "ci" (95 %), "hits", "n"}`, its value null where n is 0, as all successes of an attack are (and
+the worst case of a group) of which no draw could be asked; a change is `{"value", "ci" (paired, normal), "p" (McNemar,
+exact), "n"}`, fractions of 1. Images are the clusters of both intervals, since questions about one image and draws on
+one are not independent: Wilson's where each image counts once, else the bootstrap (`aot.scores.tally`). Over fewer
+than two images "ci" is null and "ci_absent" says why.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
-from aot.rl.intervals import mcnemar, paired_difference, wilson
+import numpy as np
+
+from aot.rl.intervals import mcnemar, paired_difference
+from aot.scores.tally import NOTHING, ONE_CLUSTER, estimate, tallied
+from aot.scores.tally import share as of_all
 from aot.types import AnswerStatus, Question
 
 BUDGETS = (1, 2, 4, 8, 16, 32)
@@ -68,27 +75,44 @@ class Member:
     about: str = ""
 
 
-def share(hits: Iterable[bool]) -> Json:
-    """Of these, how many."""
+def share(hits: Iterable[tuple[str, bool]]) -> Json:
+    """Of these (image, hit), how many."""
     found = list(hits)
-    won, n = sum(found), len(found)
-    return {"value": won / n if n else None, "ci": list(wilson(won, n)) if n else None, "hits": won, "n": n}
+    n = len(found)
+    told = estimate(tallied(((image, "", (hit, 1.0)) for image, hit in found), of_all, 2, n)).as_json("value")
+    hits_n = {"hits": sum(hit for _, hit in found), "n": n}
+    return {name.removeprefix("value_"): each for name, each in told.items()} | hits_n
 
 
-def change(after: Sequence[bool], before: Sequence[bool]) -> Json:
-    """Paired, scene by scene; no interval for fewer than two."""
-    n = len(after)
-    if n < 2:
-        return {"value": None, "ci": None, "p": None, "n": n}
-    difference = paired_difference(after, before)
-    return {"value": difference.value, "ci": [difference.low, difference.high], "p": mcnemar(after, before), "n": n}
+def change(pairs: Iterable[tuple[str, bool, bool]]) -> Json:
+    """Of these (image, before, after), scene by scene."""
+    found = list(pairs)
+    n = len(found)
+    if not n:
+        return {"value": None, "ci": None, "ci_absent": NOTHING, "p": None, "n": 0}
+    images, before, after = zip(*found, strict=True)
+    moved, of = np.subtract(after, before, dtype=np.float64), np.unique(images, return_inverse=True)[1]
+    value, sizes = float(moved.mean()), np.bincount(of)
+    p = mcnemar(after, before)
+    if len(sizes) < 2:
+        return {"value": value, "ci": None, "ci_absent": ONE_CLUSTER, "p": p, "n": n}
+    # What each image adds to the mean, linearised: a ratio of sums over images.
+    added = value + (np.bincount(of, moved) - value * sizes) / sizes.mean()
+    difference = paired_difference(added, np.zeros_like(added))
+    return {"value": value, "ci": [difference.low, difference.high], "p": p, "n": n}
 
 
 class Tally:
-    """All outcomes, by attack and scene."""
+    """All outcomes, by attack and scene. `images`: which image a scene is of; one that is not in it has its own."""
 
-    def __init__(self, outcomes: Iterable[Outcome], questions: Mapping[str, Question], panel: Sequence[Member]):
-        self.questions, self.panel = questions, panel
+    def __init__(
+        self,
+        outcomes: Iterable[Outcome],
+        questions: Mapping[str, Question],
+        panel: Sequence[Member],
+        images: Mapping[str, str] | None = None,
+    ):
+        self.questions, self.panel, self.images = questions, panel, images or {}
         self.clean: dict[str, Outcome] = {}
         self.by_attack: dict[str, dict[str, list[Outcome]]] = {m.name: defaultdict(list) for m in panel}
         for outcome in outcomes:
@@ -103,6 +127,13 @@ class Tally:
             if any(outcome.fate == "asked" for outcomes in scenes.values() for outcome in outcomes)
         }
 
+    def share(self, scenes: Iterable[str], hit: Callable[[str], bool]) -> Json:
+        """How many of the scenes are a hit."""
+        return share((self.image(scene), hit(scene)) for scene in scenes)
+
+    def image(self, scene: str) -> str:
+        return self.images.get(scene, scene)
+
     def right_when_clean(self, scene: str) -> bool:
         return scene in self.clean and self.clean[scene].right is True
 
@@ -116,9 +147,9 @@ class Tally:
         made = [outcome for outcome in every if outcome.fate != "impossible"]
         fair = [outcome for outcome in every if outcome.fate == "asked"]
         pairs = {scene: pair for scene, outcomes in tried.items() if (pair := self._pair(scene, outcomes))}
-        before, after = [b for b, _ in pairs.values()], [a for _, a in pairs.values()]
         at_stake = [scene for scene in tried if member.name in self.asked and self.right_when_clean(scene)]
         reached = [scene for scene in at_stake if any(o.right is not None for o in tried[scene])]
+        broken = partial(self.broken, member.name)
         return {
             "title": member.title,
             "about": member.about,
@@ -126,17 +157,17 @@ class Tally:
             "scenes": len(tried),
             "draws": len(every),
             "impossible": _counted(o.reasons for o in every if o.fate == "impossible"),
-            "integrity": share(outcome.fate == "asked" for outcome in made),
+            "integrity": share((self.image(o.scene), o.fate == "asked") for o in made),
             "refused_by_referee": _counted(o.reasons for o in made if o.fate == "unfair"),
             "fair": len(fair),
             "unverified": sum(not o.verified for o in fair) if member.group == "edit" else 0,
             "statuses": _counted([str(o.status)] for o in fair),
-            "clean_accuracy": share(before),
-            "attacked_accuracy": share(after),
-            "difference": change(after, before),
-            "worst_draw_accuracy": share(not any(o.wrong for o in tried[scene]) for scene in pairs),
-            "success": share(self.broken(member.name, scene) for scene in at_stake),
-            "success_where_fair": share(self.broken(member.name, scene) for scene in reached),
+            "clean_accuracy": self.share(pairs, lambda scene: pairs[scene][0]),
+            "attacked_accuracy": self.share(pairs, lambda scene: pairs[scene][1]),
+            "difference": change((self.image(scene), *pair) for scene, pair in pairs.items()),
+            "worst_draw_accuracy": self.share(pairs, lambda scene: not any(o.wrong for o in tried[scene])),
+            "success": self.share(at_stake, broken),
+            "success_where_fair": self.share(reached, broken),
             "success_by_budget": self._by_budget([member]),
         }
 
@@ -156,17 +187,14 @@ class Tally:
             and all(self.by_attack[m.name].get(scene) for m in members)
             and kind in (None, self.questions[scene].kind)
         ]
-        before = [self.right_when_clean(scene) for scene in scenes]
-        stands = [
-            right and not any(self.broken(m.name, scene) for m in members)
-            for scene, right in zip(scenes, before, strict=True)
-        ]
+        right = [scene for scene in scenes if self.right_when_clean(scene)]
+        stands = {scene for scene in right if not any(self.broken(m.name, scene) for m in members)}
         return {
             "attacks": [m.name for m in members],
-            "clean_accuracy": share(before),
-            "accuracy": share(stands),
-            "difference": change(stands, before),
-            "success": share(not s for s, right in zip(stands, before, strict=True) if right),
+            "clean_accuracy": self.share(scenes, self.right_when_clean),
+            "accuracy": self.share(scenes, stands.__contains__),
+            "difference": change((self.image(s), self.right_when_clean(s), s in stands) for s in scenes),
+            "success": self.share(right, lambda scene: scene not in stands),
             "success_by_budget": self._by_budget(members, kind),
         }
 
@@ -183,8 +211,8 @@ class Tally:
                 and all(len(self.by_attack[m.name].get(scene, ())) >= budget for m in members)
             ]
             if scenes:
-                hits = (any(self.broken(m.name, scene, budget) for m in members) for scene in scenes)
-                found[str(budget)] = share(hits)
+                hits = {s for s in scenes if any(self.broken(m.name, s, budget) for m in members)}
+                found[str(budget)] = self.share(scenes, hits.__contains__)
         return found
 
     def _any_asked(self, members: Sequence[Member]) -> bool:
@@ -199,15 +227,17 @@ class Tally:
         for kind in sorted({self.questions[scene].kind for scene in self.clean}):
             scenes = [s for s in self.clean if self.questions[s].kind == kind]
             at_stake = [s for s in scenes if self.right_when_clean(s)]
-            clean = [o.right for s in scenes if (o := self.clean[s]).right is not None]
+            clean = [s for s in scenes if self.clean[s].right is not None]
             by_attack = {
-                m.name: share(
-                    self.broken(m.name, s) for s in at_stake if m.name in self.asked and self.by_attack[m.name].get(s)
+                m.name: self.share(
+                    [s for s in at_stake if m.name in self.asked and self.by_attack[m.name].get(s)],
+                    partial(self.broken, m.name),
                 )
                 for m in self.panel
             }
             worst = {g: _brief(self.worst_case(self.group(g), kind)) for g in GROUPS if self.group(g)}
-            row = {"kind": kind, "scenes": len(scenes), "clean_accuracy": share(map(bool, clean)), "worst_case": worst}
+            accuracy = self.share(clean, self.right_when_clean)
+            row = {"kind": kind, "scenes": len(scenes), "clean_accuracy": accuracy, "worst_case": worst}
             rows.append(row | {"success": by_attack})
 
         def ease(row: Json) -> float:
@@ -241,13 +271,13 @@ class Tally:
     def metrics(self) -> Json:
         """The measured part of `audit.json`: `clean`, `attacks` (by name), `worst_case` (by group, and "all"),
         `by_kind`, `fragile`."""
-        rights = [bool(o.right) for o in self.clean.values() if o.right is not None]
+        read = [scene for scene, outcome in self.clean.items() if outcome.right is not None]
         guesses = [1 / len(self.questions[scene].options) for scene in self.clean]
         groups = {name: self.group(name) for name in GROUPS if self.group(name)}
         return {
             "clean": {
                 "scenes": len(self.clean),
-                "accuracy": share(rights),
+                "accuracy": self.share(read, self.right_when_clean),
                 "chance": sum(guesses) / len(guesses) if guesses else None,
                 "statuses": _counted([str(o.status)] for o in self.clean.values()),
             },

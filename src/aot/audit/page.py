@@ -90,11 +90,18 @@ def headline(result: Json) -> str:
     group, worst = found
     success = worst["success"]
     what = "Fair edits" if group == "edit" else "Corrupted images"
-    span = f"95 % interval {interval(success['ci'])} %"
+    span = interval_of(success, " %")
     if success["hits"] == 0:
         return f"{what} turned none of the {success['n']:,} answers that {name} gets right ({span})."
     verb = "deceive" if group == "edit" else "mislead"
     return f"{what} {verb} {name} on {percent(success['value'])} % of the questions that it answers rightly ({span})."
+
+
+def interval_of(share: Json, unit: str = "") -> str:
+    """ "95 % interval 31.0–37.5", or why there is none."""
+    if share["ci"] is None:
+        return f"no 95 % interval: {share['ci_absent']}"
+    return f"95 % interval {interval(share['ci'])}{unit}"
 
 
 def summary_line(result: Json) -> str:
@@ -166,9 +173,9 @@ def tiles(result: Json) -> list[Tile]:
 
 
 def _accuracy_tile(title: str, share: Json) -> Tile:
-    if share["ci"] is None:
+    if share["value"] is None:
         return Tile(title, "–", "", note="nothing measured")
-    return Tile(title, percent(share["value"]), note=f"95 % interval {interval(share['ci'])}")
+    return Tile(title, percent(share["value"]), note=interval_of(share))
 
 
 def _heat(result: Json) -> float:
@@ -241,5 +248,7 @@ def terminal_table(result: Json) -> Table:
 
 
 def _margin(share: Json) -> str:
-    half = f" ±{50 * (share['ci'][1] - share['ci'][0]):.1f}" if share["ci"] else ""
-    return percent(share["value"]) + half
+    if share["value"] is None:
+        return percent(None)
+    margin = f"±{50 * (share['ci'][1] - share['ci'][0]):.1f}" if share["ci"] else f"({share['ci_absent']})"
+    return f"{percent(share['value'])} {margin}"

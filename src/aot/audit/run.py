@@ -48,6 +48,7 @@ class Audit:
     budget: int | None = None
     outcomes: dict[Key, Outcome] = field(default_factory=dict)
     questions: dict[str, Question] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
     fingerprints: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -71,6 +72,7 @@ class Audit:
             outcome = Outcome(scene.id, key[1], nth)
             if attack is None:
                 self.questions[scene.id] = scene.question
+                self.images[scene.id] = self.subjects.image(number)
                 self.fingerprints.append(fingerprint(scene))
                 image = scene.image
             else:
@@ -115,7 +117,7 @@ class Audit:
         return [Member(attack.name, attack.title, group_of(attack), attack.about) for attack in self.panel]
 
     def tally(self) -> Tally:
-        return Tally(self.outcomes.values(), self.questions, self.members)
+        return Tally(self.outcomes.values(), self.questions, self.members, self.images)
 
 
 def is_verified(scene: Scene, attack: PanelAttack, verdict: Verdict) -> bool:

@@ -55,6 +55,10 @@ class Subjects:
         photo, question = self._places[number]
         return self._of_photo(photo)[question]
 
+    def image(self, number: int) -> str:
+        """Names the image that a question is about."""
+        return str(self._places[number][0])
+
     @property
     def images(self) -> int:
         return len({photo for photo, _ in self._places})

@@ -101,7 +101,7 @@ def score_table(scores: Scores) -> Table:
     table.add_column("Benchmark", style="bold", no_wrap=True)
     table.add_column("metric", no_wrap=True)
     for head in ("answered", "95 %", "of all", "95 %"):
-        table.add_column(head, justify="right", no_wrap=True)
+        table.add_column(head, justify="right", no_wrap=head != "95 %")
     for name, entry in scores.items():
         table.add_section()
         for line, metric in enumerate(headline_metrics(entry)):
@@ -126,6 +126,8 @@ def status_table(scores: Scores) -> Table:
 def _with_interval(entry: Mapping[str, Any], metric: str) -> tuple[str, str]:
     if entry[metric] is None:
         return "–", ""
+    if entry[f"{metric}_ci"] is None:
+        return _percent(entry[metric]), f"[dim]{entry[f'{metric}_ci_absent']}[/dim]"
     low, high = entry[f"{metric}_ci"]
     return _percent(entry[metric]), f"{_percent(low)}..{_percent(high)}"
 
@@ -164,7 +166,7 @@ def comparison_table(entries: Mapping[str, Mapping[str, Any]], before: str, afte
     table.add_column("Benchmark", style="bold", no_wrap=True)
     table.add_column("metric", no_wrap=True)
     for head in ("before", "after", "change", "95 %"):
-        table.add_column(head, justify="right", no_wrap=True)
+        table.add_column(head, justify="right", no_wrap=head != "95 %")
     for name, entry in entries.items():
         table.add_section()
         for line, metric in enumerate(headline_metrics({**entry["metrics"], **_ci_keys(entry["metrics"])})):
@@ -194,6 +196,8 @@ def _ci_keys(metrics: Mapping[str, Any]) -> dict[str, None]:
 def _change(found: Mapping[str, Any]) -> tuple[str, str]:
     if found["difference"] is None:
         return "", ""
+    if found["difference_ci"] is None:
+        return f"{100 * found['difference']:+.1f}", f"[dim]{found['difference_ci_absent']}[/dim]"
     low, high = (100 * bound for bound in found["difference_ci"])
     colour = GREEN if low > 0 else RED if high < 0 else "default"
     return f"[{colour}]{100 * found['difference']:+.1f}[/{colour}]", f"{low:+.1f}..{high:+.1f}"

@@ -8,14 +8,26 @@ Guo et al. 2017 (arXiv 1706.04599); AURC, Geifman et al. 2019 (arXiv 1805.08206)
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from aot.scores.result import Result, ordered
-from aot.scores.tally import BOOTSTRAP, Floats, Tally, Value, estimate, ratio, share, tallied, weights
+from aot.scores.tally import (
+    BOOTSTRAP,
+    Estimate,
+    Floats,
+    Tally,
+    Value,
+    estimate,
+    ratio,
+    share,
+    spread_unknown,
+    tallied,
+    weights,
+)
 
 Bins = npt.NDArray[np.int64]
 BINS = 15
@@ -91,7 +103,8 @@ def calibration(
 ) -> dict[str, Any]:
     """`ece` (equal width), `ece_mass`, `brier`, `aurc`, each with `_ci`; `n` answers with a confidence, of `answered`;
     `reliability` (rows of `Bin`) and `selective`: per threshold, the coverage (share of the answered that is kept)
-    and the accuracy of what is kept. Intervals: bootstrap over items, bins as they are. Values None where n is 0.
+    and the accuracy of what is kept. Intervals: bootstrap over items, bins as they are. Values None where n is 0,
+    intervals where it is 0 or 1, with the reason as in `aot.scores.score`.
 
     The ECE of few answers is too high by chance, and more so in resamples: its interval is drawn to hold the value.
     """
@@ -110,8 +123,10 @@ def calibration(
     entry: dict[str, Any] = {"n": len(rows), "answered": len(answered)}
     for name, tally in tallies.items():
         found = estimate(tally, bootstrap=bootstrap, seed=seed)
-        value = found.low if found.value is None else found.value
-        entry |= {name: found.value, f"{name}_ci": [min(found.low, value), max(found.high, value)]}
+        if found.value is not None and found.interval is not None:
+            low, high = found.interval
+            found = replace(found, interval=(min(low, found.value), max(high, found.value)))
+        entry |= found.as_json(name)
     entry |= _aurc_entry(tallies["brier"], rows, confidence, right, bootstrap=bootstrap, seed=seed)
     entry["reliability"] = [asdict(row) for row in reliability(confidence, right, wide)]
     entry["selective"] = [
@@ -139,8 +154,7 @@ def _selective(
     return {
         "threshold": threshold,
         "coverage": len(kept) / answered if answered else None,
-        "accuracy": found.value,
-        "accuracy_ci": [found.low, found.high],
+        **found.as_json("accuracy"),
         "n": len(kept),
     }
 
@@ -148,13 +162,13 @@ def _selective(
 def _aurc_entry(
     items: Tally, rows: Sequence[Result], confidence: Floats, right: Floats, *, bootstrap: int, seed: int
 ) -> dict[str, Any]:
-    if not rows:
-        return {"aurc": None, "aurc_ci": [0.0, 1.0]}
+    if absent := spread_unknown(items.strata, items.counting):
+        return Estimate(aurc(confidence, right) if rows else None, None, items.n, absent).as_json("aurc")
     unit = {name: i for i, name in enumerate(items.units)}
     of = np.array([unit[r.id] for r in rows])
     drawn = (w[of] for chunk in weights(items.strata, bootstrap=bootstrap, seed=seed) for w in chunk)
     low, high = np.quantile([aurc(confidence, right, w) for w in drawn], [0.025, 0.975])
-    return {"aurc": aurc(confidence, right), "aurc_ci": [float(low), float(high)]}
+    return Estimate(aurc(confidence, right), (float(low), float(high)), items.n).as_json("aurc")
 
 
 def _tally(rows: Sequence[Result], columns: Floats, value: Value) -> Tally:

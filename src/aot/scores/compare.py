@@ -12,7 +12,7 @@ from aot.rl.intervals import mcnemar
 from aot.scores.metrics import Metric, accuracy
 from aot.scores.result import Result, ordered
 from aot.scores.score import Spec
-from aot.scores.tally import BOOTSTRAP, Floats, Tally, weights
+from aot.scores.tally import BOOTSTRAP, NOTHING, Estimate, Floats, Tally, spread_unknown, weights
 
 
 def plain(results: Sequence[Result]) -> list[Metric]:
@@ -34,8 +34,9 @@ def compare(
     `gained` and `lost`: items answered in both that became right and wrong (rightness averaged over trials went up,
     down); `p_value`: McNemar's exact test of these two counts. `metrics`: `{metric: {before, after, difference,
     difference_ci, n}}`, over what both answered, and as `metric_all` over every common item with the unanswered as not
-    right; intervals by the paired bootstrap over the metric's own units, None where there is nothing to compare. Units
-    and groups are those of `before`: an item is the same one when its image was attacked in between.
+    right; intervals by the paired bootstrap over the metric's own units, None with the reason in `difference_ci_absent`
+    where there is nothing to compare, or one unit. Units and groups are those of `before`: an item is the same one when
+    its image was attacked in between.
     """
     first_run = ordered(before)
     groups = {r.id: r.groups for r in first_run}
@@ -97,18 +98,17 @@ def _shared(before: Tally, after: Tally) -> tuple[Tally, Tally]:
 def _difference(before: Tally, after: Tally, *, bootstrap: int, seed: int) -> dict[str, Any]:
     points = before.point, after.point
     if np.isnan(points).any():
-        nothing = dict.fromkeys(("before", "after", "difference", "difference_ci"))
-        return {**nothing, "n": before.n}
+        found = Estimate(None, None, before.n, NOTHING)
+        return {"before": None, "after": None, **found.as_json("difference"), "n": before.n}
 
     def change(drawn: Floats) -> Floats:
         return after.value(drawn @ after.counts) - before.value(drawn @ before.counts)
 
-    drawn = weights(before.strata, bootstrap=bootstrap, seed=seed)
-    low, high = np.nanquantile(np.concatenate([change(w) for w in drawn]), [0.025, 0.975])
-    return {
-        "before": points[0],
-        "after": points[1],
-        "difference": points[1] - points[0],
-        "difference_ci": [float(low), float(high)],
-        "n": before.n,
-    }
+    difference = points[1] - points[0]
+    if absent := spread_unknown(before.strata, before.counting | after.counting):
+        found = Estimate(difference, None, before.n, absent)
+    else:
+        drawn = weights(before.strata, bootstrap=bootstrap, seed=seed)
+        low, high = np.nanquantile(np.concatenate([change(w) for w in drawn]), [0.025, 0.975])
+        found = Estimate(difference, (float(low), float(high)), before.n)
+    return {"before": points[0], "after": points[1], **found.as_json("difference"), "n": before.n}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,17 +22,25 @@ Value = Callable[[Floats], Floats]
 """Totals `[..., columns]` to metric `[...]`; nan where it is not defined (nothing counted)."""
 
 BOOTSTRAP = 1000
+NOTHING, ONE_CLUSTER, ONE_CLUSTER_EACH = "nothing counted", "one cluster", "one cluster each"
+"""Why an interval is absent; the last: in each of several strata."""
 CHUNK = 2**21  # weights drawn at a time: 16 MB
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A metric with its 95 % interval. `value` is None where nothing was counted. `n`: items (or groups) it is over."""
+    """A metric with its 95 % interval. `value` is None where nothing was counted. `n`: items (or groups) it is over.
+    `interval` is None where the units say nothing of their spread; `absent` then says why."""
 
     value: float | None
-    low: float
-    high: float
+    interval: tuple[float, float] | None
     n: int
+    absent: str = ""
+
+    def as_json(self, key: str) -> dict[str, Any]:
+        """`{key: value, key_ci: [low, high]}`; without an interval key_ci is None and key_ci_absent the reason."""
+        entry: dict[str, Any] = {key: self.value, f"{key}_ci": self.interval and list(self.interval)}
+        return entry | ({f"{key}_ci_absent": self.absent} if self.absent else {})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +57,12 @@ class Tally:
     def point(self) -> float:
         """The metric itself; nan where it is not defined."""
         return float(self.value(self.counts.sum(axis=0)))
+
+    @property
+    def counting(self) -> npt.NDArray[np.bool_]:
+        """Which units the metric is over, `[units]`: each of them alone has a value. (A precision is over the items
+        that were said to be positive.)"""
+        return ~np.isnan(self.value(self.counts))
 
     @property
     def yes_or_no(self) -> bool:
@@ -103,21 +118,33 @@ def _draws(sizes: tuple[int, ...], draws: int, seed: tuple[int, int]) -> Floats:
     return found
 
 
-def estimate(tally: Tally, *, bootstrap: int = BOOTSTRAP, seed: int = 0) -> Estimate:
-    """Wilson's interval for a share of independent units, else the percentile bootstrap over units within strata.
+def spread_unknown(strata: Sequence[str], counting: npt.NDArray[np.bool_]) -> str:
+    """Why no interval can be drawn over these units; "" where one can. Units are drawn within their stratum: one that
+    is alone there is the same in every resample."""
+    clusters = [stratum for stratum, counts in zip(strata, counting, strict=True) if counts]
+    if not clusters:
+        return NOTHING
+    if len(set(clusters)) < len(clusters):
+        return ""
+    return ONE_CLUSTER if len(clusters) == 1 else ONE_CLUSTER_EACH
 
-    Where every resample gives one value of 0 or 1 (all right, none right) the bootstrap sees no spread at all: then
-    Wilson's bounds for that many units (*ours*). Nothing counted: value None, bounds 0 and 1.
+
+def estimate(tally: Tally, *, bootstrap: int = BOOTSTRAP, seed: int = 0) -> Estimate:
+    """Wilson's interval for a share of independent units, else the percentile bootstrap over units within strata; none
+    where no stratum has two units, or nothing was counted.
+
+    Where all resamples give one value (all right, none right, the same share in every unit) the bootstrap sees no
+    spread at all: then Wilson's bounds for that many units (*ours*).
     """
-    value = tally.point
-    if np.isnan(value):
-        return Estimate(None, 0.0, 1.0, tally.n)
-    units = len(tally.units)
+    value, counting = tally.point, tally.counting
+    if absent := spread_unknown(tally.strata, counting):
+        return Estimate(None if absent == NOTHING else value, None, tally.n, absent)
+    units = int(counting.sum())
     if tally.yes_or_no:
-        return Estimate(value, *wilson(int(tally.counts[:, 0].sum()), units), tally.n)
+        return Estimate(value, wilson(int(tally.counts[:, 0].sum()), units), tally.n)
     drawn = weights(tally.strata, bootstrap=bootstrap, seed=seed)
     values = np.concatenate([tally.value(w @ tally.counts) for w in drawn])
     low, high = (float(q) for q in np.nanquantile(values, [0.025, 0.975]))
-    if low == high and value in (0.0, 1.0):
+    if low == high:
         low, high = wilson(round(value * units), units)
-    return Estimate(value, low, high, tally.n)
+    return Estimate(value, (low, high), tally.n)
