@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+from transformers import AutoProcessor, AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
 from aot.errors import AotError
 from aot.miniature.pretrain.defender import (
@@ -28,12 +29,13 @@ from aot.miniature.world.sprites import COLOURS, GRID, KINDS
 from aot.players.base import Defender
 from aot.players.base_players import player_folder
 from aot.players.defender import DefenderShape, QwenDefender
-from aot.players.processor import QwenProcessor, load_processor
+from aot.players.processor import load_processor
 from aot.players.shared_prefix import completion_logprobs, image_features
 from aot.prompts import ANSWER_FORMAT, attack_instruction, gold_answer, question_prompt
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
 from aot.types import LETTERS, Image, Question
+from stock_classes import named_as_stock
 
 LONG = Question("Wie viele  Äpfel (🍎) hier?\n\nThink first, then decide.", ("one", "a few", "many"), 1)
 
@@ -272,7 +274,11 @@ def test_saved_folder_loads_by_stock_classes(defender, pairs, tmp_path: Path):
     assert {w.dtype for w in saved.values()} == {torch.float16}
     stock = Qwen2_5_VLForConditionalGeneration.from_pretrained(tmp_path).state_dict()
     assert all(torch.equal(stock[n], w.half().float()) for n, w in defender.model.state_dict().items())
-    assert type(load_processor(tmp_path)) is QwenProcessor
+    with named_as_stock():
+        processor = AutoProcessor.from_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "processor_config.json").read_text())
+    assert saved["processor_class"] == "Qwen2_5_VLProcessor" and "video_processor" in saved
+    assert processor.to_dict() == load_processor(tmp_path).to_dict()
     loaded = QwenDefender.load(tmp_path, name="again")
     assert loaded.name == "again" and loaded.model.dtype == torch.float32
     assert torch.equal(loaded.encode(*pairs).input_ids, defender.encode(*pairs).input_ids)

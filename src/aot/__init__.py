@@ -9,12 +9,10 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "ResidualAutoencoder": "aot.miniature.autoencoder",
-    "QwenProcessor": "aot.players.processor",
     "ModelMixin": "diffusers",
-    "ProcessorMixin": "transformers",
 }
-"""A saved attacker's `model_index.json` names its autoencoder and processor as ("aot", class). After
-`import aot` diffusers looks them up here, and beside them the base classes that say how they are loaded."""
+"""The miniature attacker's `model_index.json` names its autoencoder as ("aot", class): diffusers looks it up here, and
+beside it the base class that says how it is loaded."""
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,13 @@ def _folder(name: str) -> str | Path:
 
 
 def _is_miniature(name: str) -> bool:
-    """Whether a folder's processor is the package's own."""
-    config = Path(_folder(name)) / "processor_config.json"
-    return config.is_file() and "QwenProcessor" in config.read_text(encoding="utf-8", errors="replace")
+    """Whether a folder's processor is made for this package's miniatures: one frame an image, where published models
+    read two."""
+    try:
+        saved = json.loads((Path(_folder(name)) / "processor_config.json").read_text(encoding="utf-8"))
+        return saved["image_processor"]["temporal_patch_size"] == 1
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def model_at(url: str, model: str | None, *, api_key_env: str = "OPENAI_API_KEY") -> str:

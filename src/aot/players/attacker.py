@@ -91,8 +91,7 @@ class EditAttacker:
         return cls(transformer, vae, scheduler, encoder, processor, settings, name=name)
 
     def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
-        """A folder that `EditAttacker.load` and, after `import aot`, the stock pipeline open; `dtype` casts
-        weights.
+        """A folder that `EditAttacker.load` and the stock pipeline open; `dtype` casts weights.
 
         The autoencoder stays float32: its unchanged pixels are exact.
         """

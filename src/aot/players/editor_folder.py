@@ -47,14 +47,14 @@ def read_editor(
 
 
 def write_editor(pipeline: QwenImageEditPipeline, settings: EditorSettings, folder: Path) -> None:
-    """A folder that `read_editor` and, after `import aot`, the stock pipeline open."""
+    """A folder that `read_editor` and the stock pipeline open, this one where `aot` is installed if the autoencoder is
+    the miniature's."""
     pipeline.save_pretrained(folder)
     index = json.loads((folder / INDEX).read_text())
-    # diffusers writes the modules' full paths; through `aot` they are found after a plain `import aot`.
-    named = {
-        k: ["aot", v[1]] if isinstance(v, list) and str(v[0]).startswith("aot.") else v for k, v in index.items()
-    }
-    (folder / INDEX).write_text(json.dumps(named, indent=2) + "\n")
+    index["processor"] = ["transformers", type(pipeline.processor).__name__]
+    if str(index["vae"][0]).startswith("aot."):  # diffusers writes the module's full path, but looks only into `aot`
+        index["vae"][0] = aot.__name__
+    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
     for path in folder.glob("*/config.json"):  # where it was loaded from is no part of a player
         config = json.loads(path.read_text())
         if config.pop("_name_or_path", None) is not None:

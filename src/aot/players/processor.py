@@ -1,6 +1,8 @@
 """From (image, question) to what Qwen2.5-VL reads: the processor, and a batch of left-padded prompts.
 
-`QwenProcessor` is the stock processor without its video half, which needs torchvision (transformers#48558).
+`QwenProcessor` is the stock processor without its video half, which needs torchvision (transformers#48558). What it
+saves names the stock classes, so that any program opens the folder; where torchvision is absent `load_processor` puts
+`QwenProcessor` in the stock class's place.
 `PromptEncoder` prepares batches as the stock processor would (a test holds that), but caches token ids and
 3-D positions per question and cuts equal-sized images into patches in one go.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,8 +51,18 @@ class QwenProcessor(Qwen2_5_VLProcessor):
         self.image_token, self.video_token = IMAGE_PAD, "<|video_pad|>"
         self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
         self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
-        self.video_processor = None
+        self.video_processor, self.video_settings = None, dict[str, Any]()
         ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As saved: with settings of the stock video half, which the stock class asks for."""
+        video = {key: getattr(self.image_processor, key) for key in ("patch_size", "merge_size", "temporal_patch_size")}
+        stock = {"video_processor_type": "Qwen2VLVideoProcessor", **video}
+        return {**super().to_dict(), "video_processor": self.video_settings or stock}
+
+
+QwenProcessor.__name__ = Qwen2_5_VLProcessor.__name__
+"""transformers and diffusers write the class's name into what they save."""
 
 
 def build_processor(
@@ -69,15 +82,21 @@ def build_processor(
 
 def load_processor(folder: str | Path) -> Qwen2_5_VLProcessor:
     """The processor of a local folder or hub id: the stock class where torchvision is installed."""
-    own = Path(folder) / "processor_config.json"
-    is_own = own.is_file() and QwenProcessor.__name__ in own.read_text()
-    if is_own or importlib.util.find_spec("torchvision") is None:
+    saved = _json(Path(folder) / "processor_config.json")
+    is_older = saved.get("processor_class") == "QwenProcessor"  # before folders named the stock class
+    if is_older or importlib.util.find_spec("torchvision") is None:
         processor = QwenProcessor.from_pretrained(folder)
+        video = saved.get("video_processor") or _json(Path(folder) / "video_preprocessor_config.json")
+        processor.video_settings = video
     else:
         processor = AutoProcessor.from_pretrained(folder)
     # huggingface/trl#5785: right padding makes generation and gradients silently wrong.
     processor.tokenizer.padding_side = "left"
     return processor
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
