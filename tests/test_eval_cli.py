@@ -77,7 +77,9 @@ def answers(folder: Path, *, without: tuple[str, ...] = ()) -> list[dict[str, An
 def scores(folder: Path) -> dict[str, Any]:
     known = json.loads((folder / "scores.json").read_text())
     for entry in known.values():
-        del entry["asked"]
+        del entry["call"]
+        for measured in ("seconds", "stored_before"):
+            del entry["asked"][measured]
     return known
 
 
@@ -123,9 +125,41 @@ def test_the_miniature_is_scored_killed_and_resumed(
     assert 4 <= before < n and not (tmp_path / "cut" / "scores.json").exists()
     assert aot_eval(monkeypatch, *common, "--out", tmp_path / "cut") == 3
     assert f"{n - before} requests to miniature" in capsys.readouterr().out
-    assert json.loads((tmp_path / "cut" / "scores.json").read_text())["custom:mine"]["asked"]["asked"] == n - before
+    cut = json.loads((tmp_path / "cut" / "scores.json").read_text())["custom:mine"]
+    assert (cut["asked"]["asked"], cut["asked"]["stored_before"]) == (n, before)
+    assert (cut["call"]["asked"], cut["call"]["stored"]) == (n - before, before)
     assert answers(tmp_path / "cut", without=MEASURED) == answers(tmp_path / "whole", without=MEASURED)
     assert scores(tmp_path / "cut") == scores(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("answered", [0, 1, 5, 8])
+def test_what_was_asked_is_the_same_for_a_run_that_was_cut(tmp_path: Path, answered: int) -> None:
+    """Nine rows of which two ask the same: eight questions, whichever call asked them. A question that failed is asked
+    again and is still one."""
+    rows = lmu(9, random.Random(0))
+    rows[7] |= {key: rows[0][key] for key in ("image", "question", "answer", *"ABCD")}
+    pair = f"custom:mine={write_tsv(tmp_path / 'mine.tsv', rows)}"
+
+    def reply(ask: Ask, cut: bool = False) -> Reply:
+        if cut and len(came) == answered:
+            raise KeyboardInterrupt
+        came.append(ask.id)
+        return Reply("A", prompt_tokens=10, attempts=2, faults=("429",))
+
+    came: list[str] = []
+    whole = run(ScriptedBackend(reply), [pair], tmp_path / "whole").scores["custom:mine"]
+    assert (whole["asked"]["asked"], whole["asked"]["requests"], whole["call"]["asked"]) == (8, 16, 8)
+    came.clear()
+    if answered < 8:
+        with pytest.raises(KeyboardInterrupt):
+            run(ScriptedBackend(lambda ask: reply(ask, cut=True)), [pair], tmp_path / "cut")
+    else:
+        run(ScriptedBackend(lambda ask: reply(ask) if ask.id != "3" else Reply("", "error")), [pair], tmp_path / "cut")
+    before = len(came)
+    cut = run(ScriptedBackend(reply), [pair], tmp_path / "cut").scores["custom:mine"]
+    assert (cut["asked"].pop("stored_before"), cut["call"]["asked"]) == (before, 8 - before)
+    assert whole["asked"].pop("stored_before") == 0
+    assert cut["asked"] == whole["asked"] and cut["call"]["requests"] == 2 * (8 - before)
 
 
 def stored(folder: Path) -> int:
@@ -150,7 +184,7 @@ def test_a_server_with_faults_gives_the_score_of_one_without(tmp_path: Path, wor
         asked_once = server.requests.total()
         assert server.faults.total() > 4
         again = run(faulty, pairs, tmp_path / "faulty", **settings).scores["custom:mine"]
-        assert again["asked"]["asked"] == entry["error"]
+        assert again["call"]["asked"] == entry["error"] and again["asked"]["asked"] == entry["asked"]["asked"] == N
     assert all(times == 1 for times in server.delivered.values())
     assert counts.requests == asked_once
     assert entry["refused"] == server.faults["refusal"] and entry["n"] == N

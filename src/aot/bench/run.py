@@ -17,6 +17,7 @@ from typing import Any
 from aot.backends.asking import ask_all
 from aot.backends.base import Backend
 from aot.backends.counts import AskedCounts
+from aot.backends.sight import ImageEffect
 from aot.backends.store import AnswerStore
 from aot.bench.benchmark import Benchmark
 from aot.bench.grading import grade
@@ -86,13 +87,16 @@ def evaluate(
     for evaluation in exams:
         name = evaluation.benchmark.name
         counts[name] = AskedCounts()
-        answered[name] = _answers(backend, evaluation, settings, store, counts[name], progress)
+        effect = ImageEffect()
+        answered[name] = _answers(backend, evaluation, settings, store, counts[name], effect, progress)
         results = [each.result for each in answered[name]]
         sure = any(result.confidence is not None for result in results)
         scores[name] = score(results, evaluation.benchmark.metric) | {
             "calibration": calibration(results) if sure else None,
+            "unmoved": effect.unmoved,
             "rows": _rows(evaluation),
-            "asked": counts[name].as_json(),
+            "asked": _asked(answered[name], counts[name]),
+            "call": counts[name].as_json(),
             "protocol": _protocol(backend, evaluation, settings, answered[name]),
         }
     write_answers(out / ANSWERS, answered)
@@ -114,6 +118,7 @@ def _answers(
     settings: EvalSettings,
     store: AnswerStore,
     counts: AskedCounts,
+    effect: ImageEffect,
     progress: Progress,
 ) -> list[Answered]:
     """In the order of the items, whichever order replies came in."""
@@ -127,10 +132,28 @@ def _answers(
         progress=lambda counts: progress(evaluation, counts),
     )
     for ask, reply in replies:
+        effect.note(ask, reply)
         result = grade(evaluation.items[ask.id], ask, reply, evaluation.reader)
         found[ask.id, ask.trial] = Answered(evaluation.prompt_digests[ask.id], reply, result)
     order = ((name, trial) for name in evaluation.items for trial in range(settings.answers_each))
     return [found[each] for each in order if each in found]
+
+
+def _asked(answered: Sequence[Answered], call: AskedCounts) -> dict[str, Any]:
+    """What the model was asked for these scores, whenever that was: the same for a run that was cut and resumed as for
+    one that was not. Identical questions are one. `stored_before`: how many of the `asked` had their reply before this
+    call; `call`, beside it in scores.json, has the counts of this call alone (as in audit.json)."""
+    spent = AskedCounts()
+    for each in answered:
+        spent.add(each.reply)
+    distinct = {(each.prompt_digest, each.result.trial): each.reply for each in answered}
+    for reply in distinct.values():
+        spent.asked += 1
+        spent.spend(reply)
+    told = spent.as_json()
+    for of_a_call in ("stored", "over_budget", "wall_seconds"):
+        told.pop(of_a_call)
+    return told | {"stored_before": spent.asked - call.asked}
 
 
 def _rows(evaluation: Evaluation) -> dict[str, Any]:
