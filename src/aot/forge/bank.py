@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 
 from aot.data.photos import Thing
 from aot.forge.store import PhotoStore, Record
+from aot.forge.supports import WIDTHS, support_of
 from aot.types import Image
 
 Alpha = npt.NDArray[np.float32]
@@ -24,10 +25,11 @@ Alpha = npt.NDArray[np.float32]
 class BankSettings(BaseModel, frozen=True, extra="forbid"):
     """Which objects are good enough to be cut out; all *ours*."""
 
-    least_side_px: int = Field(18, ge=4)  # smaller ones are blots once they are pasted
+    least_side_px: int = Field(36, ge=4)  # of a square as large as the box: smaller ones are blots once they are pasted
     least_fill: float = Field(0.3, gt=0, le=1)  # share of the box inside the outline: thin ones fray
     least_in_one: float = Field(0.9, ge=0, le=1)  # share of its largest part: others hide what is between the parts
     most_hidden: float = Field(0.25, ge=0, le=1)  # share of the box under one that stands before it
+    most_touched: float = Field(0.15, ge=0, le=1)  # share of the contour that is another's: may be cut off there
     border: float = Field(0.01, ge=0)  # this near to the photo's border it may be cut off; share of the side
     most_of_photo: float = Field(0.4, gt=0, le=1)  # larger ones are scenes, not objects
     most: int = Field(20_000, gt=0)  # cut-outs kept, drawn evenly
@@ -85,30 +87,73 @@ def outline_mask(thing: Thing, shape: Sequence[int]) -> Alpha:
     return (mask / 255).astype(np.float32)
 
 
+def box_fault(record: Record, thing: Thing, s: BankSettings) -> str:
+    """What of its box speaks against cutting the thing out, empty for nothing: no_label, doubtful (its label),
+    at_border, too_small, too_large, hidden."""
+    (width, height), box = record.size, thing.box
+    dx, dy = max(1, s.border * width), max(1, s.border * height)
+    if not box.label:
+        return "no_label"
+    if box.label in record.fields["doubtful"]:
+        return "doubtful"
+    if not (box.x0 > dx and box.y0 > dy and box.x1 < width - dx and box.y1 < height - dy):
+        return "at_border"
+    if box.area_px < s.least_side_px**2 or min(box.x1 - box.x0, box.y1 - box.y0) < s.least_side_px / 2:
+        return "too_small"
+    if box.area_px > s.most_of_photo * width * height:
+        return "too_large"
+    # Of two that overlap, the one that reaches lower stands before the other.
+    hidden = max((other.box.overlap_px(box) for other in record.things if _before(other, thing)), default=0)
+    return "hidden" if hidden > s.most_hidden * box.area_px else ""
+
+
+def outline_fault(record: Record, thing: Thing, s: BankSettings) -> str:
+    """What of its outline speaks against it: no_outline, thin, in_parts, touched (by what may stand before it)."""
+    if not thing.outline:
+        return "no_outline"
+    areas = [float(cv2.contourArea(polygon)) for polygon in thing.outline]
+    if sum(areas) < s.least_fill * thing.box.area_px:
+        return "thin"
+    if max(areas) < s.least_in_one * sum(areas):
+        return "in_parts"
+    return "touched" if _touched(record, thing) > s.most_touched else ""
+
+
 def _cutouts(record: Record, s: BankSettings) -> list[Cutout]:
-    width, height = record.size
-    cutouts = []
-    for thing in record.things:
-        box = thing.box
-        wide, high = box.x1 - box.x0, box.y1 - box.y0
-        dx, dy = max(1, s.border * width), max(1, s.border * height)
-        whole = box.x0 > dx and box.y0 > dy and box.x1 < width - dx and box.y1 < height - dy
-        if not (thing.outline and whole and box.label and min(wide, high) >= s.least_side_px):
-            continue
-        if box.area_px > s.most_of_photo * width * height or box.label in record.fields["doubtful"]:
-            continue
-        areas = [float(cv2.contourArea(polygon)) for polygon in thing.outline]
-        if sum(areas) < s.least_fill * box.area_px or max(areas) < s.least_in_one * sum(areas):
-            continue
-        # Of two that overlap, the one that reaches lower stands before the other.
-        hidden = max((other.box.overlap_px(box) for other in record.things if _before(other, thing)), default=0)
-        if hidden <= s.most_hidden * box.area_px:
-            cutouts.append(Cutout(record.number, thing, high / height, box.y1 / height))
-    return cutouts
+    height = record.size[1]
+    return [
+        Cutout(record.number, thing, (thing.box.y1 - thing.box.y0) / height, thing.box.y1 / height)
+        for thing in record.things
+        if not (box_fault(record, thing, s) or outline_fault(record, thing, s))
+    ]
 
 
 def _before(other: Thing, thing: Thing) -> bool:
     """Not the thing itself, nor what it lies on or in."""
-    if other is thing or other.box.overlap_px(thing.box) == thing.box.area_px:
+    if other is thing or other.box.overlap_px(thing.box) == thing.box.area_px or _carries(other, thing):
         return False
     return other.box.y1 > thing.box.y1 - 0.05 * (thing.box.y1 - thing.box.y0)
+
+
+def _carries(other: Thing, thing: Thing) -> bool:
+    """A table carries a cup; before a chair it stands."""
+    return other.box.label in WIDTHS and support_of(thing.box.label) == "top"
+
+
+def _touched(record: Record, thing: Thing) -> float:
+    """Share of the thing's contour along which runs the outline of another that may stand before it, or that it is a
+    part of: there the thing may be cut off."""
+    box = thing.box
+    near = max(3, round(0.03 * max(box.x1 - box.x0, box.y1 - box.y0)))
+    left, top = box.x0 - near, box.y0 - near
+    shape = (box.y1 + near - top, box.x1 + near - left)
+    contour, others = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    for polygon in thing.outline:
+        cv2.polylines(contour, [np.round(polygon - (left, top)).astype(np.int32)], True, 1)
+    for other in record.things:
+        around = other is not thing and other.box.overlap_px(box) == box.area_px
+        if _before(other, thing) or (around and not _carries(other, thing)):
+            for polygon in other.outline:
+                cv2.fillPoly(others, [np.round(polygon - (left, top)).astype(np.int32)], 1)
+    others = cv2.dilate(others, np.ones((2 * near + 1, 2 * near + 1), np.uint8))
+    return float(others[contour > 0].mean())

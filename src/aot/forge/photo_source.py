@@ -20,6 +20,7 @@ from aot.forge.funnel import Funnel
 from aot.forge.generated import GeneratedExtender, GeneratedImplanter, GeneratorKind, open_inpainter
 from aot.forge.grow import Author, GrowSettings, grow, row_of
 from aot.forge.implant import Editor, Implanter, PasteImplanter
+from aot.forge.outlines import with_outlines
 from aot.forge.paint import Light, LightSettings, PaintSettings, alike, light_of
 from aot.forge.place import Origin, Site, Surface, grounds_of
 from aot.forge.propose import ProposeSettings, drawn_kind, propose
@@ -152,7 +153,10 @@ class PhotoPairSource:
         self.store, self.settings, self.seed = store, settings, seed
         self.splits = [split_of(record.source_id, held_out_share, seed) for record in store]
         sides = {split: [n for n, its in enumerate(self.splits) if its == split] for split in SPLITS}
-        self.banks = {split: Bank(map(store.record, sides[split]), settings.bank, seed=seed) for split in SPLITS}
+        self.banks = {
+            split: Bank(with_outlines(store.folder, map(store.record, its)), settings.bank, seed=seed)
+            for split, its in sides.items()
+        }
         self.extenders: dict[str, Extender] = {
             split: CanvasExtender(store, settings.canvas, sides[split]) for split in SPLITS
         }

@@ -39,6 +39,7 @@ from aot.forge.executor import Executor, builds, check_executor
 from aot.forge.funnel import Funnel
 from aot.forge.grow import Author
 from aot.forge.models import DefenderFolder, DefenderUrl
+from aot.forge.outlines import find_outlines
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
 from aot.forge.photo_source import ATTACKER, PairSource, PhotoPairSource, PhotoSettings
 from aot.forge.publish import GROWN, REFUSED, publish
@@ -253,10 +254,12 @@ def _stored(run: Run, data: Path, settings: ForgeSettings) -> Stage:
 
     def build(folder: Path) -> dict[str, Any]:
         funnel, refused = fill(folder, open_source(data, at_most(settings.side_px)))
+        funnel.merge(find_outlines(folder, settings.photos.bank))
         write_json(folder / REFUSED, [{"file": r.file, "row": r.row, "reason": r.reason} for r in refused])
         return {"funnel": funnel.as_json()}
 
     key = {"data": str(data), "files": _contents(data), "side_px": settings.side_px}
+    key |= {"bank": settings.photos.bank.model_dump(mode="json")}
     return run.stage("work/photos", build, key=key, quiet=True)
 
 

@@ -1,0 +1,146 @@
+"""Outlines for objects that came with a box only: cut out of it by GrabCut, and kept where little speaks against them
+(*ours*).
+
+What is found here serves to put the object elsewhere. To take it away its whole box is healed, as before: an outline
+that misses a part would leave that part behind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, Field
+
+from aot.data.photos import Polygon
+from aot.forge.bank import BankSettings, box_fault, outline_fault
+from aot.forge.funnel import Funnel
+from aot.forge.store import PhotoStore, Record
+from aot.types import Box, Image
+
+OUTLINES = "outlines"
+STAGE = "outline"
+"""The funnel's stage that counts objects without an outline: kept where one was found."""
+
+
+class OutlineSettings(BaseModel, frozen=True, extra="forbid"):
+    """When a cut-out is believed; all *ours*."""
+
+    margin: float = Field(0.15, gt=0)  # of background around the box, as a share of its longer side
+    side_px: int = Field(160, ge=32)  # larger crops are reduced for GrabCut
+    iterations: int = Field(3, gt=0)
+    cores: tuple[float, float] = (0.2, 0.4)  # radii, in half boxes, of what is taken for the object from the start
+    agreed: float = Field(0.9, ge=0, le=1)  # least IoU of what follows from these two: the start must not decide
+    reached: float = Field(0.9, ge=0, le=1)  # least share of the box's width and height: boxes are tight
+    least: float = Field(0.3, ge=0, le=1)  # of the box
+    most: float = Field(0.92, ge=0, le=1)
+    in_one: float = Field(0.9, ge=0, le=1)  # share of the main part
+    at_edge: float = Field(0.5, ge=0, le=1)  # most of the box's edge that the object lies on
+
+
+def find_outlines(folder: Path, bank: BankSettings, settings: OutlineSettings | None = None) -> Funnel:
+    """Cuts out the objects without an outline of the store in `folder`, and leaves the outlines beside the photos.
+    Returns how many such objects there were, and why which were refused: by the bank's checks, or by those here."""
+    s, store, funnel = settings or OutlineSettings(), PhotoStore(folder), Funnel()
+    (folder / OUTLINES).mkdir(exist_ok=True)
+    for record in store:
+        found: dict[int, list[list[list[float]]]] = {}
+        bare = [n for n, thing in enumerate(record.things) if not thing.outline]
+        reasons = {n: box_fault(record, record.things[n], bank) for n in bare}
+        image = None if all(reasons.values()) else store.image(record.number)
+        for n in bare:
+            reason, thing = reasons[n], record.things[n]
+            if image is not None and not reason:
+                outline = cut_out(image, thing.box, s)
+                cut = thing if isinstance(outline, str) else replace(thing, outline=(outline,))
+                reason = outline if isinstance(outline, str) else outline_fault(record, cut, bank)
+                if not reason:
+                    found[n] = [polygon.round(2).tolist() for polygon in cut.outline]
+            funnel.add(STAGE, reason)
+        if found:
+            _file(folder, record.number).write_text(json.dumps(found), encoding="utf-8")
+    return funnel
+
+
+def with_outlines(folder: Path, records: Iterator[Record]) -> Iterator[Record]:
+    """The records with the outlines that `find_outlines` left in their store's folder."""
+    for record in records:
+        path = _file(folder, record.number)
+        if not path.exists():
+            yield record
+            continue
+        found = json.loads(path.read_text(encoding="utf-8"))
+        things = [
+            replace(thing, outline=tuple(np.array(polygon, np.float32) for polygon in found[str(n)]))
+            if str(n) in found
+            else thing
+            for n, thing in enumerate(record.things)
+        ]
+        yield replace(record, things=tuple(things))
+
+
+def cut_out(image: Image, box: Box, settings: OutlineSettings) -> Polygon | str:
+    """The outline of what `box` is drawn around, in px of the image, or what speaks against it: nothing_found,
+    in_parts, share_of_box (too little or too much of it), not_reached (the box's sides), on_edge, unsure (another
+    start gives another outline). Same arguments, same outline."""
+    s = settings
+    height, width = image.shape[:2]
+    margin = max(4, round(s.margin * max(box.x1 - box.x0, box.y1 - box.y0)))
+    x0, y0 = max(0, box.x0 - margin), max(0, box.y0 - margin)
+    crop = image[y0 : min(height, box.y1 + margin), x0 : min(width, box.x1 + margin)]
+    inner = Box(box.x0 - x0, box.y0 - y0, box.x1 - x0, box.y1 - y0)
+    first, mask = (_grabbed(crop, inner, core, s) for core in s.cores)
+    together = int((first | mask).sum())
+    if not mask.any() or not together:
+        return "nothing_found"
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    wide, high, area = (int(v) for v in stats[largest, cv2.CC_STAT_WIDTH:])
+    if area < s.in_one * mask.sum():
+        return "in_parts"
+    if not s.least <= area / inner.area_px <= s.most:
+        return "share_of_box"
+    if wide < s.reached * (inner.x1 - inner.x0) or high < s.reached * (inner.y1 - inner.y0):
+        return "not_reached"
+    main = parts == largest
+    if _on_edge(main[inner.y0 : inner.y1, inner.x0 : inner.x1]) > s.at_edge:
+        return "on_edge"
+    if int((first & mask).sum()) < s.agreed * together:
+        return "unsure"
+    outlines, _ = cv2.findContours(main.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outline = cv2.approxPolyDP(max(outlines, key=cv2.contourArea), 0.7, True).reshape(-1, 2)
+    return outline.astype(np.float32) + np.array([x0 + 0.5, y0 + 0.5], np.float32)
+
+
+def _grabbed(crop: Image, box: Box, core: float, s: OutlineSettings) -> npt.NDArray[np.bool_]:
+    """What GrabCut takes for the object in `box`, an ellipse of radius `core` in its middle being certain."""
+    height, width = crop.shape[:2]
+    scale = min(1.0, s.side_px / max(height, width))
+    small = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else crop
+    lab = cv2.cvtColor(np.ascontiguousarray(small), cv2.COLOR_RGB2LAB)  # distances there are those that are seen
+    mask = np.full(lab.shape[:2], cv2.GC_BGD, np.uint8)
+    left, top, right, low = (v * scale for v in (box.x0, box.y0, box.x1, box.y1))
+    mask[round(top) : round(low), round(left) : round(right)] = cv2.GC_PR_FGD
+    y, x = np.mgrid[: mask.shape[0], : mask.shape[1]] + 0.5
+    across, down = (2 * x - left - right) / (right - left), (2 * y - top - low) / (low - top)
+    mask[np.hypot(across, down) < core] = cv2.GC_FGD
+    cv2.setRNGSeed(0)  # GrabCut's clustering draws from OpenCV's own generator
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(lab, mask, None, *models, s.iterations, cv2.GC_INIT_WITH_MASK)
+    found = ((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)).astype(np.float32)
+    return np.asarray(cv2.resize(found, (width, height)) > 0.5)
+
+
+def _on_edge(inside: npt.NDArray[np.bool_]) -> float:
+    """Share of a mask's border that is set."""
+    border = np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]])
+    return float(border.mean())
+
+
+def _file(folder: Path, number: int) -> Path:
+    return folder / OUTLINES / f"{number:07d}.json"

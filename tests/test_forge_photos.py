@@ -1,0 +1,102 @@
+"""How the forge cuts out, heals and pastes photos: by pictures of which it is known what is right."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from aot.data.images import at_most
+from aot.data.photos import Thing
+from aot.data.sources import open_source
+from aot.forge.bank import Bank, BankSettings, box_fault, outline_fault, outline_mask
+from aot.forge.funnel import Funnel
+from aot.forge.outlines import OutlineSettings, cut_out, find_outlines, with_outlines
+from aot.forge.store import PhotoStore, Record, fill
+from aot.types import Box
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Soft grain, `float64 [H, W, 3]` around 0."""
+    rough = np.random.default_rng(seed).normal(0, 20, (height, width, 3))
+    return cv2.GaussianBlur(rough, (0, 0), 1.5)
+
+
+def still_life(*, faint: bool = False) -> tuple[np.ndarray, np.ndarray, Box]:
+    """A red disc on a green ground, what of it is the disc, and its box."""
+    y, x = np.mgrid[:160, :200] + 0.5
+    disc = np.hypot((x - 90) / 45, (y - 80) / 35) <= 1
+    ground = np.array([80, 130, 70]) + noise(160, 200)
+    thing = ground if faint else np.array([190, 50, 40]) + noise(160, 200, 1)
+    image = np.where(disc[..., None], thing, ground).clip(0, 255).astype(np.uint8)
+    return image, disc, Box(45, 45, 135, 115, "frisbee")
+
+
+# Objects that came with a box only.
+
+
+def test_an_object_in_a_box_is_cut_out_along_its_edge() -> None:
+    image, disc, box = still_life()
+    outline = cut_out(image, box, OutlineSettings())
+    assert not isinstance(outline, str)
+    mask = outline_mask(Thing(box, (outline,)), image.shape[:2]) > 0.5
+    assert (mask & disc).sum() / (mask | disc).sum() > 0.93
+    cv2.setRNGSeed(5)
+    cv2.randu(np.zeros((9, 9), np.uint8), 0, 255)
+    np.testing.assert_array_equal(outline, cut_out(image, box, OutlineSettings()))
+
+
+def test_what_cannot_be_told_from_its_ground_is_not_cut_out() -> None:
+    image, _, box = still_life(faint=True)
+    assert isinstance(cut_out(image, box, OutlineSettings()), str)
+    loose, _, _ = still_life()
+    assert cut_out(loose, Box(30, 20, 180, 150, "frisbee"), OutlineSettings()) in ("share_of_box", "not_reached")
+
+
+def test_the_bank_refuses_what_another_may_hide() -> None:
+    def square(x0: int, y0: int, x1: int, y1: int, label: str) -> Thing:
+        corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], np.float32)
+        return Thing(Box(x0, y0, x1, y1, label), (corners,))
+
+    cup, s = square(50, 50, 110, 120, "cup"), BankSettings()
+    behind, before = square(95, 20, 150, 100, "book"), square(108, 60, 150, 140, "book")
+    around, table = square(40, 30, 120, 130, "potted plant"), square(40, 80, 150, 150, "dining table")
+    faults = []
+    for other in (behind, before, around, table):
+        record = Record(0, "0", (200, 160), (cup, other), {"doubtful": []})
+        faults.append(box_fault(record, cup, s) or outline_fault(record, cup, s))
+    assert faults == ["", "touched", "touched", ""]
+
+
+@pytest.fixture(scope="module")
+def boxes_only(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """COCO photos of which only the boxes are known."""
+    coco = shared_data / "coco_photos"
+    folder, content = tmp_path_factory.mktemp("boxes"), json.loads((coco / "instances.json").read_text())
+    content["images"] = [image for image in content["images"] if image["id"] in (127, 471, 599, 257)]
+    ids = {image["id"] for image in content["images"]}
+    content["annotations"] = [note for note in content["annotations"] if note["image_id"] in ids]
+    for note in content["annotations"]:
+        note.pop("segmentation", None)
+    (folder / "instances.json").write_text(json.dumps(content))
+    (folder / "images").mkdir()
+    for image in content["images"]:
+        shutil.copy(coco / "images" / image["file_name"], folder / "images")
+    return folder
+
+
+def test_boxes_alone_fill_the_bank(boxes_only: Path, tmp_path: Path) -> None:
+    counts, _ = fill(tmp_path, open_source(boxes_only, at_most(512)))
+    store = PhotoStore(tmp_path)
+    assert not Bank(store, BankSettings()).cutouts
+    funnel = find_outlines(tmp_path, BankSettings())
+    outline = funnel.as_json()["outline"]
+    assert outline["in"] == counts.as_json()["boxes"]["kept"] and outline["kept"] >= 3
+    assert Funnel.from_json(funnel.as_json()).as_json() == funnel.as_json()
+    cutouts = Bank(with_outlines(tmp_path, iter(store)), BankSettings()).cutouts
+    assert {"bus", "cup"} <= {cutout.label for cutout in cutouts}
+    assert not any(thing.outline for record in store for thing in record.things), "removals heal the whole box"
