@@ -77,12 +77,19 @@ class FaultServer:
         api_key: str | None = None,
         delay_s: float = 0.0,
         raw: Callable[[str], tuple[int, dict[str, str], bytes] | None] | None = None,
+        drops_images: bool = False,
+        image_tokens: int | None = 64,
     ):
         self.reply, self.rate, self.kinds, self.seed = reply, rate, tuple(faults), seed
         self.timeout_s, self.stall_s = timeout_s, stall_s
         self.long_stall_s, self.long_stalls = long_stall_s, long_stalls
-        self.retry_after, self.models, self.api_key, self.delay_s = retry_after, tuple(models), api_key, delay_s
-        self.raw = raw
+        self.retry_after, self.models, self.api_key, self.delay_s = (
+            retry_after,
+            tuple(models),
+            api_key,
+            delay_s,
+        )
+        self.raw, self.drops_images, self.image_tokens = raw, drops_images, image_tokens
         """Given the turn's text, a whole HTTP response in place of the protocol's, or None."""
         self.requests: Counter[str] = Counter()
         self.delivered: Counter[str] = Counter()
@@ -125,6 +132,8 @@ class FaultServer:
         if self.delay_s:
             self._closing.wait(self.delay_s)
         content = tuple(_part(part) for part in body["messages"][-1]["content"])
+        if self.drops_images:
+            content = tuple(part for part in content if isinstance(part, str))
         if self.raw is not None:
             words = next((part for part in content if isinstance(part, str)), "")
             if (given := self.raw(words)) is not None:
@@ -151,7 +160,7 @@ class FaultServer:
             said = self.reply(content, body)
             if isinstance(said, str):
                 said = {"choice": {"message": {"role": "assistant", "content": said}, "finish_reason": "stop"}}
-            choice, usage = said["choice"], said.get("usage", {})
+            choice, usage = said["choice"], said.get("usage", self._usage(content))
         status, headers, out = _json(
             200,
             {
@@ -169,6 +178,13 @@ class FaultServer:
             with self._lock:
                 self.delivered[key] += 1
         return status, headers, out
+
+    def _usage(self, content: tuple[str | bytes, ...]) -> dict[str, int]:
+        """One token a word; `image_tokens` each image, None: the server counts nothing."""
+        if self.image_tokens is None:
+            return {}
+        tokens = sum(len(part.split()) if isinstance(part, str) else self.image_tokens for part in content)
+        return {"prompt_tokens": tokens, "completion_tokens": 1}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self

@@ -20,7 +20,8 @@ from aot.audit.showcase import cards
 from aot.audit.subjects import open_subjects
 from aot.audit.trained import open_attacker
 from aot.backends.asking import check_answered
-from aot.backends.opening import open_backend
+from aot.backends.opening import is_url, open_backend
+from aot.backends.sight import SightChecked
 from aot.players.base_players import quiet_loading
 from aot.runs.files import held
 from aot.runs.overrides import overridden
@@ -43,15 +44,18 @@ def audit(
     attacker: str | None = None,
     budget: int | None = None,
     limit: int | None = None,
+    blind: bool = False,
     say: Callable[[str], None] = print,
 ) -> tuple[Json, Path]:
     """Audits a model (`open_backend` says what `defender` may be) on `data`, none: the miniature world. Writes
-    `audit.html`, `audit.json` and `outcomes.jsonl`, returns the metrics and the page's path. Raises `AotError` for a
-    mistake of the user, before anything is asked where that can be told."""
+    `audit.html`, `audit.json` and `outcomes.jsonl`, returns the metrics and the page's path. `blind`: as
+    `SightChecked`. Raises `AotError` for a mistake of the user, before anything is asked where that can be told."""
     torch.set_num_threads(settings.threads)
     names = ATTACKS if attacks is None else attacks
     build_panel(names, settings.strengths, None)  # a misspelt attack is told before anything is loaded
     backend = open_backend(defender, model=model, **settings.connection.model_dump())
+    if is_url(defender):
+        backend = SightChecked(backend, blind=blind, say=say)
     with held(out / "work"):  # the photos that are attacked lie there
         subjects, refused = open_subjects(
             data,

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from aot.audit.charts import COLOURS, GROUP_TITLES, accuracy_figure, budget_figure
+from aot.backends.sight import unmoved_note
 from aot.report.gallery import DIFFERENCE_GAIN, Card
 from aot.report.page import Tile, environment, flatten, stylesheet
 from aot.report.words import duration, interval, percent, signed_points
@@ -83,6 +84,8 @@ def headline(result: Json) -> str:
     """The verdict in one sentence, computed from the metrics, whichever way they point."""
     name = short_name(result["defender"]["name"])
     found = deceived(result)
+    if result["unmoved"]:
+        return unmoved_note(result["unmoved"])
     if found is None:
         read = result["clean"]["accuracy"]["n"]
         why = "no answer to a clean image could be read" if not read else "no attack was asked about a right answer"

@@ -21,6 +21,7 @@ from aot.backends.asking import AnswerStore, AskedCounts, ask_all
 from aot.backends.base import Ask, Backend, Reply
 from aot.backends.defender import read_reply
 from aot.backends.pictures import png
+from aot.backends.sight import ImageEffect
 from aot.data.images import Refusal
 from aot.forge.photo_source import PhotoScene
 from aot.miniature.world.scenes import WorldScene
@@ -50,6 +51,7 @@ class Audit:
     questions: dict[str, Question] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
     fingerprints: list[str] = field(default_factory=list)
+    image_effect: ImageEffect = field(default_factory=ImageEffect)
 
     def __post_init__(self) -> None:
         s = self.settings
@@ -102,6 +104,7 @@ class Audit:
 
     def note(self, ask: Ask, reply: Reply) -> None:
         """The reply to a request of `asks`."""
+        self.image_effect.note(ask, reply)
         number, name, nth = ask.id.split("/")
         key = (int(number), name, int(nth))
         question = self.questions[self.outcomes[key].scene]
@@ -202,6 +205,7 @@ def _result(
             "scenes_asked": len(audit.questions),
         },
         **audit.tally().metrics(),
+        "unmoved": audit.image_effect.unmoved,
         "costs": {"questions": spent.replies, **costs},
         "call": call.as_json(),
         "refused_rows": {

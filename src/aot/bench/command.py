@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from aot.backends.asking import check_answered
-from aot.backends.opening import open_backend
+from aot.backends.opening import is_url, open_backend
+from aot.backends.sight import SightChecked, unmoved_note
 from aot.backends.store import AnswerStore
 from aot.bench.benchmark import Benchmark
 from aot.bench.comparison import compare_runs
@@ -69,11 +70,16 @@ def run(
     benchmarks: Sequence[tuple[Benchmark, Path]],
     settings: EvalSettings,
     out: Path,
+    *,
+    blind: bool = False,
     **opening: Any,
 ) -> int:
-    """Plan, progress, scores, files. `opening`: as `open_backend` takes it. Returns how many rows were refused."""
+    """Plan, progress, scores, files. `opening`: as `open_backend` takes it; `blind`: as `SightChecked`. Returns how
+    many rows were refused."""
     console = Console(emoji=False)
     backend = open_backend(defender, **opening)
+    if is_url(defender):
+        backend = SightChecked(backend, blind=blind)
     with held(out), AnswerStore(out / STORE) as store:
         with console.status("reading the data"):
             exams = plan(backend, benchmarks, settings, store)
@@ -85,6 +91,10 @@ def run(
             console.print(note, markup=False, highlight=False, soft_wrap=True)
         with progress_bar(console, exams) as progress:
             outcome = evaluate(backend, exams, settings, store, out, progress)
+    for name, entry in outcome.scores.items():
+        if entry["unmoved"]:
+            told = f"{name}: {unmoved_note(entry['unmoved'])}"
+            console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
     console.print(score_table(outcome.scores), status_table(outcome.scores))
     for line in protocol_lines(outcome.scores):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

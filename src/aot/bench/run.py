@@ -21,10 +21,10 @@ from aot.backends.sight import ImageEffect
 from aot.backends.store import AnswerStore
 from aot.bench.benchmark import Benchmark
 from aot.bench.grading import grade
+from aot.bench.pictures import IMAGE_FOLDERS
 from aot.bench.prompts import PROMPT_VERSION
 from aot.bench.protocol import EvalSettings
 from aot.bench.records import ANSWERS, REFUSED, SCORES, Answered, write_answers, write_refused
-from aot.bench.rows import IMAGE_FOLDERS
 from aot.bench.survey import Evaluation, survey
 from aot.errors import AotError
 from aot.runs.files import write_json

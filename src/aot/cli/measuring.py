@@ -9,6 +9,8 @@ import typer
 
 from aot.cli.options import SeedOption, SetOption, resumable
 
+BlindOption = Annotated[bool, typer.Option("--blind", help="Go on though the model at a URL seems not to see images.")]
+
 
 def evaluate(
     benchmarks: Annotated[
@@ -16,7 +18,8 @@ def evaluate(
         typer.Option("--benchmark", metavar="NAME=PATH", help="A benchmark and its file or folder; may be repeated."),
     ] = None,
     defender: Annotated[
-        str, typer.Option(help='"miniature", a model folder, or the http(s)://.../v1 URL of a server (with --model).')
+        str,
+        typer.Option(help='"miniature", a model folder, or the http(s)://.../v1 URL of a server (with --model).'),
     ] = "miniature",
     model: Annotated[str | None, typer.Option(help="The model's name at the URL.")] = None,
     out: Annotated[Path, typer.Option(help="Run folder: scores.json, answers.parquet, refused.json.")] = Path(
@@ -35,14 +38,17 @@ def evaluate(
     seed: SeedOption = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many questions a benchmark.")] = None,
     confidence: Annotated[
-        bool, typer.Option("--confidence", help="Ask for probabilities, too: calibration and selective accuracy.")
+        bool,
+        typer.Option("--confidence", help="Ask for probabilities, too: calibration and selective accuracy."),
     ] = False,
     concurrency: Annotated[int, typer.Option(min=1, help="Questions at once, at a URL.")] = 8,
     requests_per_minute: Annotated[float | None, typer.Option(min=0.001, help="Rate limit, at a URL.")] = None,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds until a request to a URL is tried again.")] = 60.0,
     batch: Annotated[int | None, typer.Option(min=1, help="Questions at once, in this process.")] = None,
+    blind: BlindOption = False,
     compare: Annotated[
-        tuple[Path, Path] | None, typer.Option(metavar="RUN RUN", help="Compare two runs that have ended instead.")
+        tuple[Path, Path] | None,
+        typer.Option(metavar="RUN RUN", help="Compare two runs that have ended instead."),
     ] = None,
 ) -> None:
     """Score a defender on published benchmarks. Run again to resume: nothing is asked twice.
@@ -69,7 +75,7 @@ def evaluate(
     asked = {"model": model, "concurrency": concurrency, "requests_per_minute": requests_per_minute}
     wanted = command.wanted(benchmarks or [])  # a mistake is told before a model is loaded
     with resumable():
-        refused = command.run(defender, wanted, settings, out, **asked, timeout=timeout, batch=batch)
+        refused = command.run(defender, wanted, settings, out, **asked, timeout=timeout, batch=batch, blind=blind)
     if refused:
         raise typer.Exit(3)
 
@@ -96,6 +102,7 @@ def audit(
     ] = None,
     draws: Annotated[int | None, typer.Option(min=1, help="Tries of each attack on each scene. [default: 4]")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Of the data only so many questions.")] = None,
+    blind: BlindOption = False,
     overrides: SetOption = None,
 ) -> None:
     """How easily is a model deceived? Attack its images, ask, and write one page. Run again to resume.
@@ -109,7 +116,16 @@ def audit(
     source = None if str(data) == "world" else data
     with resumable():
         refused = run(
-            defender, source, out, settings, model=model, attacks=names, attacker=attacker, budget=budget, limit=limit
+            defender,
+            source,
+            out,
+            settings,
+            model=model,
+            attacks=names,
+            attacker=attacker,
+            budget=budget,
+            limit=limit,
+            blind=blind,
         )
     if refused:
         raise typer.Exit(3)
