@@ -16,6 +16,7 @@ from aot.data.sources import open_source
 from aot.forge.bank import Bank, BankSettings, box_fault, outline_fault, outline_mask
 from aot.forge.funnel import Funnel
 from aot.forge.outlines import OutlineSettings, cut_out, find_outlines, with_outlines
+from aot.forge.paint import LightSettings, PaintSettings, alike, is_grey, light_of, paste
 from aot.forge.store import PhotoStore, Record, fill
 from aot.types import Box
 
@@ -100,3 +101,32 @@ def test_boxes_alone_fill_the_bank(boxes_only: Path, tmp_path: Path) -> None:
     cutouts = Bank(with_outlines(tmp_path, iter(store)), BankSettings()).cutouts
     assert {"bus", "cup"} <= {cutout.label for cutout in cutouts}
     assert not any(thing.outline for record in store for thing in record.things), "removals heal the whole box"
+
+
+# Colours.
+
+
+def grey_room(ball: tuple[int, int, int] | None) -> np.ndarray:
+    """A grey wall with a grey ball, 2 % of it, or one of this colour."""
+    y, x = np.mgrid[:200, :300] + 0.5
+    wall = np.broadcast_to((120 + 30 * np.sin(x / 50) + noise(200, 300)[..., 0])[..., None], (200, 300, 3))
+    inside = np.hypot(x - 80, y - 60) <= 20
+    return np.where(inside[..., None], ball or (90, 90, 90), wall).clip(0, 255).astype(np.uint8)
+
+
+def test_only_a_photo_without_any_colour_is_black_and_white() -> None:
+    assert is_grey(grey_room(None)) and not is_grey(grey_room((40, 60, 200)))
+    colours, none = light_of(grey_room((40, 60, 200))), light_of(grey_room(None))
+    assert alike(none, colours, LightSettings()) and not alike(colours, none, LightSettings())
+
+
+def test_what_is_put_into_a_photo_with_much_grey_keeps_its_own_colour() -> None:
+    rgb = np.broadcast_to(np.uint8([30, 60, 200]), (40, 40, 3))
+    y, x = np.mgrid[:40, :40] + 0.5
+    alpha = (np.hypot(x - 20, y - 20) <= 19).astype(np.float32)
+    box = Box(200, 100, 240, 140, "frisbee")
+    hue = {}
+    for name, ball in (("colours", (40, 160, 60)), ("grey", None)):
+        out = paste(grey_room(ball), rgb, alpha, box, PaintSettings(), stands=False)
+        hue[name] = out[110:130, 210:230].reshape(-1, 3).mean(0)
+    assert hue["colours"][2] > 2 * hue["colours"][0] and np.ptp(hue["grey"]) < 2

@@ -17,6 +17,9 @@ from aot.forge.bank import Alpha
 from aot.types import Box, Image
 
 Mask = npt.NDArray[np.bool_]
+GREY, MOST_COLOURED = 6.0, 0.001
+"""Chroma, in levels of CIE Lab, up to which a pixel is grey (JPEG and scanners add a few levels), and the most that
+others are of a photo that is black and white."""
 
 
 class PaintSettings(BaseModel, frozen=True, extra="forbid"):
@@ -24,7 +27,6 @@ class PaintSettings(BaseModel, frozen=True, extra="forbid"):
 
     fringe_px: float = Field(1.5, ge=0)  # taken off the edge: outlines are drawn a little outside
     feather_px: float = Field(0.8, ge=0)
-    grey: float = Field(3, ge=0)  # see `LightSettings`
     light: float = Field(0.5, ge=0, le=1)  # share of the way to the surroundings' mean lightness
     tint: float = Field(0.35, ge=0, le=1)  # the same for colour
     most_light: float = Field(30, ge=0)  # at most so many of 255 levels
@@ -39,29 +41,38 @@ class LightSettings(BaseModel, frozen=True, extra="forbid"):
     lightness: float = Field(60, ge=0)  # distance of means, in levels of CIE Lab
     colour: float = Field(22, ge=0)
     colourfulness: float = Field(3.5, ge=1)  # ratio of mean distances from grey
-    grey: float = Field(3, ge=0)  # a photo of less is black and white: what is put in becomes so, too
 
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """How a photo was lit: mean CIE Lab, and mean distance from grey; levels of 255."""
+    """How a photo was lit: mean CIE Lab, and mean distance from grey; levels of 255. `grey`: it has no colours."""
 
     mean: tuple[float, float, float]
     colourfulness: float
+    grey: bool
 
 
 def light_of(image: Image) -> Light:
     small = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64)
     lightness, a, b = (float(v) for v in lab.mean(0))
-    return Light((lightness, a, b), float(np.hypot(lab[:, 1] - 128, lab[:, 2] - 128).mean()))
+    return Light((lightness, a, b), float(np.hypot(lab[:, 1] - 128, lab[:, 2] - 128).mean()), is_grey(image))
+
+
+def is_grey(image: Image) -> bool:
+    """Whether it is black and white: practically every pixel. One blue ball on a grey wall makes a photo of colours."""
+    lab = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2LAB).astype(np.float32)
+    chroma = np.hypot(lab[..., 1] - 128, lab[..., 2] - 128)
+    return float((chroma > GREY).mean()) <= MOST_COLOURED
 
 
 def alike(one: Light, two: Light, s: LightSettings) -> bool:
     """Whether a photo in the light `one` can take in what was taken in the light `two`."""
     (l1, a1, b1), (l2, a2, b2) = one.mean, two.mean
-    if one.colourfulness < s.grey:
+    if one.grey:  # what is put in loses its colours
         return abs(l1 - l2) <= s.lightness
+    if two.grey:
+        return False
     near = abs(l1 - l2) <= s.lightness and float(np.hypot(a1 - a2, b1 - b2)) <= s.colour
     low, high = sorted((one.colourfulness + 1, two.colourfulness + 1))
     return near and high <= s.colourfulness * low
@@ -76,7 +87,7 @@ def paste(image: Image, rgb: Image, alpha: Alpha, box: Box, settings: PaintSetti
     sharp = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     shape = _edge(np.asarray(sharp, np.float32), s)
     around = _around(image, box)
-    if light_of(image).colourfulness < s.grey:
+    if is_grey(image):
         colour = cv2.cvtColor(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     colour = _focused(_lit(colour, shape, around, s), shape, around)
     out = _shadowed(image, box, s.shadow) if stands and s.shadow else image.copy()
