@@ -183,6 +183,14 @@ def hallusionbench_json(folder: Path, n: int, rng: random.Random) -> Written:
     return folder / "HallusionBench.json", 2
 
 
+def hallusionbench_clone(folder: Path, n: int, rng: random.Random) -> Written:
+    """The repository's own folder: files of results and older questions lie beside it."""
+    _, left_out = hallusionbench_json(folder, n, rng)
+    for name in ("HallusionBench_v00.json", "HallusionBench_result_sample.json"):
+        (folder / name).write_text("[]")
+    return folder, left_out
+
+
 def hallusionbench_tsv(folder: Path, n: int, rng: random.Random) -> Written:
     rows = lmu_yes_no(n, rng, ["VD"])
     for i, row in enumerate(rows):
@@ -208,6 +216,21 @@ def pope_json(folder: Path, n: int, rng: random.Random) -> Written:
     }.items():
         lines = [json.dumps({"question_id": k + 1, **row}) for k, row in enumerate(base[start : start + size])]
         (folder / f"coco_pope_{split}.json").write_text("\n".join(lines) + "\n")
+    return folder, 0
+
+
+def pope_clone(folder: Path, n: int, rng: random.Random) -> Written:
+    """The set on GQA, as lists, in the original's output/seem/gqa; the images in GQA's own folder above it."""
+    names = [f"{2300000 + i}.jpg" for i in range(max(1, n // 6))]
+    write_images(folder / "gqa" / "images", names)
+    (folder / "output" / "seem" / "gqa").mkdir(parents=True)
+    for k, split in enumerate(("random", "popular", "adversarial")):
+        rows = [
+            {"question_id": i, "image": rng.choice(names), "text": f"Is there a thing {i} in the image?"}
+            | {"label": rng.choice(["yes", "no"])}
+            for i in range(k, n, 3)
+        ]
+        (folder / "output" / "seem" / "gqa" / f"gqa_pope_seem_{split}.json").write_text(json.dumps(rows))
     return folder, 0
 
 
@@ -371,9 +394,44 @@ def vsr_jsonl(folder: Path, n: int, rng: random.Random) -> Written:
         }
         for i in range(n)
     ]
-    write_images(folder / "images", [row["image"] for row in rows])
+    write_images(folder / "images", [str(row["image"]) for row in rows])
     (folder / "zeroshot_test.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return folder / "zeroshot_test.jsonl", 0
+
+
+def vsr_clone(folder: Path, n: int, rng: random.Random) -> Written:
+    """The repository's own tree, with the images in data/images: another kind of split, other splits of this one."""
+    splits = folder / "data" / "splits"
+    path, _ = vsr_jsonl(splits / "zeroshot", n, rng)
+    path.rename(path.with_name("test.jsonl"))
+    (splits / "zeroshot" / "images").rename(folder / "data" / "images")
+    (splits / "random").mkdir()
+    for name, size in (("zeroshot/train", 3), ("zeroshot/dev", 2), ("random/test", 4), ("random/train", 4)):
+        (splits / f"{name}.jsonl").write_text('{"image": "x.jpg", "caption": "x", "label": 1}\n' * size)
+    return folder, 5
+
+
+def vsr_hub(folder: Path, n: int, rng: random.Random) -> Written:
+    path, _ = vsr_jsonl(folder, n, rng)
+    path.rename(folder / "test.jsonl")
+    (folder / "dev.jsonl").write_text('{"image": "x.jpg", "caption": "x", "label": 1}\n')
+    return folder, 1
+
+
+def treebench_tsv(folder: Path, n: int, rng: random.Random) -> Written:
+    """All options as lines of one cell; where a text is asked for, they stand in the question."""
+    rows = lmu(n, rng, categories=["Perception/OCR", "Reasoning/Ordering"])
+    for i, row in enumerate(rows):
+        lines = "\n".join(f"{letter}. {row.pop(letter)}" for letter in "ABCD")
+        row |= {"multi-choice options": lines if i % 2 else "", "target_instances": "[[1, 2, 3, 4]]"}
+        row["question"] += "" if i % 2 else f"\n{lines}"
+    return write_tsv(folder / "TreeBench.tsv", rows), 0
+
+
+def mme_lines(folder: Path, n: int, rng: random.Random) -> Written:
+    path, _ = mme_tsv(folder, n, rng)
+    path.write_text(path.read_text().replace(str(FIVE), '"' + "\n".join(FIVE) + '"'))
+    return path, 0
 
 
 FIVE = [f"({letter}) The {colour} one." for letter, colour in zip("ABCDE", (*COLOURS, "last"), strict=True)]
@@ -423,8 +481,10 @@ LAYOUTS: dict[tuple[str, str], Callable[[Path, int, random.Random], Written]] = 
     ("HRBench-4K", "tsv"): hrbench_tsv,
     ("HRBench-8K", "parquet"): hrbench_parquet,
     ("HallusionBench", "json"): hallusionbench_json,
+    ("HallusionBench", "clone"): hallusionbench_clone,
     ("HallusionBench", "tsv"): hallusionbench_tsv,
     ("POPE", "json"): pope_json,
+    ("POPE", "clone"): pope_clone,
     ("POPE", "tsv"): yes_no_tsv("POPE", "random,popular,adversarial", "random", "popular"),
     ("POPE", "parquet"): pope_hub,
     ("MMMU", "parquet"): mmmu_hub,
@@ -442,9 +502,13 @@ LAYOUTS: dict[tuple[str, str], Callable[[Path, int, random.Random], Written]] = 
     ("AMBER", "json"): amber_folder,
     ("AMBER", "tsv"): yes_no_tsv("AMBER", "discriminative-attribute-state", "discriminative-hallucination", "relation"),
     ("VSR", "jsonl"): vsr_jsonl,
+    ("VSR", "clone"): vsr_clone,
+    ("VSR", "hub"): vsr_hub,
     ("VSR", "tsv"): yes_no_tsv("VSR", "on", "under"),
     ("MME-RealWorld-Lite", "tsv"): mme_tsv,
+    ("MME-RealWorld-Lite", "lines"): mme_lines,
     ("MME-RealWorld-Lite", "json"): mme_json,
     ("TreeBench", "tsv"): tsv_of("TreeBench", categories=["Perception/Attributes", "Reasoning/Ordering"]),
+    ("TreeBench", "lines"): treebench_tsv,
     ("custom:mine", "tsv"): tsv_of("mine", options=6),
 }

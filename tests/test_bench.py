@@ -21,7 +21,7 @@ from aot.bench.grading import grade
 from aot.bench.item import Item
 from aot.bench.prompts import content
 from aot.bench.protocol import EvalSettings
-from aot.bench.questions import gold_letter
+from aot.bench.questions import gold_letter, in_one_cell
 from aot.bench.release import as_released
 from aot.bench.rows import LeftOut
 from aot.bench.run import Outcome, evaluate, plan
@@ -194,6 +194,43 @@ def test_the_right_option_is_read_in_every_published_form(answer: str, options: 
         with pytest.raises(BadRow) as told:
             gold_letter(answer, options)
         assert told.value.word == letter
+
+
+@pytest.mark.parametrize(
+    ("cell", "options"),
+    [
+        ("A. red\nB. blue", ["red", "blue"]), ("(A) red\r\n(B) blue\n", ["red", "blue"]), ("A) 1\nB) 2", ["1", "2"]),
+        ("A: red\nB: blue\nC: B. Brown", ["red", "blue", "B. Brown"]), ("A. red\nor\nB. x", ["red\nor", "x"]),
+        ("A.\nB. x\nC. y\nD.", ["", "x", "y"]), ("['(A) red', '(B) blue']", ["red", "blue"]), (["red", "blue"],) * 2,
+        ("red or blue", "bad_options"), ("A. red", "bad_options"), ("B. red\nC. blue", "bad_options"), ("", []),
+    ],
+)  # fmt: skip
+def test_options_in_one_cell(cell: Any, options: Any) -> None:
+    if isinstance(options, list):
+        assert in_one_cell(cell) == options
+    else:
+        with pytest.raises(BadRow) as told:
+            in_one_cell(cell)
+        assert told.value.word == options
+
+
+def test_one_set_of_pope_is_scored_at_a_time(tmp_path: Path) -> None:
+    """A folder of several is told with the next step, for folders and for files side by side; each alone is read."""
+    row = {"question_id": 1, "image": "a.jpg", "text": "Is there a dog in the image?", "label": "yes"}
+    write_images(tmp_path / "images", ["a.jpg"])
+    for name in ("coco/coco_pope_random", "gqa/gqa_pope_random"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / f"{name}.json").write_text(json.dumps(row))
+    with pytest.raises(AotError, match="several sets of POPE: coco, gqa") as told:
+        read("POPE", tmp_path)
+    assert told.value.hint == f"give one of them: POPE={tmp_path / 'coco'}, or POPE={tmp_path / 'gqa'}"
+    assert len(read("POPE", tmp_path / "gqa")[0]) == len(read("POPE", tmp_path / "coco")[0]) == 1
+    (tmp_path / "coco" / "aokvqa_pope_seem_random.json").write_text(json.dumps([row]))
+    with pytest.raises(AotError, match="several sets of POPE: aokvqa, coco") as told:
+        read("POPE", tmp_path / "coco")
+    assert "aokvqa_pope_seem_random.json" in told.value.hint
+    items, _, _ = read("POPE", tmp_path / "coco" / "aokvqa_pope_seem_random.json")
+    assert [item.category for item in items] == ["random"]
 
 
 # Several images, in their places.

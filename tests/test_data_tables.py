@@ -150,6 +150,17 @@ def test_lettered() -> None:
     assert lettered(["", "x", "", "y", "", ""]) == ("", "x", "", "y") and lettered(["", ""]) == ()
 
 
+def test_options_as_lines_of_one_cell(tmp_path: Path) -> None:
+    """As TreeBench is published; columns of their own come first."""
+    header = "index\timage\tquestion\tmulti-choice options\tanswer\tA\tB"
+    lines = [f'0\t{IMAGE}\tWhich?\t"A. red\nB. blue"\tB\t\t', "1\t0\tWhich?\tred or blue\tB\t\t"]
+    lines.append('2\t0\tWhich?\t"A. red\nB. blue"\tA\ttall\tlow')
+    (tmp_path / "t.tsv").write_text("\n".join([header, *lines]) + "\n", "utf-8")
+    scenes, refused = load_scenes(tmp_path / "t.tsv")
+    assert [(s.question.options, s.question.letter) for s in scenes] == [(("red", "blue"), "B"), (("tall", "low"), "A")]
+    assert [r.word for r in refused] == ["answer_not_among_options"]
+
+
 def test_json_lines_with_missing_values(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png())
     image = {"image": "a.png"}

@@ -11,18 +11,9 @@ from pathlib import Path
 
 from aot.bench.benchmark import Benchmark
 from aot.bench.item import Item
+from aot.bench.pictures import IMAGE_FOLDERS, found_image
 from aot.bench.questions import image_group, yes_no
-from aot.bench.rows import (
-    IMAGE_FOLDERS,
-    LeftOut,
-    Needs,
-    Row,
-    Rows,
-    found_image,
-    json_values,
-    open_rows,
-    row_with,
-)
+from aot.bench.rows import LeftOut, Needs, Row, Rows, json_values, open_rows, row_with
 from aot.data.images import BadRow
 from aot.errors import AotError
 from aot.scores.official import amber

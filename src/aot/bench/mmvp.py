@@ -11,8 +11,9 @@ from pathlib import Path
 
 from aot.bench.benchmark import Benchmark
 from aot.bench.item import Item
+from aot.bench.pictures import found_image
 from aot.bench.questions import choice, lettered
-from aot.bench.rows import LeftOut, Needs, Row, Rows, csv_rows, found_image, open_rows, row_with
+from aot.bench.rows import LeftOut, Needs, Row, Rows, csv_rows, open_rows, row_with
 from aot.scores.official import mmvp
 
 QUESTIONS = "Questions.csv"

@@ -90,6 +90,12 @@ def lettered(row: Row) -> list[str]:
     return list(given.lettered([row.text(letter) for letter in LETTERS]))
 
 
+def in_one_cell(value: Any) -> list[str]:
+    """The options in a cell: marked lines ("A. red\nB. blue"), a list, or the text of one. Else `BadRow`."""
+    lines = given.options_in(value) if isinstance(value, str) else ()
+    return list(lines) or without_letters(listed(value or []))
+
+
 def listed(value: Any) -> list[str]:
     """A list of texts, or the text of a Python list of them (as MMMU has its options). Else `BadRow`."""
     if isinstance(value, str):

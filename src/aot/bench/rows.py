@@ -19,16 +19,13 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
-from aot.data.images import BadRow, Refusal, read_image_file
+from aot.bench.pictures import found_image, named_images
+from aot.data.images import BadRow, Refusal
 from aot.data.tsv import POINTER_CHARS, decoded, pictured_rows, row_images
 from aot.errors import AotError
 
 IMAGE_COLUMNS = ("image", "images", *(f"image_{n}" for n in range(1, 11)))
 """Where tables have their images; all that are filled belong to the row, in this order."""
-NAME_COLUMNS = ("image", "Image", "image_path", "filename")
-"""Where JSON has the name of an image file."""
-IMAGE_FOLDERS = ("", "images", "image", "imgs", "val2014", "hallusion_bench", "MMVP Images")
-"""Where such a file is looked for, from the folder of the questions."""
 BATCH_ROWS = 4  # an 8K image in base64 is 30 MB
 
 
@@ -107,13 +104,19 @@ def _folder(path: Path, needs: Needs) -> Rows:
 
 
 def _only_file(path: Path, needs: Needs) -> Rows:
-    """The one file of questions in a folder, as HallusionBench.json beside its images."""
+    """The one file of questions in a folder, as MMStar.tsv."""
     files = sorted(found for found in path.iterdir() if found.suffix.lower() in READERS and found.is_file())
     if len(files) != 1:
         names = ", ".join(file.name for file in files[:10]) or f"one that ends in {', '.join(READERS)}"
         what = "several files in the folder might be meant" if files else "no file of questions in the folder"
         raise AotError(what, where=str(path), hint=f"name the file itself: {names}")
     yield from open_rows(files[0], needs)
+
+
+def files_below(path: Path, *patterns: str) -> list[Path]:
+    """The files of these names, those nearest to the folder first."""
+    found = {file for pattern in patterns for file in path.rglob(pattern) if file.is_file()}
+    return sorted(found, key=lambda file: (len(file.parts), file))
 
 
 def _split_of(table: Path) -> str:
@@ -263,24 +266,3 @@ def _cell_images(cell: Any, folder: Path) -> list[bytes]:
         case str():
             return [found_image(folder, cell)]
     raise BadRow(f"the image cell is a {type(cell).__name__}", "unreadable_image")
-
-
-def named_images(cells: Mapping[str, Any], folder: Path) -> tuple[bytes, ...]:
-    """The images that a JSON object names; none where it names none."""
-    value = next((cells[name] for name in NAME_COLUMNS if cells.get(name)), None)
-    names = value if isinstance(value, list) else [] if value is None else [value]
-    return tuple(found_image(folder, str(name)) for name in names)
-
-
-def found_image(folder: Path, name: str) -> bytes:
-    """The file of that name in the folder of the questions, or in its folder of images."""
-    plain = name.removeprefix("./")
-    place = next((folder / sub for sub in IMAGE_FOLDERS if _exists(folder / sub / plain)), folder)
-    return read_image_file(place, plain)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except ValueError:  # a NUL in the name
-        return False

@@ -1,5 +1,6 @@
 """TreeBench (Wang et al. 2025, arXiv 2507.07999): 405 questions on small things in large images, with their boxes.
 
+The TSV has the options as lines of one cell ("multi-choice options"); where that is empty they stand in the question.
 Asked and scored on the answer alone; the boxes (`target_instances`) would need a model that says where it looked.
 """
 
@@ -8,14 +9,18 @@ from __future__ import annotations
 from aot.bench.benchmark import Benchmark
 from aot.bench.item import Item
 from aot.bench.prompts import ending
-from aot.bench.questions import choice, lettered, listed
+from aot.bench.questions import choice, in_one_cell, inside, lettered
 from aot.bench.rows import Needs, Row
+from aot.data.given import OPTIONS
 from aot.scores.official import choice as metrics
 
 
 def item(row: Row) -> Item:
-    options = lettered(row) or listed(row.cells.get("options") or [])
-    return choice(row, row.text("question"), options, row.text("answer"), category=row.text("category"))
+    question = row.text("question")
+    options = lettered(row) or in_one_cell(row.cells.get(OPTIONS) or row.cells.get("options"))
+    if not options:
+        question, options = inside(question)
+    return choice(row, question, options, row.text("answer"), category=row.text("category"))
 
 
 TREEBENCH = Benchmark(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from aot.data.images import BadRow
 from aot.types import LETTERS, Question
 
 YES_NO = ("Yes", "No")
+OPTIONS = "multi-choice options"
+"""The column in which TreeBench and MME-RealWorld have all options of a question."""
 
 
 def given_question(
@@ -38,6 +41,22 @@ def lettered(cells: Sequence[str]) -> tuple[str, ...]:
     """The options of the cells A, B, ...: an empty one before another keeps its place, so that letters stay theirs."""
     last = max((n for n, cell in enumerate(cells, 1) if cell), default=0)
     return tuple(cells[:last])
+
+
+def options_in(cell: str) -> tuple[str, ...]:
+    """The options that one cell holds as lines, "A. red\nB. blue" or "(A) red\n(B) blue", without their letters; none
+    where it holds something else. A line without the next letter goes on with the option before it."""
+    options: list[str] = []
+    for line in cell.strip().splitlines():
+        letter = LETTERS[len(options) : len(options) + 1]
+        marked = re.match(rf"\s*(?:\({letter}\)|{letter}[.:)])\s*(.*)", line) if letter else None
+        if marked:
+            options.append(marked[1].strip())
+        elif options:
+            options[-1] = f"{options[-1]}\n{line.strip()}".strip()
+        else:
+            return ()
+    return lettered(options) if len(options) > 1 else ()
 
 
 def _right(answer: str, options: tuple[str, ...]) -> int:

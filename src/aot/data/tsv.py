@@ -1,8 +1,9 @@
 """LMUData TSV, the exchange format of multimodal benchmarks, as photos with one question each.
 
 Columns: `index, question, answer`, `image` (base64, or the index of the row that has it when of at most 64
-characters) or `image_path`, options `A`, `B`, ... (none: a yes/no question), and where given
-`category`, `l2-category`, `hint` and `bbox` (*ours*: JSON list of [x, y, width, height], px of the image).
+characters) or `image_path`, options `A`, `B`, ... or all of them in `multi-choice options` (none: a yes/no
+question), and where given `category`, `l2-category`, `hint` and `bbox` (*ours*: JSON list of
+[x, y, width, height], px of the image).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from aot.data.entries import text_of
-from aot.data.given import given_question, lettered
+from aot.data.given import OPTIONS, given_question, lettered, options_in
 from aot.data.images import BadRow, Fit, Refusal, Size, read_image, read_image_file, scaled_box
 from aot.data.photos import Photo, Source, Thing
 from aot.data.tsv_records import tsv_records
@@ -172,7 +173,7 @@ def _photo(row: TsvRow, picture: _Picture | BadRow, path: Path, fit: Fit) -> Pho
 
 
 def _question(row: TsvRow) -> Question:
-    options = lettered([row.get(letter, "") for letter in LETTERS])
+    options = lettered([row.get(letter, "") for letter in LETTERS]) or options_in(row.get(OPTIONS, ""))
     kind = row.get("l2-category") or row.get("category", "").partition(",")[0]
     return given_question(row["question"], options, row["answer"], kind=kind, hint=row.get("hint", ""))
 
