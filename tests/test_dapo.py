@@ -31,6 +31,7 @@ from aot.train.defender.packed import build_optimizer, packed_loss, train_packed
 from aot.train.defender.prompt_stream import PromptStream
 from aot.train.defender.rewards import completion_reward, informative_groups
 from aot.train.defender.settings import NO_SIGNAL, DapoSettings, paper_dapo
+from aot.train.defender.token_trees import build_trees, tree_logprobs
 from aot.train.defender.trl_engine import build_trainer, newest_whole, train_trl
 from aot.train.defender.trl_trainer import DapoTrainer
 from aot.types import Question
@@ -129,6 +130,50 @@ def test_packed_loss_and_gradients_equal_trl_on_the_same_completions(guesser, tm
     assert theirs.keys() == gradients(guesser).keys()
     for name, gradient in gradients(guesser).items():
         torch.testing.assert_close(gradient, theirs[name], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_answers_as_trees_equal_answers_side_by_side(guesser, temperature):
+    """Log-probabilities, entropies and gradients, for answers of any lengths that begin alike, are each other's
+    beginning, or have nothing in common; a prompt may have none."""
+    rng = np.random.default_rng(0)
+    answers = [
+        [tuple(ids) for ids in {tuple(rng.integers(5, 8, rng.integers(1, 6)).tolist()) for _ in range(n)}]
+        for n in (7, 1, 3, 0, 12)
+    ]
+    rows = ROWS[: len(answers)]
+    prompts = guesser.encode([r.image for r in rows], [r.question for r in rows])
+    trees = build_trees(answers)
+    assert int(trees.states.sum()) == len(answers) + sum(
+        len({ids[:t] for ids in texts for t in range(1, len(ids))}) for texts in answers
+    ), "what answers share is there once"
+    padded = torch.zeros(len(answers), 12, 5, dtype=torch.int64)
+    mask = torch.zeros(padded.shape, dtype=torch.bool)
+    for i, texts in enumerate(answers):
+        for j, ids in enumerate(texts):
+            padded[i, j, : len(ids)], mask[i, j, : len(ids)] = torch.tensor(ids), True
+    found = []
+    for logprobs, entropies in (
+        tree_logprobs(guesser.model, prompts, trees, temperature=temperature),
+        [v[mask] for v in completion_logprobs(guesser.model, prompts, padded, mask, temperature=temperature)],
+    ):
+        guesser.model.zero_grad()
+        (logprobs * torch.linspace(-1, 2, len(logprobs)) + entropies).sum().backward()
+        found.append((logprobs, entropies, gradients(guesser)))
+    (ours, h, gradient), (expected, h2, gradient2) = found
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(h, h2, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(gradient, gradient2, atol=1e-4, rtol=1e-4)
+
+
+def test_truncated_answers_alone_are_no_signal_and_no_error(guesser):
+    groups = [
+        ScoredGroup(0, SampledGroup(((5, 6), (7,)), (3, 1), (True, True)), (0.0, 1.0), (0.0, 1.0)),
+    ]
+    result, entropy = packed_loss(guesser, ROWS, groups, SMALL)
+    (result.loss + entropy).backward()
+    assert float(result.loss.detach()) == float(entropy.detach()) == 0
+    assert not any(bool(g.any()) for g in gradients(guesser).values())
 
 
 def _group(counts):

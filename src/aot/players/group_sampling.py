@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from aot.players.processor import PromptBatch
-from aot.players.shared_prefix import Model, additive, embed_prompts
+from aot.players.shared_prefix import Model, additive, embed_prompts, packed_mask, text_states
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +79,10 @@ def sample_groups(
 
 def _read(model: Model, prompts: PromptBatch, cache: DynamicCache) -> Tensor:
     """Reads the prompts into `cache`; the state behind each, `[B, hidden]`."""
+    last = prompts.input_ids.shape[1] - 1
+    seen = packed_mask(prompts.attention_mask, 0, 1)
     embeddings = embed_prompts(model, prompts)
-    length = embeddings.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool, device=embeddings.device).tril()
-    seen = causal[None] & prompts.attention_mask[:, None, :]
-    seen = seen | torch.eye(length, dtype=torch.bool, device=seen.device)
-    hidden: Tensor = model.model.language_model(
-        inputs_embeds=embeddings,
-        position_ids=prompts.position_ids,
-        attention_mask=additive(seen, embeddings.dtype)[:, None],
-        past_key_values=cache,
-        use_cache=True,
-    ).last_hidden_state
-    return hidden[:, -1]
+    return text_states(model, embeddings, prompts.position_ids, seen, first=last, cache=cache)[:, 0]
 
 
 def _continue(

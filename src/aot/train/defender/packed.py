@@ -1,8 +1,8 @@
 """DAPO with shared prefixes: settings, rows, loss, gradients of the TRL engine, many times as fast. *Ours.*
 
-Three savings, each exact: a prompt is read once and not once an answer; equal answers of a group are
-computed once and weighted by their number (they have the same reward, so the same advantage and ratio);
-prompts without signal are dropped before the backward pass.
+Four savings, each exact: a prompt is read once and not once an answer; equal answers of a group are computed once and
+weighted by their number (they have the same reward, so the same advantage and ratio); answers that begin alike share
+these tokens; prompts without signal are dropped before the backward pass.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from transformers import get_constant_schedule_with_warmup, get_linear_schedule_
 
 from aot.data.curriculum import CurriculumRow
 from aot.game.judge import Judge
-from aot.players.shared_prefix import completion_logprobs
 from aot.rl.advantage import group_advantages
 from aot.rl.clipped import ClippedLoss, dapo_loss
 from aot.rl.rewards import UNPARSED
 from aot.train.defender.dynamic_sampling import GroupSampler, ScoredGroup
 from aot.train.defender.prompt_stream import PromptStream
 from aot.train.defender.settings import NO_SIGNAL, DapoResult, DapoSettings
+from aot.train.defender.token_trees import build_trees, tree_logprobs
 from aot.train.weight_average import WeightAverage
 
 if TYPE_CHECKING:
@@ -145,44 +145,40 @@ def packed_loss(
     The policy that sampled is the one that learns (one update a generation), so the old log-probabilities are
     the new ones, detached: the ratio is 1 and the clip rests, as in TRL at these settings.
     """
-    chosen = [rows[g.row] for g in groups]
-    prompts = defender.encode([r.image for r in chosen], [r.question for r in chosen])
-    completions, counts, advantages = _padded(groups, settings)
-    device = prompts.input_ids.device
-    completions, counts, advantages = completions.to(device), counts.to(device), advantages.to(device)
-    logprobs, entropies = completion_logprobs(
-        defender.model, prompts, completions, counts > 0, temperature=settings.temperature
-    )
-    flat, weights = logprobs.flatten(0, 1), counts.flatten(0, 1)
+    prompts = defender.encode([rows[g.row].image for g in groups], [rows[g.row].question for g in groups])
+    answers, counts, advantages = _learned(groups, settings)
+    trees = build_trees(answers).to(defender.device)
+    logprobs, entropies = tree_logprobs(defender.model, prompts, trees, temperature=settings.temperature)
+    lengths = torch.tensor([len(ids) for texts in answers for ids in texts], dtype=torch.int64)
+    weights = counts.repeat_interleave(lengths).to(defender.device)
     result = dapo_loss(
-        flat,
-        flat.detach(),
-        advantages.flatten(),
-        weights,
+        logprobs[:, None],
+        logprobs[:, None].detach(),
+        advantages.repeat_interleave(lengths).to(defender.device),
+        weights[:, None],
         clip_low=settings.clip_low,
         clip_high=settings.clip_high,
     )
-    entropy = (entropies * counts).sum() / counts.sum().clamp_min(1)
+    entropy = (entropies * weights).sum() / weights.sum().clamp_min(1)
     return result, entropy
 
 
-def _padded(groups: Sequence[ScoredGroup], settings: DapoSettings) -> tuple[Tensor, Tensor, Tensor]:
-    """Token ids and counts `[B, n, T]` (0 = padding, or truncated and masked), advantages `[B, n]`; n is the
-    largest number of different answers of a group."""
-    most = max(len(g.rewards) for g in groups)
-    longest = max(len(ids) for g in groups for ids in g.sampled.completions)
-    completions = torch.zeros(len(groups), most, longest, dtype=torch.int64)
-    counts = torch.zeros(len(groups), most, longest)
-    for i, group in enumerate(groups):
-        for j, ids in enumerate(group.sampled.completions):
-            completions[i, j, : len(ids)] = torch.tensor(ids)
-            if not (settings.mask_truncated and group.sampled.truncated[j]):
-                counts[i, j, : len(ids)] = group.sampled.counts[j]
-    return completions, counts, _advantages(groups, most, settings)
+def _learned(
+    groups: Sequence[ScoredGroup], settings: DapoSettings
+) -> tuple[list[list[tuple[int, ...]]], Tensor, Tensor]:
+    """Token ids of each group's answers that the loss sees (truncated ones may be masked), and over all of them in
+    order how often each was drawn and its advantage, `[A]` both."""
+    answers, counts, advantages = [], [], []
+    for group, values in zip(groups, _advantages(groups, settings), strict=True):
+        seen = [j for j, cut in enumerate(group.sampled.truncated) if not (settings.mask_truncated and cut)]
+        answers.append([group.sampled.completions[j] for j in seen])
+        counts += [group.sampled.counts[j] for j in seen]
+        advantages.append(values[seen])
+    return answers, torch.tensor(counts, dtype=torch.float32), torch.cat(advantages)
 
 
-def _advantages(groups: Sequence[ScoredGroup], most: int, settings: DapoSettings) -> Tensor:
-    """`[B, most]`: over all answers, equal ones included (sample standard deviation, as TRL's)."""
+def _advantages(groups: Sequence[ScoredGroup], settings: DapoSettings) -> list[Tensor]:
+    """Of each group's different answers; over all answers, equal ones too (sample standard deviation, as TRL's)."""
     repeats = [torch.tensor(g.sampled.counts) for g in groups]
     rewards = torch.cat(
         [torch.tensor(g.rewards).repeat_interleave(r) for g, r in zip(groups, repeats, strict=True)]
@@ -191,8 +187,5 @@ def _advantages(groups: Sequence[ScoredGroup], most: int, settings: DapoSettings
     values = group_advantages(
         rewards, ids, std=settings.advantage_std, clip=float("inf"), correction=1
     ).values.split([int(r.sum()) for r in repeats])
-    advantages = torch.zeros(len(groups), most)
-    for i, (value, repeat) in enumerate(zip(values, repeats, strict=True)):
-        first = repeat.cumsum(0) - repeat  # the first copy of each different answer
-        advantages[i, : len(repeat)] = value[first]
-    return advantages
+    firsts = (repeat.cumsum(0) - repeat for repeat in repeats)  # the first copy of each different answer
+    return [value[first] for value, first in zip(values, firsts, strict=True)]
