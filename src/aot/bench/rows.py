@@ -185,7 +185,7 @@ def json_values(path: Path) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
         return
     try:
         whole = json.loads(path.read_text(encoding="utf-8-sig", errors="replace"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AotError(f"cannot be read as JSON ({error})", where=str(path), hint="fetch the file again") from error
     values = whole if isinstance(whole, list) else [whole]
     yield from ((f"entry {number}", _object(value)) for number, value in enumerate(values, 1))
@@ -196,7 +196,7 @@ def _json_lines(file: Iterable[str]) -> Iterator[tuple[str, dict[str, Any] | Bad
         if line.strip():
             try:
                 yield f"line {number}", _object(json.loads(line))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 yield f"line {number}", BadRow(f"the line is not JSON ({error})", "not_json")
 
 

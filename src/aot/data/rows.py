@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from aot.data.coco import outline
-from aot.data.entries import Spellings, is_set, label_of, text_of
+from aot.data.entries import Spellings, is_set, label_of, shown, text_of
 from aot.data.given import given_question, lettered
 from aot.data.images import BadRow, Fit, Refusal, Size, read_image, read_image_file, scaled_box
 from aot.data.nlvr import as_row, is_nlvr
@@ -34,6 +34,8 @@ LABELS = ("categories", "category", "labels", "label", "names", "name")
 """Where `objects` of an imagefolder have their labels."""
 SAVED = ("state.json", "dataset_dict.json")
 """What a folder has that `datasets` saved."""
+_RAISED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, pa.ArrowException)
+"""What `datasets` raises for damaged files."""
 Held = str | dict[str, Any] | BadRow
 """A row as JSON, as its cells, or why it is refused."""
 
@@ -96,8 +98,8 @@ def _saved_rows(path: Path) -> Iterator[TableRow | Refusal]:
 
     try:
         opened = load_from_disk(str(path))
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:  # what it raises for damaged files
-        raise AotError(f"cannot be read as a dataset ({error})", where=str(path), hint=HINT) from error
+    except _RAISED as error:
+        raise AotError(f"cannot be read as a dataset ({shown(error)})", where=str(path), hint=HINT) from error
     parts = opened if isinstance(opened, dict) else {"train": opened}
 
     def rows() -> Iterator[TableRow | Refusal]:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from aot.data.annotated import Mark, Sheet, photos_of, surrounding
-from aot.data.entries import Spellings, entry_id, label_of
+from aot.data.entries import Spellings, entry_id, label_of, shown
 from aot.data.images import Fit
 from aot.data.photos import Source
 from aot.data.pictures import is_picture
@@ -23,6 +23,9 @@ from aot.errors import AotError
 NAMES = ("classes.txt", "labels/classes.txt", "obj.names", "labels/obj.names")
 """Files with a label a line, where there is no data.yaml."""
 HINT = "a YOLO dataset has data.yaml with `names`, images/ and labels/ with a .txt for each image"
+
+_RAISED = (OSError, ValueError, yaml.YAMLError, RecursionError, LookupError, AttributeError, TypeError)
+"""What PyYAML raises on damaged files; the last three for a tag whose value is none of its kind ("!!int ''")."""
 
 
 def is_yolo(path: Path) -> bool:
@@ -75,8 +78,8 @@ def _names_file(folder: Path) -> Path | None:
 def _content(file: Path) -> Any:
     try:
         return yaml.safe_load(file.read_text("utf-8-sig"))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise AotError(f"cannot be read as YAML ({str(error)[:200]})", where=str(file), hint=HINT) from error
+    except _RAISED as error:
+        raise AotError(f"cannot be read as YAML ({shown(error, 200)})", where=str(file), hint=HINT) from error
 
 
 def _names(file: Path) -> dict[int, str]:
@@ -89,12 +92,17 @@ def _names(file: Path) -> dict[int, str]:
     pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
     spelled, found = Spellings(), {}
     for key, name in pairs:
-        number, label = entry_id(key), label_of(str(name))
+        number, label = entry_id(key), _label(name)
         if number is not None and number.isdigit() and label:
             found[int(number)] = spelled(label)
     if not found:
         raise AotError("no list or table `names` of labels", where=str(file), hint=HINT)
     return found
+
+
+def _label(name: object) -> str:
+    """A label may look like a number or a flag to YAML. Lists are none: one that refers to itself has no end."""
+    return label_of(str(name)) if isinstance(name, str | float | bool) else entry_id(name) or ""
 
 
 def _label_file(folder: Path, image: str) -> Path | None:
