@@ -10,14 +10,13 @@ import typer
 
 from aot.cli.options import RecipeOption, SetOption, resumable
 from aot.errors import AotError
+from aot.runs.terminal import Terminal, echo
 
 
 def coevolve(
     recipe: RecipeOption = "miniature",
     overrides: SetOption = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Own images, in any format that `aot forge` reads.")
-    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Own images, in any format that `aot forge` reads.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder. [default: runs/<recipe>]")] = None,
 ) -> None:
     """Let both players train against each other, and write the report. Run again to resume."""
@@ -25,8 +24,6 @@ def coevolve(
 
     chosen = load_recipe(recipe, overrides or [])  # a mistake is told before anything slow is imported
     folder = out or Path("runs") / chosen.name
-    from rich.console import Console
-
     from aot.coevolve.loop import coevolve as play_all
     from aot.players.base_players import quiet_loading
     from aot.report import build_report, terminal_table
@@ -35,8 +32,8 @@ def coevolve(
     with resumable():
         summary = play_all(chosen, folder, data=data)
     page = build_report(folder)
-    Console(emoji=False).print(terminal_table(summary))
-    typer.echo(f"report: {page}")
+    Terminal().print(terminal_table(summary))
+    echo(f"report: {page}")
 
 
 def stage(
@@ -49,7 +46,7 @@ def stage(
 
     names = stage_names(recipe_of(run)[0])
     if name == "list":
-        typer.echo("\n".join(names))
+        echo("\n".join(names))
         return
     if name not in names:
         hint = f"did you mean {' or '.join(close)}?" if (close := get_close_matches(name, names)) else None
@@ -60,7 +57,7 @@ def stage(
     quiet_loading()
     with resumable():
         made = make_stage(run, name)
-    typer.echo("\n".join(f"  {key}: {value}" for key, value in made.metrics.items()))
+    echo("\n".join(f"  {key}: {value}" for key, value in made.metrics.items()))
 
 
 def pretrain(
@@ -144,21 +141,42 @@ def forge(
 
 def sft(
     data: Annotated[Path, typer.Option(help="A dataset folder that `aot forge` made.")],
-    attacker: Annotated[str, typer.Option(help='What it starts from: "miniature", or a model folder.')] = "miniature",
+    attacker: Annotated[
+        str | None, typer.Option(help='The attacker that learns: "miniature", or a model folder. [default: miniature]')
+    ] = None,
+    defender: Annotated[
+        str | None, typer.Option(help='The defender that learns instead: "miniature", or a model folder.')
+    ] = None,
     overrides: SetOption = None,
-    out: Annotated[Path, typer.Option(help="Run folder, with the attacker in it.")] = Path("runs/sft"),
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder, with the player in it. [default: runs/sft, runs/sft_defender]")
+    ] = None,
 ) -> None:
-    """Teach an attacker what a forged dataset holds (its cold start). Run again to resume."""
+    """Teach a player what a forged dataset holds: the attacker its edits (cold start), or the defender the right
+    answers to them (warm-up). Run again to resume."""
     from aot.runs.overrides import overridden
-    from aot.train.attacker.command import SftRunSettings
-    from aot.train.attacker.command import sft as train
 
-    start = SftRunSettings(attacker=attacker).model_dump()
-    settings = overridden(SftRunSettings, start, overrides or [], where="sft")
+    if attacker and defender:
+        raise AotError("one player learns at a time", where="aot sft", hint="give --attacker or --defender")
     from aot.players.base_players import quiet_loading
 
-    quiet_loading()
-    with resumable():
-        made = train(data, out, settings)
-    typer.echo("\n".join(f"  {name}: {value}" for name, value in made.metrics.items()))
-    typer.echo(f"attacker: {made.folder}\nplay it: aot coevolve --set players.attacker={made.folder}")
+    if defender:
+        from aot.train.defender.command import DefenderSftRunSettings, sft_defender
+
+        begin = DefenderSftRunSettings(defender=defender).model_dump()
+        chosen = overridden(DefenderSftRunSettings, begin, overrides or [], where="sft")
+        quiet_loading()
+        with resumable():
+            made = sft_defender(data, out or Path("runs/sft_defender"), chosen)
+    else:
+        from aot.train.attacker.command import SftRunSettings
+        from aot.train.attacker.command import sft as train
+
+        start = SftRunSettings(attacker=attacker or "miniature").model_dump()
+        settings = overridden(SftRunSettings, start, overrides or [], where="sft")
+        quiet_loading()
+        with resumable():
+            made = train(data, out or Path("runs/sft"), settings)
+    role = "defender" if defender else "attacker"
+    echo("\n".join(f"  {name}: {value}" for name, value in made.metrics.items()))
+    echo(f"{role}: {made.folder}\nplay it: aot coevolve --set players.{role}={made.folder}")

@@ -122,13 +122,3 @@ def trl_config(
         report_to="none",
         disable_tqdm=True,
     )
-
-
-def lora_config(settings: DapoSettings) -> Any:
-    """peft's settings; None where the whole model is trained."""
-    if not settings.trl.lora_rank:
-        return None
-    from peft import LoraConfig
-
-    rank = settings.trl.lora_rank
-    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")

@@ -17,9 +17,10 @@ from trl.rewards import get_soft_overlong_punishment
 
 from aot.data.curriculum import CurriculumRow
 from aot.game.judge import Judge
+from aot.train.defender.lora import lora_config
 from aot.train.defender.prompt_stream import PromptStream
 from aot.train.defender.settings import DapoResult, DapoSettings
-from aot.train.defender.trl_config import CompletionRewards, RewardPart, lora_config, trl_config
+from aot.train.defender.trl_config import CompletionRewards, RewardPart, trl_config
 
 if TYPE_CHECKING:
     from aot.players.defender import QwenDefender
@@ -114,7 +115,7 @@ def build_trainer(
         args=args,
         train_dataset=placeholder,
         processing_class=processor,
-        peft_config=lora_config(settings),
+        peft_config=lora_config(settings.trl.lora_rank) if settings.trl.lora_rank else None,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(SkipEmptyUpdate(trainer))

@@ -1,0 +1,86 @@
+"""`aot sft --defender`: the warm-up of any defender on any dataset that `aot forge` made (AOT, phase 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+
+from aot.data.images import Fit, square
+from aot.errors import AotError
+from aot.forge.read_pairs import DatasetPair, dataset_pairs
+from aot.forge.split import SPLITS
+from aot.players.base_players import player_digests, player_folder
+from aot.players.defender import QwenDefender
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.files import digests_of
+from aot.runs.run import CHECKPOINT, LOG, Run, Stage
+from aot.runs.terminal import echo
+from aot.runs.train_log import TrainLog
+from aot.train.defender.sft import DefenderSftSettings, train_defender_sft
+from aot.train.defender.sft_examples import dataset_examples, in_epochs
+
+
+class DefenderSftRunSettings(BaseModel, frozen=True, extra="forbid"):
+    """Everything that the defender depends on, besides the dataset."""
+
+    name: str = "sft_defender"
+    seed: int = Field(0, ge=0)
+    threads: int = Field(1, gt=0)  # ours: CPU threads; part of what makes the defender bit-reproducible
+    defender: str = "miniature"  # what it starts from: the shipped one, or a model folder
+    image_px: int | None = Field(None, ge=16)  # ours: images are stretched to this square side; none: as they are
+    checkpoint_every: int = Field(50, gt=0)  # steps
+    sft: DefenderSftSettings = DefenderSftSettings(steps=200)
+
+
+def sft_defender(
+    dataset: Path, out: Path, settings: DefenderSftRunSettings, *, say: Callable[[str], None] = echo
+) -> Stage:
+    """Trains the defender on the dataset's train split in the run folder `out`; the stage that holds it.
+
+    Raises `AotError` where there is no dataset, no defender, or no pair.
+    """
+    s = settings
+    if not (dataset / "funnel.json").is_file():
+        raise AotError("no dataset here (funnel.json is missing)", where=str(dataset), hint="`aot forge` makes one")
+    start = player_folder(s.defender, "defender", option="--defender FOLDER")
+    torch.set_num_threads(s.threads)
+    key = {"settings": s.model_dump(mode="json"), "start": player_digests(start), "data": digests_of(dataset / "data")}
+    fit: Fit = square(s.image_px) if s.image_px else lambda size: size
+
+    def train(folder: Path) -> dict[str, Any]:
+        defender = QwenDefender.load(start)
+        pairs = dataset_pairs(dataset, fit=fit)
+        examples = dataset_examples(pairs)
+        metrics: dict[str, Any] = {"pairs": len(pairs), "scenes": len(examples)}
+        held_out: Sequence[DatasetPair] = []
+        if any((dataset / "data").glob(f"{SPLITS[1]}-*.parquet")):
+            held_out = dataset_pairs(dataset, SPLITS[1], fit=fit)
+            metrics |= _accuracies(defender, held_out, "held_out_before")
+        checkpoint = Checkpoint(folder / CHECKPOINT, s.checkpoint_every)
+        with TrainLog(folder / LOG, s.sft.steps, "defender, SFT") as log:
+            batches = in_epochs(examples, s.sft.batch, seed=s.seed)
+            metrics |= train_defender_sft(defender, batches, s.sft, seed=s.seed, checkpoint=checkpoint, log=log)
+        if held_out:
+            metrics |= _accuracies(defender, held_out, "held_out")
+        defender.save(folder)
+        return metrics
+
+    with Run(out, s.model_dump(mode="json") | {"dataset": str(dataset)}, say=say) as run:
+        return run.stage("defender", train, key=key, seed=s.seed)
+
+
+def _accuracies(defender: QwenDefender, pairs: Sequence[DatasetPair], name: str) -> dict[str, float]:
+    """Share of right greedy answers to the clean and to the attacked images."""
+    questions = [pair.scene.question for pair in pairs]
+    sides = {"clean": [pair.scene.image for pair in pairs], "attacked": [pair.attacked for pair in pairs]}
+    found = {}
+    for side, images in sides.items():
+        answers = defender.answer(images, questions)
+        right = [given[0].choice == question.answer for given, question in zip(answers, questions, strict=True)]
+        found[f"{name}_{side}"] = float(np.mean(right))
+    return found

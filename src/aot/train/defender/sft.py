@@ -1,0 +1,170 @@
+"""Supervised fine-tuning of the defender: right answers to clean and attacked images (AOT, phase 1).
+
+    train_defender_sft(defender, batches, settings, *, seed, checkpoint=None, log=None) -> metrics
+
+The loss is the cross-entropy of the right answer's tokens behind the prompt that the defender is asked by, closed by
+end-of-turn. `candidates` > 1 is hardest-of-k: of k attacks on a scene the one with the highest loss is trained on
+(*ours*, as in adversarial training; published warm-ups take every pair as it is).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor
+from transformers import get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
+
+from aot.errors import AotError
+from aot.players.shared_prefix import completion_logprobs
+from aot.prompts import gold_answer
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.train_log import TrainLog, plain_metrics
+from aot.train.defender.lora import merged, with_lora
+from aot.train.weight_average import WeightAverage
+from aot.types import Image, Question
+
+if TYPE_CHECKING:
+    from aot.players.defender import QwenDefender
+
+
+class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
+    """All *ours*: the paper only says that the defender is warmed up by SFT."""
+
+    steps: int = Field(400, ge=0)  # 0 leaves the defender as it is
+    batch: int = Field(64, gt=0)  # scenes a step, one image of each
+    attacked_share: float = Field(0.75, ge=0, le=1)  # share of a batch that is seen attacked, where it has attacks
+    candidates: int = Field(4, gt=0)  # attacks of a scene whose losses are compared; 1 takes one as it comes
+    learning_rate: float = Field(5e-4, gt=0)
+    warmup_steps: int = Field(10, ge=0)
+    schedule: Literal["linear", "constant"] = "linear"  # after the warm-up
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    ema: float = Field(0.0, ge=0, lt=1)  # the weights kept at the end are averaged; 0 keeps the last ones
+    lora_rank: int = Field(0, ge=0)  # 0 trains all weights; else adapters, merged at the end
+    per_forward: int = Field(64, gt=0)  # images in one forward pass: memory against speed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SftExample:
+    """A scene: its clean image, its question, and the valid attacks on it (all of the clean image's size or not)."""
+
+    clean: Image
+    question: Question
+    attacked: tuple[Image, ...] = ()
+
+
+Batches = Callable[[int], Sequence[SftExample]]
+"""The examples of a step (from 1). The same step, the same examples: what resuming needs."""
+Seen = tuple[Image, Question]
+
+
+def train_defender_sft(
+    defender: QwenDefender,
+    batches: Batches,
+    settings: DefenderSftSettings,
+    *,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+    log: TrainLog | None = None,
+) -> dict[str, Any]:
+    """Trains `defender` in place; returns the last metrics. Same arguments, same bits on a CPU.
+
+    Raises `AotError` where the loss is not finite.
+    """
+    s, checkpoint, log = settings, checkpoint or Checkpoint(None), log or TrainLog()
+    adapters = with_lora(defender.model, s.lora_rank, seed=seed) if s.lora_rank else None
+    parameters = [p for p in defender.model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=s.learning_rate, weight_decay=s.weight_decay)
+    schedule = (
+        get_linear_schedule_with_warmup(optimizer, s.warmup_steps, s.steps)
+        if s.schedule == "linear"
+        else get_constant_schedule_with_warmup(optimizer, s.warmup_steps)
+    )
+    average = WeightAverage(parameters, s.ema, warmup=2) if s.ema else None
+    state: dict[str, Any] = {
+        "modules": {"defender": defender.model, "average": average},
+        "optimizers": {"adamw": optimizer, "schedule": schedule},
+    }
+    start = checkpoint.restore(**state)
+    log.resume(start)
+    metrics: dict[str, Any] = checkpoint.extra or {}
+    defender.model.train()
+    try:
+        for step in range(start + 1, s.steps + 1):
+            seen, attacked = chosen_images(defender, batches(step), s, np.random.default_rng([seed, step]))
+            metrics = {"loss": _accumulate(defender, seen, s.per_forward), "attacked": attacked / len(seen)}
+            if not math.isfinite(metrics["loss"]):
+                hint = "lower the learning rate; the last checkpoint is intact"
+                raise AotError(f"the defender's loss is {metrics['loss']} at step {step}", hint=hint)
+            metrics["grad_norm"] = torch.nn.utils.clip_grad_norm_(parameters, s.max_grad_norm)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad(set_to_none=True)
+            if average:
+                average.update(parameters)
+            if step % 10 == 0 or step == s.steps:
+                log.write(step, **metrics)
+            if checkpoint.due(step):
+                checkpoint.save(step, **state, extra=plain_metrics(metrics))
+    finally:
+        defender.model.eval()
+    if average:
+        average.copy_to(parameters)
+    if adapters is not None:
+        defender.model = merged(adapters)
+    return plain_metrics(metrics)
+
+
+def chosen_images(
+    defender: QwenDefender, examples: Sequence[SftExample], settings: DefenderSftSettings, rng: np.random.Generator
+) -> tuple[list[Seen], int]:
+    """One image of each example, and how many of them are attacked ones."""
+    most = round(len(examples) * settings.attacked_share)
+    attackable = [i for i, example in enumerate(examples) if example.attacked]
+    attackable = sorted(rng.permutation(attackable)[:most].tolist())
+    drawn = {i: _some(examples[i].attacked, settings.candidates, rng) for i in attackable}
+    tried = [(image, examples[i].question) for i, images in drawn.items() for image in images]
+    losses = iter(_losses(defender, tried, settings.per_forward) if len(tried) > len(drawn) else [0.0] * len(tried))
+    hardest = {i: images[int(np.argmax([next(losses) for _ in images]))] for i, images in drawn.items()}
+    return [(hardest.get(i, example.clean), example.question) for i, example in enumerate(examples)], len(hardest)
+
+
+def _some(images: Sequence[Image], most: int, rng: np.random.Generator) -> list[Image]:
+    return [images[i] for i in rng.permutation(len(images))[:most]]
+
+
+@torch.no_grad()
+def _losses(defender: QwenDefender, seen: Sequence[Seen], per_forward: int) -> list[float]:
+    """Of each image: the mean loss of the right answer's tokens."""
+    found: list[float] = []
+    for start in range(0, len(seen), per_forward):
+        sums, tokens = answer_losses(defender, seen[start : start + per_forward])
+        found += (sums / tokens).tolist()
+    return found
+
+
+def _accumulate(defender: QwenDefender, seen: Sequence[Seen], per_forward: int) -> float:
+    """Adds the gradients of the mean loss over all tokens of the right answers; the loss."""
+    total = sum(len(defender.encoder.tokens(gold_answer(question))) + 1 for _, question in seen)
+    loss = 0.0
+    for start in range(0, len(seen), per_forward):
+        part = answer_losses(defender, seen[start : start + per_forward])[0].sum() / total
+        part.backward()
+        loss += float(part.detach())
+    return loss
+
+
+def answer_losses(defender: QwenDefender, seen: Sequence[Seen]) -> tuple[Tensor, Tensor]:
+    """Of each (image, question): the cross-entropy in nats summed over the tokens of its right answer, with gradients,
+    and the number of these tokens; both `[B]`."""
+    images, questions = zip(*seen, strict=True)
+    prompts = defender.encode(images, questions)
+    ids, mask = (x.to(defender.device) for x in defender.pad_answers([[gold_answer(q)] for q in questions]))
+    logprobs, _ = completion_logprobs(defender.model, prompts, ids, mask)
+    return -logprobs.sum((1, 2)), mask.sum((1, 2))
