@@ -231,9 +231,10 @@ def test_proposals_keep_away_from_the_question(pair_source: PhotoPairSource) -> 
 def test_pasting_changes_the_box_and_the_shadow_only(
     store: PhotoStore, x: int, y: int, wide: int, high: int, stands: bool
 ) -> None:
-    rgb, alpha = cut(store, Bank(store, BankSettings(least_side_px=8)).cutouts[0])
+    piece = cut(store, Bank(store, BankSettings(least_side_px=8)).cutouts[0])
     image, box = store.image(1), Box(x, y, min(x + wide, 127), min(y + high, 95))
-    out = paste(image, rgb, alpha, box, PaintSettings(), stands=stands)
+    out = paste(image, piece, box, PaintSettings(other_light=255, blurred=1e9), stands=stands)
+    assert not isinstance(out, str)
     changed = (out != image).any(-1)
     changed[box.y0 : box.y1, box.x0 : box.x1] = False
     assert out.shape == image.shape and out.dtype == np.uint8

@@ -13,7 +13,7 @@ import pytest
 from aot.data.images import at_most
 from aot.data.photos import Thing
 from aot.data.sources import open_source
-from aot.forge.bank import Bank, BankSettings, box_fault, outline_fault, outline_mask
+from aot.forge.bank import Bank, BankSettings, Piece, box_fault, outline_fault, outline_mask
 from aot.forge.funnel import Funnel
 from aot.forge.outlines import OutlineSettings, cut_out, find_outlines, with_outlines
 from aot.forge.paint import LightSettings, PaintSettings, alike, is_grey, light_of, paste
@@ -127,6 +127,7 @@ def test_what_is_put_into_a_photo_with_much_grey_keeps_its_own_colour() -> None:
     box = Box(200, 100, 240, 140, "frisbee")
     hue = {}
     for name, ball in (("colours", (40, 160, 60)), ("grey", None)):
-        out = paste(grey_room(ball), rgb, alpha, box, PaintSettings(), stands=False)
+        out = paste(grey_room(ball), Piece(rgb, alpha, (120, 20)), box, PaintSettings(blurred=100), stands=False)
+        assert not isinstance(out, str)
         hue[name] = out[110:130, 210:230].reshape(-1, 3).mean(0)
     assert hue["colours"][2] > 2 * hue["colours"][0] and np.ptp(hue["grey"]) < 2

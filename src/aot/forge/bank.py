@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from aot.data.photos import Thing
 from aot.forge.store import PhotoStore, Record
 from aot.forge.supports import WIDTHS, support_of
-from aot.types import Image
+from aot.types import Box, Image
 
 Alpha = npt.NDArray[np.float32]
 """`float32 [H, W]`: how much of a pixel belongs to the object, 0 .. 1."""
@@ -64,14 +64,36 @@ class Bank:
             self.by_label[cutout.label].append(cutout)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """A cut-out's pixels `rgb [h, w, 3]` and `alpha [h, w]`, of the size of its box; and the lightness of what was
+    around it: mean and standard deviation, in levels of CIE Lab."""
+
+    rgb: Image
+    alpha: Alpha
+    around: tuple[float, float]
+
+
 @lru_cache(maxsize=256)
-def cut(store: PhotoStore, cutout: Cutout) -> tuple[Image, Alpha]:
-    """The object's pixels `[h, w, 3]` and their alpha, of the size of its box."""
+def cut(store: PhotoStore, cutout: Cutout) -> Piece:
+    """The object out of its photo."""
     box = cutout.thing.box
     image = store.image(cutout.photo)
     alpha = outline_mask(cutout.thing, image.shape[:2])
     part = np.s_[box.y0 : box.y1, box.x0 : box.x1]
-    return image[part].copy(), alpha[part].copy()  # a view would keep the whole photo in memory
+    # Views would keep the whole photo in memory.
+    return Piece(image[part].copy(), alpha[part].copy(), lightness_around(image, box, alpha))
+
+
+def lightness_around(image: Image, box: Box, alpha: Alpha | None = None) -> tuple[float, float]:
+    """Mean and standard deviation of the lightness in the box and half its size around it, in levels of CIE Lab;
+    without what `alpha [H, W]` covers."""
+    wide, high = box.x1 - box.x0, box.y1 - box.y0
+    part = np.s_[max(0, box.y0 - high // 2) : box.y1 + high // 2, max(0, box.x0 - wide // 2) : box.x1 + wide // 2]
+    lightness = cv2.cvtColor(np.ascontiguousarray(image[part]), cv2.COLOR_RGB2LAB)[..., 0]
+    if alpha is not None:
+        lightness = lightness[alpha[part] < 0.1]
+    return (float(lightness.mean()), float(lightness.std())) if lightness.size else (128.0, 0.0)
 
 
 def outline_mask(thing: Thing, shape: Sequence[int]) -> Alpha:

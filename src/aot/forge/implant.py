@@ -27,8 +27,9 @@ HANGING = ("airplane", "bird", "kite", "clock", "traffic light", "stop sign", "t
 class Implanter(Protocol):
     """Carries out proposals."""
 
-    def edit(self, image: Image, proposal: Proposal, keep: Sequence[Box], rng: np.random.Generator) -> Image:
-        """The edited image; what the question is about is in the boxes to `keep`."""
+    def edit(self, image: Image, proposal: Proposal, keep: Sequence[Box], rng: np.random.Generator) -> Image | str:
+        """The edited image, or in a word why it would not look right; what the question is about is in the boxes to
+        `keep`."""
         ...
 
 
@@ -39,14 +40,13 @@ class PasteImplanter:
     store: PhotoStore
     paint: PaintSettings
 
-    def edit(self, image: Image, proposal: Proposal, keep: Sequence[Box], rng: np.random.Generator) -> Image:
+    def edit(self, image: Image, proposal: Proposal, keep: Sequence[Box], rng: np.random.Generator) -> Image | str:
         if proposal.gone is not None:
-            image = heal(image, outline_mask(proposal.gone, image.shape[:2]), self.paint)
-        if proposal.new is not None and proposal.place is not None:
-            rgb, alpha = cut(self.store, proposal.new)
-            stands = proposal.new.label not in HANGING
-            image = paste(image, rgb, alpha, proposal.place, self.paint, stands=stands)
-        return image
+            image = heal(image, outline_mask(proposal.gone, image.shape[:2]), self.paint, avoid=keep)
+        if proposal.new is None or proposal.place is None:
+            return image
+        stands = proposal.new.label not in HANGING
+        return paste(image, cut(self.store, proposal.new), proposal.place, self.paint, stands=stands)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """Painting on photos without a generator: putting a cut-out in, taking an object out (*ours*).
 
 What makes a pasted object look placed: an edge without a fringe of its old background, the light and the sharpness of
-where it stands, and a shadow under its foot.
+where it stands with its own colours, and a shadow where it touches the ground. What cannot be made to look so is
+refused.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -13,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
 
-from aot.forge.bank import Alpha
+from aot.forge.bank import Alpha, Piece, lightness_around
+from aot.forge.fill import fill
 from aot.types import Box, Image
 
 Mask = npt.NDArray[np.bool_]
@@ -26,13 +29,16 @@ class PaintSettings(BaseModel, frozen=True, extra="forbid"):
     """All *ours*."""
 
     fringe_px: float = Field(1.5, ge=0)  # taken off the edge: outlines are drawn a little outside
-    feather_px: float = Field(0.8, ge=0)
-    light: float = Field(0.5, ge=0, le=1)  # share of the way to the surroundings' mean lightness
-    tint: float = Field(0.35, ge=0, le=1)  # the same for colour
+    feather_px: float = Field(1.0, ge=0)
+    light: float = Field(0.5, ge=0, le=1)  # share taken over of how much lighter it is here than where it was
     most_light: float = Field(30, ge=0)  # at most so many of 255 levels
-    shadow: float = Field(0.3, ge=0, le=1)  # darkest point under the foot
+    other_light: float = Field(70, ge=0)  # of more difference no such share makes up
+    contrast: float = Field(1.25, ge=1)  # most that lightness is spread or drawn together
+    blurred: float = Field(3.5, gt=1)  # surroundings so many times sharper than the thing: its blur shows
+    shadow: float = Field(0.5, ge=0, le=1)  # darkest point under the foot
     heal_px: int = Field(5, ge=1)  # what is healed around a removed object: its shadow and fringe
     heal_radius_px: float = Field(4, gt=0)  # Telea's
+    smooth_px: float = Field(8, ge=0)  # holes of this depth and less are healed smoothly; others from patches
 
 
 class LightSettings(BaseModel, frozen=True, extra="forbid"):
@@ -78,45 +84,69 @@ def alike(one: Light, two: Light, s: LightSettings) -> bool:
     return near and high <= s.colourfulness * low
 
 
-def paste(image: Image, rgb: Image, alpha: Alpha, box: Box, settings: PaintSettings, *, stands: bool) -> Image:
-    """The image with the cut-out laid into `box`, which lies inside it. `stands`: with a shadow under its foot."""
+def paste(image: Image, piece: Piece, box: Box, settings: PaintSettings, *, stands: bool) -> Image | str:
+    """The image with the cut-out laid into `box`, which lies inside it; or in a word why it would not look placed:
+    other_light, blurred. `stands`: with a shadow under its foot."""
     s, size = settings, (box.x1 - box.x0, box.y1 - box.y0)
-    smaller = size[0] * size[1] < rgb.shape[0] * rgb.shape[1]
+    here = lightness_around(image, box)
+    if abs(here[0] - piece.around[0]) > s.other_light:
+        return "other_light"
+    smaller = size[0] * size[1] < piece.rgb.shape[0] * piece.rgb.shape[1]
     how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    colour = np.asarray(cv2.resize(rgb, size, interpolation=how), np.uint8)
-    sharp = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-    shape = _edge(np.asarray(sharp, np.float32), s)
-    around = _around(image, box)
+    colour = np.asarray(cv2.resize(piece.rgb, size, interpolation=how), np.uint8)
+    sharp = cv2.resize(piece.alpha, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    shape, inner = _edge(np.asarray(sharp, np.float32), s)
+    own, theirs = sharpness(colour), sharpness(_around(image, box))
+    if theirs > s.blurred * own:
+        return "blurred"
     if is_grey(image):
         colour = cv2.cvtColor(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    colour = _focused(_lit(colour, shape, around, s), shape, around)
-    out = _shadowed(image, box, s.shadow) if stands and s.shadow else image.copy()
+    colour = _lit(_without_fringe(colour, inner), shape, piece.around, here, s)
+    sigma = 0.0 if theirs >= 0.5 * own else min(1.5, 0.6 * float(np.log2(own / max(theirs, 1e-3))) / 2)
+    if sigma > 0.3:  # the surroundings are blurrier
+        colour, shape = cv2.GaussianBlur(colour, (0, 0), sigma), cv2.GaussianBlur(shape, (0, 0), sigma)
+    out = _shadowed(image, box, shape, s.shadow) if stands and s.shadow else image.copy()
     part = out[box.y0 : box.y1, box.x0 : box.x1]
     mixed = part + shape[..., None] * (colour.astype(np.float32) - part)
     out[box.y0 : box.y1, box.x0 : box.x1] = np.clip(np.round(mixed), 0, 255)
     return out
 
 
-def heal(image: Image, shape: Alpha, settings: PaintSettings) -> Image:
-    """The image without what `shape [H, W]` covers, filled from its border (Telea 2004, as OpenCV has it)."""
+def heal(image: Image, shape: Alpha, settings: PaintSettings, *, avoid: Sequence[Box] = ()) -> Image:
+    """The image without what `shape [H, W]` covers: a narrow hole filled from its border (Telea 2004, as OpenCV has
+    it), a wide one by patches from around it, none of them out of the boxes to `avoid`."""
     side = 2 * settings.heal_px + 1
     mask = cv2.dilate((shape > 0.1).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    hole = mask.astype(bool)
+    if cv2.distanceTransform(mask, cv2.DIST_L2, 3).max() > settings.smooth_px:
+        filled = fill(image, hole, avoid=avoid)
+        if filled is not None:
+            return filled
     healed = cv2.inpaint(np.ascontiguousarray(image), mask, settings.heal_radius_px, cv2.INPAINT_TELEA)
     # The fill is smooth; the surroundings' grain on it is what a camera would have left.
-    grain = _grain(image, mask.astype(bool))
-    noise = np.random.default_rng(0).normal(0, grain, image.shape[:2])[..., None]
-    filled = np.where(mask[..., None].astype(bool), np.clip(healed + noise, 0, 255), image)
-    return np.round(filled).astype(np.uint8)
+    noise = np.random.default_rng(0).normal(0, _grain(image, hole), image.shape[:2])[..., None]
+    smooth = np.where(hole[..., None], np.clip(healed + noise, 0, 255), image)
+    return np.round(smooth).astype(np.uint8)
 
 
-def _edge(alpha: Alpha, s: PaintSettings) -> Alpha:
-    """Drawn in by the fringe, then softened."""
+def _edge(alpha: Alpha, s: PaintSettings) -> tuple[Alpha, Mask]:
+    """Drawn in by the fringe, then softened; and where the pixels are the object's own."""
     inside = cv2.copyMakeBorder((alpha > 0.5).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    thin = float(depth.max())
-    fringe = min(s.fringe_px, thin / 3)
+    fringe = min(s.fringe_px, float(depth.max()) / 3)
     soft = np.clip((depth - fringe + s.feather_px / 2) / max(s.feather_px, 1e-3), 0, 1)
-    return soft.astype(np.float32)
+    return soft.astype(np.float32), depth > 2 * fringe
+
+
+def _without_fringe(colour: Image, inner: Mask) -> Image:
+    """What lies at the edge takes the colour of the nearest inner pixel: its own is mixed with an old background."""
+    if not inner.any():
+        return colour
+    outside = (~inner).astype(np.uint8)
+    _, labels = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    nearest = np.zeros((labels.max() + 1, 3), np.uint8)
+    nearest[labels[inner]] = colour[inner]
+    return np.where(inner[..., None], colour, nearest[labels])
 
 
 def _around(image: Image, box: Box) -> Image:
@@ -125,22 +155,16 @@ def _around(image: Image, box: Box) -> Image:
     return image[max(0, box.y0 - high // 2) : box.y1 + high // 2, max(0, box.x0 - wide // 2) : box.x1 + wide // 2]
 
 
-def _lit(colour: Image, shape: Alpha, around: Image, s: PaintSettings) -> Image:
-    """Moved towards the lightness and colour of the surroundings, in CIE Lab."""
+def _lit(
+    colour: Image, shape: Alpha, there: tuple[float, float], here: tuple[float, float], s: PaintSettings
+) -> Image:
+    """As much lighter or darker, richer or poorer in contrast, as it is here than where it was; its colours stay."""
     lab = cv2.cvtColor(colour, cv2.COLOR_RGB2LAB).astype(np.float32)
-    weight = shape[..., None] / max(float(shape.sum()), 1e-6)
-    own = (lab * weight).sum((0, 1))
-    theirs = cv2.cvtColor(around, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float32).mean(0)
-    share = np.array([s.light, s.tint, s.tint], np.float32)
-    moved = lab + np.clip(share * (theirs - own), -s.most_light, s.most_light)
-    return np.asarray(cv2.cvtColor(np.clip(np.round(moved), 0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB), np.uint8)
-
-
-def _focused(colour: Image, shape: Alpha, around: Image) -> Image:
-    """Blurred where the surroundings are blurrier."""
-    own, theirs = sharpness(colour), sharpness(around)
-    sigma = 0.0 if theirs >= 0.5 * own else min(1.5, 0.6 * np.log2(own / max(theirs, 1e-3)) / 2)
-    return np.asarray(cv2.GaussianBlur(colour, (0, 0), sigma), np.uint8) if sigma > 0.3 else colour
+    own = float((lab[..., 0] * shape).sum() / max(float(shape.sum()), 1e-6))
+    shift = float(np.clip(s.light * (here[0] - there[0]), -s.most_light, s.most_light))
+    gain = float(np.clip(np.sqrt((here[1] + 10) / (there[1] + 10)), 1 / s.contrast, s.contrast))
+    lab[..., 0] = own + gain * (lab[..., 0] - own) + shift
+    return np.asarray(cv2.cvtColor(np.clip(np.round(lab), 0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB), np.uint8)
 
 
 def sharpness(image: Image) -> float:
@@ -149,14 +173,29 @@ def sharpness(image: Image) -> float:
     return float(np.abs(cv2.Laplacian(grey, cv2.CV_32F)).mean())
 
 
-def _shadowed(image: Image, box: Box, darkest: float) -> Image:
-    """A soft dark ellipse under the foot of the box."""
-    wide, high = box.x1 - box.x0, box.y1 - box.y0
-    y, x = np.ogrid[: image.shape[0], : image.shape[1]]
-    thick = max(2.0, min(0.12 * wide, 0.08 * high))
-    distance = ((x - (box.x0 + box.x1) / 2) / (0.5 * wide)) ** 2 + ((y - (box.y1 - thick / 2)) / thick) ** 2
-    shade = 1 - darkest * np.exp(-1.5 * distance)
-    return np.round(image * shade[..., None]).astype(np.uint8)
+def _shadowed(image: Image, box: Box, shape: Alpha, darkest: float) -> Image:
+    """Dark where the shape touches what it stands on, along its lower edge; softly so around that."""
+    high, wide = shape.shape
+    solid = shape > 0.5
+    columns = np.flatnonzero(solid.any(0))
+    if not len(columns):
+        return image.copy()
+    lowest = high - 1 - solid[::-1, columns].argmax(0)
+    touching = np.exp((lowest - lowest.max()) / (0.12 * high))  # what hangs higher touches less
+    near = max(8, wide // 2, high // 2)
+    spots = np.zeros((high + 2 * near, wide + 2 * near), np.float32)
+    spots[lowest + near, columns + near] = touching
+    shade = np.zeros_like(spots)
+    for across, down, strength in ((0.03 * wide, 0.02 * high, 0.6), (0.12 * wide, 0.05 * high, 0.4)):
+        sigma = max(1.0, across), max(1.0, down)
+        soft = cv2.GaussianBlur(spots, (0, 0), sigmaX=sigma[0], sigmaY=sigma[1])
+        shade += strength * np.minimum(1, soft * sigma[1] * 2.5)  # 1 on a line of spots
+    out, (rows, width) = image.copy(), image.shape[:2]
+    y0, x0 = box.y0 - near, box.x0 - near
+    part = np.s_[max(0, y0) : y0 + shade.shape[0], max(0, x0) : x0 + shade.shape[1]]
+    shade = shade[max(0, -y0) : max(0, -y0) + rows - max(0, y0), max(0, -x0) : max(0, -x0) + width - max(0, x0)]
+    out[part] = np.round(out[part] * (1 - darkest * shade[..., None]))
+    return out
 
 
 def _grain(image: Image, mask: Mask) -> float:

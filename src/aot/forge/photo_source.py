@@ -272,9 +272,11 @@ class PhotoPairSource:
         )
         if isinstance(proposal, str):
             return proposal
-        image = self.implanter.edit(scene.image, proposal, scene.protected, rng)
+        edited = self.implanter.edit(scene.image, proposal, scene.protected, rng)
+        if isinstance(edited, str):
+            return edited
         after = proposal.contents_after(scene.contents).boxes if proposal.known else None
-        return Attack(scene.id, f"forge/{proposal.family}", proposal.kind, image, proposal.sentence, objects=after)
+        return Attack(scene.id, f"forge/{proposal.family}", proposal.kind, edited, proposal.sentence, objects=after)
 
     def _origin(self, light: Light, cutout: Cutout) -> Origin | None:
         """How the cut-out was in its own photo, if that was taken in such light."""
