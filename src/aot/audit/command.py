@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from aot.audit.metrics import Json
 from aot.audit.page import build_page, headline, short_name, terminal_table
@@ -25,6 +23,7 @@ from aot.backends.sight import SightChecked
 from aot.players.base_players import quiet_loading
 from aot.runs.files import held
 from aot.runs.overrides import overridden
+from aot.runs.terminal import Terminal, echo, warn
 
 
 def audit_settings(overrides: Sequence[str], draws: int | None = None) -> AuditSettings:
@@ -45,7 +44,7 @@ def audit(
     budget: int | None = None,
     limit: int | None = None,
     blind: bool = False,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = echo,
 ) -> tuple[Json, Path]:
     """Audits a model (`open_backend` says what `defender` may be) on `data`, none: the miniature world. Writes
     `audit.html`, `audit.json` and `outcomes.jsonl`, returns the metrics and the page's path. `blind`: as
@@ -100,11 +99,11 @@ def run(defender: str, data: Path | None, out: Path, settings: AuditSettings, **
     if given.get("attacker"):
         quiet_loading()
     result, page = audit(defender, data, out, settings, **given)
-    print(headline(result))
-    Console(emoji=False).print(terminal_table(result))
-    print(f"page: {page}\nmetrics: {page.with_suffix('.json')}")
+    echo(headline(result))
+    Terminal().print(terminal_table(result))
+    echo(f"page: {page}\nmetrics: {page.with_suffix('.json')}")
     refused: int = result["refused_rows"]["n"]
     if refused:
         told = f"refused rows of the data: {refused}, named on the page; the rest was audited"
-        print(told, file=sys.stderr)
+        warn(told)
     return refused

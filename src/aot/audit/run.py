@@ -27,6 +27,7 @@ from aot.forge.photo_source import PhotoScene
 from aot.miniature.world.scenes import WorldScene
 from aot.prompts import question_prompt
 from aot.runs.files import canonical_hash, held, replacing, write_json
+from aot.runs.terminal import echo
 from aot.types import LETTERS, Attack, Question, Scene, Verdict
 
 FORMAT, VERSION = "aot-audit", 1
@@ -143,7 +144,7 @@ def run_audit(
     budget: int | None = None,
     refused: Sequence[Refusal] = (),
     about: Json | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = echo,
 ) -> tuple[Json, Audit]:
     """Asks what has not been asked and writes `audit.json` and `outcomes.jsonl` (one turn a line); returns the former
     and the audit. `about`: what the caller knows of the data and the panel, for the protocol. Raises `AotError` as the

@@ -14,14 +14,12 @@ import asyncio
 import atexit
 import queue
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import openai
@@ -33,6 +31,7 @@ from aot.backends.chat import Fault, chat_body, error_text, read_completion, ret
 from aot.backends.refusals import NO_PROBABILITIES, blamed, code_of, is_filtered, next_step, without_question
 from aot.data.decoding import BadPicture
 from aot.errors import AotError
+from aot.runs.terminal import warn
 
 EMPTY_ATTEMPTS = 3
 """A model that says nothing mostly says nothing again."""
@@ -69,7 +68,7 @@ class OpenAiBackend:
             raise AotError("concurrency, attempts, timeout and requests a minute are above 0", where=self.shown_url)
         self.interval_s = 60 / requests_per_minute if requests_per_minute else 0.0
         self.api_key_env, self._key = api_key_env, api_key(api_key_env)
-        self.say = say or partial(print, file=sys.stderr, flush=True)
+        self.say = say or warn
         self.without: set[str] = set()  # parameters that the server has refused
         self._said: set[str] = set()
         self._next_turn = 0.0

@@ -10,10 +10,8 @@ prompt tokens; where the server counts none, the answers must tell the pictures 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -25,6 +23,7 @@ from aot.backends.defender import read_reply
 from aot.backends.pictures import png
 from aot.errors import AotError
 from aot.prompts import question_prompt
+from aot.runs.terminal import warn
 from aot.types import Image, Question
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 60, 220)}
@@ -41,7 +40,7 @@ class SightChecked:
 
     def __init__(self, backend: Backend, *, blind: bool = False, say: Callable[[str], None] | None = None):
         self.backend, self.name, self.blind = backend, backend.name, blind
-        self.say = say or partial(print, file=sys.stderr, flush=True)
+        self.say = say or warn
         self._is_checked = False
 
     @property

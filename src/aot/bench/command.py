@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from rich.console import Console
 
 from aot.backends.asking import check_answered
 from aot.backends.opening import is_url, open_backend
@@ -33,6 +32,7 @@ from aot.bench.survey import Evaluation
 from aot.bench.table import BENCHMARKS, named
 from aot.errors import AotError
 from aot.runs.files import held, write_json
+from aot.runs.terminal import Terminal
 
 COMPARISON = "compare.json"
 REFUSALS_SHOWN = 5
@@ -76,7 +76,7 @@ def run(
 ) -> int:
     """Plan, progress, scores, files. `opening`: as `open_backend` takes it; `blind`: as `SightChecked`. Returns how
     many rows were refused."""
-    console = Console(emoji=False)
+    console = Terminal()
     backend = open_backend(defender, **opening)
     if is_url(defender):
         backend = SightChecked(backend, blind=blind)
@@ -88,25 +88,25 @@ def run(
             console.print(f"note: at temperature 0 the {settings.answers_each} answers to a question hardly differ")
         if lost := _going(out, exams, backend.name):
             note = f"note: {out / SCORES} is written anew and will hold no {lost} any more (another --out keeps both)"
-            console.print(note, markup=False, highlight=False, soft_wrap=True)
+            console.print(note, markup=False, soft_wrap=True)
         with progress_bar(console, exams) as progress:
             outcome = evaluate(backend, exams, settings, store, out, progress)
     for name, entry in outcome.scores.items():
         if entry["unmoved"]:
             told = f"{name}: {unmoved_note(entry['unmoved'])}"
-            console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
+            console.print(told, style="yellow", markup=False, soft_wrap=True)
     console.print(score_table(outcome.scores), status_table(outcome.scores))
     for line in protocol_lines(outcome.scores):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"scores: {out / SCORES}\nanswers: {out / ANSWERS}", markup=False, highlight=False, soft_wrap=True)
-    told = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(f"scores: {out / SCORES}\nanswers: {out / ANSWERS}", markup=False, soft_wrap=True)
+    beside = Terminal(stderr=True, soft_wrap=True)
     for name, error in outcome.errors.items():
-        told.print(f"{name}: {error}; the same command asks again", markup=False)
+        beside.print(f"{name}: {error}; the same command asks again", markup=False)
     if outcome.refused_rows:
         head = f"refused rows of the data: {outcome.refused_rows}, see {out / REFUSED}; the rest is scored"
-        told.print(head, markup=False)
+        beside.print(head, markup=False)
         for refusal in [each for evaluation in exams for each in evaluation.refusals][:REFUSALS_SHOWN]:
-            told.print(f"  {refusal}", markup=False)
+            beside.print(f"  {refusal}", markup=False)
     statuses = sum((Counter(counts.statuses) for counts in outcome.counts.values()), Counter())
     check_answered(statuses, outcome.errors.values(), out)
     return outcome.refused_rows
@@ -123,9 +123,9 @@ def compare(before: Path, after: Path, *, out: Path) -> None:
     """The table, and compare.json."""
     entries = compare_runs(before, after)
     write_json(out / COMPARISON, entries)
-    console = Console(emoji=False)
+    console = Terminal()
     console.print(comparison_table(entries, before.name, after.name), paired_table(entries))
     for name, entry in entries.items():
         for warning in entry["warnings"]:
             console.print(f"{name}: {warning}", style="yellow", markup=False, soft_wrap=True)
-    console.print(f"comparison: {out / COMPARISON}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"comparison: {out / COMPARISON}", markup=False, soft_wrap=True)

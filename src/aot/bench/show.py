@@ -72,7 +72,7 @@ def progress_bar(console: Console, exams: Sequence[Evaluation]) -> Iterator[Repo
             live.update(bars[name], completed=done, told=escape(_told(counts)))
             if not console.is_terminal and 4 * done // evaluation.requests > quarters[name]:
                 quarters[name] = 4 * done // evaluation.requests
-                console.print(f"{name}: {done}/{evaluation.requests} {_told(counts)}", markup=False, highlight=False)
+                console.print(f"{name}: {done}/{evaluation.requests} {_told(counts)}", markup=False)
 
         yield report
 

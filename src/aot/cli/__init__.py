@@ -12,6 +12,7 @@ from aot.cli.making import coevolve, forge, pretrain, sft, stage
 from aot.cli.measuring import audit, evaluate
 from aot.cli.showing import play, report, show_recipe
 from aot.errors import AotError
+from aot.runs.terminal import Terminal, echo
 
 app = typer.Typer(
     name="aot",
@@ -39,9 +40,7 @@ def main() -> None:
     try:
         app()
     except AotError as error:
-        from rich.console import Console
-
-        Console(stderr=True, soft_wrap=True, emoji=False).print(f"error: {error.render()}", style="red", markup=False)
+        Terminal(stderr=True, soft_wrap=True).print(f"error: {error.render()}", style="red", markup=False)
         sys.exit(2)
 
 
@@ -49,7 +48,7 @@ def _print_version(asked: bool) -> None:
     if asked:
         from importlib import metadata
 
-        typer.echo(f"aot {metadata.version('aot-vlm')}")
+        echo(f"aot {metadata.version('aot-vlm')}")
         raise typer.Exit
 
 

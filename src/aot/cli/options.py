@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from aot.runs.terminal import warn
+
 RecipeOption = Annotated[str, typer.Option("--recipe", help="A recipe's name, or a JSON file of settings.")]
 SetOption = Annotated[
     list[str] | None,
@@ -22,5 +24,5 @@ def resumable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("\nstopped; the same command goes on from here", err=True)
+        warn("\nstopped; the same command goes on from here")
         raise typer.Exit(130) from None

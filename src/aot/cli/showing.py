@@ -9,6 +9,7 @@ import typer
 
 from aot.cli.options import SeedOption, SetOption
 from aot.errors import AotError
+from aot.runs.terminal import Terminal, echo
 
 
 def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
@@ -18,7 +19,7 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
         raise AotError("no run here (recipe.json is missing)", where=str(run), hint=hint)
     from aot.report import build_report
 
-    typer.echo(build_report(run))
+    echo(build_report(run))
 
 
 def show_recipe(
@@ -28,7 +29,7 @@ def show_recipe(
     """Print every setting of a recipe as JSON: a file to edit and pass to --recipe."""
     from aot.coevolve.recipes import load_recipe
 
-    typer.echo(load_recipe(name, overrides or []).model_dump_json(indent=2))
+    echo(load_recipe(name, overrides or []).model_dump_json(indent=2))
 
 
 def play(
@@ -44,13 +45,11 @@ def play(
     out: Annotated[Path | None, typer.Option(help="Also save the images as PNG files here.")] = None,
 ) -> None:
     """Watch two players meet on a few scenes: learn the game in a second."""
-    from rich.console import Console
-
     from aot.cli.play import episode_table, play_scripted, save_pictures, score_line
 
     episodes = play_scripted(attacker, defender, scenes=scenes, seed=seed)
-    Console(emoji=False).print(episode_table(episodes))
-    typer.echo(score_line(episodes))
+    Terminal().print(episode_table(episodes))
+    echo(score_line(episodes))
     if out:
         save_pictures(episodes, out)
-        typer.echo(f"images: {out}")
+        echo(f"images: {out}")

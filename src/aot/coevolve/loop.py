@@ -35,10 +35,11 @@ from aot.coevolve.stages import Stages
 from aot.runs.background import Background
 from aot.runs.files import write_json
 from aot.runs.run import Run, Stage
+from aot.runs.terminal import echo
 
 
 def coevolve(
-    recipe: Recipe, out: Path, *, data: Path | None = None, say: Callable[[str], None] = print
+    recipe: Recipe, out: Path, *, data: Path | None = None, say: Callable[[str], None] = echo
 ) -> dict[str, Any]:
     """Plays the recipe into the run folder `out` and returns its summary (also `summary.json`).
 
@@ -81,7 +82,7 @@ def coevolve(
         return summary
 
 
-def make_stage(out: Path, name: str, *, say: Callable[[str], None] = print) -> Stage:
+def make_stage(out: Path, name: str, *, say: Callable[[str], None] = echo) -> Stage:
     """One stage of the run in `out`, with those that it needs, from the folder's own recipe: what `coevolve` makes
     there, to the same bits, in whatever process. Raises `AotError` where there is no run or its recipe has no such
     stage."""

@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Iterable
 
+from aot.errors import printable
+
 _NUMBER = re.compile(r"[+-]?\d{1,40}(\.0+)?", re.ASCII)
 MISSING = frozenset({"", "nan", "NaN", "-nan", "-NaN", "NAN", "<NA>"})
 """What tables write for a value that is not there. "None" and "NA" may be words."""
@@ -55,8 +57,9 @@ def readable(text: str) -> str:
 
 
 def shown(name: object, most: int = 300) -> str:
-    """A file's name or a value in a message: readable, and cut where it is longer than `most` characters."""
-    text = readable(str(name))
+    """A file's name or a value in a message: printable, on one line, and cut where it is longer than `most`
+    characters."""
+    text = printable(str(name)).replace("\n", "\\n")
     return text if len(text) <= most else f"{text[:most]}..."
 
 

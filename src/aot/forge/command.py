@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from aot.backends.opening import is_url, model_at
@@ -12,6 +11,7 @@ from aot.forge.pipeline import NO_PAIR, ROWS, ForgeSettings, summary_lines
 from aot.forge.pipeline import forge as make_pairs
 from aot.forge.publish import GROWN, REFUSED
 from aot.players.base_players import player_folder
+from aot.runs.terminal import echo, warn
 
 
 def forge(
@@ -39,16 +39,16 @@ def forge(
         executor=executor,
         workers=workers,
     )
-    print("\n".join(summary_lines(funnel)))
-    print(f"dataset: {out}\ncontact sheet: {out / 'contact_sheet.html'}")
+    echo("\n".join(summary_lines(funnel)))
+    echo(f"dataset: {out}\ncontact sheet: {out / 'contact_sheet.html'}")
     if author and (written := funnel.get("grow")):
-        print(f"grown questions: {written['kept']}, in {out / GROWN}")
+        echo(f"grown questions: {written['kept']}, in {out / GROWN}")
     if not funnel.get("referee", {}).get("kept"):
-        print(NO_PAIR, file=sys.stderr)
+        warn(NO_PAIR)
     refused = sum(sum(funnel.get(stage, {}).get("refused", {}).values()) for stage in ROWS)
     if refused:
         told = f"refused rows of the data: {refused}, see {out / REFUSED}; the rest went through"
-        print(told, file=sys.stderr)
+        warn(told)
     return refused
 
 

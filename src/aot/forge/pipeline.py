@@ -55,6 +55,7 @@ from aot.players.writer import QwenWriter
 from aot.prompts import FORGE_PROMPTS, JUDGE_VERSION
 from aot.runs.files import canonical_hash, sha256_of, write_json
 from aot.runs.run import Run, Stage
+from aot.runs.terminal import echo
 
 NO_PAIR = (
     "no pair was made: the lines above say why. Pasting needs objects with boxes and outlines in some image of the "
@@ -176,7 +177,7 @@ def forge(
     author: DefenderFolder | None = None,
     executor: Executor = "local",
     workers: int | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = echo,
 ) -> dict[str, Any]:
     """Makes the dataset folder `out` from photos (`open_source`) or (`None`) the miniature world; returns its funnel.
 

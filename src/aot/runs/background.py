@@ -21,6 +21,7 @@ from types import TracebackType
 import torch
 
 from aot.errors import AotError
+from aot.runs.terminal import warn
 
 FAILED = 3
 """Exit status of a child whose job raised an `AotError` (told on stderr by the child)."""
@@ -96,7 +97,7 @@ def _run(job: Callable[[], object], before: object, turn: object) -> None:
     try:
         job()
     except AotError as error:
-        print(f"background: {error.render()}", file=sys.stderr, flush=True)
+        warn(f"background: {error.render()}")
         sys.exit(FAILED)
     finally:
         turn.release()  # type: ignore[attr-defined]

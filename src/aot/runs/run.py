@@ -32,6 +32,7 @@ from aot.runs.files import (
     sha256_of,
     write_json,
 )
+from aot.runs.terminal import echo
 
 MANIFEST, STARTED, CHECKPOINT, LOG = "manifest.json", "started.json", "checkpoint", "log.jsonl"
 LOCKS = ".locks"
@@ -69,7 +70,7 @@ class Run:
     Raises `AotError` where another process holds the folder, or where it holds a run of another recipe.
     """
 
-    def __init__(self, folder: Path | str, recipe: Mapping[str, Any], *, say: Callable[[str], None] = print):
+    def __init__(self, folder: Path | str, recipe: Mapping[str, Any], *, say: Callable[[str], None] = echo):
         self.folder, self.recipe, self.say = Path(folder), dict(recipe), say
         self.recipe_hash = canonical_hash(self.recipe)
         self.stages: dict[str, Stage] = {}

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from aot.runs.files import disk_errors, replacing
+from aot.runs.terminal import Terminal, warn
 
 QUIET_SECONDS = 10.0
 
@@ -47,11 +47,11 @@ class TrainLog:
         if self.path is None or not self.path.exists():
             return
         kept: list[str] = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line + "\n")
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 break
         with replacing(self.path) as temporary:
             temporary.write_text("".join(kept), encoding="utf-8")
@@ -71,7 +71,7 @@ class TrainLog:
         self.reason = reason
         self._close_bar()
         if not self.quiet:
-            print(f"  {self.title}: ended early: {reason}", file=sys.stderr, flush=True)
+            warn(f"  {self.title}: ended early: {reason}")
 
     def __enter__(self) -> TrainLog:
         return self
@@ -89,7 +89,7 @@ class TrainLog:
                 self._spoke = now
                 left = (now - self._started) / max(1, step - self._first_step) * max(0, self.total - step)
                 told = f"  {self.title}: {step}/{self.total}, {left:.0f} s left  {shown}"
-                print(told, file=sys.stderr, flush=True)
+                warn(told)
             return
         if self._progress is None:
             self._progress = Progress(
@@ -98,7 +98,7 @@ class TrainLog:
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[shown]}"),
-                console=Console(stderr=True),
+                console=Terminal(stderr=True),
                 transient=True,
             )
             self._progress.add_task(self.title, total=self.total or None, shown="")

@@ -41,6 +41,7 @@ from aot.players.defender import QwenDefender
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage
+from aot.runs.terminal import echo
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.cold_start import ColdStartSettings, cold_start
 from aot.train.attacker.sft_pairs import AS_SELDOM_DECEIVED
@@ -82,7 +83,7 @@ class PretrainSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 def pretrain(
-    settings: PretrainSettings, out: Path, *, ship: bool = False, say: Callable[[str], None] = print
+    settings: PretrainSettings, out: Path, *, ship: bool = False, say: Callable[[str], None] = echo
 ) -> bool:
     """Makes both base players in the run folder `out` and says whether they pass their gate.
 

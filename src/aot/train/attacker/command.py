@@ -16,6 +16,7 @@ from aot.players.base_players import player_digests, player_folder
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage
+from aot.runs.terminal import echo
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.cold_start import ColdStartSettings, cold_start
 
@@ -32,7 +33,7 @@ class SftRunSettings(BaseModel, frozen=True, extra="forbid"):
     cold_start: ColdStartSettings = ColdStartSettings()
 
 
-def sft(dataset: Path, out: Path, settings: SftRunSettings, *, say: Callable[[str], None] = print) -> Stage:
+def sft(dataset: Path, out: Path, settings: SftRunSettings, *, say: Callable[[str], None] = echo) -> Stage:
     """Trains the attacker on the dataset's train split in the run folder `out`; the stage that holds it.
 
     Raises `AotError` where there is no dataset, no attacker, or no pair.
