@@ -135,9 +135,12 @@ def run(command: Command, out: Path, log: Path, changes: Changes | None = None) 
 
 
 def _in_child(command: Command, out: Path, changes: Changes | None) -> int:
+    """Checkpoints are written after every step: pretraining has no setting for it."""
     from aot.backends.store import AnswerStore
     from aot.cli import main
+    from aot.runs.checkpoints import Checkpoint
 
+    Checkpoint.due = lambda own, step: own.folder is not None and step > 0  # type: ignore[method-assign]
     if changes is not None:
         changes.main = os.getpid()
         put = AnswerStore.put

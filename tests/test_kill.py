@@ -1,0 +1,38 @@
+"""SIGKILL at a few of the moments at which a command changes its folder; `make kill-campaign` tries them all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kill_compare import differences, results
+
+CAMPAIGN = Path(__file__).with_name("kill_campaign.py")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+def test_killed_runs_resume_to_the_same_files(tmp_path: Path) -> None:
+    command = [sys.executable, str(CAMPAIGN), "--most", "5", "--out", str(tmp_path), "forge_world"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    name, _, tried, equal, faults = done.stdout.splitlines()[-1].split()
+    assert (name, tried, equal, faults) == ("forge_world", "5", "5", "0")
+
+
+def test_what_differs_is_named_and_wall_times_do_not(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        folder.mkdir()
+        (folder / "manifest.json").write_text(f'{{"key": 1, "wall_seconds": {len(str(folder))}}}')
+        (folder / ".lock").write_text(str(folder))
+        (folder / "weights.bin").write_text("weights")
+    assert differences(results(one), results(other)) == []
+    (other / "weights.bin").write_text("others")
+    (other / ".weights.bin.7.tmp").touch()
+    (one / "added").touch()
+    found = [".weights.bin.7.tmp is too much", "added is missing", "weights.bin is another"]
+    assert differences(results(one), results(other)) == found
