@@ -8,6 +8,7 @@ import resource
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,6 +106,37 @@ def test_what_every_question_will_meet_ends_the_run(status: int, told: str) -> N
         with pytest.raises(AotError, match="next: ") as error:
             replies_of(server, [Ask(str(i), (f"question {i}",)) for i in range(30)], concurrency=2)
         assert told in str(error.value) and server.requests.total() < 10
+
+
+def succeeding(error: Any) -> tuple[int, dict[str, str], bytes]:
+    """An error in the body of a success, as routers send what their provider said."""
+    return 200, {"Content-Type": "application/json"}, json.dumps({"choices": [], "error": error}).encode()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": 401, "message": "No auth credentials found"},
+        {"code": "401", "message": "key revoked"},
+        {"code": "invalid_api_key", "message": "Incorrect key"},
+        {"code": 402, "message": "Add more"},
+        {"code": "insufficient_quota", "message": "see your plan"},
+        {"code": 404, "message": "No endpoints found that support image input"},
+        {"message": "This model does not support image input"},
+    ],
+)
+def test_an_error_inside_a_success_ends_the_run_as_its_status_would(error: dict[str, Any]) -> None:
+    with FaultServer(lambda *_: "A", raw=lambda _: succeeding(error)) as server:
+        with pytest.raises(AotError, match="next: ") as told:
+            replies_of(server, [Ask(str(i), (f"question {i}",)) for i in range(30)], concurrency=2)
+        assert error["message"] in str(told.value) and server.requests.total() < 10
+
+
+@pytest.mark.parametrize("error", [{"code": 502, "message": "engine died"}, "busy", {"code": 429, "message": "slow"}])
+def test_another_error_inside_a_success_is_tried_again(error: Any) -> None:
+    with FaultServer(lambda *_: "A", raw=lambda _: succeeding(error)) as server:
+        reply = replies_of(server, [Ask("1", ("is it 402 or 401?",))], attempts=3)["1"]
+    assert (reply.status, reply.attempts) == ("error", 3)
 
 
 @pytest.mark.parametrize("question", ["Does not support image?", "A safety vest, flagged?", "Which seed? Line\ntwo"])

@@ -73,11 +73,13 @@ TRAIL = re.compile(r"(?![A-Za-z0-9'])(?![ \t]+[a-z])")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A request that brought nothing to read. `word` is counted; `wait_s`: the server asked to wait so long."""
+    """A request that brought nothing to read. `word` is counted; `wait_s`: the server asked to wait so long; `error`:
+    what the server sent as an error with a status of success."""
 
     word: str
     detail: str
     wait_s: float | None = None
+    error: object = None
 
 
 def user_turn(ask: Ask, sampling: Sampling) -> list[dict[str, Any]]:
@@ -133,9 +135,9 @@ def read_completion(body: bytes, options: Sequence[str] = ()) -> Reply | Fault:
     wrong = next((each for at in (value, choice, message) if (each := _at(at, "error"))), None)
     says = f"the server says: {error_text({'error': wrong})}" if wrong else ""
     if not isinstance(message, dict):
-        return Fault("wrong_shape", says or f"the answer holds no message: {body[:120]!r}")
+        return Fault("wrong_shape", says or f"the answer holds no message: {body[:120]!r}", error=wrong)
     if wrong:
-        return Fault("error_inside", says)
+        return Fault("error_inside", says, error=wrong)
     text, refusal, finish = _text(message.get("content")), message.get("refusal"), _at(choice, "finish_reason")
     reason = "" if finish is None else finish.strip().lower() if isinstance(finish, str) else repr(finish)
     known: dict[str, Any] = {

@@ -16,7 +16,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import closing
 from dataclasses import replace
@@ -24,11 +24,11 @@ from typing import Any
 
 import openai
 
+from aot.backends import refusals
 from aot.backends.address import api_key, checked_url, listed_models, models_hint
 from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.capped import keep_small_async
 from aot.backends.chat import Fault, chat_body, error_text, read_completion, retry_after_s, user_turn
-from aot.backends.refusals import NO_PROBABILITIES, blamed, code_of, is_filtered, next_step, without_question
 from aot.data.decoding import BadPicture
 from aot.errors import AotError
 from aot.runs.terminal import warn
@@ -95,10 +95,9 @@ class OpenAiBackend:
                     waiting += 1
                 if not waiting:
                     return
-                future = done.get()
                 waiting -= 1
                 try:
-                    reply = future.result()
+                    reply = done.get().result()
                 except AotError:
                     session.ending = True
                     yield from _last_replies(done, waiting, min(self.timeout, LAST_REPLIES_S))
@@ -189,8 +188,7 @@ class _Session:
                     reply = Reply("", "error", backend.clean(f"{outcome.word}: {outcome.detail}"))
                     break
                 await asyncio.sleep(self._pause_s(outcome, tried))
-        seconds = time.monotonic() - started
-        return ask, replace(reply, seconds=seconds, attempts=requests, faults=tuple(faults))
+        return ask, replace(reply, seconds=time.monotonic() - started, attempts=requests, faults=tuple(faults))
 
     def _heard(self) -> None:
         self.answered_at, self.lost_in_a_row = time.monotonic(), 0
@@ -223,30 +221,35 @@ class _Session:
         except (TimeoutError, openai.APITimeoutError):
             return Fault("timeout", f"no answer within {self.backend.timeout:g} s")
         except openai.APIStatusError as error:
-            return await self._status(error, body, refused)
+            return await self._status(error.status_code, error.body, error.response.headers, body, refused)
         except openai.APIConnectionError as error:
             return Fault("connection", str(error.__cause__ or error)[:200])
         content = response.http_response.content
         if "logprobs" in body and b'"top_logprobs"' not in content:
-            self.backend.say_once(NO_PROBABILITIES)
-        return read_completion(content, options)
+            self.backend.say_once(refusals.NO_PROBABILITIES)
+        found = read_completion(content, options)
+        if isinstance(found, Fault) and (status := refusals.status_inside(found.error, body)):
+            return await self._status(status, found.error, {}, body, refused)
+        return found
 
-    async def _status(self, error: openai.APIStatusError, body: dict[str, Any], refused: set[str]) -> Reply | Fault:
-        """What an HTTP status of 400 and above means."""
-        backend, status, told = self.backend, error.status_code, self.backend.clean(error_text(error.body))
-        own_words, code = without_question(told, body), error_text(code_of(error.body))
-        if status < 500 and status != 429 and (parameter := blamed(own_words, body)) and parameter not in refused:
+    async def _status(
+        self, status: int, error: object, headers: Mapping[str, str], body: dict[str, Any], refused: set[str]
+    ) -> Reply | Fault:
+        """What an HTTP status of 400 and above means, or one in the body of a success."""
+        backend, told = self.backend, self.backend.clean(error_text(error))
+        own_words = refusals.without_question(told, body)
+        parameter = refusals.blamed(own_words, body) if status < 500 and status != 429 else None
+        if parameter and parameter not in refused:
             refused.add(parameter)
             backend.without.add(parameter)
             if parameter == "logprobs":
-                backend.say_once(NO_PROBABILITIES)
+                backend.say_once(refusals.NO_PROBABILITIES)
             return Fault("parameter", told)
-        if hint := next_step(status, own_words):
+        if hint := refusals.next_step(status, own_words):
             raise AotError(f"HTTP {status}: {told}", where=backend.shown_url, hint=hint)
         if status in (408, 409, 425, 429) or status >= 500:
-            wait_s = retry_after_s(error.response.headers.get("retry-after"), time.time())
-            return Fault(str(status), told, wait_s)
-        if is_filtered(own_words, code, body):
+            return Fault(str(status), told, retry_after_s(headers.get("retry-after"), time.time()))
+        if refusals.is_filtered(own_words, error, body):
             return Reply("", "refused", f"{status}: {told}")
         if status in (401, 403):
             hint = f"put the right key into the environment as {backend.api_key_env}"
@@ -277,12 +280,10 @@ class _Session:
         few = self.lost_in_a_row < max(LOST_IN_A_ROW, backend.concurrency)
         if few and await self._offered() is not None:
             return
-        raise AotError(
-            f"the server does not answer any more, {backend.attempts} times in a row (last: "
-            f"{backend.clean(last.word)}, {backend.clean(last.detail)})",
-            where=backend.shown_url,
-            hint="see to the server" + (", or give it more time" if last.word == "timeout" else ""),
-        )
+        said = backend.clean(f"{last.word}, {last.detail}")
+        what = f"the server does not answer any more, {backend.attempts} times in a row (last: {said})"
+        hint = "see to the server" + (", or give it more time" if last.word == "timeout" else "")
+        raise AotError(what, where=backend.shown_url, hint=hint)
 
 
 def _last_replies(

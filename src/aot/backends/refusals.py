@@ -3,8 +3,8 @@
     without_question(told, body) -> str            the server's own words: many repeat the question
     blamed(own_words, body) -> str | None          the parameter that the request can do without
     next_step(status, own_words) -> str            for what ends the run: no money, no model that sees images; else ""
-    code_of(body) -> dict                          the code and type in an error's JSON
-    is_filtered(own_words, code, body) -> bool     whether a content filter refused
+    status_inside(error, body) -> int              the status that ends the run, of an error in a 200's body; else 0
+    is_filtered(own_words, error, body) -> bool    whether a content filter refused
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 NO_PROBABILITIES = "probabilities were asked for, and the server gives none: there will be no confidences"
 FILTERED = re.compile(r"content.?filter|content.?policy|content management|moderation|flagged|safety", re.IGNORECASE)
+WRONG_KEY = ("invalid_api_key", "unauthorized", "authentication_error")
 UNPAID = re.compile(
     r"insufficient.{0,12}(?:quota|credit|balance|fund)|exceeded your current quota|out of credits"
     r"|payment required|billing.{0,20}(?:limit|inactive|not active)",
@@ -65,16 +66,28 @@ def next_step(status: int, own_words: str) -> str:
     return ""
 
 
-def is_filtered(own_words: str, code: str, body: dict[str, Any]) -> bool:
+def status_inside(error: object, body: dict[str, Any]) -> int:
+    """The HTTP status that an error in the body of a success stands for, where it ends the run: no right key, no money,
+    no such model, none that sees images. 0 for others: such an answer is asked for again."""
+    if not error:
+        return 0
+    words = [error.get(key) for key in ("message", "code", "type")] if isinstance(error, dict) else [error]
+    own_words = without_question(" ".join(str(word) for word in words if word), body)
+    code = str(_chosen(error)["code"]).strip()
+    status = 401 if code in WRONG_KEY else int(code) if re.fullmatch(r"[45]\d\d", code) else 400
+    return status if status in (401, 402, 403, 404) or next_step(status, own_words) else 0
+
+
+def is_filtered(own_words: str, error: object, body: dict[str, Any]) -> bool:
     """Whether a content filter refused: by the error's code, or by words that the question does not use itself (a
     message may repeat a part of it)."""
-    if FILTERED.search(code):
+    if any(FILTERED.search(word) for word in _chosen(error).values() if isinstance(word, str)):
         return True
     asked = " ".join(_texts(body)).casefold()
     return any(found.group().casefold() not in asked for found in FILTERED.finditer(own_words))
 
 
-def code_of(body: object) -> dict[str, object]:
+def _chosen(body: object) -> dict[str, object]:
     """Of an error's JSON the words that the server chose: its code and type, not its sentence."""
     error = body.get("error", body) if isinstance(body, dict) else None
-    return {key: error.get(key) for key in ("code", "type")} if isinstance(error, dict) else {}
+    return {key: error.get(key) if isinstance(error, dict) else None for key in ("code", "type")}
