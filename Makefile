@@ -1,5 +1,7 @@
 # make demo    the whole game on two cores, in at most ten minutes: table and HTML report
 # make test    the suite          make check   lint, types, the suite with coverage of the pure parts
+# make fuzz    1,000 damaged inputs for each group of readers; counts by reader
+# make kill-campaign   SIGKILL wherever a command changes its folder (hours; MOST=20 tries so many points a command)
 # make install-check PYTHON=python3.12     a plain pip install, tried from an empty folder
 # make clean   removes the environment and caches (runs/ stays)
 
@@ -10,7 +12,7 @@ PIP    := $(RUN) -m pip install -qq --disable-pip-version-check --no-input
 PYTEST := $(RUN) -m pytest -x -q -n 2
 PURE   := $(foreach module,answers game.referee rl scores runs.files,--cov=aot.$(module))
 
-.PHONY: help demo test lint check install-check clean
+.PHONY: help demo test lint check fuzz kill-campaign install-check clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -29,6 +31,12 @@ lint: $(VENV)/.installed
 
 check: lint
 	@$(PYTEST) $(PURE) --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+fuzz: $(VENV)/.installed
+	@$(RUN) tests/fuzz_campaign.py
+
+kill-campaign: $(VENV)/.installed
+	@OMP_NUM_THREADS=1 $(RUN) tests/kill_campaign.py $(if $(MOST),--most $(MOST))
 
 # A plain `pip install .` into a throw-away environment, then both players from an empty folder.
 install-check:

@@ -22,13 +22,13 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kill_commands import COMMANDS, Command
 from kill_compare import differences, results
 
+PR_SET_CHILD_SUBREAPER = 36
 LIMIT_S = 300
 """A run that takes longer hangs."""
 
@@ -239,14 +239,6 @@ def spaced(points: list[Point], most: int | None) -> list[Point]:
     return [points[(n + 1) * len(points) // most - 1] for n in range(most)]
 
 
-@contextmanager
-def one_parent() -> Iterator[None]:
-    """Orphans of killed runs become children of this process, which takes note of their end."""
-    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    yield
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -256,7 +248,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where the runs lie [default: a folder that is removed]")
     given = parser.parse_args()
     tallies = []
-    with tempfile.TemporaryDirectory() as scratch, one_parent():
+    ctypes.CDLL(None).prctl(
+        PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0
+    )  # workers of killed runs end as children of this one
+    with tempfile.TemporaryDirectory() as scratch:
         for name in given.commands or COMMANDS:
             COMMANDS[name].load()
             begun = time.monotonic()

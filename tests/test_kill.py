@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from aot.runs.files import digests_of, held
 from kill_compare import differences, results
 
 CAMPAIGN = Path(__file__).with_name("kill_campaign.py")
@@ -36,3 +37,15 @@ def test_what_differs_is_named_and_wall_times_do_not(tmp_path: Path) -> None:
     (one / "added").touch()
     found = [".weights.bin.7.tmp is too much", "added is missing", "weights.bin is another"]
     assert differences(results(one), results(other)) == found
+
+
+def test_what_a_killed_write_left_is_removed_and_never_hashed(tmp_path: Path) -> None:
+    """Files outside of stages: a dataset, an evaluation, an audit."""
+    (tmp_path / "data").mkdir()
+    kept = [tmp_path / name for name in (".mine.tmp", "data/train.parquet", "data/.hidden")]
+    left = [tmp_path / name for name in (".scores.json.4242.tmp", "data/.train.parquet.4242.tmp")]
+    for path in (*kept, *left):
+        path.touch()
+    assert digests_of(tmp_path / "data").keys() == {"train.parquet", ".hidden"}
+    with held(tmp_path):
+        assert all(path.exists() for path in kept) and not any(path.exists() for path in left)

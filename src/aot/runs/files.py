@@ -137,11 +137,10 @@ def canonical_hash(value: Any) -> str:
 
 
 def digests_of(folder: Path, *, without: Collection[str] = ()) -> dict[str, str]:
-    """sha256 of every file in a folder and those below, by its name from there; `without` files of these names, and
-    without what a killed process left."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in without)
-    files = [path for path in files if not is_leftover(path)]
-    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
+    """sha256 of every file in a folder and those below, by its name from there; `without` files of these names. What a
+    killed process left is none of them."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not is_leftover(path))
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files if path.name not in without}
 
 
 def sha256_of(path: Path) -> str:
