@@ -17,6 +17,7 @@ from aot.data.images import BadRow
 from aot.data.sources import load_scenes
 from aot.data.tsv_records import tsv_records
 from aot.errors import AotError
+from aot.prompts import ANSWER_FORMAT, question_prompt
 
 HEADER = ["index", "image", "question", "hint", "A", "B", "C", "D", "answer", "category"]
 
@@ -132,6 +133,8 @@ def test_an_empty_option_keeps_its_neighbours_letters(tmp_path: Path, empty: str
     scenes, refused = load_scenes(table(tmp_path, lines))
     right = {s.id: (s.question.letter, s.question.right) for s in scenes}
     assert right == {"rows-0": ("A", "a"), "rows-1": ("D", "z"), "rows-4": ("B", "x")}
+    prompt = question_prompt(next(s for s in scenes if s.id == "rows-1").question)
+    assert prompt == f"Which?\nB. x\nD. z\n{ANSWER_FORMAT}", "the training asks as the evaluation does"
     assert [r.row.partition(" (")[0] for r in refused] == ["row 4", "row 5", "row 7", "row 8"]
 
 

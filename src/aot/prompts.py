@@ -46,10 +46,10 @@ QUESTIONS_WANTED = (
 
 def question_prompt(question: Question) -> str:
     """User turn for a defender: question, lettered options, the answer format of the AOT release; without options the
-    same format around words (*ours*)."""
+    same format around words (*ours*). An empty option is not shown; the others keep their letters."""
     if not question.options:
         return f"{question.text}\n{FREE_ANSWER_FORMAT}"
-    options = "".join(f"\n{LETTERS[i]}. {option}" for i, option in enumerate(question.options))
+    options = "".join(f"\n{LETTERS[i]}. {option}" for i, option in enumerate(question.options) if option)
     return f"{question.text}{options}\n{ANSWER_FORMAT}"
 
 

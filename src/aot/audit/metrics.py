@@ -272,7 +272,7 @@ class Tally:
         """The measured part of `audit.json`: `clean`, `attacks` (by name), `worst_case` (by group, and "all"),
         `by_kind`, `fragile`."""
         read = [scene for scene, outcome in self.clean.items() if outcome.right is not None]
-        guesses = [1 / len(self.questions[scene].options) for scene in self.clean]
+        guesses = [1 / sum(map(bool, self.questions[scene].options)) for scene in self.clean]
         groups = {name: self.group(name) for name in GROUPS if self.group(name)}
         return {
             "clean": {
