@@ -90,6 +90,40 @@ def test_a_box_of_an_unknown_image_makes_its_label_doubtful_everywhere(tmp_path:
     assert asked(tmp_path)["Is there a cup?"] == "yes" and len(reasons(tmp_path)) == 1
 
 
+@pytest.mark.parametrize("category", [2, "2", 99])
+def test_images_that_were_taken_out_of_the_list_tell_nothing_of_the_others(tmp_path: Path, category: Any) -> None:
+    """Their annotations were left: 9 and 10 have several, 11 one."""
+    here = [*NOTES, note(3, 8, 2, [50, 70, 20, 20])]
+    plain = asked(written(tmp_path, here)), asked(tmp_path, "8")
+    gone = [note(10 + n, image, category, [50, 70, 20, 20]) for n, image in enumerate((9, 9, "10", "10", "10", 11))]
+    written(tmp_path, [*here, *gone])
+    assert (asked(tmp_path), asked(tmp_path, "8")) == plain and plain[0]["Is there a dog?"] == "no"
+    told = reasons(tmp_path)
+    assert "image 9: it is not in the list" in told[0] and "3 annotations" in told[1] and len(told) == 3
+
+
+def test_where_images_were_taken_out_one_without_annotations_may_be_one_of_them(tmp_path: Path) -> None:
+    """All of photo 7's boxes under a mistyped id: nothing is said to be absent from it."""
+    mistyped = [each | {"image_id": 77} for each in NOTES]
+    written(tmp_path, [*mistyped, note(3, 8, 0, [5, 40, 20, 20])])
+    assert "no" not in asked(tmp_path).values() and asked(tmp_path, "8")["Is there a dog?"] == "no"
+
+
+def test_a_filtered_file_of_others_asks_what_the_whole_one_does(shared_data: Path, tmp_path: Path) -> None:
+    """Every second photo taken out of the list of images, its annotations left."""
+    whole = json.loads((shared_data / "coco_photos" / "instances.json").read_text("utf-8"))
+    (tmp_path / "images").symlink_to(shared_data / "coco_photos" / "images")
+    photos, told = whole["images"][:12], {}
+    kept = {str(image["id"]) for image in photos[::2]}
+    for name, images in (("whole", photos), ("filtered", photos[::2])):
+        ids = {image["id"] for image in photos}
+        notes = [each for each in whole["annotations"] if each["image_id"] in ids]
+        (tmp_path / "instances.json").write_text(json.dumps(whole | {"images": images, "annotations": notes}))
+        scenes = load_scenes(tmp_path, questions_per_image=99)[0]
+        told[name] = {(s.id, s.question) for s in scenes if s.id.split("-")[0] in kept}
+    assert told["filtered"] == told["whole"] and len(told["whole"]) > 20
+
+
 @pytest.mark.parametrize("lost", [5, None, "box", {"id": 9}, note(3, None, None, [0, 0, 9, 9])])
 def test_an_entry_that_may_be_anywhere_makes_all_photos_incomplete(tmp_path: Path, lost: Any) -> None:
     written(tmp_path, [*NOTES, lost])

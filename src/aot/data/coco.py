@@ -2,8 +2,9 @@
 
 What cannot be placed makes questions unsafe, and these are not asked: a box refused or drawn twice makes its label
 doubtful in its photo, one of an unknown category the photo incomplete, one of an unknown image its label doubtful in
-every photo. A category that others name as their supercategory is one of their kind: where one of the two is present,
-the other is doubtful, and without any annotation it is no object at all.
+every photo. Where whole images were taken out of the list and their annotations left, these concern no other photo. A
+category that others name as their supercategory is one of their kind: where one of the two is present, the other is
+doubtful, and without any annotation it is no object at all.
 """
 
 from __future__ import annotations
@@ -169,15 +170,19 @@ def _images(file: _File, entries: list[Any], licences: dict[str | None, str]) ->
 
 def _annotations(file: _File, entries: list[Any]) -> None:
     seen: set[str] = set()
+    numbered = all(image.isdigit() for image in file.images)
+    unusable = file.refused_images | file.resized.keys()
+    unlisted: dict[str, list[tuple[str, _Entry]]] = {}
     for number, item in enumerate(entries):
         note = item if isinstance(item, dict) else {}
         own, image = entry_id(note.get("id")), entry_id(note.get("image_id"))
         notes, label = file.images.get(image or ""), file.names.get(entry_id(note.get("category_id")) or "")
         where = f"annotation {number} (id {own})"
+        if notes is None and image and image not in unusable and (image.isdigit() or not numbered):
+            unlisted.setdefault(image, []).append((where, note))
+            continue
         if notes is None or label is None:
-            what = f"unknown image {note.get('image_id')!r:.80} or category {note.get('category_id')!r:.80}"
-            file.refuse(where, what, "unknown_label_or_image", "box")
-            _unplaced(file, notes, label, image)
+            _unplaced(file, where, note)
             continue
         reason = f"id is {note.get('id')!r:.80}" if own is None else f"the id {own} occurs twice" if own in seen else ""
         if reason:
@@ -188,10 +193,30 @@ def _annotations(file: _File, entries: list[Any]) -> None:
             notes.doubtful.add(label)
         else:
             notes.boxes.append((label, note))
+    _unlisted(file, unlisted)
 
 
-def _unplaced(file: _File, notes: _Notes | None, label: str | None, image: str | None) -> None:
+def _unlisted(file: _File, found: dict[str, list[tuple[str, _Entry]]]) -> None:
+    """Annotations by an image that is not in the list. Mostly several of one image: it was taken out, and they tell
+    nothing of others (but of a listed one without any annotation: the ids may be wrong). Mostly one: a mistyped id."""
+    several = sum(len(notes) > 1 for notes in found.values())
+    if not several or 2 * several < len(found):
+        for where, note in (each for notes in found.values() for each in notes):
+            _unplaced(file, where, note)
+        return
+    for image, notes in found.items():
+        told = f"it is not in the list of images: {len(notes)} annotations left out"
+        file.refuse(f"image {image}", told, "unlisted_image", "box")
+    for one in file.images.values():
+        one.complete &= bool(one.boxes or one.doubtful)
+
+
+def _unplaced(file: _File, where: str, note: _Entry) -> None:
     """Questions that the lost box might have answered otherwise are not asked."""
+    image = entry_id(note.get("image_id"))
+    notes, label = file.images.get(image or ""), file.names.get(entry_id(note.get("category_id")) or "")
+    what = f"unknown image {note.get('image_id')!r:.80} or category {note.get('category_id')!r:.80}"
+    file.refuse(where, what, "unknown_label_or_image", "box")
     if notes is None and image in file.resized:
         file.resized[image].complete = False
         file.resized[image].doubtful |= set() if label is None else {label}
