@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from aot.data.photos import Thing
+from aot.forge.grabcut import refined
 from aot.forge.store import PhotoStore, Record
 from aot.forge.supports import WIDTHS, support_of
 from aot.types import Box, Image
@@ -32,6 +33,7 @@ class BankSettings(BaseModel, frozen=True, extra="forbid"):
     most_touched: float = Field(0.15, ge=0, le=1)  # share of the contour that is another's: may be cut off there
     border: float = Field(0.01, ge=0)  # this near to the photo's border it may be cut off; share of the side
     most_of_photo: float = Field(0.4, gt=0, le=1)  # larger ones are scenes, not objects
+    person: float = Field(2.4, ge=0)  # one who stands, whole, is so many times as high as wide
     most: int = Field(20_000, gt=0)  # cut-outs kept, drawn evenly
 
 
@@ -76,13 +78,18 @@ class Piece:
 
 @lru_cache(maxsize=256)
 def cut(store: PhotoStore, cutout: Cutout) -> Piece:
-    """The object out of its photo."""
+    """The object out of its photo, along the edge that its outline is drawn near."""
     box = cutout.thing.box
     image = store.image(cutout.photo)
     alpha = outline_mask(cutout.thing, image.shape[:2])
+    near = max(4, round(0.1 * max(box.x1 - box.x0, box.y1 - box.y0)))
+    y0, x0 = max(0, box.y0 - near), max(0, box.x0 - near)
+    around = np.s_[y0 : box.y1 + near, x0 : box.x1 + near]
+    edge = refined(image[around], alpha[around] > 0.5, band=max(2, near // 3))
     part = np.s_[box.y0 : box.y1, box.x0 : box.x1]
-    # Views would keep the whole photo in memory.
-    return Piece(image[part].copy(), alpha[part].copy(), lightness_around(image, box, alpha))
+    inner = edge[box.y0 - y0 : box.y1 - y0, box.x0 - x0 : box.x1 - x0].astype(np.float32)
+    # A view would keep the whole photo in memory.
+    return Piece(image[part].copy(), inner, lightness_around(image, box, alpha))
 
 
 def lightness_around(image: Image, box: Box, alpha: Alpha | None = None) -> tuple[float, float]:
@@ -111,7 +118,7 @@ def outline_mask(thing: Thing, shape: Sequence[int]) -> Alpha:
 
 def box_fault(record: Record, thing: Thing, s: BankSettings) -> str:
     """What of its box speaks against cutting the thing out, empty for nothing: no_label, doubtful (its label),
-    at_border, too_small, too_large, hidden."""
+    at_border, too_small, not_whole, too_large, hidden."""
     (width, height), box = record.size, thing.box
     dx, dy = max(1, s.border * width), max(1, s.border * height)
     if not box.label:
@@ -122,6 +129,8 @@ def box_fault(record: Record, thing: Thing, s: BankSettings) -> str:
         return "at_border"
     if box.area_px < s.least_side_px**2 or min(box.x1 - box.x0, box.y1 - box.y0) < s.least_side_px / 2:
         return "too_small"
+    if box.label == "person" and box.y1 - box.y0 < s.person * (box.x1 - box.x0):
+        return "not_whole"
     if box.area_px > s.most_of_photo * width * height:
         return "too_large"
     # Of two that overlap, the one that reaches lower stands before the other.

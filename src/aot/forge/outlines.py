@@ -14,12 +14,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from aot.data.photos import Polygon
 from aot.forge.bank import BankSettings, box_fault, outline_fault
 from aot.forge.funnel import Funnel
+from aot.forge.grabcut import Mask, in_box
 from aot.forge.store import PhotoStore, Record
 from aot.types import Box, Image
 
@@ -32,8 +32,6 @@ class OutlineSettings(BaseModel, frozen=True, extra="forbid"):
     """When a cut-out is believed; all *ours*."""
 
     margin: float = Field(0.15, gt=0)  # of background around the box, as a share of its longer side
-    side_px: int = Field(160, ge=32)  # larger crops are reduced for GrabCut
-    iterations: int = Field(3, gt=0)
     cores: tuple[float, float] = (0.2, 0.4)  # radii, in half boxes, of what is taken for the object from the start
     agreed: float = Field(0.9, ge=0, le=1)  # least IoU of what follows from these two: the start must not decide
     reached: float = Field(0.9, ge=0, le=1)  # least share of the box's width and height: boxes are tight
@@ -94,7 +92,7 @@ def cut_out(image: Image, box: Box, settings: OutlineSettings) -> Polygon | str:
     x0, y0 = max(0, box.x0 - margin), max(0, box.y0 - margin)
     crop = image[y0 : min(height, box.y1 + margin), x0 : min(width, box.x1 + margin)]
     inner = Box(box.x0 - x0, box.y0 - y0, box.x1 - x0, box.y1 - y0)
-    first, mask = (_grabbed(crop, inner, core, s) for core in s.cores)
+    first, mask = (in_box(crop, inner, core) for core in s.cores)
     together = int((first | mask).sum())
     if not mask.any() or not together:
         return "nothing_found"
@@ -117,26 +115,7 @@ def cut_out(image: Image, box: Box, settings: OutlineSettings) -> Polygon | str:
     return outline.astype(np.float32) + np.array([x0 + 0.5, y0 + 0.5], np.float32)
 
 
-def _grabbed(crop: Image, box: Box, core: float, s: OutlineSettings) -> npt.NDArray[np.bool_]:
-    """What GrabCut takes for the object in `box`, an ellipse of radius `core` in its middle being certain."""
-    height, width = crop.shape[:2]
-    scale = min(1.0, s.side_px / max(height, width))
-    small = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else crop
-    lab = cv2.cvtColor(np.ascontiguousarray(small), cv2.COLOR_RGB2LAB)  # distances there are those that are seen
-    mask = np.full(lab.shape[:2], cv2.GC_BGD, np.uint8)
-    left, top, right, low = (v * scale for v in (box.x0, box.y0, box.x1, box.y1))
-    mask[round(top) : round(low), round(left) : round(right)] = cv2.GC_PR_FGD
-    y, x = np.mgrid[: mask.shape[0], : mask.shape[1]] + 0.5
-    across, down = (2 * x - left - right) / (right - left), (2 * y - top - low) / (low - top)
-    mask[np.hypot(across, down) < core] = cv2.GC_FGD
-    cv2.setRNGSeed(0)  # GrabCut's clustering draws from OpenCV's own generator
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(lab, mask, None, *models, s.iterations, cv2.GC_INIT_WITH_MASK)
-    found = ((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)).astype(np.float32)
-    return np.asarray(cv2.resize(found, (width, height)) > 0.5)
-
-
-def _on_edge(inside: npt.NDArray[np.bool_]) -> float:
+def _on_edge(inside: Mask) -> float:
     """Share of a mask's border that is set."""
     border = np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]])
     return float(border.mean())

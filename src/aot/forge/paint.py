@@ -30,13 +30,14 @@ class PaintSettings(BaseModel, frozen=True, extra="forbid"):
 
     fringe_px: float = Field(1.5, ge=0)  # taken off the edge: outlines are drawn a little outside
     feather_px: float = Field(1.0, ge=0)
-    light: float = Field(0.5, ge=0, le=1)  # share taken over of how much lighter it is here than where it was
-    most_light: float = Field(30, ge=0)  # at most so many of 255 levels
+    light: float = Field(0.4, ge=0, le=1)  # share taken over of how much lighter it is here than where it was
+    most_light: float = Field(25, ge=0)  # at most so many of 255 levels
     other_light: float = Field(70, ge=0)  # of more difference no such share makes up
-    contrast: float = Field(1.25, ge=1)  # most that lightness is spread or drawn together
+    contrast: float = Field(1.15, ge=1)  # most that lightness is spread or drawn together
     blurred: float = Field(3.5, gt=1)  # surroundings so many times sharper than the thing: its blur shows
-    shadow: float = Field(0.5, ge=0, le=1)  # darkest point under the foot
-    heal_px: int = Field(5, ge=1)  # what is healed around a removed object: its shadow and fringe
+    shadow: float = Field(0.6, ge=0, le=1)  # darkest point under the foot
+    heal_px: int = Field(5, ge=1)  # what is healed around a removed object: its shadow and fringe ...
+    heal_share: float = Field(0.03, ge=0)  # ... and so much of its longer side: outlines of large things are coarser
     heal_radius_px: float = Field(4, gt=0)  # Telea's
     smooth_px: float = Field(8, ge=0)  # holes of this depth and less are healed smoothly; others from patches
 
@@ -101,7 +102,7 @@ def paste(image: Image, piece: Piece, box: Box, settings: PaintSettings, *, stan
         return "blurred"
     if is_grey(image):
         colour = cv2.cvtColor(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    colour = _lit(_without_fringe(colour, inner), shape, piece.around, here, s)
+    colour = _lit(_without_fringe(colour, inner, 2 * s.fringe_px), shape, piece.around, here, s)
     sigma = 0.0 if theirs >= 0.5 * own else min(1.5, 0.6 * float(np.log2(own / max(theirs, 1e-3))) / 2)
     if sigma > 0.3:  # the surroundings are blurrier
         colour, shape = cv2.GaussianBlur(colour, (0, 0), sigma), cv2.GaussianBlur(shape, (0, 0), sigma)
@@ -115,8 +116,10 @@ def paste(image: Image, piece: Piece, box: Box, settings: PaintSettings, *, stan
 def heal(image: Image, shape: Alpha, settings: PaintSettings, *, avoid: Sequence[Box] = ()) -> Image:
     """The image without what `shape [H, W]` covers: a narrow hole filled from its border (Telea 2004, as OpenCV has
     it), a wide one by patches from around it, none of them out of the boxes to `avoid`."""
-    side = 2 * settings.heal_px + 1
-    mask = cv2.dilate((shape > 0.1).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    drawn = (shape > 0.1).astype(np.uint8)
+    _, _, wide, high = cv2.boundingRect(drawn)
+    side = 2 * (settings.heal_px + round(settings.heal_share * max(wide, high))) + 1
+    mask = cv2.dilate(drawn, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
     hole = mask.astype(bool)
     if cv2.distanceTransform(mask, cv2.DIST_L2, 3).max() > settings.smooth_px:
         filled = fill(image, hole, avoid=avoid)
@@ -138,15 +141,16 @@ def _edge(alpha: Alpha, s: PaintSettings) -> tuple[Alpha, Mask]:
     return soft.astype(np.float32), depth > 2 * fringe
 
 
-def _without_fringe(colour: Image, inner: Mask) -> Image:
-    """What lies at the edge takes the colour of the nearest inner pixel: its own is mixed with an old background."""
+def _without_fringe(colour: Image, inner: Mask, near: float) -> Image:
+    """What lies at the edge takes the colour of the nearest inner pixel, if that is `near` px or less away: its own is
+    mixed with an old background."""
     if not inner.any():
         return colour
     outside = (~inner).astype(np.uint8)
-    _, labels = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    away, labels = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     nearest = np.zeros((labels.max() + 1, 3), np.uint8)
     nearest[labels[inner]] = colour[inner]
-    return np.where(inner[..., None], colour, nearest[labels])
+    return np.where((inner | (away > near))[..., None], colour, nearest[labels])
 
 
 def _around(image: Image, box: Box) -> Image:
@@ -162,8 +166,11 @@ def _lit(
     lab = cv2.cvtColor(colour, cv2.COLOR_RGB2LAB).astype(np.float32)
     own = float((lab[..., 0] * shape).sum() / max(float(shape.sum()), 1e-6))
     shift = float(np.clip(s.light * (here[0] - there[0]), -s.most_light, s.most_light))
+    # As a curve that leaves black and white where they are, as another exposure would.
+    before, after = np.clip([own, own + shift], 8, 247) / 255
+    curved = 255 * (lab[..., 0] / 255) ** (np.log(after) / np.log(before))
     gain = float(np.clip(np.sqrt((here[1] + 10) / (there[1] + 10)), 1 / s.contrast, s.contrast))
-    lab[..., 0] = own + gain * (lab[..., 0] - own) + shift
+    lab[..., 0] = 255 * after + gain * (curved - 255 * after)
     return np.asarray(cv2.cvtColor(np.clip(np.round(lab), 0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB), np.uint8)
 
 
@@ -174,22 +181,28 @@ def sharpness(image: Image) -> float:
 
 
 def _shadowed(image: Image, box: Box, shape: Alpha, darkest: float) -> Image:
-    """Dark where the shape touches what it stands on, along its lower edge; softly so around that."""
+    """Dark where the shape touches what it stands on, along its lower edge; softly so between these places."""
     high, wide = shape.shape
     solid = shape > 0.5
     columns = np.flatnonzero(solid.any(0))
     if not len(columns):
         return image.copy()
-    lowest = high - 1 - solid[::-1, columns].argmax(0)
-    touching = np.exp((lowest - lowest.max()) / (0.12 * high))  # what hangs higher touches less
+    lowest = high - solid[::-1, columns].argmax(0)
+    touching = np.exp((lowest - lowest.max()) / (0.3 * high))  # what hangs higher touches less
+    firm = touching > 0.4
+    under = np.arange(columns[firm][0], columns[firm][-1] + 1)
+    foot = np.round(np.interp(under, columns[firm], lowest[firm])).astype(int)
     near = max(8, wide // 2, high // 2)
-    spots = np.zeros((high + 2 * near, wide + 2 * near), np.float32)
-    spots[lowest + near, columns + near] = touching
-    shade = np.zeros_like(spots)
-    for across, down, strength in ((0.03 * wide, 0.02 * high, 0.6), (0.12 * wide, 0.05 * high, 0.4)):
-        sigma = max(1.0, across), max(1.0, down)
-        soft = cv2.GaussianBlur(spots, (0, 0), sigmaX=sigma[0], sigmaY=sigma[1])
-        shade += strength * np.minimum(1, soft * sigma[1] * 2.5)  # 1 on a line of spots
+    shade = np.zeros((high + 2 * near, wide + 2 * near), np.float32)
+    for x, y, dark, sigma in (
+        (columns, lowest, 0.6 * touching, (max(1.5, 0.03 * wide), max(1.5, 0.025 * high))),
+        (under, foot, 0.5, (max(2.0, 0.06 * wide), max(2.5, 0.06 * high))),
+    ):
+        line = np.zeros_like(shade)
+        line[y + near, x + near] = dark
+        soft = cv2.GaussianBlur(line, (0, 0), sigmaX=sigma[0], sigmaY=sigma[1])
+        shade += 2.5 * sigma[1] * soft  # so that a long line stays as dark as it was
+    shade = np.minimum(shade, 1)
     out, (rows, width) = image.copy(), image.shape[:2]
     y0, x0 = box.y0 - near, box.x0 - near
     part = np.s_[max(0, y0) : y0 + shade.shape[0], max(0, x0) : x0 + shade.shape[1]]

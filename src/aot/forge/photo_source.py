@@ -22,10 +22,11 @@ from aot.forge.grow import Author, GrowSettings, grow, row_of
 from aot.forge.implant import Editor, Implanter, PasteImplanter
 from aot.forge.outlines import with_outlines
 from aot.forge.paint import Light, LightSettings, PaintSettings, alike, light_of
-from aot.forge.place import Origin, Site, Surface, grounds_of
+from aot.forge.place import Origin, Site
 from aot.forge.propose import ProposeSettings, drawn_kind, propose
 from aot.forge.split import SPLITS, split_of
 from aot.forge.store import PhotoStore
+from aot.forge.surfaces import Surface, grounds_of
 from aot.forge.written import Idea, realised, write_ideas
 from aot.game.judge import Judge
 from aot.game.referee import Referee, RefereeSettings, build_referee

@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from aot.data.photos import Thing
 from aot.data.questions import Contents
 from aot.forge.supports import FIXED, INDOORS, OUTDOORS, SHELVED, WIDTHS, Support, metres, support_of
+from aot.forge.surfaces import Surface, grounds_of, surface
 from aot.types import Box, Image
 
 
@@ -33,7 +32,9 @@ class PlaceSettings(BaseModel, frozen=True, extra="forbid"):
     most_overlap: float = Field(0.2, ge=0, le=1)  # of an object that is no part of the question, by the new one
     reach: float = Field(3.0, ge=0)  # how far from a known object, in widths
     other_ground: float = Field(28.0, ge=0)  # at most: difference of two surfaces, in levels of CIE Lab
-    like_ground: float = Field(12.0, ge=0)  # the same where nothing is known to stand
+    like_ground: float = Field(8.0, ge=0)  # the same where nothing is known to stand
+    lower: float = Field(0.5, ge=0, le=1)  # of the picture, from above: there is no ground higher, where none is known
+    other_scale: float = Field(2.0, ge=1)  # known things on one table that disagree by more tell no scale
     places: int = Field(20, gt=0)  # drawn before a cut-out is given up
 
 
@@ -47,10 +48,6 @@ class Site:
     contents: Contents
     protected: tuple[Box, ...]
     parts: tuple[Box, ...] = ()
-
-
-Surface = npt.NDArray[np.float64]
-"""`float64 [4]`: mean lightness, a, b and spread of the lightness, in levels of CIE Lab; lightness for a third."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +83,7 @@ def somewhere(
     "right", "upper", "lower"; empty: anywhere)."""
     if label in SHELVED and size[1] > size[0]:  # it hung, or stood in something
         return None
-    held, found = _anchors(label, (origin.height if origin else 0) * site.contents.size[1], site)
+    held, found = _anchors(label, (origin.height if origin else 0) * site.contents.size[1], site, s)
     if not found and origin and label not in FIXED:
         return _as_it_was(label, size, site, s, rng, origin, side)
     for _ in range(s.places if found else 0):
@@ -173,20 +170,17 @@ def _as_it_was(
         box = Box(left, foot - round(high), left + round(wide), foot, label)
         if not _inside(box, part) or not on_side(box, part, side) or not free(box, site, s):
             continue
+        if support_of(label) != "sky" and foot < part.y0 + s.lower * tall:
+            continue
         here = surface(site.image, box.x0, box.x1, box)
         if here is not None and any(np.abs(here - each).sum() <= s.like_ground for each in origin.grounds):
             return box
     return None
 
 
-def grounds_of(image: Image, box: Box) -> tuple[Surface, ...]:
-    """The surfaces to the left and to the right of a thing's foot."""
-    wide = max(4, (box.x1 - box.x0) // 2)
-    sides = (surface(image, x0, x0 + wide, box) for x0 in (box.x0 - wide, box.x1))
-    return tuple(side for side in sides if side is not None)
-
-
-def _anchors(label: str, high: float, site: Site) -> tuple[str, list[tuple[Box, list[Anchor]]]]:
+def _anchors(
+    label: str, high: float, site: Site, s: PlaceSettings
+) -> tuple[str, list[tuple[Box, list[Anchor]]]]:
     """What would hold the thing, and each part of the picture with the points where that is known to be."""
     support, found, carried = support_of(label), [], []
     for part in _parts(site):
@@ -196,7 +190,11 @@ def _anchors(label: str, high: float, site: Site) -> tuple[str, list[tuple[Box, 
             continue
         standing = [thing.box for thing in here if _stands(thing, here, part)]
         same = [b for b in standing if (support_of(b.label) == support and support != "own") or b.label == label]
-        anchors = [_anchor(box, support) for box in same]
+        alike = [b for b in same if b.label == label]  # their size is known, not only that of their kind
+        anchors = [_anchor(box, support) for box in alike or same]
+        if support == "top" and anchors:
+            usual = float(np.median([anchor.scale for anchor in anchors]))
+            anchors = [a for a in anchors if usual / s.other_scale <= a.scale <= usual * s.other_scale]
         if support == "own" and not same and high:
             anchors = [Anchor((box.x0 + box.x1) / 2, box.y1, high, box) for box in standing]
         if anchors:
@@ -288,15 +286,3 @@ def _unlike(image: Image, new: Box, known: Box) -> float:
     if mine is None:
         return float("inf")
     return min((float(np.abs(mine - other).sum()) for other in grounds_of(image, known)), default=float("inf"))
-
-
-def surface(image: Image, x0: int, x1: int, box: Box) -> Surface | None:
-    """What a picture looks like between two columns at the foot of a box; None where too little of that is in it.
-    Lightness counts for a third: shadows are no other ground."""
-    high = box.y1 - box.y0
-    part = image[max(0, box.y1 - max(2, high // 8)) : box.y1 + max(2, high // 10), max(0, x0) : max(0, x1)]
-    if part.shape[0] < 2 or part.shape[1] < 3:
-        return None
-    lab = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64)
-    mean = lab.mean(0)
-    return np.array([mean[0] / 3, mean[1], mean[2], lab[:, 0].std() / 3])
