@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ENGINES, PROCESSES = ("packed", "trl"), (1, 2)
-SECONDS = {"wall_seconds", "stages", "finished"}
+SECONDS = {"wall_seconds", "cpu_seconds", "stages", "finished"}
 
 
 def make(out: Path, photos: Path | None) -> None:

@@ -50,7 +50,7 @@ def bits(run: Path) -> dict[str, str]:
 
 
 def results(summary: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in summary.items() if k not in ("wall_seconds", "stages")}
+    return {k: v for k, v in summary.items() if k not in ("wall_seconds", "cpu_seconds", "stages")}
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,9 @@ def question_prompt(question: Question) -> str:
 
 
 def gold_answer(question: Question, choice: int | None = None) -> str:
-    """Canonical response: the option's words, then its letter in a box."""
+    """Canonical response: the option's words, then its letter in a box; without options the reference in a box."""
+    if not question.options:
+        return f"\\boxed{{{question.reference}}}"
     choice = question.answer if choice is None else choice
     return f"{question.options[choice]} \\boxed{{{LETTERS[choice]}}}"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aot.coevolve.inputs import Inputs
-from aot.coevolve.names import attacker_of, defender_of, iteration_of, round_names
+from aot.coevolve.names import attacker_of, defender_before, iteration_of, round_names
 from aot.coevolve.recipes import Recipe
 from aot.coevolve.scenes import stage_seed
 from aot.data.curriculum import CurriculumRow, hard_rows
@@ -39,7 +39,7 @@ def _round(
 ) -> dict[str, Any]:
     """Episodes of the frozen attacker that iteration `attacker` left, and of `scripted` distractors a scene."""
     settings = recipe.attacks
-    opponent = QwenDefender.load(inputs.folder(defender_of(iteration_of(inputs.name) - 1)), name="current")
+    opponent = QwenDefender.load(inputs.folder(defender_before(recipe, iteration_of(inputs.name))), name="current")
     clean = greedy_answers(scenes, opponent)
     players: list[Attacker] = [EditAttacker.load(inputs.folder(attacker_of(attacker)), name=f"iteration_{attacker}")]
     players += [RandomDistractor(related=settings.scripted_related)] * scripted

@@ -1,4 +1,4 @@
-"""Stages that train a defender by DAPO: on attacks, and, as the control, on clean scenes."""
+"""Stages that train a defender: the warm-up (SFT), the iterations (DAPO on attacks, SFT on hits), the baselines."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from torch import Tensor
 
 from aot.coevolve.attack_rounds import hard_attacks, round_episodes, round_scenes
 from aot.coevolve.inputs import Inputs
-from aot.coevolve.names import BASE, CLEAN_RL, defender_of, iteration_of
+from aot.coevolve.names import BASE, CLEAN_RL, defender_before, defender_of, iteration_of
 from aot.coevolve.recipes import Recipe
+from aot.coevolve.sft_batches import hit_batches, scripted_batches
 from aot.data.curriculum import CurriculumRow, build_curriculum
 from aot.game.judge import open_judge
 from aot.players.defender import QwenDefender
@@ -20,7 +21,42 @@ from aot.runs.run import CHECKPOINT, LOG
 from aot.runs.train_log import TrainLog
 from aot.train.defender.clean_guard import clean_accuracy, keep_clean, rehearsal_rows
 from aot.train.defender.dapo import train_dapo
-from aot.types import Scene
+from aot.train.defender.sft import Batches, DefenderSftSettings, train_defender_sft
+from aot.train.defender.sft_examples import joined
+from aot.types import Episode, Scene
+
+
+def warm_up(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
+    """Iteration 0: SFT on scripted attacks, which stand for the AOT-SFT set."""
+    return _sft_on_scripted(recipe, inputs, folder, recipe.warm_up.steps)
+
+
+def train_on_scripted_attacks(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
+    """The baseline without a game: the warm-up, for as long as the whole method takes."""
+    return _sft_on_scripted(recipe, inputs, folder, recipe.sft_scripted_steps)
+
+
+def _sft_on_scripted(recipe: Recipe, inputs: Inputs, folder: Path, steps: int) -> dict[str, Any]:
+    player = QwenDefender.load(inputs.folder(defender_of(0)), name=inputs.name)
+    settings = recipe.warm_up.model_copy(update={"steps": steps})
+    share = settings.attacked_share
+    batches = scripted_batches(inputs.game, recipe.scripted_attacks, settings.batch, share, seed=inputs.seed)
+    metrics = _sft(recipe, player, batches, settings, inputs.seed, folder)
+    player.save(folder)
+    return metrics
+
+
+def _sft(
+    recipe: Recipe,
+    player: QwenDefender,
+    batches: Batches,
+    settings: DefenderSftSettings,
+    seed: int,
+    folder: Path,
+) -> dict[str, Any]:
+    checkpoint = Checkpoint(folder / CHECKPOINT, recipe.defender_checkpoint_every)
+    with TrainLog(folder / LOG, settings.steps, "defender, SFT") as log:
+        return train_defender_sft(player, batches, settings, seed=seed, checkpoint=checkpoint, log=log)
 
 
 def enhance_defender(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
@@ -30,13 +66,27 @@ def enhance_defender(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, 
     newest, clean = round_episodes(inputs, i), inputs.game.train_scenes(inputs.seed)
     hard_attacks(recipe, inputs, i, newest)  # the next iterations need them
     curriculum = build_curriculum(newest, clean, earlier, recipe.curriculum, seed=inputs.seed)
-    player = QwenDefender.load(inputs.folder(defender_of(i - 1)), name=f"iteration_{i}")
+    player = QwenDefender.load(inputs.folder(defender_before(recipe, i)), name=f"iteration_{i}")
     before = {name: value.clone() for name, value in player.model.state_dict().items()}
     metrics = _dapo(recipe, inputs, player, curriculum.rows, inputs.seed, folder)
+    if recipe.hits_steps:
+        metrics |= _learn_hits(recipe, inputs, player, newest, folder / "hits")
     if recipe.clean_guard.max_loss < 1 and curriculum.rows:
         metrics |= _keep_clean(recipe, inputs, player, before, curriculum.rows, folder)
     player.save(folder)
     return metrics | {"curriculum": curriculum.counts}
+
+
+def _learn_hits(
+    recipe: Recipe, inputs: Inputs, player: QwenDefender, episodes: Sequence[Episode], folder: Path
+) -> dict[str, Any]:
+    """SFT on the hardest attack of each scene that was hard, half and half with scripted attacks on fresh scenes."""
+    settings = recipe.warm_up.model_copy(update={"steps": recipe.hits_steps})
+    half, share = settings.batch // 2, settings.attacked_share
+    hits = hit_batches(episodes, recipe.curriculum, half, seed=inputs.seed)
+    fresh = scripted_batches(inputs.game, recipe.scripted_attacks, settings.batch - half, share, seed=inputs.seed)
+    metrics = _sft(recipe, player, joined(hits, fresh), settings, inputs.seed, folder)
+    return {f"hits_{name}": value for name, value in metrics.items()}
 
 
 def train_on_clean_scenes(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
@@ -44,7 +94,7 @@ def train_on_clean_scenes(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[
     (before,) = inputs.stages.values()
     player = QwenDefender.load(before.folder, name=CLEAN_RL)
     rows = [CurriculumRow(s.id, s.image, s.question) for s in inputs.game.train_scenes(inputs.seed)]
-    metrics = _dapo(recipe, inputs, player, rows, inputs.seed, folder)
+    metrics = _dapo(recipe, inputs, player, rows, inputs.seed, folder, recipe.clean_rl_updates or None)
     player.save(folder)
     return metrics
 

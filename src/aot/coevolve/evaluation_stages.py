@@ -9,16 +9,7 @@ import numpy as np
 
 from aot.coevolve.evaluation import AttackSet, attack_all, evaluate, evaluate_attacked
 from aot.coevolve.inputs import Inputs
-from aot.coevolve.names import (
-    BASE,
-    CLEAN,
-    CLEAN_RL,
-    attacker_of,
-    columns_of,
-    defender_of,
-    iteration_of,
-    trained,
-)
+from aot.coevolve.names import CLEAN, columns_of, maker_of, stage_of, trained
 from aot.coevolve.recipes import Recipe
 from aot.coevolve.scenes import Game
 from aot.data.records import load_episodes, save_episodes
@@ -33,19 +24,12 @@ from aot.types import Episode
 ANSWERS = "answers.json"
 
 
-def stage_of(recipe: Recipe, defender: str) -> str:
-    """The stage that holds the defender of that name in the evaluation."""
-    if defender == CLEAN_RL:
-        return f"{CLEAN_RL}/{recipe.iterations}"
-    return defender_of(0 if defender == BASE else iteration_of(defender))
-
-
 def attack_held_out(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """One attacker's attacks on all held-out scenes, with the referee's verdicts."""
     column, scenes = inputs.name.rpartition("/")[2], inputs.game.held_out
     player: Attacker
     if trained(column):
-        player = EditAttacker.load(inputs.folder(attacker_of(iteration_of(column))), name=column)
+        player = EditAttacker.load(inputs.folder(maker_of(column)), name=column)
     else:
         player = RandomDistractor(related=recipe.evaluation.scripted_related)
     made = attack_all(scenes, player, inputs.game.referee, seed=inputs.seed)

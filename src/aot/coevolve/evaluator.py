@@ -12,9 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from aot.coevolve.evaluation import AttackSet, Evaluation, attacker_summary, defender_summary
+from aot.coevolve.comparison import comparison, cpu_seconds
+from aot.coevolve.evaluation import AttackSet, Evaluation, Scores, attacker_summary, defender_summary
 from aot.coevolve.evaluation_stages import ANSWERS, held_out_attacks
-from aot.coevolve.names import BASE, CLEAN, CLEAN_RL, SCRIPTED, attackers, columns_of, defenders, distractors
+from aot.coevolve.names import (
+    BASE,
+    CLEAN,
+    RESPONSE,
+    SCRIPTED,
+    WARM_UP,
+    attackers,
+    baselines,
+    columns_of,
+    defenders,
+    distractors,
+    finals,
+)
 from aot.coevolve.recipes import Recipe
 from aot.coevolve.scenes import Game
 from aot.coevolve.stages import Stages
@@ -38,6 +51,8 @@ class Evaluator:
     """By attacker; each draw of scripted distractors is a column of its own."""
     texts: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     """What each defender said, by column; "" where it was not asked."""
+    responses: dict[str, Scores] = field(default_factory=dict)
+    """By final defender: its answers to the attacker that was trained against it alone."""
 
     def __post_init__(self) -> None:
         self.evaluation = Evaluation([scene.question.kind for scene in self.game.held_out])
@@ -54,7 +69,8 @@ class Evaluator:
     def attackers(self) -> dict[str, Entrant]:
         """All attackers of the run, in the order in which they are made."""
         names = attackers(self.recipe)
-        trained = [Entrant(before, before if i else BASE) for i, before in enumerate(names[:-1])]
+        first = WARM_UP if self.recipe.warm_up.steps else BASE
+        trained = [Entrant(before, before if i else first) for i, before in enumerate(names[:-1])]
         return dict(zip(names, [Entrant(None, BASE), *trained], strict=True))
 
     @property
@@ -71,7 +87,8 @@ class Evaluator:
     def catch_up(self, attacker: int, defender: int) -> None:
         """Makes the attacks and asks the questions that are still missing, for the attackers and defenders up to these
         iterations."""
-        for name in [BASE, *attackers(self.recipe)[1 : defender + 1]]:
+        before = [name for name in self.defenders if name in (BASE, WARM_UP)]
+        for name in [*before, *attackers(self.recipe)[1 : defender + 1]]:
             self.meet(name, attacker)
 
     def meet(self, defender: str, attacker: int) -> None:
@@ -82,6 +99,16 @@ class Evaluator:
 
     def meet_distractors(self, defender: str) -> None:
         self._answers(defender, SCRIPTED)
+
+    def respond(self, defender: str) -> None:
+        """Trains the fresh attacker against this final defender, and reads what came of it on the held-out scenes."""
+        column = f"{RESPONSE}_{defender}"
+        self.columns[column] = held_out_attacks(
+            self.stages.make(f"evaluation/attacks/{column}"), self.game, self.stages.memory
+        )
+        stage = self.stages.make(f"evaluation/{defender}/{column}")
+        answers = json.loads((stage.folder / ANSWERS).read_text(encoding="utf-8"))[column]
+        self.responses[defender] = np.array(answers["scores"], dtype=np.int8)
 
     def report_on(self, i: int, say: Callable[[str], None]) -> None:
         """Evaluates all players of the first `i` iterations and says one line on the newest pair."""
@@ -103,8 +130,11 @@ class Evaluator:
         """The run's `summary.json`; asks what has not been asked yet."""
         run = self.stages.run
         self.catch_up(self.recipe.iterations, self.recipe.iterations)
-        if self.recipe.clean_rl:
-            self.meet(CLEAN_RL, self.recipe.iterations)
+        for name in baselines(self.recipe):
+            self.meet(name, self.recipe.iterations)
+        for name in finals(self.recipe):
+            if name not in self.responses:
+                self.respond(name)
         seconds = {name: stage.wall_seconds for name, stage in run.stages.items()}
         return {
             "name": self.recipe.name,
@@ -119,6 +149,8 @@ class Evaluator:
             },
             "refusals": {name: self.columns[name].refusals for name in self.attackers},
             "arms_race": self._arms_race(),
+            "comparison": comparison(self.evaluation, self.responses, self.recipe),
+            "cpu_seconds": cpu_seconds(self.recipe, run.stages),
             "refused_rows": len(self.game.refused),
             "notes": self._notes(),
         }
@@ -140,6 +172,8 @@ class Evaluator:
             steps.append((f"attacker {i}" if i else "cold start", name, entrant.against))
             if i:
                 steps.append((f"defender {i}", name, name))
+            elif self.recipe.warm_up.steps:
+                steps.append(("defender 0", name, WARM_UP))
         race = []
         for step, attacker, defender in steps:
             hits = self.evaluation.successes(defender, attacker)

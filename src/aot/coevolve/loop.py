@@ -1,5 +1,6 @@
 """The whole method on one page: attacker and defender grow by playing each other (AOT, arXiv 2602.22227, phase 2).
 
+    the defender is warmed up by SFT
     for each iteration:
         the attacker trains against the frozen defender   (Flow-GRPO, or a named alternative)
         the frozen attacker attacks the training scenes   (the referee refuses what is unfair)
@@ -9,10 +10,11 @@
 Every step is a stage of the run folder, a named function in `stages.py`: a finished one is kept, a killed run goes on
 where it was. What the main line does not need at once is made in the background, in a second process; the main line
 names it again later and finds it finished, waits for it, or makes it.
-Departures: the players that are known already attack the training scenes too, beside the newest attacker: its
-predecessor, and scripted distractors, which stand for the AOT-SFT set (*ours*: the paper warms the defender up on 900
-samples of that); a defender that lost clean accuracy wins it back before it goes on (*ours*; `clean_guard`);
-a defender trained on clean scenes with as many updates is shown beside, as in the paper's ablation.
+Departures: scripted attacks on fresh scenes stand for the AOT-SFT set in the warm-up; the players that are known
+already attack the training scenes too, beside the newest attacker; SFT on the newest hits follows DAPO; a defender that
+lost clean accuracy wins it back before it goes on (`clean_guard`). All *ours*, and settings of the recipe.
+Beside the method stand baselines: the same RL on clean scenes (the paper's ablation) and SFT on scripted attacks
+alone. Each final defender meets a fresh attacker that was trained against it and no other (*ours*).
 """
 
 from __future__ import annotations
@@ -27,7 +29,16 @@ import torch
 
 from aot.coevolve.evaluator import Evaluator
 from aot.coevolve.gallery import write_gallery
-from aot.coevolve.names import CLEAN_RL, attacker_of, defender_of, round_names
+from aot.coevolve.names import (
+    RESPONSE,
+    attacker_of,
+    baselines,
+    defender_before,
+    defender_of,
+    finals,
+    round_names,
+    stage_of,
+)
 from aot.coevolve.plan import plan
 from aot.coevolve.recipes import Recipe, recipe_of
 from aot.coevolve.scenes import open_game
@@ -58,23 +69,23 @@ def coevolve(
         evaluator = Evaluator(stages)
         stages.make_all([attacker_of(0), defender_of(0)])
         background.submit(partial(evaluator.catch_up, attacker=0, defender=0))
+        # What the method is compared with is made beside it.
+        for name in baselines(recipe):
+            background.submit(partial(stages.make, stage_of(recipe, name)))
+        for name in finals(recipe)[1:]:
+            background.submit(partial(stages.make, f"{RESPONSE}/{name}"))
+
+        stages.make(defender_before(recipe, 1))
         for i in range(1, recipe.iterations + 1):
-            by_newest_1, by_newest_2, by_known_players = round_names(i)
-            background.submit(partial(stages.make, by_known_players))
-            if recipe.clean_rl:
-                background.submit(partial(stages.make, f"{CLEAN_RL}/{i}"))
-            if recipe.clean_rl and i == recipe.iterations:
-                background.submit(partial(evaluator.meet, CLEAN_RL, i - 1))
-
             stages.make(attacker_of(i))
-            # Half of these episodes in each process; the curriculum needs them all.
-            background.submit(partial(stages.make, by_newest_2))
-            background.submit(partial(evaluator.catch_up, attacker=i, defender=i - 1))
-            stages.make_all([by_newest_1, by_newest_2, by_known_players])
+            stages.make_all(round_names(i))
             stages.make(defender_of(i))
+            evaluator.report_on(i, say)
 
-            background.submit(partial(evaluator.report_on, i, say))
-        evaluator.meet_distractors(f"iteration_{recipe.iterations}")
+        for name in baselines(recipe):
+            background.submit(partial(evaluator.meet, name, recipe.iterations))
+        for name in finals(recipe):
+            evaluator.respond(name)
         background.wait()
         summary = evaluator.summary()
         write_gallery(evaluator, out / "gallery")

@@ -6,8 +6,13 @@ import re
 
 from aot.coevolve.recipes import Recipe
 
-BASE, CLEAN_RL, SCRIPTED, CLEAN = "base", "clean_rl", "scripted", "clean"
-"""The base defender, the control, the block of answers under scripted attacks, the column of clean images."""
+BASE, WARM_UP, CLEAN_RL, SFT_SCRIPTED = "base", "warm_up", "clean_rl", "sft_scripted"
+"""Defenders beside those of the iterations: as it came, after its SFT (where the recipe has one), and the baselines:
+the same RL on clean scenes, and SFT on scripted attacks alone."""
+SCRIPTED, CLEAN = "scripted", "clean"
+"""The block of answers under scripted attacks, the column of clean images."""
+RESPONSE = "best_response"
+"""Stages and columns of the attackers that are trained against one final defender each, only to measure it."""
 
 
 def attacker_of(i: int) -> str:
@@ -18,6 +23,23 @@ def attacker_of(i: int) -> str:
 def defender_of(i: int) -> str:
     """The stage of the defender after iteration `i`; 0: the base defender."""
     return f"iteration_{i}/defender" if i else "base/defender"
+
+
+def defender_before(recipe: Recipe, i: int) -> str:
+    """The stage of the defender that iteration `i` begins with."""
+    return WARM_UP if i == 1 and recipe.warm_up.steps else defender_of(i - 1)
+
+
+def stage_of(recipe: Recipe, defender: str) -> str:
+    """The stage that holds the defender of that name in the evaluation."""
+    match defender:
+        case "base":
+            return defender_of(0)
+        case "clean_rl":
+            return f"{CLEAN_RL}/{recipe.iterations}"
+        case "warm_up" | "sft_scripted":
+            return defender
+    return defender_of(iteration_of(defender))
 
 
 def round_names(i: int) -> tuple[str, ...]:
@@ -32,8 +54,15 @@ def distractors(recipe: Recipe) -> list[str]:
 
 
 def trained(column: str) -> bool:
-    """Whether the column of the evaluation is a trained attacker ("iteration_2")."""
-    return column.startswith("iteration_")
+    """Whether the column of the evaluation is a trained attacker ("iteration_2", "best_response_base")."""
+    return column.startswith(("iteration_", RESPONSE))
+
+
+def maker_of(column: str) -> str:
+    """The stage of the trained attacker of a column."""
+    if column.startswith(RESPONSE):
+        return f"{RESPONSE}/{column.removeprefix(f'{RESPONSE}_')}"
+    return attacker_of(iteration_of(column))
 
 
 def attackers(recipe: Recipe) -> list[str]:
@@ -42,8 +71,19 @@ def attackers(recipe: Recipe) -> list[str]:
 
 
 def defenders(recipe: Recipe) -> list[str]:
-    """The base, the defender of each iteration, and the control."""
-    return [BASE, *attackers(recipe)[1:], *[CLEAN_RL] * recipe.clean_rl]
+    """The base, the one that was warmed up, the defender of each iteration, and the baselines."""
+    before = [BASE, *[WARM_UP] * bool(recipe.warm_up.steps)]
+    return [*before, *attackers(recipe)[1:], *baselines(recipe)]
+
+
+def baselines(recipe: Recipe) -> list[str]:
+    """The defenders that the method is compared with."""
+    return [*[SFT_SCRIPTED] * bool(recipe.sft_scripted_steps), *[CLEAN_RL] * recipe.clean_rl]
+
+
+def finals(recipe: Recipe) -> list[str]:
+    """The defenders that a fresh attacker is trained against: the last iteration's and the baselines."""
+    return [f"iteration_{recipe.iterations}", *baselines(recipe)] if recipe.best_response_updates else []
 
 
 def columns_of(recipe: Recipe, block: str) -> list[str]:
@@ -60,10 +100,15 @@ def iteration_of(name: str) -> int:
 
 def stage_names(recipe: Recipe) -> list[str]:
     """All stages of a run, each after those that it is made from."""
-    names = [attacker_of(0), defender_of(0)]
+    names = [attacker_of(0), defender_of(0), *[WARM_UP] * bool(recipe.warm_up.steps)]
     for i in range(1, recipe.iterations + 1):
         names += [attacker_of(i), *round_names(i), defender_of(i)]
     names += [f"clean_rl/{i}" for i in range(1, recipe.iterations + 1) if recipe.clean_rl]
-    names += [f"evaluation/attacks/{column}" for column in (*distractors(recipe), *attackers(recipe))]
+    names += [SFT_SCRIPTED] * bool(recipe.sft_scripted_steps)
+    names += [f"{RESPONSE}/{defender}" for defender in finals(recipe)]
+    responses = {defender: f"{RESPONSE}_{defender}" for defender in finals(recipe)}
+    columns = (*distractors(recipe), *attackers(recipe), *responses.values())
+    names += [f"evaluation/attacks/{column}" for column in columns]
     blocks = [*attackers(recipe), SCRIPTED]
-    return names + [f"evaluation/{defender}/{block}" for defender in defenders(recipe) for block in blocks]
+    names += [f"evaluation/{defender}/{block}" for defender in defenders(recipe) for block in blocks]
+    return names + [f"evaluation/{defender}/{column}" for defender, column in responses.items()]

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, Field, model_validator
 
 from aot.coevolve.scenes import AttackRoundSettings, EvaluationSettings, GameSettings
+from aot.coevolve.sft_batches import ScriptedAttackSettings
 from aot.data.curriculum import CurriculumSettings
 from aot.errors import AotError
 from aot.game.judge import JUDGE_PLAYER, JudgeSettings
@@ -25,6 +26,7 @@ from aot.train.attacker.evolve import AttackerTraining
 from aot.train.attacker.flow_grpo import paper_flow_grpo
 from aot.train.defender.clean_guard import CleanGuardSettings
 from aot.train.defender.settings import DapoSettings, paper_dapo
+from aot.train.defender.sft import DefenderSftSettings
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid"):
@@ -37,7 +39,13 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         2, ge=1, le=2
     )  # ours: 2 evaluates, and trains the control, beside the main line (CPU only)
     iterations: int = Field(3, gt=0)  # paper: N = 3
+    warm_up: DefenderSftSettings = DefenderSftSettings(steps=0)  # iteration 0 of the defender; 0 steps: none
+    scripted_attacks: ScriptedAttackSettings = ScriptedAttackSettings()  # what the warm-up learns from
+    hits_steps: int = Field(0, ge=0)  # ours: SFT steps on an iteration's hits behind its DAPO, set as the warm-up
     clean_rl: bool = True  # paper: "same RL on clean data", the control
+    clean_rl_updates: int = Field(0, ge=0)  # ours: of the control, an iteration; 0: as many as the defender's
+    sft_scripted_steps: int = Field(0, ge=0)  # ours: the baseline without a game: SFT on scripted attacks alone
+    best_response_updates: int = Field(0, ge=0)  # ours: steps of a fresh attacker against each final defender; 0: none
     game: GameSettings = GameSettings()
     players: PlayersSettings = PlayersSettings()
     judge: JudgeSettings = JudgeSettings()  # what its word is worth: attacker.flow_grpo.environment.reward.judge

@@ -14,15 +14,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aot.coevolve import attack_rounds, evaluation_stages
-from aot.coevolve.defender_stages import enhance_defender, train_on_clean_scenes
+from aot.coevolve.defender_stages import (
+    enhance_defender,
+    train_on_clean_scenes,
+    train_on_scripted_attacks,
+    warm_up,
+)
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import (
+    RESPONSE,
     attacker_of,
     columns_of,
+    defender_before,
     defender_of,
     iteration_of,
+    maker_of,
     round_names,
     stage_names,
+    stage_of,
     trained,
 )
 from aot.coevolve.recipes import Recipe
@@ -34,7 +43,7 @@ from aot.players.attacker import EditAttacker
 from aot.players.base_players import copy_player, player_digests, player_folder
 from aot.players.defender import QwenDefender
 from aot.runs.run import Run, Stage
-from aot.train.attacker.evolve import train_attacker
+from aot.train.attacker.evolve import AttackerTraining, train_attacker
 
 Build = Callable[[Recipe, Inputs, Path], dict[str, Any]]
 
@@ -57,14 +66,42 @@ def evolve_attacker(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, A
     """Attacker evolution: the last iteration's attacker trained against the last iteration's frozen defender."""
     i = iteration_of(inputs.name)
     attacker = EditAttacker.load(inputs.folder(attacker_of(i - 1)), name=f"iteration_{i}")
+    defender = QwenDefender.load(inputs.folder(defender_before(recipe, i)), name="current")
+    return _train_attacker(recipe, inputs, folder, attacker, defender, recipe.attacker)
+
+
+def answer_best(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
+    """A fresh best response: the cold start trained against one final defender with a budget of its own, so that a
+    defender is measured by an attacker that nobody trained it on."""
+    name = inputs.name.rpartition("/")[2]
+    attacker = EditAttacker.load(inputs.folder(attacker_of(0)), name=f"{RESPONSE}_{name}")
+    defender = QwenDefender.load(inputs.folder(stage_of(recipe, name)), name=name)
+    return _train_attacker(recipe, inputs, folder, attacker, defender, best_response_training(recipe))
+
+
+def best_response_training(recipe: Recipe) -> AttackerTraining:
+    """Flow-GRPO, whatever method trains the attackers of the iterations."""
+    updates = {"updates": recipe.best_response_updates}
+    flow_grpo = recipe.attacker.flow_grpo.model_copy(update=updates)
+    return recipe.attacker.model_copy(update={"method": "flow_grpo", "flow_grpo": flow_grpo})
+
+
+def _train_attacker(
+    recipe: Recipe,
+    inputs: Inputs,
+    folder: Path,
+    attacker: EditAttacker,
+    defender: QwenDefender,
+    settings: AttackerTraining,
+) -> dict[str, Any]:
     metrics = train_attacker(
         attacker,
         inputs.game.train_scenes(inputs.seed),
         inputs.game.referee,
-        QwenDefender.load(inputs.folder(defender_of(i - 1)), name="current"),
-        recipe.attacker,
+        defender,
+        settings,
         seed=inputs.seed,
-        judge=open_judge(recipe.judge) if recipe.attacker.judged else None,
+        judge=open_judge(recipe.judge) if settings.judged else None,
         scripted=SCRIPTED_TASKS if inputs.game.is_world else None,
         folder=folder,
     )
@@ -92,40 +129,58 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
         raise AotError("the recipe has no such stage", where=name, hint=hint)
     seed = stage_seed(recipe.seed, name)
     dapo = recipe.dapo.model_dump() | ({"judge": judge} if game.free_text else {})
+    settings: Any
     rounds = recipe.attacks.model_dump() | {"scenes": game.key, "referee": recipe.referee.model_dump()}
     match name.split("/"):
         case ["base", _]:
             return StagePlan(copy_base_player, player_digests(_base_player(recipe, name)[1]), quiet=True)
+        case ["warm_up"]:
+            sft = [recipe.warm_up.model_dump(), recipe.scripted_attacks.model_dump(), game.key]
+            return StagePlan(warm_up, sft, seed, (defender_of(0),))
+        case ["sft_scripted"]:
+            sft = [recipe.warm_up.model_dump(), recipe.scripted_attacks.model_dump(), game.key]
+            return StagePlan(
+                train_on_scripted_attacks, [*sft, recipe.sft_scripted_steps], seed, (defender_of(0),)
+            )
+        case ["best_response", defender]:
+            # One seed for all: what differs between two defenders is what they are, not what was drawn.
+            seed = stage_seed(recipe.seed, RESPONSE)
+            key = best_response_training(recipe).model_dump()
+            return StagePlan(answer_best, key, seed, (attacker_of(0), stage_of(recipe, defender)))
         case ["clean_rl", number]:
             before = f"clean_rl/{int(number) - 1}" if int(number) > 1 else defender_of(0)
-            return StagePlan(train_on_clean_scenes, dapo, seed, (before,))
+            settings = [dapo, recipe.clean_rl_updates] if recipe.clean_rl_updates else dapo
+            return StagePlan(train_on_clean_scenes, settings, seed, (before,))
         case [_, "attacker"]:
             i = iteration_of(name)
             key = recipe.attacker.model_dump() | ({"judge": judge} if recipe.attacker.judged else {})
-            return StagePlan(evolve_attacker, key, seed, (attacker_of(i - 1), defender_of(i - 1)))
+            return StagePlan(evolve_attacker, key, seed, (attacker_of(i - 1), defender_before(recipe, i)))
         case [_, "defender"]:
             i = iteration_of(name)
             attacked = [each for j in range(1, i + 1) for each in round_names(j)]
-            parents = dict.fromkeys([defender_of(0), defender_of(i - 1), *attacked])
+            parents = dict.fromkeys([defender_of(0), defender_before(recipe, i), *attacked])
             settings = [dapo, recipe.curriculum.model_dump(), recipe.clean_guard.model_dump()]
+            if recipe.hits_steps:
+                settings += [recipe.hits_steps, recipe.warm_up.model_dump(), recipe.scripted_attacks.model_dump()]
             return StagePlan(enhance_defender, settings, seed, tuple(parents))
         case [_, "known_attacks"]:
             i = iteration_of(name)
-            return StagePlan(attack_rounds.by_known_players, rounds, seed, (attacker_of(i - 1), defender_of(i - 1)))
+            players = (attacker_of(i - 1), defender_before(recipe, i))
+            return StagePlan(attack_rounds.by_known_players, rounds, seed, players)
         case ["evaluation", "attacks", column]:
             # All trained attackers start from the same noise: what differs between two of them is what was learned.
             draw = "trained" if trained(column) else column
-            made_in = (attacker_of(iteration_of(column)),) if trained(column) else ()
+            made_in = (maker_of(column),) if trained(column) else ()
             made_of = [game.key, recipe.evaluation.model_dump(), recipe.referee.model_dump()]
             seed = stage_seed(recipe.seed, f"evaluation/attacks/{draw}")
             return StagePlan(evaluation_stages.attack_held_out, made_of, seed, made_in, quiet=True)
         case [iteration, "attacks", _]:
             i = iteration_of(name)  # both halves are of the same scenes, so they have one seed
             seed = stage_seed(recipe.seed, f"{iteration}/attacks")
-            return StagePlan(attack_rounds.by_newest, rounds, seed, (attacker_of(i), defender_of(i - 1)))
+            return StagePlan(attack_rounds.by_newest, rounds, seed, (attacker_of(i), defender_before(recipe, i)))
         case ["evaluation", defender, block]:
             attacks = [f"evaluation/attacks/{column}" for column in columns_of(recipe, block) if column != "clean"]
-            needed = (evaluation_stages.stage_of(recipe, defender), *attacks)
+            needed = (stage_of(recipe, defender), *attacks)
             return StagePlan(evaluation_stages.answer_held_out, game.key, None, needed, quiet=True)
     raise AssertionError(name)
 

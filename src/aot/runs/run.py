@@ -57,6 +57,12 @@ class Stage:
         return float(self.manifest["wall_seconds"])
 
     @property
+    def cpu_seconds(self) -> float | None:
+        """Of the process that made it; None where an older version did, which did not count them."""
+        seconds = self.manifest.get("cpu_seconds")
+        return float(seconds) if isinstance(seconds, int | float) else None
+
+    @property
     def hash(self) -> str:
         """sha256 over what the stage was made from and what it made; the log, which explains, is left out."""
         files = self.manifest["files"].items()
@@ -147,12 +153,13 @@ class Run:
             stage = Stage(name, folder, _verified(folder))
             self._sweep(folder)
             whence = "kept from before" if stage.manifest["finished"] < self.begun else "made in the background"
-            say(f"{name}: {whence} ({_clock(stage.wall_seconds)})")
+            if multiprocessing.parent_process() is None:  # a worker's own work is what it says
+                say(f"{name}: {whence} ({_clock(stage.wall_seconds)})")
         else:
             again = (folder / STARTED).exists()
             say(f"{name}: {'goes on' if again else 'begins'}")
             write_json(folder / STARTED, {"key": digest})
-            begun = time.monotonic()
+            begun, cpu = time.monotonic(), time.process_time()
             with disk_errors(folder, "finished stages and the newest checkpoint are kept", only_full=True):
                 metrics = dict(build(folder) or {})
             manifest = {
@@ -165,6 +172,8 @@ class Run:
                 "versions": versions(),
                 "metrics": metrics,
                 "wall_seconds": round(time.monotonic() - begun, 3),
+                "cpu_seconds": round(time.process_time() - cpu, 3),
+                "resumed": again,  # the times are then those of the last process that worked on it
                 "background": multiprocessing.parent_process() is not None,
                 "finished": round(time.time(), 3),
                 "files": _record(folder),

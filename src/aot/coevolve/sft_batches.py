@@ -1,0 +1,64 @@
+"""What the defender's SFT is fed within a run: scripted attacks on fresh scenes, and the newest attacker's hits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, Field
+
+from aot.coevolve.scenes import Game, stage_seed
+from aot.data.curriculum import CurriculumSettings
+from aot.miniature.scripted import RandomDistractor
+from aot.train.defender.sft import Batches, SftExample
+from aot.train.defender.sft_examples import in_epochs
+from aot.types import Episode, Image, Scene
+
+
+class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
+    """Scripted attacks for the defender's SFT, in place of an AOT-SFT dataset; all *ours*."""
+
+    draws: int = Field(4, gt=0)  # distractors a scene: what `candidates` chooses from
+    related: float = Field(0.7, ge=0, le=1)  # share of them that resembles what is asked about
+
+
+def scripted_batches(
+    game: Game, settings: ScriptedAttackSettings, batch: int, attacked_share: float, *, seed: int
+) -> Batches:
+    """Training scenes in turn, drawn anew when all were seen; the first ones of a batch with the scripted attacks on
+    them that the referee lets pass."""
+    attacked = round(batch * attacked_share)
+    player = RandomDistractor(related=settings.related)
+
+    def of_step(step: int) -> list[SftExample]:
+        scenes = [_scene(game, seed, position) for position in range((step - 1) * batch, step * batch)]
+        many = [scene for scene in scenes[:attacked] for _ in range(settings.draws)]
+        attacks = player.attack(many, seed=stage_seed(seed, f"scripted {step}"))
+        valid: list[list[Image]] = [[] for _ in scenes]
+        for number, (attack, verdict) in enumerate(zip(attacks, game.referee.judge(many, attacks), strict=True)):
+            if verdict.valid:
+                valid[number // settings.draws].append(attack.image)
+        return [SftExample(s.image, s.question, tuple(images)) for s, images in zip(scenes, valid, strict=True)]
+
+    return of_step
+
+
+def _scene(game: Game, seed: int, position: int) -> Scene:
+    size = len(game.train_scenes(seed))
+    return game.train_scenes(seed + position // size)[position % size]
+
+
+def hit_batches(episodes: Sequence[Episode], settings: CurriculumSettings, batch: int, *, seed: int) -> Batches:
+    """Scenes on which some valid attack was hard for the defender, each with all valid attacks on it; without such
+    attacks all scenes that were attacked."""
+    scenes: dict[str, Scene] = {}
+    attacked: dict[str, list[Image]] = {}
+    hard: set[str] = set()
+    for episode in episodes:
+        if episode.verdict.valid:
+            scenes[episode.scene.id] = episode.scene
+            attacked.setdefault(episode.scene.id, []).append(episode.attack.image)
+            if episode.fooled_fraction >= settings.min_fooled:
+                hard.add(episode.scene.id)
+    chosen = [name for name in scenes if name in hard or not hard]
+    examples = [SftExample(scenes[n].image, scenes[n].question, tuple(attacked[n])) for n in chosen]
+    return in_epochs(examples, batch, seed=seed) if examples else lambda step: []
