@@ -26,13 +26,14 @@ def coevolve(
     folder = out or Path("runs") / chosen.name
     from aot.coevolve.loop import coevolve as play_all
     from aot.players.base_players import quiet_loading
-    from aot.report import build_report, terminal_table
+    from aot.report import build_report, comparison_table, terminal_table
 
     quiet_loading()
     with resumable():
         summary = play_all(chosen, folder, data=data)
     page = build_report(folder)
-    Terminal().print(terminal_table(summary))
+    tables = [terminal_table(summary), comparison_table(summary)]
+    Terminal().print(*[table for table in tables if table is not None])
     echo(f"report: {page}")
 
 

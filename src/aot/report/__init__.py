@@ -5,6 +5,6 @@ from __future__ import annotations
 from aot.report.charts import arms_race_figure
 from aot.report.page import build_report
 from aot.report.picture import save_png
-from aot.report.terminal import terminal_table
+from aot.report.terminal import comparison_table, terminal_table
 
-__all__ = ["arms_race_figure", "build_report", "save_png", "terminal_table"]
+__all__ = ["arms_race_figure", "build_report", "comparison_table", "save_png", "terminal_table"]

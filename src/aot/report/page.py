@@ -99,7 +99,7 @@ def stylesheet() -> Markup:
 
 def _context(run: RunData, cards: list[Card], problems: list[str]) -> dict[str, Any]:
     summary = run.summary
-    logs = sorted(run.logs, key=lambda log: log.stage.startswith("clean_rl"))
+    logs = sorted(run.logs, key=lambda log: log.stage.startswith(("clean_rl", "best_response")))
     attacker_logs = [log for log in logs if log.player == "attacker"]
     defender_logs = [log for log in logs if log.player == "defender"]
     name = summary.name or str(run.recipe.get("name") or run.folder.resolve().name)
@@ -108,7 +108,10 @@ def _context(run: RunData, cards: list[Card], problems: list[str]) -> dict[str, 
         "css": stylesheet(),
         "name": name,
         "summary": summary,
-        "headline": words.headline(summary).replace(" %", "\u00a0%"),  # a number and its unit stay in one line
+        # A number and its unit stay in one line. What comes first is whether the method beats its baselines.
+        "headlines": [
+            sentence.replace(" %", "\u00a0%") for sentence in (words.verdict(summary), words.headline(summary)) if sentence
+        ],
         "what_was_run": words.what_was_run(summary.model_copy(update={"name": name, "seed": seed})),
         "problems": problems,
         "unfinished": run.unfinished,
@@ -177,20 +180,23 @@ def payoff(summary: Summary) -> list[tuple[str, list[PayoffCell]]]:
     if not found:
         return []
     low, high = min(found), max(found)
+    before_first = "warm_up" if "warm_up" in summary.defenders else "base"
     rows = []
     for attacker in summary.attacker_names:
         cells = []
         for defender in summary.defender_names:
             value = summary.defenders[defender].by_attacker.get(attacker)
             heat = 0 if value is None or high == low else round(100 * (high - value) / (high - low))
-            cells.append(PayoffCell(value, heat, _trained(attacker, defender)))
+            cells.append(PayoffCell(value, heat, _trained(attacker, defender, before_first)))
         rows.append((attacker, cells))
     return rows
 
 
-def _trained(attacker: str, defender: str) -> str:
-    """Who was trained in this pairing: attacker k faces defender k-1 (or base), defender k attacker k."""
-    k, of_defender = iteration_of(attacker), 0 if defender == "base" else iteration_of(defender)
+def _trained(attacker: str, defender: str, before_first: str) -> str:
+    """Who was trained in this pairing: attacker k faces defender k-1, defender k attacker k. `before_first` is the
+    defender that the first iteration begins with."""
+    k = iteration_of(attacker)
+    of_defender = 0 if defender == before_first else iteration_of(defender)
     if k is None or k == 0 or of_defender is None:
         return ""
     return "attacker" if of_defender == k - 1 else "defender" if of_defender == k else ""
@@ -249,9 +255,10 @@ def _stage_bars(run: RunData) -> list[StageBar]:
 
 def _player(stage: str) -> str:
     last = stage.rsplit("/", 1)[-1]
-    if "attack" in last:
+    if "attack" in last or stage.startswith("best_response"):
         return "attack"
-    return "defend" if "defend" in last or stage.startswith("clean_rl") else "other"
+    trains_defender = "defend" in last or stage.startswith(("clean_rl", "warm_up", "sft_scripted"))
+    return "defend" if trains_defender else "other"
 
 
 def flatten(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

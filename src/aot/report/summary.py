@@ -86,6 +86,19 @@ class ArmsRaceStep(BaseModel, frozen=True, extra="ignore"):
         return int(number.group()) if number else None
 
 
+class ComparisonFigures(BaseModel, frozen=True, extra="ignore"):
+    """One final defender beside the method's: success of the fresh attacker trained against it alone, and how far the
+    method is ahead, under that attacker and in the worst case of the run's pool; fractions."""
+
+    valid_success: Rate | None = None
+    valid_success_ci: Interval | None = None
+    method_ahead: Difference | None = None
+    method_ahead_ci: Interval | None = None
+    method_ahead_worst_case: Difference | None = None
+    method_ahead_worst_case_ci: Interval | None = None
+    n: int | None = None
+
+
 class Summary(BaseModel, frozen=True, extra="ignore"):
     """`summary.json`; every part may be missing."""
 
@@ -98,6 +111,8 @@ class Summary(BaseModel, frozen=True, extra="ignore"):
     attackers: dict[str, AttackerFigures] = {}
     refusals: dict[str, dict[str, int]] = {}
     arms_race: list[ArmsRaceStep] = []
+    comparison: dict[str, ComparisonFigures] = {}
+    cpu_seconds: dict[str, Seconds | None] = {}
     refused_rows: int = 0
     notes: list[str] = []
 
@@ -135,6 +150,17 @@ class Summary(BaseModel, frozen=True, extra="ignore"):
         return in_order(dict.fromkeys(name for d in self.defenders.values() for name in d.by_attacker))
 
     @property
+    def compared(self) -> list[str]:
+        """The method's final defender and the baselines beside it; empty without baselines."""
+        names = [name for name in in_order(self.comparison) if name in self.defenders]
+        return names if len(names) > 1 and names[0] == self.last_iteration else []
+
+    def cpu_ratio(self, name: str) -> float | None:
+        """CPU seconds of a final defender over those of the method."""
+        own, spent = self.cpu_seconds.get(self.last_iteration or ""), self.cpu_seconds.get(name)
+        return spent / own if own and spent is not None else None
+
+    @property
     def question_types(self) -> list[str]:
         return list(dict.fromkeys(name for d in self.defenders.values() for name in d.by_question_type))
 
@@ -161,8 +187,9 @@ def iteration_of(name: str) -> int | None:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """base and scripted players, then iterations by number, then the rest, the clean-data comparison last."""
-    first = {"base": 0, "random_distractor": 1}
+    """base and scripted players, then iterations by number, then the rest, the baselines last."""
+    first = {"base": 0, "random_distractor": 1, "warm_up": 2}
+    last = {"sft_scripted": 98, "clean_rl": 99}
 
     def rank(name: str) -> tuple[int, int]:
         number = iteration_of(name)
@@ -170,7 +197,7 @@ def in_order(names: Iterable[str]) -> list[str]:
             return 20, number
         if name.startswith("best_of_"):
             return 2, 0
-        return (99, 0) if name == "clean_rl" else (first.get(name, 10 if "distractor" in name else 30), 0)
+        return last.get(name, first.get(name, 10 if "distractor" in name else 30)), 0
 
     return sorted(names, key=rank)
 
@@ -185,7 +212,8 @@ class TrainingLog:
     @property
     def player(self) -> str:
         """Who was trained: the last part of the stage's path says it."""
-        return "attacker" if "attacker" in self.stage.rsplit("/", 1)[-1] else "defender"
+        is_attacker = "attacker" in self.stage.rsplit("/", 1)[-1] or self.stage.startswith("best_response")
+        return "attacker" if is_attacker else "defender"
 
 
 @dataclass(frozen=True)

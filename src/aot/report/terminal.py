@@ -10,7 +10,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from aot.report.summary import DefenderFigures, Interval, Summary, iteration_of
-from aot.report.words import MINUS, apart, defender_label, error_change, percent, phrase
+from aot.report.words import (
+    BASELINES,
+    DASH,
+    MINUS,
+    apart,
+    defender_label,
+    error_change,
+    interval,
+    percent,
+    phrase,
+    signed_points,
+)
 
 
 def terminal_table(summary: Summary | Mapping[str, Any]) -> Table:
@@ -39,9 +50,37 @@ def terminal_table(summary: Summary | Mapping[str, Any]) -> Table:
         cells = [percent(row.by_attacker.get(attacker)) for attacker in metrics.attacker_names]
         worst = _with_margin(row.worst_case, row.worst_case_ci)
         change = _change(base, row) if name != "base" else ""
-        if name == "clean_rl" and len(metrics.defenders) > 1:
+        if name == next((n for n in metrics.defender_names if n in BASELINES), None) and len(metrics.defenders) > 1:
             table.add_section()
         table.add_row(escape(defender_label(name)), percent(row.clean), *cells, worst, change)
+    return table
+
+
+def comparison_table(summary: Summary | Mapping[str, Any]) -> Table | None:
+    """The method beside its baselines; None where there are none."""
+    metrics = Summary.of(summary)
+    if not metrics.compared:
+        return None
+    table = Table(
+        title="Beside the baselines, percent",
+        caption="fresh attacker: valid success of one that was trained against this defender alone; ahead: points by "
+        "which AOT is ahead, paired, with the 95 % interval",
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    table.add_column("Defender", style="bold", no_wrap=True)
+    for head in ("CPU s", "ratio", "fresh\nattacker", "AOT ahead"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for name in metrics.compared:
+        row, ratio, spent = metrics.comparison[name], metrics.cpu_ratio(name), metrics.cpu_seconds.get(name)
+        ahead = "" if row.method_ahead is None else signed_points(row.method_ahead)
+        ahead += f" ({interval(row.method_ahead_ci, signed=True)})" if row.method_ahead_ci else ""
+        cells = [DASH if spent is None else f"{spent:.0f}", DASH if ratio is None else f"{ratio:.2f}"]
+        label = f"AOT, {phrase(name)}" if name == metrics.compared[0] else defender_label(name)
+        table.add_row(escape(label), *cells, _with_margin(row.valid_success, row.valid_success_ci), ahead)
     return table
 
 

@@ -61,8 +61,11 @@ def plain(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+BASELINES = {"clean_rl": "Clean-data RL", "sft_scripted": "SFT on scripted attacks"}
+
+
 def defender_label(name: str) -> str:
-    return {"clean_rl": "Clean-data RL"}.get(name) or plain(name)
+    return (BASELINES | {"warm_up": "Warm-up"}).get(name) or plain(name)
 
 
 def attacker_label(name: str) -> str:
@@ -103,6 +106,31 @@ def headline(summary: Summary) -> str:
         sentence += f"; the same training on clean scenes ends at {percent(1 - control.worst_case)} %"
     # Overlap does not prove that nothing changed, but the reader must be told.
     return sentence + "." + ("" if apart(base, after) else " The two 95 % intervals overlap.")
+
+
+def verdict(summary: Summary) -> str:
+    """Which is ahead, the method or its strongest baseline, in one sentence: under a fresh attacker if there was one,
+    else in the worst case of the run's pool; "" without baselines."""
+    rivals = [(name, summary.comparison[name]) for name in summary.compared[1:]]
+    fresh = [(name, c) for name, c in rivals if c.method_ahead is not None and c.method_ahead_ci]
+    pooled = [(name, c) for name, c in rivals if c.method_ahead_worst_case is not None and c.method_ahead_worst_case_ci]
+    if fresh:
+        name, row = min(fresh, key=lambda pair: pair[1].method_ahead or 0.0)
+        value, bounds = row.method_ahead, row.method_ahead_ci
+        own = summary.comparison[summary.compared[0]].valid_success
+        how = f"a fresh attacker deceives it on {percent(own)} % and the baseline on {percent(row.valid_success)} %"
+    elif pooled:
+        name, row = min(pooled, key=lambda pair: pair[1].method_ahead_worst_case or 0.0)
+        value, bounds = row.method_ahead_worst_case, row.method_ahead_worst_case_ci
+        how = "worst case of the attacks of this run"
+    else:
+        return ""
+    assert bounds is not None
+    side = "is ahead of" if bounds[0] > 0 else "is behind" if bounds[1] < 0 else "cannot be told from"
+    ratio = summary.cpu_ratio(name)
+    cost = "" if ratio is None else f" (which took {ratio:.2f} times its CPU seconds)"
+    span = f"{signed_points(value)} points, 95 % interval {interval(bounds, signed=True)}"
+    return f"AOT {side} the strongest baseline, {BASELINES.get(name, plain(name))}{cost}: {how} ({span})."
 
 
 def apart(base: DefenderFigures, other: DefenderFigures) -> bool:
