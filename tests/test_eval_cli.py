@@ -223,9 +223,10 @@ def test_a_url_is_killed_and_resumed_without_asking_again(
         assert aot_eval(monkeypatch, *common, "--out", tmp_path) == 0
         assert f"{N - before} requests to mini" in capsys.readouterr().out
         twice = [times for times in server.delivered.values() if times > 1]
-        assert len(server.delivered) == N and len(twice) <= 2  # what was on its way when the process was killed
+        # Twice: what was on its way when the process was killed, and whether the model sees (three questions).
+        assert len(server.delivered) == N + 3 and len(twice) <= 2 + 3
         assert aot_eval(monkeypatch, *common, "--out", tmp_path) == 0
-        assert server.delivered.total() == N + len(twice)
+        assert server.delivered.total() == N + 3 + len(twice)
         assert aot_eval(monkeypatch, *common, "--model", "nobody", "--out", tmp_path / "other") == 2
         assert "mini" in capsys.readouterr().err
     assert len(answers(tmp_path)) == N
