@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import traceback
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ def fuzz(reader: Reader | TextReader, examples: int, number: int = 0) -> Counter
             _files(reader, Path(scratch)) if isinstance(reader, Reader) else (reader.inputs, reader.read)
         )
 
-        @seed(number)
+        @seed(zlib.crc32(f"{reader.name} {number}".encode()))
         @settings(
             max_examples=examples,
             deadline=None,

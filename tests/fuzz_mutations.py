@@ -109,13 +109,19 @@ _TEXTS = (".tsv", ".csv", ".txt", ".xml", ".yaml")
 @st.composite
 def damaged_bytes(draw: st.DrawFn, content: bytes, most: int = 3) -> bytes:
     """Up to `most` changes, each anywhere."""
+    kinds = ("cut", "flip", "put", "drop", "again", "number", "number", "empty", "other", "wide")
     for _ in range(draw(st.integers(1, most))):
         at = draw(st.integers(0, len(content)))
-        match draw(st.sampled_from(("cut", "flip", "put", "drop", "again", "empty", "other", "wide"))):
+        match draw(st.sampled_from(kinds)):
             case "cut":
                 content = content[:at]
             case "flip" if at < len(content):
                 content = content[:at] + bytes([content[at] ^ draw(st.integers(1, 255))]) + content[at + 1 :]
+            case "number":  # a length or a place in the file
+                number = draw(st.sampled_from((2**31 - 1, 2**30, -1, 10**6, 5000, 1, 0))).to_bytes(
+                    4, "little", signed=True
+                )
+                content = content[: at // 4 * 4] + number + content[at // 4 * 4 + 4 :]
             case "put":
                 content = content[:at] + draw(st.sampled_from(SNIPPETS)) + content[at:]
             case "drop":

@@ -188,6 +188,17 @@ def _scenes(path: Path) -> Outcome:
 # Benchmarks.
 
 
+def _arrow(folder: Path) -> Path:
+    from datasets import Dataset
+
+    rows = [
+        {"index": i, "image": picture(i), "question": "Which?", "A": "a", "B": "b", "answer": "A"}
+        for i in (0, 1, 2)
+    ]
+    Dataset.from_list(rows).save_to_disk(str(folder / "saved"))
+    return folder / "saved"
+
+
 def _layout(make: Callable[[Path, int, random.Random], tuple[Path, int]]) -> Callable[[Path], Path]:
     return lambda folder: make(folder, 6, random.Random(0))[0]
 
@@ -246,6 +257,7 @@ DATASETS: dict[str, Callable[[Path], Path]] = {
 }
 READERS = [
     *(Reader("datasets", name, make, _scenes) for name, make in DATASETS.items()),
+    Reader("benchmarks", "arrow", _arrow, _items(named("custom:mine"))),
     *(
         Reader("benchmarks", f"{name}_{layout}".replace(":", "_"), _layout(make), _items(named(name)))
         for (name, layout), make in LAYOUTS.items()

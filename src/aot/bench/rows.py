@@ -7,7 +7,6 @@ a time (in a TSV also those that other rows point to).
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +21,13 @@ import pyarrow.parquet
 from aot.bench.pictures import found_image, named_images
 from aot.data.images import BadRow, Refusal
 from aot.data.tsv import POINTER_CHARS, decoded, pictured_rows, row_images
+from aot.data.tsv_records import tsv_records
 from aot.errors import AotError
 
 IMAGE_COLUMNS = ("image", "images", *(f"image_{n}" for n in range(1, 11)))
 """Where tables have their images; all that are filled belong to the row, in this order."""
 BATCH_ROWS = 4  # an 8K image in base64 is 30 MB
+_RAISED = (pa.ArrowException, OSError, ValueError)  # by pyarrow, for damaged files
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,14 +145,16 @@ def table_rows(path: Path, needs: Needs) -> Rows:
             for cells in batch.to_pylist():
                 yield row_with(path, f"row {number}", number, cells, partial(_table_images, cells, path.parent))
                 number += 1
-    except (pa.ArrowInvalid, OSError) as error:
+    except _RAISED as error:
         raise AotError(f"cannot be read as a table ({error})", where=str(path), hint="fetch the file again") from error
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
     if path.suffix == ".arrow":
         with pa.memory_map(str(path)) as source:
-            yield from pa.ipc.open_stream(source)
+            for batch in pa.ipc.open_stream(source):
+                batch.validate(full=True)  # what is mapped into memory has not been looked at so far
+                yield from (batch.slice(start, BATCH_ROWS) for start in range(0, batch.num_rows, BATCH_ROWS))
     else:
         yield from _parquet(path).iter_batches(batch_size=BATCH_ROWS)
 
@@ -159,7 +162,7 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
 def _parquet(path: Path) -> pyarrow.parquet.ParquetFile:
     try:
         return pyarrow.parquet.ParquetFile(path, memory_map=True)
-    except (pa.ArrowInvalid, OSError) as error:
+    except _RAISED as error:
         raise AotError(f"cannot be read as parquet ({error})", where=str(path), hint="fetch the file again") from error
 
 
@@ -207,10 +210,14 @@ def _object(value: Any) -> dict[str, Any] | BadRow:
 def csv_rows(path: Path, needs: Needs) -> Rows:
     """Comma-separated, without images: the benchmark says where they are."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        table = csv.DictReader(file, restval="", restkey="")
-        _demand(table.fieldnames or (), needs, path)
-        for number, cells in enumerate(table):
-            yield Row(str(path), f"row {number + 2}", number, {str(k).strip(): v for k, v in cells.items()})
+        records = tsv_records(file, ",")
+        _, names, _ = next(records, (1, [], ""))
+        columns = [name.strip() for name in names]
+        _demand(columns, needs, path)
+        for number, (line, cells, reason) in enumerate(records):
+            problem = BadRow(f"line {line}: {reason}", "bad_quotes") if reason else None
+            row = {} if reason else dict.fromkeys(columns, "") | dict(zip(columns, cells, strict=False))
+            yield Row(str(path), f"row {number + 2}", number, row, (), problem)
 
 
 READERS: dict[str, Callable[[Path, Needs], Rows]] = {

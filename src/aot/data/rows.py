@@ -22,7 +22,7 @@ from aot.data.entries import Spellings, is_set, label_of, shown, text_of
 from aot.data.given import given_question, lettered
 from aot.data.images import BadRow, Fit, Refusal, Size, read_image, read_image_file, scaled_box
 from aot.data.nlvr import as_row, is_nlvr
-from aot.data.parquet import HINT, TableRow, parquet_rows
+from aot.data.parquet import BATCH_ROWS, HINT, TableRow, parquet_rows
 from aot.data.photos import Photo, Source, Thing
 from aot.data.tsv import POINTER_CHARS, decoded
 from aot.errors import AotError
@@ -104,9 +104,16 @@ def _saved_rows(path: Path) -> Iterator[TableRow | Refusal]:
 
     def rows() -> Iterator[TableRow | Refusal]:
         for split, part in parts.items():
-            column = _image_column(part.column_names, path)
-            for number, cells in enumerate(part.cast_column(column, Image(decode=False))):
-                yield TableRow(path, split, number, cells)
+            column, number = _image_column(part.column_names, path), 0
+            try:
+                for table in part.cast_column(column, Image(decode=False)).with_format("arrow").iter(BATCH_ROWS):
+                    table.validate(full=True)  # what is mapped into memory has not been looked at so far
+                    for cells in table.to_pylist():
+                        yield TableRow(path, split, number, cells)
+                        number += 1
+            except _RAISED as error:
+                where = f"split {split}, from row {number} on"
+                yield Refusal(str(path), where, f"cannot be read ({error})", "unreadable_shard")
 
     return rows()
 
