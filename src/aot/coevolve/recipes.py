@@ -115,6 +115,11 @@ def smoke() -> Recipe:
         attacker={"flow_grpo": flow_grpo},
         dapo={"updates": 2, "groups": 2, "group_size": 4},
         evaluation={"distractors": 2},
+        warm_up={"steps": 2, "batch": 8},
+        hits_steps=1,
+        clean_rl_updates=0,
+        sft_scripted_steps=2,
+        best_response_updates=1,
     )
 
 

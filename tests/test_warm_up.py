@@ -1,0 +1,170 @@
+"""The defender's warm-up within a run, the baselines beside the method, and fresh attackers against all of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aot.coevolve.comparison import comparison, cpu_seconds
+from aot.coevolve.evaluation import Evaluation
+from aot.coevolve.loop import coevolve
+from aot.coevolve.names import attacker_of, defender_before, defenders, finals, stage_names
+from aot.coevolve.recipes import Recipe, smoke
+from aot.coevolve.scenes import Game, open_game
+from aot.coevolve.sft_batches import ScriptedAttackSettings, hit_batches, scripted_batches
+from aot.report import comparison_table
+from aot.report.summary import Summary
+from aot.report.words import verdict
+from aot.rl.intervals import paired_difference
+from aot.runs.run import Stage
+from aot.types import Answer, Attack, Episode, Finding, Scene, Verdict
+from test_coevolve import TINY, bits
+
+SETTINGS = ScriptedAttackSettings(draws=3)
+
+
+class Refusing:
+    """Passes every second attack of those that the real referee passes."""
+
+    def __init__(self, game: Game):
+        self.referee, self.refused = game.referee, list[bytes]()
+
+    def judge(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Verdict]:
+        verdicts = [
+            v if i % 2 else Verdict((Finding("test", False, 0.0),))
+            for i, v in enumerate(self.referee.judge(scenes, attacks))
+        ]
+        self.refused += [a.image.tobytes() for a, v in zip(attacks, verdicts, strict=True) if not v.valid]
+        return verdicts
+
+
+@pytest.fixture(scope="module")
+def game() -> Game:
+    recipe = smoke().changed(game={"train_scenes": 10, "held_out_scenes": 8})
+    return open_game(recipe.game, recipe.referee, seed=0)
+
+
+def test_no_refused_attack_is_ever_learned_from(game: Game) -> None:
+    refusing = Refusing(game)
+    batches = scripted_batches(replace(game, referee=refusing), SETTINGS, 8, 0.75, seed=3)  # type: ignore[arg-type]
+    seen = [example for step in range(1, 5) for example in batches(step)]
+    taken = {image.tobytes() for example in seen for image in example.attacked}
+    assert len(seen) == 32 and len(taken) > 10 and not taken & set(refusing.refused)
+    assert all(len(example.attacked) <= SETTINGS.draws for example in seen)
+    assert sum(bool(example.attacked) for example in seen) <= 24  # three quarters; the others are seen clean
+    assert len({example.clean.tobytes() for example in seen}) > 20  # ten scenes a draw, then new ones
+
+
+def test_a_batch_depends_on_its_step_alone(game: Game) -> None:
+    one, other = (scripted_batches(game, SETTINGS, 6, 0.5, seed=3) for _ in range(2))
+    one(1)
+    for a, b in zip(one(2), other(2), strict=True):
+        assert np.array_equal(a.clean, b.clean) and len(a.attacked) == len(b.attacked)
+        assert all(np.array_equal(x, y) for x, y in zip(a.attacked, b.attacked, strict=True))
+
+
+def test_hits_are_scenes_that_were_hard_with_all_valid_attacks_on_them(game: Game) -> None:
+    scenes = game.train_scenes(0)[:3]
+    right = [Answer("", scene.question.answer) for scene in scenes]
+    wrong = [Answer("", (scene.question.answer + 1) % len(scene.question.options)) for scene in scenes]
+    valid, refused = Verdict(), Verdict((Finding("test", False, 0.0),))
+
+    def episode(i: int, value: int, verdict: Verdict, answer: Answer) -> Episode:
+        image = np.full_like(scenes[i].image, value)
+        return Episode(scenes[i], Attack(scenes[i].id, "a", "add", image, "", 0), verdict, (), (answer,))
+
+    played = [
+        episode(0, 1, valid, wrong[0]),
+        episode(0, 2, valid, right[0]),
+        episode(0, 3, refused, wrong[0]),
+        episode(1, 4, valid, right[1]),
+        episode(2, 5, refused, wrong[2]),
+    ]
+    (example,) = hit_batches(played, smoke().curriculum, 1, seed=0)(1)
+    assert example.question is scenes[0].question
+    assert sorted(int(image[0, 0, 0]) for image in example.attacked) == [1, 2]
+    easy = hit_batches(played[3:], smoke().curriculum, 2, seed=0)(1)
+    assert [int(image[0, 0, 0]) for e in easy for image in e.attacked] == [4, 4]
+    assert hit_batches(played[4:], smoke().curriculum, 2, seed=0)(1) == []
+
+
+def test_names_follow_the_recipe() -> None:
+    bare = smoke().changed(**TINY)
+    assert defender_before(bare, 1) == "base/defender" and finals(bare) == []
+    assert not any("best_response" in n or n in ("warm_up", "sft_scripted") for n in stage_names(bare))
+    whole = smoke().changed(iterations=2)
+    assert [defender_before(whole, i) for i in (1, 2)] == ["warm_up", "iteration_1/defender"]
+    assert defenders(whole) == ["base", "warm_up", "iteration_1", "iteration_2", "sft_scripted", "clean_rl"]
+    assert finals(whole) == ["iteration_2", "sft_scripted", "clean_rl"]
+    assert len(stage_names(whole)) == len(set(stage_names(whole)))
+
+
+def test_the_comparison_is_paired_over_the_same_questions(tmp_path: Path) -> None:
+    recipe = smoke().changed(clean_rl=False)
+    evaluation = Evaluation(["a"] * 6)
+    evaluation.clean = {n: np.array([1, 1, 1, 1, 1, 0], np.int8) for n in ("iteration_1", "sft_scripted")}
+    evaluation.attacked = {"iteration_1": {"x": np.array([1, 1, 1, 1, 0, 0], np.int8)}}
+    evaluation.attacked["sft_scripted"] = {"x": np.array([1, 1, 0, 0, -1, 0], np.int8)}
+    responses = {"iteration_1": np.array([0, 1, 1, -1, 1, 0], np.int8)}
+    responses["sft_scripted"] = np.array([0, 0, 0, 1, 1, 0], np.int8)
+    found = comparison(evaluation, responses, recipe)
+    assert found["iteration_1"]["valid_success"] == pytest.approx(1 / 6)
+    assert found["sft_scripted"]["valid_success"] == pytest.approx(3 / 6)
+    expected = paired_difference([1, 1, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0])
+    assert found["sft_scripted"]["method_ahead"] == pytest.approx(expected.value)
+    assert found["sft_scripted"]["method_ahead_ci"] == pytest.approx([expected.low, expected.high])
+    assert found["sft_scripted"]["method_ahead_worst_case"] == pytest.approx((4 - 3) / 6)
+
+    made = ["warm_up", attacker_of(1), "iteration_1/attacks/1", "iteration_1/attacks/2", "iteration_1/known_attacks"]
+    seconds = dict.fromkeys([*made, "iteration_1/defender"], 2.0) | {"sft_scripted": 9.0}
+    stages = {name: Stage(name, tmp_path, {"cpu_seconds": s, "resumed": False}) for name, s in seconds.items()}
+    assert cpu_seconds(recipe, stages) == {"iteration_1": 12.0, "sft_scripted": 9.0}
+    stages["warm_up"] = Stage("warm_up", tmp_path, {"cpu_seconds": 2.0, "resumed": True})
+    assert cpu_seconds(recipe, stages)["iteration_1"] is None  # part of its time is not known
+
+
+def told(ahead: float, half: float) -> Summary:
+    row = {"valid_success": 0.05, "method_ahead": ahead, "method_ahead_ci": [ahead - half, ahead + half]}
+    defenders = {name: {"clean": 1.0, "worst_case": 0.9} for name in ("base", "iteration_1", "sft_scripted")}
+    seconds = {"iteration_1": 10.0, "sft_scripted": 11.0}
+    raw = {
+        "defenders": defenders,
+        "comparison": {"iteration_1": {"valid_success": 0.04}, "sft_scripted": row},
+        "cpu_seconds": seconds,
+    }
+    return Summary.parse(raw)[0]
+
+
+def test_the_verdict_says_who_is_ahead_whichever_way_it_went() -> None:
+    assert "AOT is ahead of the strongest baseline, SFT on scripted attacks" in verdict(told(0.02, 0.01))
+    assert "AOT is behind" in verdict(told(-0.02, 0.01))
+    assert "AOT cannot be told from" in verdict(told(0.01, 0.02)) and "1.10 times" in verdict(told(0.01, 0.02))
+    assert verdict(Summary()) == "" and comparison_table(Summary()) is None
+    table = comparison_table(told(0.01, 0.02))
+    assert table is not None and table.row_count == 2
+
+
+def test_a_run_with_everything_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    recipe: Recipe = smoke().changed(
+        game={"train_scenes": 16, "held_out_scenes": 16}, processes=1, defender_checkpoint_every=1
+    )
+    summary = coevolve(recipe, tmp_path / "whole", say=lambda _: None)
+    assert set(summary["defenders"]) == set(defenders(recipe)) and set(summary["comparison"]) == set(finals(recipe))
+    assert all(seconds and seconds > 0 for seconds in summary["cpu_seconds"].values())
+    assert [step["step"] for step in summary["arms_race"]][:2] == ["cold start", "defender 0"]
+    manifest = json.loads((tmp_path / "whole/iteration_1/attacker/manifest.json").read_text())
+    assert "warm_up" in manifest["parents"]
+
+    def stop(message: str) -> None:
+        if message == "best_response/sft_scripted: begins":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        coevolve(recipe, tmp_path / "cut", say=stop)
+    coevolve(recipe, tmp_path / "cut", say=lambda _: None)
+    assert bits(tmp_path / "whole") == bits(tmp_path / "cut")
