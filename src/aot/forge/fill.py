@@ -145,8 +145,7 @@ def _solved(
         start = level.pixels.reshape(rows, columns, 3).round().clip(0, 255).astype(np.uint8)
         begun = cv2.inpaint(start, level.hole.reshape(rows, columns).astype(np.uint8), 3, cv2.INPAINT_TELEA)
         level.pixels[level.hole] = begun.reshape(-1, 3)[level.hole]
-        sources = np.flatnonzero(level.free)
-        of = sources[rng.integers(len(sources), size=len(level.goals))]
+        of = _most_similar(level)
     else:
         of = _taken_over(level, *coarser, rng)
         _vote(level, of, np.zeros(len(of), np.float32))
@@ -155,6 +154,16 @@ def _solved(
             of, distance = _searched(level, of, rng)
             _vote(level, of, distance)
     return level, of
+
+
+def _most_similar(level: _Level) -> Places:
+    """For each goal the place whose patch is most like its own, of all: the coarsest level is small enough."""
+    sources = np.flatnonzero(level.free)
+    trust = level.trust[level.goals[:, None] + level.offsets]
+    mine, theirs = level.patches(level.goals), level.patches(sources)
+    product = (mine * trust[..., None]).reshape(len(mine), -1) @ theirs.reshape(len(theirs), -1).T
+    apart = trust @ (theirs**2).sum(2).T - 2 * product
+    return sources[apart.argmin(1)]
 
 
 def _taken_over(level: _Level, coarser: _Level, of: Places, rng: np.random.Generator) -> Places:

@@ -4,13 +4,14 @@ paints by masks is in `aot.forge.generated`.)"""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 
+from aot.data.photos import Thing
 from aot.forge.bank import cut, outline_mask
 from aot.forge.paint import PaintSettings, heal, paste
 from aot.forge.propose import Proposal
@@ -29,24 +30,35 @@ class Implanter(Protocol):
 
     def edit(self, image: Image, proposal: Proposal, keep: Sequence[Box], rng: np.random.Generator) -> Image | str:
         """The edited image, or in a word why it would not look right; what the question is about is in the boxes to
-        `keep`."""
+        `keep` (pasting spares all that is known)."""
         ...
 
 
-@dataclass(frozen=True)
+@dataclass
 class PasteImplanter:
-    """Without a generator: cut-outs are pasted in, what goes is healed over."""
+    """Without a generator: cut-outs are pasted in, what goes is healed over, from what is in no box. What was healed in
+    the last image is remembered: its questions want the same things away."""
 
     store: PhotoStore
     paint: PaintSettings
+    _last: Image | None = field(default=None, init=False)
+    _healed: dict[tuple[Thing, tuple[Box, ...]], Image | str] = field(default_factory=dict, init=False)
 
     def edit(self, image: Image, proposal: Proposal, keep: Sequence[Box], rng: np.random.Generator) -> Image | str:
-        if proposal.gone is not None:
-            image = heal(image, outline_mask(proposal.gone, image.shape[:2]), self.paint, avoid=keep)
-        if proposal.new is None or proposal.place is None:
-            return image
+        edited = image if proposal.gone is None else self._without(image, proposal.gone, keep)
+        if isinstance(edited, str) or proposal.new is None or proposal.place is None:
+            return edited
         stands = proposal.new.label not in HANGING
-        return paste(image, cut(self.store, proposal.new), proposal.place, self.paint, stands=stands)
+        return paste(edited, cut(self.store, proposal.new), proposal.place, self.paint, stands=stands)
+
+    def _without(self, image: Image, gone: Thing, keep: Sequence[Box]) -> Image | str:
+        if image is not self._last:
+            self._last, self._healed = image, {}
+        others = tuple(box for box in keep if box != gone.box)
+        if (gone, others) not in self._healed:
+            shape = outline_mask(gone, image.shape[:2])
+            self._healed[gone, others] = heal(image, shape, self.paint, avoid=others)
+        return self._healed[gone, others]
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class PaintSettings(BaseModel, frozen=True, extra="forbid"):
     heal_px: int = Field(5, ge=1)  # what is healed around a removed object: its shadow and fringe ...
     heal_share: float = Field(0.03, ge=0)  # ... and so much of its longer side: outlines of large things are coarser
     heal_radius_px: float = Field(4, gt=0)  # Telea's
-    smooth_px: float = Field(8, ge=0)  # holes of this depth and less are healed smoothly; others from patches
+    smooth_px: float = Field(6, ge=0)  # holes of this depth and less are healed smoothly; others from patches
 
 
 class LightSettings(BaseModel, frozen=True, extra="forbid"):
@@ -68,7 +68,7 @@ def light_of(image: Image) -> Light:
 
 def is_grey(image: Image) -> bool:
     """Whether it is black and white: practically every pixel. One blue ball on a grey wall makes a photo of colours."""
-    lab = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2LAB).astype(np.float32)
+    lab = cv2.cvtColor(np.ascontiguousarray(image[::2, ::2]), cv2.COLOR_RGB2LAB).astype(np.float32)
     chroma = np.hypot(lab[..., 1] - 128, lab[..., 2] - 128)
     return float((chroma > GREY).mean()) <= MOST_COLOURED
 
@@ -113,9 +113,10 @@ def paste(image: Image, piece: Piece, box: Box, settings: PaintSettings, *, stan
     return out
 
 
-def heal(image: Image, shape: Alpha, settings: PaintSettings, *, avoid: Sequence[Box] = ()) -> Image:
+def heal(image: Image, shape: Alpha, settings: PaintSettings, *, avoid: Sequence[Box] = ()) -> Image | str:
     """The image without what `shape [H, W]` covers: a narrow hole filled from its border (Telea 2004, as OpenCV has
-    it), a wide one by patches from around it, none of them out of the boxes to `avoid`."""
+    it), a wide one by patches from around it, none of them out of the boxes to `avoid`; "crowded" where too little else
+    is around it."""
     drawn = (shape > 0.1).astype(np.uint8)
     _, _, wide, high = cv2.boundingRect(drawn)
     side = 2 * (settings.heal_px + round(settings.heal_share * max(wide, high))) + 1
@@ -123,8 +124,7 @@ def heal(image: Image, shape: Alpha, settings: PaintSettings, *, avoid: Sequence
     hole = mask.astype(bool)
     if cv2.distanceTransform(mask, cv2.DIST_L2, 3).max() > settings.smooth_px:
         filled = fill(image, hole, avoid=avoid)
-        if filled is not None:
-            return filled
+        return "crowded" if filled is None else filled
     healed = cv2.inpaint(np.ascontiguousarray(image), mask, settings.heal_radius_px, cv2.INPAINT_TELEA)
     # The fill is smooth; the surroundings' grain on it is what a camera would have left.
     noise = np.random.default_rng(0).normal(0, _grain(image, hole), image.shape[:2])[..., None]

@@ -32,7 +32,7 @@ from aot.game.judge import Judge
 from aot.game.referee import Referee, RefereeSettings, build_referee
 from aot.players.base_players import player_folder
 from aot.prompts import attack_instruction, edit_instruction
-from aot.types import Attack, Box, EditKind, Finding, Scene
+from aot.types import Attack, Box, EditKind, Finding, Image, Scene
 
 ATTACKER = "photos.attacker_folder"
 """The setting that names the attacker that implants."""
@@ -177,6 +177,7 @@ class PhotoPairSource:
         self.author = author
         self.grown: list[dict[str, Any]] = []  # rows of questions, until somebody empties it
         self.looks: dict[Cutout, tuple[Light, tuple[Surface, ...]]] = {}
+        self._lit: tuple[Image | None, Light] = None, Light((0, 0, 0), 0, False)
         self.referee = Referee([*build_referee(referee).checks, AnswerKept(judge)])
         self.judge = judge
 
@@ -264,7 +265,7 @@ class PhotoPairSource:
             seed = int(rng.integers(2**31))
             image = self.editor.edit(scene.image, sentence, seed=seed)
             return Attack(scene.id, "forge/attacker", kind, image, sentence, seed)
-        bank, origins = self.banks[scene.split], partial(self._origin, light_of(scene.image))
+        bank, origins = self.banks[scene.split], partial(self._origin, self._light_of(scene.image))
         painted = None if self.settings.implanter == "paste" else self.store.labels
         proposal = (
             realised(idea, scene.site, scene.queried, bank, s, rng, origins, painted=painted)
@@ -273,11 +274,17 @@ class PhotoPairSource:
         )
         if isinstance(proposal, str):
             return proposal
-        edited = self.implanter.edit(scene.image, proposal, scene.protected, rng)
+        keep = scene.contents.boxes if self.settings.implanter == "paste" else scene.protected
+        edited = self.implanter.edit(scene.image, proposal, keep, rng)
         if isinstance(edited, str):
             return edited
         after = proposal.contents_after(scene.contents).boxes if proposal.known else None
         return Attack(scene.id, f"forge/{proposal.family}", proposal.kind, edited, proposal.sentence, objects=after)
+
+    def _light_of(self, image: Image) -> Light:
+        if image is not self._lit[0]:  # a photo's questions come one after the other
+            self._lit = image, light_of(image)
+        return self._lit[1]
 
     def _origin(self, light: Light, cutout: Cutout) -> Origin | None:
         """How the cut-out was in its own photo, if that was taken in such light."""

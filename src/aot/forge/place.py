@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from aot.data.photos import Thing
 from aot.data.questions import Contents
 from aot.forge.supports import FIXED, INDOORS, OUTDOORS, SHELVED, WIDTHS, Support, metres, support_of
-from aot.forge.surfaces import Surface, grounds_of, surface
+from aot.forge.surfaces import Surface, grounds_of, spread, surface
 from aot.types import Box, Image
 
 
@@ -35,6 +35,8 @@ class PlaceSettings(BaseModel, frozen=True, extra="forbid"):
     like_ground: float = Field(8.0, ge=0)  # the same where nothing is known to stand
     lower: float = Field(0.5, ge=0, le=1)  # of the picture, from above: there is no ground higher, where none is known
     other_scale: float = Field(2.0, ge=1)  # known things on one table that disagree by more tell no scale
+    uneven: float = Field(26.0, ge=0)  # most spread of lightness where it stands or lies: an edge runs there
+    other_view: float = Field(0.25, ge=0)  # on tables: most that it moves up or down in the picture; the view changes
     places: int = Field(20, gt=0)  # drawn before a cut-out is given up
 
 
@@ -93,7 +95,7 @@ def somewhere(
         where = _between(one, two, rng) if two is not one else None
         x, foot, scale = where or _beside(one, size, label, held, s, rng)
         box = _box(x, foot, scale * rng.uniform(0.92, 1.08), label, size, held, site, s)
-        if box is None or not _inside(box, part) or not on_side(box, part, side) or not free(box, site, s):
+        if box is None or not on_side(box, part, side) or not _fits(box, part, held, origin, site, s):
             continue
         known = [one.box, two.box] if where else [one.box]
         if held == "carried" or min(_unlike(site.image, box, each) for each in known) <= s.other_ground:
@@ -168,14 +170,24 @@ def _as_it_was(
         foot = part.y0 + round((origin.foot + rng.normal(0, 0.05)) * tall)
         left = round(rng.uniform(part.x0, max(part.x0, part.x1 - wide)))
         box = Box(left, foot - round(high), left + round(wide), foot, label)
-        if not _inside(box, part) or not on_side(box, part, side) or not free(box, site, s):
-            continue
-        if support_of(label) != "sky" and foot < part.y0 + s.lower * tall:
+        high_up = support_of(label) != "sky" and foot < part.y0 + s.lower * tall
+        if high_up or not on_side(box, part, side) or not _fits(box, part, support_of(label), origin, site, s):
             continue
         here = surface(site.image, box.x0, box.x1, box)
         if here is not None and any(np.abs(here - each).sum() <= s.like_ground for each in origin.grounds):
             return box
     return None
+
+
+def _fits(box: Box, part: Box, held: str, origin: Origin | None, site: Site, s: PlaceSettings) -> bool:
+    """It is free, nothing that nobody has told of lies under it, and on a table it is seen from about where it was."""
+    if not _inside(box, part) or not free(box, site, s):
+        return False
+    if held in ("sky", "own"):
+        return True
+    lies = held in ("top", "carried")
+    moved = abs((box.y1 - part.y0) / (part.y1 - part.y0) - origin.foot) if origin and lies else 0.0
+    return moved <= s.other_view and spread(site.image, box, 0.5 if lies else 0.125) <= s.uneven
 
 
 def _anchors(
@@ -190,8 +202,8 @@ def _anchors(
             continue
         standing = [thing.box for thing in here if _stands(thing, here, part)]
         same = [b for b in standing if (support_of(b.label) == support and support != "own") or b.label == label]
-        alike = [b for b in same if b.label == label]  # their size is known, not only that of their kind
-        anchors = [_anchor(box, support) for box in alike or same]
+        # Of the same label the size is known, not only that of their kind.
+        anchors = [_anchor(box, support) for box in [b for b in same if b.label == label] or same]
         if support == "top" and anchors:
             usual = float(np.median([anchor.scale for anchor in anchors]))
             anchors = [a for a in anchors if usual / s.other_scale <= a.scale <= usual * s.other_scale]

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,7 @@ class PhotoStore:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self._decoded = lru_cache(maxsize=32)(self._read)
 
     @cached_property
     def labels(self) -> list[str]:
@@ -104,6 +105,10 @@ class PhotoStore:
             return _parsed(number, lines.read(end - start))
 
     def image(self, number: int) -> Image:
+        """`[H, W, 3]`, read-only: the last few are remembered."""
+        return self._decoded(number)
+
+    def _read(self, number: int) -> Image:
         with PilImage.open(_image(self.folder, number)) as picture:
             return np.asarray(picture)
 

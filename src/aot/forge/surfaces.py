@@ -29,3 +29,10 @@ def surface(image: Image, x0: int, x1: int, box: Box) -> Surface | None:
     lab = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64)
     mean = lab.mean(0)
     return np.array([mean[0] / 3, mean[1], mean[2], lab[:, 0].std() / 3])
+
+
+def spread(image: Image, box: Box, lowest: float) -> float:
+    """Standard deviation of the lightness, in levels of CIE Lab, in the `lowest` share of a box."""
+    top = min(box.y1 - 2, round(box.y1 - lowest * (box.y1 - box.y0)))
+    part = np.ascontiguousarray(image[max(0, top) : box.y1, max(0, box.x0) : box.x1])
+    return float(cv2.cvtColor(part, cv2.COLOR_RGB2LAB)[..., 0].std()) if part.size else float("inf")
