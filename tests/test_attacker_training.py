@@ -36,8 +36,9 @@ from aot.train.attacker.environment import (
     SceneStream,
     reinforce,
 )
-from aot.train.attacker.flow_grpo import FlowGrpo, FlowGrpoSettings, sample_rollout, train_flow_grpo
+from aot.train.attacker.flow_grpo import FlowGrpo, FlowGrpoSettings, train_flow_grpo
 from aot.train.attacker.rejection_sampling import RejectionSamplingSettings, train_rejection_sampling
+from aot.train.attacker.rollout import sample_rollout
 from aot.train.attacker.sft import (
     EditorTrainer,
     EditSet,
@@ -141,7 +142,8 @@ def runs_of(fresh, scenes, pairs, kind, checkpoint=None, updates=3):
     step_kind = kind.removeprefix("flow_grpo_")
     settings = FlowGrpoSettings(
         updates=updates, groups=4, group_size=4, steps=4, window=2, window_last=2, step_kind=step_kind,
-        optimizer=FAST, environment=environment, passes=2, clip=1e-2, kl="mean", kl_weight=1e-3,
+        optimizer=FAST, environment=environment, passes=2, clip=1e-2, kl_weight=1e-3,
+        kl="mean" if step_kind == "sde" else "none",
     )  # fmt: skip
     return attacker, train_flow_grpo(attacker, scenes, ANYTHING_GOES, defender, settings, **common)
 
@@ -292,6 +294,63 @@ def test_edits_that_share_their_start_share_its_gradient(fresh, scenes, kl):
         assert told["grad_norm"] > 0
     shared, separate = gradients
     torch.testing.assert_close(shared, separate, atol=1e-6 * float(separate.abs().max()), rtol=1e-3)
+
+
+@pytest.mark.parametrize("step_kind", ["sde", "cps"])
+@pytest.mark.parametrize("copies", [1, 3])
+def test_the_rollouts_graph_gives_the_gradient_of_its_steps_taken_again(fresh, scenes, step_kind, copies):
+    """Without the graph the ratio is measured, with it it is 1 by construction: then some edits' is measured apart."""
+    attacker = fresh()
+    settings = FlowGrpoSettings(groups=2, group_size=3, steps=4, window=2, step_kind=step_kind)
+    environment = AttackEnvironment(attacker, scenes[:8], ANYTHING_GOES, Oracle(), settings.environment)
+    conditions = environment.take(torch.tensor([2, 2, 2, 5, 5, 5]))
+    noise, generator = attacker.noise(conditions, torch.Generator().manual_seed(1)), torch.Generator().manual_seed(2)
+    how = {"copies": copies, "keep_graph": True}
+    rollout = sample_rollout(attacker, conditions, noise[::copies], range(1, 3), settings, generator, **how)
+    assert not rollout.latents.requires_grad and not rollout.log_probs.requires_grad
+    learner, transformer = FlowGrpo(attacker, environment, settings, seed=0), attacker.transformer
+    gradients = []
+
+    def keep(_number: int) -> float:
+        gradients.append(torch.cat([p.grad.flatten() for p in transformer.parameters() if p.grad is not None]))
+        transformer.zero_grad()
+        return 0.0
+
+    learner.trainer.update = keep
+    part, advantages = torch.tensor([4, 0, 2, 1]), torch.tensor([1.0, -0.5, -0.5, 0.0, 2.0, -2.0])
+    for one in (rollout, replace(rollout, with_graph=())):
+        told = learner._step(conditions, one, part, advantages, 1, check_ratio=True)
+        assert told["ratio_deviation"] < 1e-6 and told["clip_fraction"] == 0
+    kept, again = gradients
+    assert float(again.abs().max()) > 0
+    torch.testing.assert_close(kept, again, atol=1e-6 * float(again.abs().max()), rtol=1e-3)
+    rollout = sample_rollout(attacker, conditions, noise[::copies], range(1, 3), settings, generator, **how)
+    with torch.no_grad():
+        transformer.proj_out.weight.mul_(0.9)
+    with pytest.raises(AotError, match="ratio check failed at update 7"):
+        learner._step(conditions, rollout, part, advantages, 7, check_ratio=True)
+
+
+@pytest.mark.parametrize(("minibatch", "kept"), [(16, [True]), (12, [True, False]), (8, [False, False])])
+def test_a_rollouts_graph_serves_the_first_step_if_most_edits_are_in_it(fresh, scenes, minibatch, kept):
+    attacker, environment = fresh(), EnvironmentSettings(answers=1)
+    settings = FlowGrpoSettings(groups=4, group_size=4, steps=4, window_last=2, minibatch=minibatch, optimizer=FAST)
+    environment = AttackEnvironment(attacker, scenes, ANYTHING_GOES, Fickle(scenes), environment)
+    graphs = []
+
+    class Watched(FlowGrpo):
+        def _step(self, conditions, rollout, part, *args, **kwargs):
+            graphs.append(bool(rollout.with_graph))
+            return super()._step(conditions, rollout, part, *args, **kwargs)
+
+    environment.episodes = lambda index, latents, *, seed: [
+        replace(episode, rewards={"reward": float(i)}) for i, episode in enumerate(stock(index, latents, seed=seed))
+    ]
+    stock = AttackEnvironment.episodes.__get__(environment)
+    Watched(attacker, environment, settings, seed=0).update(1, 0)
+    assert graphs == kept
+    Watched(attacker, environment, settings.model_copy(update={"keep_graph": False}), seed=0).update(1, 0)
+    assert not any(graphs[len(kept) :])
 
 
 def test_flow_grpo_makes_rewarded_edits_likelier(fresh, scenes):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -29,7 +29,7 @@ from aot.players.base import Defender
 from aot.players.editor import Conditions
 from aot.rl.advantage import group_advantages
 from aot.rl.clipped import flow_loss
-from aot.rl.flow import StepKind, draw_window, euler_step, mean_kl, transition, velocity_kl
+from aot.rl.flow import StepKind, draw_window, mean_kl, velocity_kl
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.environment import (
@@ -41,8 +41,12 @@ from aot.train.attacker.environment import (
     reinforce,
     summarise,
 )
+from aot.train.attacker.rollout import Rollout, sample_rollout, step_again
 from aot.train.attacker.sft import EditorTrainer, OptimizerSettings
 from aot.types import Scene
+
+RATIO_EDITS = 4
+"""Edits whose ratio is computed once more where the graph was kept: what breaks it, breaks it everywhere."""
 
 
 class FlowGrpoSettings(BaseModel, frozen=True, extra="forbid"):
@@ -68,6 +72,9 @@ class FlowGrpoSettings(BaseModel, frozen=True, extra="forbid"):
     advantage_clip: float = Field(5.0, gt=0)  # Flow-GRPO: 5
     passes: int = Field(1, gt=0)  # optimizer passes over a rollout
     minibatch: int = Field(192, gt=0)  # edits an optimizer step
+    # Ours: the window's steps keep their graph from the rollout to the first optimizer step, which is then a backward
+    # pass alone. It has the activations of all edits and noisy steps in memory at once. Not with a KL.
+    keep_graph: bool = True
     kl: Literal["none", "mean", "velocity"] = "none"  # Flow-GRPO for editing: beta 0
     kl_weight: float = Field(0.0, ge=0)
     min_integrity: float = Field(0.5, ge=0, le=1)  # ours: see `IntegrityGuard`
@@ -93,55 +100,10 @@ def paper_flow_grpo() -> FlowGrpoSettings:
         window_last=5,
         clip=1e-4,
         advantage_std="group",
+        keep_graph=False,
         optimizer=OptimizerSettings(muon_lr=0, adamw_lr=3e-4, weight_decay=1e-4, max_grad_norm=1.0, ema=0.0),
         environment=EnvironmentSettings(),
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rollout:
-    """B sampled edits. `latents [W + 1, B, L, C]` around the W noisy steps `window`, `log_probs [W, B]` of
-    these steps, `final [B, L, C]` the denoised latents. Each `copies` edits in a row are one in `latents[0]`."""
-
-    window: range
-    latents: Tensor
-    log_probs: Tensor
-    final: Tensor
-    copies: int = 1
-
-
-@torch.no_grad()
-def sample_rollout(
-    attacker: EditAttacker,
-    conditions: Conditions,
-    noise: Tensor,
-    window: range,
-    settings: FlowGrpoSettings,
-    generator: torch.Generator,
-    *,
-    copies: int = 1,
-) -> Rollout:
-    """Edits from starting `noise [B / copies, L, C]`: Euler steps, and noisy ones in `window`. Latents are stored
-    as float32, in which their log-probabilities are taken. Each `copies` edits in a row have one condition and one
-    noise: they are one up to the window's first noise."""
-    sigmas = attacker.sigmas(noise.shape[1], settings.steps)
-    x, path, log_probs = noise.float(), [], []
-    batch = conditions.take(torch.arange(0, len(conditions), copies))
-    for i in range(settings.steps):
-        now, after = float(sigmas[i]), float(sigmas[i + 1])
-        v = attacker.velocity(batch, x, sigmas[i].expand(len(x)).to(x.device))
-        if i not in window:
-            x = euler_step(x, v, now, after)
-            continue
-        if i == window[0]:
-            x, v, batch = x.repeat_interleave(copies, 0), v.repeat_interleave(copies, 0), conditions
-        step = transition(settings.step_kind, x, v, now, after, settings.noise_level)
-        path.append(x)
-        x = step.sample(torch.randn(x.shape, generator=generator).to(x.device))
-        log_probs.append(step.log_prob(x))
-        if i == window[-1]:
-            path.append(x)
-    return Rollout(window, torch.stack(path), torch.stack(log_probs), x, copies)
 
 
 def train_flow_grpo(
@@ -207,7 +169,10 @@ class FlowGrpo:
         copies = s.group_size if s.share_noise else 1
         noise = self.attacker.noise(self.environment.take(index[::copies]), self.generator)
         window = draw_window(self.rng, s.window, s.window_first, min(s.window_last, s.steps - 2))
-        rollout = sample_rollout(self.attacker, conditions, noise, window, s, self.generator, copies=copies)
+        keep = s.keep_graph and self.reference is None
+        rollout = sample_rollout(
+            self.attacker, conditions, noise, window, s, self.generator, copies=copies, keep_graph=keep
+        )
         episodes = self.environment.episodes(index, rollout.final, seed=seed * 100_003 + number)
         rewards = torch.tensor([b.rewards["reward"] for b in episodes])
         if isinstance(self.stream, InformativeScenes):
@@ -221,6 +186,9 @@ class FlowGrpo:
         shuffled = [chosen[torch.randperm(len(chosen), generator=self.generator)] for _ in range(s.passes)]
         parts = [part for order in shuffled for part in order.split(s.minibatch)]
         for i, part in enumerate(parts):
+            # Going back is twice the work of going forward: through all edits it is less than both through these few.
+            if i > 0 or 3 * len(part) < 2 * len(index):
+                rollout = replace(rollout, with_graph=())
             metrics |= self._step(conditions, rollout, part, advantages.values, number, check_ratio=i == 0)
         return metrics
 
@@ -236,43 +204,47 @@ class FlowGrpo:
     ) -> dict[str, float]:
         """One optimizer step on the edits `part`: gradients are summed over the window's steps."""
         s = self.settings
-        sigmas = self.attacker.sigmas(rollout.final.shape[1], s.steps)
         sums: dict[str, float] = {"clip_fraction": 0.0, "approx_kl": 0.0, "ratio_deviation": 0.0, "kl": 0.0}
-        for w, i in enumerate(rollout.window):
-            asked, back = part, torch.arange(len(part))
-            if w == 0 and rollout.copies > 1:  # edits that are still one have one velocity, and share its gradient
-                asked, back = torch.unique(part // rollout.copies * rollout.copies, return_inverse=True)
-            batch, x = conditions.take(asked), rollout.latents[w, asked]
-            level = sigmas[i].expand(len(asked)).to(self.attacker.device)
-            now, after = float(sigmas[i]), float(sigmas[i + 1])
-            v = self.attacker.velocity(batch, x, level)
-            step = transition(s.step_kind, x[back], v[back], now, after, s.noise_level)
-            clipped = flow_loss(
-                step.log_prob(rollout.latents[w + 1, part]),
-                rollout.log_probs[w, part],
-                advantages[part],
-                s.clip,
-            )
+        if check_ratio and rollout.with_graph:
+            sums["ratio_deviation"] = self._ratio_deviation(conditions, rollout, part[:RATIO_EDITS])
+            self._refuse(sums["ratio_deviation"], number)
+        for w in range(len(rollout.window)):
+            if rollout.with_graph:
+                log_probs = rollout.with_graph[w][part]
+            else:
+                step, v = step_again(self.attacker, conditions, rollout, w, part, s)
+                log_probs = step.log_prob(rollout.latents[w + 1, part])
+            clipped = flow_loss(log_probs, rollout.log_probs[w, part], advantages[part], s.clip)
             loss = clipped.loss / len(rollout.window)
             if self.reference is not None:
                 with torch.no_grad():
-                    v_reference = self.reference.velocity(batch, x, level)
-                if s.kl == "mean":
-                    other = transition(s.step_kind, x[back], v_reference[back], now, after, s.noise_level)
-                    distance = mean_kl(step, other).mean()
-                else:
-                    distance = velocity_kl(v, v_reference)[back].mean()
+                    other, v_reference = step_again(self.reference, conditions, rollout, w, part, s)
+                distance = (mean_kl(step, other) if s.kl == "mean" else velocity_kl(v, v_reference)).mean()
                 loss = loss + s.kl_weight * distance / len(rollout.window)
                 sums["kl"] += float(distance.detach()) / len(rollout.window)
             self.trainer.backward(loss, number)
             sums["clip_fraction"] += clipped.clip_fraction / len(rollout.window)
             sums["approx_kl"] += clipped.approx_kl / len(rollout.window)
             sums["ratio_deviation"] = max(sums["ratio_deviation"], clipped.ratio_deviation)
-        if check_ratio and sums["ratio_deviation"] > s.max_ratio_error:
+        if check_ratio:
+            self._refuse(sums["ratio_deviation"], number)
+        return sums | {"grad_norm": float(self.trainer.update(number))}
+
+    @torch.no_grad()
+    def _ratio_deviation(self, conditions: Conditions, rollout: Rollout, part: Tensor) -> float:
+        """max |ratio - 1| of the edits `part` by their steps taken again: what is kept is 1 by construction."""
+        deviation = 0.0
+        for w in range(len(rollout.window)):
+            step, _ = step_again(self.attacker, conditions, rollout, w, part, self.settings)
+            log_ratio = step.log_prob(rollout.latents[w + 1, part]) - rollout.log_probs[w, part]
+            deviation = max(deviation, float(log_ratio.expm1().abs().max()))
+        return deviation
+
+    def _refuse(self, ratio_deviation: float, number: int) -> None:
+        if ratio_deviation > self.settings.max_ratio_error:
             raise AotError(
                 f"ratio check failed at update {number}: before any step the policy that is trained differs "
-                f"by {sums['ratio_deviation']:.2e} from the one that sampled",
+                f"by {ratio_deviation:.2e} from the one that sampled",
                 where="Flow-GRPO",
                 hint="look for dropout, other kernels than in sampling, or a stale cache of conditions",
             )
-        return sums | {"grad_norm": float(self.trainer.update(number))}
