@@ -14,9 +14,10 @@ from aot.data.images import at_most
 from aot.data.photos import Thing
 from aot.data.sources import open_source
 from aot.forge.bank import Bank, BankSettings, Piece, box_fault, outline_fault, outline_mask
+from aot.forge.fill import fill as fill_hole
 from aot.forge.funnel import Funnel
 from aot.forge.outlines import OutlineSettings, cut_out, find_outlines, with_outlines
-from aot.forge.paint import LightSettings, PaintSettings, alike, is_grey, light_of, paste
+from aot.forge.paint import LightSettings, PaintSettings, alike, heal, is_grey, light_of, paste
 from aot.forge.store import PhotoStore, Record, fill
 from aot.types import Box
 
@@ -127,7 +128,97 @@ def test_what_is_put_into_a_photo_with_much_grey_keeps_its_own_colour() -> None:
     box = Box(200, 100, 240, 140, "frisbee")
     hue = {}
     for name, ball in (("colours", (40, 160, 60)), ("grey", None)):
-        out = paste(grey_room(ball), Piece(rgb, alpha, (120, 20)), box, PaintSettings(blurred=100), stands=False)
+        out = paste(grey_room(ball), Piece(rgb, alpha, (120, 20)), box, PaintSettings(blurred=1e9), stands=False)
         assert not isinstance(out, str)
         hue[name] = out[110:130, 210:230].reshape(-1, 3).mean(0)
     assert hue["colours"][2] > 2 * hue["colours"][0] and np.ptp(hue["grey"]) < 2
+
+
+# Healing.
+
+
+def fence() -> np.ndarray:
+    """Slanted stripes with grain."""
+    y, x = np.mgrid[:140, :180]
+    stripes = np.where((x + y // 2) % 24 < 12, 200, 70)[..., None] * np.array([1.0, 0.9, 0.7])
+    return (stripes + noise(140, 180) / 4).clip(0, 255).astype(np.uint8)
+
+
+def test_a_large_hole_goes_on_as_its_surroundings_do() -> None:
+    image = fence()
+    hole = np.zeros(image.shape[:2], bool)
+    hole[50:95, 70:115] = True
+    filled = fill_hole(np.where(hole[..., None], 0, image).astype(np.uint8), hole)
+    assert filled is not None
+    np.testing.assert_array_equal(filled[~hole], image[~hole])
+    smooth = cv2.inpaint(image, hole.astype(np.uint8), 4, cv2.INPAINT_TELEA)
+    wrong = [float(np.abs(each.astype(float) - image)[hole].mean()) for each in (filled, smooth)]
+    assert wrong[0] < 15 < 40 < wrong[1]
+    np.testing.assert_array_equal(filled, fill_hole(image, hole))
+
+
+def test_nothing_is_copied_out_of_boxes_to_avoid() -> None:
+    image = np.full((120, 160, 3), 120, np.uint8)
+    image[40:80, 20:60] = (220, 30, 30)
+    hole = np.zeros((120, 160), bool)
+    hole[45:75, 70:100] = True
+    filled = fill_hole(image, hole, avoid=(Box(20, 40, 60, 80),))
+    assert filled is not None and (filled[hole] == 120).all()
+    assert fill_hole(image, hole, avoid=(Box(0, 0, 160, 120),)) is None
+    shape = hole.astype(np.float32)
+    assert heal(image, shape, PaintSettings(), avoid=(Box(0, 0, 160, 120),)) == "crowded"
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (0, 120), (90, 0), (90, 120)])
+def test_a_hole_at_the_photos_corner_is_filled(corner: tuple[int, int]) -> None:
+    image = fence()
+    hole = np.zeros(image.shape[:2], bool)
+    hole[corner[0] : corner[0] + 50, corner[1] : corner[1] + 60] = True
+    filled = fill_hole(image, hole)
+    assert filled is not None and 50 < filled[hole].mean() < 180
+
+
+# Light, edge and shadow.
+
+
+def pasted(
+    light: tuple[float, float], ground: int, *, stands: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A grey-brown square on a plain ground, before and after, and what of it is the square's inner part."""
+    y, x = np.mgrid[:40, :40]
+    rgb = np.clip(np.array([130, 110, 90]) + ((x + y) % 8 - 4)[..., None] * 4, 0, 255).astype(np.uint8)
+    image = np.full((160, 200, 3), ground, np.uint8)
+    image[::3, ::3] += 9
+    image[0, 0] = (0, 0, 255)
+    image[:8, :8] = (200, 40, 40)
+    piece = Piece(rgb, np.ones((40, 40), np.float32), light)
+    out = paste(image, piece, Box(80, 60, 120, 100, "box"), PaintSettings(blurred=1e9), stands=stands)
+    assert not isinstance(out, str)
+    return image, out, out[68:92, 88:112]
+
+
+def test_a_pasted_thing_takes_lightness_but_no_hue_from_the_place() -> None:
+    lab = {}
+    for name, ground in (("dark", 80), ("same", 120), ("light", 170)):
+        inner = pasted((120, 10), ground)[2]
+        lab[name] = cv2.cvtColor(inner, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(float).mean(0)
+    assert lab["dark"][0] + 5 < lab["same"][0] < lab["light"][0] - 5
+    assert max(abs(lab[k][0] - lab["same"][0]) for k in lab) <= PaintSettings().most_light
+    assert all(np.abs(lab[k][1:] - lab["same"][1:]).max() < 3 for k in lab)
+
+
+def test_light_that_cannot_be_made_up_for_is_refused() -> None:
+    piece = Piece(np.full((40, 40, 3), 200, np.uint8), np.ones((40, 40), np.float32), (230, 5))
+    image = np.full((160, 200, 3), 30, np.uint8)
+    assert paste(image, piece, Box(80, 60, 120, 100), PaintSettings(), stands=False) == "other_light"
+    sharp = (image + np.random.default_rng(0).integers(0, 200, image.shape)).astype(np.uint8)
+    plain = Piece(piece.rgb, piece.alpha, (120, 30))
+    assert paste(sharp, plain, Box(80, 60, 120, 100), PaintSettings(), stands=False) == "blurred"
+
+
+def test_a_shadow_lies_below_what_stands_and_nowhere_else() -> None:
+    image, out, _ = pasted((120, 10), 120, stands=True)
+    darker = image.astype(int).mean(2) - out.astype(int).mean(2)
+    assert darker[101, 85:115].min() > 15
+    assert darker[101, 85:115].mean() > 2 * darker[104, 85:115].mean() > 0
+    assert darker[:55].max() == 0 and np.abs(darker[:, 160:]).max() == 0

@@ -98,7 +98,7 @@ def paste(image: Image, piece: Piece, box: Box, settings: PaintSettings, *, stan
     sharp = cv2.resize(piece.alpha, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     shape, inner = _edge(np.asarray(sharp, np.float32), s)
     own, theirs = sharpness(colour), sharpness(_around(image, box))
-    if theirs > s.blurred * own:
+    if theirs > s.blurred * (own + 0.5):  # a plain thing is not blurred
         return "blurred"
     if is_grey(image):
         colour = cv2.cvtColor(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
