@@ -1,11 +1,12 @@
 """Kills a command with SIGKILL wherever it changes its folder, runs it again, and compares what both leave.
 
-    python tests/kill_campaign.py [--most N] [--out FOLDER] [COMMAND ...]
+    python tests/kill_campaign.py [--most N] [--where TEXT] [--out FOLDER] [COMMAND ...]
 
 A point is any moment right before a file or folder is renamed, opened for writing, flushed, removed or made, right
 after a rename (its folder is flushed then), right after a reply is stored, and a file half written. Every point of
-every command is tried, or N of them, evenly spaced. Exit status 1 where a resumed run failed, hung, left a process
-behind, or made other files than one that was never killed. Linux only: it reads /proc.
+every command is tried, or N of them, evenly spaced, or those at files that have TEXT in their path. Exit status 1
+where a resumed run failed, hung, left a process behind, or made other files than one that was never killed. Linux
+only: it reads /proc.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +31,7 @@ from kill_commands import COMMANDS, Command
 from kill_compare import differences, results
 
 PR_SET_CHILD_SUBREAPER = 36
-LIMIT_S = 300
+LIMIT_S = 1200
 """A run that takes longer hangs."""
 
 
@@ -190,8 +192,10 @@ class Tally(NamedTuple):
     faults: list[str]
 
 
-def campaign(command: Command, scratch: Path, most: int | None, say: Callable[[str], None] = print) -> Tally:
-    """Kills and resumes `command` at `most` of its points, all of them where none."""
+def campaign(
+    command: Command, scratch: Path, most: int | None, where: str, say: Callable[[str], None]
+) -> Tally:
+    """Kills and resumes `command` at `most` of its points, all of them where none, of those at files `where`."""
     out, start, log = scratch / "out", scratch / "start", scratch / "changes"
     start.mkdir(parents=True)
     command.prepare(start)
@@ -206,30 +210,43 @@ def campaign(command: Command, scratch: Path, most: int | None, say: Callable[[s
     status, said = run(command, out, log, Changes(out, log, None))
     assert status in command.statuses, f"{command.name} ends with {status}: {said}"
     expected, lines = results(out), log.read_text().splitlines()
-    points = [Point(n, False) for n, _ in enumerate(lines, 1)]
-    points += [Point(n, True) for n, line in enumerate(lines, 1) if line.startswith(("write", "flush "))]
-    chosen = spaced(points, most)
-    equal, faults = 0, []
-    for point in chosen:
+    points = [
+        Point(n, torn)
+        for torn in (False, True)
+        for n, line in enumerate(lines, 1)
+        if not torn or _tears(line)
+    ]
+    points = [point for point in points if where in lines[point.number - 1]]
+    faults = []
+    for count, point in enumerate(chosen := spaced(points, most), 1):
         shutil.rmtree(out)
         shutil.copytree(start, out, symlinks=True)
-        log.unlink()
-        killed, said = run(command, out, log, Changes(out, log, point))
-        change = log.read_text().splitlines()[-1]
-        where = f"{command.name}, point {point.number}{' torn' * point.torn} ({change})"
-        if killed != -signal.SIGKILL:
-            faults.append(f"{where}: was not killed but ended with {killed}: {said[-1500:]}")
-            continue
-        resumed, said = run(command, out, log)
-        if resumed != status:
-            faults.append(f"{where}: the resumed run ended with {resumed}: {said[-3000:]}")
-        elif found := differences(expected, results(out)):
-            faults.append(f"{where}: differs in {'; '.join(found[:10])}")
-        else:
-            equal += 1
-            continue
-        say(faults[-1])
-    return Tally(command.name, len(points), len(chosen), equal, faults)
+        if fault := _fault(command, out, log, point, status, expected):
+            faults.append(f"{command.name}, point {point.number}{' torn' * point.torn}: {fault}")
+            say(faults[-1])
+        if not count % 10:
+            say(f"{command.name}: {count} of {len(chosen)}, {len(faults)} faults")
+    return Tally(command.name, len(points), len(chosen), len(chosen) - len(faults), faults)
+
+
+def _tears(change: str) -> bool:
+    return change.startswith(("write ", "flush ")) and not change.startswith("flush folder ")
+
+
+def _fault(
+    command: Command, out: Path, log: Path, point: Point, status: int, expected: dict[str, Any]
+) -> str:
+    """Of one point, in words; empty where the resumed run ends like one that was never killed."""
+    log.unlink()
+    killed, said = run(command, out, log, Changes(out, log, point))
+    change = log.read_text().splitlines()[-1]
+    if killed not in (-signal.SIGKILL, status):  # of two processes, changes are not always as many
+        return f"({change}) was not killed but ended with {killed}: {said[-1500:]}"
+    resumed, said = run(command, out, log)
+    if resumed != status:
+        return f"({change}) the resumed run ended with {resumed}: {said[-3000:]}"
+    found = differences(expected, results(out))
+    return f"({change}) differs in {'; '.join(found[:10])}" if found else ""
 
 
 def spaced(points: list[Point], most: int | None) -> list[Point]:
@@ -245,6 +262,7 @@ def main() -> None:
     )
     parser.add_argument("commands", nargs="*", metavar="COMMAND", help=", ".join(COMMANDS))
     parser.add_argument("--most", type=int, help="points a command")
+    parser.add_argument("--where", default="", help="only changes of files with this in their path")
     parser.add_argument("--out", type=Path, help="where the runs lie [default: a folder that is removed]")
     given = parser.parse_args()
     tallies = []
@@ -256,7 +274,7 @@ def main() -> None:
             COMMANDS[name].load()
             begun = time.monotonic()
             folder = (given.out or Path(scratch)).absolute() / name
-            tally = campaign(COMMANDS[name], folder, given.most, lambda text: print(text, flush=True))
+            tally = campaign(COMMANDS[name], folder, given.most, given.where, partial(print, flush=True))
             tallies.append(tally)
             print(
                 f"{name}: {tally.tried} of {tally.points} points in {time.monotonic() - begun:.0f} s",
