@@ -24,6 +24,7 @@ from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker import EditAttacker
 from aot.players.defender import DefenderShape, QwenDefender
 from aot.players.editor import EditorSettings, EditorShape
+from aot.players.latents import paint
 from aot.rl.flow import euler_step
 from aot.runs.checkpoints import Checkpoint
 from aot.train.attacker.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
@@ -351,6 +352,18 @@ def test_a_rollouts_graph_serves_the_first_step_if_most_edits_are_in_it(fresh, s
     assert graphs == kept
     Watched(attacker, environment, settings.model_copy(update={"keep_graph": False}), seed=0).update(1, 0)
     assert not any(graphs[len(kept) :])
+
+
+def test_edits_are_painted_alike_in_parts_and_at_once(fresh, scenes, monkeypatch):
+    attacker, generator = fresh(), torch.Generator().manual_seed(0)
+    sources = np.stack([scene.image for scene in scenes[:7]])
+    change = torch.randn(7, 16, attacker.transformer.config.in_channels, generator=generator)
+    together = paint(attacker.vae, sources, change)
+    monkeypatch.setattr("aot.players.latents.PAINTED_AT_ONCE", 3)
+    apart = paint(attacker.vae, sources, change)
+    assert len(apart) == len(together) == 7
+    assert np.abs(np.stack(apart).astype(int) - np.stack(together)).max() <= 1, "a matrix product may round otherwise"
+    assert (np.stack(apart) != sources).any()
 
 
 def test_flow_grpo_makes_rewarded_edits_likelier(fresh, scenes):

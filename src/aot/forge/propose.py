@@ -41,6 +41,10 @@ LOOK_ALIKES: tuple[tuple[str, ...], ...] = (
     ("skis", "snowboard", "surfboard", "skateboard"),
 )
 """COCO's labels that are taken for one another in a glance."""
+_ALIKE: dict[str, frozenset[str]] = {
+    label: frozenset(alike for group in LOOK_ALIKES if label in group for alike in group)
+    for label in {label for group in LOOK_ALIKES for label in group}
+}
 
 
 class ProposeSettings(BaseModel, frozen=True, extra="forbid"):
@@ -162,7 +166,7 @@ def family_of(label: str, queried: Sequence[str]) -> Family:
     """How a new object's label relates to the queried ones."""
     if label in queried:
         return "same_class"
-    return "look_alike" if any(label in group and set(group) & set(queried) for group in LOOK_ALIKES) else "control"
+    return "control" if _ALIKE.get(label, frozenset()).isdisjoint(queried) else "look_alike"
 
 
 def removable(site: Site, s: ProposeSettings) -> list[Thing]:

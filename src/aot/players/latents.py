@@ -18,6 +18,7 @@ from aot.types import Image
 
 BLOCK_PX = 16
 """Side of the square of pixels behind one packed token (VAE factor 8, packed 2 x 2)."""
+PAINTED_AT_ONCE = 128
 
 
 def codes_changes(vae: Any) -> bool:
@@ -76,13 +77,19 @@ def edit_latents(vae: Any, sources: npt.NDArray[np.uint8], targets: npt.NDArray[
 
 
 def paint(vae: Any, sources: npt.NDArray[np.uint8], latents: Tensor) -> list[Image]:
-    """The images `[H, W, 3]` that denoised packed latents stand for."""
+    """The images `[H, W, 3]` that denoised packed latents stand for. Memory is bounded: `PAINTED_AT_ONCE` at a time."""
     std, mean = _statistics(vae)
-    latents = latents * std + mean
-    if codes_changes(vae):
-        return list(as_images(vae.apply_edit(as_signal(sources).to(vae.device), latents)))
-    unpacked = unpack(latents, sources.shape[1:3]).to(vae.dtype)
-    return list(as_images(vae.decode(unpacked, return_dict=False)[0][:, :, 0]))
+    images: list[Image] = []
+    for start in range(0, len(latents), PAINTED_AT_ONCE):
+        part = slice(start, start + PAINTED_AT_ONCE)
+        packed = latents[part] * std + mean
+        if codes_changes(vae):
+            signal = vae.apply_edit(as_signal(sources[part]).to(vae.device), packed)
+        else:
+            unpacked = unpack(packed, sources.shape[1:3]).to(vae.dtype)
+            signal = vae.decode(unpacked, return_dict=False)[0][:, :, 0]
+        images += list(as_images(signal))
+    return images
 
 
 def _normalised(vae: Any, packed: Tensor) -> Tensor:
