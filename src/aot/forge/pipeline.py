@@ -58,8 +58,8 @@ from aot.runs.run import Run, Stage
 from aot.runs.terminal import echo
 
 NO_PAIR = (
-    "no pair was made: the lines above say why. Pasting needs objects with boxes and outlines in some image of the "
-    "data; without any, let a model edit: --set photos.implanter=attacker, or generator with photos.propose.by=model"
+    "no pair was made: the lines above say why. Pasting needs objects whose boxes or outlines allow to cut them "
+    "out; without any, let a model edit: --set photos.implanter=attacker, or generator with photos.propose.by=model"
 )
 ROWS = ("photos", "boxes", "labels")
 """Stages of the funnel that count rows of the data as they were read."""
