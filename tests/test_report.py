@@ -22,7 +22,7 @@ from aot.report import arms_race_figure, build_report, save_png, terminal_table
 from aot.report.gallery import read_picture
 from aot.report.summary import Summary, in_order
 from aot.report.svg import MAX_POINTS, nice_ceiling, smooth, thin, ticks
-from aot.report.words import duration, headline
+from aot.report.words import duration, headline, race_note
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -565,6 +565,15 @@ def test_large_photos_are_reduced(tmp_path: Path) -> None:
 
 
 # Words, numbers, metrics ------------------------------------------------------------------------------------
+
+
+def test_the_page_says_where_the_race_ended() -> None:
+    summary = fake_summary()
+    assert race_note(Summary.parse(summary)[0]).startswith("Every training of the attacker gained")
+    summary["attackers"]["iteration_3"] |= {"gain": 0.002, "gain_ci": [-0.003, 0.007]}
+    told = race_note(Summary.parse(summary)[0])
+    assert told.startswith("Beyond doubt gained: Attacker 1, Attacker 2.") and "Attacker 3 met a defender" in told
+    assert race_note(Summary()) == ""
 
 
 def test_headline_follows_the_metrics() -> None:

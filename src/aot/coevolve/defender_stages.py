@@ -80,11 +80,12 @@ def enhance_defender(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, 
 def _learn_hits(
     recipe: Recipe, inputs: Inputs, player: QwenDefender, episodes: Sequence[Episode], folder: Path
 ) -> dict[str, Any]:
-    """SFT on the hardest attack of each scene that was hard, half and half with scripted attacks on fresh scenes."""
+    """SFT on the hardest attack of each scene that was hard, mixed with scripted attacks on fresh scenes: the hits are
+    few, and alone they would be learned by heart."""
     settings = recipe.warm_up.model_copy(update={"steps": recipe.hits_steps})
-    half, share = settings.batch // 2, settings.attacked_share
-    hits = hit_batches(episodes, recipe.curriculum, half, seed=inputs.seed)
-    fresh = scripted_batches(inputs.game, recipe.scripted_attacks, settings.batch - half, share, seed=inputs.seed)
+    few, share = round(settings.batch * recipe.hits_share), settings.attacked_share
+    hits = hit_batches(episodes, recipe.curriculum, few, seed=inputs.seed)
+    fresh = scripted_batches(inputs.game, recipe.scripted_attacks, settings.batch - few, share, seed=inputs.seed)
     metrics = _sft(recipe, player, joined(hits, fresh), settings, inputs.seed, folder)
     return {f"hits_{name}": value for name, value in metrics.items()}
 

@@ -42,6 +42,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     warm_up: DefenderSftSettings = DefenderSftSettings(steps=0)  # iteration 0 of the defender; 0 steps: none
     scripted_attacks: ScriptedAttackSettings = ScriptedAttackSettings()  # what the warm-up learns from
     hits_steps: int = Field(0, ge=0)  # ours: SFT steps on an iteration's hits behind its DAPO, set as the warm-up
+    hits_share: float = Field(0.25, ge=0, le=1)  # ours: of a batch of these; the rest are scripted attacks
     clean_rl: bool = True  # paper: "same RL on clean data", the control
     clean_rl_updates: int = Field(0, ge=0)  # ours: of the control, an iteration; 0: as many as the defender's
     sft_scripted_steps: int = Field(0, ge=0)  # ours: the baseline without a game: SFT on scripted attacks alone

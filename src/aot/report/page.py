@@ -110,7 +110,9 @@ def _context(run: RunData, cards: list[Card], problems: list[str]) -> dict[str, 
         "summary": summary,
         # A number and its unit stay in one line. What comes first is whether the method beats its baselines.
         "headlines": [
-            sentence.replace(" %", "\u00a0%") for sentence in (words.verdict(summary), words.headline(summary)) if sentence
+            sentence.replace(" %", "\u00a0%")
+            for sentence in (words.verdict(summary), words.headline(summary))
+            if sentence
         ],
         "what_was_run": words.what_was_run(summary.model_copy(update={"name": name, "seed": seed})),
         "problems": problems,
@@ -120,6 +122,7 @@ def _context(run: RunData, cards: list[Card], problems: list[str]) -> dict[str, 
         "type_figures": [
             (t, Markup(charts.question_type_figure(summary, t))) for t in summary.question_types
         ],
+        "race_note": words.race_note(summary),
         "arms_race_wide": Markup(charts.arms_race_figure(summary)),
         "arms_race_narrow": Markup(charts.arms_race_figure(summary, width=350, height=330)),
         "payoff": payoff(summary),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aot.report.summary import DefenderFigures, Interval, Summary, iteration_of
+from aot.report.summary import DefenderFigures, Interval, Summary, in_order, iteration_of
 
 DASH = "–"
 MINUS = "−"
@@ -131,6 +131,26 @@ def verdict(summary: Summary) -> str:
     cost = "" if ratio is None else f" (which took {ratio:.2f} times its CPU seconds)"
     span = f"{signed_points(value)} points, 95 % interval {interval(bounds, signed=True)}"
     return f"AOT {side} the strongest baseline, {BASELINES.get(name, plain(name))}{cost}: {how} ({span})."
+
+
+def race_note(summary: Summary) -> str:
+    """Whose training gained beyond doubt and whose did not; "" where no gain was measured."""
+    rows = [(n, summary.attackers[n]) for n in in_order(summary.attackers)]
+    rows = [(name, row) for name, row in rows if row.gain is not None and row.gain_ci is not None]
+    gained = [attacker_label(name) for name, row in rows if row.gain_ci and row.gain_ci[0] > 0]
+    flat = [(attacker_label(name), row) for name, row in rows if row.gain_ci and row.gain_ci[0] <= 0]
+    if not rows:
+        return ""
+    if not flat:
+        return "Every training of the attacker gained: all intervals of the gain lie above 0."
+    none = "No training of the attacker gained beyond doubt. "
+    first = f"Beyond doubt gained: {', '.join(gained)}. " if gained else none
+    left = "; ".join(
+        f"{label} met a defender that its start deceives on {percent(row.valid_success_of_start_vs_current)} %, and "
+        f"gained {signed_points(row.gain)} points ({interval(row.gain_ci, signed=True)})"
+        for label, row in flat
+    )
+    return f"{first}Where the interval holds 0 the race has ended for this budget: {left}."
 
 
 def apart(base: DefenderFigures, other: DefenderFigures) -> bool:
