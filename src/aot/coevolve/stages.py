@@ -161,7 +161,8 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             parents = dict.fromkeys([defender_of(0), defender_before(recipe, i), *attacked])
             settings = [dapo, recipe.curriculum.model_dump(), recipe.clean_guard.model_dump()]
             if recipe.hits_steps:
-                settings += [recipe.hits_steps, recipe.hits_share, recipe.warm_up.model_dump(), recipe.scripted_attacks.model_dump()]
+                hits = [recipe.hits_steps, recipe.hits_share]
+                settings += [*hits, recipe.warm_up.model_dump(), recipe.scripted_attacks.model_dump()]
             return StagePlan(enhance_defender, settings, seed, tuple(parents))
         case [_, "known_attacks"]:
             i = iteration_of(name)

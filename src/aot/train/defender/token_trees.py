@@ -50,7 +50,8 @@ def build_trees(answers: Sequence[Sequence[Sequence[int]]]) -> TokenTrees:
     before: list[int] = []
     targets: list[int] = []
     for texts in answers:
-        first, known = sum(map(len, paths)) + len(paths), {(): 0}
+        first = sum(map(len, paths)) + len(paths)
+        known: dict[tuple[int, ...], int] = {(): 0}
         for ids in texts:
             for t, token in enumerate(ids):
                 before.append(first + known.setdefault(tuple(ids[:t]), len(known)))
