@@ -103,6 +103,8 @@ def _files(reader: Reader, scratch: Path) -> tuple[st.SearchStrategy[Any], Calla
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(content)
         given_path.parent.mkdir(parents=True, exist_ok=True)
+        if reader.writes is None:
+            return reader.read(given_path)
         before = _state(folder, reader.writes)
         try:
             return reader.read(given_path)

@@ -26,13 +26,13 @@ Outcome = tuple[int, int]
 @dataclass(frozen=True)
 class Reader:
     """`make(folder)` writes a valid sample and returns what `read` is given. `read` returns what came of it, or raises
-    `AotError`. `writes`: names of files that it may change."""
+    `AotError`. `writes`: names of files that it may change; None where it may move any."""
 
     group: str
     name: str
     make: Callable[[Path], Path]
     read: Callable[[Path], Outcome]
-    writes: tuple[str, ...] = ()
+    writes: tuple[str, ...] | None = ()
 
 
 def _write(path: Path, content: bytes | str | list[Any] | dict[str, Any]) -> None:

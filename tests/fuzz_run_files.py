@@ -127,22 +127,7 @@ def _replies(folder: Path) -> Outcome:
 
 SQLITE = ("replies.sqlite", "replies.sqlite-wal", "replies.sqlite-shm")
 RUN_FILES = [
-    Reader(
-        "runs",
-        "stage",
-        _finished,
-        _stage,
-        (
-            ".lock",
-            "1.attacker.lock",
-            ".locks",
-            "weights.bin",
-            "manifest.json",
-            "started.json",
-            "recipe.json",
-            "superseded",
-        ),
-    ),
+    Reader("runs", "stage", _finished, _stage, None),  # a stage of another key is moved aside
     Reader("runs", "checkpoint", _saved, _restored),
     Reader("runs", "recipe", _recipe, _recipes),
     Reader("runs", "log", _log, _resumed, ("log.jsonl",)),

@@ -84,7 +84,7 @@ def _value(text: str) -> Any:
     if text == "null" or text[:1] in '[{"':
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
     return text
 
