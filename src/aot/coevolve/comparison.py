@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aot.coevolve.evaluation import Evaluation, Mask, Scores
+from aot.coevolve.evaluation import Evaluation, Mask, Scores, paired
 from aot.coevolve.names import (
     WARM_UP,
     attacker_of,
@@ -18,7 +18,7 @@ from aot.coevolve.names import (
     round_names,
 )
 from aot.coevolve.recipes import Recipe
-from aot.rl.intervals import paired_difference, wilson
+from aot.rl.intervals import wilson
 from aot.runs.run import Stage
 
 
@@ -36,9 +36,11 @@ def comparison(evaluation: Evaluation, responses: Mapping[str, Scores], recipe: 
             entry["valid_success"], entry["n"] = float(hits.mean()), len(hits)
             entry["valid_success_ci"] = list(wilson(int(hits.sum()), len(hits)))
         if name != method:
-            entry |= _paired("method_ahead_worst_case", worst, evaluation.worst_case(name) == 1)
+            value, interval = paired(worst, evaluation.worst_case(name) == 1)
+            entry |= {"method_ahead_worst_case": value, "method_ahead_worst_case_ci": interval}
             if name in responses and method in responses:
-                entry |= _paired("method_ahead", hits, _successes(evaluation, responses, method))
+                value, interval = paired(hits, _successes(evaluation, responses, method))
+                entry |= {"method_ahead": value, "method_ahead_ci": interval}
         entries[name] = entry
     return entries
 
@@ -69,8 +71,3 @@ def _cpu_seconds(names: list[str], stages: Mapping[str, Stage]) -> float | None:
 
 def _successes(evaluation: Evaluation, responses: Mapping[str, Scores], defender: str) -> Mask:
     return (evaluation.clean[defender] == 1) & (responses[defender] == 0)
-
-
-def _paired(name: str, after: Mask, before: Mask) -> dict[str, Any]:
-    difference = paired_difference(after, before)
-    return {name: difference.value, f"{name}_ci": [difference.low, difference.high]}

@@ -152,6 +152,14 @@ def defender_summary(evaluation: Evaluation, defender: str, groups: Mapping[str,
     return entry | {"by_attacker": by_attacker, "by_attacker_ci": by_attacker_ci, "by_question_type": by_type}
 
 
+def paired(after: Mask, before: Mask) -> tuple[float, list[float]]:
+    """Mean difference over the same examples with its 95 % interval, which is nan for a single one."""
+    if len(after) < 2:
+        return float(np.mean(after)) - float(np.mean(before)), [float("nan")] * 2
+    difference = paired_difference(after, before)
+    return difference.value, [difference.low, difference.high]
+
+
 def attacker_summary(
     evaluation: Evaluation, attacks: AttackSet, name: str, *, start: str | None, current: str
 ) -> dict[str, object]:
@@ -165,6 +173,5 @@ def attacker_summary(
     if start is not None:
         before, after = evaluation.successes(current, start), evaluation.successes(current, name)
         entry["valid_success_of_start_vs_current"] = float(before.mean())
-        difference = paired_difference(after, before)
-        entry["gain"], entry["gain_ci"] = difference.value, [difference.low, difference.high]
+        entry["gain"], entry["gain_ci"] = paired(after, before)
     return entry
