@@ -71,7 +71,7 @@ def turns(ours: Callable[[int], object], theirs: Callable[[int], object], repeat
 
 
 def ssim(repeats: int, photos: Path | None) -> Iterator[Row]:
-    """A photo, a box of it and a small box; the edit is an inverted rectangle and light noise everywhere."""
+    """A photo, a box of it and a small box, five calls a turn; edits: an inverted rectangle, light noise everywhere."""
     rng = np.random.default_rng(0)
     ratios: dict[str, list[float]] = {"whole photo": [], "box": [], "40 x 40 px": []}
     largest = 0.0
@@ -89,8 +89,8 @@ def ssim(repeats: int, photos: Path | None) -> Iterator[Row]:
             value = scikit_images(a, b)
             largest = max(largest, abs(float(box_ssim([before], [after], [box])[0]) - value))
             ratios[name] += turns(
-                lambda _, args=(before, after, box): box_ssim(*([each] for each in args)),
-                lambda _, args=(a, b): scikit_images(*args),
+                lambda _, args=(before, after, box): [box_ssim(*([each] for each in args)) for _ in range(5)],
+                lambda _, args=(a, b): [scikit_images(*args) for _ in range(5)],
                 repeats,
             )
     for name, values in ratios.items():
