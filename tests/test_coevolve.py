@@ -27,7 +27,7 @@ from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import sha256_of
 from aot.runs.run import Run, Stage
 
-WITHOUT_WARM_UP = {"warm_up": {"steps": 0}, "hits_steps": 0, "sft_scripted_steps": 0, "best_response_updates": 0}
+WITHOUT_WARM_UP = {"warm_up": {"steps": 0}, "hits": {"steps": 0}, "sft_scripted_steps": 0, "best_response_updates": 0}
 TINY: dict[str, Any] = {
     "game": {"train_scenes": 24, "held_out_scenes": 24},
     "attacker": {"flow_grpo": {"updates": 2, "groups": 4, "group_size": 4}, "checkpoint_every": 1},

@@ -69,7 +69,7 @@ def enhance_defender(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, 
     player = QwenDefender.load(inputs.folder(defender_before(recipe, i)), name=f"iteration_{i}")
     before = {name: value.clone() for name, value in player.model.state_dict().items()}
     metrics = _dapo(recipe, inputs, player, curriculum.rows, inputs.seed, folder)
-    if recipe.hits_steps:
+    if recipe.hits.steps:
         metrics |= _learn_hits(recipe, inputs, player, newest, folder / "hits")
     if recipe.clean_guard.max_loss < 1 and curriculum.rows:
         metrics |= _keep_clean(recipe, inputs, player, before, curriculum.rows, folder)
@@ -82,8 +82,8 @@ def _learn_hits(
 ) -> dict[str, Any]:
     """SFT on the hardest attack of each scene that was hard, mixed with scripted attacks on fresh scenes: the hits are
     few, and alone they would be learned by heart."""
-    settings = recipe.warm_up.model_copy(update={"steps": recipe.hits_steps})
-    few, share = round(settings.batch * recipe.hits_share), settings.attacked_share
+    settings, share = recipe.hits, recipe.hits.attacked_share
+    few = round(settings.batch * recipe.hits_share)
     hits = hit_batches(episodes, recipe.curriculum, few, seed=inputs.seed)
     fresh = scripted_batches(inputs.game, recipe.scripted_attacks, settings.batch - few, share, seed=inputs.seed)
     metrics = _sft(recipe, player, joined(hits, fresh), settings, inputs.seed, folder)

@@ -41,7 +41,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     iterations: int = Field(3, gt=0)  # paper: N = 3
     warm_up: DefenderSftSettings = DefenderSftSettings(steps=0)  # iteration 0 of the defender; 0 steps: none
     scripted_attacks: ScriptedAttackSettings = ScriptedAttackSettings()  # what the warm-up learns from
-    hits_steps: int = Field(0, ge=0)  # ours: SFT steps on an iteration's hits behind its DAPO, set as the warm-up
+    hits: DefenderSftSettings = DefenderSftSettings(steps=0)  # ours: SFT on an iteration's hits behind its DAPO
     hits_share: float = Field(0.25, ge=0, le=1)  # ours: of a batch of these; the rest are scripted attacks
     clean_rl: bool = True  # paper: "same RL on clean data", the control
     clean_rl_updates: int = Field(0, ge=0)  # ours: of the control, an iteration; 0: as many as the defender's
@@ -91,16 +91,17 @@ def miniature() -> Recipe:
     # A short warm-up: the longer it is, the less an attacker finds. The baselines' steps are those that take the
     # method's CPU seconds, measured.
     return Recipe(name="miniature").changed(
-        game={"train_scenes": 400, "held_out_scenes": 1200},
-        warm_up={"steps": 60, "batch": 32, "learning_rate": 1e-3},
-        attacker={"method": "flow_grpo", "flow_grpo": {"updates": 12}},
+        game={"train_scenes": 400, "held_out_scenes": 1000},
+        warm_up={"steps": 60, "batch": 32, "learning_rate": 1e-3, "ema": 0.9},
+        attacker={"method": "flow_grpo", "flow_grpo": {"updates": 10}},
         curriculum={"rows": 500, "clean_share": 0.52},
         dapo=dapo,
-        hits_steps=70,
+        hits={"steps": 100, "batch": 32, "learning_rate": 1e-3, "schedule": "constant", "ema": 0.98},
+        hits_share=0.15,
         clean_guard={"max_loss": 0.003},
-        sft_scripted_steps=850,
-        clean_rl_updates=200,
-        best_response_updates=20,
+        sft_scripted_steps=890,
+        clean_rl_updates=115,
+        best_response_updates=16,
     )
 
 
@@ -114,7 +115,7 @@ def miniature_long() -> Recipe:
         attacker=attacker,
         curriculum={"rows": 3800},
         dapo={"updates": 40},
-        hits_steps=300,
+        hits={"steps": 300},
         sft_scripted_steps=5000,
         clean_rl_updates=1000,
         best_response_updates=100,
@@ -132,7 +133,7 @@ def smoke() -> Recipe:
         dapo={"updates": 2, "groups": 2, "group_size": 4},
         evaluation={"distractors": 2},
         warm_up={"steps": 2, "batch": 8},
-        hits_steps=1,
+        hits={"steps": 1, "batch": 8},
         clean_rl_updates=0,
         sft_scripted_steps=2,
         best_response_updates=1,

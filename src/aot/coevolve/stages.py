@@ -160,9 +160,8 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             attacked = [each for j in range(1, i + 1) for each in round_names(j)]
             parents = dict.fromkeys([defender_of(0), defender_before(recipe, i), *attacked])
             settings = [dapo, recipe.curriculum.model_dump(), recipe.clean_guard.model_dump()]
-            if recipe.hits_steps:
-                hits = [recipe.hits_steps, recipe.hits_share]
-                settings += [*hits, recipe.warm_up.model_dump(), recipe.scripted_attacks.model_dump()]
+            if recipe.hits.steps:
+                settings += [recipe.hits.model_dump(), recipe.hits_share, recipe.scripted_attacks.model_dump()]
             return StagePlan(enhance_defender, settings, seed, tuple(parents))
         case [_, "known_attacks"]:
             i = iteration_of(name)
