@@ -12,6 +12,8 @@ from aot.runs.files import sha256_of
 
 MEASURED = {
     "wall_seconds",
+    "cpu_seconds",
+    "resumed",
     "seconds",
     "stages",
     "finished",

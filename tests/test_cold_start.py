@@ -165,10 +165,10 @@ def test_a_row_that_lacks_something_is_refused_and_the_others_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: dict, reason: str
 ) -> None:
     rows = [ROW, ROW | change, ROW]
-    monkeypatch.setattr("aot.train.attacker.sft_pairs.read_rows", lambda paths: iter(rows))
+    monkeypatch.setattr("aot.forge.read_pairs.read_rows", lambda paths: iter(rows))
     assert len(forged_pairs(tmp_path, named_kind=0, seed=0)) == 2
     said = capsys.readouterr().err
     assert "refused rows" in said and "row 1: " in said and reason in said
-    monkeypatch.setattr("aot.train.attacker.sft_pairs.read_rows", lambda paths: iter(rows[1:2]))
+    monkeypatch.setattr("aot.forge.read_pairs.read_rows", lambda paths: iter(rows[1:2]))
     with pytest.raises(AotError, match="no pairs"):
         forged_pairs(tmp_path, named_kind=0, seed=0)

@@ -19,7 +19,7 @@ from aot.audit.subjects import open_subjects
 from aot.audit.trained import open_attacker
 from aot.backends.asking import check_answered
 from aot.backends.opening import is_url, open_backend
-from aot.backends.sight import SightChecked
+from aot.backends.sight import SightChecked, unmoved_note
 from aot.players.base_players import quiet_loading
 from aot.runs.files import held
 from aot.runs.overrides import overridden
@@ -99,6 +99,8 @@ def run(defender: str, data: Path | None, out: Path, settings: AuditSettings, **
     if given.get("attacker"):
         quiet_loading()
     result, page = audit(defender, data, out, settings, **given)
+    if result["unmoved"]:
+        echo(unmoved_note(result["unmoved"]))
     echo(headline(result))
     Terminal().print(terminal_table(result))
     echo(f"page: {page}\nmetrics: {page.with_suffix('.json')}")

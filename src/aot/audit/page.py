@@ -36,6 +36,7 @@ def _context(result: Json, cards: Sequence[Card]) -> Json:
         "css": stylesheet(),
         "result": result,
         "name": short_name(result["defender"]["name"]),
+        "unmoved": unmoved_note(result["unmoved"]) if result["unmoved"] else "",
         "headline": headline(result).replace(" %", "\u00a0%"),
         "summary": summary_line(result),
         "caveats": caveats(result),
@@ -84,8 +85,6 @@ def headline(result: Json) -> str:
     """The verdict in one sentence, computed from the metrics, whichever way they point."""
     name = short_name(result["defender"]["name"])
     found = deceived(result)
-    if result["unmoved"]:
-        return unmoved_note(result["unmoved"])
     if found is None:
         read = result["clean"]["accuracy"]["n"]
         why = "no answer to a clean image could be read" if not read else "no attack was asked about a right answer"

@@ -82,7 +82,8 @@ def write_refused(path: Path, refused: Mapping[str, Iterable[Refusal]]) -> None:
 def read_scores(folder: Path) -> dict[str, dict[str, Any]]:
     """scores.json of a run's folder. None there: `AotError`."""
     value = read_json(folder / SCORES, hint="give the --out folder of an aot eval that has ended")
-    if not isinstance(value, dict) or not all(isinstance(entry, dict) for entry in value.values()):
+    entries = value.values() if isinstance(value, dict) else [None]
+    if not all(isinstance(each, dict) and isinstance(each.get("protocol", {}), dict) for each in entries):
         raise AotError("not the scores of an aot eval", where=str(folder / SCORES), hint="give another folder")
     return value
 
