@@ -88,20 +88,21 @@ def miniature() -> Recipe:
         "temperature": 1.5,
         "entropy_coef": 0.05,
     }
-    # A short warm-up: the longer it is, the less an attacker finds. The baselines' steps are those that take the
-    # method's CPU seconds, measured.
+    # SFT's steps are those that take the method's CPU seconds, measured; the control's take less: it gains nothing by
+    # more of them (docs/log.md).
     return Recipe(name="miniature").changed(
-        game={"train_scenes": 400, "held_out_scenes": 1000},
-        warm_up={"steps": 60, "batch": 32, "learning_rate": 1e-3, "ema": 0.9},
-        attacker={"method": "flow_grpo", "flow_grpo": {"updates": 10}},
-        curriculum={"rows": 500, "clean_share": 0.52},
+        game={"train_scenes": 250, "held_out_scenes": 800},
+        warm_up={"steps": 150, "batch": 32, "learning_rate": 1e-3, "ema": 0.9},
+        attacker={"method": "flow_grpo", "flow_grpo": {"updates": 7}},
+        attacks={"scripted_draws": 1},
+        curriculum={"rows": 400, "clean_share": 0.52},
         dapo=dapo,
-        hits={"steps": 100, "batch": 32, "learning_rate": 1e-3, "schedule": "constant", "ema": 0.98},
+        hits={"steps": 50, "batch": 32, "learning_rate": 1e-3, "schedule": "constant", "ema": 0.95},
         hits_share=0.15,
         clean_guard={"max_loss": 0.003},
-        sft_scripted_steps=890,
-        clean_rl_updates=115,
-        best_response_updates=16,
+        sft_scripted_steps=640,
+        clean_rl_updates=45,
+        best_response_updates=12,
     )
 
 
