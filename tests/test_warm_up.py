@@ -144,6 +144,12 @@ def test_the_verdict_says_who_is_ahead_whichever_way_it_went() -> None:
     assert "AOT is ahead of the strongest baseline, SFT on scripted attacks" in verdict(told(0.02, 0.01))
     assert "AOT is behind" in verdict(told(-0.02, 0.01))
     assert "AOT cannot be told from" in verdict(told(0.01, 0.02)) and "1.10 times" in verdict(told(0.01, 0.02))
+    behind = told(0.01, 0.02)
+    row = behind.comparison["sft_scripted"].model_copy(
+        update={"method_ahead_worst_case": -0.03, "method_ahead_worst_case_ci": (-0.04, -0.02)}
+    )
+    pooled = behind.model_copy(update={"comparison": behind.comparison | {"sft_scripted": row}})
+    assert verdict(pooled).endswith("In the worst case of this run’s own attacks it is 3.0 points behind.")
     assert verdict(Summary()) == "" and comparison_table(Summary()) is None
     table = comparison_table(told(0.01, 0.02))
     assert table is not None and table.row_count == 2

@@ -112,6 +112,7 @@ def verdict(summary: Summary) -> str:
     """Which is ahead, the method or its strongest baseline, in one sentence: under a fresh attacker if there was one,
     else in the worst case of the run's pool; "" without baselines."""
     rivals = [(name, summary.comparison[name]) for name in summary.compared[1:]]
+    pool = ""
     fresh = [(name, c) for name, c in rivals if c.method_ahead is not None and c.method_ahead_ci]
     pooled = [(name, c) for name, c in rivals if c.method_ahead_worst_case is not None and c.method_ahead_worst_case_ci]
     if fresh:
@@ -119,6 +120,9 @@ def verdict(summary: Summary) -> str:
         value, bounds = row.method_ahead, row.method_ahead_ci
         own = summary.comparison[summary.compared[0]].valid_success
         how = f"a fresh attacker deceives it on {percent(own)} % and the baseline on {percent(row.valid_success)} %"
+        bounds_in_pool = row.method_ahead_worst_case_ci
+        if bounds_in_pool and (bounds_in_pool[0] > 0 or bounds_in_pool[1] < 0):
+            pool = f" In the worst case of this run’s own attacks it is {_points_apart(row.method_ahead_worst_case)}."
     elif pooled:
         name, row = min(pooled, key=lambda pair: pair[1].method_ahead_worst_case or 0.0)
         value, bounds = row.method_ahead_worst_case, row.method_ahead_worst_case_ci
@@ -130,7 +134,12 @@ def verdict(summary: Summary) -> str:
     ratio = summary.cpu_ratio(name)
     cost = "" if ratio is None else f" (which took {ratio:.2f} times its CPU seconds)"
     span = f"{signed_points(value)} points, 95 % interval {interval(bounds, signed=True)}"
-    return f"AOT {side} the strongest baseline, {BASELINES.get(name, plain(name))}{cost}: {how} ({span})."
+    return f"AOT {side} the strongest baseline, {BASELINES.get(name, plain(name))}{cost}: {how} ({span}).{pool}"
+
+
+def _points_apart(difference: float | None) -> str:
+    value = difference or 0.0
+    return f"{percent(abs(value))} points {'ahead' if value > 0 else 'behind'}"
 
 
 def race_note(summary: Summary) -> str:
