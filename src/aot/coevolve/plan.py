@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aot.coevolve.names import defenders, finals
 from aot.coevolve.recipes import Recipe
 from aot.coevolve.scenes import Game
 
@@ -10,7 +11,8 @@ def plan(recipe: Recipe, game: Game) -> str:
     """Iterations, trainings, the size of the evaluation, the judge, and rows of the data that were refused."""
     dapo, attacker = recipe.dapo, recipe.attacker
     answers = f"{dapo.groups} x {dapo.group_size} answers"
-    meetings = (recipe.iterations + 1 + recipe.clean_rl) * (recipe.evaluation.distractors + recipe.iterations + 2)
+    columns = recipe.evaluation.distractors + recipe.iterations + 2
+    meetings = len(defenders(recipe)) * columns + len(finals(recipe))
     lines = [
         f"plan: {recipe.iterations} iterations, {len(game.train_scenes(0))} training scenes each",
         f"  attacker: {attacker.method}, {attacker.steps} steps an iteration",
@@ -18,10 +20,17 @@ def plan(recipe: Recipe, game: Game) -> str:
         + ("; the same on clean scenes as a control" if recipe.clean_rl else ""),
         f"  evaluation: at most {meetings * len(game.held_out):,} answers on {len(game.held_out)} held-out questions",
     ]
+    if recipe.warm_up.steps:
+        lines.insert(1, f"  warm-up: the defender's SFT, {recipe.warm_up.steps} steps on scripted attacks")
+    if recipe.sft_scripted_steps:
+        lines.insert(-1, f"  baseline: SFT on scripted attacks alone, {recipe.sft_scripted_steps} steps")
+    if finals(recipe):
+        told = f"  fresh attackers: {len(finals(recipe))}, {recipe.best_response_updates} updates each"
+        lines.insert(-1, f"{told}, against every final defender")
     if recipe.judge.player:
         tasks = [f"scores attacks for {', '.join(attacker.judged)}"] * bool(attacker.judged)
         tasks += ["scores answers in free text"] * game.free_text
-        lines.insert(3, f"  judge: {recipe.judge.player} " + (" and ".join(tasks) or "has nothing to do"))
+        lines.insert(-1, f"  judge: {recipe.judge.player} " + (" and ".join(tasks) or "has nothing to do"))
     if game.refused:
         lines.append(f"  data: {len(game.refused)} rows refused:")
         lines += [f"    {refusal}" for refusal in game.refused[:10]]
