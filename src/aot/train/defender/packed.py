@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from aot.data.curriculum import CurriculumRow
 from aot.game.judge import Judge
@@ -20,6 +19,7 @@ from aot.rl.advantage import group_advantages
 from aot.rl.clipped import ClippedLoss, dapo_loss
 from aot.rl.rewards import UNPARSED
 from aot.train.defender.dynamic_sampling import GroupSampler, ScoredGroup
+from aot.train.defender.optimizer import adamw
 from aot.train.defender.prompt_stream import PromptStream
 from aot.train.defender.settings import NO_SIGNAL, DapoResult, DapoSettings
 from aot.train.defender.token_trees import build_trees, tree_logprobs
@@ -43,11 +43,18 @@ def train_packed(
 ) -> DapoResult:
     """Trains `defender` in place; resumes from `checkpoint`. Same arguments, same bits on a CPU."""
     model = defender.model
-    optimizer, schedule = build_optimizer(model, settings)
     generator = torch.Generator().manual_seed(seed)
     stream = PromptStream(len(rows), seed)
     sampler = GroupSampler(defender, rows, settings, stream, generator, judge=judge)
     parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer, schedule = adamw(
+        parameters,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        schedule=settings.schedule,
+        warmup=settings.warmup_updates,
+        steps=settings.updates,
+    )
     # The plain mean at first: a demo's training is too short for the usual slow warm-up.
     average = WeightAverage(parameters, settings.ema, warmup=2) if settings.ema else None
     state: dict[str, Any] = {
@@ -95,20 +102,6 @@ def train_packed(
     if average:
         average.copy_to(parameters)
     return done
-
-
-def build_optimizer(model: torch.nn.Module, settings: DapoSettings) -> tuple[torch.optim.AdamW, Any]:
-    """AdamW and its schedule, as TRL builds them for the same settings."""
-    optimizer = torch.optim.AdamW(
-        [p for p in model.parameters() if p.requires_grad],
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-    )
-    if settings.schedule == "linear":
-        return optimizer, get_linear_schedule_with_warmup(
-            optimizer, settings.warmup_updates, settings.updates
-        )
-    return optimizer, get_constant_schedule_with_warmup(optimizer, settings.warmup_updates)
 
 
 def update_once(

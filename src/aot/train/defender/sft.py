@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
-from transformers import get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from aot.errors import AotError
 from aot.players.shared_prefix import completion_logprobs
@@ -26,6 +25,7 @@ from aot.prompts import gold_answer
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics
 from aot.train.defender.lora import merged, with_lora
+from aot.train.defender.optimizer import adamw
 from aot.train.weight_average import WeightAverage
 from aot.types import Image, Question
 
@@ -80,11 +80,13 @@ def train_defender_sft(
     s, checkpoint, log = settings, checkpoint or Checkpoint(None), log or TrainLog()
     adapters = with_lora(defender.model, s.lora_rank, seed=seed) if s.lora_rank else None
     parameters = [p for p in defender.model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=s.learning_rate, weight_decay=s.weight_decay)
-    schedule = (
-        get_linear_schedule_with_warmup(optimizer, s.warmup_steps, s.steps)
-        if s.schedule == "linear"
-        else get_constant_schedule_with_warmup(optimizer, s.warmup_steps)
+    optimizer, schedule = adamw(
+        parameters,
+        learning_rate=s.learning_rate,
+        weight_decay=s.weight_decay,
+        schedule=s.schedule,
+        warmup=s.warmup_steps,
+        steps=s.steps,
     )
     average = WeightAverage(parameters, s.ema, warmup=2) if s.ema else None
     state: dict[str, Any] = {
