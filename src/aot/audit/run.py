@@ -105,12 +105,12 @@ class Audit:
 
     def note(self, ask: Ask, reply: Reply) -> None:
         """The reply to a request of `asks`."""
-        self.image_effect.note(ask, reply)
         number, name, nth = ask.id.split("/")
         key = (int(number), name, int(nth))
         question = self.questions[self.outcomes[key].scene]
         answer = read_reply(reply, question.options)
         right = None if answer.choice is None else answer.choice == question.answer
+        self.image_effect.note(ask, reply, right)
         given = "" if answer.choice is None else LETTERS[answer.choice]
         self.outcomes[key] = replace(
             self.outcomes[key], status=answer.status, right=right, given=given, said=answer.text[:SAID]

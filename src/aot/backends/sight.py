@@ -104,12 +104,15 @@ class ImageEffect:
     compared: int = 0
     """Replies to a text that an earlier reply had with another image."""
     differed: bool = False
+    erred: bool = False
+    """Some answer was not right: always the same *right* answer is what a good model says, too."""
     _first: dict[bytes, tuple[bytes, str]] = field(default_factory=dict, repr=False)
 
-    def note(self, ask: Ask, reply: Reply) -> None:
-        """Only answers count."""
+    def note(self, ask: Ask, reply: Reply, right: bool | None) -> None:
+        """Only answers count. `right`: None where none could be read."""
         if reply.status != "answered":
             return
+        self.erred |= right is not True
         text, images = sha256(), sha256()
         for part in ask.content:
             if isinstance(part, str):
@@ -123,8 +126,8 @@ class ImageEffect:
 
     @property
     def unmoved(self) -> int:
-        """How many replies were the same whatever the image; 0 where any was not."""
-        return 0 if self.differed else self.compared
+        """How many replies were the same whatever the image; 0 where any was not, or all were right."""
+        return self.compared if self.erred and not self.differed else 0
 
 
 def unmoved_note(unmoved: int) -> str:

@@ -132,8 +132,8 @@ def _answers(
         progress=lambda counts: progress(evaluation, counts),
     )
     for ask, reply in replies:
-        effect.note(ask, reply)
         result = grade(evaluation.items[ask.id], ask, reply, evaluation.reader)
+        effect.note(ask, reply, result.right)
         found[ask.id, ask.trial] = Answered(evaluation.prompt_digests[ask.id], reply, result)
     order = ((name, trial) for name in evaluation.items for trial in range(settings.answers_each))
     return [found[each] for each in order if each in found]
