@@ -21,6 +21,7 @@ from aot.forge.bank import BankSettings, box_fault, outline_fault
 from aot.forge.funnel import Funnel
 from aot.forge.grabcut import Mask, in_box
 from aot.forge.store import PhotoStore, Record
+from aot.runs.files import write_json
 from aot.types import Box, Image
 
 OUTLINES = "outlines"
@@ -61,7 +62,7 @@ def find_outlines(folder: Path, bank: BankSettings, settings: OutlineSettings | 
                     found[n] = [polygon.round(2).tolist() for polygon in cut.outline]
             funnel.add(STAGE, reason)
         if found:
-            _file(folder, record.number).write_text(json.dumps(found), encoding="utf-8")
+            write_json(_file(folder, record.number), found)
     return funnel
 
 
