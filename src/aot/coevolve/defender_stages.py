@@ -91,7 +91,7 @@ def _learn_hits(
 
 
 def train_on_clean_scenes(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
-    """The control up to this iteration: the same RL with as many updates, without attacks (paper's ablation)."""
+    """The control up to this iteration: the same RL without attacks (paper's ablation)."""
     (before,) = inputs.stages.values()
     player = QwenDefender.load(before.folder, name=CLEAN_RL)
     rows = [CurriculumRow(s.id, s.image, s.question) for s in inputs.game.train_scenes(inputs.seed)]

@@ -17,7 +17,7 @@ def plan(recipe: Recipe, game: Game) -> str:
         f"plan: {recipe.iterations} iterations, {len(game.train_scenes(0))} training scenes each",
         f"  attacker: {attacker.method}, {attacker.steps} steps an iteration",
         f"  defender: DAPO ({dapo.engine}), {dapo.updates} updates of {answers} an iteration"
-        + ("; the same on clean scenes as a control" if recipe.clean_rl else ""),
+        + (f"; {recipe.clean_rl_updates or dapo.updates} on clean scenes as a control" if recipe.clean_rl else ""),
         f"  evaluation: at most {meetings * len(game.held_out):,} answers on {len(game.held_out)} held-out questions",
     ]
     if recipe.warm_up.steps:

@@ -103,7 +103,7 @@ def headline(summary: Summary) -> str:
         sentence += f", with clean accuracy {percent(base.clean)} % before and {percent(after.clean)} % after"
     control = summary.defenders.get("clean_rl")
     if control is not None and control.worst_case is not None:
-        sentence += f"; the same training on clean scenes ends at {percent(1 - control.worst_case)} %"
+        sentence += f"; RL on clean scenes ends at {percent(1 - control.worst_case)} %"
     # Overlap does not prove that nothing changed, but the reader must be told.
     return sentence + "." + ("" if apart(base, after) else " The two 95 % intervals overlap.")
 
