@@ -991,3 +991,10 @@ def test_a_reply_of_200_kilobytes_is_read_in_a_second(piece: str) -> None:
     begun = time.monotonic()
     parse_answer(piece * (200_000 // len(piece)), COLOURS)
     assert time.monotonic() - begun < 1
+
+
+@pytest.mark.parametrize("text", ["9" * 60_000, "9" * 60_000 + "e", "1." * 30_000, "999," * 15_000 + "x"])
+def test_long_numbers_are_read_in_linear_time(text: str) -> None:
+    begun = time.monotonic()
+    parse_open(text)
+    assert time.monotonic() - begun < 2  # 14 s once

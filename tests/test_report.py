@@ -567,6 +567,12 @@ def test_large_photos_are_reduced(tmp_path: Path) -> None:
 # Words, numbers, metrics ------------------------------------------------------------------------------------
 
 
+def test_half_characters_of_a_damaged_run_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base/manifest.json").write_text('{"versions": {"torch": "\\ud83d"}}')
+    assert "torch <b>?</b>" in build_report(tmp_path).read_text(encoding="utf-8")
+
+
 def test_the_page_says_where_the_race_ended() -> None:
     summary = fake_summary()
     assert race_note(Summary.parse(summary)[0]).startswith("Every training of the attacker gained")

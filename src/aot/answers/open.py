@@ -23,8 +23,9 @@ NUMBERS = tuple(
     re.compile(pattern)
     for pattern in (
         r"-?\b\d{1,3}(?:,\d{3})+\b",  # 1,234
-        r"-?\d+(?:\.\d+)?[eE][+-]?\d+",  # 1.2e-3
-        r"-?(?:\d+\.\d+|\.\d+|\d+\b)(?![eE][+-]?\d+)(?![,\d])",
+        # No match begins within a run of digits: one from the run's start would have been found, in linear time.
+        r"-?(?<!\d)\d+(?:\.\d+)?[eE][+-]?\d+",  # 1.2e-3
+        r"-?(?:(?<!\d)\d+\.\d+|\.\d+|(?<!\d)\d+\b)(?![eE][+-]?\d+)(?![,\d])",
     )
 )
 

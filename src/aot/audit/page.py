@@ -27,7 +27,7 @@ def build_page(result: Json, cards: Sequence[Card], out: Path) -> Path:
     """Writes `out/audit.html` from `audit.json` and the gallery's cards, and returns its path."""
     page = environment("aot.audit").get_template(PAGE).render(_context(result, cards))
     with replacing(out / PAGE) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="replace")  # half characters of damaged replies
     return out / PAGE
 
 

@@ -65,7 +65,7 @@ def build_report(run_dir: Path) -> Path:
     page = environment().get_template("page.html").render(_context(run, cards, problems))
     path = run.folder / "report.html"
     with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="replace")  # half characters of damaged files
     return path
 
 
