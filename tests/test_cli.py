@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -43,6 +44,38 @@ def test_a_printed_recipe_can_be_given_back(
     assert aot(monkeypatch, "recipe", str(tmp_path / "mine.json")) == 0
     assert capsys.readouterr().out == first
     assert json.loads(first)["seed"] == 4
+
+
+def test_two_recipes_are_compared_setting_by_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    mine = tmp_path / "mine.json"
+    mine.write_text('{"base": "smoke", "seed": 7, "curriculum": {"rows": null}}')
+    assert aot(monkeypatch, "recipe", "diff", "smoke", str(mine)) == 0
+    told = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in told.splitlines() if line.startswith("│")]
+    assert told.startswith("2 settings differ")
+    assert rows == [["seed", "0", "7"], ["curriculum.rows", "400", "null"]]
+    assert aot(monkeypatch, "recipe", "diff", "smoke", "smoke") == 0
+    assert capsys.readouterr().out == "no setting differs\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["diff", "smoke"], "give two recipes to compare"),
+        (["diff", "smoke", "papr"], r"did you mean paper\?"),
+        (["smoke", "paper"], "one recipe at a time"),
+        (["diff", "smoke", "paper", "--set", "seed=1"], "two recipes are compared as they are"),
+    ],
+)
+def test_mistakes_in_a_comparison_of_recipes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    assert aot(monkeypatch, "recipe", *arguments) == 2
+    error = capsys.readouterr().err
+    assert re.search(told, error) and "next: " in error
 
 
 def test_mistakes_end_with_status_2_and_no_traceback(

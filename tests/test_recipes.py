@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from aot.coevolve.recipes import RECIPES, Recipe, load_recipe, miniature
 from aot.errors import AotError
-from aot.runs.overrides import merged, validated
+from aot.runs.overrides import MISSING, differences, merged, validated
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -112,6 +112,22 @@ def test_merging_alters_neither_side() -> None:
     base = {"a": {"b": 1, "c": 2}, "d": [1]}
     assert merged(base, {"a": {"b": 3}, "d": []}) == {"a": {"b": 3, "c": 2}, "d": []}
     assert base == {"a": {"b": 1, "c": 2}, "d": [1]}
+
+
+def test_differences_laid_over_one_side_give_the_other() -> None:
+    first, second = (load_recipe(name).model_dump() for name in ("smoke", "paper"))
+    change: dict[str, object] = {}
+    for dotted, one, other in differences(first, second):
+        assert one != other
+        for part in reversed(dotted.split(".")):
+            other = {part: other}
+        change = merged(change, other)
+    assert merged(first, change) == second
+
+
+def test_a_setting_that_one_side_does_not_have_differs() -> None:
+    assert list(differences({"a": {"b": 1}}, {"a": {"b": 1, "c": None}})) == [("a.c", MISSING, None)]
+    assert list(differences({"a": 1}, {"a": {"b": 1}})) == [("a", 1, {"b": 1})]
 
 
 @pytest.mark.parametrize(

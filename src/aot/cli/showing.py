@@ -23,13 +23,52 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
 
 
 def show_recipe(
-    name: Annotated[str, typer.Argument(help="A recipe's name, or a JSON file.")] = "miniature",
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME] | diff A B", help="A recipe's name, or a JSON file; two behind `diff`."),
+    ] = None,
     overrides: SetOption = None,
 ) -> None:
-    """Print every setting of a recipe as JSON: a file to edit and pass to --recipe."""
+    """Print every setting of a recipe as JSON, a file to edit and pass to --recipe; `aot recipe diff A B`: the settings
+    in which two differ."""
     from aot.coevolve.recipes import load_recipe
 
-    echo(load_recipe(name, overrides or []).model_dump_json(indent=2))
+    match what or ["miniature"]:
+        case ["diff", first, second]:
+            if overrides:
+                hint = "put it into a JSON file, and give that as a recipe"
+                raise AotError("two recipes are compared as they are", where=f"--set {overrides[0]}", hint=hint)
+            _show_differences(first, second)
+        case ["diff", *_]:
+            hint = "e.g. aot recipe diff miniature paper; or files: aot recipe diff paper runs/mine/recipe.json"
+            raise AotError("give two recipes to compare", where="aot recipe diff", hint=hint)
+        case [name]:
+            echo(load_recipe(name, overrides or []).model_dump_json(indent=2))
+        case _:
+            hint = "aot recipe NAME shows one; aot recipe diff A B compares two"
+            raise AotError("one recipe at a time", where=f"aot recipe {' '.join(what or [])}", hint=hint)
+
+
+def _show_differences(first: str, second: str) -> None:
+    import json
+
+    from rich.markup import escape
+    from rich.table import Table
+
+    from aot.coevolve.recipes import load_recipe
+    from aot.runs.overrides import MISSING, differences
+
+    one, other = (load_recipe(name).model_dump(mode="json", exclude={"name"}) for name in (first, second))
+    found = list(differences(one, other))
+    if not found:
+        echo("no setting differs")
+        return
+    table = Table(title=f"{len(found)} settings differ", title_justify="left")
+    for header in ("setting", first, second):
+        table.add_column(escape(header), overflow="fold")
+    for name, *values in found:
+        table.add_row(escape(name), *[escape("-" if v is MISSING else json.dumps(v)) for v in values])
+    Terminal().print(table)
 
 
 def play(

@@ -7,7 +7,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -77,6 +77,23 @@ def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
         both = isinstance(before, Mapping) and isinstance(value, Mapping)
         result[name] = merged(before, value) if both else value  # type: ignore[arg-type]
     return result
+
+
+MISSING = object()
+"""Stands in `differences` for the value of a setting that one side does not have."""
+
+
+def differences(
+    first: Mapping[str, Any], second: Mapping[str, Any], name: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Dotted names of the settings that differ, in their order, with both values."""
+    for key in [*first, *(key for key in second if key not in first)]:
+        one, other = first.get(key, MISSING), second.get(key, MISSING)
+        dotted = f"{name}.{key}" if name else str(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            yield from differences(one, other, dotted)
+        elif one is MISSING or other is MISSING or one != other:
+            yield dotted, one, other
 
 
 def _value(text: str) -> Any:
