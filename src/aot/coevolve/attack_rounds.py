@@ -14,9 +14,8 @@ from aot.data.curriculum import CurriculumRow, hard_rows
 from aot.data.records import load_episodes, save_episodes
 from aot.game.arena import greedy_answers, play
 from aot.miniature.scripted import RandomDistractor
-from aot.players.attacker import EditAttacker
 from aot.players.base import Attacker
-from aot.players.defender import QwenDefender
+from aot.players.opening import open_attacker, open_defender
 from aot.types import Episode, Scene
 
 
@@ -39,9 +38,13 @@ def _round(
 ) -> dict[str, Any]:
     """Episodes of the frozen attacker that iteration `attacker` left, and of `scripted` distractors a scene."""
     settings = recipe.attacks
-    opponent = QwenDefender.load(inputs.folder(defender_before(recipe, iteration_of(inputs.name))), name="current")
+    opponent = open_defender(
+        inputs.folder(defender_before(recipe, iteration_of(inputs.name))), recipe.players.defender, name="current"
+    )
     clean = greedy_answers(scenes, opponent)
-    players: list[Attacker] = [EditAttacker.load(inputs.folder(attacker_of(attacker)), name=f"iteration_{attacker}")]
+    players: list[Attacker] = [
+        open_attacker(inputs.folder(attacker_of(attacker)), recipe.players.attacker, name=f"iteration_{attacker}")
+    ]
     players += [RandomDistractor(related=settings.scripted_related)] * scripted
     episodes: list[Episode] = []
     for number, player in enumerate(players):

@@ -16,6 +16,7 @@ from aot.coevolve.sft_batches import hit_batches, scripted_batches
 from aot.data.curriculum import CurriculumRow, build_curriculum
 from aot.game.judge import open_judge
 from aot.players.defender import QwenDefender
+from aot.players.opening import open_defender
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.run import CHECKPOINT, LOG
 from aot.runs.train_log import TrainLog
@@ -37,7 +38,7 @@ def train_on_scripted_attacks(recipe: Recipe, inputs: Inputs, folder: Path) -> d
 
 
 def _sft_on_scripted(recipe: Recipe, inputs: Inputs, folder: Path, steps: int) -> dict[str, Any]:
-    player = QwenDefender.load(inputs.folder(defender_of(0)), name=inputs.name)
+    player = open_defender(inputs.folder(defender_of(0)), recipe.players.defender, name=inputs.name)
     settings = recipe.warm_up.model_copy(update={"steps": steps})
     share = settings.attacked_share
     batches = scripted_batches(inputs.game, recipe.scripted_attacks, settings.batch, share, seed=inputs.seed)
@@ -66,7 +67,7 @@ def enhance_defender(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, 
     newest, clean = round_episodes(inputs, i), inputs.game.train_scenes(inputs.seed)
     hard_attacks(recipe, inputs, i, newest)  # the next iterations need them
     curriculum = build_curriculum(newest, clean, earlier, recipe.curriculum, seed=inputs.seed)
-    player = QwenDefender.load(inputs.folder(defender_before(recipe, i)), name=f"iteration_{i}")
+    player = open_defender(inputs.folder(defender_before(recipe, i)), recipe.players.defender, name=f"iteration_{i}")
     before = {name: value.clone() for name, value in player.model.state_dict().items()}
     metrics = _dapo(recipe, inputs, player, curriculum.rows, inputs.seed, folder)
     if recipe.hits.steps:
@@ -93,7 +94,7 @@ def _learn_hits(
 def train_on_clean_scenes(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """The control up to this iteration: the same RL without attacks (paper's ablation)."""
     (before,) = inputs.stages.values()
-    player = QwenDefender.load(before.folder, name=CLEAN_RL)
+    player = open_defender(before.folder, recipe.players.defender, name=CLEAN_RL)
     rows = [CurriculumRow(s.id, s.image, s.question) for s in inputs.game.train_scenes(inputs.seed)]
     metrics = _dapo(recipe, inputs, player, rows, inputs.seed, folder, recipe.clean_rl_updates or None)
     player.save(folder)
@@ -130,7 +131,7 @@ def _keep_clean(
 ) -> dict[str, Any]:
     """Wins back clean accuracy, measured on the clean images of the scenes that were attacked in this iteration."""
     scenes, guard, seed = round_scenes(inputs, iteration_of(inputs.name)), recipe.clean_guard, inputs.seed
-    base = QwenDefender.load(inputs.folder(defender_of(0)), name=BASE)
+    base = open_defender(inputs.folder(defender_of(0)), recipe.players.defender, name=BASE)
 
     def rehearse(number: int, lost: list[Scene]) -> None:
         mixed = rehearsal_rows(rows, lost, guard.share, seed=seed + number)

@@ -14,9 +14,8 @@ from aot.coevolve.recipes import Recipe
 from aot.coevolve.scenes import Game
 from aot.data.records import load_episodes, save_episodes
 from aot.miniature.scripted import RandomDistractor
-from aot.players.attacker import EditAttacker
 from aot.players.base import Attacker
-from aot.players.defender import QwenDefender
+from aot.players.opening import open_attacker, open_defender
 from aot.runs.files import write_json
 from aot.runs.run import Stage
 from aot.types import Episode
@@ -29,7 +28,7 @@ def attack_held_out(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, A
     column, scenes = inputs.name.rpartition("/")[2], inputs.game.held_out
     player: Attacker
     if trained(column):
-        player = EditAttacker.load(inputs.folder(maker_of(column)), name=column)
+        player = open_attacker(inputs.folder(maker_of(column)), recipe.players.attacker, name=column)
     else:
         player = RandomDistractor(related=recipe.evaluation.scripted_related)
     made = attack_all(scenes, player, inputs.game.referee, seed=inputs.seed)
@@ -42,7 +41,7 @@ def answer_held_out(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, A
     every scripted distractor. Metrics: the share of right answers by column."""
     _, defender, block = inputs.name.split("/")
     scenes, record = inputs.game.held_out, {}
-    player = QwenDefender.load(inputs.folder(stage_of(recipe, defender)), name=defender)
+    player = open_defender(inputs.folder(stage_of(recipe, defender)), recipe.players.defender, name=defender)
     for column in columns_of(recipe, block):
         if column == CLEAN:
             scores, texts = evaluate(player, scenes)

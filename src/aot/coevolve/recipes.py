@@ -19,7 +19,7 @@ from aot.data.curriculum import CurriculumSettings
 from aot.errors import AotError
 from aot.game.judge import JUDGE_PLAYER, JudgeSettings
 from aot.game.referee import RefereeSettings
-from aot.players.base_players import PlayersSettings
+from aot.players.settings import PlayersSettings
 from aot.runs.files import read_json
 from aot.runs.overrides import merged, overridden, validated
 from aot.train.attacker.evolve import AttackerTraining

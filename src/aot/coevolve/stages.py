@@ -42,6 +42,7 @@ from aot.miniature.pairs import SCRIPTED_TASKS
 from aot.players.attacker import EditAttacker
 from aot.players.base_players import copy_player, player_digests, player_folder
 from aot.players.defender import QwenDefender
+from aot.players.opening import open_attacker, open_defender
 from aot.runs.run import Run, Stage
 from aot.train.attacker.evolve import AttackerTraining, train_attacker
 
@@ -58,15 +59,15 @@ def copy_base_player(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, 
 def _base_player(recipe: Recipe, stage: str) -> tuple[str, Path]:
     """What the recipe calls the base player of this stage, and its folder."""
     role: Literal["attacker", "defender"] = "attacker" if stage == attacker_of(0) else "defender"
-    name = getattr(recipe.players, role)
+    name = getattr(recipe.players, role).model
     return name, player_folder(name, role)
 
 
 def evolve_attacker(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """Attacker evolution: the last iteration's attacker trained against the last iteration's frozen defender."""
     i = iteration_of(inputs.name)
-    attacker = EditAttacker.load(inputs.folder(attacker_of(i - 1)), name=f"iteration_{i}")
-    defender = QwenDefender.load(inputs.folder(defender_before(recipe, i)), name="current")
+    attacker = open_attacker(inputs.folder(attacker_of(i - 1)), recipe.players.attacker, name=f"iteration_{i}")
+    defender = open_defender(inputs.folder(defender_before(recipe, i)), recipe.players.defender, name="current")
     return _train_attacker(recipe, inputs, folder, attacker, defender, recipe.attacker)
 
 
@@ -74,8 +75,8 @@ def answer_best(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """A fresh best response: the cold start trained against one final defender with a budget of its own, so that a
     defender is measured by an attacker that nobody trained it on."""
     name = inputs.name.rpartition("/")[2]
-    attacker = EditAttacker.load(inputs.folder(attacker_of(0)), name=f"{RESPONSE}_{name}")
-    defender = QwenDefender.load(inputs.folder(stage_of(recipe, name)), name=name)
+    attacker = open_attacker(inputs.folder(attacker_of(0)), recipe.players.attacker, name=f"{RESPONSE}_{name}")
+    defender = open_defender(inputs.folder(stage_of(recipe, name)), recipe.players.defender, name=name)
     return _train_attacker(recipe, inputs, folder, attacker, defender, best_response_training(recipe))
 
 

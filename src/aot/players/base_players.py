@@ -6,8 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel
-
 from aot.errors import AotError
 from aot.runs.files import digests_of
 from aot.runs.run import LOG, MANIFEST, STARTED
@@ -15,13 +13,6 @@ from aot.runs.run import LOG, MANIFEST, STARTED
 SHIPPED = Path(__file__).parents[1] / "miniature" / "assets"
 """The folders of the shipped miniature players, by role."""
 Role = Literal["attacker", "defender"]
-
-
-class PlayersSettings(BaseModel, frozen=True, extra="forbid"):
-    """The base players: "miniature" (shipped), or a model folder in Hugging Face's layout."""
-
-    attacker: str = "miniature"
-    defender: str = "miniature"
 
 
 def player_folder(name: str, role: Role, *, option: str = "") -> Path:

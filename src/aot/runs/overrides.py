@@ -70,10 +70,13 @@ def _not_finite(value: Any, name: str = "") -> list[str]:
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `change` laid over it, mapping by mapping; neither is altered."""
+    """`base` with `change` laid over it, mapping by mapping; neither is altered. Settings that have a `model` take a
+    plain text as that alone: "players.defender=FOLDER" leaves how it is loaded."""
     result = dict(base)
     for name, value in change.items():
         before = result.get(name)
+        if isinstance(value, str) and isinstance(before, Mapping) and "model" in before:
+            value = {"model": value}
         both = isinstance(before, Mapping) and isinstance(value, Mapping)
         result[name] = merged(before, value) if both else value  # type: ignore[arg-type]
     return result

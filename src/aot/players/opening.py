@@ -1,0 +1,25 @@
+"""The players of a run's folders, loaded as the recipe says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aot.players.attacker import EditAttacker
+from aot.players.defender import QwenDefender
+from aot.players.settings import AttackerSettings, DefenderSettings
+
+
+def open_attacker(folder: Path, settings: AttackerSettings, *, name: str) -> EditAttacker:
+    """The attacker that a stage left in `folder`. Raises `AotError` for a missing or damaged one."""
+    return EditAttacker.load(folder, name=name, dtype=settings.torch_dtype, device=settings.torch_device)
+
+
+def open_defender(folder: Path, settings: DefenderSettings, *, name: str) -> QwenDefender:
+    """The defender that a stage left in `folder`. Raises `AotError` for a missing or damaged one."""
+    return QwenDefender.load(
+        folder,
+        name=name,
+        dtype=settings.torch_dtype,
+        device=settings.torch_device,
+        max_new_tokens=settings.max_new_tokens,
+    )

@@ -1,0 +1,87 @@
+"""How a player is loaded and what of it is trained: the settings `players.attacker` and `players.defender`. All *ours*
+unless said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+if TYPE_CHECKING:
+    import torch
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+Quantization = Literal["none", "nf4", "fp8"]
+
+
+class LoraSettings(BaseModel, frozen=True, extra="forbid"):
+    """Low-rank adapters in place of the whole weights (Hu et al. 2021, arXiv 2106.09685), by peft."""
+
+    rank: int = Field(0, ge=0)  # 0 trains all weights; Flow-GRPO for Qwen-Image-Edit: 64
+    alpha: int = Field(0, ge=0)  # 0: twice the rank, as in Flow-GRPO's code (64 and 128)
+    dropout: float = Field(0.0, ge=0, lt=1)  # any other value breaks the check of ratio 1 before the first update
+
+    @property
+    def scaled_alpha(self) -> int:
+        return self.alpha or 2 * self.rank
+
+
+class PlayerSettings(BaseModel, frozen=True, extra="forbid"):
+    """A base player and how it is loaded. A plain text stands for `model`: `--set players.defender=FOLDER`."""
+
+    model: str = Field("miniature", min_length=1)  # shipped; a folder in Hugging Face's layout; a hub id
+    revision: str = ""  # of a hub id: a branch, tag or commit; "": its default branch
+    offline: bool = False  # a hub id is only looked for on this machine
+    dtype: Dtype = "float32"  # of frozen weights; adapters are always trained in float32
+    device: str = "auto"  # auto: the first GPU where there is one (with several processes: each its own)
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    quantization: Quantization = "none"  # of frozen weights under adapters: nf4 by bitsandbytes, fp8 by torchao
+    lora: LoraSettings = LoraSettings()
+    gradient_checkpointing: bool = False  # activations are computed again in the backward pass: memory against time
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        return {"model": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _trainable(self) -> PlayerSettings:
+        if self.quantization != "none" and not self.lora.rank:
+            raise ValueError(f"{self.quantization} weights cannot be trained: set lora.rank, for instance to 64")
+        return self
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        import torch
+
+        found = getattr(torch, self.dtype)
+        assert isinstance(found, torch.dtype)
+        return found
+
+    @property
+    def torch_device(self) -> torch.device:
+        """`device`, with "auto" resolved: cuda, on which accelerate and torchrun give each process its own, or cpu."""
+        import torch
+
+        if self.device != "auto":
+            return torch.device(self.device)
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class DefenderSettings(PlayerSettings, frozen=True, extra="forbid"):
+    """A defender: one length of answers for rewards, curricula and evaluation alike."""
+
+    max_new_tokens: int = Field(12, gt=0)  # enough for the miniature; AOT release: 4096
+    min_pixels: int = Field(0, ge=0)  # area to which its processor enlarges smaller images; 0: as its folder says
+    max_pixels: int = Field(0, ge=0)  # area to which its processor shrinks larger images; 0: as its folder says
+
+
+class AttackerSettings(PlayerSettings, frozen=True, extra="forbid"):
+    """An attacker."""
+
+
+class PlayersSettings(BaseModel, frozen=True, extra="forbid"):
+    """The base players of a run."""
+
+    attacker: AttackerSettings = AttackerSettings()
+    defender: DefenderSettings = DefenderSettings()
