@@ -15,12 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache
 from transformers import Qwen2_5_VLForConditionalGeneration as Model
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
-    apply_rotary_pos_emb,
-    apply_rotary_pos_emb_vision,
-)
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
 
 from aot.players.processor import PromptBatch
+from aot.players.rotary import rotated
 
 
 def image_features(model: Model, pixel_values: Tensor, image_grid_thw: Tensor) -> Tensor:
@@ -60,7 +58,7 @@ def _vision_rope(visual: Any, rows: int, columns: int) -> tuple[Tensor, Tensor]:
     # Patches come merge group by merge group.
     grid = grid.view(2, rows // merge, merge, columns // merge, merge).transpose(2, 3).reshape(2, -1)
     dim = visual.config.hidden_size // visual.config.num_heads
-    theta = (visual.config.rope_parameters or {}).get("rope_theta", 10000.0)
+    theta = (getattr(visual.config, "rope_parameters", None) or {}).get("rope_theta", 10000.0)  # 5.10 has none
     frequencies = 1.0 / theta ** (torch.arange(0, dim // 2, 2, device=device).float() / (dim // 2))
     angles = (grid[:, :, None].float() * frequencies).permute(1, 0, 2).flatten(1)
     angles = torch.cat([angles, angles], dim=-1)
@@ -130,8 +128,7 @@ def text_states(
             (attention.v_proj, normed),
         )
     )
-    q, _ = apply_rotary_pos_emb(q, q, *(angles[:, first:] for angles in rotary))
-    _, k = apply_rotary_pos_emb(k, k, *rotary)
+    q, k = rotated(attention, q, rotary, first=first), rotated(attention, k, rotary)
     if cache is not None:
         k, v = cache.update(k, v, attention.layer_idx)
     if mask is None and q.shape[2] > 1:
