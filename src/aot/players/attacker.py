@@ -28,6 +28,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 from aot.players.editor import Conditions, EditorSettings, EditorShape, untrained_transformer
 from aot.players.editor_folder import read_editor, write_editor
 from aot.players.fused import predict_velocity
+from aot.players.keep import Keep, kept
 from aot.players.latents import padded, paint, source_latents
 from aot.players.processor import PromptEncoder
 from aot.prompts import attack_instruction
@@ -83,10 +84,12 @@ class EditAttacker:
         name: str = "attacker",
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        keep: Keep | None = None,
     ) -> EditAttacker:
-        """From a folder of `QwenImageEditPipeline`, ours or stock. Raises AotError for a missing or damaged
-        one."""
+        """From a folder of `QwenImageEditPipeline`, ours or stock; `keep`: other than the folder says. Raises AotError
+        for a missing or damaged one."""
         parts, settings = read_editor(Path(folder), dtype=dtype, device=device)
+        settings = settings.model_copy(update={"keep": keep or settings.keep})
         transformer, vae, scheduler, encoder, processor = parts
         return cls(transformer, vae, scheduler, encoder, processor, settings, name=name)
 
@@ -123,19 +126,32 @@ class EditAttacker:
         """One attack a scene. Images whose sides are no multiples of 16 px are padded for the editor and
         cropped."""
         sentences = [attack_instruction(scene, kind) for scene in scenes]
+        images = self.edit(scenes, sentences, seed=seed)
+        return [
+            Attack(scene.id, self.name, kind, image, sentence, seed)
+            for scene, image, sentence in zip(scenes, images, sentences, strict=True)
+        ]
+
+    def edit(self, scenes: Sequence[Scene], sentences: Sequence[str], *, seed: int) -> list[Image]:
+        """The scenes' images, each edited as its sentence says."""
         generator = torch.Generator().manual_seed(seed)
         edited: dict[int, Image] = {}
         by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for i, scene in enumerate(scenes):
             by_size[scene.image.shape].append(i)
-        for (height, width, _), members in by_size.items():
+        for members in by_size.values():
             conditions = self.conditions([scenes[i].image for i in members], [sentences[i] for i in members])
             latents = self.sample(conditions, self.noise(conditions, generator))
-            for i, image in zip(members, paint(self.vae, conditions.images, latents), strict=True):
-                edited[i] = image[:height, :width]
-        return [
-            Attack(scene.id, self.name, kind, edited[i], sentences[i], seed) for i, scene in enumerate(scenes)
-        ]
+            images = self.shown([scenes[i] for i in members], conditions.images, latents)
+            edited.update(zip(members, images, strict=True))
+        return [edited[i] for i in range(len(scenes))]
+
+    def shown(self, scenes: Sequence[Scene], sources: npt.NDArray[np.uint8], latents: Tensor) -> list[Image]:
+        """The images that denoised `latents [N, L, C]` of `Conditions.images` stand for, as the game sees them: each of
+        its scene's size, and kept on it as the settings say."""
+        pairs = zip(scenes, paint(self.vae, sources, latents), strict=True)
+        images = [image[: scene.image.shape[0], : scene.image.shape[1]] for scene, image in pairs]
+        return kept(self.settings.keep, scenes, images)
 
     @torch.no_grad()
     def conditions(self, images: Sequence[Image], sentences: Sequence[str]) -> Conditions:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from aot.errors import AotError
 from aot.players.fused import Grid
+from aot.players.keep import Keep
 from aot.players.latents import BLOCK_PX
 from aot.prompts import EDIT_TEMPLATE
 
@@ -35,6 +36,7 @@ class EditorSettings(BaseModel, frozen=True, extra="forbid"):
     steps: int = Field(8, gt=0)  # Qwen-Image-Edit: 50; the miniature (ours): 8
     guidance: float = Field(1.0, ge=1)  # Qwen-Image-Edit: true CFG 4; ours: 1 is without, at half the cost
     batch: int = Field(128, gt=0)
+    keep: Keep = "none"  # see `aot.players.keep`
 
 
 def stock_settings() -> EditorSettings:

@@ -11,7 +11,9 @@ from aot.players.settings import AttackerSettings, DefenderSettings
 
 def open_attacker(folder: Path, settings: AttackerSettings, *, name: str) -> EditAttacker:
     """The attacker that a stage left in `folder`. Raises `AotError` for a missing or damaged one."""
-    return EditAttacker.load(folder, name=name, dtype=settings.torch_dtype, device=settings.torch_device)
+    return EditAttacker.load(
+        folder, name=name, dtype=settings.torch_dtype, device=settings.torch_device, keep=settings.keep
+    )
 
 
 def open_defender(folder: Path, settings: DefenderSettings, *, name: str) -> QwenDefender:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from aot.players.keep import Keep
+
 if TYPE_CHECKING:
     import torch
 
@@ -78,6 +80,9 @@ class DefenderSettings(PlayerSettings, frozen=True, extra="forbid"):
 
 class AttackerSettings(PlayerSettings, frozen=True, extra="forbid"):
     """An attacker."""
+
+    # What is done about an editor that shifts or zooms its picture, or spoils it all over: see `aot.players.keep`.
+    keep: Keep = "none"
 
 
 class PlayersSettings(BaseModel, frozen=True, extra="forbid"):

@@ -19,7 +19,6 @@ from aot.game.referee import Referee
 from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
 from aot.players.editor import Conditions
-from aot.players.latents import paint
 from aot.prompts import attack_instruction
 from aot.rl.rewards import JUDGED, UNPARSED, AttackReward
 from aot.runs.checkpoints import Checkpoint
@@ -89,17 +88,13 @@ class AttackEnvironment:
         """The episodes, with rewards, of denoised `latents [B, L, C]` on the scenes with these numbers. Refused attacks
         are not shown to the defender: their reward is 0."""
         chosen = index.tolist()
-        images = paint(self.attacker.vae, self.conditions.images[np.array(chosen)], latents)
         scenes = [self.scenes[i] for i in chosen]
+        images = self.attacker.shown(scenes, self.conditions.images[np.array(chosen)], latents)
         name, s = self.attacker.name, self.settings
-        attacks = []
-        for scene, image in zip(scenes, images, strict=True):
-            height, width = scene.image.shape[:2]
-            attacks.append(
-                Attack(
-                    scene.id, name, s.kind, image[:height, :width], attack_instruction(scene, s.kind), seed
-                )
-            )
+        attacks = [
+            Attack(scene.id, name, s.kind, image, attack_instruction(scene, s.kind), seed)
+            for scene, image in zip(scenes, images, strict=True)
+        ]
         return self.face(chosen, attacks, seed=seed)
 
     def face(self, index: Sequence[int], attacks: Sequence[Attack], *, seed: int = 0) -> list[Episode]:
