@@ -21,6 +21,8 @@ from aot.coevolve.recipes import Recipe, smoke
 from aot.coevolve.scenes import open_game
 from aot.coevolve.stages import plan_stage
 from aot.data.records import load_episodes
+from aot.doctor.disk import bytes_written, players_of
+from aot.doctor.folders import place_of
 from aot.errors import AotError
 from aot.runs.background import Background
 from aot.runs.checkpoints import Checkpoint
@@ -67,6 +69,13 @@ def test_trained_attackers_are_compared_from_the_same_noise(uninterrupted: Path)
     seeds = {p.parent.name: json.loads(p.read_text())["seed"] for p in folder.glob("*/manifest.json")}
     assert seeds["iteration_0"] == seeds["iteration_1"]
     assert len({seeds["iteration_0"], seeds["distractor_1"], seeds["distractor_2"]}) == 3
+
+
+def test_the_doctor_knows_what_a_run_writes(uninterrupted: Path) -> None:
+    recipe = tiny(processes=1)
+    places = {role: place_of(settings.model, role) for role, settings in players_of(recipe)}
+    written = sum(path.stat().st_size for path in uninterrupted.rglob("*.safetensors") if "attacks" not in path.parts)
+    assert bytes_written(recipe, places)[0] == pytest.approx(written, rel=0.03)
 
 
 def test_a_run_holds_what_other_tools_read(uninterrupted: Path) -> None:

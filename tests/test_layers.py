@@ -26,7 +26,7 @@ LAYERS = (
     ("miniature",),
     ("miniature/pretrain",),
     ("coevolve",),
-    ("report",),
+    ("doctor", "report"),
     ("audit",),
     ("cli",),
     ("__main__",),

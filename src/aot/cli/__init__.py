@@ -10,6 +10,7 @@ import typer
 
 from aot.cli.making import coevolve, forge, pretrain, sft, stage
 from aot.cli.measuring import audit, evaluate
+from aot.cli.planning import doctor
 from aot.cli.showing import play, report, show_recipe
 from aot.errors import AotError
 from aot.runs.terminal import Terminal, echo
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.command()(coevolve)
 app.command()(stage)
+app.command()(doctor)
 app.command()(pretrain)
 app.command()(forge)
 app.command()(sft)

@@ -24,6 +24,9 @@ def coevolve(
 
     chosen = load_recipe(recipe, overrides or [])  # a mistake is told before anything slow is imported
     folder = out or Path("runs") / chosen.name
+    from aot.doctor.examine import refuse_faults
+
+    refuse_faults(chosen, folder)
     from aot.coevolve.loop import coevolve as play_all
     from aot.players.base_players import quiet_loading
     from aot.report import build_report, comparison_table, terminal_table

@@ -1,0 +1,49 @@
+"""How much a run writes: players, and the checkpoint of the stage that is being made."""
+
+from __future__ import annotations
+
+import math
+
+from aot.coevolve.names import RESPONSE, stage_names
+from aot.coevolve.recipes import Recipe
+from aot.doctor.folders import Place, Role, parts, shapes, weight_bytes
+from aot.players.settings import PlayerSettings
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+ADAMW_BYTES = 8
+"""A parameter's two moments in float32."""
+
+
+def bytes_written(recipe: Recipe, places: dict[Role, Place]) -> tuple[int, int]:
+    """Of all players together, and of checkpoints while the largest is written; images and answers, small beside
+    weights, are left out. Players that are not on this machine count nothing."""
+    players, checkpoint = 0, 0
+    for role, settings in players_of(recipe):
+        folder = places[role].folder
+        if folder is None or not folder.is_dir():
+            continue
+        network = shapes(folder / "transformer" if role == "attacker" else folder)
+        if rank := settings.lora.rank:
+            # Adapters of every matrix: more than the targets that are chosen.
+            trained = saved = rank * sum(sum(shape) for shape in network if len(shape) == 2)
+            width = 4
+        else:
+            trained = sum(map(math.prod, network))
+            saved = sum(math.prod(shape) for part in parts(folder) for shape in shapes(part))
+            width = BYTES[settings.dtype]
+        stages = [name for name in stage_names(recipe) if _saves(name, role)]
+        players += weight_bytes(folder) + len(stages) * saved * width
+        checkpoint = max(checkpoint, trained * (width + ADAMW_BYTES))
+    return players, 2 * checkpoint  # the newest is whole before the one before it goes
+
+
+def players_of(recipe: Recipe) -> list[tuple[Role, PlayerSettings]]:
+    return [("attacker", recipe.players.attacker), ("defender", recipe.players.defender)]
+
+
+def _saves(name: str, role: Role) -> bool:
+    """Whether a stage trains, and saves, a player of this role."""
+    if name.startswith(("evaluation/", "base/")) or "attacks" in name:
+        return False
+    of_attacker = name.endswith("/attacker") or name.startswith(RESPONSE)
+    return of_attacker == (role == "attacker")

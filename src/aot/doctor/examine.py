@@ -1,0 +1,136 @@
+"""All checks of a recipe, or of an installation alone: at leisure (`examine`), and before a run (`refuse_faults`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from aot.coevolve.recipes import Recipe
+from aot.doctor import machine, packages
+from aot.doctor.disk import bytes_written, players_of
+from aot.doctor.finding import Finding, wrong
+from aot.doctor.folders import Place, Role, place_of, player_complete
+from aot.errors import AotError
+from aot.players.settings import PlayerSettings
+from aot.runs.terminal import warn
+
+VLLM_PORT = 8000
+"""Where TRL looks for its vLLM server."""
+OPTIONAL = {
+    "torchvision": "stock processors of images",
+    "vllm": "dapo.trl.vllm",
+    "bitsandbytes": "quantization=nf4",
+    "torchao": "quantization=fp8",
+    "ray": "aot forge --executor ray",
+}
+
+
+def examine(recipe: Recipe | None, out: Path) -> list[Finding]:
+    """Every check; without a recipe those of the installation alone. `out`: where the run would be written."""
+    found = [*packages.versions(), *_imports()]
+    if recipe is None:
+        found += [
+            Finding(name, f"{packages.version_of(name) or 'not installed'} (optional: {use})")
+            for name, use in OPTIONAL.items()
+        ]
+        return found + machine.gpus("")
+    return found + list(_of_recipe(recipe, out, quick=False))
+
+
+def refuse_faults(recipe: Recipe, out: Path) -> None:
+    """Before a run, in a fraction of a second: a fault that would end it later ends it now, in an AotError with the
+    commands that mend it. Versions out of their ranges are only told, on stderr. Silent where all is well."""
+    for finding in wrong(packages.versions()):
+        warn(f"{finding.check} {finding.what}; next: {finding.mend}")
+    if faults := wrong(list(_of_recipe(recipe, out, quick=True))):
+        told = "\n  ".join(f"{fault.check}: {fault.what}" for fault in faults)
+        hint = "\n        ".join(dict.fromkeys(fault.mend for fault in faults if fault.mend))
+        raise AotError(told, where=f"recipe {recipe.name} cannot run here", hint=hint)
+
+
+def _of_recipe(recipe: Recipe, out: Path, *, quick: bool) -> Iterator[Finding]:
+    players = players_of(recipe)
+    places: dict[Role, Place] = {role: place_of(s.model, role, s.revision) for role, s in players}
+    yield from machine.gpus(_needs_gpu(recipe), quick=quick)
+    for role, settings in players:
+        yield player_complete(places[role], role, offline=settings.offline)
+        yield from _libraries(role, settings)
+    if stock := [f"players.{role}" for role, settings in players if settings.model != "miniature"]:
+        why, ours = f"for the processor of {' and '.join(stock)}", "ours reads images in its place"
+        yield packages.wanted("torchvision", why, packages.torchvision_install(), else_=ours)
+    yield from _vllm(recipe)
+    yield from _judge(recipe)
+    yield machine.room(out, sum(bytes_written(recipe, places)), of_what="its players and checkpoints")
+
+
+def _needs_gpu(recipe: Recipe) -> str:
+    """What in the recipe cannot do without a CUDA device; "" where nothing is."""
+    for role, settings in players_of(recipe):
+        for name, needs in (
+            ("device", settings.device.startswith("cuda")),
+            ("quantization", settings.quantization != "none"),
+            ("attention", settings.attention == "flash_attention_2"),
+        ):
+            if needs:
+                return f"players.{role}.{name}={getattr(settings, name)} needs one"
+    return f"dapo.trl.vllm={recipe.dapo.trl.vllm} needs one" if _wants_vllm(recipe) else ""
+
+
+def _libraries(role: Role, settings: PlayerSettings) -> Iterator[Finding]:
+    why = f"players.{role}"
+    if settings.quantization == "nf4":
+        yield packages.wanted("bitsandbytes", f"{why}.quantization=nf4", "pip install bitsandbytes")
+    if settings.quantization == "fp8":
+        yield packages.wanted("torchao", f"{why}.quantization=fp8", "pip install torchao")
+    if settings.attention == "flash_attention_2":
+        install = "pip install flash-attn --no-build-isolation"
+        yield packages.wanted("flash_attn", f"{why}.attention=flash_attention_2", install)
+
+
+def _wants_vllm(recipe: Recipe) -> bool:
+    return recipe.dapo.engine == "trl" and recipe.dapo.trl.vllm != "off"
+
+
+def _vllm(recipe: Recipe) -> Iterator[Finding]:
+    if not _wants_vllm(recipe):
+        return
+    found = packages.wanted("vllm", f"dapo.trl.vllm={recipe.dapo.trl.vllm}", "pip install 'aot-vlm[vllm]'")
+    yield found
+    if found.state == "ok":
+        yield from (packages.met(r, by="trl") for r in packages.requirements("trl", "vllm") if r.name == "vllm")
+    if recipe.dapo.trl.vllm == "server" and not machine.answers("127.0.0.1", VLLM_PORT):
+        what = "dapo.trl.vllm=server, and no server answers there"
+        serve = f"trl vllm-serve --model {recipe.players.defender.model} --port {VLLM_PORT}"
+        yield Finding(f"port {VLLM_PORT}", what, "wrong", serve)
+
+
+def _judge(recipe: Recipe) -> Iterator[Finding]:
+    from aot.backends.opening import is_url
+
+    name = recipe.judge.player
+    if not name or name == "miniature":
+        return
+    if not is_url(name):
+        found = player_complete(place_of(name, "defender"), "defender")
+        yield Finding("judge", found.what, found.state, found.mend)
+        return
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(name)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if machine.answers(parts.hostname or "", port, timeout_s=2):
+        yield Finding("judge", f"a server answers at {parts.hostname}:{port}")
+    else:
+        what = f"nobody answers at {parts.hostname}:{port}"
+        yield Finding("judge", what, "wrong", "start the server, or give another: --set judge.player=URL")
+
+
+def _imports() -> Iterator[Finding]:
+    """Whether the trainings can be imported with the libraries as they are."""
+    try:
+        import aot.coevolve.loop  # noqa: F401
+    except ImportError as error:
+        library = (error.name or "").partition(".")[0]
+        ranges = [str(r) for r in packages.requirements(packages.OURS) if r.name == library]
+        mend = f"pip install --upgrade '{ranges[0]}'" if ranges else "pip install --force-reinstall aot-vlm"
+        yield Finding("imports", f"{error}", "wrong", mend)
