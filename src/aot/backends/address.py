@@ -1,6 +1,7 @@
 """Where a server is: its URL, its key, the models that it lists.
 
     checked_url(url) -> (base, shown)      `shown` is without credentials and query: what may be stored and printed
+    is_local(url) -> bool                  on this machine: asked past any proxy that the environment names
     api_key(variable) -> str               "" where the environment has none
     offered_models(url, *, api_key_env="OPENAI_API_KEY", timeout=10) -> list[str] | None     None: nobody answers
     listed_models(answer) -> list[str]     from the answer's JSON
@@ -13,9 +14,6 @@ import json
 import os
 from urllib.parse import urlsplit
 
-import openai
-
-from aot.backends.capped import keep_small
 from aot.errors import AotError
 
 
@@ -33,6 +31,12 @@ def checked_url(url: str) -> tuple[str, str]:
     return base, shown + parts.path.rstrip("/")
 
 
+def is_local(url: str) -> bool:
+    """Whether the server is on this machine's loopback. A proxy of the environment would not reach it."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def api_key(variable: str) -> str:
     """The key in an environment variable. Raises `AotError` for one that no header can hold."""
     key = os.environ.get(variable, "").strip()
@@ -43,9 +47,13 @@ def api_key(variable: str) -> str:
 
 def offered_models(url: str, *, api_key_env: str = "OPENAI_API_KEY", timeout: float = 10) -> list[str] | None:
     """Names that /models lists; [] where the answer is something else, None where nobody answers."""
+    import openai  # takes a second
+
+    from aot.backends.capped import keep_small
+
     base, _ = checked_url(url)
     key = api_key(api_key_env) or "none"
-    http = openai.DefaultHttpxClient(event_hooks={"response": [keep_small]})
+    http = openai.DefaultHttpxClient(event_hooks={"response": [keep_small]}, trust_env=not is_local(base))
     with openai.OpenAI(base_url=base, api_key=key, max_retries=0, timeout=timeout, http_client=http) as client:
         try:
             return listed_models(client.models.with_raw_response.list().http_response.content)

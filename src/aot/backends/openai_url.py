@@ -25,7 +25,7 @@ from typing import Any
 import openai
 
 from aot.backends import refusals
-from aot.backends.address import api_key, checked_url, listed_models, models_hint
+from aot.backends.address import api_key, checked_url, is_local, listed_models, models_hint
 from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.capped import keep_small_async
 from aot.backends.chat import Fault, chat_body, error_text, read_completion, retry_after_s, user_turn
@@ -127,7 +127,9 @@ class _Session:
             max_retries=0,
             timeout=backend.timeout,
             default_headers={"Accept-Encoding": "identity"},  # a small file could unpack to a large one
-            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [keep_small_async]}),
+            http_client=openai.DefaultAsyncHttpxClient(
+                event_hooks={"response": [keep_small_async]}, trust_env=not is_local(backend.url)
+            ),
         )
         self.slots = asyncio.Semaphore(backend.concurrency)
         self.answered_at, self.lost_in_a_row, self.quiet_until = 0.0, 0, 0.0

@@ -1,6 +1,6 @@
 """Does the model behind a URL see? Servers exist that drop every image in silence and answer from the text alone.
 
-    SightChecked(backend, *, blind=False, say=...)      a backend that finds out before its first request
+    SightChecked(backend, *, blind=False, say=..., hint=...)      a backend that finds out before its first request
 
 Three small questions: the colour of a circle in two drawn pictures, and the same without a picture. An image adds
 prompt tokens; where the server counts none, the answers must tell the pictures apart. The limits are *ours*.
@@ -38,8 +38,15 @@ class SightChecked:
     """`backend`, asked whether it sees before the first request that is not stored already. A model that does not
     raises `AotError`, or with `blind` is only told about."""
 
-    def __init__(self, backend: Backend, *, blind: bool = False, say: Callable[[str], None] | None = None):
-        self.backend, self.name, self.blind = backend, backend.name, blind
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        blind: bool = False,
+        say: Callable[[str], None] | None = None,
+        hint: str = "--blind goes on all the same",
+    ):
+        self.backend, self.name, self.blind, self.hint = backend, backend.name, blind, hint
         self.say = say or warn
         self._is_checked = False
 
@@ -58,7 +65,7 @@ class SightChecked:
             return
         what = f"{self.name} does not seem to see images: {why}"
         if not self.blind:
-            hint = "see how the server was started (as a vision-language model?); --blind goes on all the same"
+            hint = f"see how the server was started (as a vision-language model?); {self.hint}"
             raise AotError(what, where=str(self.identity.get("url", "")), hint=hint)
         self.say(f"note: {what}")
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from aot.coevolve.frozen import opponent
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import attacker_of, defender_before, iteration_of, round_names
 from aot.coevolve.recipes import Recipe
@@ -15,7 +16,7 @@ from aot.data.records import load_episodes, save_episodes
 from aot.game.arena import greedy_answers, play
 from aot.miniature.scripted import RandomDistractor
 from aot.players.base import Attacker
-from aot.players.opening import open_attacker, open_defender
+from aot.players.opening import open_attacker
 from aot.types import Episode, Scene
 
 
@@ -37,27 +38,25 @@ def _round(
     recipe: Recipe, inputs: Inputs, folder: Path, scenes: Sequence[Scene], *, attacker: int, scripted: int
 ) -> dict[str, Any]:
     """Episodes of the frozen attacker that iteration `attacker` left, and of `scripted` distractors a scene."""
-    settings = recipe.attacks
-    opponent = open_defender(
-        inputs.folder(defender_before(recipe, iteration_of(inputs.name))), recipe.players.defender, name="current"
-    )
-    clean = greedy_answers(scenes, opponent)
+    settings, i = recipe.attacks, iteration_of(inputs.name)
     players: list[Attacker] = [
         open_attacker(inputs.folder(attacker_of(attacker)), recipe.players.attacker, name=f"iteration_{attacker}")
     ]
     players += [RandomDistractor(related=settings.scripted_related)] * scripted
     episodes: list[Episode] = []
-    for number, player in enumerate(players):
-        episodes += play(
-            scenes,
-            player,
-            inputs.game.referee,
-            opponent,
-            k=settings.answers,
-            temperature=settings.temperature,
-            seed=stage_seed(inputs.seed, f"{inputs.name} {number}"),
-            clean_answers=clean,
-        )
+    with opponent(recipe, inputs, defender_before(recipe, i), folder, name="current") as defender:
+        clean = greedy_answers(scenes, defender)
+        for number, player in enumerate(players):
+            episodes += play(
+                scenes,
+                player,
+                inputs.game.referee,
+                defender,
+                k=settings.answers,
+                temperature=settings.temperature,
+                seed=stage_seed(inputs.seed, f"{inputs.name} {number}"),
+                clean_answers=clean,
+            )
     save_episodes(folder, episodes)
     valid, successes = sum(e.verdict.valid for e in episodes), sum(e.success for e in episodes)
     return {"episodes": len(episodes), "valid": valid, "successes": successes}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from aot.coevolve.evaluation import AttackSet, attack_all, evaluate, evaluate_attacked
+from aot.coevolve.frozen import opponent
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import CLEAN, columns_of, maker_of, stage_of, trained
 from aot.coevolve.recipes import Recipe
@@ -15,7 +16,7 @@ from aot.coevolve.scenes import Game
 from aot.data.records import load_episodes, save_episodes
 from aot.miniature.scripted import RandomDistractor
 from aot.players.base import Attacker
-from aot.players.opening import open_attacker, open_defender
+from aot.players.opening import open_attacker
 from aot.runs.files import write_json
 from aot.runs.run import Stage
 from aot.types import Episode
@@ -41,14 +42,14 @@ def answer_held_out(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, A
     every scripted distractor. Metrics: the share of right answers by column."""
     _, defender, block = inputs.name.split("/")
     scenes, record = inputs.game.held_out, {}
-    player = open_defender(inputs.folder(stage_of(recipe, defender)), recipe.players.defender, name=defender)
-    for column in columns_of(recipe, block):
-        if column == CLEAN:
-            scores, texts = evaluate(player, scenes)
-        else:
-            attacks = held_out_attacks(inputs.stages[f"evaluation/attacks/{column}"], inputs.game, inputs.memory)
-            scores, texts = evaluate_attacked(player, scenes, attacks)
-        record[column] = {"scores": scores.tolist(), "texts": texts}
+    with opponent(recipe, inputs, stage_of(recipe, defender), folder, name=defender) as player:
+        for column in columns_of(recipe, block):
+            if column == CLEAN:
+                scores, texts = evaluate(player, scenes)
+            else:
+                attacks = held_out_attacks(inputs.stages[f"evaluation/attacks/{column}"], inputs.game, inputs.memory)
+                scores, texts = evaluate_attacked(player, scenes, attacks)
+            record[column] = {"scores": scores.tolist(), "texts": texts}
     write_json(folder / ANSWERS, record)
     return {column: float(np.mean([s == 1 for s in answers["scores"]])) for column, answers in record.items()}
 

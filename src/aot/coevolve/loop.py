@@ -27,6 +27,7 @@ from typing import Any
 
 import torch
 
+from aot.backends.frozen_settings import IN_PROCESS, VLLM
 from aot.coevolve.evaluator import Evaluator
 from aot.coevolve.gallery import write_gallery
 from aot.coevolve.names import (
@@ -57,12 +58,16 @@ def coevolve(
     `data`: own images with questions or boxes to play on instead of the miniature world.
     """
     torch.set_num_threads(recipe.threads)
+    if recipe.compute.answers != IN_PROCESS:
+        from aot.backends.frozen import check_source
+
+        check_source(recipe.compute.answers, recipe.compute.vllm)
     free_text = bool(recipe.judge.player)
     game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=free_text)
     say(plan(recipe, game))
     with (
         Run(out, _settings(recipe, data), say=say) as run,
-        Background(enabled=recipe.processes > 1) as background,
+        Background(enabled=recipe.processes > 1 and recipe.compute.answers != VLLM) as background,  # one server
     ):
         write_json(out / "refused.json", [asdict(refusal) for refusal in game.refused])
         stages = Stages(recipe, run, game)

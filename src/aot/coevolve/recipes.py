@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, model_validator
 
+from aot.coevolve.compute import ComputeSettings
 from aot.coevolve.scenes import AttackRoundSettings, EvaluationSettings, GameSettings
 from aot.coevolve.sft_batches import ScriptedAttackSettings
 from aot.data.curriculum import CurriculumSettings
@@ -58,6 +59,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     clean_guard: CleanGuardSettings = CleanGuardSettings()
     defender_checkpoint_every: int = Field(20, gt=0)  # ours, updates
     evaluation: EvaluationSettings = EvaluationSettings()
+    compute: ComputeSettings = ComputeSettings()
 
     @model_validator(mode="after")
     def _judged(self) -> Recipe:

@@ -20,6 +20,7 @@ from aot.coevolve.defender_stages import (
     train_on_scripted_attacks,
     warm_up,
 )
+from aot.coevolve.frozen import opponent
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import (
     RESPONSE,
@@ -40,9 +41,9 @@ from aot.errors import AotError
 from aot.game.judge import judge_key, open_judge
 from aot.miniature.pairs import SCRIPTED_TASKS
 from aot.players.attacker import EditAttacker
+from aot.players.base import Defender
 from aot.players.base_players import copy_player, player_digests, player_folder
-from aot.players.defender import QwenDefender
-from aot.players.opening import open_attacker, open_defender
+from aot.players.opening import open_attacker
 from aot.runs.run import Run, Stage
 from aot.train.attacker.evolve import AttackerTraining, train_attacker
 
@@ -67,8 +68,8 @@ def evolve_attacker(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, A
     """Attacker evolution: the last iteration's attacker trained against the last iteration's frozen defender."""
     i = iteration_of(inputs.name)
     attacker = open_attacker(inputs.folder(attacker_of(i - 1)), recipe.players.attacker, name=f"iteration_{i}")
-    defender = open_defender(inputs.folder(defender_before(recipe, i)), recipe.players.defender, name="current")
-    return _train_attacker(recipe, inputs, folder, attacker, defender, recipe.attacker)
+    with opponent(recipe, inputs, defender_before(recipe, i), folder, name="current") as defender:
+        return _train_attacker(recipe, inputs, folder, attacker, defender, recipe.attacker)
 
 
 def answer_best(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
@@ -76,8 +77,8 @@ def answer_best(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     defender is measured by an attacker that nobody trained it on."""
     name = inputs.name.rpartition("/")[2]
     attacker = open_attacker(inputs.folder(attacker_of(0)), recipe.players.attacker, name=f"{RESPONSE}_{name}")
-    defender = open_defender(inputs.folder(stage_of(recipe, name)), recipe.players.defender, name=name)
-    return _train_attacker(recipe, inputs, folder, attacker, defender, best_response_training(recipe))
+    with opponent(recipe, inputs, stage_of(recipe, name), folder, name=name) as defender:
+        return _train_attacker(recipe, inputs, folder, attacker, defender, best_response_training(recipe))
 
 
 def best_response_training(recipe: Recipe) -> AttackerTraining:
@@ -92,7 +93,7 @@ def _train_attacker(
     inputs: Inputs,
     folder: Path,
     attacker: EditAttacker,
-    defender: QwenDefender,
+    defender: Defender,
     settings: AttackerTraining,
 ) -> dict[str, Any]:
     metrics = train_attacker(

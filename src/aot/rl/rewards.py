@@ -21,6 +21,8 @@ BOX = re.compile(r"\\boxed\{([^{}]*)\}")
 
 JUDGED, UNPARSED = "judge/", "judge/unparsed"
 """Prefix of a judge's terms in an attack's breakdown; how many of its words could not be read."""
+UNGRADED = "ungraded"
+"""1 in the breakdown of an attack that log-odds should grade and the defender gives no probabilities of."""
 
 
 class JudgeTerms(BaseModel, frozen=True, extra="forbid"):
@@ -73,7 +75,8 @@ def attack_reward(
 
     `answers`: the k sampled answers to the attacked image; only `answered` ones count, and where none was,
     the efficacy is 0 (a defender that falls silent is not fooled). `right_logprob`: log-probability of the
-    right option among the options, needed where efficacy is "log_odds" (then `answers` may be empty).
+    right option among the options, needed where efficacy is "log_odds" (then `answers` may be empty). Where it is nan
+    (a server that gives no probabilities) the share of wrong answers is the efficacy; the breakdown says "ungraded".
     """
     failed = failed_fraction(answers, right)
     efficacy = failed
@@ -81,7 +84,8 @@ def attack_reward(
         if right_logprob is None:
             raise ValueError("efficacy 'log_odds' needs the log-probability of the right option")
         reach = settings.log_odds_range
-        efficacy = min(1.0, max(0.0, (wrong_log_odds(right_logprob) + reach) / (2 * reach)))
+        if not math.isnan(right_logprob):
+            efficacy = min(1.0, max(0.0, (wrong_log_odds(right_logprob) + reach) / (2 * reach)))
     integrity = float(verdict.valid)
     if settings.integrity == "ssim" and verdict.valid:
         measured = (verdict.measured(check) for check in ("local_ssim", "global_ssim"))
@@ -95,6 +99,8 @@ def attack_reward(
     reward = integrity * (settings.floor + efficacy + bonus) + sum(terms.values())
     if weights:
         terms[UNPARSED] = float(len(weights) - len(terms))
+    if settings.efficacy == "log_odds" and math.isnan(right_logprob or 0.0):
+        terms[UNGRADED] = 1.0
     return {
         "reward": reward,
         "integrity": integrity,

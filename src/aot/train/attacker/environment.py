@@ -20,8 +20,9 @@ from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
 from aot.players.editor import Conditions
 from aot.prompts import attack_instruction
-from aot.rl.rewards import JUDGED, UNPARSED, AttackReward
+from aot.rl.rewards import JUDGED, UNGRADED, UNPARSED, AttackReward
 from aot.runs.checkpoints import Checkpoint
+from aot.runs.terminal import warn
 from aot.runs.train_log import TrainLog, plain_metrics
 from aot.train.attacker.sft import EditorTrainer
 from aot.types import Attack, EditKind, Episode, Scene
@@ -40,6 +41,9 @@ GRADED = EnvironmentSettings(answers=1, temperature=0.0, reward=AttackReward(eff
 """*Ours*, for a budget of minutes: one greedy answer, and a reward by the log-odds of a wrong one, so that an attack
 which lowers the defender's confidence without changing its answer is told from one without effect; and a floor, so that
 a valid attack always has a reward."""
+
+
+WITHOUT_LOG_ODDS = "attacks whose log-odds are not known are rewarded by whether the answer is wrong"
 
 
 class AttackEnvironment:
@@ -72,7 +76,7 @@ class AttackEnvironment:
                 hint="train the defender first, or give other scenes",
             )
         self.attacker, self.referee, self.defender, self.settings = attacker, referee, defender, settings
-        self.judge = judge
+        self.judge, self._told = judge, False
         self.scenes, self.clean = [scenes[i] for i in right], [clean[i] for i in right]
         self.conditions = attacker.conditions(
             [s.image for s in self.scenes], [attack_instruction(s, settings.kind) for s in self.scenes]
@@ -100,7 +104,7 @@ class AttackEnvironment:
     def face(self, index: Sequence[int], attacks: Sequence[Attack], *, seed: int = 0) -> list[Episode]:
         """The episodes, with rewards, of any attacks on the scenes with these numbers."""
         s = self.settings
-        return face(
+        episodes = face(
             [self.scenes[i] for i in index],
             attacks,
             self.referee,
@@ -113,6 +117,10 @@ class AttackEnvironment:
             ask_refused=False,
             judge=self.judge,
         )
+        if not self._told and any(UNGRADED in episode.rewards for episode in episodes):
+            self._told = True
+            warn(f"note: {self.defender.name} gives no probabilities of all its answers: {WITHOUT_LOG_ODDS}")
+        return episodes
 
 
 class SceneStream:
@@ -252,6 +260,8 @@ def summarise(episodes: Sequence[Episode]) -> dict[str, float]:
     judged = {name: _mean([b.rewards[name] for b in valid if name in b.rewards]) for name in named}
     if any(UNPARSED in b.rewards for b in valid):
         judged[UNPARSED] = sum(b.rewards.get(UNPARSED, 0.0) for b in valid)
+    if any(UNGRADED in b.rewards for b in valid):
+        judged[UNGRADED] = _mean([b.rewards.get(UNGRADED, 0.0) for b in valid])
     return {
         "reward": _mean([b.rewards.get("reward", 0.0) for b in episodes]),
         "valid_success": _mean([float(b.success) for b in episodes]),
