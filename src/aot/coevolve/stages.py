@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from aot.coevolve import attack_rounds, evaluation_stages
 from aot.coevolve.defender_stages import (
@@ -42,26 +42,24 @@ from aot.game.judge import judge_key, open_judge
 from aot.miniature.pairs import SCRIPTED_TASKS
 from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
-from aot.players.base_players import copy_player, player_digests, player_folder
+from aot.players.base_players import Role, keep_player, player_key
 from aot.players.opening import open_attacker
+from aot.players.settings import PlayerSettings
 from aot.runs.run import Run, Stage
 from aot.train.attacker.evolve import AttackerTraining, train_attacker
 
 Build = Callable[[Recipe, Inputs, Path], dict[str, Any]]
 
 
-def copy_base_player(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
-    """The cold-started attacker or the base defender, copied so that the run folder is complete."""
-    name, source = _base_player(recipe, inputs.name)
-    copy_player(source, folder)
-    return {"from": name}
+def keep_base_player(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
+    """The cold-started attacker or the base defender: a copy, so that the run folder is complete, or a reference."""
+    return keep_player(*_base_player(recipe, inputs.name), folder)
 
 
-def _base_player(recipe: Recipe, stage: str) -> tuple[str, Path]:
-    """What the recipe calls the base player of this stage, and its folder."""
-    role: Literal["attacker", "defender"] = "attacker" if stage == attacker_of(0) else "defender"
-    name = getattr(recipe.players, role).model
-    return name, player_folder(name, role)
+def _base_player(recipe: Recipe, stage: str) -> tuple[PlayerSettings, Role]:
+    """The base player that the stage keeps."""
+    is_attacker = stage == attacker_of(0)
+    return (recipe.players.attacker, "attacker") if is_attacker else (recipe.players.defender, "defender")
 
 
 def evolve_attacker(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
@@ -135,7 +133,7 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
     rounds = recipe.attacks.model_dump() | {"scenes": game.key, "referee": recipe.referee.model_dump()}
     match name.split("/"):
         case ["base", _]:
-            return StagePlan(copy_base_player, player_digests(_base_player(recipe, name)[1]), quiet=True)
+            return StagePlan(keep_base_player, player_key(*_base_player(recipe, name)), quiet=True)
         case ["warm_up"]:
             sft = [recipe.warm_up.model_dump(), recipe.scripted_attacks.model_dump(), game.key]
             return StagePlan(warm_up, sft, seed, (defender_of(0),))

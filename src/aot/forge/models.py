@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aot.backends.opening import open_defender
 from aot.game.judge import Judge
 from aot.players.base import Defender
-from aot.players.base_players import player_digests
+from aot.players.digests import player_digests
 
 if TYPE_CHECKING:
     from aot.players.defender import QwenDefender

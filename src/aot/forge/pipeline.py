@@ -50,7 +50,8 @@ from aot.forge.world import WorldPairSource, WorldSettings
 from aot.game.referee import RefereeSettings
 from aot.miniature.world.preserved import world_referee
 from aot.players.base import Defender
-from aot.players.base_players import player_digests, player_folder
+from aot.players.base_players import player_folder
+from aot.players.digests import player_digests
 from aot.players.writer import QwenWriter
 from aot.prompts import FORGE_PROMPTS, JUDGE_VERSION
 from aot.runs.files import canonical_hash, sha256_of, write_json

@@ -22,7 +22,8 @@ from pydantic import BaseModel, Field
 from aot.backends.opening import is_url, open_defender
 from aot.errors import AotError
 from aot.players.base import Defender
-from aot.players.base_players import player_digests, player_folder
+from aot.players.base_players import player_folder
+from aot.players.digests import player_digests
 from aot.prompts import JUDGE_PREFERENCE, JUDGE_QUESTIONS, JUDGE_VERSION
 from aot.rl.rewards import JudgeTerms
 from aot.types import Episode, Finding, Image, Question

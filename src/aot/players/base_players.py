@@ -1,38 +1,107 @@
-"""Where the players come from that a run starts with: shipped in the package, or a folder of the user's."""
+"""Where the players come from that a run starts with: shipped in the package, a folder of the user's, or the hub; and
+how a run keeps them, as a copy or as a reference (`base.json`) that says where they are and what they were."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import BaseModel
 
 from aot.errors import AotError
-from aot.runs.files import digests_of
-from aot.runs.run import LOG, MANIFEST, STARTED
+from aot.players.digests import player_digests
+from aot.players.hub import check_whole, commit_of, fetched, is_hub_id
+from aot.players.settings import PlayerSettings
+from aot.runs.files import canonical_hash, read_json, write_json
+from aot.runs.overrides import validated
 
 SHIPPED = Path(__file__).parents[1] / "miniature" / "assets"
 """The folders of the shipped miniature players, by role."""
 Role = Literal["attacker", "defender"]
+BASE, ADAPTER = "base.json", "adapter_config.json"
+ENTRIES = {"attacker": ("model_index.json", BASE), "defender": ("config.json", ADAPTER, BASE)}
+"""By role the files of which a player's folder holds one: a whole model, adapters, or a reference."""
+COPIED_BYTES = 1 << 30
+"""Up to this size a run copies its base players; *ours*."""
 
 
-def player_folder(name: str, role: Role, *, option: str = "") -> Path:
-    """The folder of a base player. Raises `AotError` where there is no such one; `option` is how it is named, such as
-    "--attacker FOLDER"."""
-    folder = SHIPPED / role if name == "miniature" else Path(name)
-    expected = "model_index.json" if role == "attacker" else "config.json"
-    if not (folder / expected).is_file():
+class Base(BaseModel, frozen=True, extra="forbid"):
+    """A base player that is named, not copied."""
+
+    model: str  # "miniature", a folder's absolute path, or a hub id
+    revision: str = ""  # of a hub id: its commit
+    digest: str  # of the names and bytes of all its files
+
+
+def player_folder(name: str, role: Role, *, option: str = "", revision: str = "", offline: bool = False) -> Path:
+    """The folder of a base player; a hub id is found on this machine or downloaded (`fetched`). Raises `AotError` where
+    there is no such player or its weights are not whole; `option` is how it is named, such as "--attacker FOLDER"."""
+    if is_hub_id(name):
+        folder = fetched(name, revision=revision, offline=offline)
+    else:
+        folder = SHIPPED / role if name == "miniature" else Path(name)
+    if not any((folder / entry).is_file() for entry in ENTRIES[role]):
         raise AotError(
-            f"no {role} there: {expected} is missing",
-            where=str(folder),
+            f"no {role} there: {ENTRIES[role][0]} is missing",
+            where=name if is_hub_id(name) else str(folder),
             hint="aot pretrain makes the miniature's players; "
-            f"or give a model folder with {option or f'--set players.{role}=FOLDER'}",
+            f"or give a model folder or hub id with {option or f'--set players.{role}=FOLDER'}",
         )
+    check_whole(folder)
     return folder
 
 
-def player_digests(folder: Path) -> dict[str, str]:
-    """sha256 of a player's files, by name; not of what the stage that made it recorded about that, such as times."""
-    return digests_of(folder, without=(MANIFEST, STARTED, LOG))
+def base_at(folder: Path) -> Base | None:
+    """What a folder's reference says; None where it has none. Raises `AotError` for a damaged one."""
+    path = folder / BASE
+    if not path.is_file():
+        return None
+    hint = f"delete {folder} and run the same command again"
+    return validated(Base, read_json(path, hint=hint, needs=()), where=str(path), hint=hint)
+
+
+def described(name: str, folder: Path) -> Base:
+    """The reference to the player of that name, which lies in `folder`."""
+    named = name if name == "miniature" or is_hub_id(name) else str(folder.resolve())
+    return Base(model=named, revision=commit_of(folder), digest=canonical_hash(player_digests(folder)))
+
+
+def followed(folder: Path, role: Role, *, offline: bool = False) -> Path:
+    """The folder that holds the weights of the base player: `folder` itself, or where its reference leads. Raises
+    `AotError` where nothing is there, or another player than the reference was made for."""
+    base = base_at(folder)
+    if base is None:
+        return folder
+    target = player_folder(base.model, role, revision=base.revision, offline=offline)
+    if canonical_hash(player_digests(target)) != base.digest:
+        raise AotError(
+            f"the base {role} {base.model} is another one than was trained on: its files have changed",
+            where=str(folder / BASE),
+            hint="bring the earlier files back, or begin a new run from the base of today",
+        )
+    return target
+
+
+def player_key(settings: PlayerSettings, role: Role) -> dict[str, str]:
+    """What a base player is told apart by: the id and revision on the hub, which is not asked; else its files."""
+    if is_hub_id(settings.model):
+        return {"model": settings.model, "revision": settings.revision}
+    return player_digests(player_folder(settings.model, role))
+
+
+def keep_player(settings: PlayerSettings, role: Role, folder: Path) -> dict[str, Any]:
+    """Keeps the base player in a stage's `folder`: small ones as a copy, so that the run is complete; those of the hub,
+    large ones, and the bases of adapters as a reference. Its name, and its commit where it has one."""
+    source = player_folder(settings.model, role, revision=settings.revision, offline=settings.offline)
+    made = {"from": settings.model} | ({"commit": commit} if (commit := commit_of(source)) else {})
+    is_whole = (source / ENTRIES[role][0]).is_file()
+    large = sum(path.stat().st_size for path in source.rglob("*") if path.is_file()) > COPIED_BYTES
+    if is_whole and (is_hub_id(settings.model) or large or settings.lora.rank):
+        write_json(folder / BASE, described(settings.model, source).model_dump())
+    else:
+        copy_player(source, folder)
+    return made
 
 
 def copy_player(source: Path, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aot.players.attacker import EditAttacker
+from aot.players.base_players import followed
 from aot.players.defender import QwenDefender
 from aot.players.settings import AttackerSettings, DefenderSettings
 
@@ -12,14 +13,18 @@ from aot.players.settings import AttackerSettings, DefenderSettings
 def open_attacker(folder: Path, settings: AttackerSettings, *, name: str) -> EditAttacker:
     """The attacker that a stage left in `folder`. Raises `AotError` for a missing or damaged one."""
     return EditAttacker.load(
-        folder, name=name, dtype=settings.torch_dtype, device=settings.torch_device, keep=settings.keep
+        followed(folder, "attacker", offline=settings.offline),
+        name=name,
+        dtype=settings.torch_dtype,
+        device=settings.torch_device,
+        keep=settings.keep,
     )
 
 
 def open_defender(folder: Path, settings: DefenderSettings, *, name: str) -> QwenDefender:
     """The defender that a stage left in `folder`. Raises `AotError` for a missing or damaged one."""
     return QwenDefender.load(
-        folder,
+        followed(folder, "defender", offline=settings.offline),
         name=name,
         dtype=settings.torch_dtype,
         device=settings.torch_device,

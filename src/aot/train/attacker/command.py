@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 from aot.data.images import square
 from aot.errors import AotError
 from aot.players.attacker import EditAttacker
-from aot.players.base_players import player_digests, player_folder
+from aot.players.base_players import player_folder
+from aot.players.digests import player_digests
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage

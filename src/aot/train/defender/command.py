@@ -14,8 +14,9 @@ from aot.data.images import Fit, square
 from aot.errors import AotError
 from aot.forge.read_pairs import DatasetPair, dataset_pairs
 from aot.forge.split import SPLITS
-from aot.players.base_players import player_digests, player_folder
+from aot.players.base_players import player_folder
 from aot.players.defender import QwenDefender
+from aot.players.digests import player_digests
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage

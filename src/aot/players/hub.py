@@ -1,0 +1,139 @@
+"""A player that the Hugging Face Hub has, as a folder of this machine: found there, or downloaded into its cache.
+
+    is_hub_id(name)   fetched(id, revision="", offline=False) -> folder   check_whole(folder)   commit_of(folder)
+
+Weights as safetensors, configurations and tokenizers are fetched; pickles, code and other formats never. Whatever can
+go wrong ends in one error that says what, and the command that mends it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import partial
+from pathlib import Path
+
+from aot.errors import AotError
+
+FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
+"""What a player is read from: weights, configurations, templates, vocabularies."""
+OTHERS = ["original/*", "consolidated*", "*.fp16.safetensors", "onnx/*", "openvino/*"]
+"""The same weights a second time, in layouts that nobody here reads."""
+INDEX = "*.safetensors.index.json"
+_PART = r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9_])?"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a player's name is OWNER/NAME and no place on this disk: nothing lies there, nor does OWNER."""
+    if re.fullmatch(f"{_PART}/{_PART}", name) is None:
+        return False
+    return not Path(name).exists() and not Path(name).parent.is_dir()
+
+
+def fetched(model: str, *, revision: str = "", offline: bool = False) -> Path:
+    """The folder of a hub id at a revision ("": the default branch), in the cache of `huggingface_hub`. What is there
+    already is not loaded again; `offline` loads nothing. Raises `AotError` where there is no such model, it is gated,
+    or it is not whole on this machine and the hub cannot be reached."""
+    from huggingface_hub import errors, snapshot_download
+
+    command = f"hf download {model}" + (f" --revision {revision}" if revision else "")
+    page = f"https://huggingface.co/{model}"
+    load = partial(snapshot_download, model, revision=revision or None, allow_patterns=FILES, ignore_patterns=OTHERS)
+    try:
+        if _COMMIT.fullmatch(revision):  # never changes, so that whoever has it need not ask
+            try:
+                return checked(Path(load(local_files_only=True)), command)
+            except errors.LocalEntryNotFoundError:
+                pass
+        folder = Path(load(local_files_only=offline))
+    except errors.GatedRepoError as error:
+        hint = f"accept its licence at {page}, then `hf auth login` and `{command}`"
+        raise AotError("the model is gated: the hub wants to know who loads it", where=model, hint=hint) from error
+    except errors.RepositoryNotFoundError as error:
+        what = "there is neither such a folder nor such a model on the Hugging Face Hub"
+        hint = f"check the name at {page}; a private model needs `hf auth login`"
+        raise AotError(what, where=model, hint=hint) from error
+    except errors.RevisionNotFoundError as error:
+        hint = f"its branches, tags and commits: {page}/tree/main"
+        raise AotError(f"the model has no revision {revision}", where=model, hint=hint) from error
+    except errors.IncompleteSnapshotError as error:
+        raise AotError(f"the model is half downloaded: {_first(error)}", where=model, hint=f"`{command}`") from error
+    except errors.LocalEntryNotFoundError as error:
+        why = "offline" if offline else f"the hub cannot be reached: {_first(error.__cause__ or error)}"
+        hint = f"where there is a network: `{command}`; HF_HOME says where that puts it"
+        what = f"no such folder, and no such model on this machine ({why})"
+        raise AotError(what, where=model, hint=hint) from error
+    except (errors.HTTPError, errors.HFValidationError, OSError) as error:
+        hint = f"`{command}` goes on where it was"
+        raise AotError(f"the model cannot be downloaded: {_first(error)}", where=model, hint=hint) from error
+    return checked(folder, command)
+
+
+def _first(error: BaseException) -> str:
+    """The first line of what a library says."""
+    told = str(error).strip().splitlines()
+    return told[0] if told else type(error).__name__
+
+
+def checked(folder: Path, command: str) -> Path:
+    """`folder`, after `check_whole`; `command` fetches what is missing."""
+    check_whole(folder, hint=f"`{command}`")
+    return folder
+
+
+def commit_of(folder: Path) -> str:
+    """The commit whose snapshot in the hub's cache the folder is; "" of any other folder."""
+    return folder.name if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name) else ""
+
+
+def check_whole(folder: Path, *, hint: str = "fetch the folder again") -> None:
+    """Raises `AotError` where a part of the weights is missing or cut off. Reads names, sizes and the headers of
+    safetensors, no weights."""
+    missing = [
+        (index.parent / shard).relative_to(folder).as_posix()
+        for index in sorted(folder.rglob(INDEX))
+        for shard in _shards(index, hint)
+        if not (index.parent / shard).exists()
+    ]
+    weights = sorted(folder.rglob("*.safetensors"))
+    if missing or not any(file.exists() for file in weights):
+        parts = [file for place in _downloads(folder) for file in place.glob("*.incomplete")]
+        if missing or parts or weights:  # a folder of other things is for its reader to refuse
+            first = missing[0] if missing else "model.safetensors"
+            begun = f", {len(parts)} downloads are begun" if parts else ""
+            what = f"half downloaded: {first} is missing ({len(missing) or 1} in all{begun})"
+            raise AotError(what, where=str(folder), hint=hint)
+    for file in weights:
+        if damage := _damage(file):
+            again = hint.replace("hf download", "hf download --force-download")
+            raise AotError(f"damaged weights: {damage}", where=str(file), hint=again)
+
+
+def _downloads(folder: Path) -> tuple[Path, Path]:
+    """Where `huggingface_hub` keeps what it is loading: for its cache, and for a folder of the user's."""
+    return folder.parent.parent / "blobs", folder / ".cache/huggingface/download"
+
+
+def _shards(index: Path, hint: str) -> list[str]:
+    """The files that an index of weights names, once each."""
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AotError("damaged: this index of weights cannot be read", where=str(index), hint=hint) from error
+
+
+def _damage(path: Path) -> str:
+    """What is wrong with a safetensors file, by its header and size; "" where nothing is."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > size - 8:
+            return f"cut off within its header, at {size} bytes"
+        try:
+            header = json.loads(file.read(length))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+            whole = 8 + length + max(ends, default=0)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+            return "its header cannot be read"
+    return "" if size == whole else f"{size} bytes where its header says {whole}"
