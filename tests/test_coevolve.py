@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from aot.coevolve.loop import coevolve
+from aot.coevolve.loop import coevolve, make_stages
 from aot.coevolve.names import stage_names
 from aot.coevolve.recipes import Recipe, smoke
 from aot.coevolve.scenes import open_game
@@ -27,6 +27,7 @@ from aot.errors import AotError
 from aot.runs.background import Background
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import sha256_of
+from aot.runs.launched import this_process
 from aot.runs.run import Run, Stage
 
 WITHOUT_WARM_UP = {"warm_up": {"steps": 0}, "hits": {"steps": 0}, "sft_scripted_steps": 0, "best_response_updates": 0}
@@ -196,6 +197,46 @@ def test_killed_in_a_subprocess_two_processes_resume_to_the_bits_of_one(uninterr
     assert done.returncode == 0, done.stderr
     assert "report.html" in done.stdout
     assert bits(tmp_path / "run") == bits(uninterrupted)
+
+
+def test_a_controller_makes_the_same_bits_and_goes_on_after_a_failure(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its processes are calls here: a real one takes seconds to import (`test_launched.py`, `test_ranks.py`)."""
+    launched: list[list[str]] = []
+
+    def call(words: list[str], *, what: str, say: Any, **_: Any) -> None:
+        at = words.index("stage")
+        assert words[at - 2 : at] == ["-m", "aot"] and not Path(words[at + 1], words[at + 2], "manifest.json").exists()
+        names = [word for word in words[at + 2 :] if not word.startswith("--")]
+        launched.append(names)
+        if names == ["iteration_1/defender"] and launched.count(names) == 1:
+            raise AotError("rank 1 was killed (SIGKILL)", where=what)
+        make_stages(Path(words[at + 1]), names, controller=this_process(), say=say)
+
+    monkeypatch.setattr("aot.coevolve.controller.run_command", call)
+    recipe = tiny(compute={"launch": "python"})
+    with pytest.raises(AotError, match="rank 1"):
+        coevolve(recipe, tmp_path, say=lambda _: None)
+    said: list[str] = []
+    coevolve(recipe.changed(compute={"launch": "python -X dev"}), tmp_path, say=said.append)
+    assert bits(tmp_path) == bits(uninterrupted)
+    assert [names for names in launched if names[0] == "iteration_1/attacker"] == [["iteration_1/attacker"]]
+    assert [*map("iteration_1/{}".format, ("attacks/1", "attacks/2", "known_attacks"))] in launched
+    assert not [names for names in launched if names[0].startswith("base/")], "they take no model"
+    assert len([names for names in launched if names[0].startswith("evaluation/")]) <= 3
+    assert "iteration_1/attacker: kept from before" in " ".join(said)
+    saved = json.loads((tmp_path / "recipe.json").read_text())
+    assert saved["compute"]["launch"] == "python -X dev"
+
+
+def test_the_loop_is_started_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AotError, match="no program 'torchrn'"):
+        coevolve(tiny(compute={"launch": "torchrn"}), tmp_path, say=lambda _: None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(AotError, match="several ranks"):
+        coevolve(tiny(), tmp_path, say=lambda _: None)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_that_stands_is_only_read(uninterrupted: Path) -> None:

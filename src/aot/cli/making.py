@@ -42,26 +42,34 @@ def coevolve(
 
 def stage(
     run: Annotated[Path, typer.Argument(help="Folder of a run that `aot coevolve` began.")],
-    name: Annotated[str, typer.Argument(help='The stage, e.g. "iteration_1/attacker"; "list" lists them.')],
+    names: Annotated[list[str], typer.Argument(help='Stages, e.g. "iteration_1/attacker"; "list" lists them.')],
+    controller: Annotated[str, typer.Option(hidden=True)] = "",
+    heartbeat: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Make one stage of a run, with those that it needs, in this process; to the same bits as `aot coevolve`."""
+    """Make stages of a run, with those that they need, in this process; to the same bits as `aot coevolve`.
+
+    A launcher makes them by several ranks: torchrun --nproc-per-node 2 -m aot stage RUN NAME.
+    """
     from aot.coevolve.names import stage_names
     from aot.coevolve.recipes import recipe_of
 
-    names = stage_names(recipe_of(run)[0])
-    if name == "list":
-        echo("\n".join(names))
+    known = stage_names(recipe_of(run)[0])
+    if names == ["list"]:
+        echo("\n".join(known))
         return
-    if name not in names:
-        hint = f"did you mean {' or '.join(close)}?" if (close := get_close_matches(name, names)) else None
-        raise AotError("no such stage", where=name, hint=hint or f"aot stage {run} list shows them all")
-    from aot.coevolve.loop import make_stage
+    for name in names:
+        if name not in known:
+            hint = f"did you mean {' or '.join(close)}?" if (close := get_close_matches(name, known)) else None
+            raise AotError("no such stage", where=name, hint=hint or f"aot stage {run} list shows them all")
+    from aot.coevolve.loop import make_stages
     from aot.players.base_players import quiet_loading
+    from aot.runs.ranks import is_main
 
     quiet_loading()
     with resumable():
-        made = make_stage(run, name)
-    echo("\n".join(f"  {key}: {value}" for key, value in made.metrics.items()))
+        made = make_stages(run, names, controller=controller, heartbeat=heartbeat)
+    if is_main() and not controller:
+        echo("\n".join(f"  {key}: {value}" for one in made for key, value in one.metrics.items()))
 
 
 def pretrain(

@@ -1,19 +1,44 @@
-"""Where a run computes: settings that nothing which is learned depends on. All *ours*."""
+"""On what a run computes: settings that nothing learned depends on, and which may change while it lasts. *Ours.*
+
+    compute.launch = ""                                                    all stages in this process (the miniature)
+    compute.launch = "python"                                              each in a process of its own
+    compute.launch = "torchrun --standalone --nproc-per-node 8"            each by eight ranks
+    compute.launch = "accelerate launch --config_file fsdp.yaml"           the same, as the file says
+    compute.launch = "srun --nodes 2 torchrun --nnodes 2 ..."              on two machines that share the run folder
+
+The launcher's command is followed by `-m aot stage RUN NAME`: all of these take a module so. A run may go on with
+another launcher, and with more or fewer ranks.
+"""
 
 from __future__ import annotations
+
+import shlex
 
 from pydantic import BaseModel, Field, field_validator
 
 from aot.backends.frozen_settings import IN_PROCESS, VLLM, AskingSettings, VllmSettings
+from aot.runs.launched import split_command
 
 
 class ComputeSettings(BaseModel, frozen=True, extra="forbid"):
-    """Where frozen defenders answer."""
+    """What makes a stage, and where frozen defenders answer. All *ours*."""
 
+    launch: str = ""  # what starts a stage, and its ranks; "": no launcher, this process makes all
+    single: str = Field("python", min_length=1)  # with a launcher: what starts a stage that one rank makes
+    stall_minutes: float = Field(60.0, gt=0)  # a stage that gets on neither by a line nor by a heartbeat is ended
     # in_process; vllm: a server that the run starts and stops; or the http(s) URL of one that the user has started.
     answers: str = Field(IN_PROCESS, min_length=1)
     asking: AskingSettings = AskingSettings()
     vllm: VllmSettings = VllmSettings()
+
+    @field_validator("launch", "single")
+    @classmethod
+    def _readable(cls, command: str) -> str:
+        try:
+            shlex.split(command)
+        except ValueError as error:
+            raise ValueError(f"cannot be read as a command: {error}") from error
+        return command.strip()
 
     @field_validator("answers")
     @classmethod
@@ -21,3 +46,9 @@ class ComputeSettings(BaseModel, frozen=True, extra="forbid"):
         if value not in (IN_PROCESS, VLLM) and not value.lower().startswith(("http://", "https://")):
             raise ValueError(f"{IN_PROCESS}, {VLLM}, or the http(s) URL of a server")
         return value
+
+    def command(self, *, together: bool) -> list[str]:
+        """The words before a stage's own: of a stage that several ranks make `together`, or one. Raises `AotError`
+        where the program is not there."""
+        prefix = self.launch if together else self.single
+        return [*split_command(prefix, where=f"compute.{'launch' if together else 'single'}"), "-m", "aot", "stage"]

@@ -88,11 +88,16 @@ class Evaluator:
         """Makes the attacks and asks the questions that are still missing, for the attackers and defenders up to these
         iterations."""
         before = [name for name in self.defenders if name in (BASE, WARM_UP)]
-        for name in [*before, *attackers(self.recipe)[1 : defender + 1]]:
+        asked = [*before, *attackers(self.recipe)[1 : defender + 1]]
+        blocks = [*attackers(self.recipe)[: attacker + 1], SCRIPTED]
+        self.stages.make_all([f"evaluation/{name}/{block}" for name in asked for block in blocks])
+        for name in asked:
             self.meet(name, attacker)
 
     def meet(self, defender: str, attacker: int) -> None:
         """The defender's answers to clean images, under scripted distractors and the attackers up to this iteration."""
+        blocks = [*attackers(self.recipe)[: attacker + 1], SCRIPTED]
+        self.stages.make_all([f"evaluation/{defender}/{block}" for block in blocks])
         for name in attackers(self.recipe)[: attacker + 1]:
             self._answers(defender, name)
         self.meet_distractors(defender)
@@ -103,6 +108,7 @@ class Evaluator:
     def respond(self, defender: str) -> None:
         """Trains the fresh attacker against this final defender, and reads what came of it on the held-out scenes."""
         column = f"{RESPONSE}_{defender}"
+        self.stages.make_all([f"evaluation/attacks/{column}", f"evaluation/{defender}/{column}"])
         self.columns[column] = held_out_attacks(
             self.stages.make(f"evaluation/attacks/{column}"), self.game, self.stages.memory
         )

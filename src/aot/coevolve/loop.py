@@ -9,7 +9,8 @@
 
 Every step is a stage of the run folder, a named function in `stages.py`: a finished one is kept, a killed run goes on
 where it was. What the main line does not need at once is made in the background, in a second process; the main line
-names it again later and finds it finished, waits for it, or makes it.
+names it again later and finds it finished, waits for it, or makes it. With a launcher (`compute.launch`) every stage is
+made by processes of its own (`controller.py`), and what the main line does not need comes last.
 Departures: scripted attacks on fresh scenes stand for the AOT-SFT set in the warm-up; the players that are known
 already attack the training scenes too, beside the newest attacker; SFT on the newest hits follows DAPO; a defender that
 lost clean accuracy wins it back before it goes on (`clean_guard`). All *ours*, and settings of the recipe.
@@ -19,7 +20,7 @@ alone. Each final defender meets a fresh attacker that was trained against it an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from typing import Any
 import torch
 
 from aot.backends.frozen_settings import IN_PROCESS, VLLM
+from aot.coevolve.controller import Controller
 from aot.coevolve.evaluator import Evaluator
 from aot.coevolve.gallery import write_gallery
 from aot.coevolve.names import (
@@ -44,8 +46,12 @@ from aot.coevolve.plan import plan
 from aot.coevolve.recipes import Recipe, recipe_of
 from aot.coevolve.scenes import open_game
 from aot.coevolve.stages import Stages
+from aot.errors import AotError
+from aot.runs import ranks
 from aot.runs.background import Background
 from aot.runs.files import write_json
+from aot.runs.heartbeat import begin
+from aot.runs.launched import end_with
 from aot.runs.run import Run, Stage
 from aot.runs.terminal import echo
 
@@ -57,20 +63,27 @@ def coevolve(
 
     `data`: own images with questions or boxes to play on instead of the miniature world.
     """
+    if ranks.world_size() > 1:
+        hint = 'start it once, without torchrun: --set compute.launch="torchrun ..." starts the ranks of each stage'
+        raise AotError("several ranks of the whole loop were started", where="aot coevolve", hint=hint)
     torch.set_num_threads(recipe.threads)
+    launch, free_text = bool(recipe.compute.launch), bool(recipe.judge.player)
+    if launch:
+        for together in (True, False):
+            recipe.compute.command(together=together)  # a missing program is told before anything is done
     if recipe.compute.answers != IN_PROCESS:
         from aot.backends.frozen import check_source
 
         check_source(recipe.compute.answers, recipe.compute.vllm)
-    free_text = bool(recipe.judge.player)
+    alone = launch or recipe.compute.answers == VLLM  # one launcher at a time, one server
     game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=free_text)
     say(plan(recipe, game))
     with (
-        Run(out, _settings(recipe, data), say=say) as run,
-        Background(enabled=recipe.processes > 1 and recipe.compute.answers != VLLM) as background,  # one server
+        Run(out, _settings(recipe, data), say=say, free=FREE) as run,
+        Background(enabled=recipe.processes > 1 and not alone, at_the_end=launch) as background,
     ):
         write_json(out / "refused.json", [asdict(refusal) for refusal in game.refused])
-        stages = Stages(recipe, run, game)
+        stages = Controller(recipe, run, game) if launch else Stages(recipe, run, game)
         evaluator = Evaluator(stages)
         stages.make_all([attacker_of(0), defender_of(0)])
         background.submit(partial(evaluator.catch_up, attacker=0, defender=0))
@@ -98,17 +111,37 @@ def coevolve(
         return summary
 
 
-def make_stage(out: Path, name: str, *, say: Callable[[str], None] = echo) -> Stage:
-    """One stage of the run in `out`, with those that it needs, from the folder's own recipe: what `coevolve` makes
-    there, to the same bits, in whatever process. Raises `AotError` where there is no run or its recipe has no such
-    stage."""
+def make_stages(
+    out: Path,
+    names: Sequence[str],
+    *,
+    controller: str = "",
+    heartbeat: Path | None = None,
+    say: Callable[[str], None] = echo,
+) -> list[Stage]:
+    """Stages of the run in `out`, with those that they need, from the folder's own recipe: what `coevolve` makes there,
+    to the same bits, in whatever process, or in all ranks that a launcher started. `controller`: the process
+    ("host:pid") that started this one and holds the folder; `heartbeat`: the file that shows it that this one gets on.
+
+    Raises `AotError` where there is no run or its recipe has no such stage.
+    """
     recipe, data = recipe_of(out)
+    if controller:
+        end_with(controller)
+    if heartbeat:
+        begin(heartbeat, recipe.compute.stall_minutes * 60)
     torch.set_num_threads(recipe.threads)
     game = open_game(
         recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=bool(recipe.judge.player)
     )
-    with Run(out, _settings(recipe, data), say=say) as run:
-        return Stages(recipe, run, game).make(name)
+    with Run(out, _settings(recipe, data), say=say, free=FREE, part=bool(controller)) as run:
+        made = Stages(recipe, run, game).make_all(names)
+    ranks.leave()
+    return made
+
+
+FREE = ("compute",)
+"""Settings that may change from one command to the next."""
 
 
 def _settings(recipe: Recipe, data: Path | None) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from aot.train.defender.sft import DefenderSftSettings
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid"):
-    """Everything that a run depends on, besides its data and its output folder."""
+    """Everything that a run depends on, besides its data and its output folder; and on what it is made (`compute`)."""
 
     name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
     seed: int = Field(0, ge=0)

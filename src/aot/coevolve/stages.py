@@ -112,13 +112,16 @@ def _train_attacker(
 @dataclass(frozen=True)
 class StagePlan:
     """How a stage is made. `key`: the JSON value of the settings that it depends on; `seed`: None where nothing is
-    random."""
+    random. `together`: several ranks can make it; `frozen`: nothing is trained; `light`: it takes no model."""
 
     build: Build
     key: Any
     seed: int | None = None
     parents: tuple[str, ...] = ()
     quiet: bool = False
+    together: bool = False
+    frozen: bool = False
+    light: bool = False
 
 
 def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) -> StagePlan:
@@ -133,7 +136,7 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
     rounds = recipe.attacks.model_dump() | {"scenes": game.key, "referee": recipe.referee.model_dump()}
     match name.split("/"):
         case ["base", _]:
-            return StagePlan(keep_base_player, player_key(*_base_player(recipe, name)), quiet=True)
+            return StagePlan(keep_base_player, player_key(*_base_player(recipe, name)), quiet=True, light=True)
         case ["warm_up"]:
             sft = [recipe.warm_up.model_dump(), recipe.scripted_attacks.model_dump(), game.key]
             return StagePlan(warm_up, sft, seed, (defender_of(0),))
@@ -166,22 +169,23 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
         case [_, "known_attacks"]:
             i = iteration_of(name)
             players = (attacker_of(i - 1), defender_before(recipe, i))
-            return StagePlan(attack_rounds.by_known_players, rounds, seed, players)
+            return StagePlan(attack_rounds.by_known_players, rounds, seed, players, frozen=True)
         case ["evaluation", "attacks", column]:
             # All trained attackers start from the same noise: what differs between two of them is what was learned.
             draw = "trained" if trained(column) else column
             made_in = (maker_of(column),) if trained(column) else ()
             made_of = [game.key, recipe.evaluation.model_dump(), recipe.referee.model_dump()]
             seed = stage_seed(recipe.seed, f"evaluation/attacks/{draw}")
-            return StagePlan(evaluation_stages.attack_held_out, made_of, seed, made_in, quiet=True)
+            return StagePlan(evaluation_stages.attack_held_out, made_of, seed, made_in, quiet=True, frozen=True)
         case [iteration, "attacks", _]:
             i = iteration_of(name)  # both halves are of the same scenes, so they have one seed
             seed = stage_seed(recipe.seed, f"{iteration}/attacks")
-            return StagePlan(attack_rounds.by_newest, rounds, seed, (attacker_of(i), defender_before(recipe, i)))
+            players = (attacker_of(i), defender_before(recipe, i))
+            return StagePlan(attack_rounds.by_newest, rounds, seed, players, frozen=True)
         case ["evaluation", defender, block]:
             attacks = [f"evaluation/attacks/{column}" for column in columns_of(recipe, block) if column != "clean"]
             needed = (stage_of(recipe, defender), *attacks)
-            return StagePlan(evaluation_stages.answer_held_out, game.key, None, needed, quiet=True)
+            return StagePlan(evaluation_stages.answer_held_out, game.key, None, needed, quiet=True, frozen=True)
     raise AssertionError(name)
 
 
@@ -193,18 +197,25 @@ class Stages:
     run: Run
     game: Game
     memory: dict[str, Any] = field(default_factory=dict)
+    _plans: dict[str, StagePlan] = field(default_factory=dict)
 
     @cached_property
     def _judge(self) -> dict[str, Any]:
         return judge_key(self.recipe.judge) if self.recipe.judge.player else {}
+
+    def plan(self, name: str) -> StagePlan:
+        """Worked out once: some digest a whole model folder. Raises `AotError` where the recipe has no such stage."""
+        if name not in self._plans:
+            self._plans[name] = plan_stage(name, self.recipe, self.game, self._judge)
+        return self._plans[name]
 
     def make(self, name: str) -> Stage:
         """The finished stage; made, with the stages that it needs, unless it stands. One that another process of the
         run is making is waited for. Raises `AotError` where the recipe has no such stage."""
         if name in self.run.stages:
             return self.run.stages[name]
-        plan = plan_stage(name, self.recipe, self.game, self._judge)
-        parents = {parent: self.make(parent) for parent in plan.parents}
+        plan = self.plan(name)
+        parents = {parent: self.run.verified_before(parent) or self.make(parent) for parent in plan.parents}
         inputs = Inputs(name, plan.seed or 0, self.game, parents, self.memory)
         return self.run.stage(
             name,
@@ -213,6 +224,7 @@ class Stages:
             seed=plan.seed,
             parents=list(parents.values()),
             quiet=plan.quiet,
+            together=plan.together,
         )
 
     def make_all(self, names: Sequence[str]) -> list[Stage]:

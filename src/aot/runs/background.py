@@ -30,18 +30,22 @@ FAILED = 3
 class Background:
     """Jobs that run one after another in forked processes, in the order in which they were given.
 
-    With `enabled=False` a job runs at once, in this process. Forking is for the CPU only: a process that holds a GPU
-    must not be forked.
+    With `enabled=False` a job runs at once, in this process, or, `at_the_end`, when they are waited for. Forking is for
+    the CPU only: a process that holds a GPU must not be forked.
     """
 
-    def __init__(self, *, enabled: bool):
-        self.enabled = enabled
+    def __init__(self, *, enabled: bool, at_the_end: bool = False):
+        self.enabled, self.at_the_end = enabled, at_the_end
+        self._later: list[Callable[[], object]] = []
         self._context = multiprocessing.get_context("fork")
         self._jobs: list[BaseProcess] = []
         self._turn = self._context.Semaphore(0)
 
     def submit(self, job: Callable[[], object]) -> None:
         """Runs `job` after those given before. It sees the program as it is now; only its files come back."""
+        if self.at_the_end:
+            self._later.append(job)
+            return
         if not self.enabled:
             job()
             return
@@ -54,6 +58,8 @@ class Background:
 
     def wait(self) -> None:
         """Returns when all jobs have ended. Raises `AotError` where one failed."""
+        while self._later:
+            self._later.pop(0)()
         for process in self._jobs:
             process.join()
             if process.exitcode:  # a killed one never gave the turn to the next: these must not be waited for

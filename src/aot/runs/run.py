@@ -4,91 +4,75 @@
 at the end `summary.json`. A stage whose manifest stands is never made again; one that was killed half-way
 finds its folder (and the training checkpoints in it) as it left it. So resuming is running the same command
 again.
+
+A stage may be made by several ranks (`ranks`): rank 0 alone holds the locks and writes here, the others work with it.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from aot.errors import AotError
-from aot.runs.files import (
-    canonical_hash,
-    disk_errors,
-    flush_to_disk,
-    held,
-    is_leftover,
-    read_json,
-    sha256_of,
-    write_json,
+from aot.runs import ranks
+from aot.runs.files import canonical_hash, disk_errors, held, read_json, write_json
+from aot.runs.manifest import (
+    CHECKPOINT,
+    LOG,
+    MANIFEST,
+    STARTED,
+    Stage,
+    inputs_of,
+    record_files,
+    remake_hint,
+    trusted,
+    verified_manifest,
+    versions,
 )
 from aot.runs.terminal import echo
 
-MANIFEST, STARTED, CHECKPOINT, LOG = "manifest.json", "started.json", "checkpoint", "log.jsonl"
+__all__ = ["CHECKPOINT", "LOG", "MANIFEST", "STARTED", "Run", "Stage", "versions"]
 LOCKS = ".locks"
-LIBRARIES = ("aot-vlm", "torch", "transformers", "diffusers", "trl", "peft", "accelerate", "numpy", "safetensors")
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A finished stage: its folder and its manifest."""
-
-    name: str
-    folder: Path
-    manifest: Mapping[str, Any]
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """What the stage measured: the JSON object that its `build` returned."""
-        return dict(_metrics(self.manifest))
-
-    @property
-    def wall_seconds(self) -> float:
-        return float(self.manifest["wall_seconds"])
-
-    @property
-    def cpu_seconds(self) -> float | None:
-        """Of the process that made it; None where an older version did, which did not count them."""
-        seconds = self.manifest.get("cpu_seconds")
-        return float(seconds) if isinstance(seconds, int | float) else None
-
-    @property
-    def hash(self) -> str:
-        """sha256 over what the stage was made from and what it made; the log, which explains, is left out."""
-        files = self.manifest["files"].items()
-        made = {name: entry["sha256"] for name, entry in files if Path(name).name != LOG}
-        return canonical_hash({"key": self.manifest["key"], "files": made})
 
 
 class Run:
-    """One run folder, held by one process at a time; a context manager.
+    """One run folder, held by one process at a time; a context manager. `free`: settings that may change from one
+    command to the next, as nothing that is made depends on them. `part`: the process that started this one holds the
+    folder, and has verified what is finished in it.
 
     Raises `AotError` where another process holds the folder, or where it holds a run of another recipe.
     """
 
-    def __init__(self, folder: Path | str, recipe: Mapping[str, Any], *, say: Callable[[str], None] = echo):
-        self.folder, self.recipe, self.say = Path(folder), dict(recipe), say
-        self.recipe_hash = canonical_hash(self.recipe)
+    def __init__(
+        self,
+        folder: Path | str,
+        recipe: Mapping[str, Any],
+        *,
+        say: Callable[[str], None] = echo,
+        free: Collection[str] = (),
+        part: bool = False,
+    ):
+        self.folder, self.recipe, self.free, self.part = Path(folder), dict(recipe), frozenset(free), part
+        self.say = say if ranks.is_main() else lambda _: None
+        self.recipe_hash = canonical_hash(self._fixed(self.recipe))
         self.stages: dict[str, Stage] = {}
         self.begun = time.time()
         self._held = ExitStack()
 
     def __enter__(self) -> Run:
         with ExitStack() as stack:
-            stack.enter_context(held(self.folder))
-            with disk_errors(self.folder, "nothing was written"):
-                (self.folder / LOCKS).mkdir(exist_ok=True)
-            self._settle_recipe()
+            if ranks.is_main() and not self.part:
+                stack.enter_context(held(self.folder))
+                with disk_errors(self.folder, "nothing was written"):
+                    (self.folder / LOCKS).mkdir(exist_ok=True)
+                self._settle_recipe()
             self._held = stack.pop_all()
         return self
 
@@ -97,15 +81,20 @@ class Run:
 
     def _settle_recipe(self) -> None:
         path = self.folder / "recipe.json"
-        if not path.exists():
-            write_json(path, self.recipe)
-            return
-        hint = f"choose another folder with --out, or delete {self.folder} to begin anew"
-        before = read_json(path, hint=hint, needs=())
-        if canonical_hash(before) != self.recipe_hash:
-            changed = ", ".join(sorted(_differences(before, self.recipe))[:5])
-            what = f"the folder holds a run of another recipe (different: {changed})"
-            raise AotError(what, where=str(path), hint=hint)
+        if path.exists():
+            hint = f"choose another folder with --out, or delete {self.folder} to begin anew"
+            before = read_json(path, hint=hint, needs=())
+            if canonical_hash(self._fixed(before)) != self.recipe_hash:
+                changed = ", ".join(sorted(_differences(self._fixed(before), self._fixed(self.recipe)))[:5])
+                what = f"the folder holds a run of another recipe (different: {changed})"
+                raise AotError(what, where=str(path), hint=hint)
+            if before == self.recipe:
+                return
+        write_json(path, self.recipe)
+
+    def _fixed(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """What may not change while the run lasts."""
+        return {name: value for name, value in recipe.items() if name not in self.free}
 
     def stage(
         self,
@@ -116,6 +105,7 @@ class Run:
         seed: int | None = None,
         parents: Sequence[Stage] = (),
         quiet: bool = False,
+        together: bool = False,
     ) -> Stage:
         """The finished stage `name`, made by `build(folder) -> metrics` unless its manifest already stands.
 
@@ -124,65 +114,99 @@ class Run:
         leaves in its folder is recorded with its sha256, except folders called `checkpoint`, which is where a
         training keeps its state and which go once the stage is finished.
 
-        A stage that another process of the run is making is waited for, and then stands.
+        A stage that another process of the run is making is waited for, and then stands. Where there are several
+        ranks all of them call `build`, if it is written to work `together`, else rank 0 does.
 
         Raises `AotError` where a finished stage lacks a file or a file was changed since.
         """
         assert name not in self.stages and not any(_nested(name, other) for other in self.stages), name
+        folder, inputs = self.folder / name, inputs_of(name, key, seed, parents)
+        if not ranks.is_main():
+            if ranks.share(None) and together:
+                cpu = time.process_time()
+                build(folder)
+                ranks.gather(time.process_time() - cpu)
+            ranks.barrier()  # rank 0 has written the manifest
+            self.stages[name] = trusted(name, folder)
+            return self.stages[name]
         lock = FileLock(self.folder / LOCKS / f"{name.replace('/', '.')}.lock")
         with disk_errors(self.folder, "finished stages are kept", only_full=True), lock:
-            self.stages[name] = self._stage(name, build, key, seed, parents, quiet)
+            self.stages[name] = self._stage(folder, inputs, build, quiet, together)
+        ranks.barrier()
         return self.stages[name]
 
     def _stage(
         self,
-        name: str,
+        folder: Path,
+        inputs: Mapping[str, Any],
         build: Callable[[Path], Mapping[str, Any] | None],
-        key: Any,
-        seed: int | None,
-        parents: Sequence[Stage],
         quiet: bool,
+        together: bool,
     ) -> Stage:
-        folder = self.folder / name
-        ancestors = {parent.name: parent.hash for parent in parents}
-        inputs = {"stage": name, "settings": key, "seed": seed, "parents": ancestors}
-        digest = canonical_hash(inputs)
+        name, digest = inputs["stage"], canonical_hash(inputs)
         say = (lambda _: None) if quiet else self.say
         self._supersede(folder, name, digest)
-        if (folder / MANIFEST).exists():
-            stage = Stage(name, folder, _verified(folder))
+        finished = (folder / MANIFEST).exists()
+        if finished:
+            stage = Stage(name, folder, verified_manifest(folder))
             self._sweep(folder)
             whence = "kept from before" if stage.manifest["finished"] < self.begun else "made in the background"
             if multiprocessing.parent_process() is None:  # a worker's own work is what it says
                 say(f"{name}: {whence} ({_clock(stage.wall_seconds)})")
-        else:
+        ranks.share(not finished)
+        if not finished:
             again = (folder / STARTED).exists()
             say(f"{name}: {'goes on' if again else 'begins'}")
             write_json(folder / STARTED, {"key": digest})
             begun, cpu = time.monotonic(), time.process_time()
             with disk_errors(folder, "finished stages and the newest checkpoint are kept", only_full=True):
                 metrics = dict(build(folder) or {})
+            seconds = time.process_time() - cpu
             manifest = {
-                "stage": name,
+                **inputs,
                 "key": digest,
-                "settings": key,
-                "seed": seed,
                 "recipe": self.recipe_hash,
-                "parents": ancestors,
                 "versions": versions(),
                 "metrics": metrics,
                 "wall_seconds": round(time.monotonic() - begun, 3),
-                "cpu_seconds": round(time.process_time() - cpu, 3),
+                "cpu_seconds": round(sum(ranks.gather(seconds)) if together else seconds, 3),
                 "resumed": again,  # the times are then those of the last process that worked on it
                 "background": multiprocessing.parent_process() is not None,
+                "ranks": ranks.world_size() if together else 1,
                 "finished": round(time.time(), 3),
-                "files": _record(folder),
+                "files": record_files(folder),
             }
             write_json(folder / MANIFEST, manifest)
             stage = Stage(name, folder, manifest)
             self._sweep(folder)
             say(f"{name}: done in {_clock(stage.wall_seconds)}")
         return stage
+
+    def standing(
+        self,
+        name: str,
+        *,
+        key: Any = None,
+        seed: int | None = None,
+        parents: Sequence[Stage] = (),
+        quiet: bool = False,
+    ) -> Stage | None:
+        """The finished stage, verified, if it was made from these; nothing is made or moved. Raises as `stage` does."""
+        folder, digest = self.folder / name, canonical_hash(inputs_of(name, key, seed, parents))
+        manifest = folder / MANIFEST
+        if not manifest.exists() or read_json(manifest, hint=remake_hint(folder), needs=("key",))["key"] != digest:
+            return None
+        self.stages[name] = stage = Stage(name, folder, verified_manifest(folder))
+        if not quiet and stage.manifest["finished"] < self.begun:
+            self.say(f"{name}: kept from before ({_clock(stage.wall_seconds)})")
+        return stage
+
+    def verified_before(self, name: str) -> Stage | None:
+        """In a process that is `part` of a run: the finished stage, which who started this one has verified."""
+        if name in self.stages or not self.part or not (self.folder / name / MANIFEST).exists():
+            return self.stages.get(name)
+        self.stages[name] = trusted(name, self.folder / name)
+        return self.stages[name]
 
     def wall_seconds(self) -> float:
         """How long the run has taken: this process so far, and the stages kept from earlier ones. Stages that a
@@ -201,7 +225,7 @@ class Run:
         marker = next((folder / mark for mark in (MANIFEST, STARTED) if (folder / mark).exists()), None)
         if marker is None:
             return
-        before = read_json(marker, hint=_remake(folder), needs=("key",))["key"]
+        before = read_json(marker, hint=remake_hint(folder), needs=("key",))["key"]
         if before == digest:
             return
         aside = self.folder / "superseded" / f"{name}-{str(before)[:8]}"
@@ -216,59 +240,6 @@ class Run:
         for state in list(folder.rglob(CHECKPOINT)):
             shutil.rmtree(state, ignore_errors=True)
         (folder / STARTED).unlink(missing_ok=True)
-
-
-def versions() -> dict[str, str]:
-    """Python's and the libraries' versions, for manifests; those not installed are left out."""
-    found = {"python": platform.python_version()}
-    for library in LIBRARIES:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _record(folder: Path) -> dict[str, dict[str, Any]]:
-    """sha256 and size of every file of a stage, after flushing it to disk."""
-    files = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        inside = path.relative_to(folder)
-        if inside.parts[0] in (MANIFEST, STARTED) or CHECKPOINT in inside.parts[:-1]:
-            continue
-        if is_leftover(path):  # of an earlier process, which was killed while it wrote; nobody writes here now
-            path.unlink()
-            continue
-        flush_to_disk(path)
-        files[inside.as_posix()] = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
-    return files
-
-
-def _verified(folder: Path) -> dict[str, Any]:
-    """The manifest of a finished stage whose files are all there and unchanged."""
-    hint = _remake(folder)
-    manifest = read_json(folder / MANIFEST, hint=hint, needs=("key", "files", "finished", "wall_seconds"))
-    entries = manifest["files"]
-    if not isinstance(entries, dict) or not all(isinstance(e, dict) and "sha256" in e for e in entries.values()):
-        raise AotError("its list of files is not one of ours", where=str(folder / MANIFEST), hint=hint)
-    numbers = [manifest["finished"], manifest["wall_seconds"]]
-    if not all(isinstance(number, int | float) for number in numbers) or not isinstance(_metrics(manifest), dict):
-        raise AotError("its metrics or times are not those of a stage", where=str(folder / MANIFEST), hint=hint)
-    for name, entry in entries.items():
-        path = folder / name
-        if not path.is_file():
-            raise AotError("missing, though the stage's manifest lists it", where=str(path), hint=hint)
-        if sha256_of(path) != entry["sha256"]:
-            raise AotError("damaged: its sha256 is not the manifest's", where=str(path), hint=hint)
-    return dict(manifest)
-
-
-def _metrics(manifest: Mapping[str, Any]) -> Any:
-    return manifest.get("metrics", manifest.get("figures", {}))  # "figures": its name once
-
-
-def _remake(folder: Path) -> str:
-    return f"delete {folder} and run the same command again: only this stage is made anew"
 
 
 def _nested(one: str, other: str) -> bool:

@@ -18,6 +18,8 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from aot.runs.files import disk_errors, replacing
+from aot.runs.heartbeat import beat
+from aot.runs.ranks import is_main
 from aot.runs.terminal import Terminal, warn
 
 QUIET_SECONDS = 10.0
@@ -28,7 +30,8 @@ class TrainLog:
 
     Off a terminal the bar is one line every ten seconds. `path=None` writes no file, `quiet` shows nothing:
     `TrainLog()` is the log of a training that nobody watches. Metrics are numbers, short texts or None; what
-    is not finite is written as null. Wall times do not belong here: equal runs have equal logs.
+    is not finite is written as null. Wall times do not belong here: equal runs have equal logs. Of several ranks only
+    the first writes and shows anything.
     """
 
     def __init__(
@@ -36,6 +39,8 @@ class TrainLog:
     ):
         self.path, self.total, self.title = path, total, title
         self.quiet = (path is None and not title) if quiet is None else quiet
+        if not is_main():
+            self.path, self.quiet = None, True
         self.reason = ""
         self._progress: Progress | None = None
         self._started = self._spoke = time.monotonic()
@@ -58,6 +63,7 @@ class TrainLog:
 
     def write(self, step: int, **metrics: Any) -> None:
         """Logs the metrics of a finished step (with none given: only moves the bar)."""
+        beat()
         plain = plain_metrics(metrics)
         if self.path is not None and metrics:
             with disk_errors(self.path, "the lines before are kept"):

@@ -1,0 +1,120 @@
+"""The ranks of a stage: processes that a launcher such as torchrun started with one command to work on it together.
+
+The launcher says who is who in the environment (RANK, WORLD_SIZE); without one there is one rank, and everything here
+costs nothing. What ranks tell each other goes as JSON or as plain tensors over gloo, on the CPU; gradients go where
+the model is. *Ours.*
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PATIENCE = timedelta(days=7)
+"""A rank may wait for hours while rank 0 works alone; one that hangs is found by who started the ranks (`launched`)."""
+
+
+def rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def world_size() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def local_rank() -> int:
+    """Its number on this machine: which of the machine's GPUs is its own."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def is_main() -> bool:
+    """Whether this rank holds locks and writes manifests, checkpoints and logs."""
+    return rank() == 0
+
+
+def share(value: Any) -> Any:
+    """Rank 0's JSON value, on every rank."""
+    if world_size() == 1:
+        return value
+    return json.loads(_exchange(json.dumps(value).encode() if is_main() else b"")[0])
+
+
+def gather(value: Any) -> list[Any]:
+    """Every rank's JSON value, on every rank, in the order of the ranks."""
+    if world_size() == 1:
+        return [value]
+    return [json.loads(text) for text in _exchange(json.dumps(value).encode())]
+
+
+def gather_rows(rows: Tensor) -> list[Tensor]:
+    """Every rank's tensor, on every rank: they may differ in their first dimension only. The results are on the CPU."""
+    import torch
+    from torch import distributed
+
+    if world_size() == 1:
+        return [rows]
+    join()
+    mine = rows.detach().cpu().contiguous()
+    lengths = gather(len(mine))
+    padded = torch.zeros((max(lengths), *mine.shape[1:]), dtype=mine.dtype)
+    padded[: len(mine)] = mine
+    parts = [torch.empty_like(padded) for _ in lengths]
+    distributed.all_gather(parts, padded, group=_talk())
+    return [part[:length] for part, length in zip(parts, lengths, strict=True)]
+
+
+def barrier() -> None:
+    """Returns on every rank once all are here."""
+    gather(None)
+
+
+def join() -> None:
+    """Makes this process one of its ranks, once; with GPUs each takes its own. A library that joins finds it done."""
+    import torch
+    from torch import distributed
+
+    if world_size() == 1 or distributed.is_initialized():
+        return
+    gpus = torch.cuda.is_available()
+    if gpus:
+        torch.cuda.set_device(local_rank() % torch.cuda.device_count())
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
+
+
+def leave() -> None:
+    """The end of `join`; a process that ends by an error does without."""
+    import sys
+
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+        _talk.cache_clear()
+
+
+@cache
+def _talk() -> Any:
+    """The group over which ranks tell each other what is no gradient."""
+    from torch import distributed
+
+    return distributed.new_group(backend="gloo", timeout=PATIENCE)
+
+
+def _exchange(mine: bytes) -> list[bytes]:
+    """Every rank's bytes."""
+    import torch
+    from torch import distributed
+
+    join()
+    lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(world_size())]
+    distributed.all_gather(lengths, torch.tensor([len(mine)]), group=_talk())
+    longest = max(int(length) for length in lengths)
+    padded = torch.frombuffer(bytearray(mine.ljust(longest, b" ")), dtype=torch.uint8)
+    parts = [torch.empty_like(padded) for _ in lengths]
+    distributed.all_gather(parts, padded, group=_talk())
+    return [part.numpy().tobytes()[: int(length)] for part, length in zip(parts, lengths, strict=True)]
