@@ -15,6 +15,8 @@ EDIT_VERBS: dict[EditKind, str] = {
     "hybrid": "Add and remove objects so that this question is answered wrongly:",
 }
 KEEP = "Do not touch"
+NULL_EDIT = "Keep the image exactly as it is. Change nothing."
+"""What measures an editor alone: whatever it changes now, nobody asked for."""
 
 EDIT_TEMPLATE = (
     "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>{}<|im_end|>\n<|im_start|>assistant\n"

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from aot.cli.options import SeedOption, SetOption, resumable
+from aot.cli.options import RecipeOption, SeedOption, SetOption, resumable
+from aot.runs.terminal import echo
 
 BlindOption = Annotated[bool, typer.Option("--blind", help="Go on though the model at a URL seems not to see images.")]
 
@@ -129,3 +130,20 @@ def audit(
         )
     if refused:
         raise typer.Exit(3)
+
+
+def floor(
+    recipe: RecipeOption = "miniature",
+    overrides: SetOption = None,
+    data: Annotated[Path | None, typer.Option(help="Own images, in any format that `aot forge` reads.")] = None,
+) -> None:
+    """What does an attacker do to protected boxes without editing? `aot coevolve` begins with this, too: a table, and
+    an error where the recipe's referee would refuse most of its null edits."""
+    from aot.coevolve.recipes import load_recipe
+
+    chosen = load_recipe(recipe, overrides or [])
+    from aot.coevolve.floor_stage import measure_alone
+    from aot.players.base_players import quiet_loading
+
+    quiet_loading()
+    measure_alone(chosen, data, echo)

@@ -1,5 +1,6 @@
 """The whole method on one page: attacker and defender grow by playing each other (AOT, arXiv 2602.22227, phase 2).
 
+    the referee's threshold is held to what the attacker's null edits reach
     the defender is warmed up by SFT
     for each iteration:
         the attacker trains against the frozen defender   (Flow-GRPO, or a named alternative)
@@ -31,8 +32,10 @@ import torch
 from aot.backends.frozen_settings import IN_PROCESS, VLLM
 from aot.coevolve.controller import Controller
 from aot.coevolve.evaluator import Evaluator
+from aot.coevolve.floor_stage import hold_to_floor
 from aot.coevolve.gallery import write_gallery
 from aot.coevolve.names import (
+    FLOOR,
     RESPONSE,
     attacker_of,
     baselines,
@@ -47,6 +50,7 @@ from aot.coevolve.recipes import Recipe, recipe_of
 from aot.coevolve.scenes import open_game
 from aot.coevolve.stages import Stages
 from aot.errors import AotError
+from aot.game.floor import Floor
 from aot.runs import ranks
 from aot.runs.background import Background
 from aot.runs.files import write_json
@@ -86,6 +90,8 @@ def coevolve(
         stages = Controller(recipe, run, game) if launch else Stages(recipe, run, game)
         evaluator = Evaluator(stages)
         stages.make_all([attacker_of(0), defender_of(0)])
+        if recipe.floor.scenes:
+            hold_to_floor(recipe, Floor.of(stages.make(FLOOR).metrics), say)
         background.submit(partial(evaluator.catch_up, attacker=0, defender=0))
         # What the method is compared with is made beside it.
         for name in baselines(recipe):

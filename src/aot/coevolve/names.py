@@ -9,6 +9,8 @@ from aot.coevolve.recipes import Recipe
 BASE, WARM_UP, CLEAN_RL, SFT_SCRIPTED = "base", "warm_up", "clean_rl", "sft_scripted"
 """Defenders beside those of the iterations: as it came, after its SFT (where the recipe has one), and the baselines:
 the same RL on clean scenes, and SFT on scripted attacks alone."""
+FLOOR = "floor"
+"""The stage that measures what the attacker does to protected boxes without editing, before all training."""
 SCRIPTED, CLEAN = "scripted", "clean"
 """The block of answers under scripted attacks, the column of clean images."""
 RESPONSE = "best_response"
@@ -100,7 +102,8 @@ def iteration_of(name: str) -> int:
 
 def stage_names(recipe: Recipe) -> list[str]:
     """All stages of a run, each after those that it is made from."""
-    names = [attacker_of(0), defender_of(0), *[WARM_UP] * bool(recipe.warm_up.steps)]
+    names = [attacker_of(0), defender_of(0), *[FLOOR] * bool(recipe.floor.scenes)]
+    names += [WARM_UP] * bool(recipe.warm_up.steps)
     for i in range(1, recipe.iterations + 1):
         names += [attacker_of(i), *round_names(i), defender_of(i)]
     names += [f"clean_rl/{i}" for i in range(1, recipe.iterations + 1) if recipe.clean_rl]

@@ -18,6 +18,7 @@ from aot.coevolve.scenes import AttackRoundSettings, EvaluationSettings, GameSet
 from aot.coevolve.sft_batches import ScriptedAttackSettings
 from aot.data.curriculum import CurriculumSettings
 from aot.errors import AotError
+from aot.game.floor import FloorSettings
 from aot.game.judge import JUDGE_PLAYER, JudgeSettings
 from aot.game.referee import RefereeSettings
 from aot.players.settings import PlayersSettings
@@ -52,6 +53,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     players: PlayersSettings = PlayersSettings()
     judge: JudgeSettings = JudgeSettings()  # what its word is worth: attacker.flow_grpo.environment.reward.judge
     referee: RefereeSettings = RefereeSettings()
+    floor: FloorSettings = FloorSettings()  # what the referee's threshold is held to before the attacker is trained
     attacker: AttackerTraining = AttackerTraining()
     attacks: AttackRoundSettings = AttackRoundSettings()
     curriculum: CurriculumSettings = CurriculumSettings()

@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from aot.coevolve import attack_rounds, evaluation_stages
+from aot.coevolve import attack_rounds, evaluation_stages, floor_stage
 from aot.coevolve.defender_stages import (
     enhance_defender,
     train_on_clean_scenes,
@@ -137,6 +137,9 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
     match name.split("/"):
         case ["base", _]:
             return StagePlan(keep_base_player, player_key(*_base_player(recipe, name)), quiet=True, light=True)
+        case ["floor"]:
+            settings = [game.key, recipe.floor.model_dump(), recipe.referee.window_px, recipe.players.attacker.keep]
+            return StagePlan(floor_stage.measure, settings, seed, (attacker_of(0),), quiet=True, frozen=True)
         case ["warm_up"]:
             sft = [recipe.warm_up.model_dump(), recipe.scripted_attacks.model_dump(), game.key]
             return StagePlan(warm_up, sft, seed, (defender_of(0),))

@@ -92,6 +92,12 @@ def paint(vae: Any, sources: npt.NDArray[np.uint8], latents: Tensor) -> list[Ima
     return images
 
 
+def round_trip(vae: Any, image: Image) -> Image:
+    """The image `[H, W, 3]` encoded and decoded again: what the VAE loses of it; nothing, where it codes changes."""
+    sources = padded(image)[None]
+    return paint(vae, sources, edit_latents(vae, sources, sources))[0][: image.shape[0], : image.shape[1]]
+
+
 def _normalised(vae: Any, packed: Tensor) -> Tensor:
     std, mean = _statistics(vae)
     return (packed - mean) / std
