@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
+import os
 import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,6 +32,7 @@ def ray() -> Iterator[Any]:
     """One start for the whole file; `forge` uses a Ray that runs already."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("needs ray")
+    os.environ.pop("RAY_ADDRESS", None)
     with ray_started(2) as started:
         yield started
     assert not started.is_initialized()
@@ -113,6 +116,47 @@ def test_ray_listens_to_this_machine_only(ray: Any) -> None:
     with socket.create_connection((address, int(port)), timeout=5):
         pass
     assert all(node["NodeManagerAddress"] == address for node in ray.nodes())
+
+
+class Recorded:
+    """Stands for the `ray` module: what it was started with."""
+
+    def __init__(self, fails: str = ""):
+        self.started: dict[str, Any] = {}
+        self.fails, self.ended = fails, False
+        self.util = SimpleNamespace(get_node_ip_address=lambda: "127.0.0.1")
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def init(self, **how: Any) -> None:
+        self.started = how
+        if self.fails:
+            raise ConnectionError(self.fails)
+
+    def shutdown(self) -> None:
+        self.ended = True
+
+
+@pytest.mark.parametrize("address", ["", "local", "10.0.0.7:6379", "ray://head:10001", "auto"])
+def test_a_cluster_that_the_environment_names_is_joined(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = Recorded()
+    monkeypatch.setattr(executor, "_ray", lambda: recorded)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    joined = address not in ("", "local")
+    monkeypatch.setenv(executor.NETWORK, "1" if joined else "0")
+    with ray_started(3) as found:
+        assert found is recorded
+    assert recorded.ended and recorded.started["address"] == (address if joined else "local")
+    assert ("num_cpus" in recorded.started) == (not joined), "a cluster's resources are its own"
+
+
+def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "_ray", lambda: Recorded("connection refused"))
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.7:6379")
+    told = r"RAY_ADDRESS=10.0.0.7:6379: no Ray cluster there \(connection refused\)(.|\n)*unset RAY_ADDRESS"
+    with pytest.raises(AotError, match=told), ray_started(1):
+        pass
 
 
 def test_an_actor_hands_back_figures_or_the_mistake(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 *Ours.* One interface, `builds`: chunks in, and for each in order a function that leaves its files in a folder, as
 `Run.stage` wants it. Actors write files into a scratch folder of the dataset and send back a line of JSON; the main
 process moves the files to their place. So no image goes through the object store, and a chunk that stands is whole.
+Ray is started on this machine, for itself alone; or RAY_ADDRESS names a cluster, whose nodes must have this package and
+see the dataset's folder.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ def builds(
     before the next is asked for. Close the generator (`contextlib.closing`) to stop the workers early.
 
     `scratch` is emptied, and used by Ray; it must be on the file system of the folders. `workers`: actors, none: one a
-    core. A build raises the `AotError` that an actor met, at its chunk's turn: all before it
+    core (of the cluster's). A build raises the `AotError` that an actor met, at its chunk's turn: all before it
     are made, as they would be in this process.
     """
     check_executor(executor, workers)
@@ -69,16 +71,16 @@ def builds(
     # Its own folder: a worker of a call that was killed may live, and write, for some seconds more.
     own = scratch.absolute() / str(os.getpid())
     try:
-        yield from _on_ray(make, chunks, own, workers or os.cpu_count() or 1)
+        yield from _on_ray(make, chunks, own, workers)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _on_ray(
-    make: Maker, chunks: Mapping[int, range], scratch: Path, workers: int
+    make: Maker, chunks: Mapping[int, range], scratch: Path, workers: int | None
 ) -> Iterator[tuple[int, Callable[[Path], Figures]]]:
-    workers = min(workers, len(chunks))
-    with ray_started(workers) as ray:
+    with ray_started(min(workers or os.cpu_count() or 1, len(chunks))) as ray:
+        workers = min(workers or int(ray.cluster_resources()["CPU"]), len(chunks))
         items = [{"number": n, "start": c.start, "stop": c.stop} for n, c in chunks.items()]
         context = ray.data.DataContext.get_current().copy()
         context.enable_progress_bars = False
@@ -101,6 +103,9 @@ def _on_ray(
             if "error" in outcome:
                 raise AotError(**outcome["error"])
             part = scratch / f"{number:05d}"
+            if not part.is_dir():
+                hint = "give --out a folder that every node of the cluster sees under the same path"
+                raise AotError("a worker made its files on another machine", where=str(part), hint=hint)
             for path in sorted(part.iterdir()):
                 os.replace(path, folder / path.name)
             part.rmdir()
@@ -141,38 +146,48 @@ class Actor:
 @contextmanager
 def ray_started(workers: int) -> Iterator[Any]:
     """The `ray` module, started on this machine for so many actors of one core each and stopped at the end: loopback
-    only, no dashboard, no usage statistics, no chatter. A Ray that the caller has started is used, and kept, as it is.
+    only, no dashboard, no usage statistics, no chatter. A Ray that the caller has started is used, and kept, as it is;
+    the cluster that RAY_ADDRESS names is joined, and left.
 
-    Raises `AotError` where Ray is not installed, or would listen on the network.
+    Raises `AotError` where Ray is not installed, would listen on the network, or no cluster is at that address.
     """
     ray = _ray()
     if ray.is_initialized():
         yield ray
         return
-    if os.environ[NETWORK] != "0":
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if cluster := cluster_address():
+        try:
+            ray.init(address=cluster, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            hint = "start it (`ray start --head`), or unset RAY_ADDRESS to use this machine alone"
+            raise AotError(f"no Ray cluster there ({error})", where=f"RAY_ADDRESS={cluster}", hint=hint) from error
+    elif os.environ[NETWORK] != "0":
         raise _exposed("would listen on the network")
-    ray.init(
-        address="local",  # never a cluster that the environment names
-        num_cpus=workers,
-        object_store_memory=STORE_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    else:
+        own = {"num_cpus": workers, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+        ray.init(address="local", **own, **quiet)
     try:
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        if (address := ray.util.get_node_ip_address()) != LOOPBACK:
+        if not cluster and (address := ray.util.get_node_ip_address()) != LOOPBACK:
             raise _exposed(f"listened on {address}, and was stopped")
         yield ray
     finally:
         ray.shutdown()
 
 
+def cluster_address() -> str:
+    """Of the cluster that the environment names: "auto", "host:port", "ray://..."; "" where this machine is meant."""
+    address = os.environ.get("RAY_ADDRESS", "").strip()
+    return "" if address == "local" else address
+
+
 def _ray() -> Any:
     if "ray" in sys.modules:  # too late for the settings below, which Ray reads when it is imported
         os.environ.setdefault(NETWORK, "1")
     for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+        if name != NETWORK or not cluster_address():  # whoever joins a cluster is spoken to by its nodes
+            os.environ.setdefault(name, value)
     try:
         import ray.data
     except ImportError as error:
