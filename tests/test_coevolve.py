@@ -74,7 +74,7 @@ def test_trained_attackers_are_compared_from_the_same_noise(uninterrupted: Path)
 
 def test_the_doctor_knows_what_a_run_writes(uninterrupted: Path) -> None:
     recipe = tiny(processes=1)
-    places = {role: place_of(settings.model, role) for role, settings in players_of(recipe)}
+    places = {role: place_of(settings, role) for role, settings in players_of(recipe)}
     written = sum(path.stat().st_size for path in uninterrupted.rglob("*.safetensors") if "attacks" not in path.parts)
     assert bytes_written(recipe, places)[0] == pytest.approx(written, rel=0.03)
 

@@ -9,22 +9,24 @@ import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 
-from aot.coevolve.recipes import Recipe, load_recipe
+from aot.coevolve.recipes import load_recipe
 from aot.doctor import machine, packages
-from aot.doctor.examine import examine, refuse_faults
+from aot.doctor.examine import refuse_faults
 from aot.doctor.finding import Finding
-from aot.doctor.folders import place_of, player_complete
+from aot.doctor.folders import player_complete
 from aot.errors import AotError
-from aot.players.base_players import SHIPPED
+from aot.players.base_players import SHIPPED, Role
+from aot.players.settings import PlayerSettings
 from conftest import Ended
 
 
-def of(recipe: Recipe, out: Path, check: str) -> Finding:
-    return next(finding for finding in examine(recipe, out) if finding.check.startswith(check))
+def looked_at(folder: Path | str, role: Role = "defender", **settings: Any) -> Finding:
+    return player_complete(PlayerSettings(model=str(folder), **settings), role)
 
 
 def shard(folder: Path, name: str) -> None:
@@ -33,16 +35,17 @@ def shard(folder: Path, name: str) -> None:
     (folder / "model.safetensors.index.json").write_text(weights)
 
 
-DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
+LAUNCH = "compute.launch=torchrun --nnodes 2 --nproc-per-node 4"
+DAMAGE: dict[str, tuple[Role, Callable[[Path], object], str]] = {
     "no config": ("defender", lambda f: (f / "config.json").unlink(), "config.json is missing"),
     "no tokenizer": ("defender", lambda f: (f / "tokenizer.json").unlink(), "vocab.json is missing"),
     "no processor": ("defender", lambda f: (f / "processor_config.json").unlink(), "processor_config.json is missing"),
     "no weights": ("defender", lambda f: (f / "model.safetensors").unlink(), "no weights"),
     "missing shard": ("defender", lambda f: shard(f, "model-2.safetensors"), "model-2.safetensors is missing"),
-    "broken index": ("defender", lambda f: (f / "model.safetensors.index.json").write_text("{"), "damaged"),
+    "broken index": ("defender", lambda f: (f / "model.safetensors.index.json").write_text("{"), "cannot be read"),
     "pickles": ("defender", lambda f: (f / "model.safetensors").rename(f / "model.bin"), "are pickles"),
-    "empty": ("defender", lambda f: (f / "model.safetensors").write_bytes(b""), "its header cannot be read"),
-    "no index": ("attacker", lambda f: (f / "model_index.json").unlink(), "model_index.json: no such file"),
+    "empty": ("defender", lambda f: (f / "model.safetensors").write_bytes(b""), "cut off within its header"),
+    "no index": ("attacker", lambda f: (f / "model_index.json").unlink(), "model_index.json is missing"),
     "no scheduler": ("attacker", lambda f: shutil.rmtree(f / "scheduler"), "scheduler_config.json is missing"),
     "no encoder": ("attacker", lambda f: shutil.rmtree(f / "text_encoder"), "text_encoder: no weights"),
     "no vocabulary": ("attacker", lambda f: (f / "tokenizer/tokenizer.json").unlink(), "vocab.json is missing"),
@@ -54,9 +57,9 @@ def test_what_a_folder_lacks_is_named(name: str, tmp_path: Path) -> None:
     role, damage, told = DAMAGE[name]
     folder = tmp_path / "player"
     shutil.copytree(SHIPPED / role, folder)
-    assert player_complete(place_of(str(folder), role), role).state == "ok"  # type: ignore[arg-type]
+    assert looked_at(folder, role).state == "ok"
     damage(folder)
-    found = player_complete(place_of(str(folder), role), role)  # type: ignore[arg-type]
+    found = looked_at(folder, role)
     assert found.state == "wrong" and told in found.what
     assert found.mend.startswith("hf download") and str(folder) in found.mend
 
@@ -69,15 +72,15 @@ def test_weights_that_end_too_early_are_found_without_reading_them(bytes_lost: i
     size = weights.stat().st_size
     with weights.open("r+b") as file:
         file.truncate(size - bytes_lost)
-    found = player_complete(place_of(str(folder), "attacker"), "attacker")
-    assert found.state == "wrong" and f"has {size - bytes_lost:,} of {size:,} bytes" in found.what
+    found = looked_at(folder, "attacker")
+    assert found.state == "wrong" and f"{size - bytes_lost} bytes where its header says {size}" in found.what
 
 
-def test_a_pointer_in_place_of_weights_is_told_as_one(tmp_path: Path) -> None:
+def test_a_pointer_of_git_lfs_is_no_weights(tmp_path: Path) -> None:
     folder = tmp_path / "player"
     shutil.copytree(SHIPPED / "defender", folder)
     (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
-    assert "git lfs pull" in player_complete(place_of(str(folder), "defender"), "defender").what
+    assert "damaged weights" in looked_at(folder).what
 
 
 def test_a_download_that_has_not_ended_is_seen(tmp_path: Path) -> None:
@@ -86,30 +89,29 @@ def test_a_download_that_has_not_ended_is_seen(tmp_path: Path) -> None:
     cache = folder / ".cache/huggingface/download"
     cache.mkdir(parents=True)
     (cache / "x.incomplete").touch()
-    assert player_complete(place_of(str(folder), "defender"), "defender").state == "doubtful"
+    assert looked_at(folder).state == "doubtful"
     (folder / "model.safetensors").unlink()
-    found = player_complete(place_of(str(folder), "defender"), "defender")
-    assert found.state == "wrong" and "a download has not ended" in found.what
+    found = looked_at(folder)
+    assert found.state == "wrong" and "half downloaded: model.safetensors is missing" in found.what
 
 
 def test_hub_ids_are_looked_for_in_the_hubs_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    place = place_of("some/model", "defender", "v2")
-    absent = player_complete(place, "defender")
+    absent = looked_at("some/model", revision="v2")
     assert (absent.state, absent.mend) == ("doubtful", "hf download some/model --revision v2")
-    assert player_complete(place, "defender", offline=True).state == "wrong"
+    assert looked_at("some/model", offline=True).state == "wrong"
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert player_complete(place, "defender").state == "wrong"
-    repository = tmp_path / "models--some--model"
-    shutil.copytree(SHIPPED / "defender", repository / "snapshots/abc")
+    assert looked_at("some/model").state == "wrong"
+    repository, commit = tmp_path / "models--some--model", "a" * 40
+    shutil.copytree(SHIPPED / "defender", repository / "snapshots" / commit)
     (repository / "refs").mkdir()
-    (repository / "refs/v2").write_text("abc")
-    assert player_complete(place_of("some/model", "defender", "v2"), "defender").state == "ok"
-    assert place_of("some/model", "defender").folder is None  # another revision than the one that is here
-    (repository / "blobs").mkdir()
-    (repository / "blobs/123.incomplete").touch()
-    assert player_complete(place_of("some/model", "defender", "abc"), "defender").state == "doubtful"
+    (repository / "refs/v2").write_text(commit)
+    assert looked_at("some/model", revision="v2").state == "ok"
+    assert looked_at("some/model").state == "wrong"  # another revision than the one that is here
+    (repository / "snapshots" / commit / "model.safetensors").write_bytes(b"cut off")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    assert looked_at("some/model", revision="v2").state == "wrong"
 
 
 @pytest.mark.parametrize(
@@ -176,9 +178,14 @@ def test_a_recipe_that_can_run_is_begun_without_a_word(tmp_path: Path, capsys: p
     ("settings", "told", "mend"),
     [
         (["players.defender=gone"], "defender gone: no such folder", "hf download OWNER/NAME --local-dir gone"),
-        (["dapo.engine=trl", "dapo.trl.vllm=colocate"], "vllm: not installed", "pip install 'aot-vlm[vllm]'"),
+        (["dapo.engine=trl", "dapo.trl.vllm=colocate"], "vllm: not installed", "aot-vlm[vllm]"),
         (["dapo.engine=trl", "dapo.trl.vllm=server"], "no server answers", "trl vllm-serve --model miniature"),
-        (["judge.player=http://127.0.0.1:9/v1"], "nobody answers at 127.0.0.1:9", "start the server"),
+        (["judge.player=http://127.0.0.1:9/v1"], "nobody answers at 127.0.0.1:9", "--set judge.player=ANOTHER_URL"),
+        (["compute.answers=http://127.0.0.1:9/v1"], "nobody answers at 127.0.0.1:9", "vllm serve miniature"),
+        (["compute.answers=vllm", "compute.vllm.command=no-vllm"], "vLLM is not here", "compute.answers=in_process"),
+        (["compute.launch=no-launcher -n 2"], "there is no program 'no-launcher'", "install it"),
+        (["compute.launch=accelerate launch --config_file x.yaml"], "x.yaml: no such file", "accelerate config"),
+        (["dapo.engine=trl", "dapo.groups=6", LAUNCH], "shared by 8 ranks in whole groups", "--set dapo.groups=8"),
         (["players.defender.device=cuda"], "players.defender.device=cuda needs one", "nvidia-smi"),
         (
             ['players.attacker={"quantization": "nf4", "lora": {"rank": 4}}'],

@@ -6,7 +6,8 @@ import math
 
 from aot.coevolve.names import RESPONSE, stage_names
 from aot.coevolve.recipes import Recipe
-from aot.doctor.folders import Place, Role, parts, shapes, weight_bytes
+from aot.doctor.folders import Place, parts, shapes, weight_bytes
+from aot.players.base_players import COPIED_BYTES, Role
 from aot.players.settings import PlayerSettings
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -23,7 +24,8 @@ def bytes_written(recipe: Recipe, places: dict[Role, Place]) -> tuple[int, int]:
         if folder is None or not folder.is_dir():
             continue
         network = shapes(folder / "transformer" if role == "attacker" else folder)
-        if rank := settings.lora.rank:
+        rank = settings.lora.rank
+        if rank:
             # Adapters of every matrix: more than the targets that are chosen.
             trained = saved = rank * sum(sum(shape) for shape in network if len(shape) == 2)
             width = 4
@@ -32,7 +34,8 @@ def bytes_written(recipe: Recipe, places: dict[Role, Place]) -> tuple[int, int]:
             saved = sum(math.prod(shape) for part in parts(folder) for shape in shapes(part))
             width = BYTES[settings.dtype]
         stages = [name for name in stage_names(recipe) if _saves(name, role)]
-        players += weight_bytes(folder) + len(stages) * saved * width
+        copied = weight_bytes(folder)
+        players += (copied if copied <= COPIED_BYTES and not rank else 0) + len(stages) * saved * width
         checkpoint = max(checkpoint, trained * (width + ADAMW_BYTES))
     return players, 2 * checkpoint  # the newest is whole before the one before it goes
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from aot.backends.opening import is_url
+from aot.backends.vllm_command import INSTALL
 from aot.coevolve.recipes import Recipe
 from aot.doctor import machine, packages
 from aot.doctor.disk import bytes_written, players_of
 from aot.doctor.finding import Finding, wrong
-from aot.doctor.folders import Place, Role, place_of, player_complete
+from aot.doctor.folders import place_of, player_complete
+from aot.doctor.launching import of_compute
 from aot.errors import AotError
-from aot.players.settings import PlayerSettings
+from aot.players.base_players import Role
+from aot.players.settings import DefenderSettings, PlayerSettings
 from aot.runs.terminal import warn
 
 VLLM_PORT = 8000
@@ -50,16 +54,17 @@ def refuse_faults(recipe: Recipe, out: Path) -> None:
 
 def _of_recipe(recipe: Recipe, out: Path, *, quick: bool) -> Iterator[Finding]:
     players = players_of(recipe)
-    places: dict[Role, Place] = {role: place_of(s.model, role, s.revision) for role, s in players}
     yield from machine.gpus(_needs_gpu(recipe), quick=quick)
     for role, settings in players:
-        yield player_complete(places[role], role, offline=settings.offline)
+        yield player_complete(settings, role)
         yield from _libraries(role, settings)
     if stock := [f"players.{role}" for role, settings in players if settings.model != "miniature"]:
         why, ours = f"for the processor of {' and '.join(stock)}", "ours reads images in its place"
         yield packages.wanted("torchvision", why, packages.torchvision_install(), else_=ours)
-    yield from _vllm(recipe)
+    yield from _of_trl(recipe)
     yield from _judge(recipe)
+    yield from of_compute(recipe)
+    places = {role: place_of(settings, role) for role, settings in players}
     yield machine.room(out, sum(bytes_written(recipe, places)), of_what="its players and checkpoints")
 
 
@@ -91,10 +96,11 @@ def _wants_vllm(recipe: Recipe) -> bool:
     return recipe.dapo.engine == "trl" and recipe.dapo.trl.vllm != "off"
 
 
-def _vllm(recipe: Recipe) -> Iterator[Finding]:
+def _of_trl(recipe: Recipe) -> Iterator[Finding]:
+    """The vLLM within TRL's trainer."""
     if not _wants_vllm(recipe):
         return
-    found = packages.wanted("vllm", f"dapo.trl.vllm={recipe.dapo.trl.vllm}", "pip install 'aot-vlm[vllm]'")
+    found = packages.wanted("vllm", f"dapo.trl.vllm={recipe.dapo.trl.vllm}", INSTALL)
     yield found
     if found.state == "ok":
         yield from (packages.met(r, by="trl") for r in packages.requirements("trl", "vllm") if r.name == "vllm")
@@ -105,24 +111,14 @@ def _vllm(recipe: Recipe) -> Iterator[Finding]:
 
 
 def _judge(recipe: Recipe) -> Iterator[Finding]:
-    from aot.backends.opening import is_url
-
     name = recipe.judge.player
-    if not name or name == "miniature":
+    if not name:
         return
-    if not is_url(name):
-        found = player_complete(place_of(name, "defender"), "defender")
-        yield Finding("judge", found.what, found.state, found.mend)
-        return
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(name)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    if machine.answers(parts.hostname or "", port, timeout_s=2):
-        yield Finding("judge", f"a server answers at {parts.hostname}:{port}")
+    if is_url(name):
+        yield machine.listens(name, "judge", "--set judge.player=ANOTHER_URL")
     else:
-        what = f"nobody answers at {parts.hostname}:{port}"
-        yield Finding("judge", what, "wrong", "start the server, or give another: --set judge.player=URL")
+        found = player_complete(DefenderSettings(model=name), "defender")
+        yield Finding("judge", found.what, found.state, found.mend)
 
 
 def _imports() -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from aot.doctor.finding import Finding, as_size
 from aot.doctor.packages import version_of
@@ -70,3 +71,12 @@ def answers(host: str, port: int, *, timeout_s: float = 0.3) -> bool:
             return True
     except OSError:
         return False
+
+
+def listens(url: str, check: str, mend: str, *, timeout_s: float = 2) -> Finding:
+    """Whether anybody listens at a server's URL."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if answers(parts.hostname or "", port, timeout_s=timeout_s):
+        return Finding(check, f"a server answers at {parts.hostname}:{port}")
+    return Finding(check, f"nobody answers at {parts.hostname}:{port}", "wrong", mend)
