@@ -279,7 +279,7 @@ def test_edits_that_share_their_start_share_its_gradient(fresh, scenes, kl):
     learner, transformer = FlowGrpo(attacker, environment, settings, seed=0), attacker.transformer
     if learner.reference is not None:
         with torch.no_grad():
-            learner.reference.transformer.proj_out.weight.mul_(0.9)
+            learner.reference.weights["proj_out.weight"].mul_(0.9)
     gradients = []
 
     def keep(_number: int) -> float:

@@ -43,7 +43,7 @@ from aot.miniature.pairs import SCRIPTED_TASKS
 from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
 from aot.players.base_players import Role, keep_player, player_key
-from aot.players.opening import open_attacker
+from aot.players.opening import open_attacker_to_train
 from aot.players.settings import PlayerSettings
 from aot.runs.run import Run, Stage
 from aot.train.attacker.evolve import AttackerTraining, train_attacker
@@ -65,7 +65,7 @@ def _base_player(recipe: Recipe, stage: str) -> tuple[PlayerSettings, Role]:
 def evolve_attacker(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """Attacker evolution: the last iteration's attacker trained against the last iteration's frozen defender."""
     i = iteration_of(inputs.name)
-    attacker = open_attacker(inputs.folder(attacker_of(i - 1)), recipe.players.attacker, name=f"iteration_{i}")
+    attacker = _attacker_to_train(recipe, inputs, attacker_of(i - 1), f"iteration_{i}")
     with opponent(recipe, inputs, defender_before(recipe, i), folder, name="current") as defender:
         return _train_attacker(recipe, inputs, folder, attacker, defender, recipe.attacker)
 
@@ -74,7 +74,7 @@ def answer_best(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """A fresh best response: the cold start trained against one final defender with a budget of its own, so that a
     defender is measured by an attacker that nobody trained it on."""
     name = inputs.name.rpartition("/")[2]
-    attacker = open_attacker(inputs.folder(attacker_of(0)), recipe.players.attacker, name=f"{RESPONSE}_{name}")
+    attacker = _attacker_to_train(recipe, inputs, attacker_of(0), f"{RESPONSE}_{name}")
     with opponent(recipe, inputs, stage_of(recipe, name), folder, name=name) as defender:
         return _train_attacker(recipe, inputs, folder, attacker, defender, best_response_training(recipe))
 
@@ -84,6 +84,10 @@ def best_response_training(recipe: Recipe) -> AttackerTraining:
     updates = {"updates": recipe.best_response_updates}
     flow_grpo = recipe.attacker.flow_grpo.model_copy(update=updates)
     return recipe.attacker.model_copy(update={"method": "flow_grpo", "flow_grpo": flow_grpo})
+
+
+def _attacker_to_train(recipe: Recipe, inputs: Inputs, stage: str, name: str) -> EditAttacker:
+    return open_attacker_to_train(inputs.folder(stage), recipe.players.attacker, name=name, seed=inputs.seed)
 
 
 def _train_attacker(
@@ -133,7 +137,8 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
     seed = stage_seed(recipe.seed, name)
     dapo = recipe.dapo.model_dump() | ({"judge": judge} if game.free_text else {})
     settings: Any
-    rounds = recipe.attacks.model_dump() | {"scenes": game.key, "referee": recipe.referee.model_dump()}
+    attacker = {"player": loaded} if (loaded := recipe.players.attacker.key) else {}
+    rounds = recipe.attacks.model_dump() | {"scenes": game.key, "referee": recipe.referee.model_dump()} | attacker
     match name.split("/"):
         case ["base", _]:
             return StagePlan(keep_base_player, player_key(*_base_player(recipe, name)), quiet=True, light=True)
@@ -151,7 +156,7 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
         case ["best_response", defender]:
             # One seed for all: what differs between two defenders is what they are, not what was drawn.
             seed = stage_seed(recipe.seed, RESPONSE)
-            key = best_response_training(recipe).model_dump()
+            key = best_response_training(recipe).model_dump() | attacker
             return StagePlan(answer_best, key, seed, (attacker_of(0), stage_of(recipe, defender)))
         case ["clean_rl", number]:
             before = f"clean_rl/{int(number) - 1}" if int(number) > 1 else defender_of(0)
@@ -159,7 +164,7 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             return StagePlan(train_on_clean_scenes, settings, seed, (before,))
         case [_, "attacker"]:
             i = iteration_of(name)
-            key = recipe.attacker.model_dump() | ({"judge": judge} if recipe.attacker.judged else {})
+            key = recipe.attacker.model_dump() | ({"judge": judge} if recipe.attacker.judged else {}) | attacker
             return StagePlan(evolve_attacker, key, seed, (attacker_of(i - 1), defender_before(recipe, i)))
         case [_, "defender"]:
             i = iteration_of(name)
@@ -177,7 +182,8 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             # All trained attackers start from the same noise: what differs between two of them is what was learned.
             draw = "trained" if trained(column) else column
             made_in = (maker_of(column),) if trained(column) else ()
-            made_of = [game.key, recipe.evaluation.model_dump(), recipe.referee.model_dump()]
+            played = recipe.evaluation.model_dump() | (attacker if trained(column) else {})
+            made_of = [game.key, played, recipe.referee.model_dump()]
             seed = stage_seed(recipe.seed, f"evaluation/attacks/{draw}")
             return StagePlan(evaluation_stages.attack_held_out, made_of, seed, made_in, quiet=True, frozen=True)
         case [iteration, "attacks", _]:

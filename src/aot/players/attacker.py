@@ -25,11 +25,14 @@ from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit import calculate_shif
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
+from aot.errors import AotError
+from aot.players.base_players import Base, described
 from aot.players.editor import Conditions, EditorSettings, EditorShape, untrained_transformer
-from aot.players.editor_folder import read_editor, write_editor
+from aot.players.editor_folder import read_editor, write_adapter, write_editor
 from aot.players.fused import predict_velocity
 from aot.players.keep import Keep, kept
 from aot.players.latents import padded, paint, source_latents
+from aot.players.lora import adapter_rank
 from aot.players.processor import PromptEncoder
 from aot.prompts import attack_instruction
 from aot.rl.flow import euler_step, guided_velocity
@@ -49,8 +52,12 @@ class EditAttacker:
         settings: EditorSettings | None = None,
         *,
         name: str = "attacker",
+        folder: Path | None = None,
+        base: Base | None = None,
     ):
+        """`folder`: where the weights, or under an adapter the frozen ones, lie; `base`: how they are referred to."""
         self.transformer, self.vae, self.scheduler = transformer, vae.requires_grad_(False), scheduler
+        self.folder, self.base = folder, base
         self.text_encoder = text_encoder.eval().requires_grad_(False)
         self.processor, self.settings, self.name = processor, settings or EditorSettings(), name
         self.encoder = PromptEncoder(processor)
@@ -85,19 +92,25 @@ class EditAttacker:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         keep: Keep | None = None,
+        offline: bool = False,
     ) -> EditAttacker:
-        """From a folder of `QwenImageEditPipeline`, ours or stock; `keep`: other than the folder says. Raises AotError
-        for a missing or damaged one."""
-        parts, settings = read_editor(Path(folder), dtype=dtype, device=device)
-        settings = settings.model_copy(update={"keep": keep or settings.keep})
-        transformer, vae, scheduler, encoder, processor = parts
-        return cls(transformer, vae, scheduler, encoder, processor, settings, name=name)
+        """From a folder of `QwenImageEditPipeline`, ours or stock, or of an adapter or a reference, whose base is then
+        found or fetched; `keep`: other than the folder says. Raises AotError for a missing or damaged one."""
+        parts = read_editor(Path(folder), dtype=dtype, device=device, offline=offline)
+        settings = parts.settings.model_copy(update={"keep": keep or parts.settings.keep})
+        return cls(*parts[:5], settings, name=name, folder=parts.folder, base=parts.base)
 
     def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
-        """A folder that `EditAttacker.load` and the stock pipeline open; `dtype` casts weights.
+        """A folder that `EditAttacker.load` and the stock pipeline open; of an adapter the adapter alone, with the
+        name of its base. `dtype` casts whole weights.
 
         The autoencoder stays float32: its unchanged pixels are exact.
         """
+        if adapter_rank(self.transformer):
+            if self.folder is None:
+                raise AotError("the adapter's base lies in no folder", hint="save the editor before its adapter")
+            write_adapter(self.transformer, self.settings, self.base or described(self.folder), Path(folder))
+            return
         pipeline = self.pipeline()
         if dtype is not None:
             # Not the model's own `to`, which warns that it should be kept in float32.

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from aot.errors import AotError
 from aot.players.digests import player_digests
-from aot.players.hub import check_whole, commit_of, fetched, is_hub_id
+from aot.players.hub import check_whole, commit_of, fetched, id_of, is_hub_id
 from aot.players.settings import PlayerSettings
 from aot.runs.files import canonical_hash, read_json, write_json
 from aot.runs.overrides import validated
@@ -61,9 +61,9 @@ def base_at(folder: Path) -> Base | None:
     return validated(Base, read_json(path, hint=hint, needs=()), where=str(path), hint=hint)
 
 
-def described(name: str, folder: Path) -> Base:
-    """The reference to the player of that name, which lies in `folder`."""
-    named = name if name == "miniature" or is_hub_id(name) else str(folder.resolve())
+def described(folder: Path) -> Base:
+    """The reference to the player in `folder`: one of the hub's cache by its id, a shipped one by its name."""
+    named = id_of(folder) or ("miniature" if folder.parent == SHIPPED else str(folder.resolve()))
     return Base(model=named, revision=commit_of(folder), digest=canonical_hash(player_digests(folder)))
 
 
@@ -98,7 +98,7 @@ def keep_player(settings: PlayerSettings, role: Role, folder: Path) -> dict[str,
     is_whole = (source / ENTRIES[role][0]).is_file()
     large = sum(path.stat().st_size for path in source.rglob("*") if path.is_file()) > COPIED_BYTES
     if is_whole and (is_hub_id(settings.model) or large or settings.lora.rank):
-        write_json(folder / BASE, described(settings.model, source).model_dump())
+        write_json(folder / BASE, described(source).model_dump())
     else:
         copy_player(source, folder)
     return made

@@ -48,7 +48,8 @@ def predict_velocity(
 
 
 def is_fusible(transformer: nn.Module) -> bool:
-    """Plain linear layers, plain rope, no checkpointing: what the fused pass covers."""
+    """Plain linear layers in float32 (its rotary factors are in the weights' dtype), plain rope, no checkpointing: what
+    the fused pass covers."""
     if not isinstance(transformer, QwenImageTransformer2DModel) or transformer.gradient_checkpointing:
         return False
     config = transformer.config
@@ -58,8 +59,9 @@ def is_fusible(transformer: nn.Module) -> bool:
         or config.use_layer3d_rope
         or config.guidance_embeds
     )
-    attention = transformer.transformer_blocks[0].attn
-    return not special and all(type(m) is nn.Linear for m in (attention.to_q, attention.add_q_proj))
+    attn = transformer.transformer_blocks[0].attn
+    read = (attn.to_q, attn.to_k, attn.to_v, attn.add_q_proj, attn.add_k_proj, attn.add_v_proj)
+    return not special and all(type(m) is nn.Linear and m.weight.dtype is torch.float32 for m in read)
 
 
 class _Rotation(NamedTuple):
@@ -81,18 +83,19 @@ def _rotation(
     config = transformer.config
     head_dim = config.attention_head_dim
     key = (tuple(config.axes_dims_rope), head_dim, grids, texts, like.dtype, like.device)
-    if key not in _rotations:
-        image, text = transformer.pos_embed([list(grids)], max_txt_seq_len=texts, device=like.device)
-        angles = torch.cat([text, image]).angle()
-        cos, sin = angles.cos()[:, None], angles.sin()[:, None]
-        # (x0, x1, x2, x3) -> (x0, x2, x1, x3): pairs become two halves, which rotate without strided copies.
-        order = torch.arange(head_dim, device=like.device).view(-1, 2).t().reshape(-1)
+    if key in _rotations and type(like) is Tensor:  # not a fake one, of a plan: those keep to themselves
+        return _rotations[key]
+    image, text = transformer.pos_embed([list(grids)], max_txt_seq_len=texts, device=like.device)
+    angles = torch.cat([text, image]).angle()
+    cos, sin = angles.cos()[:, None], angles.sin()[:, None]
+    # (x0, x1, x2, x3) -> (x0, x2, x1, x3): pairs become two halves, which rotate without strided copies.
+    order = torch.arange(head_dim, device=like.device).view(-1, 2).t().reshape(-1)
+    made = _Rotation(torch.cat([cos, cos], -1).to(like.dtype), torch.cat([-sin, sin], -1).to(like.dtype), order)
+    if type(like) is Tensor:
         if len(_rotations) > 256:
             _rotations.clear()
-        _rotations[key] = _Rotation(
-            torch.cat([cos, cos], -1).to(like.dtype), torch.cat([-sin, sin], -1).to(like.dtype), order
-        )
-    return _rotations[key]
+        _rotations[key] = made
+    return made
 
 
 def _fused(

@@ -87,6 +87,12 @@ def commit_of(folder: Path) -> str:
     return folder.name if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name) else ""
 
 
+def id_of(folder: Path) -> str:
+    """The hub id whose snapshot in the hub's cache the folder is; "" of any other folder."""
+    _, *parts = folder.parent.parent.name.split("--", 2)
+    return "/".join(parts) if commit_of(folder) and len(parts) == 2 else ""
+
+
 def check_whole(folder: Path, *, hint: str = "fetch the folder again") -> None:
     """Raises `AotError` where a part of the weights is missing or cut off. Reads names, sizes and the headers of
     safetensors, no weights."""

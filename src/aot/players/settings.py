@@ -22,6 +22,7 @@ class LoraSettings(BaseModel, frozen=True, extra="forbid"):
     rank: int = Field(0, ge=0)  # 0 trains all weights; Flow-GRPO for Qwen-Image-Edit: 64
     alpha: int = Field(0, ge=0)  # 0: twice the rank, as in Flow-GRPO's code (64 and 128)
     dropout: float = Field(0.0, ge=0, lt=1)  # any other value breaks the check of ratio 1 before the first update
+    targets: tuple[str, ...] = ()  # ends of the names of layers that get adapters; (): the player's attention and MLPs
 
     @property
     def scaled_alpha(self) -> int:
@@ -51,6 +52,12 @@ class PlayerSettings(BaseModel, frozen=True, extra="forbid"):
         if self.quantization != "none" and not self.lora.rank:
             raise ValueError(f"{self.quantization} weights cannot be trained: set lora.rank, for instance to 64")
         return self
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What of it changes what the player does, besides the model itself; {} where nothing is set."""
+        without = {"model", "revision", "offline", "device", "gradient_checkpointing"}
+        return self.model_dump(mode="json", exclude_defaults=True, exclude=without)
 
     @property
     def torch_dtype(self) -> torch.dtype:

@@ -10,7 +10,6 @@ start (*ours*: rate fixed).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -24,6 +23,7 @@ from aot.game.referee import Referee
 from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
 from aot.players.editor import Conditions
+from aot.players.frozen import FrozenPolicy
 from aot.players.latents import edit_latents, padded
 from aot.rl.advantage import group_advantages
 from aot.runs.checkpoints import Checkpoint
@@ -101,13 +101,12 @@ class DiffusionNft:
         self.generator = torch.Generator().manual_seed(seed)
         self.stream = SceneStream(len(environment), self.generator)
         self.trainer = EditorTrainer(attacker.transformer, settings.optimizer, settings.updates)
-        self.old = copy.copy(attacker)
-        self.old.transformer = copy.deepcopy(attacker.transformer).requires_grad_(False)
+        self.old = FrozenPolicy(attacker, moves=True)
 
     @property
     def state(self) -> dict[str, Any]:
         state = dict(self.trainer.state)
-        state["modules"] = {**state["modules"], "stream": self.stream, "old": self.old.transformer}
+        state["modules"] = {**state["modules"], "stream": self.stream, "old": self.old}
         return {**state, "generators": {"draws": self.generator}}
 
     def update(self, number: int, seed: int) -> dict[str, Any]:
@@ -116,9 +115,9 @@ class DiffusionNft:
         groups = self.stream.draw(min(s.groups, len(self.environment)))
         index = groups.repeat_interleave(s.group_size)
         conditions = self.environment.take(index)
-        latents = self.old.sample(
-            conditions, self.old.noise(conditions, self.generator), steps=s.sampling_steps
-        )
+        noise = self.attacker.noise(conditions, self.generator)
+        with self.old.active() as old:
+            latents = old.sample(conditions, noise, steps=s.sampling_steps)
         episodes = self.environment.episodes(index, latents, seed=seed * 100_003 + number)
         rewards = torch.tensor([b.rewards["reward"] for b in episodes])
         advantages = group_advantages(rewards, index, std=s.advantage_std, clip=s.advantage_clip)
@@ -136,12 +135,7 @@ class DiffusionNft:
             for part in chosen[torch.randperm(len(chosen), generator=self.generator)].split(s.minibatch):
                 loss = self.loss(conditions.take(part), x0[part], goodness[part])
                 metrics |= {"loss": float(loss.detach()), "grad_norm": float(self.trainer.step(loss, number))}
-        with torch.no_grad():
-            pairs = zip(
-                self.old.transformer.parameters(), self.attacker.transformer.parameters(), strict=True
-            )
-            for old, new in pairs:
-                old.lerp_(new, 1 - s.old_decay)
+        self.old.follow(1 - s.old_decay)
         return metrics
 
     def loss(self, batch: Conditions, x0: Tensor, goodness: Tensor) -> Tensor:
@@ -151,8 +145,8 @@ class DiffusionNft:
         sigma = shifted(torch.rand(len(x0), generator=self.generator), s.sigma_shift).to(x0.device)
         level = sigma[:, None, None]
         noisy, wanted = (1 - level) * x0 + level * noise, noise - x0
-        with torch.no_grad():
-            old = self.old.velocity(batch, noisy, sigma).float()
+        with self.old.active() as before:
+            old = before.velocity(batch, noisy, sigma).float()
         v, b = self.attacker.velocity(batch, noisy, sigma).float(), s.guidance_strength
         better = ((1 - b) * old + b * v - wanted).square().mean(-1)
         worse = ((1 + b) * old - b * v - wanted).square().mean(-1)

@@ -3,7 +3,6 @@ samples."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -214,7 +213,7 @@ def reinforce(
     then left as it was.
     """
     checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
-    before = copy.deepcopy(learner.attacker.transformer.state_dict())
+    before = learner.trainer.weights.snapshot()
     start = checkpoint.restore(**learner.state)
     log.resume(start)
     kept = checkpoint.extra or {"integrity": [], "metrics": {}}
@@ -225,7 +224,7 @@ def reinforce(
         log.write(update, **metrics)
         if reason := guard.check(metrics["integrity"]):
             log.stop(reason)
-            learner.attacker.transformer.load_state_dict(before)
+            learner.trainer.weights.load_state_dict(before)
             return metrics | {"scenes": len(learner.environment), "updates": update, "stopped": reason}
         if checkpoint.due(update):
             extra = {"integrity": guard.history, "metrics": plain_metrics(metrics)}

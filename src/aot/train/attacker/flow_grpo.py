@@ -11,7 +11,6 @@ at full size.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -27,6 +26,7 @@ from aot.game.referee import Referee
 from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
 from aot.players.editor import Conditions
+from aot.players.frozen import FrozenPolicy
 from aot.rl.advantage import group_advantages
 from aot.rl.clipped import flow_loss
 from aot.rl.flow import StepKind, draw_window, mean_kl, velocity_kl
@@ -149,10 +149,9 @@ class FlowGrpo:
             types = [scene.question.kind for scene in environment.scenes]
             self.stream = InformativeScenes(types, self.generator)
         self.trainer = EditorTrainer(attacker.transformer, settings.optimizer, settings.updates)
-        self.reference: EditAttacker | None = None
+        self.reference: FrozenPolicy | None = None
         if settings.kl != "none" and settings.kl_weight:
-            self.reference = copy.copy(attacker)
-            self.reference.transformer = copy.deepcopy(attacker.transformer).requires_grad_(False)
+            self.reference = FrozenPolicy(attacker)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -217,8 +216,8 @@ class FlowGrpo:
             clipped = flow_loss(log_probs, rollout.log_probs[w, part], advantages[part], s.clip)
             loss = clipped.loss / len(rollout.window)
             if self.reference is not None:
-                with torch.no_grad():
-                    other, v_reference = step_again(self.reference, conditions, rollout, w, part, s)
+                with self.reference.active() as reference:
+                    other, v_reference = step_again(reference, conditions, rollout, w, part, s)
                 distance = (mean_kl(step, other) if s.kl == "mean" else velocity_kl(v, v_reference)).mean()
                 loss = loss + s.kl_weight * distance / len(rollout.window)
                 sums["kl"] += float(distance.detach()) / len(rollout.window)

@@ -26,6 +26,7 @@ from aot.players.editor import Conditions
 from aot.players.latents import edit_latents
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics
+from aot.train.trained_weights import TrainedWeights
 from aot.train.weight_average import WeightAverage
 from aot.types import Image
 
@@ -212,8 +213,9 @@ class EditorTrainer:
     def __init__(
         self, transformer: nn.Module, settings: OptimizerSettings, steps: int, heads: AuxiliaryHeads | None = None
     ):
-        self.transformer, self.heads, self.settings, self.steps = transformer, heads, settings, steps
-        named = [(name, p) for name, p in transformer.named_parameters() if p.requires_grad]
+        self.heads, self.settings, self.steps = heads, settings, steps
+        self.weights = TrainedWeights(transformer)
+        named: list[tuple[str, nn.Parameter]] = list(self.weights.parameters.items())
         named += [(name, p) for name, p in heads.named_parameters()] if heads else []
         self.parameters = [p for _, p in named]
         matrices = [p for name, p in named if settings.muon_lr and _is_matrix(name, p)]
@@ -233,7 +235,7 @@ class EditorTrainer:
     @property
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: arguments of `Checkpoint.save` and `restore`."""
-        modules = {"transformer": self.transformer, "average": self.average, "heads": self.heads}
+        modules = {"transformer": self.weights, "average": self.average, "heads": self.heads}
         return {"modules": modules, "optimizers": self.optimizers}
 
     def step(self, loss: Tensor, step: int) -> Tensor:
@@ -278,5 +280,6 @@ class EditorTrainer:
 
 
 def _is_matrix(name: str, parameter: Tensor) -> bool:
-    """Weights of the blocks' attention and MLPs; not the modulation, whose rows are many small vectors."""
-    return parameter.ndim == 2 and "transformer_blocks" in name and "_mod." not in name
+    """Weights of the blocks' attention and MLPs; not the modulation, whose rows are many small vectors, nor the two
+    factors of an adapter: what Muon makes orthogonal is a step of a whole matrix."""
+    return parameter.ndim == 2 and "transformer_blocks" in name and "_mod." not in name and ".lora_" not in name
