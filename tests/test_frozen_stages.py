@@ -97,7 +97,7 @@ def test_answers_through_a_server_are_those_of_this_process(upstream: Upstream, 
     assert [c["episodes"] for c in counts] == [16, 16]
     assert len(upstream.commands) == 1, "one start for all stages that ask the same defender"
     assert (tmp_path / "there/logs/vllm.log").read_text().count("INFO loading") == 1
-    assert not list((tmp_path / "there").rglob("answers.sqlite")), "kept only until the stage is finished"
+    assert not list((tmp_path / "there").rglob("answers*.sqlite")), "kept only until the stage is finished"
     asked = {name for name, _ in upstream.asked}
     assert len(asked) == 1 and asked.pop().startswith("base/defender-")
 

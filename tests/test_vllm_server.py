@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,7 +24,9 @@ from aot.backends.frozen_settings import AskingSettings, VllmSettings
 from aot.backends.vllm_command import Served, serve_command, serve_environment, served
 from aot.backends.vllm_server import VllmServer, free_port
 from aot.errors import AotError
+from aot.players.base_players import described, player_folder
 from aot.players.settings import DefenderSettings
+from aot.runs.files import write_json
 from aot.types import Image, Question
 from fake_vllm import Upstream
 
@@ -105,6 +108,12 @@ def test_what_a_folder_holds(tmp_path: Path, model: Served) -> None:
     assert served(model.folder, "x") == Served("x", model.folder)
     (model.folder / "adapter_config.json").write_text('{"base_model_name_or_path": "Qwen/Q", "r": 64}')
     assert served(model.folder, "x") == Served("x", model.folder, "Qwen/Q", 64)
+    whole = player_folder("miniature", "defender")
+    reference = tmp_path / "reference"
+    write_json(reference / "base.json", described("miniature", whole).model_dump())
+    assert served(reference, "x") == Served("x", whole)
+    shutil.copy(model.folder / "adapter_config.json", reference)
+    assert served(reference, "x") == Served("x", reference, str(whole), 64)
     for wrong in ({"base_model_name_or_path": None, "r": 8}, {"r": 8}, [], {"base_model_name_or_path": "Q", "r": 0}):
         (model.folder / "adapter_config.json").write_text(json.dumps(wrong))
         with pytest.raises(AotError, match="next: "):
@@ -259,6 +268,29 @@ def test_adapters_of_one_base_share_a_server(upstream: Upstream, tmp_path: Path)
     assert [name for name, _ in upstream.asked] == ["w0", "w1", "w2"]
     assert upstream.steered == ["/v1/load_lora_adapter"], "the third needs room for a higher rank: a new start"
     assert len(upstream.commands) == 2
+
+
+def test_ranks_of_a_machine_share_a_server(
+    upstream: Upstream, tmp_path: Path, model: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, (images, questions) = settings_of(upstream, tmp_path, start_timeout_s=10), pairs(3)
+    how: dict[str, Any] = {"name": "d", "weights": model.name, "log": tmp_path / "log", "say": lambda _: None}
+    how["state"] = tmp_path / "checkpoint"
+    for name, value in {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with frozen_defender(model.folder, PLAYER, "vllm", ASKING, settings, **how) as first:
+        monkeypatch.setenv("RANK", "1")
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        with frozen_defender(model.folder, PLAYER, "vllm", ASKING, settings, **how) as second:
+            assert first.answer(images[:1], questions[:1]) + second.answer(images[1:], questions[1:])
+    assert len(upstream.commands) == 1 and len(upstream.asked) == 3
+    assert sorted(path.name for path in how["state"].glob("answers*")) == ["answers_0.sqlite", "answers_1.sqlite"]
+    by_turns = settings.model_copy(update={"placement": "time_shared"})
+    with (
+        pytest.raises(AotError, match="time_shared is for one rank"),
+        frozen_defender(model.folder, PLAYER, "vllm", ASKING, by_turns, **how),
+    ):
+        pass
 
 
 def test_a_server_of_the_user_must_have_the_very_weights(upstream: Upstream, tmp_path: Path, model: Served) -> None:

@@ -6,7 +6,8 @@
         defender.answer(...)
 
 What a server answered is kept in `state` until the stage is finished: a stage whose server died asks only what is
-missing. A server of ours is kept for the next defender of this process where that saves a start.
+missing. A server of ours is kept for the next defender of this process where that saves a start. Of several ranks the
+first of each machine starts one, the others of the machine ask it, too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from __future__ import annotations
 import atexit
 import os
 import shlex
+import socket
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,9 +36,12 @@ from aot.backends.vllm_server import AGAIN, VllmServer, load_adapters
 from aot.errors import AotError
 from aot.players.base import Defender
 from aot.players.settings import DefenderSettings
+from aot.runs import ranks
+from aot.runs.files import read_json, write_json
+from aot.runs.heartbeat import beat
 from aot.runs.terminal import warn
 
-STORE = "answers.sqlite"
+STORE = "answers_{rank}.sqlite"
 
 
 def check_source(source: str, vllm: VllmSettings) -> None:
@@ -65,22 +71,61 @@ def frozen_defender(
 
     Raises `AotError` where the folder holds no defender, or its server is missing, ends, or has other weights.
     """
-    model = served(folder, weights)
+    model = served(folder, weights, offline=player.offline)
     sampling = Sampling(max_new_tokens=player.max_new_tokens)
-    with AnswerStore(state / STORE) as store:
+    with AnswerStore(state / STORE.format(rank=ranks.rank())) as store:
         if source == VLLM:
-            server = _ours.take(model, vllm, player, log, say)
-            try:
-                backend: Backend = FrozenBackend(asked_at(server.url, model, asking, say), model, server)
+            with server_here(model, vllm, player, state, log, say) as (url, server):
+                backend = FrozenBackend(asked_at(url, model, asking, say), model, server)
                 yield BackendDefender(backend, sampling, store=store, name=name)
-            finally:
-                _ours.give_back()
         else:
             find_at(source, model, asking)
             low, high = player.min_pixels or None, player.max_pixels or None  # we do not know how it was started
             sampling = replace(sampling, min_pixels=low, max_pixels=high)
             seeing = SightChecked(asked_at(source, model, asking, say), say=say, hint="start it anew")
             yield BackendDefender(FrozenBackend(seeing, model), sampling, store=store, name=name)
+
+
+@contextmanager
+def server_here(
+    model: Served,
+    settings: VllmSettings,
+    player: DefenderSettings,
+    state: Path,
+    log: Path,
+    say: Callable[[str], None],
+) -> Iterator[tuple[str, VllmServer | None]]:
+    """The URL of this machine's server with the model, and where this process started it, the server. Raises `AotError`
+    where it cannot be started, or sleeps by turns though several ranks would have to agree on them."""
+    host = socket.gethostname()
+    meeting = state / f"server_{host}.json"
+    if settings.sleeps and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
+        hint = "with several ranks on a machine take shared, or own_gpus"
+        raise AotError("time_shared is for one rank", where="compute.vllm.placement", hint=hint)
+    if ranks.local_rank():
+        yield _told_at(meeting, model, settings), None
+        return
+    if ranks.rank():
+        log = log.with_name(f"vllm.{host}.log")
+    server = _ours.take(model, settings, player, log, say)
+    write_json(meeting, {"url": server.url, "launcher": os.getppid()})
+    try:
+        yield server.url, server
+    finally:
+        _ours.give_back()
+
+
+def _told_at(meeting: Path, model: Served, settings: VllmSettings) -> str:
+    """The URL that the machine's first rank, which has the same launcher, leaves in the file once it is ready."""
+    until = time.monotonic() + settings.start_timeout_s + 60  # its own time-out comes first, and has more to say
+    while time.monotonic() < until:
+        beat()
+        if meeting.exists():
+            told = read_json(meeting, hint="delete it", needs=("url", "launcher"))
+            if told["launcher"] == os.getppid() and model.name in (offered_models(told["url"]) or []):
+                return str(told["url"])
+        time.sleep(0.2)
+    raise AotError("the machine's first rank has started no vLLM", where=str(meeting), hint="see its log")
 
 
 def asked_at(url: str, model: Served, asking: AskingSettings, say: Callable[[str], None]) -> OpenAiBackend:
@@ -132,6 +177,7 @@ class FrozenBackend:
                     if reply.status == "error" and reply.faults:
                         what = f"a question was not answered ({reply.error}), tried {reply.attempts} times"
                         raise AotError(what, where=self._where(), hint="see to the server")
+                    beat()
                     yield ask, reply
             except AotError:
                 if self.server is not None:

@@ -2,7 +2,7 @@
 
 Functions:
 
-    served(folder, name) -> Served                  a whole model's folder, or one of PEFT adapters over a base
+    served(folder, name, offline=False) -> Served   a whole model's folder, or one of PEFT adapters over a base
     serve_command(program, model, settings, player, *, port) -> list[str]
     serve_environment(settings, environment) -> dict[str, str]
     vllm_program(settings) -> list[str]             raises `AotError` where vLLM is not there
@@ -20,10 +20,10 @@ from pathlib import Path
 
 from aot.backends.frozen_settings import VllmSettings
 from aot.errors import AotError
+from aot.players.base_players import ADAPTER, followed
 from aot.players.settings import DefenderSettings
 from aot.runs.files import read_json
 
-ADAPTERS = "adapter_config.json"
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What `--max-lora-rank` may be."""
 RANK_VARIABLES = {
@@ -37,7 +37,7 @@ INSTALL = 'pip install "aot-vlm[vllm]"'
 @dataclass(frozen=True, slots=True)
 class Served:
     """A defender as a server knows it. `name` says which weights: two defenders never share one. `folder`: a whole
-    model's, or that of adapters of rank `rank` over `base` (a folder or hub id)."""
+    model's, or that of adapters of rank `rank` over `base` (mostly a folder)."""
 
     name: str
     folder: Path
@@ -50,15 +50,18 @@ class Served:
         return self.base or str(self.folder.absolute())
 
 
-def served(folder: Path, name: str) -> Served:
-    """What a defender's folder holds. Raises `AotError` where that is neither a model nor PEFT adapters."""
-    if (folder / ADAPTERS).is_file():
+def served(folder: Path, name: str, *, offline: bool = False) -> Served:
+    """What a defender's folder holds, or refers to. Raises `AotError` where that is neither a model nor PEFT adapters,
+    or not what it was."""
+    if (folder / ADAPTER).is_file():
         hint = "delete the folder and run the same command again: its stage is made anew"
-        config = read_json(folder / ADAPTERS, hint=hint, needs=("base_model_name_or_path", "r"))
+        config = read_json(folder / ADAPTER, hint=hint, needs=("base_model_name_or_path", "r"))
         base, rank = config["base_model_name_or_path"], config["r"]
         if not isinstance(base, str) or not base or not isinstance(rank, int) or not 0 < rank <= RANKS[-1]:
-            raise AotError("names no base, or no rank that vLLM takes", where=str(folder / ADAPTERS), hint=hint)
-        return Served(name, folder, base, rank)
+            raise AotError("names no base, or no rank that vLLM takes", where=str(folder / ADAPTER), hint=hint)
+        target = followed(folder, "defender", offline=offline)
+        return Served(name, folder, base if target == folder else str(target), rank)
+    folder = followed(folder, "defender", offline=offline)
     if not (folder / "config.json").is_file():
         raise AotError("no defender here (config.json is missing)", where=str(folder), hint="give a model's folder")
     return Served(name, folder)
@@ -94,8 +97,6 @@ def serve_command(
         words += ["--max-model-len", str(settings.max_model_len)]
     if player.quantization != "none":
         words += ["--quantization", {"nf4": "bitsandbytes", "fp8": "fp8"}[player.quantization]]
-    if player.revision and model.base:
-        words += ["--revision", player.revision]
     bounds = {"min_pixels": player.min_pixels, "max_pixels": player.max_pixels}
     if bounds := {name: value for name, value in bounds.items() if value}:
         words += ["--mm-processor-kwargs", json.dumps(bounds)]

@@ -35,6 +35,7 @@ from aot.backends.vllm_command import Served, base_name, serve_command, serve_en
 from aot.errors import AotError
 from aot.players.settings import DefenderSettings
 from aot.runs.files import disk_errors
+from aot.runs.heartbeat import beat
 from aot.runs.terminal import warn
 
 LOOKS_EVERY_S, SPEAKS_EVERY_S = 0.25, 10.0
@@ -120,6 +121,7 @@ class VllmServer:
         begun = spoke = time.monotonic()
         self.say(f"vllm: starting {self.model.name} on 127.0.0.1:{self.port}; its log: {self.log}")
         while True:
+            beat()
             self.check("while it started", again=f"; {AGAIN}")
             if self._is_ready():
                 self.say(f"vllm: ready after {time.monotonic() - begun:.0f} s")
