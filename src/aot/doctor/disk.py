@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import math
 
-from aot.coevolve.names import RESPONSE, stage_names
+from aot.coevolve.names import (
+    CLEAN_RL,
+    RESPONSE,
+    SFT_SCRIPTED,
+    WARM_UP,
+    attacker_of,
+    defender_of,
+    stage_names,
+)
 from aot.coevolve.recipes import Recipe
 from aot.doctor.folders import Place, parts, shapes, weight_bytes
 from aot.players.base_players import COPIED_BYTES, Role
@@ -46,7 +54,6 @@ def players_of(recipe: Recipe) -> list[tuple[Role, PlayerSettings]]:
 
 def _saves(name: str, role: Role) -> bool:
     """Whether a stage trains, and saves, a player of this role."""
-    if name.startswith(("evaluation/", "base/")) or "attacks" in name:
-        return False
-    of_attacker = name.endswith("/attacker") or name.startswith(RESPONSE)
-    return of_attacker == (role == "attacker")
+    if role == "attacker":
+        return name.startswith(f"{RESPONSE}/") or (name.endswith("/attacker") and name != attacker_of(0))
+    return name.startswith((WARM_UP, SFT_SCRIPTED, CLEAN_RL)) or (name.endswith("/defender") and name != defender_of(0))
