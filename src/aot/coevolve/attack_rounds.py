@@ -79,9 +79,3 @@ def hard_attacks(
         found = round_episodes(inputs, i) if episodes is None else episodes
         inputs.memory[key] = hard_rows(found, recipe.curriculum)
     return inputs.memory[key]
-
-
-def round_scenes(inputs: Inputs, i: int) -> list[Scene]:
-    """The training scenes that were attacked in iteration `i`, each once."""
-    seeds = sorted({inputs.stages[name].manifest["seed"] for name in round_names(i)})
-    return [scene for seed in seeds for scene in inputs.game.train_scenes(seed)]

@@ -8,10 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
-from aot.coevolve.attack_rounds import hard_attacks, round_episodes, round_scenes
+from aot.coevolve.attack_rounds import hard_attacks, round_episodes
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import BASE, CLEAN_RL, defender_before, defender_of, iteration_of
 from aot.coevolve.recipes import Recipe
+from aot.coevolve.scenes import stage_seed
 from aot.coevolve.sft_batches import hit_batches, scripted_batches
 from aot.data.curriculum import CurriculumRow, build_curriculum
 from aot.game.judge import open_judge
@@ -129,8 +130,9 @@ def _keep_clean(
     rows: Sequence[CurriculumRow],
     folder: Path,
 ) -> dict[str, Any]:
-    """Wins back clean accuracy, measured on the clean images of the scenes that were attacked in this iteration."""
-    scenes, guard, seed = round_scenes(inputs, iteration_of(inputs.name)), recipe.clean_guard, inputs.seed
+    """Wins back clean accuracy, measured on scenes that were not trained on: of those it forgets nothing."""
+    guard, seed = recipe.clean_guard, inputs.seed
+    scenes = _unseen(inputs, guard.scenes)
     base = open_defender(inputs.folder(defender_of(0)), recipe.players.defender, name=BASE)
 
     def rehearse(number: int, lost: list[Scene]) -> None:
@@ -138,3 +140,15 @@ def _keep_clean(
         _dapo(recipe, inputs, player, mixed, seed + number, folder / f"rehearsal_{number}", guard.updates)
 
     return keep_clean(player, before, scenes, clean_accuracy(base, scenes), guard, rehearse)
+
+
+def _unseen(inputs: Inputs, count: int) -> list[Scene]:
+    """Training scenes drawn anew: those of the world were never seen by this stage, those of own data are few."""
+    scenes: dict[str, Scene] = {}
+    for draw in range(1, count + 1):
+        drawn = inputs.game.train_scenes(stage_seed(inputs.seed, f"clean guard {draw}"))
+        before = len(scenes)
+        scenes |= {scene.id: scene for scene in drawn}
+        if len(scenes) >= count or len(scenes) == before:
+            break
+    return list(scenes.values())[:count]

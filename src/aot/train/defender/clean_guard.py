@@ -30,7 +30,8 @@ SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 class CleanGuardSettings(BaseModel, frozen=True, extra="forbid"):
     """When and how a defender wins back clean accuracy; all *ours*."""
 
-    max_loss: float = Field(1.0, ge=0, le=1)  # clean accuracy lost against the base, training scenes; 1: no guard
+    max_loss: float = Field(1.0, ge=0, le=1)  # clean accuracy lost against the base; 1: no guard
+    scenes: int = Field(800, gt=0)  # training scenes, drawn anew, on which it is measured
     rehearsals: int = Field(2, ge=0)  # at most so often
     updates: int = Field(16, gt=0)  # of DAPO, each time
     share: float = Field(0.25, gt=0, lt=1)  # of the rows: clean scenes that it gets wrong
