@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aot.coevolve.frozen import opponent
+from aot.coevolve.chunks import Chunk, chunks, in_chunks
+from aot.coevolve.frozen import opened_attacker, opponent
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import attacker_of, defender_before, iteration_of, round_names
 from aot.coevolve.recipes import Recipe
@@ -16,7 +18,7 @@ from aot.data.records import load_episodes, save_episodes
 from aot.game.arena import greedy_answers, play
 from aot.miniature.scripted import RandomDistractor
 from aot.players.base import Attacker
-from aot.players.opening import open_attacker
+from aot.runs.run import CHECKPOINT
 from aot.types import Episode, Scene
 
 
@@ -38,25 +40,34 @@ def _round(
     recipe: Recipe, inputs: Inputs, folder: Path, scenes: Sequence[Scene], *, attacker: int, scripted: int
 ) -> dict[str, Any]:
     """Episodes of the frozen attacker that iteration `attacker` left, and of `scripted` distractors a scene."""
-    settings, i = recipe.attacks, iteration_of(inputs.name)
-    players: list[Attacker] = [
-        open_attacker(inputs.folder(attacker_of(attacker)), recipe.players.attacker, name=f"iteration_{attacker}")
-    ]
+    settings, before = recipe.attacks, defender_before(recipe, iteration_of(inputs.name))
+    players: list[Attacker] = [opened_attacker(recipe, inputs, attacker_of(attacker), name=f"iteration_{attacker}")]
     players += [RandomDistractor(related=settings.scripted_related)] * scripted
-    episodes: list[Episode] = []
-    with opponent(recipe, inputs, defender_before(recipe, i), folder, name="current") as defender:
-        clean = greedy_answers(scenes, defender)
-        for number, player in enumerate(players):
-            episodes += play(
-                scenes,
-                player,
-                inputs.game.referee,
-                defender,
-                k=settings.answers,
-                temperature=settings.temperature,
-                seed=stage_seed(inputs.seed, f"{inputs.name} {number}"),
-                clean_answers=clean,
-            )
+    seeds = [stage_seed(inputs.seed, f"{inputs.name} {number}") for number in range(len(players))]
+
+    with opponent(recipe, inputs, before, folder, name="current") as defender:
+
+        def faced(chunk: Chunk) -> list[Episode]:
+            """By player, then by scene."""
+            some = chunk.of(scenes)
+            clean = greedy_answers(some, defender)
+            how: dict[str, Any] = {"k": settings.answers, "temperature": settings.temperature, "clean_answers": clean}
+            met = [
+                play(some, player, inputs.game.referee, defender, seed=chunk.seed(seed), **how)
+                for player, seed in zip(players, seeds, strict=True)
+            ]
+            return [episode for one in met for episode in one]
+
+        todo = chunks(len(scenes), settings.chunk)
+        made = in_chunks(todo, folder / CHECKPOINT, faced, save_episodes, partial(load_episodes, scenes=scenes))
+    if not made:
+        return {}
+    episodes = [
+        episode
+        for number in range(len(players))
+        for chunk, some in zip(todo, made, strict=True)
+        for episode in some[number * len(chunk) : (number + 1) * len(chunk)]
+    ]
     save_episodes(folder, episodes)
     valid, successes = sum(e.verdict.valid for e in episodes), sum(e.success for e in episodes)
     return {"episodes": len(episodes), "valid": valid, "successes": successes}

@@ -31,6 +31,10 @@ class AttackSet:
     attacks: Sequence[Attack]
     verdicts: Sequence[Verdict]
 
+    def part(self, start: int, stop: int) -> AttackSet:
+        """Those on some of the scenes."""
+        return AttackSet(self.attacks[start:stop], self.verdicts[start:stop])
+
     @property
     def valid(self) -> Mask:
         return np.array([v.valid for v in self.verdicts], dtype=bool)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from aot.coevolve.chunks import Chunk, chunks, in_chunks
 from aot.coevolve.evaluation import AttackSet, attack_all, evaluate, evaluate_attacked
-from aot.coevolve.frozen import opponent
+from aot.coevolve.frozen import opened_attacker, opponent
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import CLEAN, columns_of, maker_of, stage_of, trained
 from aot.coevolve.recipes import Recipe
@@ -16,12 +19,13 @@ from aot.coevolve.scenes import Game
 from aot.data.records import load_episodes, save_episodes
 from aot.miniature.scripted import RandomDistractor
 from aot.players.base import Attacker
-from aot.players.opening import open_attacker
-from aot.runs.files import write_json
-from aot.runs.run import Stage
+from aot.runs.files import read_json, write_json
+from aot.runs.run import CHECKPOINT, Stage
 from aot.types import Episode
 
 ANSWERS = "answers.json"
+Record = dict[str, dict[str, list[Any]]]
+"""By column: "scores" and "texts", one of each a scene."""
 
 
 def attack_held_out(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
@@ -29,11 +33,22 @@ def attack_held_out(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, A
     column, scenes = inputs.name.rpartition("/")[2], inputs.game.held_out
     player: Attacker
     if trained(column):
-        player = open_attacker(inputs.folder(maker_of(column)), recipe.players.attacker, name=column)
+        player = opened_attacker(recipe, inputs, maker_of(column), name=column)
     else:
         player = RandomDistractor(related=recipe.evaluation.scripted_related)
-    made = attack_all(scenes, player, inputs.game.referee, seed=inputs.seed)
-    save_episodes(folder, [Episode(*each) for each in zip(scenes, made.attacks, made.verdicts, strict=True)])
+
+    def attacked(chunk: Chunk) -> list[Episode]:
+        some = chunk.of(scenes)
+        made = attack_all(some, player, inputs.game.referee, seed=chunk.seed(inputs.seed))
+        return [Episode(*each) for each in zip(some, made.attacks, made.verdicts, strict=True)]
+
+    todo = chunks(len(scenes), recipe.evaluation.chunk)
+    found = in_chunks(todo, folder / CHECKPOINT, attacked, save_episodes, partial(load_episodes, scenes=scenes))
+    if not found:
+        return {}
+    episodes = [episode for some in found for episode in some]
+    save_episodes(folder, episodes)
+    made = _attack_set(episodes)
     return {"valid": float(made.valid.mean()), "integrity": made.integrity, "refusals": made.refusals}
 
 
@@ -41,22 +56,53 @@ def answer_held_out(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, A
     """One defender's greedy answers to one attacker's valid attacks; or ("scripted") to the clean images and under
     every scripted distractor. Metrics: the share of right answers by column."""
     _, defender, block = inputs.name.split("/")
-    scenes, record = inputs.game.held_out, {}
+    scenes, columns = inputs.game.held_out, columns_of(recipe, block)
+    attacks = {
+        column: held_out_attacks(inputs.stages[f"evaluation/attacks/{column}"], inputs.game, inputs.memory)
+        for column in columns
+        if column != CLEAN
+    }
     with opponent(recipe, inputs, stage_of(recipe, defender), folder, name=defender) as player:
-        for column in columns_of(recipe, block):
-            if column == CLEAN:
-                scores, texts = evaluate(player, scenes)
-            else:
-                attacks = held_out_attacks(inputs.stages[f"evaluation/attacks/{column}"], inputs.game, inputs.memory)
-                scores, texts = evaluate_attacked(player, scenes, attacks)
-            record[column] = {"scores": scores.tolist(), "texts": texts}
-    write_json(folder / ANSWERS, record)
+
+        def answered(chunk: Chunk) -> Record:
+            some, record = chunk.of(scenes), {}
+            for column in columns:
+                if column == CLEAN:
+                    scores, texts = evaluate(player, some)
+                else:
+                    scores, texts = evaluate_attacked(player, some, attacks[column].part(chunk.start, chunk.stop))
+                record[column] = {"scores": scores.tolist(), "texts": texts}
+            return record
+
+        todo = chunks(len(scenes), recipe.evaluation.chunk)
+        found = in_chunks(todo, folder / CHECKPOINT, answered, _save_answers, _load_answers)
+    if not found:
+        return {}
+    record = {
+        column: {part: [value for some in found for value in some[column][part]] for part in ("scores", "texts")}
+        for column in columns
+    }
+    _save_answers(folder, record)
     return {column: float(np.mean([s == 1 for s in answers["scores"]])) for column, answers in record.items()}
+
+
+def _save_answers(folder: Path, record: Record) -> None:
+    write_json(folder / ANSWERS, record)
+
+
+def _load_answers(folder: Path) -> Record:
+    hint = f"delete {folder} and run the same command again"
+    record: Record = read_json(folder / ANSWERS, hint=hint, needs=())
+    return record
 
 
 def held_out_attacks(stage: Stage, game: Game, memory: dict[str, Any]) -> AttackSet:
     """The attacks of a finished stage, read once into the process's `memory`."""
     if stage.name not in memory:
         episodes = load_episodes(stage.folder, game.held_out)
-        memory[stage.name] = AttackSet([e.attack for e in episodes], [e.verdict for e in episodes])
+        memory[stage.name] = _attack_set(episodes)
     return memory[stage.name]
+
+
+def _attack_set(episodes: Sequence[Episode]) -> AttackSet:
+    return AttackSet([e.attack for e in episodes], [e.verdict for e in episodes])

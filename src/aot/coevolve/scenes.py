@@ -36,6 +36,7 @@ class AttackRoundSettings(BaseModel, frozen=True, extra="forbid"):
     temperature: float = Field(1.0, ge=0)  # of these answers
     scripted_draws: int = Field(2, ge=0)  # scripted distractors a scene, beside the attacker's edit
     scripted_related: float = Field(0.5, ge=0, le=1)  # share of these that resembles what is asked
+    chunk: int = Field(0, ge=0)  # scenes that are attacked and kept at once, and shared by ranks; 0: all
 
 
 class EvaluationSettings(BaseModel, frozen=True, extra="forbid"):
@@ -43,6 +44,7 @@ class EvaluationSettings(BaseModel, frozen=True, extra="forbid"):
 
     distractors: int = Field(8, gt=0)  # random distractors a scene: the first alone, and the worst of all
     scripted_related: float = Field(0.5, ge=0, le=1)  # share of them that resembles what is asked about
+    chunk: int = Field(0, ge=0)  # scenes that are attacked, or answered, and kept at once, and shared by ranks; 0: all
 
 
 @dataclass(frozen=True)

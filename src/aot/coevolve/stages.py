@@ -20,7 +20,7 @@ from aot.coevolve.defender_stages import (
     train_on_scripted_attacks,
     warm_up,
 )
-from aot.coevolve.frozen import opponent
+from aot.coevolve.frozen import forget_players, opponent
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import (
     RESPONSE,
@@ -139,6 +139,8 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
     settings: Any
     attacker = {"player": loaded} if (loaded := recipe.players.attacker.key) else {}
     rounds = recipe.attacks.model_dump() | {"scenes": game.key, "referee": recipe.referee.model_dump()} | attacker
+    attacks = {"frozen": True, "together": recipe.attacks.chunk > 0}
+    evaluates = {"quiet": True, "frozen": True, "together": recipe.evaluation.chunk > 0}
     match name.split("/"):
         case ["base", _]:
             return StagePlan(keep_base_player, player_key(*_base_player(recipe, name)), quiet=True, light=True)
@@ -177,7 +179,7 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
         case [_, "known_attacks"]:
             i = iteration_of(name)
             players = (attacker_of(i - 1), defender_before(recipe, i))
-            return StagePlan(attack_rounds.by_known_players, rounds, seed, players, frozen=True)
+            return StagePlan(attack_rounds.by_known_players, rounds, seed, players, **attacks)
         case ["evaluation", "attacks", column]:
             # All trained attackers start from the same noise: what differs between two of them is what was learned.
             draw = "trained" if trained(column) else column
@@ -185,16 +187,16 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             played = recipe.evaluation.model_dump() | (attacker if trained(column) else {})
             made_of = [game.key, played, recipe.referee.model_dump()]
             seed = stage_seed(recipe.seed, f"evaluation/attacks/{draw}")
-            return StagePlan(evaluation_stages.attack_held_out, made_of, seed, made_in, quiet=True, frozen=True)
+            return StagePlan(evaluation_stages.attack_held_out, made_of, seed, made_in, **evaluates)
         case [iteration, "attacks", _]:
             i = iteration_of(name)  # both halves are of the same scenes, so they have one seed
             seed = stage_seed(recipe.seed, f"{iteration}/attacks")
             players = (attacker_of(i), defender_before(recipe, i))
-            return StagePlan(attack_rounds.by_newest, rounds, seed, players, frozen=True)
+            return StagePlan(attack_rounds.by_newest, rounds, seed, players, **attacks)
         case ["evaluation", defender, block]:
-            attacks = [f"evaluation/attacks/{column}" for column in columns_of(recipe, block) if column != "clean"]
-            needed = (stage_of(recipe, defender), *attacks)
-            return StagePlan(evaluation_stages.answer_held_out, game.key, None, needed, quiet=True, frozen=True)
+            met = [f"evaluation/attacks/{column}" for column in columns_of(recipe, block) if column != "clean"]
+            needed = (stage_of(recipe, defender), *met)
+            return StagePlan(evaluation_stages.answer_held_out, game.key, None, needed, **evaluates)
     raise AssertionError(name)
 
 
@@ -225,6 +227,8 @@ class Stages:
             return self.run.stages[name]
         plan = self.plan(name)
         parents = {parent: self.run.verified_before(parent) or self.make(parent) for parent in plan.parents}
+        if not plan.frozen:
+            forget_players(self.memory)
         inputs = Inputs(name, plan.seed or 0, self.game, parents, self.memory)
         return self.run.stage(
             name,

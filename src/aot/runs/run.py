@@ -146,22 +146,24 @@ class Run:
         name, digest = inputs["stage"], canonical_hash(inputs)
         say = (lambda _: None) if quiet else self.say
         self._supersede(folder, name, digest)
-        finished = (folder / MANIFEST).exists()
-        if finished:
+        if (folder / MANIFEST).exists():
             stage = Stage(name, folder, verified_manifest(folder))
             self._sweep(folder)
             whence = "kept from before" if stage.manifest["finished"] < self.begun else "made in the background"
             if multiprocessing.parent_process() is None:  # a worker's own work is what it says
                 say(f"{name}: {whence} ({_clock(stage.wall_seconds)})")
-        ranks.share(not finished)
-        if not finished:
+            ranks.share(False)
+        else:
             again = (folder / STARTED).exists()
             say(f"{name}: {'goes on' if again else 'begins'}")
             write_json(folder / STARTED, {"key": digest})
+            ranks.share(True)  # now the folder is there
             begun, cpu = time.monotonic(), time.process_time()
             with disk_errors(folder, "finished stages and the newest checkpoint are kept", only_full=True):
                 metrics = dict(build(folder) or {})
             seconds = time.process_time() - cpu
+            if together:
+                seconds = sum(ranks.gather(seconds))  # then nobody writes there any more
             manifest = {
                 **inputs,
                 "key": digest,
@@ -169,7 +171,7 @@ class Run:
                 "versions": versions(),
                 "metrics": metrics,
                 "wall_seconds": round(time.monotonic() - begun, 3),
-                "cpu_seconds": round(sum(ranks.gather(seconds)) if together else seconds, 3),
+                "cpu_seconds": round(seconds, 3),
                 "resumed": again,  # the times are then those of the last process that worked on it
                 "background": multiprocessing.parent_process() is not None,
                 "ranks": ranks.world_size() if together else 1,
