@@ -28,6 +28,7 @@ from aot.players.base_players import SHIPPED
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.cold_start import ColdStartSettings, cold_start, held_out_loss
+from aot.train.attacker.edit_sets import EditSets
 from aot.train.attacker.sft import EditSet, OptimizerSettings, SftSettings, train_sft
 from aot.train.attacker.sft_pairs import AS_SELDOM_DECEIVED, forged_pairs
 
@@ -95,7 +96,7 @@ def test_a_cold_start_resumes_to_the_bit_and_learns_from_both_kinds(dataset: Pat
 
 def test_the_held_out_loss_is_a_measure(dataset: Path) -> None:
     attacker = EditAttacker.load(ATTACKER)
-    examples = EditSet.of(attacker, forged_pairs(dataset, "held_out", named_kind=0, seed=0))
+    examples = EditSets.of(attacker, forged_pairs(dataset, "held_out", named_kind=0, seed=0))
     assert held_out_loss(attacker, examples, FAST) == held_out_loss(attacker, examples, FAST) > 0
 
 

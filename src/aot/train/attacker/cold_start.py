@@ -15,9 +15,9 @@ from aot.forge.split import SPLITS
 from aot.players.attacker import EditAttacker
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
+from aot.train.attacker.edit_sets import EditSets
 from aot.train.attacker.sft import (
     EditPair,
-    EditSet,
     OptimizerSettings,
     SftSettings,
     flow_matching_loss,
@@ -54,16 +54,16 @@ def cold_start(
 ) -> dict[str, Any]:
     """Trains `attacker` in place on the dataset's train split, `plain` editing tasks mixed in; returns figures.
 
-    `fit` resizes the images: all to one size. Where the dataset has a held-out split, its loss before and after is
+    `fit` resizes the images. Where the dataset has a held-out split, its loss before and after is
     among the figures. Raises `AotError` where the dataset has no pairs.
     """
     s = settings
     pairs = forged_pairs(dataset, named_kind=s.named_kind, seed=seed, fit=fit)
     kept = _share_of(plain, len(pairs), s.retention, seed)
-    examples = EditSet.of(attacker, pairs + kept)
+    examples = EditSets.of(attacker, pairs + kept)
     held_out = None
     if any((dataset / "data").glob(f"{SPLITS[1]}-*.parquet")):
-        held_out = EditSet.of(attacker, forged_pairs(dataset, SPLITS[1], named_kind=0, seed=seed, fit=fit))
+        held_out = EditSets.of(attacker, forged_pairs(dataset, SPLITS[1], named_kind=0, seed=seed, fit=fit))
     metrics: dict[str, Any] = {"pairs": len(pairs), "plain": len(kept)}
     if held_out is not None:
         metrics |= {"held_out": len(held_out), "held_out_loss_before": held_out_loss(attacker, held_out, s.sft)}
@@ -74,11 +74,11 @@ def cold_start(
 
 
 @torch.no_grad()
-def held_out_loss(attacker: EditAttacker, examples: EditSet, settings: SftSettings) -> float:
+def held_out_loss(attacker: EditAttacker, examples: EditSets, settings: SftSettings) -> float:
     """Mean loss over the examples, at noise levels and noise that are the same in every call."""
     generator, total = torch.Generator().manual_seed(0), 0.0
-    for part in torch.arange(len(examples)).split(settings.batch):
-        total += len(part) * float(flow_matching_loss(attacker, examples.take(part), settings, generator))
+    for batch in examples.batches(settings.batch):
+        total += len(batch) * float(flow_matching_loss(attacker, batch, settings, generator))
     return total / len(examples)
 
 

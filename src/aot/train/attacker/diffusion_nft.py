@@ -99,7 +99,7 @@ class DiffusionNft:
     ):
         self.attacker, self.environment, self.settings = attacker, environment, settings
         self.generator = torch.Generator().manual_seed(seed)
-        self.stream = SceneStream(len(environment), self.generator)
+        self.stream = SceneStream(len(environment), self.generator, environment.sizes)
         self.trainer = EditorTrainer(attacker.transformer, settings.optimizer, settings.updates)
         self.old = FrozenPolicy(attacker, moves=True)
 

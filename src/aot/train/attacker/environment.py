@@ -17,6 +17,7 @@ from aot.game.judge import Judge, without_judge
 from aot.game.referee import Referee
 from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
+from aot.players.buckets import BucketedConditions
 from aot.players.editor import Conditions
 from aot.prompts import attack_instruction
 from aot.rl.rewards import JUDGED, UNGRADED, UNPARSED, AttackReward
@@ -77,22 +78,27 @@ class AttackEnvironment:
         self.attacker, self.referee, self.defender, self.settings = attacker, referee, defender, settings
         self.judge, self._told = judge, False
         self.scenes, self.clean = [scenes[i] for i in right], [clean[i] for i in right]
-        self.conditions = attacker.conditions(
-            [s.image for s in self.scenes], [attack_instruction(s, settings.kind) for s in self.scenes]
-        )
+        sentences = [attack_instruction(s, settings.kind) for s in self.scenes]
+        self.conditions = BucketedConditions.of(attacker, [s.image for s in self.scenes], sentences)
 
     def __len__(self) -> int:
         return len(self.scenes)
 
+    @property
+    def sizes(self) -> Tensor | None:
+        """`int64 [scenes]`: scenes with images of one size have one number; None where all have."""
+        return self.conditions.sizes
+
     def take(self, index: Tensor) -> Conditions:
+        """The conditions of these scenes, whose images are of one size."""
         return self.conditions.take(index)
 
     def episodes(self, index: Tensor, latents: Tensor, *, seed: int) -> list[Episode]:
-        """The episodes, with rewards, of denoised `latents [B, L, C]` on the scenes with these numbers. Refused attacks
-        are not shown to the defender: their reward is 0."""
+        """The episodes, with rewards, of denoised `latents [B, L, C]` on the scenes with these numbers, whose images
+        are of one size. Refused attacks are not shown to the defender: their reward is 0."""
         chosen = index.tolist()
         scenes = [self.scenes[i] for i in chosen]
-        images = self.attacker.shown(scenes, self.conditions.images[np.array(chosen)], latents)
+        images = self.attacker.shown(scenes, self.conditions.images(index), latents)
         name, s = self.attacker.name, self.settings
         attacks = [
             Attack(scene.id, name, s.kind, image, attack_instruction(scene, s.kind), seed)
@@ -123,18 +129,22 @@ class AttackEnvironment:
 
 
 class SceneStream:
-    """Scene numbers in ever new random orders, without repeats within one; its state can be kept."""
+    """Scene numbers in ever new random orders, without repeats within one; its state can be kept. With `sizes` (see
+    `AttackEnvironment`) a draw is of one size: that of the first scene which is left."""
 
-    def __init__(self, size: int, generator: torch.Generator):
-        self.size, self.generator = size, generator
+    def __init__(self, size: int, generator: torch.Generator, sizes: Tensor | None = None):
+        self.size, self.generator, self.sizes = size, generator, sizes
         self.left: list[int] = []
 
     def draw(self, n: int) -> Tensor:
-        """`int64 [n]`."""
-        while len(self.left) < n:
+        """`int64 [n]`; of several sizes fewer, where an order has no more scenes of the drawn one."""
+        while len(self.left) < (n if self.sizes is None else 1):
             self.left += torch.randperm(self.size, generator=self.generator).tolist()
-        taken, self.left = self.left[:n], self.left[n:]
-        return torch.tensor(taken)
+        left = torch.tensor(self.left)
+        fit = torch.ones(len(left), dtype=torch.bool) if self.sizes is None else self.sizes[left] == self.sizes[left[0]]
+        fit &= fit.cumsum(0) <= n
+        self.left = left[~fit].tolist()
+        return left[fit]
 
     def state_dict(self) -> dict[str, list[int]]:
         return {"left": list(self.left)}
@@ -147,18 +157,24 @@ class InformativeScenes:
     """Scene numbers, without repeats in a draw; likelier the more the rewards of a scene's edits differed last time.
 
     *Ours*, in the spirit of DAPO's dynamic sampling: a group with equal rewards teaches nothing, and against a strong
-    defender most are. A scene not seen yet counts like those of its type of question. The state can be kept.
+    defender most are. A scene not seen yet counts like those of its type of question. The state can be kept. With
+    `sizes` (see `AttackEnvironment`) a draw is of one size, likelier the more its scenes weigh together.
     """
 
-    def __init__(self, question_types: Sequence[str], generator: torch.Generator):
+    def __init__(self, question_types: Sequence[str], generator: torch.Generator, sizes: Tensor | None = None):
         names = sorted(set(question_types))
         self.types = torch.tensor([names.index(name) for name in question_types])
         self.spread = torch.full((len(question_types),), torch.nan)
-        self.generator = generator
+        self.generator, self.sizes = generator, sizes
 
     def draw(self, n: int) -> Tensor:
-        """`int64 [n]`."""
-        return torch.multinomial(self.weights() + 1e-6, n, generator=self.generator)
+        """`int64 [n]`; of several sizes fewer, where no more scenes have the drawn one."""
+        weights = self.weights() + 1e-6
+        if self.sizes is not None:
+            together = torch.zeros(int(self.sizes.max()) + 1).index_add_(0, self.sizes, weights)
+            of_size = self.sizes == torch.multinomial(together, 1, generator=self.generator)
+            weights, n = weights * of_size, min(n, int(of_size.sum()))
+        return torch.multinomial(weights, n, generator=self.generator)
 
     def learn(self, scenes: Tensor, rewards: Tensor) -> None:
         """The rewards of these scenes' edits; `int64 [n]`, `[n, group_size]`."""

@@ -144,10 +144,10 @@ class FlowGrpo:
         self.rng = np.random.default_rng(seed)
         self.stream: SceneStream | InformativeScenes
         if settings.scene_choice == "even":
-            self.stream = SceneStream(len(environment), self.generator)
+            self.stream = SceneStream(len(environment), self.generator, environment.sizes)
         else:
             types = [scene.question.kind for scene in environment.scenes]
-            self.stream = InformativeScenes(types, self.generator)
+            self.stream = InformativeScenes(types, self.generator, environment.sizes)
         self.trainer = EditorTrainer(attacker.transformer, settings.optimizer, settings.updates)
         self.reference: FrozenPolicy | None = None
         if settings.kl != "none" and settings.kl_weight:

@@ -82,7 +82,7 @@ def train_rejection_sampling(
     checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
     s, environment = settings, AttackEnvironment(attacker, scenes, referee, defender, settings.environment)
     generator = torch.Generator().manual_seed(seed)
-    stream = SceneStream(len(environment), generator)
+    stream = SceneStream(len(environment), generator, environment.sizes)
     trainer = EditorTrainer(attacker.transformer, s.sft.optimizer, s.rounds * s.updates)
     pool = HitPool(s.forget_rounds)
     state = {**trainer.state, "generators": {"draws": generator}}
@@ -171,11 +171,11 @@ class HitPool:
                 counts[scene] += 1
                 hits.append(i)
         if hits:
-            images = environment.conditions.images[index[hits].numpy()]
+            images = environment.conditions.images(index[hits])
             painted = np.stack([padded(episodes[i].attack.image) for i in hits])
             self.kept.append((index[hits], edit_latents(environment.attacker.vae, images, painted)))
         else:
-            self.kept.append((index[:0], environment.conditions.source[:0]))
+            self.kept.append((index[:0], environment.take(index[:1]).source[:0]))
         self.kept = self.kept[-self.rounds :]
 
     def batch(
@@ -186,8 +186,15 @@ class HitPool:
         generator: torch.Generator,
     ) -> EditSet:
         """Random hits, with the settings' share of `retention` among them. Of a question type with a quarter of
-        another's hits half as many are drawn: easy types must not crowd out the others."""
-        index, x0 = (torch.cat(parts) for parts in zip(*self.kept, strict=True))
+        another's hits half as many are drawn: easy types must not crowd out the others. Of several sizes of images one
+        is drawn, likelier the more hits it has."""
+        kept = self.kept
+        if environment.sizes is not None:
+            kept = [each for each in kept if len(each[0])]
+            sizes = torch.cat([environment.sizes[index] for index, _ in kept])
+            drawn = sizes[torch.randint(len(sizes), (1,), generator=generator)]
+            kept = [each for each in kept if environment.sizes[each[0][0]] == drawn]
+        index, x0 = (torch.cat(parts) for parts in zip(*kept, strict=True))
         plain = round(settings.sft.batch * settings.retention) if retention is not None else 0
         kinds = [environment.scenes[i].question.kind for i in index.tolist()]
         counts = Counter(kinds)

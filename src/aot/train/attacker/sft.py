@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from aot.errors import AotError
 from aot.players.attacker import EditAttacker
 from aot.players.editor import Conditions
-from aot.players.latents import edit_latents
+from aot.players.latents import edit_latents, padded
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics
 from aot.train.trained_weights import TrainedWeights
@@ -91,12 +91,16 @@ class EditSet:
         if not pairs:
             raise AotError("no training pairs for the attacker", hint="more scenes, or a weaker defender")
         conditions = attacker.conditions([p.source for p in pairs], [p.sentence for p in pairs])
-        targets = np.stack([p.target for p in pairs])
+        targets = np.stack([padded(p.target) for p in pairs])
         chunks = [slice(i, i + 256) for i in range(0, len(pairs), 256)]
         x0 = torch.cat([edit_latents(attacker.vae, conditions.images[c], targets[c]) for c in chunks])
         cells = [p.cells for p in pairs if p.cells is not None]
         known = len(cells) == len(pairs)
         return cls(conditions, x0, torch.from_numpy(np.stack(cells)).to(x0.device) if known else None)
+
+    def draw(self, n: int, generator: torch.Generator) -> EditSet:
+        """So many at random, with repeats."""
+        return self.take(torch.randint(len(self), (n,), generator=generator))
 
     def take(self, index: Tensor) -> EditSet:
         cells = None if self.cells is None else self.cells[index]
@@ -122,6 +126,14 @@ class EditSet:
         return cls(conditions, torch.cat([s.x0 for s in sets]), torch.cat(cells) if known else None)
 
 
+class Examples(Protocol):
+    """What is trained on: an `EditSet`, or the `EditSets` of several sizes."""
+
+    def __len__(self) -> int: ...
+
+    def draw(self, n: int, generator: torch.Generator) -> EditSet: ...
+
+
 class AuxiliaryHeads(Protocol):
     """Heads attached to the transformer whose loss is added in pretraining; they are never saved."""
 
@@ -134,7 +146,7 @@ class AuxiliaryHeads(Protocol):
 
 def train_sft(
     attacker: EditAttacker,
-    examples: EditSet,
+    examples: Examples,
     settings: SftSettings,
     *,
     seed: int,
@@ -155,7 +167,7 @@ def train_sft(
     metrics: dict[str, Any] = checkpoint.extra or {}
     attacker.transformer.train()
     for step in range(start + 1, settings.steps + 1):
-        batch = examples.take(torch.randint(len(examples), (settings.batch,), generator=generator))
+        batch = examples.draw(settings.batch, generator)
         loss = flow_matching_loss(attacker, batch, settings.at(step), generator, at_once=heads is not None)
         metrics = {"loss": loss.detach()}
         if heads is not None:
