@@ -9,19 +9,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from aot.coevolve.comparison import comparison, cpu_seconds
 from aot.coevolve.evaluation import Evaluation
-from aot.coevolve.loop import coevolve
+from aot.coevolve.loop import coevolve, make_stages
 from aot.coevolve.names import attacker_of, defender_before, defenders, finals, stage_names
 from aot.coevolve.recipes import Recipe, smoke
 from aot.coevolve.scenes import Game, open_game
-from aot.coevolve.sft_batches import ScriptedAttackSettings, hit_batches, scripted_batches
+from aot.coevolve.sft_batches import ScriptedAttackSettings, hit_batches, pairs_key, scripted_batches
+from aot.errors import AotError
+from aot.forge.pipeline import ForgeSettings, forge
+from aot.forge.read_pairs import dataset_pairs
+from aot.forge.world import WorldSettings
+from aot.players.base_players import player_folder
+from aot.players.opening import open_defender
 from aot.report import comparison_table
 from aot.report.summary import Summary
 from aot.report.words import verdict
 from aot.rl.intervals import paired_difference
+from aot.runs.files import write_json
 from aot.runs.run import Stage
+from aot.train.defender.sft import train_defender_sft
+from aot.train.defender.sft_examples import dataset_examples, in_epochs
 from aot.types import Answer, Attack, Episode, Finding, Scene, Verdict
 from test_coevolve import TINY, bits
 
@@ -174,3 +185,23 @@ def test_a_run_with_everything_resumes_to_the_same_bits(tmp_path: Path) -> None:
         coevolve(recipe, tmp_path / "cut", say=stop)
     coevolve(recipe, tmp_path / "cut", say=lambda _: None)
     assert bits(tmp_path / "whole") == bits(tmp_path / "cut")
+
+
+def test_the_warm_up_learns_from_a_dataset_of_pairs(tmp_path: Path) -> None:
+    dataset, run = tmp_path / "pairs", tmp_path / "run"
+    forge(None, dataset, ForgeSettings(world=WorldSettings(scenes=12), held_out_share=0.3), say=lambda _: None)
+    recipe = smoke().changed(pairs=str(dataset), warm_up={"steps": 2, "batch": 4})
+    run.mkdir()
+    write_json(run / "recipe.json", recipe.model_dump(mode="json") | {"data": None})
+    (made,) = make_stages(run, ["warm_up"], say=lambda _: None)
+
+    defender = open_defender(player_folder("miniature", "defender"), recipe.players.defender, name="base")
+    batches = in_epochs(dataset_examples(dataset_pairs(dataset)), 4, seed=made.manifest["seed"])
+    train_defender_sft(defender, batches, recipe.warm_up, seed=made.manifest["seed"])
+    saved = load_file(made.folder / "model.safetensors")
+    assert all(torch.equal(value, saved[name]) for name, value in defender.model.state_dict().items() if name in saved)
+
+    (dataset / "funnel.json").unlink()
+    pairs_key.cache_clear()
+    with pytest.raises(AotError, match="no dataset of pairs here"):
+        make_stages(run, ["warm_up"], say=lambda _: None)

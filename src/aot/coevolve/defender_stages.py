@@ -13,7 +13,7 @@ from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import BASE, CLEAN_RL, defender_before, defender_of, iteration_of
 from aot.coevolve.recipes import Recipe
 from aot.coevolve.scenes import stage_seed
-from aot.coevolve.sft_batches import hit_batches, scripted_batches
+from aot.coevolve.sft_batches import hit_batches, pair_batches, scripted_batches
 from aot.data.curriculum import CurriculumRow, build_curriculum
 from aot.game.judge import open_judge
 from aot.players.defender import QwenDefender
@@ -29,20 +29,33 @@ from aot.types import Episode, Scene
 
 
 def warm_up(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
-    """Iteration 0: SFT on scripted attacks, which stand for the AOT-SFT set."""
-    return _sft_on_scripted(recipe, inputs, folder, recipe.warm_up.steps)
+    """Iteration 0: SFT on the recipe's pairs (AOT-SFT), or on scripted attacks, which stand for them."""
+    settings = recipe.warm_up
+    if recipe.pairs:
+        batches = pair_batches(Path(recipe.pairs), recipe.game, settings.batch, seed=inputs.seed)
+        return _sft_on(recipe, inputs, folder, batches, settings)
+    return _sft_on_scripted(recipe, inputs, folder, settings)
 
 
 def train_on_scripted_attacks(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """The baseline without a game: the warm-up, for as long as the whole method takes."""
-    return _sft_on_scripted(recipe, inputs, folder, recipe.sft_scripted_steps)
+    settings = recipe.warm_up.model_copy(update={"steps": recipe.sft_scripted_steps})
+    return _sft_on_scripted(recipe, inputs, folder, settings)
 
 
-def _sft_on_scripted(recipe: Recipe, inputs: Inputs, folder: Path, steps: int) -> dict[str, Any]:
-    player = open_defender(inputs.folder(defender_of(0)), recipe.players.defender, name=inputs.name)
-    settings = recipe.warm_up.model_copy(update={"steps": steps})
+def _sft_on_scripted(
+    recipe: Recipe, inputs: Inputs, folder: Path, settings: DefenderSftSettings
+) -> dict[str, Any]:
     share = settings.attacked_share
     batches = scripted_batches(inputs.game, recipe.scripted_attacks, settings.batch, share, seed=inputs.seed)
+    return _sft_on(recipe, inputs, folder, batches, settings)
+
+
+def _sft_on(
+    recipe: Recipe, inputs: Inputs, folder: Path, batches: Batches, settings: DefenderSftSettings
+) -> dict[str, Any]:
+    """The base defender trained on `batches`, and saved."""
+    player = open_defender(inputs.folder(defender_of(0)), recipe.players.defender, name=inputs.name)
     metrics = _sft(recipe, player, batches, settings, inputs.seed, folder)
     player.save(folder)
     return metrics

@@ -21,7 +21,8 @@ def plan(recipe: Recipe, game: Game) -> str:
         f"  evaluation: at most {meetings * len(game.held_out):,} answers on {len(game.held_out)} held-out questions",
     ]
     if recipe.warm_up.steps:
-        lines.insert(1, f"  warm-up: the defender's SFT, {recipe.warm_up.steps} steps on scripted attacks")
+        taught = f"the pairs in {recipe.pairs}" if recipe.pairs else "scripted attacks"
+        lines.insert(1, f"  warm-up: the defender's SFT, {recipe.warm_up.steps} steps on {taught}")
     if recipe.sft_scripted_steps:
         lines.insert(-1, f"  baseline: SFT on scripted attacks alone, {recipe.sft_scripted_steps} steps")
     if finals(recipe):

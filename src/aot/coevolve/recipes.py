@@ -42,7 +42,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     )  # ours: 2 evaluates, and trains the control, beside the main line (CPU only)
     iterations: int = Field(3, gt=0)  # paper: N = 3
     warm_up: DefenderSftSettings = DefenderSftSettings(steps=0)  # iteration 0 of the defender; 0 steps: none
-    scripted_attacks: ScriptedAttackSettings = ScriptedAttackSettings()  # what the warm-up learns from
+    pairs: str = ""  # paper: AOT-SFT, what the warm-up learns from: a folder that `aot forge` made; "": the next line
+    scripted_attacks: ScriptedAttackSettings = ScriptedAttackSettings()  # ours
     hits: DefenderSftSettings = DefenderSftSettings(steps=0)  # ours: SFT on an iteration's hits behind its DAPO
     hits_share: float = Field(0.25, ge=0, le=1)  # ours: of a batch of these; the rest are scripted attacks
     clean_rl: bool = True  # paper: "same RL on clean data", the control

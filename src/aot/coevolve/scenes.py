@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, Field
 
+from aot.data.images import Fit, square
 from aot.data.sources import Refusal, load_scenes
 from aot.errors import AotError
 from aot.game.referee import Referee, RefereeSettings, build_referee
@@ -27,6 +28,11 @@ class GameSettings(BaseModel, frozen=True, extra="forbid"):
     held_out_scenes: int = Field(1000, gt=0)  # evaluation; never seen in training
     image_px: int = Field(64, ge=16)  # own data: photos are resized to this square side
     held_out_share: float = Field(0.3, gt=0, lt=1)  # own data: share of the *images* that is held out
+
+
+def fit_of(settings: GameSettings) -> Fit:
+    """How own images are resized."""
+    return square(settings.image_px)
 
 
 class AttackRoundSettings(BaseModel, frozen=True, extra="forbid"):

@@ -1,16 +1,21 @@
-"""What the defender's SFT is fed within a run: scripted attacks on fresh scenes, and the newest attacker's hits."""
+"""What the defender's SFT is fed within a run: a dataset of pairs, scripted attacks on fresh scenes, hits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from aot.coevolve.scenes import Game, stage_seed
+from aot.coevolve.scenes import Game, GameSettings, fit_of, stage_seed
 from aot.data.curriculum import CurriculumSettings
+from aot.errors import AotError
+from aot.forge.read_pairs import dataset_pairs
 from aot.miniature.scripted import RandomDistractor
+from aot.runs.files import digests_of
 from aot.train.defender.sft import Batches, SftExample
-from aot.train.defender.sft_examples import in_epochs
+from aot.train.defender.sft_examples import dataset_examples, in_epochs
 from aot.types import Episode, Image, Scene
 
 
@@ -19,6 +24,21 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
 
     draws: int = Field(4, gt=0)  # distractors a scene: what `candidates` chooses from
     related: float = Field(0.7, ge=0, le=1)  # share of them that resembles what is asked about
+
+
+@lru_cache
+def pairs_key(dataset: str) -> dict[str, str]:
+    """What identifies a dataset of pairs; read once a process. Raises `AotError` where there is none."""
+    if not (Path(dataset) / "funnel.json").is_file():
+        hint = "`aot forge` makes one; --set pairs=FOLDER names it"
+        raise AotError("no dataset of pairs here (funnel.json is missing)", where=dataset, hint=hint)
+    return digests_of(Path(dataset) / "data")
+
+
+def pair_batches(dataset: Path, game: GameSettings, batch: int, *, seed: int) -> Batches:
+    """The train split of a dataset of `aot forge` in epochs, its images of the game's size. Raises `AotError` where
+    there is no pair."""
+    return in_epochs(dataset_examples(dataset_pairs(dataset, fit=fit_of(game))), batch, seed=seed)
 
 
 def scripted_batches(

@@ -37,6 +37,7 @@ from aot.coevolve.names import (
 )
 from aot.coevolve.recipes import Recipe
 from aot.coevolve.scenes import Game, stage_seed
+from aot.coevolve.sft_batches import pairs_key
 from aot.errors import AotError
 from aot.game.judge import judge_key, open_judge
 from aot.miniature.pairs import SCRIPTED_TASKS
@@ -148,7 +149,8 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             settings = [game.key, recipe.floor.model_dump(), recipe.referee.window_px, recipe.players.attacker.keep]
             return StagePlan(floor_stage.measure, settings, seed, (attacker_of(0),), quiet=True, frozen=True)
         case ["warm_up"]:
-            sft = [recipe.warm_up.model_dump(), recipe.scripted_attacks.model_dump(), game.key]
+            source = pairs_key(recipe.pairs) if recipe.pairs else recipe.scripted_attacks.model_dump()
+            sft = [recipe.warm_up.model_dump(), source, game.key]
             return StagePlan(warm_up, sft, seed, (defender_of(0),))
         case ["sft_scripted"]:
             sft = [recipe.warm_up.model_dump(), recipe.scripted_attacks.model_dump(), game.key]
