@@ -19,6 +19,7 @@ from aot.game.judge import open_judge
 from aot.players.defender import QwenDefender
 from aot.players.opening import open_defender
 from aot.runs.checkpoints import Checkpoint
+from aot.runs.ranks import is_main
 from aot.runs.run import CHECKPOINT, LOG
 from aot.runs.train_log import TrainLog
 from aot.train.defender.clean_guard import clean_accuracy, keep_clean, rehearsal_rows
@@ -57,7 +58,8 @@ def _sft_on(
     """The base defender trained on `batches`, and saved."""
     player = open_defender(inputs.folder(defender_of(0)), recipe.players.defender, name=inputs.name)
     metrics = _sft(recipe, player, batches, settings, inputs.seed, folder)
-    player.save(folder)
+    if is_main():
+        player.save(folder)
     return metrics
 
 
@@ -88,7 +90,8 @@ def enhance_defender(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, 
         metrics |= _learn_hits(recipe, inputs, player, newest, folder / "hits")
     if recipe.clean_guard.max_loss < 1 and curriculum.rows:
         metrics |= _keep_clean(recipe, inputs, player, before, curriculum.rows, folder)
-    player.save(folder)
+    if is_main():
+        player.save(folder)
     return metrics | {"curriculum": curriculum.counts}
 
 
@@ -111,7 +114,8 @@ def train_on_clean_scenes(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[
     player = open_defender(before.folder, recipe.players.defender, name=CLEAN_RL)
     rows = [CurriculumRow(s.id, s.image, s.question) for s in inputs.game.train_scenes(inputs.seed)]
     metrics = _dapo(recipe, inputs, player, rows, inputs.seed, folder, recipe.clean_rl_updates or None)
-    player.save(folder)
+    if is_main():
+        player.save(folder)
     return metrics
 
 

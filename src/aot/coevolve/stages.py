@@ -140,6 +140,7 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
     settings: Any
     attacker = {"player": loaded} if (loaded := recipe.players.attacker.key) else {}
     rounds = recipe.attacks.model_dump() | {"scenes": game.key, "referee": recipe.referee.model_dump()} | attacker
+    by_trl = recipe.dapo.engine == "trl"  # the packed engine works on one device
     attacks = {"frozen": True, "together": recipe.attacks.chunk > 0}
     evaluates = {"quiet": True, "frozen": True, "together": recipe.evaluation.chunk > 0}
     match name.split("/"):
@@ -151,12 +152,11 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
         case ["warm_up"]:
             source = pairs_key(recipe.pairs) if recipe.pairs else recipe.scripted_attacks.model_dump()
             sft = [recipe.warm_up.model_dump(), source, game.key]
-            return StagePlan(warm_up, sft, seed, (defender_of(0),))
+            return StagePlan(warm_up, sft, seed, (defender_of(0),), together=True)
         case ["sft_scripted"]:
             sft = [recipe.warm_up.model_dump(), recipe.scripted_attacks.model_dump(), game.key]
-            return StagePlan(
-                train_on_scripted_attacks, [*sft, recipe.sft_scripted_steps], seed, (defender_of(0),)
-            )
+            long = [*sft, recipe.sft_scripted_steps]
+            return StagePlan(train_on_scripted_attacks, long, seed, (defender_of(0),), together=True)
         case ["best_response", defender]:
             # One seed for all: what differs between two defenders is what they are, not what was drawn.
             seed = stage_seed(recipe.seed, RESPONSE)
@@ -165,7 +165,7 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
         case ["clean_rl", number]:
             before = f"clean_rl/{int(number) - 1}" if int(number) > 1 else defender_of(0)
             settings = [dapo, recipe.clean_rl_updates] if recipe.clean_rl_updates else dapo
-            return StagePlan(train_on_clean_scenes, settings, seed, (before,))
+            return StagePlan(train_on_clean_scenes, settings, seed, (before,), together=by_trl)
         case [_, "attacker"]:
             i = iteration_of(name)
             key = recipe.attacker.model_dump() | ({"judge": judge} if recipe.attacker.judged else {}) | attacker
@@ -177,7 +177,7 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             settings = [dapo, recipe.curriculum.model_dump(), recipe.clean_guard.model_dump()]
             if recipe.hits.steps:
                 settings += [recipe.hits.model_dump(), recipe.hits_share, recipe.scripted_attacks.model_dump()]
-            return StagePlan(enhance_defender, settings, seed, tuple(parents))
+            return StagePlan(enhance_defender, settings, seed, tuple(parents), together=by_trl)
         case [_, "known_attacks"]:
             i = iteration_of(name)
             players = (attacker_of(i - 1), defender_before(recipe, i))

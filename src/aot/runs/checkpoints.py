@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from aot.errors import AotError
 from aot.runs.files import is_leftover, read_json, replacing, sha256_of, write_json
+from aot.runs.ranks import is_main
 
 Generator = torch.Generator | np.random.Generator
 
@@ -45,11 +46,12 @@ class Checkpoint:
 
     `step` counts *finished* steps. `torch.default_generator` may be among the generators. `extra` is any JSON
     value (a reason, running averages, positions in a data stream); `restore` leaves it in `self.extra`.
+    Of several ranks, whose states are equal, the first saves and all restore; `own`: this rank's folder is its own.
     """
 
-    def __init__(self, folder: Path | None, every_steps: int = 50):
+    def __init__(self, folder: Path | None, every_steps: int = 50, *, own: bool = False):
         assert every_steps > 0
-        self.folder, self.every_steps = folder, every_steps
+        self.folder, self.every_steps, self.own = folder, every_steps, own
         self.extra: Any = None
 
     def due(self, step: int) -> bool:
@@ -71,6 +73,8 @@ class Checkpoint:
         """
         if self.folder is None or not (force or self.due(step)):
             return False
+        if not (self.own or is_main()):
+            return True
         tensors: dict[str, torch.Tensor] = {}
         pack = _Packer(tensors)
         states = {

@@ -76,10 +76,12 @@ def barrier() -> None:
 
 def join() -> None:
     """Makes this process one of its ranks, once; with GPUs each takes its own. A library that joins finds it done."""
+    if world_size() == 1:
+        return
     import torch
     from torch import distributed
 
-    if world_size() == 1 or distributed.is_initialized():
+    if distributed.is_initialized():
         return
     gpus = torch.cuda.is_available()
     if gpus:

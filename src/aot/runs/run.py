@@ -67,6 +67,7 @@ class Run:
         self._held = ExitStack()
 
     def __enter__(self) -> Run:
+        ranks.join()
         with ExitStack() as stack:
             if ranks.is_main() and not self.part:
                 stack.enter_context(held(self.folder))

@@ -21,6 +21,7 @@ from aot.data.curriculum import CurriculumRow
 from aot.game.arena import greedy_answers
 from aot.players.base import Defender
 from aot.players.defender import QwenDefender
+from aot.train.ranks import gather_values, share
 from aot.types import Scene
 
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
@@ -38,10 +39,13 @@ class CleanGuardSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 def missed(defender: Defender, scenes: Sequence[Scene]) -> list[Scene]:
-    """The unattacked scenes that the defender's greedy answers get wrong; of free text nobody says so here."""
-    answers = greedy_answers(scenes, defender)
-    asked = [(s, given) for s, (given, *_) in zip(scenes, answers, strict=True) if s.question.options]
-    return [scene for scene, given in asked if given.choice != scene.question.answer]
+    """The unattacked scenes that the defender's greedy answers get wrong; of free text nobody says so here. Every rank
+    asks about its share of them."""
+    mine = share(len(scenes))
+    answers = greedy_answers(scenes[mine.start : mine.stop], defender)
+    asked = [(i, given) for i, (given, *_) in zip(mine, answers, strict=True) if scenes[i].question.options]
+    wrong = [i for i, given in asked if given.choice != scenes[i].question.answer]
+    return [scenes[int(i)] for i in gather_values(wrong)]
 
 
 def clean_accuracy(defender: Defender, scenes: Sequence[Scene]) -> float:

@@ -19,6 +19,7 @@ from aot.players.defender import QwenDefender
 from aot.players.digests import player_digests
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of
+from aot.runs.ranks import is_main
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage
 from aot.runs.terminal import echo
 from aot.runs.train_log import TrainLog
@@ -68,11 +69,12 @@ def sft_defender(
             metrics |= train_defender_sft(defender, batches, s.sft, seed=s.seed, checkpoint=checkpoint, log=log)
         if held_out:
             metrics |= _accuracies(defender, held_out, "held_out")
-        defender.save(folder)
+        if is_main():
+            defender.save(folder)
         return metrics
 
     with Run(out, s.model_dump(mode="json") | {"dataset": str(dataset)}, say=say) as run:
-        return run.stage("defender", train, key=key, seed=s.seed)
+        return run.stage("defender", train, key=key, seed=s.seed, together=True)
 
 
 def _accuracies(defender: QwenDefender, pairs: Sequence[DatasetPair], name: str) -> dict[str, float]:

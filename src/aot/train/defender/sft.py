@@ -10,7 +10,7 @@ end-of-turn. `candidates` > 1 is hardest-of-k: of k attacks on a scene the one w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,9 +23,11 @@ from aot.errors import AotError
 from aot.players.shared_prefix import completion_logprobs
 from aot.prompts import gold_answer
 from aot.runs.checkpoints import Checkpoint
+from aot.runs.heartbeat import beat
 from aot.runs.train_log import TrainLog, plain_metrics
 from aot.train.defender.lora import merged, with_lora
 from aot.train.defender.optimizer import adamw
+from aot.train.ranks import gather_values, share, sum_gradients, total
 from aot.train.weight_average import WeightAverage
 from aot.types import Image, Question
 
@@ -73,7 +75,8 @@ def train_defender_sft(
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
-    """Trains `defender` in place; returns the last metrics. Same arguments, same bits on a CPU.
+    """Trains `defender` in place; returns the last metrics. Same arguments, same bits on a CPU. Ranks share each batch,
+    and end with equal weights: those of one rank, but for the order of sums.
 
     Raises `AotError` where the loss is not finite.
     """
@@ -104,6 +107,7 @@ def train_defender_sft(
             if not math.isfinite(metrics["loss"]):
                 hint = "lower the learning rate; the last checkpoint is intact"
                 raise AotError(f"the defender's loss is {metrics['loss']} at step {step}", hint=hint)
+            sum_gradients(parameters)
             metrics["grad_norm"] = torch.nn.utils.clip_grad_norm_(parameters, s.max_grad_norm)
             optimizer.step()
             schedule.step()
@@ -143,23 +147,32 @@ def _some(images: Sequence[Image], most: int, rng: np.random.Generator) -> list[
 
 @torch.no_grad()
 def _losses(defender: QwenDefender, seen: Sequence[Seen], per_forward: int) -> list[float]:
-    """Of each image: the mean loss of the right answer's tokens."""
+    """Of each image: the mean loss of the right answer's tokens. Every rank looks at its share of them."""
     found: list[float] = []
-    for start in range(0, len(seen), per_forward):
-        sums, tokens = answer_losses(defender, seen[start : start + per_forward])
+    for part in _parts(seen, per_forward):
+        sums, tokens = answer_losses(defender, part)
         found += (sums / tokens).tolist()
-    return found
+    return gather_values(found)
 
 
 def _accumulate(defender: QwenDefender, seen: Sequence[Seen], per_forward: int) -> float:
-    """Adds the gradients of the mean loss over all tokens of the right answers; the loss."""
-    total = sum(len(defender.encoder.tokens(gold_answer(question))) + 1 for _, question in seen)
+    """Adds the gradients of the mean loss over all tokens of the right answers, each rank those of its share; the
+    loss."""
+    tokens = sum(len(defender.encoder.tokens(gold_answer(question))) + 1 for _, question in seen)
     loss = 0.0
-    for start in range(0, len(seen), per_forward):
-        part = answer_losses(defender, seen[start : start + per_forward])[0].sum() / total
-        part.backward()
-        loss += float(part.detach())
-    return loss
+    for part in _parts(seen, per_forward):
+        summed = answer_losses(defender, part)[0].sum() / tokens
+        summed.backward()
+        loss += float(summed.detach())
+    return total(loss)
+
+
+def _parts(seen: Sequence[Seen], per_forward: int) -> Iterator[Sequence[Seen]]:
+    """This rank's share, in what goes through the model at once."""
+    mine = share(len(seen))
+    for start in range(mine.start, mine.stop, per_forward):
+        beat()
+        yield seen[start : min(start + per_forward, mine.stop)]
 
 
 def answer_losses(defender: QwenDefender, seen: Sequence[Seen]) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from trl.rewards import get_soft_overlong_punishment
 
 from aot.data.curriculum import CurriculumRow
 from aot.game.judge import Judge
+from aot.runs import ranks
 from aot.train.defender.lora import lora_config
 from aot.train.defender.prompt_stream import PromptStream
 from aot.train.defender.settings import DapoResult, DapoSettings
@@ -61,9 +62,10 @@ def train_trl(
         if average:
             trainer.add_callback(average)
         trainer.add_callback(MarkWhole())  # the last to be told, so that all is there when it writes
-        resume = newest_whole(folder) if folder else None
+        found = newest_whole(folder) if folder and ranks.is_main() else None
+        resume = ranks.share(str(found) if found else None)
         try:
-            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+            trainer.train(resume_from_checkpoint=resume)
             if average:
                 average.weights.copy_to(average.parameters)
         finally:

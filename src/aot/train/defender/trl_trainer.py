@@ -163,4 +163,4 @@ def optimizer_file(checkpoint: str) -> Checkpoint:
 
 def random_file(checkpoint: str, rank: int) -> Checkpoint:
     """Where one of TRL's checkpoints keeps the random generators of a rank."""
-    return Checkpoint(Path(checkpoint) / f"random_{rank}")
+    return Checkpoint(Path(checkpoint) / f"random_{rank}", own=True)

@@ -1,0 +1,72 @@
+"""Data parallel trainings: every rank draws the random numbers of the whole batch, works on its share of it, and makes
+the step of the whole batch, so that the result does not depend on how many ranks there are. *Ours.*
+
+    mine = share(len(batch))                       this rank's part: a range
+    loss = sum over mine / size of the whole batch
+    loss.backward(); sum_gradients(parameters)     then clip and step, on every rank alike
+    values = gather_values(my_values)              the whole batch's, in its order
+
+Gradients are summed once an update, after all backward passes: what is trained is small beside what is computed (an
+adapter), passes are many and differ in number between ranks, and a rank may have no share at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from aot.runs import ranks
+
+BUCKET = 64 * 2**20
+"""Numbers that are summed at once."""
+
+
+def share(count: int) -> range:
+    """This rank's part of `count` things in a row; parts differ by one at most."""
+    rank, world = ranks.rank(), ranks.world_size()
+    return range(count * rank // world, count * (rank + 1) // world)
+
+
+def gather_values(values: Sequence[float]) -> list[float]:
+    """Numbers of every rank's share, in order."""
+    return [value for part in ranks.gather(list(values)) for value in part]
+
+
+def total(value: float) -> float:
+    """The sum over ranks."""
+    return float(sum(ranks.gather(value)))
+
+
+@torch.no_grad()
+def sum_gradients(parameters: Sequence[Tensor]) -> None:
+    """Sums gradients over the ranks, in place. One that no rank has stays None."""
+    if ranks.world_size() == 1:
+        return
+    from torch import distributed
+
+    ranks.join()
+    had = ranks.gather([i for i, p in enumerate(parameters) if p.grad is not None])
+    buckets: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    for i in sorted({i for some in had for i in some}):
+        parameter = parameters[i]
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        buckets.setdefault((parameter.grad.device, parameter.grad.dtype), []).append(parameter.grad)
+    for gradients in buckets.values():
+        for bucket in _buckets(gradients):
+            flat = torch.cat([gradient.flatten() for gradient in bucket])
+            distributed.all_reduce(flat)
+            parts = flat.split([gradient.numel() for gradient in bucket])
+            for gradient, summed in zip(bucket, parts, strict=True):
+                gradient.copy_(summed.view_as(gradient))
+
+
+def _buckets(gradients: Sequence[Tensor]) -> list[list[Tensor]]:
+    buckets: list[list[Tensor]] = [[]]
+    for gradient in gradients:
+        if buckets[-1] and sum(g.numel() for g in buckets[-1]) + gradient.numel() > BUCKET:
+            buckets.append([])
+        buckets[-1].append(gradient)
+    return buckets
