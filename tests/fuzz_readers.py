@@ -15,7 +15,7 @@ from PIL import Image as PilImage
 from aot.bench.benchmark import Benchmark
 from aot.bench.item import Item
 from aot.bench.table import named
-from aot.data.images import BadRow, Refusal, at_most, read_image, read_image_file
+from aot.data.images import BadRow, Refusal, at_most, read_image, read_image_file, square
 from aot.data.sources import load_scenes, open_source
 from bench_layouts import LAYOUTS, base64_picture, cell, picture, write_parquet, write_tsv
 
@@ -179,7 +179,7 @@ def _pictures(folder: Path) -> Path:
 
 def _scenes(path: Path) -> Outcome:
     """Questions are written, too, about what is found."""
-    load_scenes(path, side_px=32)
+    load_scenes(path, fit=square(32))
     items = list(open_source(path, at_most(32)).items)
     refused = sum(isinstance(item, Refusal) for item in items)
     return len(items) - refused, refused

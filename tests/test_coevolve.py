@@ -252,9 +252,17 @@ def test_another_recipe_does_not_overwrite_a_run(uninterrupted: Path) -> None:
         coevolve(tiny(processes=1, seed=5), uninterrupted, say=lambda _: None)
 
 
-@pytest.mark.parametrize("data", ["coco_photos", "tsv/POPE_with_images.tsv"])
-def test_own_data_go_through_one_iteration(data: str, shared_data: Path, tmp_path: Path) -> None:
-    summary = coevolve(tiny(processes=1), tmp_path, data=shared_data / data, say=lambda _: None)
+@pytest.mark.parametrize(
+    ("data", "game"),
+    [("coco_photos", {"max_pixels": 6000, "multiple_of": 16}), ("tsv/POPE_with_images.tsv", {})],
+    ids=["photos in their own shape", "squares"],
+)
+def test_own_data_go_through_one_iteration(
+    data: str, game: dict[str, Any], shared_data: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    summary = coevolve(tiny(processes=1, game=game), tmp_path, data=shared_data / data, say=said.append)
+    assert ("sizes from" in said[0]) == bool(game)
     assert summary["defenders"]["iteration_1"]["n"] > 0
     assert (tmp_path / "gallery/gallery.json").exists()
 

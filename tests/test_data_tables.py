@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as PilImage
 
 from aot.data.given import given_question, lettered
-from aot.data.images import BadRow
+from aot.data.images import BadRow, square
 from aot.data.sources import load_scenes
 from aot.data.tsv_records import tsv_records
 from aot.errors import AotError
@@ -195,7 +195,7 @@ def shard(path: Path, rows: int = 3, **columns: Any) -> Path:
 
 
 def ids(path: Path) -> tuple[list[str], list[str]]:
-    scenes, refused = load_scenes(path, side_px=8)
+    scenes, refused = load_scenes(path, fit=square(8))
     return [s.id.removeprefix(f"{path.name}-") for s in scenes], [f"{Path(r.file).name}: {r.reason}" for r in refused]
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 from PIL import Image as PilImage
 
-from aot.data.images import at_most
+from aot.data.images import at_most, square
 from aot.data.photos import Photo, Thing
 from aot.data.questions import Contents, Query
 from aot.data.sources import open_source
@@ -370,7 +370,7 @@ def test_a_dataset_that_others_open(photos: Path, whole: Path, tmp_path: Path) -
     first = rows[0]
     assert first["clean"].size == first["attacked"].size and first["licence"] == "made by a test"
     for side in ("clean", "attacked"):
-        scenes, refused = load_scenes(whole / f"{side}.tsv", side_px=64)
+        scenes, refused = load_scenes(whole / f"{side}.tsv", fit=square(64))
         assert not refused and len(scenes) == len(rows)
         right = {(s.question.text, s.question.options[s.question.answer]) for s in scenes}
         assert right == {(r["question"], r["options"]["ABCDEFGHIJ".index(r["answer"])]) for r in rows}

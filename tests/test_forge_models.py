@@ -15,7 +15,7 @@ from PIL import Image as PilImage
 
 from aot import prompts
 from aot.backends.opening import model_at, open_backend
-from aot.data.images import at_most
+from aot.data.images import at_most, square
 from aot.data.sources import load_scenes, open_source
 from aot.errors import AotError
 from aot.forge import pipeline
@@ -150,7 +150,7 @@ def test_a_folder_of_images_gives_questions_that_other_commands_read(
     assert set(funnel["distractor"]["refused"]) == {"no_object", "nothing_to_remove"}
     assert "`grown.jsonl` holds 3 questions" in (tmp_path / "out/README.md").read_text()
     text = (tmp_path / "out/grown.jsonl").read_text()
-    scenes, refused = load_scenes(tmp_path / "out/grown.jsonl", side_px=64)
+    scenes, refused = load_scenes(tmp_path / "out/grown.jsonl", fit=square(64))
     assert not refused and [s.question.text for s in scenes] == ["What colour is the wall?"] * 3
     assert all(s.question.options[s.question.answer] == "grey" for s in scenes) and "more/1.png-0" in text
     forge(folder, tmp_path / "again", settings, author=DefenderFolder(model, "scribe"), say=said.append)

@@ -181,7 +181,7 @@ def test_tsv_with_image_files_and_boxes(tmp_path: Path) -> None:
         ["5", "one.png", "Is it red?", "Yes", "5", ""],
         ["6", "one\0.png", "Is it red?", "Yes", "", ""],
     ]
-    scenes, refused = load_scenes(write_tsv(tmp_path, rows, header), side_px=32)
+    scenes, refused = load_scenes(write_tsv(tmp_path, rows, header), fit=square(32))
     assert [s.id for s in scenes] == ["rows-0"]
     box = scenes[0].protected[0]
     assert (box.x0, box.y0, box.x1, box.y1) == (0, 0, 16, 16)
@@ -352,7 +352,7 @@ def test_json_lines_with_and_without_questions(tmp_path: Path) -> None:
         {"id": 4, "image": "one.png", "boxes": [BOXES[0], BOXES[1] | {"protected": True}]}
         | {"question": "Red?", "answer": "no"},
     ]
-    scenes, refused = load_scenes(write_jsonl(tmp_path, rows), side_px=50, questions_per_image=50)
+    scenes, refused = load_scenes(write_jsonl(tmp_path, rows), fit=square(50), questions_per_image=50)
     assert not refused
     by_image = {name: [s for s in scenes if s.id.startswith(name)] for name in ("a", "rows-2", "rows-3", "4")}
     (first,), (last,) = by_image["a"], by_image["4"]
@@ -412,7 +412,7 @@ def test_tables_of_datasets(tmp_path: Path) -> None:
     (tmp_path / "folder/data").mkdir(parents=True)
     table.to_parquet(str(tmp_path / "folder/data/train-00000.parquet"))
     for path in (tmp_path / "saved", tmp_path / "folder", tmp_path / "folder/data/train-00000.parquet"):
-        scenes, refused = load_scenes(path, side_px=50)
+        scenes, refused = load_scenes(path, fit=square(50))
         assert [s.question.letter for s in scenes] == ["B"] and scenes[0].protected[0].x0 == 5
         assert sorted(r.word for r in refused) == ["answer_not_among_options", "missing_image"]
     Dataset.from_dict({"text": ["a"]}).to_parquet(str(tmp_path / "text.parquet"))

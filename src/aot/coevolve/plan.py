@@ -32,8 +32,18 @@ def plan(recipe: Recipe, game: Game) -> str:
         tasks = [f"scores attacks for {', '.join(attacker.judged)}"] * bool(attacker.judged)
         tasks += ["scores answers in free text"] * game.free_text
         lines.insert(-1, f"  judge: {recipe.judge.player} " + (" and ".join(tasks) or "has nothing to do"))
+    if not game.is_world:
+        lines.append(f"  images: {_sizes(game)}")
     if game.refused:
         lines.append(f"  data: {len(game.refused)} rows refused:")
         lines += [f"    {refusal}" for refusal in game.refused[:10]]
         lines += [f"    ... and {len(game.refused) - 10} more in refused.json"] * (len(game.refused) > 10)
     return "\n".join(lines)
+
+
+def _sizes(game: Game) -> str:
+    shapes = {scene.image.shape for scene in (*game.train_scenes(0), *game.held_out)}
+    sizes = sorted((height * width, f"{width}x{height}") for height, width, _ in shapes)
+    if len(sizes) == 1:
+        return f"{sizes[0][1]} px"
+    return f"{len(sizes)} sizes from {sizes[0][1]} to {sizes[-1][1]} px; a batch of the attacker's is of one size"

@@ -156,7 +156,8 @@ def paper() -> Recipe:
         learning_rate=1e-5,
         per_forward=1,
     )
-    return Recipe(name="paper", attacker=attacker, dapo=paper_dapo(), warm_up=warm_up)
+    game = GameSettings(max_pixels=512 * 512)  # Flow-GRPO's code for Qwen-Image-Edit: 512 px; own shapes: ours
+    return Recipe(name="paper", game=game, attacker=attacker, dapo=paper_dapo(), warm_up=warm_up)
 
 
 RECIPES = {make.__name__: make for make in (miniature, miniature_long, smoke, paper)}

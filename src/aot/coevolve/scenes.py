@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, Field
 
-from aot.data.images import Fit, square
+from aot.data.fitting import FitSettings
 from aot.data.sources import Refusal, load_scenes
 from aot.errors import AotError
 from aot.game.referee import Referee, RefereeSettings, build_referee
@@ -21,18 +21,12 @@ from aot.runs.files import canonical_hash
 from aot.types import Scene
 
 
-class GameSettings(BaseModel, frozen=True, extra="forbid"):
-    """How many scenes are played on. All *ours*."""
+class GameSettings(FitSettings, frozen=True, extra="forbid"):
+    """How many scenes are played on, and the size of own pictures. All *ours*."""
 
     train_scenes: int = Field(1600, gt=0)  # the world: drawn anew each iteration; own data: at most this many
     held_out_scenes: int = Field(1000, gt=0)  # evaluation; never seen in training
-    image_px: int = Field(64, ge=16)  # own data: photos are resized to this square side
     held_out_share: float = Field(0.3, gt=0, lt=1)  # own data: share of the *images* that is held out
-
-
-def fit_of(settings: GameSettings) -> Fit:
-    """How own images are resized."""
-    return square(settings.image_px)
 
 
 class AttackRoundSettings(BaseModel, frozen=True, extra="forbid"):
@@ -91,7 +85,7 @@ def open_game(
             is_world=True,
             key=canonical_hash(settings.model_dump()),
         )
-    scenes, refused = load_scenes(data, side_px=settings.image_px, free_text=free_text)
+    scenes, refused = load_scenes(data, fit=settings.fit, free_text=free_text)
     train, held_out = split_by_image(scenes, settings.held_out_share, seed=seed)
     held_out = [scene for scene in held_out if scene.question.options]
     if not train or not held_out:

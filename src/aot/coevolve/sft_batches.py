@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from aot.coevolve.scenes import Game, GameSettings, fit_of, stage_seed
+from aot.coevolve.scenes import Game, GameSettings, stage_seed
 from aot.data.curriculum import CurriculumSettings
 from aot.errors import AotError
 from aot.forge.read_pairs import dataset_pairs
@@ -38,7 +38,7 @@ def pairs_key(dataset: str) -> dict[str, str]:
 def pair_batches(dataset: Path, game: GameSettings, batch: int, *, seed: int) -> Batches:
     """The train split of a dataset of `aot forge` in epochs, its images of the game's size. Raises `AotError` where
     there is no pair."""
-    return in_epochs(dataset_examples(dataset_pairs(dataset, fit=fit_of(game))), batch, seed=seed)
+    return in_epochs(dataset_examples(dataset_pairs(dataset, fit=game.fit)), batch, seed=seed)
 
 
 def scripted_batches(

@@ -41,6 +41,19 @@ def at_most(side_px: int) -> Fit:
     return fit
 
 
+def within(max_pixels: int, multiple_of: int) -> Fit:
+    """In its own shape, reduced to an area of `max_pixels` where it is larger; sides rounded down to a multiple. Never
+    enlarged, but for a side shorter than one multiple, which becomes that."""
+
+    def fit(size: Size) -> Size:
+        scale = min(1.0, (max_pixels / (size[0] * size[1])) ** 0.5)
+        sides = [max(multiple_of, int(side * scale + 1e-6) // multiple_of * multiple_of) for side in size]
+        longest = max_pixels // min(sides) // multiple_of * multiple_of  # less than a side only beside a raised one
+        return min(sides[0], longest), min(sides[1], longest)
+
+    return fit
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A row left out: where it is and why, in a sentence and in a `word` to count. `what` it would have been: a

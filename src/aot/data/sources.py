@@ -22,6 +22,9 @@ from aot.types import Scene
 
 __all__ = ["Refusal", "load_scenes"]
 
+SMALL_SQUARES = square(64)
+MOST_ELONGATED = 200
+"""Qwen2.5-VL's processor raises above this ratio of the sides."""
 QUESTIONS_PER_IMAGE = 6
 """At most this many questions are written from the boxes of one COCO image (*ours*)."""
 
@@ -38,23 +41,26 @@ FORMATS = (
 def load_scenes(
     path: Path | str,
     *,
-    side_px: int = 64,
+    fit: Fit = SMALL_SQUARES,
     questions_per_image: int = QUESTIONS_PER_IMAGE,
     seed: int = 0,
     free_text: bool = False,
 ) -> tuple[list[Scene], list[Refusal]]:
     """All usable scenes of the folder or file, and every refused row with its reason.
 
-    Images become `uint8 [side_px, side_px, 3]`, boxes are scaled with them. A bad row costs only itself;
-    a path that is neither format raises `AotError`. `seed` draws the questions of a COCO folder. `free_text`: see
-    `open_source`.
+    Images are resized as `fit` says, boxes with them; one that is then more than `MOST_ELONGATED` times as long as wide
+    is refused. A bad row costs only itself; a path of no known format raises `AotError`. `seed` draws the questions of
+    photos with boxes. `free_text`: see `open_source`.
     """
-    source = open_source(path, square(side_px), free_text=free_text)
+    source = open_source(path, fit, free_text=free_text)
     scenes: list[Scene] = []
     refused: list[Refusal] = []
     for item in source.items:
         if isinstance(item, Refusal):
             refused.append(item)
+        elif max(sides := item.image.shape[:2]) > MOST_ELONGATED * min(sides):
+            told = f"{sides[1]}x{sides[0]} px: no model takes an image so long and narrow"
+            refused.append(Refusal(str(path), f"image {item.id}", told, "elongated"))
         else:
             scenes += scenes_of(item, source.labels, questions_per_image, seed)
     return scenes, refused

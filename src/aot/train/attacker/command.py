@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from aot.data.images import square
+from aot.data.fitting import FitSettings
 from aot.errors import AotError
 from aot.players.attacker import EditAttacker
 from aot.players.base_players import player_folder
@@ -22,14 +22,13 @@ from aot.runs.train_log import TrainLog
 from aot.train.attacker.cold_start import ColdStartSettings, cold_start
 
 
-class SftRunSettings(BaseModel, frozen=True, extra="forbid"):
-    """Everything that the attacker depends on, besides the dataset."""
+class SftRunSettings(FitSettings, frozen=True, extra="forbid"):
+    """Everything that the attacker depends on, besides the dataset. Its images are resized as `aot coevolve` does."""
 
     name: str = "sft"
     seed: int = Field(0, ge=0)
     threads: int = Field(1, gt=0)  # ours: CPU threads; part of what makes the attacker bit-reproducible
     attacker: str = "miniature"  # what it starts from: the shipped one, or a model folder
-    image_px: int = Field(64, ge=16)  # ours: images are stretched to this square side, as `aot coevolve` does
     checkpoint_every: int = Field(50, gt=0)  # steps
     cold_start: ColdStartSettings = ColdStartSettings()
 
@@ -50,7 +49,7 @@ def sft(dataset: Path, out: Path, settings: SftRunSettings, *, say: Callable[[st
         attacker = EditAttacker.load(start)
         checkpoint = Checkpoint(folder / CHECKPOINT, s.checkpoint_every)
         with TrainLog(folder / LOG, s.cold_start.sft.steps, "attacker, SFT") as log:
-            keep: dict[str, Any] = {"fit": square(s.image_px), "checkpoint": checkpoint, "log": log}
+            keep: dict[str, Any] = {"fit": s.fit, "checkpoint": checkpoint, "log": log}
             metrics = cold_start(attacker, dataset, s.cold_start, seed=s.seed, **keep)
         attacker.save(folder)
         return metrics
