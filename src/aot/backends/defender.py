@@ -19,6 +19,7 @@ from aot.backends.asking import AnswerStore, AskedCounts, ask_all
 from aot.backends.base import Ask, Backend, Reply, Sampling
 from aot.backends.pictures import png
 from aot.prompts import gold_answer, question_prompt
+from aot.runs.progress import ANSWERS, advance
 from aot.types import LETTERS, Answer, Image, Question
 
 LEAST = 1e-9
@@ -106,7 +107,10 @@ class BackendDefender:
             for trial in range(trials)
         )
         asked = ask_all(self.backend, asks, sampling, self.store, counts=self.counts)
-        replies = {ask.id: reply for ask, reply in asked}
+        replies: dict[str, Reply] = {}
+        for ask, reply in asked:
+            replies[ask.id] = reply
+            advance(ANSWERS)
         return [[replies[f"{i}.{trial}"] for trial in range(trials)] for i in range(len(images))]
 
 

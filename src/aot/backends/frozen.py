@@ -177,7 +177,6 @@ class FrozenBackend:
                     if reply.status == "error" and reply.faults:
                         what = f"a question was not answered ({reply.error}), tried {reply.attempts} times"
                         raise AotError(what, where=self._where(), hint="see to the server")
-                    beat()
                     yield ask, reply
             except AotError:
                 if self.server is not None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from aot.game.referee import Referee
 from aot.players.base import Attacker, Defender
 from aot.rl.intervals import paired_difference, wilson
+from aot.runs.progress import ANSWERS, part
 from aot.types import Answer, Attack, Image, Question, Scene, Verdict
 
 Scores = npt.NDArray[np.int8]
@@ -87,9 +88,10 @@ def evaluate_attacked(
 def _ask(
     defender: Defender, images: Sequence[Image], questions: Sequence[Question]
 ) -> tuple[Scores, list[str]]:
-    answers = (
-        [given[0] for given in defender.answer(images, questions, k=1, temperature=0.0)] if images else []
-    )
+    answers = []
+    if images:
+        with part(ANSWERS, len(images)):
+            answers = [given[0] for given in defender.answer(images, questions, k=1, temperature=0.0)]
     scores = [score(a, q) for a, q in zip(answers, questions, strict=True)]
     return np.array(scores, dtype=np.int8), [a.text for a in answers]
 

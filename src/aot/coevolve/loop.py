@@ -58,6 +58,8 @@ from aot.runs.heartbeat import begin
 from aot.runs.launched import end_with
 from aot.runs.run import Run, Stage
 from aot.runs.terminal import echo
+from aot.runs.tracking import tracked
+from aot.train.trackers import opening_of
 
 
 def coevolve(
@@ -79,11 +81,13 @@ def coevolve(
         from aot.backends.frozen import check_source
 
         check_source(recipe.compute.answers, recipe.compute.vllm)
+    opening = opening_of(recipe.track, recipe.name)
     alone = launch or recipe.compute.answers == VLLM  # one launcher at a time, one server
     game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=free_text)
     say(plan(recipe, game))
     with (
         Run(out, _settings(recipe, data), say=say, free=FREE) as run,
+        tracked(out, opening),
         Background(enabled=recipe.processes > 1 and not alone, at_the_end=launch) as background,
     ):
         write_json(out / "refused.json", [asdict(refusal) for refusal in game.refused])
@@ -140,13 +144,17 @@ def make_stages(
     game = open_game(
         recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=bool(recipe.judge.player)
     )
-    with Run(out, _settings(recipe, data), say=say, free=FREE, part=bool(controller)) as run:
+    opening = opening_of(recipe.track, recipe.name)
+    with (
+        tracked(out, opening),
+        Run(out, _settings(recipe, data), say=say, free=FREE, part=bool(controller)) as run,
+    ):
         made = Stages(recipe, run, game).make_all(names)
     ranks.leave()
     return made
 
 
-FREE = ("compute",)
+FREE = ("compute", "track")
 """Settings that may change from one command to the next."""
 
 

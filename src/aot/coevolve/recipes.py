@@ -24,6 +24,7 @@ from aot.game.referee import RefereeSettings
 from aot.players.settings import PlayersSettings
 from aot.runs.files import read_json
 from aot.runs.overrides import merged, overridden, validated
+from aot.runs.tracking import Track
 from aot.train.attacker.evolve import AttackerTraining
 from aot.train.attacker.flow_grpo import paper_flow_grpo
 from aot.train.defender.clean_guard import CleanGuardSettings
@@ -63,6 +64,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     defender_checkpoint_every: int = Field(20, gt=0)  # ours, updates
     evaluation: EvaluationSettings = EvaluationSettings()
     compute: ComputeSettings = ComputeSettings()
+    track: Track = "none"  # ours: who else is told what trainings measure, beside their logs
 
     @model_validator(mode="after")
     def _judged(self) -> Recipe:

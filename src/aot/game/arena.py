@@ -9,6 +9,7 @@ from aot.game.judge import Judge, judge_attacks
 from aot.game.referee import Referee
 from aot.players.base import Attacker, Defender
 from aot.rl.rewards import AttackReward, attack_reward
+from aot.runs.progress import ANSWERS, part
 from aot.types import Answer, Attack, EditKind, Episode, Scene
 
 
@@ -70,11 +71,13 @@ def face(
     logprobs: dict[int, float] = {}
     given: Sequence[tuple[Answer, ...]] = []
     if asked and reward and reward.efficacy == "log_odds" and temperature == 0:
-        weighed = defender.weigh(images, questions)
+        with part(ANSWERS, len(asked)):
+            weighed = defender.weigh(images, questions)
         given = [(answer,) * k for answer, _ in weighed]
         logprobs = {i: float(logs[scenes[i].question.answer]) for i, (_, logs) in zip(asked, weighed, strict=True)}
     elif asked:
-        given = defender.answer(images, questions, k=k, temperature=temperature, seed=seed)
+        with part(ANSWERS, len(asked) * (k if temperature else 1)):
+            given = defender.answer(images, questions, k=k, temperature=temperature, seed=seed)
     answers: list[tuple[Answer, ...]] = [() for _ in scenes]
     for i, one in zip(asked, given, strict=True):
         answers[i] = tuple(one)
@@ -94,7 +97,8 @@ def greedy_answers(scenes: Sequence[Scene], defender: Defender) -> list[tuple[An
     for i, key in enumerate(keys):
         first.setdefault(key, i)
     unique = list(first.values())
-    answers = defender.answer([scenes[i].image for i in unique], [scenes[i].question for i in unique])
+    with part(ANSWERS, len(unique), "answers to clean images"):
+        answers = defender.answer([scenes[i].image for i in unique], [scenes[i].question for i in unique])
     by_scene = dict(zip(unique, answers, strict=True))
     return [by_scene[first[key]] for key in keys]
 

@@ -36,6 +36,7 @@ from aot.players.lora import adapter_rank
 from aot.players.processor import PromptEncoder
 from aot.prompts import attack_instruction
 from aot.rl.flow import euler_step, guided_velocity
+from aot.runs.progress import EDIT_STEPS, advance, part
 from aot.types import Attack, EditKind, Image, Scene
 
 
@@ -139,7 +140,8 @@ class EditAttacker:
         """One attack a scene. Images whose sides are no multiples of 16 px are padded for the editor and
         cropped."""
         sentences = [attack_instruction(scene, kind) for scene in scenes]
-        images = self.edit(scenes, sentences, seed=seed)
+        with part(EDIT_STEPS, len(scenes) * self.settings.steps):
+            images = self.edit(scenes, sentences, seed=seed)
         return [
             Attack(scene.id, self.name, kind, image, sentence, seed)
             for scene, image, sentence in zip(scenes, images, sentences, strict=True)
@@ -242,6 +244,7 @@ class EditAttacker:
         return self._velocity(conditions, latents, sigma)
 
     def _velocity(self, conditions: Conditions, latents: Tensor, sigma: Tensor) -> Tensor:
+        advance(EDIT_STEPS, len(latents))
         grids, dtype = (conditions.grid, conditions.grid), self.transformer.dtype
         joined = (latents.to(dtype), conditions.source.to(dtype))
         guided = predict_velocity(

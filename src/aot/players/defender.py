@@ -30,6 +30,7 @@ from aot.players.loading import REMAKE, reading
 from aot.players.processor import PromptBatch, PromptEncoder, build_processor, load_processor
 from aot.players.shared_prefix import embed_prompts, packed_hidden, packed_mask, text_states
 from aot.prompts import gold_answer
+from aot.runs.progress import ANSWERS, advance
 from aot.types import Answer, Image, Question
 
 _parse = lru_cache(maxsize=65536)(parse_answer)
@@ -153,6 +154,7 @@ class QwenDefender:
             done = self.sample(prompts, draws[part].to(self.device), temperature=temperature)
             for row, i in enumerate(part):
                 answers[i] = self.read(done, row, questions[i]) * (k // samples)
+            advance(ANSWERS, len(part) * samples)
         return answers
 
     def _batches(self, questions: Sequence[Question]) -> Iterator[list[int]]:
@@ -260,6 +262,7 @@ class QwenDefender:
                 weighed[i] = answer, row[: len(questions[i].options)].numpy()
             open_ = [i for i, choice in zip(part, said.tolist(), strict=True) if choice < 0]
             given = self.answer([images[i] for i in open_], [questions[i] for i in open_])
+            advance(ANSWERS, len(part) - len(open_))
             weighed |= {i: (answers[0], weighed[i][1]) for i, answers in zip(open_, given, strict=True)}
         return [weighed[i] for i in range(len(images))]
 

@@ -15,12 +15,13 @@ from typing import Any
 
 from aot.errors import AotError
 from aot.runs.files import is_leftover, sha256_of, write_json
+from aot.runs.manifest import SAMPLES
 from aot.runs.run import LOG, MANIFEST, STARTED
 
 LARGE_BYTES = 64 << 20
 """From this size on a file's digest is remembered."""
 NO_PART = (MANIFEST, STARTED, LOG)
-"""What the stage that made a player recorded about that, such as times."""
+"""What the stage that made a player recorded about that, such as times; its pictures are no part of it either."""
 
 
 def player_digests(folder: Path) -> dict[str, str]:
@@ -30,7 +31,7 @@ def player_digests(folder: Path) -> dict[str, str]:
     return {
         name.as_posix(): digest_of(path)
         for name, path in names.items()
-        if not any(part.startswith(".") for part in name.parts[:-1])
+        if not any(part.startswith(".") or part == SAMPLES for part in name.parts[:-1])
     }
 
 

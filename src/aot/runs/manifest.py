@@ -16,6 +16,8 @@ from aot.errors import AotError
 from aot.runs.files import canonical_hash, flush_to_disk, is_leftover, read_json, sha256_of
 
 MANIFEST, STARTED, CHECKPOINT, LOG = "manifest.json", "started.json", "checkpoint", "log.jsonl"
+SAMPLES = "samples"
+"""Folder beside a log, for pictures of what the training made: like the log they explain, nothing is made of them."""
 LIBRARIES = ("aot-vlm", "torch", "transformers", "diffusers", "trl", "peft", "accelerate", "numpy", "safetensors")
 
 
@@ -46,7 +48,7 @@ class Stage:
     def hash(self) -> str:
         """sha256 over what the stage was made from and what it made; the log, which explains, is left out."""
         files = self.manifest["files"].items()
-        made = {name: entry["sha256"] for name, entry in files if Path(name).name != LOG}
+        made = {name: entry["sha256"] for name, entry in files if not {LOG, SAMPLES} & {*Path(name).parts}}
         return canonical_hash({"key": self.manifest["key"], "files": made})
 
 

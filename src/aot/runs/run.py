@@ -36,6 +36,7 @@ from aot.runs.manifest import (
     verified_manifest,
     versions,
 )
+from aot.runs.progress import titled
 from aot.runs.terminal import echo
 
 __all__ = ["CHECKPOINT", "LOG", "MANIFEST", "STARTED", "Run", "Stage", "versions"]
@@ -160,7 +161,8 @@ class Run:
             write_json(folder / STARTED, {"key": digest})
             ranks.share(True)  # now the folder is there
             begun, cpu = time.monotonic(), time.process_time()
-            with disk_errors(folder, "finished stages and the newest checkpoint are kept", only_full=True):
+            kept = "finished stages and the newest checkpoint are kept"
+            with titled(name), disk_errors(folder, kept, only_full=True):
                 metrics = dict(build(folder) or {})
             seconds = time.process_time() - cpu
             if together:

@@ -18,8 +18,13 @@ from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage
 from aot.runs.terminal import echo
+from aot.runs.tracking import Track, tracked
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.cold_start import ColdStartSettings, cold_start
+from aot.train.trackers import opening_of
+
+FREE = {"track"}
+"""Settings that may change while the run lasts."""
 
 
 class SftRunSettings(FitSettings, frozen=True, extra="forbid"):
@@ -27,6 +32,7 @@ class SftRunSettings(FitSettings, frozen=True, extra="forbid"):
 
     name: str = "sft"
     seed: int = Field(0, ge=0)
+    track: Track = "none"  # ours: who else is told what the training measures
     threads: int = Field(1, gt=0)  # ours: CPU threads; part of what makes the attacker bit-reproducible
     attacker: str = "miniature"  # what it starts from: the shipped one, or a model folder
     checkpoint_every: int = Field(50, gt=0)  # steps
@@ -43,7 +49,8 @@ def sft(dataset: Path, out: Path, settings: SftRunSettings, *, say: Callable[[st
         raise AotError("no dataset here (funnel.json is missing)", where=str(dataset), hint="`aot forge` makes one")
     start = player_folder(s.attacker, "attacker", option="--attacker FOLDER")
     torch.set_num_threads(s.threads)
-    key = {"settings": s.model_dump(mode="json"), "start": player_digests(start), "data": digests_of(dataset / "data")}
+    learned = s.model_dump(mode="json", exclude=FREE)
+    key = {"settings": learned, "start": player_digests(start), "data": digests_of(dataset / "data")}
 
     def train(folder: Path) -> dict[str, Any]:
         attacker = EditAttacker.load(start)
@@ -54,5 +61,7 @@ def sft(dataset: Path, out: Path, settings: SftRunSettings, *, say: Callable[[st
         attacker.save(folder)
         return metrics
 
-    with Run(out, s.model_dump(mode="json") | {"dataset": str(dataset)}, say=say) as run:
+    opening = opening_of(s.track, s.name)
+    kept = s.model_dump(mode="json") | {"dataset": str(dataset)}
+    with tracked(out, opening), Run(out, kept, say=say, free=FREE) as run:
         return run.stage("attacker", train, key=key, seed=s.seed)

@@ -22,9 +22,14 @@ from aot.runs.files import digests_of
 from aot.runs.ranks import is_main
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage
 from aot.runs.terminal import echo
+from aot.runs.tracking import Track, tracked
 from aot.runs.train_log import TrainLog
 from aot.train.defender.sft import DefenderSftSettings, train_defender_sft
 from aot.train.defender.sft_examples import dataset_examples, in_epochs
+from aot.train.trackers import opening_of
+
+FREE = {"track"}
+"""Settings that may change while the run lasts."""
 
 
 class DefenderSftRunSettings(BaseModel, frozen=True, extra="forbid"):
@@ -32,6 +37,7 @@ class DefenderSftRunSettings(BaseModel, frozen=True, extra="forbid"):
 
     name: str = "sft_defender"
     seed: int = Field(0, ge=0)
+    track: Track = "none"  # ours: who else is told what the training measures
     threads: int = Field(1, gt=0)  # ours: CPU threads; part of what makes the defender bit-reproducible
     defender: str = "miniature"  # what it starts from: the shipped one, or a model folder
     image_px: int | None = Field(None, ge=16)  # ours: images are stretched to this square side; none: as they are
@@ -51,7 +57,8 @@ def sft_defender(
         raise AotError("no dataset here (funnel.json is missing)", where=str(dataset), hint="`aot forge` makes one")
     start = player_folder(s.defender, "defender", option="--defender FOLDER")
     torch.set_num_threads(s.threads)
-    key = {"settings": s.model_dump(mode="json"), "start": player_digests(start), "data": digests_of(dataset / "data")}
+    learned = s.model_dump(mode="json", exclude=FREE)
+    key = {"settings": learned, "start": player_digests(start), "data": digests_of(dataset / "data")}
     fit: Fit = square(s.image_px) if s.image_px else lambda size: size
 
     def train(folder: Path) -> dict[str, Any]:
@@ -73,7 +80,9 @@ def sft_defender(
             defender.save(folder)
         return metrics
 
-    with Run(out, s.model_dump(mode="json") | {"dataset": str(dataset)}, say=say) as run:
+    opening = opening_of(s.track, s.name)
+    kept = s.model_dump(mode="json") | {"dataset": str(dataset)}
+    with tracked(out, opening), Run(out, kept, say=say, free=FREE) as run:
         return run.stage("defender", train, key=key, seed=s.seed, together=True)
 
 
