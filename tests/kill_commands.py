@@ -48,7 +48,7 @@ def _questions(folder: Path) -> None:
 
 def _recipe(engine: str) -> Callable[[Path], None]:
     def prepare(folder: Path) -> None:
-        from aot.coevolve.recipes import smoke
+        from aot.coevolve.miniature_recipes import smoke
 
         recipe = smoke().changed(**SMALL, processes=1, dapo={"engine": engine}).model_dump(mode="json")
         (folder / "recipe.json").write_text(json.dumps(recipe | {"data": None}))

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from aot.coevolve.loop import coevolve, make_stages
+from aot.coevolve.miniature_recipes import smoke
 from aot.coevolve.names import stage_names
-from aot.coevolve.recipes import Recipe, smoke
+from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import open_game
 from aot.coevolve.stages import plan_stage
 from aot.data.records import load_episodes

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aot.coevolve.loop import coevolve
-from aot.coevolve.recipes import smoke
+from aot.coevolve.miniature_recipes import smoke
 from aot.errors import AotError
 from aot.game.floor import Floor, FloorSettings, floor_table, measure_floor, refuse_above
 from aot.game.referee import LocalSsim, RefereeSettings

@@ -17,7 +17,9 @@ from PIL import Image as PilImage
 
 from aot.backends.chat import TOP
 from aot.coevolve.loop import coevolve
-from aot.coevolve.recipes import Recipe, load_recipe, smoke
+from aot.coevolve.miniature_recipes import smoke
+from aot.coevolve.recipe import Recipe
+from aot.coevolve.recipes import load_recipe
 from aot.coevolve.scenes import open_game
 from aot.coevolve.stages import Stages
 from aot.errors import AotError

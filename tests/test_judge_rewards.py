@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aot.answers import final_answer
-from aot.coevolve.recipes import load_recipe, smoke
+from aot.coevolve.miniature_recipes import smoke
+from aot.coevolve.recipes import load_recipe
 from aot.coevolve.scenes import open_game
 from aot.coevolve.stages import Stages
 from aot.data.curriculum import CurriculumRow

@@ -12,7 +12,8 @@ import torch
 
 from aot.coevolve import frozen
 from aot.coevolve.chunks import Chunk, chunks, in_chunks
-from aot.coevolve.recipes import Recipe, smoke
+from aot.coevolve.miniature_recipes import smoke
+from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import open_game
 from aot.coevolve.stages import Stages
 from aot.runs import ranks

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from aot.coevolve.recipes import RECIPES, Recipe, load_recipe, miniature
+from aot.coevolve.miniature_recipes import miniature
+from aot.coevolve.recipe import Recipe
+from aot.coevolve.recipes import RECIPES, load_recipe
 from aot.errors import AotError
 from aot.runs.overrides import MISSING, differences, merged, validated
 

@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 from aot.coevolve.comparison import comparison, cpu_seconds
 from aot.coevolve.evaluation import Evaluation
 from aot.coevolve.loop import coevolve, make_stages
+from aot.coevolve.miniature_recipes import smoke
 from aot.coevolve.names import attacker_of, defender_before, defenders, finals, stage_names
-from aot.coevolve.recipes import Recipe, smoke
+from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import Game, open_game
 from aot.coevolve.sft_batches import ScriptedAttackSettings, hit_batches, pairs_key, scripted_batches
 from aot.errors import AotError

@@ -11,7 +11,7 @@ from aot.coevolve.chunks import Chunk, chunks, in_chunks
 from aot.coevolve.frozen import opened_attacker, opponent
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import attacker_of, defender_before, iteration_of, round_names
-from aot.coevolve.recipes import Recipe
+from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import stage_seed
 from aot.data.curriculum import CurriculumRow, hard_rows
 from aot.data.records import load_episodes, save_episodes

@@ -17,7 +17,7 @@ from aot.coevolve.names import (
     defender_of,
     round_names,
 )
-from aot.coevolve.recipes import Recipe
+from aot.coevolve.recipe import Recipe
 from aot.rl.intervals import wilson
 from aot.runs.run import Stage
 

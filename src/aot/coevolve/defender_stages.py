@@ -11,7 +11,7 @@ from torch import Tensor
 from aot.coevolve.attack_rounds import hard_attacks, round_episodes
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import BASE, CLEAN_RL, defender_before, defender_of, iteration_of
-from aot.coevolve.recipes import Recipe
+from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import stage_seed
 from aot.coevolve.sft_batches import hit_batches, pair_batches, scripted_batches
 from aot.data.curriculum import CurriculumRow, build_curriculum

@@ -14,7 +14,7 @@ from aot.coevolve.evaluation import AttackSet, attack_all, evaluate, evaluate_at
 from aot.coevolve.frozen import opened_attacker, opponent
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import CLEAN, columns_of, maker_of, stage_of, trained
-from aot.coevolve.recipes import Recipe
+from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import Game
 from aot.data.records import load_episodes, save_episodes
 from aot.miniature.scripted import RandomDistractor

@@ -28,7 +28,7 @@ from aot.coevolve.names import (
     distractors,
     finals,
 )
-from aot.coevolve.recipes import Recipe
+from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import Game
 from aot.coevolve.stages import Stages
 from aot.rl.intervals import wilson

@@ -8,7 +8,7 @@ from typing import Any
 
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import FLOOR, attacker_of
-from aot.coevolve.recipes import Recipe
+from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import open_game, stage_seed
 from aot.game.floor import Floor, floor_table, measure_floor, refuse_above
 from aot.players.base_players import player_folder

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from aot.backends.frozen_settings import IN_PROCESS
 from aot.coevolve.inputs import Inputs
-from aot.coevolve.recipes import Recipe
+from aot.coevolve.recipe import Recipe
 from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
 from aot.players.defender import QwenDefender

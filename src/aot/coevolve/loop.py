@@ -46,7 +46,8 @@ from aot.coevolve.names import (
     stage_of,
 )
 from aot.coevolve.plan import plan
-from aot.coevolve.recipes import Recipe, recipe_of
+from aot.coevolve.recipe import Recipe
+from aot.coevolve.recipes import recipe_of
 from aot.coevolve.scenes import open_game
 from aot.coevolve.stages import Stages
 from aot.errors import AotError

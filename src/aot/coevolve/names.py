@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from aot.coevolve.recipes import Recipe
+from aot.coevolve.recipe import Recipe
 
 BASE, WARM_UP, CLEAN_RL, SFT_SCRIPTED = "base", "warm_up", "clean_rl", "sft_scripted"
 """Defenders beside those of the iterations: as it came, after its SFT (where the recipe has one), and the baselines:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aot.coevolve.names import defenders, finals
-from aot.coevolve.recipes import Recipe
+from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import Game
 
 

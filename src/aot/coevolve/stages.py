@@ -35,7 +35,7 @@ from aot.coevolve.names import (
     stage_of,
     trained,
 )
-from aot.coevolve.recipes import Recipe
+from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import Game, stage_seed
 from aot.coevolve.sft_batches import pairs_key
 from aot.errors import AotError

@@ -13,7 +13,7 @@ from aot.coevolve.names import (
     defender_of,
     stage_names,
 )
-from aot.coevolve.recipes import Recipe
+from aot.coevolve.recipe import Recipe
 from aot.doctor.folders import Place, parts, shapes, weight_bytes
 from aot.players.base_players import COPIED_BYTES, Role
 from aot.players.settings import PlayerSettings

@@ -1,0 +1,74 @@
+"""A recipe: every setting of a run in one frozen object, with a name.
+
+The settings classes live beside the code they configure; here they are only composed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field, model_validator
+
+from aot.coevolve.compute import ComputeSettings
+from aot.coevolve.scenes import AttackRoundSettings, EvaluationSettings, GameSettings
+from aot.coevolve.sft_batches import ScriptedAttackSettings
+from aot.data.curriculum import CurriculumSettings
+from aot.game.floor import FloorSettings
+from aot.game.judge import JUDGE_PLAYER, JudgeSettings
+from aot.game.referee import RefereeSettings
+from aot.players.settings import PlayersSettings
+from aot.runs.overrides import merged
+from aot.runs.tracking import Track
+from aot.train.attacker.evolve import AttackerTraining
+from aot.train.defender.clean_guard import CleanGuardSettings
+from aot.train.defender.settings import DapoSettings
+from aot.train.defender.sft import DefenderSftSettings
+
+
+class Recipe(BaseModel, frozen=True, extra="forbid"):
+    """Everything that a run depends on, besides its data and its output folder; and on what it is made (`compute`)."""
+
+    name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
+    seed: int = Field(0, ge=0)
+    threads: int = Field(1, gt=0)  # ours: CPU threads a process; part of what makes a run bit-reproducible
+    processes: int = Field(
+        2, ge=1, le=2
+    )  # ours: 2 evaluates, and trains the control, beside the main line (CPU only)
+    iterations: int = Field(3, gt=0)  # paper: N = 3
+    warm_up: DefenderSftSettings = DefenderSftSettings(steps=0)  # iteration 0 of the defender; 0 steps: none
+    pairs: str = ""  # paper: AOT-SFT, what the warm-up learns from: a folder that `aot forge` made; "": the next line
+    scripted_attacks: ScriptedAttackSettings = ScriptedAttackSettings()  # ours
+    hits: DefenderSftSettings = DefenderSftSettings(steps=0)  # ours: SFT on an iteration's hits behind its DAPO
+    hits_share: float = Field(0.25, ge=0, le=1)  # ours: of a batch of these; the rest are scripted attacks
+    clean_rl: bool = True  # paper: "same RL on clean data", the control
+    clean_rl_updates: int = Field(0, ge=0)  # ours: of the control, an iteration; 0: as many as the defender's
+    sft_scripted_steps: int = Field(0, ge=0)  # ours: the baseline without a game: SFT on scripted attacks alone
+    best_response_updates: int = Field(0, ge=0)  # ours: steps of a fresh attacker against each final defender; 0: none
+    game: GameSettings = GameSettings()
+    players: PlayersSettings = PlayersSettings()
+    judge: JudgeSettings = JudgeSettings()  # what its word is worth: attacker.flow_grpo.environment.reward.judge
+    referee: RefereeSettings = RefereeSettings()
+    floor: FloorSettings = FloorSettings()  # what the referee's threshold is held to before the attacker is trained
+    attacker: AttackerTraining = AttackerTraining()
+    attacks: AttackRoundSettings = AttackRoundSettings()
+    curriculum: CurriculumSettings = CurriculumSettings()
+    dapo: DapoSettings = DapoSettings()
+    clean_guard: CleanGuardSettings = CleanGuardSettings()
+    defender_checkpoint_every: int = Field(20, gt=0)  # ours, updates
+    evaluation: EvaluationSettings = EvaluationSettings()
+    compute: ComputeSettings = ComputeSettings()
+    track: Track = "none"  # ours: who else is told what trainings measure, beside their logs
+
+    @model_validator(mode="after")
+    def _judged(self) -> Recipe:
+        if self.attacker.judged and not self.judge.player:
+            where = f"attacker.{self.attacker.method}.environment.reward.judge"
+            criteria = " and ".join(self.attacker.judged)
+            raise ValueError(
+                f"{where} rewards {criteria}, and there is no judge: --set {JUDGE_PLAYER}=miniature, or a folder or URL"
+            )
+        return self
+
+    def changed(self, **settings: Any) -> Recipe:
+        """A recipe like this one with some settings replaced, validated again; nested ones as mappings."""
+        return Recipe.model_validate(merged(self.model_dump(), settings))
