@@ -23,7 +23,7 @@ from aot.runs.train_log import TrainLog
 from aot.train.defender.clean_guard import missed
 from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
 from aot.train.defender.sft_examples import in_epochs
-from aot.train.ranks import gather_values, share, sum_gradients
+from aot.train.ranks import Draws, gather_values, share, sum_gradients
 from ranks import on_ranks
 
 Train = Callable[[Checkpoint, TrainLog], tuple[torch.nn.Module, dict[str, Any]]]
@@ -87,7 +87,10 @@ def check_training(train: Train, tmp_path: Path, *, atol: float = 2e-6) -> None:
 def test_shares_are_whole_and_even() -> None:
     def work() -> None:
         assert gather_values([float(i) for i in share(7)]) == [float(i) for i in range(7)]
-        assert len(share(7)) in (2, 3) and len(share(1)) == (ranks.rank() == 2)
+        assert len(share(7)) in (2, 3) and len(share(1)) == (ranks.rank() == 0)
+        whole = torch.randn((7, 2), generator=torch.Generator().manual_seed(0))
+        mine = Draws(torch.Generator().manual_seed(0), 7, torch.tensor(list(share(7)))).randn(2)
+        assert torch.equal(mine, whole[share(7).start : share(7).stop])
         used, unused, seldom = (torch.nn.Parameter(torch.zeros(3)) for _ in range(3))
         used.grad = torch.full((3,), float(ranks.rank()))
         if ranks.rank() == 1:

@@ -20,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 
 from aot.errors import AotError
@@ -30,6 +31,8 @@ GRACE_S = 40.0
 """From SIGTERM to SIGKILL: a launcher ends its own ranks meanwhile (torchrun gives them 30 s)."""
 SHOWN = 15
 """Last lines of a failed command that its error quotes."""
+REPORT = re.compile(r"[EW]\d{4} .*torch/distributed/elastic")
+"""Where torchrun begins to tell of a rank's end, over dozens of lines: the log keeps them."""
 AGAIN = "run the same command again: it goes on from the finished stages and the newest checkpoint"
 
 
@@ -95,7 +98,7 @@ def run_command(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     last: deque[str] = deque(maxlen=400)
-    begun = time.time()
+    begun, reported = time.time(), False
     with disk_errors(log, "finished stages are kept"), log.open("a", encoding="utf-8") as kept:
         kept.write(f"$ {shlex.join(words)}\n")
         kept.flush()
@@ -108,7 +111,9 @@ def run_command(
                 kept.write(line + "\n")
                 kept.flush()
                 last.append(line)
-                say(line)
+                reported = reported or REPORT.match(line) is not None
+                if not reported:
+                    say(line)
             status = process.wait()
     if status:
         seconds = time.time() - begun
@@ -215,10 +220,7 @@ def _told_exit(status: int) -> str:
 
 def _quoted(lines: Sequence[str]) -> str:
     """What to read first: our own error where there is one, else the last lines before the launcher's report."""
-    shown = list(lines)
-    reported = [i for i, line in enumerate(shown) if re.match(r"[EW]\d{4} .*torch/distributed/elastic", line)]
-    if reported:
-        shown = shown[: reported[0]]
+    shown = list(takewhile(lambda line: not REPORT.match(line), lines))
     errors = [i for i, line in enumerate(shown) if line.startswith("error: ")]
     if errors:
         end = errors[0] + 1

@@ -14,7 +14,7 @@ import multiprocessing
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +162,8 @@ class Run:
             ranks.share(True)  # now the folder is there
             begun, cpu = time.monotonic(), time.process_time()
             kept = "finished stages and the newest checkpoint are kept"
-            with titled(name), disk_errors(folder, kept, only_full=True):
+            who = nullcontext() if together else ranks.alone()
+            with titled(name), who, disk_errors(folder, kept, only_full=True):
                 metrics = dict(build(folder) or {})
             seconds = time.process_time() - cpu
             if together:

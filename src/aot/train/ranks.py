@@ -24,9 +24,28 @@ BUCKET = 64 * 2**20
 
 
 def share(count: int) -> range:
-    """This rank's part of `count` things in a row; parts differ by one at most."""
+    """This rank's part of `count` things in a row. Parts differ by one at most; the first rank's is never empty."""
     rank, world = ranks.rank(), ranks.world_size()
-    return range(count * rank // world, count * (rank + 1) // world)
+    return range(-(-count * rank // world), -(-count * (rank + 1) // world))
+
+
+class Draws:
+    """Random numbers for the whole batch of `count` things, of which this rank takes those for its `rows [b]`, so that
+    its generator stands where that of one rank would."""
+
+    def __init__(self, generator: torch.Generator, count: int, rows: Tensor):
+        self.generator, self.count, self.rows = generator, count, rows
+
+    def randn(self, *shape: int) -> Tensor:
+        """`[b, *shape]`, normal."""
+        return self._own(torch.randn((self.count, *shape), generator=self.generator))
+
+    def rand(self, *shape: int) -> Tensor:
+        """`[b, *shape]`, uniform in [0, 1)."""
+        return self._own(torch.rand((self.count, *shape), generator=self.generator))
+
+    def _own(self, drawn: Tensor) -> Tensor:
+        return drawn if len(self.rows) == self.count else drawn[self.rows]
 
 
 def gather_values(values: Sequence[float]) -> list[float]:
