@@ -4,6 +4,7 @@ asked twice."""
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -19,8 +20,9 @@ import pytest
 
 from aot.backends.asking import AnswerStore, AskedCounts, ask_all, reply_key
 from aot.backends.base import Ask, Reply, Sampling
-from aot.backends.chat import option_probabilities, read_completion, retry_after_s
+from aot.backends.chat import read_completion, retry_after_s
 from aot.backends.openai_url import OpenAiBackend
+from aot.backends.option_odds import option_probabilities
 from aot.backends.pictures import png
 from aot.errors import AotError
 from fault_server import FAULTS, FaultServer
@@ -274,6 +276,40 @@ ODD = [None, float("nan"), 10**400, -(10**400), float("-inf"), 3, "much", True]
 def test_odd_probabilities_are_none(odd: object) -> None:
     assert option_probabilities(odd, "AB") is None
     assert option_probabilities(tokens("B", top={"B": 1.0}), ("yes", "no")) is None
+
+
+GOLD = ("left of it \\boxed{A}", "left behind \\boxed{B}", "right \\boxed{C}")
+
+
+def spoken(*steps: tuple[str, dict[str, float]]) -> list[dict]:
+    """Tokens, each with its alternatives' probabilities, its own among them."""
+    return [
+        {
+            "token": token,
+            "logprob": math.log(top[token]),
+            "top_logprobs": [{"token": each, "logprob": math.log(p)} for each, p in top.items()],
+        }
+        for token, top in steps
+    ]
+
+
+def test_whole_answers_weigh_by_where_they_branch_off() -> None:
+    rest = [(" it", {" it": 1.0}), (" \\boxed{", {" \\boxed{": 1.0}), ("A", {"A": 1.0, "B": 1e-9}), ("}", {"}": 1.0})]
+    branches = spoken(("left", {"left": 0.75, "right": 0.2, "cat": 0.05}), (" of", {" of": 0.8, " beh": 0.2}), *rest)
+    wanted = np.array([0.75 * 0.8, 0.75 * 0.2, 0.2])
+    assert option_probabilities(branches, GOLD) == pytest.approx(wanted / wanted.sum())
+    ended = [*branches, *spoken(("<|im_end|>", {"<|im_end|>": 1.0}))]
+    assert option_probabilities(ended, GOLD) == option_probabilities(branches, GOLD)
+    whole = spoken(("right \\boxed{C}", {"right \\boxed{C}": 0.6, "le": 0.3, " left": 0.1, "": 0.1}))
+    assert option_probabilities(whole, GOLD) == pytest.approx((0.2, 0.2, 0.6)), "shared by those it leads to"
+    letter = spoken(("\\boxed{", {"\\boxed{": 0.9}), ("B", {"B": 0.5, "A": 0.25, "C": 0.25}), ("}", {"}": 1.0}))
+    assert option_probabilities(letter, GOLD) == pytest.approx((0.25, 0.5, 0.25)), "the letter alone, where it is said"
+    for other in ("left", "maybe right \\boxed{C}"):
+        assert option_probabilities(spoken((other, {other: 1.0})), GOLD) is None
+    for other in ([], {}, [3]):
+        assert option_probabilities(other, GOLD) is None
+    assert option_probabilities([{"token": "right \\boxed{C}"}], GOLD) is None
+    assert option_probabilities(branches, ("left \\boxed{A}", "right \\boxed{A}")) is None, "no letter of their own"
 
 
 def test_the_request_holds_what_was_asked() -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as PilImage
 
-from aot.backends.chat import TOP
 from aot.coevolve.loop import coevolve
 from aot.coevolve.miniature_recipes import smoke
 from aot.coevolve.recipe import Recipe
@@ -24,8 +24,9 @@ from aot.coevolve.scenes import open_game
 from aot.coevolve.stages import Stages
 from aot.errors import AotError
 from aot.players.defender import QwenDefender
+from aot.players.shared_prefix import packed_hidden
 from aot.runs.run import Run
-from aot.types import LETTERS, Question
+from aot.types import Image, Question
 from fake_vllm import Upstream
 
 SMALL: dict[str, Any] = {
@@ -39,8 +40,7 @@ ASKING = {"concurrency": 4, "attempts": 2}
 
 
 class Answering:
-    """The miniatures of the folders that are asked for, in this process. Where log-odds are wanted it answers by the
-    letter alone, as most models do: only then do the letter's probabilities say what the answer's are."""
+    """The miniatures of the folders that are asked for, in this process."""
 
     def __init__(self) -> None:
         self.loaded: dict[str, QwenDefender] = {}
@@ -58,12 +58,24 @@ class Answering:
             if "logprobs" not in body:
                 how = {"temperature": body["temperature"], "seed": body.get("seed", 0)}
                 return {"text": defender.answer([image], [question], k=1, **how)[0][0].text}
-            [(answer, logprobs)] = defender.weigh([image], [question])
-        assert body["top_logprobs"] == TOP
-        letter = LETTERS[answer.choice or 0]
-        alternatives = [{"token": LETTERS[i], "logprob": float(p)} for i, p in enumerate(logprobs)]
-        tokens = [{"token": "\\boxed{"}, {"token": letter, "top_logprobs": alternatives}, {"token": "}"}]
-        return {"text": f"\\boxed{{{letter}}}", "logprobs": {"content": tokens}}
+            return self.with_odds(defender, image, question, body["top_logprobs"])
+
+    @torch.no_grad()
+    def with_odds(self, defender: QwenDefender, image: Image, question: Question, top: int) -> dict[str, Any]:
+        """The greedy answer, token by token, each with its likeliest alternatives: as vLLM gives them."""
+        prompts, tokens = defender.encode([image], [question]), []
+        text = defender.answer([image], [question])[0][0].text
+        ids, mask = defender.pad_answers([[text]])
+        logits = defender.model.lm_head(packed_hidden(defender.model, prompts, ids)[mask]).float()
+        logprobs, decode = logits.log_softmax(-1), defender.tokenizer.decode
+        for row, token in zip(logprobs, ids[mask].tolist(), strict=True):
+            best = row.topk(top)
+            listed = [
+                {"token": decode([i]), "logprob": p}
+                for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            ]
+            tokens.append({"token": decode([token]), "logprob": float(row[token]), "top_logprobs": listed})
+        return {"text": text, "logprobs": {"content": tokens}}
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ r"""OpenAI's chat protocol as pure functions: a request's JSON, and what a serve
     chat_body(ask, messages, model, sampling, without) -> dict
     user_turn(ask, sampling) -> list               images as data: URLs, brought within the caps
     read_completion(body: bytes, options) -> Reply | Fault
-    option_probabilities(tokens, options) -> tuple[float, ...] | None
     retry_after_s(header, now) -> float | None
 
 Nothing that a server sends raises: what cannot be read is a `Fault`.
@@ -15,13 +14,13 @@ import base64
 import hashlib
 import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from aot.backends.base import Ask, Reply, Sampling
+from aot.backends.option_odds import at, option_probabilities, scorable
 from aot.backends.pictures import fitted, mime_type
 
 TOP = 20
@@ -61,16 +60,6 @@ REFUSED = {
 answer."""
 THOUGHTS = ("reasoning_content", "reasoning")
 """Where servers put what a model thought before its answer."""
-LEAD = re.compile(
-    r"\W*(?:(?:the\s+)?(?:correct\s+|best\s+|final\s+)?(?:answer|option|choice)\s*(?:is|:)?\W*"
-    r"(?:(?:option|choice)\W*)?)?(?:boxed\W*)?(?:text\W*)?",
-    re.IGNORECASE,
-)
-"""What may stand before an answer's letter for it to be the answer: "(", "The answer is ", "\\boxed{"."""
-TRAIL = re.compile(r"(?![A-Za-z0-9'])(?![ \t]+[a-z])")
-"""After it: not the rest of a word, and not of a sentence that begins with "A car is"."""
-
-
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A request that brought nothing to read. `word` is counted; `wait_s`: the server asked to wait so long; `error`:
@@ -110,7 +99,7 @@ def chat_body(
     }
     if sampling.temperature > 0:
         body["seed"] = trial_seed(sampling.seed, ask.trial)
-    if _letters(ask.options):
+    if scorable(ask.options):
         body |= {"logprobs": True, "top_logprobs": TOP}
     for name in without - {"max_tokens"}:
         body.pop(name, None)
@@ -130,20 +119,20 @@ def read_completion(body: bytes, options: Sequence[str] = ()) -> Reply | Fault:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
         return Fault("invalid_json", f"the answer is no JSON ({str(error)[:80]}): {body[:80]!r}")
-    choice = _at(value, "choices", 0)
-    message = _at(choice, "message")
-    wrong = next((each for at in (value, choice, message) if (each := _at(at, "error"))), None)
+    choice = at(value, "choices", 0)
+    message = at(choice, "message")
+    wrong = next((each for part in (value, choice, message) if (each := at(part, "error"))), None)
     says = f"the server says: {error_text({'error': wrong})}" if wrong else ""
     if not isinstance(message, dict):
         return Fault("wrong_shape", says or f"the answer holds no message: {body[:120]!r}", error=wrong)
     if wrong:
         return Fault("error_inside", says, error=wrong)
-    text, refusal, finish = _text(message.get("content")), message.get("refusal"), _at(choice, "finish_reason")
+    text, refusal, finish = _text(message.get("content")), message.get("refusal"), at(choice, "finish_reason")
     reason = "" if finish is None else finish.strip().lower() if isinstance(finish, str) else repr(finish)
     known: dict[str, Any] = {
-        "prompt_tokens": _count(_at(value, "usage", "prompt_tokens")),
-        "completion_tokens": _count(_at(value, "usage", "completion_tokens")),
-        "visual_tokens": _count(_at(value, "usage", "prompt_tokens_details", "image_tokens")),
+        "prompt_tokens": _count(at(value, "usage", "prompt_tokens")),
+        "completion_tokens": _count(at(value, "usage", "completion_tokens")),
+        "visual_tokens": _count(at(value, "usage", "prompt_tokens_details", "image_tokens")),
     }
     if text is not None and len(text) > LONGEST:
         return Fault("too_long", f"an answer of {len(text)} characters")
@@ -158,7 +147,7 @@ def read_completion(body: bytes, options: Sequence[str] = ()) -> Reply | Fault:
         return Fault("wrong_shape", f"the answer's content is no text: {body[:120]!r}")
     if not text.strip():
         return Fault("empty", f"the answer is empty{'; ' * bool(thoughts)}{thoughts}")
-    tokens = _at(choice, "logprobs", "content")
+    tokens = at(choice, "logprobs", "content")
     return Reply(text, probabilities=option_probabilities(tokens, options), **known)
 
 
@@ -168,40 +157,6 @@ def _thoughts(message: dict[str, Any]) -> str:
         if isinstance(thought := message.get(name), str) and thought.strip():
             return f"there is only {name} ({len(thought)} characters), which is no answer"
     return ""
-
-
-def option_probabilities(tokens: Any, options: Sequence[str]) -> tuple[float, ...] | None:
-    """Of single-letter options, from the first token that says one as the answer: the probabilities of the tokens that
-    are the letter, normalised over the options; 0 for one that is not among the alternatives listed. None where the
-    options are no letters, or the answer does not begin with one."""
-    if not _letters(options) or not isinstance(tokens, list):
-        return None
-    said = [t if isinstance(t := _at(token, "token"), str) else "" for token in tokens]
-    before = ""
-    for i, token in enumerate(said):
-        if token.strip() in options:
-            if not (LEAD.fullmatch(before) and TRAIL.match("".join(said[i + 1 : i + 4]))):
-                return None
-            return _normalised(_at(tokens[i], "top_logprobs"), options)
-        before += token
-        if len(before) > 60:
-            break
-    return None
-
-
-def _normalised(alternatives: Any, options: Sequence[str]) -> tuple[float, ...] | None:
-    weights = dict.fromkeys(options, 0.0)
-    for each in alternatives if isinstance(alternatives, list) else []:
-        token, logprob = _at(each, "token"), _at(each, "logprob")
-        known = isinstance(logprob, int | float) and -1e4 < logprob < 0.01  # rounding may put a certain one above 0
-        if known and isinstance(token, str) and token.strip() in weights:
-            weights[token.strip()] += math.exp(logprob)
-    total = sum(weights.values())
-    return tuple(w / total for w in weights.values()) if total > 0 else None
-
-
-def _letters(options: Sequence[str]) -> bool:
-    return bool(options) and len(set(options)) == len(options) and all(len(o) == 1 for o in options)
 
 
 def retry_after_s(header: str | None, now: float) -> float | None:
@@ -220,7 +175,7 @@ def retry_after_s(header: str | None, now: float) -> float | None:
 
 def error_text(body: object) -> str:
     """The message, code and type that an error's JSON holds; else its beginning."""
-    error = _at(body, "error")
+    error = at(body, "error")
     for each in (error, body):
         if isinstance(each, dict):
             words = [each.get(key) for key in ("message", "code", "type", "detail")]
@@ -234,22 +189,10 @@ def _text(content: Any) -> str | None:
     if content is None:
         return ""
     if isinstance(content, list):
-        parts = [part if isinstance(part, str) else _at(part, "text") for part in content]
+        parts = [part if isinstance(part, str) else at(part, "text") for part in content]
         return "".join(part for part in parts if isinstance(part, str))
     return content if isinstance(content, str) else None
 
 
 def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 31 else None
-
-
-def _at(value: Any, *path: str | int) -> Any:
-    """`value[path[0]][path[1]]...`; None as soon as a step is not there."""
-    for step in path:
-        if isinstance(step, str) and isinstance(value, dict):
-            value = value.get(step)
-        elif isinstance(step, int) and isinstance(value, list) and len(value) > step:
-            value = value[step]
-        else:
-            return None
-    return value

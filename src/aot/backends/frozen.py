@@ -27,7 +27,7 @@ from typing import Any
 from aot.backends.address import api_key, checked_url, offered_models
 from aot.backends.asking import AnswerStore
 from aot.backends.base import Ask, Backend, Reply, Sampling
-from aot.backends.defender import BackendDefender
+from aot.backends.defender import BackendDefender, gold_answers
 from aot.backends.frozen_settings import IN_PROCESS, VLLM, AskingSettings, VllmSettings
 from aot.backends.openai_url import OpenAiBackend
 from aot.backends.sight import SightChecked
@@ -77,13 +77,14 @@ def frozen_defender(
         if source == VLLM:
             with server_here(model, vllm, player, state, log, say) as (url, server):
                 backend = FrozenBackend(asked_at(url, model, asking, say), model, server)
-                yield BackendDefender(backend, sampling, store=store, name=name)
+                yield BackendDefender(backend, sampling, completions=gold_answers, store=store, name=name)
         else:
             find_at(source, model, asking)
             low, high = player.min_pixels or None, player.max_pixels or None  # we do not know how it was started
             sampling = replace(sampling, min_pixels=low, max_pixels=high)
             seeing = SightChecked(asked_at(source, model, asking, say), say=say, hint="start it anew")
-            yield BackendDefender(FrozenBackend(seeing, model), sampling, store=store, name=name)
+            asked = FrozenBackend(seeing, model)
+            yield BackendDefender(asked, sampling, completions=gold_answers, store=store, name=name)
 
 
 @contextmanager
