@@ -44,8 +44,8 @@ def paper() -> Recipe:
     ).changed(
         players={"attacker": attacker, "defender": defender},
         game={"max_pixels": 512 * 512},  # Flow-GRPO's code for Qwen-Image-Edit: 512 px; own shapes: ours
-        attacks={"scripted_draws": 0},  # ours: a drawn sprite on a photo teaches little
-        evaluation={"distractors": 1},
+        attacks={"scripted_draws": 0, "chunk": 32},  # ours: a drawn sprite on a photo teaches little
+        evaluation={"distractors": 1, "chunk": 32},  # ours
     )
 
 
@@ -91,5 +91,6 @@ def eight_gpus() -> Recipe:
         attacker={"flow_grpo": flow_grpo},
         dapo={"groups": 128, "updates": 60},
         clean_rl=True,
-        compute={"launch": "torchrun --standalone --nproc-per-node 8"},
+        # Ranks cannot take turns with one server: each has a copy of the defender beside the editor.
+        compute={"launch": "torchrun --standalone --nproc-per-node 8", "answers": "in_process"},
     )
