@@ -20,7 +20,7 @@ from aot.players.latents import round_trip
 from aot.types import Attack, Box, Question, Scene
 from test_keep import as_drift, moved, picture
 
-SETTINGS, REFEREE = FloorSettings(scenes=6), RefereeSettings()
+SETTINGS, REFEREE = FloorSettings(scenes=3), RefereeSettings()
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +58,11 @@ def test_where_latents_are_changes_the_floor_is_exactly_one(miniature):
 def test_a_stock_autoencoder_is_measured_by_its_round_trip_and_by_null_edits(lossy, scenes):
     floor = measure_floor(lossy, scenes, REFEREE, SETTINGS, seed=0)
     images = [scene for scene in scenes if scene.protected]
-    chosen = [images[i] for i in (0, 1, 2, 4, 5, 6)]
+    chosen = [images[i] for i in (0, 2, 5)]
     attacks = [Attack(scene.id, "", "any", round_trip(lossy.vae, scene.image)) for scene in chosen]
     assert floor.round_trip.tolist() == [f.measured for f in LocalSsim(0.9)(chosen, attacks)]
     again = measure_floor(lossy, scenes, REFEREE, SETTINGS, seed=0)
-    assert floor.null_edit.tolist() == again.null_edit.tolist() and len(floor.null_edit) == 6
+    assert floor.null_edit.tolist() == again.null_edit.tolist() and len(floor.null_edit) == 3
     assert floor.null_edit.max() < 0.5
     assert Floor.of(floor.metrics).null_edit.tolist() == floor.null_edit.tolist()
     assert floor_table(floor, REFEREE).count("0%") == 2
@@ -77,7 +77,7 @@ def test_an_editor_that_moves_its_picture_passes_once_it_is_kept_on_the_source(l
         attacker = EditAttacker(*parts, lossy.settings.model_copy(update={"keep": keep}))
         floors[keep] = measure_floor(attacker, scenes, REFEREE, SETTINGS, seed=0).null_edit
     assert floors["none"].max() < 0.9 <= floors["register"].min()
-    assert floors["paste_back"].tolist() == [1.0] * 6
+    assert floors["paste_back"].tolist() == [1.0] * 3
 
 
 scores = st.lists(st.floats(-1, 1), min_size=1, max_size=20)

@@ -149,7 +149,7 @@ def test_none_leaves_the_bits_and_a_scene_without_boxes_is_left_alone():
 
 
 def test_the_setting_acts_in_attacks_and_in_training_and_stays_with_the_folder(tmp_path):
-    scenes = [scene for scene in draw_scenes(16, 3, "train") if scene.protected]
+    scenes = [scene for scene in draw_scenes(8, 3, "train") if scene.protected]
     folder = player_folder("miniature", "attacker")
     plain = open_attacker(folder, AttackerSettings(), name="plain")
     attacker = open_attacker(folder, AttackerSettings(keep="paste_back"), name="kept")
