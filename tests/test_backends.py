@@ -16,9 +16,10 @@ from PIL import Image as PilImage
 
 from aot.backends.asking import HELD, AnswerStore, AskedCounts, ask_all, reply_key
 from aot.backends.base import Ask, Reply, Sampling
-from aot.backends.pictures import fitted, mime_type, png, size_within
+from aot.backends.pictures import fitted, mime_type, png
 from aot.backends.scripted import ScriptedBackend
 from aot.data.decoding import BadPicture
+from aot.data.images import size_within
 from aot.errors import AotError
 
 GREEDY = Sampling()

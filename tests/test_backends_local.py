@@ -12,20 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    AutoTokenizer,
-    CLIPImageProcessorPil,
-    CLIPVisionConfig,
-    LlamaConfig,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    LlavaProcessor,
-)
 
+import tiny_models
 from aot.backends.asking import ask_all
 from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.defender import BackendDefender, gold_answers
-from aot.backends.local import LocalBackend, Picking
+from aot.backends.local import LocalBackend
 from aot.backends.openai_url import OpenAiBackend
 from aot.backends.opening import open_backend, open_defender
 from aot.backends.pictures import png
@@ -36,6 +28,7 @@ from aot.miniature.world.scenes import draw_scenes
 from aot.players.base import Defender
 from aot.players.base_players import player_folder
 from aot.players.defender import QwenDefender
+from aot.players.picking import Picking
 from aot.prompts import question_prompt
 from fault_server import FaultServer, backed_by
 
@@ -107,11 +100,11 @@ def test_samples_depend_on_seed_trial_and_content_alone(backend: LocalBackend) -
 
 def test_picking_draws_from_the_distribution_within_top_p() -> None:
     scores = torch.tensor([[2.0, 1.0, 0.0, 5.0]]).expand(4000, 4)
-    sampling, draws = Sampling(temperature=2.0, top_p=0.8), torch.linspace(0, 1 - 1e-6, 4000)[:, None]
-    picked = Picking(sampling, draws, 7, [3])(torch.zeros(4000, 7), scores).argmax(-1)
+    draws = torch.linspace(0, 1 - 1e-6, 4000)[:, None]
+    picked = Picking(2.0, 0.8, draws, 7, [3])(torch.zeros(4000, 7), scores).argmax(-1)
     p = torch.tensor([1.0, 0.5]).exp()  # the third is beyond 0.8, the fourth is never said
     np.testing.assert_allclose(torch.bincount(picked, minlength=4) / 4000, [*(p / p.sum()), 0, 0], atol=0.001)
-    assert (Picking(Sampling(), draws, 7, [3])(torch.zeros(4000, 7), scores).argmax(-1) == 0).all()
+    assert (Picking(0.0, 1.0, draws, 7, [3])(torch.zeros(4000, 7), scores).argmax(-1) == 0).all()
 
 
 def test_odd_questions_are_their_own_replies(backend: LocalBackend) -> None:
@@ -157,38 +150,7 @@ def test_out_of_memory_halves_the_batch(backend: LocalBackend, monkeypatch: pyte
 def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny untrained model of another family, with a decoding habit in its folder."""
     folder = tmp_path_factory.mktemp("models") / "llava"
-    tokenizer = AutoTokenizer.from_pretrained(FOLDER)
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
-    vision = CLIPVisionConfig(
-        hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=16, patch_size=8
-    )
-    text = LlamaConfig(
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        vocab_size=len(tokenizer),
-        max_position_embeddings=256,
-    )
-    image_id = tokenizer.convert_tokens_to_ids("<image>")
-    config = LlavaConfig(vision_config=vision, text_config=text, image_token_id=image_id, image_seq_length=4)
-    torch.manual_seed(0)
-    model = LlavaForConditionalGeneration(config)
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.repetition_penalty = 50.0
-    model.save_pretrained(folder)
-    template = (
-        "{% for m in messages %}USER: {% for c in m['content'] %}{% if c['type'] == 'image' %}<image>\n"
-        "{% else %}{{ c['text'] }}{% endif %}{% endfor %}{% endfor %} ASSISTANT:"
-    )
-    LlavaProcessor(
-        CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}),
-        tokenizer,
-        patch_size=8,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=template,
-    ).save_pretrained(folder)
+    tiny_models.llava(folder)
     return folder
 
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from trl.rewards import get_soft_overlong_punishment
 
 from aot.data.curriculum import CurriculumRow
+from aot.errors import AotError
 from aot.miniature.tokenizer import build_tokenizer, prompt_phrases
 from aot.miniature.world.questions import PHRASES, WORDS
 from aot.miniature.world.scenes import draw_scenes
@@ -426,9 +427,12 @@ def test_overlong_punishment_is_trls(limit, cache, length):
 def test_settings_hold_the_published_values_and_refuse_contradictions():
     paper = paper_dapo()
     assert (paper.clip_low, paper.clip_high, paper.group_size, paper.learning_rate) == (0.2, 0.28, 5, 1e-6)
-    assert (paper.temperature, paper.max_completion_tokens, paper.engine) == (1.0, 4096, "trl")
+    assert (paper.temperature, paper.engine, paper.limited(4096).limit) == (1.0, "trl", 4096)
     with pytest.raises(ValidationError):
         DapoSettings(reward=DefenderReward(overlong_cache_tokens=16), max_completion_tokens=16)
+    with pytest.raises(AotError, match="overlong_cache_tokens"):
+        DapoSettings(reward=DefenderReward(overlong_cache_tokens=16)).limited(16)
+    assert DapoSettings(max_completion_tokens=5).limited(12).limit == 5 and DapoSettings().limited(12).limit == 12
     with pytest.raises(ValidationError):
         DapoSettings(clip=0.2)
 

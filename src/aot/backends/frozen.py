@@ -35,6 +35,7 @@ from aot.backends.vllm_command import Served, served, vllm_program
 from aot.backends.vllm_server import AGAIN, VllmServer, load_adapters
 from aot.errors import AotError
 from aot.players.base import Defender
+from aot.players.base_players import token_limit
 from aot.players.settings import DefenderSettings
 from aot.runs import ranks
 from aot.runs.files import read_json, write_json
@@ -72,7 +73,7 @@ def frozen_defender(
     Raises `AotError` where the folder holds no defender, or its server is missing, ends, or has other weights.
     """
     model = served(folder, weights, offline=player.offline)
-    sampling = Sampling(max_new_tokens=player.max_new_tokens)
+    sampling = Sampling(max_new_tokens=token_limit(player))
     with AnswerStore(state / STORE.format(rank=ranks.rank())) as store:
         if source == VLLM:
             with server_here(model, vllm, player, state, log, say) as (url, server):

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from PIL import Image as PilImage
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import GenerationConfig, LogitsProcessorList
 
 from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.folders import any_processor, load_model
@@ -29,14 +29,13 @@ from aot.backends.pictures import fitted
 from aot.backends.store import reply_key
 from aot.data.decoding import BadPicture, opened, upright
 from aot.errors import AotError
+from aot.players.picking import Picking
+from aot.players.special_tokens import PLACEHOLDERS, UNSAID
 from aot.runs.files import sha256_of
 
 WINDOW = 8
 """Batches' worth of questions that are sorted by length together."""
 IDENTIFYING = {".json", ".jinja", ".safetensors", ".txt", ".model"}
-VISUAL = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
-UNSAID = (*VISUAL, "vision_start_token_id", "vision_end_token_id")
-"""Tokens of a config that stand for images: one of them in an answer would ask for an image that is not there."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class LocalBackend:
         self.tokenizer.pad_token_id = self.pad_id
         self.model.generation_config = GenerationConfig(eos_token_id=self.eos_ids, pad_token_id=self.pad_id)
         self.image_token: str | None = getattr(self.processor, "image_token", None)
-        self.image_id = next((i for key in VISUAL[:2] if (i := getattr(config, key, None)) is not None), None)
+        self.image_id = next((i for key in PLACEHOLDERS[:2] if (i := getattr(config, key, None)) is not None), None)
         self.unsaid = sorted({i for key in UNSAID if (i := getattr(config, key, None)) is not None})
         self._identity: dict[str, Any] | None = None
 
@@ -166,11 +165,12 @@ class LocalBackend:
         inputs = self._inputs(prompts)
         before = inputs["input_ids"].shape[1]
         draws = torch.stack([_draws(prompt.ask, sampling) for prompt in prompts]).to(self.model.device)
+        picking = Picking(sampling.temperature, sampling.top_p, draws, before, self.unsaid)
         ids = self.model.generate(
             **inputs,
-            do_sample=False,  # `Picking` leaves one token to choose from where a sample is wanted
+            do_sample=False,  # `picking` leaves one token to choose from where a sample is wanted
             max_new_tokens=sampling.max_new_tokens,
-            logits_processor=LogitsProcessorList([Picking(sampling, draws, before, self.unsaid)]),
+            logits_processor=LogitsProcessorList([picking]),
         )[:, before:].tolist()
         prompt_tokens = inputs["attention_mask"].sum(-1).tolist()
         visual: list[int | None] = [None] * len(prompts)
@@ -220,32 +220,6 @@ class LocalBackend:
         logprobs = logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0]
         scores = (logprobs * real).sum(-1).double()
         return tuple(scores.softmax(-1).tolist())
-
-
-class Picking(LogitsProcessor):
-    """Leaves the token that each row's own random number picks, by inverting the cumulative distribution of the tokens
-    within `top_p`, most probable first. At temperature 0 it only takes out `unsaid` tokens.
-
-    draws: `float [B, max_new_tokens]` in [0, 1); before: tokens of the prompts.
-    """
-
-    def __init__(self, sampling: Sampling, draws: Tensor, before: int, unsaid: Sequence[int]):
-        self.sampling, self.draws, self.before, self.unsaid = sampling, draws, before, list(unsaid)
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
-        scores = scores.float().clone()
-        scores[:, self.unsaid] = -torch.inf
-        if self.sampling.temperature == 0:
-            return scores
-        scaled = scores / self.sampling.temperature
-        probabilities, order = scaled.softmax(-1).sort(stable=True, dim=-1, descending=True)
-        cumulative = probabilities.cumsum(-1)
-        mass = torch.where(cumulative - probabilities < self.sampling.top_p, cumulative, 0).amax(-1, keepdim=True)
-        wanted = self.draws[:, input_ids.shape[1] - self.before, None] * mass
-        rank = torch.searchsorted(cumulative, wanted, right=True)
-        # Rounding must not pick a token beyond the mass.
-        rank = torch.minimum(rank, (cumulative < mass).sum(-1, keepdim=True))
-        return torch.full_like(scores, -torch.inf).scatter(-1, order.gather(-1, rank), 0.0)
 
 
 def _draws(ask: Ask, sampling: Sampling) -> Tensor:

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from aot.backends.base import Backend, Sampling
 from aot.backends.defender import BackendDefender, gold_answers, letters
 from aot.errors import AotError
 from aot.players.base import Defender
-from aot.players.base_players import player_folder
+from aot.players.base_players import is_miniature, player_folder
 
 BATCH, BATCH_OF_THE_MINIATURE = 8, 64
 
@@ -57,7 +56,7 @@ def open_backend(
         raise AotError("only a URL takes a model's name", where=name, hint="leave out --model, or give a server's URL")
     from aot.backends.local import LocalBackend
 
-    folder, usual = str(_folder(name)), BATCH_OF_THE_MINIATURE if _is_miniature(name) else BATCH
+    folder, usual = str(_folder(name)), BATCH_OF_THE_MINIATURE if is_miniature(name) else BATCH
     return LocalBackend(folder, batch=batch or usual, device=device, name=name if name == "miniature" else None)
 
 
@@ -71,10 +70,11 @@ def open_defender(
 ) -> Defender:
     """As `open_backend`, for what wants a `Defender`. Miniatures, shipped or trained here, come as `QwenDefender`:
     the same answers, faster."""
-    if not is_url(name) and model is None and _is_miniature(name):
-        from aot.players.defender import QwenDefender
+    if not is_url(name) and model is None and is_miniature(name):
+        from aot.players.opening import open_defender as opened
+        from aot.players.settings import DefenderSettings
 
-        return QwenDefender.load(_folder(name), name=Path(name).name)
+        return opened(Path(_folder(name)), DefenderSettings(), name=Path(name).name)
     backend = open_backend(name, model=model, **settings)
     return BackendDefender(
         backend, sampling, store=store, completions=letters if is_url(name) else gold_answers
@@ -83,16 +83,6 @@ def open_defender(
 
 def _folder(name: str) -> str | Path:
     return player_folder("miniature", "defender") if name == "miniature" else name
-
-
-def _is_miniature(name: str) -> bool:
-    """Whether a folder's processor is made for this package's miniatures: one frame an image, where published models
-    read two."""
-    try:
-        saved = json.loads((Path(_folder(name)) / "processor_config.json").read_text(encoding="utf-8"))
-        return saved["image_processor"]["temporal_patch_size"] == 1
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def model_at(url: str, model: str | None, *, api_key_env: str = "OPENAI_API_KEY") -> str:

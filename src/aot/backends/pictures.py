@@ -9,13 +9,13 @@ A cap alone moves benchmarks by points, so it is applied here, the same way for 
 
 from __future__ import annotations
 
-import math
 from io import BytesIO
 
 from PIL import Image as PilImage
 
 from aot.backends.base import Sampling
 from aot.data.decoding import is_turned, opened, upright
+from aot.data.images import size_within
 from aot.types import Image
 
 SENT_AS_THEY_ARE = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
@@ -36,21 +36,6 @@ def fitted(content: bytes, sampling: Sampling) -> bytes:
     turned = upright(picture)
     size = size_within(*turned.size, sampling.min_pixels, sampling.max_pixels)
     return _png(turned if turned.size == size else turned.resize(size, PilImage.Resampling.BICUBIC))
-
-
-def size_within(width: int, height: int, least: int | None, most: int | None) -> tuple[int, int]:
-    """(width, height) with width x height in least .. most; the aspect is kept to whole pixels. `most` wins."""
-    if most is not None and width * height > most:
-        scale = math.sqrt(most / (width * height))
-        # A strip one pixel wide cannot shrink both ways.
-        wide = max(1, min(int(width * scale), most))
-        high = max(1, min(int(height * scale), most // wide))
-        return (max(1, min(wide, most // high)), high)
-    if least is not None and width * height < least:
-        scale = math.sqrt(least / (width * height))
-        wide, high = math.ceil(width * scale), math.ceil(height * scale)
-        return (wide, high) if most is None or wide * high <= most else size_within(wide, high, None, most)
-    return width, height
 
 
 def mime_type(content: bytes) -> str:

@@ -173,9 +173,10 @@ def sft(
     from aot.players.base_players import quiet_loading
 
     if defender:
+        from aot.players.settings import DefenderSettings
         from aot.train.defender.command import DefenderSftRunSettings, sft_defender
 
-        begin = DefenderSftRunSettings(defender=defender).model_dump()
+        begin = DefenderSftRunSettings(defender=DefenderSettings(model=defender)).model_dump()
         chosen = overridden(DefenderSftRunSettings, begin, overrides or [], where="sft")
         quiet_loading()
         with resumable():

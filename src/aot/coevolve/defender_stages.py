@@ -16,8 +16,8 @@ from aot.coevolve.scenes import stage_seed
 from aot.coevolve.sft_batches import hit_batches, pair_batches, scripted_batches
 from aot.data.curriculum import CurriculumRow, build_curriculum
 from aot.game.judge import open_judge
-from aot.players.defender import QwenDefender
 from aot.players.opening import open_defender
+from aot.players.trained_defender import TrainedDefender
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.ranks import is_main
 from aot.runs.run import CHECKPOINT, LOG
@@ -65,7 +65,7 @@ def _sft_on(
 
 def _sft(
     recipe: Recipe,
-    player: QwenDefender,
+    player: TrainedDefender,
     batches: Batches,
     settings: DefenderSftSettings,
     seed: int,
@@ -84,11 +84,14 @@ def enhance_defender(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, 
     hard_attacks(recipe, inputs, i, newest)  # the next iterations need them
     curriculum = build_curriculum(newest, clean, earlier, recipe.curriculum, seed=inputs.seed)
     player = open_defender(inputs.folder(defender_before(recipe, i)), recipe.players.defender, name=f"iteration_{i}")
-    before = {name: value.clone() for name, value in player.model.state_dict().items()}
+    guarded = recipe.clean_guard.max_loss < 1 and bool(curriculum.rows)
+    if guarded:
+        player.begin_training(seed=inputs.seed)  # what is there before the first step is what is gone back to
+    before = player.learned_copy() if guarded else {}
     metrics = _dapo(recipe, inputs, player, curriculum.rows, inputs.seed, folder)
     if recipe.hits.steps:
         metrics |= _learn_hits(recipe, inputs, player, newest, folder / "hits")
-    if recipe.clean_guard.max_loss < 1 and curriculum.rows:
+    if guarded:
         metrics |= _keep_clean(recipe, inputs, player, before, curriculum.rows, folder)
     if is_main():
         player.save(folder)
@@ -96,7 +99,7 @@ def enhance_defender(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, 
 
 
 def _learn_hits(
-    recipe: Recipe, inputs: Inputs, player: QwenDefender, episodes: Sequence[Episode], folder: Path
+    recipe: Recipe, inputs: Inputs, player: TrainedDefender, episodes: Sequence[Episode], folder: Path
 ) -> dict[str, Any]:
     """SFT on the hardest attack of each scene that was hard, mixed with scripted attacks on fresh scenes: the hits are
     few, and alone they would be learned by heart."""
@@ -122,7 +125,7 @@ def train_on_clean_scenes(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[
 def _dapo(
     recipe: Recipe,
     inputs: Inputs,
-    player: QwenDefender,
+    player: TrainedDefender,
     rows: Sequence[CurriculumRow],
     seed: int,
     folder: Path,
@@ -142,7 +145,7 @@ def _dapo(
 def _keep_clean(
     recipe: Recipe,
     inputs: Inputs,
-    player: QwenDefender,
+    player: TrainedDefender,
     before: Mapping[str, Tensor],
     rows: Sequence[CurriculumRow],
     folder: Path,

@@ -13,15 +13,15 @@ from aot.coevolve.inputs import Inputs
 from aot.coevolve.recipe import Recipe
 from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
-from aot.players.defender import QwenDefender
 from aot.players.opening import open_attacker, open_defender
+from aot.players.trained_defender import TrainedDefender
 from aot.runs.run import CHECKPOINT
 
 LOGS = "logs"
 """Folder of a run for what its servers and launchers print."""
 
 
-Player = TypeVar("Player", EditAttacker, QwenDefender)
+Player = TypeVar("Player", EditAttacker, TrainedDefender)
 PLAYERS = "players"
 """In a process's memory: of each role the player that was opened last, and the stage that left it."""
 

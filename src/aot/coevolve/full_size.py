@@ -26,7 +26,8 @@ def paper() -> Recipe:
         "lora": LORA,
         "gradient_checkpointing": True,  # ours
     }
-    defender = {"model": DEFENDER_7B, "max_new_tokens": 4096}  # AOT release; float32 masters: ours
+    # AOT release; float32 masters: ours
+    defender = {"model": DEFENDER_7B, "max_new_tokens": 4096, "gradient_checkpointing": True}
     warm_up = DefenderSftSettings(
         steps=15,
         batch=60,  # paper: 900 samples

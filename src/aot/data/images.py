@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import stat
 from collections.abc import Callable, Sequence
@@ -52,6 +53,21 @@ def within(max_pixels: int, multiple_of: int) -> Fit:
         return min(sides[0], longest), min(sides[1], longest)
 
     return fit
+
+
+def size_within(width: int, height: int, least: int | None, most: int | None) -> tuple[int, int]:
+    """(width, height) with width x height in least .. most; the aspect is kept to whole pixels. `most` wins."""
+    if most is not None and width * height > most:
+        scale = math.sqrt(most / (width * height))
+        # A strip one pixel wide cannot shrink both ways.
+        wide = max(1, min(int(width * scale), most))
+        high = max(1, min(int(height * scale), most // wide))
+        return (max(1, min(wide, most // high)), high)
+    if least is not None and width * height < least:
+        scale = math.sqrt(least / (width * height))
+        wide, high = math.ceil(width * scale), math.ceil(height * scale)
+        return (wide, high) if most is None or wide * high <= most else size_within(wide, high, None, most)
+    return width, height
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from aot.players.base import Defender
 from aot.players.digests import player_digests
 
 if TYPE_CHECKING:
-    from aot.players.defender import QwenDefender
+    from aot.players.trained_defender import TrainedDefender
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,12 @@ class DefenderFolder:
     folder: Path
     name: str
 
-    def load(self) -> QwenDefender:
+    def load(self) -> TrainedDefender:
         """Raises `AotError` for a missing or damaged folder."""
-        from aot.players.defender import QwenDefender  # takes seconds to import
+        from aot.players.opening import open_defender as opened  # takes seconds to import
+        from aot.players.settings import DefenderSettings
 
-        return QwenDefender.load(self.folder, name=self.name)
+        return opened(self.folder, DefenderSettings(), name=self.name)
 
     def judge(self) -> Judge:
         return Judge(self.load())

@@ -166,9 +166,12 @@ def named_reader(settings: JudgeSettings) -> Defender:
     """The model that the settings name. Raises `AotError`."""
     if is_url(settings.player):
         return open_defender(settings.player, settings.model or None)
-    from aot.players.defender import QwenDefender  # takes seconds to import, and few runs have a judge
+    from aot.players.opening import (
+        open_defender as opened,  # takes seconds to import, and few runs have a judge
+    )
+    from aot.players.settings import DefenderSettings
 
-    return QwenDefender.load(_folder(settings), name="judge")
+    return opened(_folder(settings), DefenderSettings(), name="judge")
 
 
 def _folder(settings: JudgeSettings) -> Path:

@@ -3,7 +3,9 @@ how a run keeps them, as a copy or as a reference (`base.json`) that says where 
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +14,7 @@ from pydantic import BaseModel
 from aot.errors import AotError
 from aot.players.digests import player_digests
 from aot.players.hub import check_whole, commit_of, fetched, id_of, is_hub_id
-from aot.players.settings import PlayerSettings
+from aot.players.settings import DefenderSettings, PlayerSettings
 from aot.runs.files import canonical_hash, read_json, write_json
 from aot.runs.overrides import validated
 
@@ -22,6 +24,7 @@ Role = Literal["attacker", "defender"]
 BASE, ADAPTER = "base.json", "adapter_config.json"
 ENTRIES = {"attacker": ("model_index.json", BASE), "defender": ("config.json", ADAPTER, BASE)}
 """By role the files of which a player's folder holds one: a whole model, adapters, or a reference."""
+MINIATURES_TOKENS, USUAL_TOKENS = 12, 1024
 COPIED_BYTES = 1 << 30
 """Up to this size a run copies its base players; *ours*."""
 
@@ -83,11 +86,59 @@ def followed(folder: Path, role: Role, *, offline: bool = False) -> Path:
     return target
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a defender's weights are: a whole model, and adapters over it where there are any. `base` names the whole
+    one, if a reference does."""
+
+    whole: Path
+    adapters: Path | None = None
+    base: Base | None = None
+
+    @property
+    def processor(self) -> Path:
+        """Whose processor counts: the adapters' own, where they were saved with one."""
+        own = self.adapters is not None and any(self.adapters.glob("*processor_config.json"))
+        return self.adapters if own and self.adapters else self.whole
+
+
+def placed(folder: Path, *, offline: bool = False) -> Place:
+    """What a defender's folder holds or leads to. Raises `AotError` where a base is missing or another one."""
+    base, adapters = base_at(folder), folder if (folder / ADAPTER).is_file() else None
+    if base is not None or adapters is None:
+        return Place(followed(folder, "defender", offline=offline), adapters, base)
+    path, hint = folder / ADAPTER, "take the adapters as peft's save_pretrained wrote them"
+    config = read_json(path, hint=hint, needs=("base_model_name_or_path",))  # adapters that others trained
+    named, revision = config["base_model_name_or_path"], config.get("revision") or ""
+    if not isinstance(named, str) or not isinstance(revision, str):
+        raise AotError("names no base model", where=str(path), hint=hint)
+    whole = player_folder(named, "defender", revision=revision, offline=offline)
+    return Place(whole, adapters)
+
+
 def player_key(settings: PlayerSettings, role: Role) -> dict[str, str]:
     """What a base player is told apart by: the id and revision on the hub, which is not asked; else its files."""
     if is_hub_id(settings.model):
         return {"model": settings.model, "revision": settings.revision}
     return player_digests(player_folder(settings.model, role))
+
+
+def token_limit(settings: DefenderSettings, folder: Path | None = None) -> int:
+    """How many tokens an answer may have: `max_new_tokens`, or what suits the model (the one in `folder`, if it is
+    given); *ours*."""
+    small = is_miniature(settings.model if folder is None else str(folder))
+    return settings.max_new_tokens or (MINIATURES_TOKENS if small else USUAL_TOKENS)
+
+
+def is_miniature(name: str) -> bool:
+    """Whether a player's processor is made for this package's miniatures: one frame an image, where published models
+    read two."""
+    folder = SHIPPED / "defender" if name == "miniature" else Path(name)
+    try:
+        saved = json.loads((folder / "processor_config.json").read_text(encoding="utf-8"))
+        return bool(saved["image_processor"]["temporal_patch_size"] == 1)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def keep_player(settings: PlayerSettings, role: Role, folder: Path) -> dict[str, Any]:

@@ -9,31 +9,30 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from transformers import (
-    DynamicCache,
-    PreTrainedTokenizerBase,
-    Qwen2_5_VLForConditionalGeneration,
-)
-from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
+from transformers import DynamicCache, PreTrainedTokenizerBase, Qwen2_5_VLForConditionalGeneration
 
-from aot.answers import parse_answer
-from aot.errors import AotError
 from aot.players.defender_model import DefenderShape, build_model
-from aot.players.loading import REMAKE, reading
-from aot.players.processor import PromptBatch, PromptEncoder, build_processor, load_processor
-from aot.players.shared_prefix import embed_prompts, packed_hidden, packed_mask, text_states
+from aot.players.loading import REMAKE
+from aot.players.model_folder import read_model, read_processor
+from aot.players.processor import PromptBatch, PromptEncoder, build_processor
+from aot.players.shared_prefix import (
+    completion_logprobs,
+    embed_prompts,
+    packed_hidden,
+    packed_mask,
+    text_states,
+)
+from aot.players.trained_defender import TrainedDefender, parsed
 from aot.prompts import gold_answer
 from aot.runs.progress import ANSWERS, advance
 from aot.types import Answer, Image, Question
-
-_parse = lru_cache(maxsize=65536)(parse_answer)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,32 +47,12 @@ class Completions:
     """`bool [B, k]`: hit the length limit before the end-of-turn token."""
 
 
-class QwenDefender:
+class QwenDefender(TrainedDefender):
     """A `Defender` around `Qwen2_5_VLForConditionalGeneration` and its processor."""
 
-    def __init__(
-        self,
-        model: Qwen2_5_VLForConditionalGeneration,
-        processor: Qwen2_5_VLProcessor,
-        *,
-        name: str = "defender",
-        max_new_tokens: int = 12,
-        batch: int = 64,
-    ):
-        self.model, self.processor, self.name = model.eval(), processor, name
-        self.tokenizer = processor.tokenizer
-        self.max_new_tokens, self.batch = max_new_tokens, batch
+    def __init__(self, model: Qwen2_5_VLForConditionalGeneration, processor: Any, *, batch: int = 64, **others: Any):
+        super().__init__(model, processor, batch=batch, **others)
         self.encoder = PromptEncoder(processor)
-        config = model.config
-        eos = model.generation_config.eos_token_id or self.tokenizer.eos_token_id
-        self.eos_ids = torch.tensor([eos] if isinstance(eos, int) else eos)
-        # An image placeholder sampled at high temperature would crash the next forward pass.
-        self.suppressed_ids = [
-            config.image_token_id,
-            config.video_token_id,
-            config.vision_start_token_id,
-            config.vision_end_token_id,
-        ]
         self._texts: dict[tuple[int, ...], str] = {}
 
     @classmethod
@@ -90,46 +69,11 @@ class QwenDefender:
         return cls(build_model(shape, tokenizer, seed=seed), processor)
 
     @classmethod
-    def load(
-        cls,
-        folder: str | Path,
-        *,
-        name: str = "defender",
-        dtype: torch.dtype = torch.float32,
-        device: torch.device | str = "cpu",
-        max_new_tokens: int = 12,
-        batch: int = 64,
-    ) -> QwenDefender:
-        """From a Hugging Face folder or hub id. Raises AotError for a missing or damaged folder."""
-        local = Path(folder)
-        is_hub_id = not local.exists() and len(local.parts) == 2 and not str(folder).startswith((".", "/"))
-        if not is_hub_id and not (local / "config.json").is_file():
-            raise AotError(
-                "no defender here (config.json is missing)",
-                where=str(folder),
-                hint="`aot pretrain` makes one",
-            )
-        how = {"dtype": dtype, "attn_implementation": "sdpa", "use_safetensors": True}  # never a pickled .bin
-        with reading("the defender", folder, hint=REMAKE):
-            model, info = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-                folder, output_loading_info=True, **how
-            )
-            processor = load_processor(folder)
-        if missing := sorted(info["missing_keys"]):
-            raise AotError(f"weights are missing, first {missing[0]}", where=str(folder))
-        return cls(model.to(device), processor, name=name, max_new_tokens=max_new_tokens, batch=batch)
-
-    def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
-        """Hugging Face folder (safetensors and JSON); `dtype` casts the saved weights."""
-        weights = {k: v.to(dtype or v.dtype) for k, v in self.model.state_dict().items()}
-        if self.model.config.tie_word_embeddings:
-            weights.pop("lm_head.weight", None)
-        self.model.save_pretrained(folder, state_dict=weights)
-        self.processor.save_pretrained(folder)
-
-    @property
-    def device(self) -> torch.device:
-        return self.model.device
+    def load(cls, folder: str | Path, **others: Any) -> QwenDefender:
+        """A miniature from its folder, with float32 weights on the CPU; `others` as the constructor takes them. What a
+        recipe names is opened by `aot.players.opening.open_defender`. Raises AotError for a missing or damaged one."""
+        model = read_model(Path(folder), attention="sdpa", what="defender", hint=REMAKE)
+        return cls(model, read_processor(Path(folder), model.config.model_type), **others)
 
     def encode(self, images: Sequence[Image], questions: Sequence[Question]) -> PromptBatch:
         """The prompts of (image, question) pairs on the model's device."""
@@ -157,6 +101,15 @@ class QwenDefender:
             advance(ANSWERS, len(part) * samples)
         return answers
 
+    def complete(
+        self, images: Sequence[Image], prompts: Sequence[str], draws: Tensor, *, temperature: float
+    ) -> list[tuple[tuple[str, bool], ...]]:
+        """As `TrainedDefender.complete`, in one batch."""
+        encoded = self.encoder.encode_texts(images, [self.encoder.chat(prompt) for prompt in prompts])
+        done = self.sample(encoded.to(self.device), draws.to(self.device), temperature=temperature)
+        cut = done.truncated.tolist()
+        return [tuple(zip(self.texts(done, row), cut[row], strict=True)) for row in range(len(prompts))]
+
     def _batches(self, questions: Sequence[Question]) -> Iterator[list[int]]:
         """Indices of each batch: prompts of about one length together, so that little is padded."""
         length = [self.encoder.length(question) for question in questions]
@@ -167,7 +120,7 @@ class QwenDefender:
     def read(self, completions: Completions, row: int, question: Question) -> tuple[Answer, ...]:
         """The k parsed answers of one prompt."""
         return tuple(
-            _parse(text, question.options, truncated=truncated)
+            parsed(text, question.options, truncated=truncated)
             for text, truncated in zip(
                 self.texts(completions, row), completions.truncated[row].tolist(), strict=True
             )
@@ -241,12 +194,6 @@ class QwenDefender:
         wanted = draws[..., None] * cumulative[..., -1:]
         return torch.searchsorted(cumulative, wanted, right=True)[..., 0].clamp(max=logits.shape[-1] - 1)
 
-    def option_logprobs(
-        self, images: Sequence[Image], questions: Sequence[Question]
-    ) -> list[npt.NDArray[np.float64]]:
-        """Per pair `float64 [options]`: log-probability of each option's canonical answer, normalised."""
-        return [logprobs for _, logprobs in self.weigh(images, questions)]
-
     def weigh(
         self, images: Sequence[Image], questions: Sequence[Question]
     ) -> list[tuple[Answer, npt.NDArray[np.float64]]]:
@@ -258,7 +205,7 @@ class QwenDefender:
             scores, said = self.option_scores(self.encode([images[i] for i in part], asked), asked)
             for row, choice, i in zip(scores.double().log_softmax(-1).cpu(), said.tolist(), part, strict=True):
                 text = gold_answer(questions[i], choice) if choice >= 0 else ""
-                answer = _parse(text, questions[i].options, truncated=False)
+                answer = parsed(text, questions[i].options, truncated=False)
                 weighed[i] = answer, row[: len(questions[i].options)].numpy()
             open_ = [i for i, choice in zip(part, said.tolist(), strict=True) if choice < 0]
             given = self.answer([images[i] for i in open_], [questions[i] for i in open_])
@@ -293,3 +240,13 @@ class QwenDefender:
                 ids[i, j, : len(tokens)] = torch.tensor(tokens)
                 mask[i, j, : len(tokens)] = True
         return ids, mask
+
+    def answer_losses(self, images: Sequence[Image], questions: Sequence[Question]) -> tuple[Tensor, Tensor]:
+        """As `TrainedDefender.answer_losses`."""
+        prompts = self.encode(images, questions)
+        ids, mask = (x.to(self.device) for x in self.pad_answers([[gold_answer(q)] for q in questions]))
+        logprobs, _ = completion_logprobs(self.model, prompts, ids, mask)
+        return -logprobs.sum((1, 2)), mask.sum((1, 2))
+
+    def answer_tokens(self, question: Question) -> int:
+        return len(self.encoder.tokens(gold_answer(question))) + 1

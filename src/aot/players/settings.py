@@ -80,9 +80,16 @@ class PlayerSettings(BaseModel, frozen=True, extra="forbid"):
 class DefenderSettings(PlayerSettings, frozen=True, extra="forbid"):
     """A defender: one length of answers for rewards, curricula and evaluation alike."""
 
-    max_new_tokens: int = Field(12, gt=0)  # enough for the miniature; AOT release: 4096
+    max_new_tokens: int = Field(0, ge=0)  # 0: 12 for the miniature, 1024 for others; AOT release: 4096
     min_pixels: int = Field(0, ge=0)  # area to which its processor enlarges smaller images; 0: as its folder says
     max_pixels: int = Field(0, ge=0)  # area to which its processor shrinks larger images; 0: as its folder says
+    batch: int = Field(0, ge=0)  # prompts in one forward pass where it answers; 0: 64 for the miniature, 8 for others
+
+    @model_validator(mode="after")
+    def _bounded(self) -> DefenderSettings:
+        if 0 < self.max_pixels < self.min_pixels:
+            raise ValueError("max_pixels must not be below min_pixels")
+        return self
 
 
 class AttackerSettings(PlayerSettings, frozen=True, extra="forbid"):

@@ -10,7 +10,7 @@ import torch
 from aot.types import Image
 
 if TYPE_CHECKING:  # takes seconds to import, and who only passes writers on needs no model
-    from aot.players.defender import QwenDefender
+    from aot.players.trained_defender import TrainedDefender
 
 
 class Writer(Protocol):
@@ -29,7 +29,7 @@ class Writer(Protocol):
 class QwenWriter:
     """A `Writer` around a defender's model and processor."""
 
-    def __init__(self, defender: QwenDefender, *, max_new_tokens: int = 512, batch: int = 8):
+    def __init__(self, defender: TrainedDefender, *, max_new_tokens: int = 512, batch: int = 8):
         self.defender, self.name = defender, defender.name
         self.max_new_tokens, self.batch = max_new_tokens, batch
 
@@ -37,13 +37,10 @@ class QwenWriter:
         self, images: Sequence[Image], prompts: Sequence[str], *, k: int = 1, temperature: float = 0.0, seed: int = 0
     ) -> list[tuple[str, ...]]:
         generator = torch.Generator().manual_seed(seed)
-        samples, encoder, texts = 1 if temperature == 0 else k, self.defender.encoder, []
+        samples, texts = 1 if temperature == 0 else k, list[tuple[str, ...]]()
         draws = torch.rand(len(images), samples, self.max_new_tokens, generator=generator)
         for start in range(0, len(images), self.batch):
             part = slice(start, start + self.batch)
-            chats = [encoder.chat(prompt) for prompt in prompts[part]]
-            encoded = encoder.encode_texts(images[part], chats).to(self.defender.device)
-            done = self.defender.sample(encoded, draws[part].to(self.defender.device), temperature=temperature)
-            for row in range(len(chats)):
-                texts.append(tuple(self.defender.texts(done, row)) * (k // samples))
+            done = self.defender.complete(images[part], prompts[part], draws[part], temperature=temperature)
+            texts += [tuple(text for text, _ in row) * (k // samples) for row in done]
         return texts

@@ -18,6 +18,8 @@ RENAMED = {
     "own_hits": "rejection_sampling",
     "forward_process": "diffusion_nft",
     "practice": "environment",
+    "lora_rank": "players.defender.lora.rank, for all trainings of the defender",
+    "gradient_checkpointing": "players.defender.gradient_checkpointing",
 }
 """Settings, and values of settings, under the names that they had once -> their names today."""
 

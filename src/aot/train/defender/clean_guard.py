@@ -20,7 +20,7 @@ from torch import Tensor
 from aot.data.curriculum import CurriculumRow
 from aot.game.arena import greedy_answers
 from aot.players.base import Defender
-from aot.players.defender import QwenDefender
+from aot.players.trained_defender import TrainedDefender
 from aot.train.ranks import gather_values, share
 from aot.types import Scene
 
@@ -65,7 +65,7 @@ def rehearsal_rows(
 
 @torch.no_grad()
 def keep_clean(
-    defender: QwenDefender,
+    defender: TrainedDefender,
     before: Mapping[str, Tensor],
     scenes: Sequence[Scene],
     base: float,
@@ -73,9 +73,9 @@ def keep_clean(
     rehearse: Callable[[int, list[Scene]], None],
 ) -> dict[str, Any]:
     """Wins back clean accuracy until the defender answers at most `settings.max_loss` fewer of the clean `scenes`
-    rightly than `base` (a share): `rehearse(number, lost scenes)` trains it in place, then its weights go back towards
-    those `before` its training. Figures: the accuracy `clean_train`, how often it rehearsed, the share of its training
-    that is kept, and a note where anything was done."""
+    rightly than `base` (a share): `rehearse(number, lost scenes)` trains it in place, then what it learned (weights, or
+    adapters) goes back towards what was there `before` its training (`learned_copy`). Figures: the accuracy
+    `clean_train`, how often it rehearsed, the share of it that is kept, and a note where anything was done."""
     least, rehearsed, share = base - settings.max_loss, 0, 1.0
     lost = missed(defender, scenes)
 
@@ -87,11 +87,11 @@ def keep_clean(
         with torch.enable_grad():
             rehearse(rehearsed, lost)
         lost = missed(defender, scenes)
-    after = {name: value.clone() for name, value in defender.model.state_dict().items()}
+    after = defender.learned_copy()
     for share in SHARES:
         if share < 1:
             between = {name: torch.lerp(before[name], value, share) for name, value in after.items()}
-            defender.model.load_state_dict(between)
+            defender.learned.load_state_dict(between)
             lost = missed(defender, scenes)
         if not too_many():
             break

@@ -14,9 +14,11 @@ from aot.data.images import Fit, square
 from aot.errors import AotError
 from aot.forge.read_pairs import DatasetPair, dataset_pairs
 from aot.forge.split import SPLITS
+from aot.players.base import Defender
 from aot.players.base_players import player_folder
-from aot.players.defender import QwenDefender
 from aot.players.digests import player_digests
+from aot.players.opening import open_defender
+from aot.players.settings import DefenderSettings
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of
 from aot.runs.ranks import is_main
@@ -39,7 +41,7 @@ class DefenderSftRunSettings(BaseModel, frozen=True, extra="forbid"):
     seed: int = Field(0, ge=0)
     track: Track = "none"  # ours: who else is told what the training measures
     threads: int = Field(1, gt=0)  # ours: CPU threads; part of what makes the defender bit-reproducible
-    defender: str = "miniature"  # what it starts from: the shipped one, or a model folder
+    defender: DefenderSettings = DefenderSettings()  # what it starts from, how it is loaded, what of it learns
     image_px: int | None = Field(None, ge=16)  # ours: images are stretched to this square side; none: as they are
     checkpoint_every: int = Field(50, gt=0)  # steps
     sft: DefenderSftSettings = DefenderSftSettings(steps=200)
@@ -55,14 +57,17 @@ def sft_defender(
     s = settings
     if not (dataset / "funnel.json").is_file():
         raise AotError("no dataset here (funnel.json is missing)", where=str(dataset), hint="`aot forge` makes one")
-    start = player_folder(s.defender, "defender", option="--defender FOLDER")
+    base = s.defender
+    start = player_folder(
+        base.model, "defender", option="--defender FOLDER", revision=base.revision, offline=base.offline
+    )
     torch.set_num_threads(s.threads)
     learned = s.model_dump(mode="json", exclude=FREE)
     key = {"settings": learned, "start": player_digests(start), "data": digests_of(dataset / "data")}
     fit: Fit = square(s.image_px) if s.image_px else lambda size: size
 
     def train(folder: Path) -> dict[str, Any]:
-        defender = QwenDefender.load(start)
+        defender = open_defender(start, base, name="defender")
         pairs = dataset_pairs(dataset, fit=fit)
         examples = dataset_examples(pairs)
         metrics: dict[str, Any] = {"pairs": len(pairs), "scenes": len(examples)}
@@ -86,7 +91,7 @@ def sft_defender(
         return run.stage("defender", train, key=key, seed=s.seed, together=True)
 
 
-def _accuracies(defender: QwenDefender, pairs: Sequence[DatasetPair], name: str) -> dict[str, float]:
+def _accuracies(defender: Defender, pairs: Sequence[DatasetPair], name: str) -> dict[str, float]:
     """Share of right greedy answers to the clean and to the attacked images."""
     questions = [pair.scene.question for pair in pairs]
     sides = {"clean": [pair.scene.image for pair in pairs], "attacked": [pair.attacked for pair in pairs]}

@@ -20,13 +20,13 @@ from aot.game.judge import Judge, without_judge
 from aot.train.defender.settings import DapoResult, DapoSettings
 
 if TYPE_CHECKING:
-    from aot.players.defender import QwenDefender
+    from aot.players.trained_defender import TrainedDefender
     from aot.runs.checkpoints import Checkpoint
     from aot.runs.train_log import TrainLog
 
 
 def train_dapo(
-    defender: QwenDefender,
+    defender: TrainedDefender,
     rows: Sequence[CurriculumRow],
     settings: DapoSettings,
     *,
@@ -46,9 +46,15 @@ def train_dapo(
         raise without_judge(f"the question of {free.scene_id!r} has no options, so a judge has to score its answers")
     if judge is not None and judge.reader is defender:
         raise AotError("a defender that learns cannot be its own judge", where="DAPO", hint="load it a second time")
+    settings = settings.limited(defender.max_new_tokens)
     if settings.engine == "packed":
+        from aot.players.defender import QwenDefender
         from aot.train.defender.packed import train_packed
 
+        if not isinstance(defender, QwenDefender):
+            model = type(defender.model).__name__
+            what = f"the packed engine is written for Qwen2.5-VL with attention sdpa or eager, not for this {model}"
+            raise AotError(what, where="dapo.engine", hint="--set dapo.engine=trl")
         return train_packed(defender, rows, settings, seed=seed, judge=judge, checkpoint=checkpoint, log=log)
     from aot.train.defender.trl_engine import train_trl
 

@@ -87,15 +87,19 @@ class GroupSampler:
         numbers = self.stream.take(self.settings.groups)
         chosen = [self.rows[n] for n in numbers]
         prompts = self.defender.encode([r.image for r in chosen], [r.question for r in chosen])
-        shape = (len(chosen), self.settings.group_size, self.settings.max_completion_tokens)
+        shape = (len(chosen), self.settings.group_size, self.settings.limit)
+        model = self.defender.model
+        learns = model.training
+        model.eval()  # no dropout, and checkpointing, which keeps no cache, rests
         sampled = sample_groups(
-            self.defender.model,
+            model,
             prompts,
             torch.rand(shape, generator=self.generator),
             temperature=self.settings.temperature,
             end_ids=self.defender.eos_ids.tolist(),
             suppressed_ids=self.defender.suppressed_ids,
         )
+        model.train(learns)
         judged = judge_answers(self.judge, self.rows, self._finished_free_text(numbers, sampled))
         return [self._score(n, group, judged) for n, group in zip(numbers, sampled, strict=True)]
 

@@ -46,7 +46,7 @@ def train_packed(
     generator = torch.Generator().manual_seed(seed)
     stream = PromptStream(len(rows), seed)
     sampler = GroupSampler(defender, rows, settings, stream, generator, judge=judge)
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parameters = defender.begin_training(seed=seed)
     optimizer, schedule = adamw(
         parameters,
         learning_rate=settings.learning_rate,
@@ -58,7 +58,7 @@ def train_packed(
     # The plain mean at first: a demo's training is too short for the usual slow warm-up.
     average = WeightAverage(parameters, settings.ema, warmup=2) if settings.ema else None
     state: dict[str, Any] = {
-        "modules": {"defender": model, "average": average},
+        "modules": {"defender": defender.learned, "average": average},
         "optimizers": {"adamw": optimizer, "schedule": schedule},
         "generators": {"sampling": generator},
     }

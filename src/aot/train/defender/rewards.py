@@ -40,7 +40,7 @@ def completion_reward(
     """Breakdown {reward, accuracy, format, overlong} of one completion (its text without special tokens). To a question
     without options also "judge/unparsed": 1 where it was finished and `judged` is nan."""
     answer = parse_answer(text, question.options, truncated=truncated)
-    limit = settings.max_completion_tokens
+    limit = settings.limit
     parts = defender_reward(
         answer, question, settings.reward, length_tokens=length_tokens, max_tokens=limit, judged=judged
     )

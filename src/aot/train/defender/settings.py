@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from aot.errors import AotError
 from aot.rl.rewards import DefenderReward
 
 
@@ -15,9 +16,7 @@ class TrlOptions(BaseModel, frozen=True, extra="forbid"):
 
     completions_per_forward: int = Field(32, gt=0)  # per device; a divisor of groups x group_size
     bf16: bool = False
-    gradient_checkpointing: bool = False
     vllm: Literal["off", "colocate", "server"] = "off"
-    lora_rank: int = Field(0, ge=0)  # 0 trains all weights
     checkpoint_every: int = Field(50, gt=0)  # updates
 
 
@@ -31,7 +30,7 @@ class DapoSettings(BaseModel, frozen=True, extra="forbid"):
     max_draws: int = Field(8, gt=0)  # ours: draws of `groups` prompts before an update goes on with fewer
     group_filter: Literal["variance", "mean_range"] = "variance"  # DAPO 3.2; AOT release: mean_range
     temperature: float = Field(1.0, gt=0)  # AOT release
-    max_completion_tokens: int = Field(16, gt=0)  # ours (AOT release: 4096)
+    max_completion_tokens: int | None = Field(None, gt=0)  # none: as many as the defender may say elsewhere
     mask_truncated: bool = True  # DAPO 3.4, overlong filtering
     learning_rate: float = Field(1e-3, gt=0)  # ours (AOT release: 1e-6)
     warmup_updates: int = Field(10, ge=0)  # ours
@@ -48,19 +47,33 @@ class DapoSettings(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _fits(self) -> DapoSettings:
-        if self.reward.overlong_cache_tokens >= self.max_completion_tokens:
+        if self.max_completion_tokens and self.reward.overlong_cache_tokens >= self.max_completion_tokens:
             raise ValueError("reward.overlong_cache_tokens must be below max_completion_tokens")
         return self
+
+    @property
+    def limit(self) -> int:
+        """Tokens of a completion, once that is known (`limited`)."""
+        assert self.max_completion_tokens is not None
+        return self.max_completion_tokens
+
+    def limited(self, most: int) -> DapoSettings:
+        """With a limit of completions: its own, or `most`, the defender's. Raises `AotError` where the cache of the
+        overlong punishment does not fit below it."""
+        if self.max_completion_tokens is None and self.reward.overlong_cache_tokens >= most:
+            what = f"must be below the length of an answer, which is {most} tokens"
+            hint = "raise players.defender.max_new_tokens"
+            raise AotError(what, where="dapo.reward.overlong_cache_tokens", hint=hint)
+        return self.model_copy(update={"max_completion_tokens": self.max_completion_tokens or most})
 
 
 def paper_dapo() -> DapoSettings:
     """The AOT release's values for Qwen2.5-VL-7B (method section 3)."""
-    trl = TrlOptions(completions_per_forward=1, bf16=True, gradient_checkpointing=True, vllm="colocate")
+    trl = TrlOptions(completions_per_forward=1, bf16=True, vllm="colocate")
     return DapoSettings(
         engine="trl",
         groups=128,  # AOT release: rollout batch 128
         group_size=5,  # AOT release: n = 5
-        max_completion_tokens=4096,  # AOT release
         learning_rate=1e-6,  # AOT release
         entropy_coef=0.0,
         weight_decay=0.01,  # EasyR1's default, which the release builds on

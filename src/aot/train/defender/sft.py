@@ -20,19 +20,16 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from aot.errors import AotError
-from aot.players.shared_prefix import completion_logprobs
-from aot.prompts import gold_answer
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.heartbeat import beat
 from aot.runs.train_log import TrainLog, plain_metrics
-from aot.train.defender.lora import merged, with_lora
 from aot.train.defender.optimizer import adamw
 from aot.train.ranks import gather_values, share, sum_gradients, total
 from aot.train.weight_average import WeightAverage
 from aot.types import Image, Question
 
 if TYPE_CHECKING:
-    from aot.players.defender import QwenDefender
+    from aot.players.trained_defender import TrainedDefender
 
 
 class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
@@ -48,7 +45,6 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     ema: float = Field(0.0, ge=0, lt=1)  # the weights kept at the end are averaged; 0 keeps the last ones
-    lora_rank: int = Field(0, ge=0)  # 0 trains all weights; else adapters, merged at the end
     per_forward: int = Field(64, gt=0)  # images in one forward pass: memory against speed
 
 
@@ -67,7 +63,7 @@ Seen = tuple[Image, Question]
 
 
 def train_defender_sft(
-    defender: QwenDefender,
+    defender: TrainedDefender,
     batches: Batches,
     settings: DefenderSftSettings,
     *,
@@ -81,8 +77,7 @@ def train_defender_sft(
     Raises `AotError` where the loss is not finite.
     """
     s, checkpoint, log = settings, checkpoint or Checkpoint(None), log or TrainLog()
-    adapters = with_lora(defender.model, s.lora_rank, seed=seed) if s.lora_rank else None
-    parameters = [p for p in defender.model.parameters() if p.requires_grad]
+    parameters = defender.begin_training(seed=seed)
     optimizer, schedule = adamw(
         parameters,
         learning_rate=s.learning_rate,
@@ -93,7 +88,7 @@ def train_defender_sft(
     )
     average = WeightAverage(parameters, s.ema, warmup=2) if s.ema else None
     state: dict[str, Any] = {
-        "modules": {"defender": defender.model, "average": average},
+        "modules": {"defender": defender.learned, "average": average},
         "optimizers": {"adamw": optimizer, "schedule": schedule},
     }
     start = checkpoint.restore(**state)
@@ -122,13 +117,11 @@ def train_defender_sft(
         defender.model.eval()
     if average:
         average.copy_to(parameters)
-    if adapters is not None:
-        defender.model = merged(adapters)
     return plain_metrics(metrics)
 
 
 def chosen_images(
-    defender: QwenDefender, examples: Sequence[SftExample], settings: DefenderSftSettings, rng: np.random.Generator
+    defender: TrainedDefender, examples: Sequence[SftExample], settings: DefenderSftSettings, rng: np.random.Generator
 ) -> tuple[list[Seen], int]:
     """One image of each example, and how many of them are attacked ones."""
     most = round(len(examples) * settings.attacked_share)
@@ -146,7 +139,7 @@ def _some(images: Sequence[Image], most: int, rng: np.random.Generator) -> list[
 
 
 @torch.no_grad()
-def _losses(defender: QwenDefender, seen: Sequence[Seen], per_forward: int) -> list[float]:
+def _losses(defender: TrainedDefender, seen: Sequence[Seen], per_forward: int) -> list[float]:
     """Of each image: the mean loss of the right answer's tokens. Every rank looks at its share of them."""
     found: list[float] = []
     for part in _parts(seen, per_forward):
@@ -155,10 +148,10 @@ def _losses(defender: QwenDefender, seen: Sequence[Seen], per_forward: int) -> l
     return gather_values(found)
 
 
-def _accumulate(defender: QwenDefender, seen: Sequence[Seen], per_forward: int) -> float:
+def _accumulate(defender: TrainedDefender, seen: Sequence[Seen], per_forward: int) -> float:
     """Adds the gradients of the mean loss over all tokens of the right answers, each rank those of its share; the
     loss."""
-    tokens = sum(len(defender.encoder.tokens(gold_answer(question))) + 1 for _, question in seen)
+    tokens = sum(defender.answer_tokens(question) for _, question in seen)
     loss = 0.0
     for part in _parts(seen, per_forward):
         summed = answer_losses(defender, part)[0].sum() / tokens
@@ -175,11 +168,7 @@ def _parts(seen: Sequence[Seen], per_forward: int) -> Iterator[Sequence[Seen]]:
         yield seen[start : min(start + per_forward, mine.stop)]
 
 
-def answer_losses(defender: QwenDefender, seen: Sequence[Seen]) -> tuple[Tensor, Tensor]:
-    """Of each (image, question): the cross-entropy in nats summed over the tokens of its right answer, with gradients,
-    and the number of these tokens; both `[B]`."""
+def answer_losses(defender: TrainedDefender, seen: Sequence[Seen]) -> tuple[Tensor, Tensor]:
+    """As `TrainedDefender.answer_losses`."""
     images, questions = zip(*seen, strict=True)
-    prompts = defender.encode(images, questions)
-    ids, mask = (x.to(defender.device) for x in defender.pad_answers([[gold_answer(q)] for q in questions]))
-    logprobs, _ = completion_logprobs(defender.model, prompts, ids, mask)
-    return -logprobs.sum((1, 2)), mask.sum((1, 2))
+    return defender.answer_losses(images, questions)

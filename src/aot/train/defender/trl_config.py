@@ -17,7 +17,7 @@ from aot.train.defender.rewards import completion_reward, judge_answers
 from aot.train.defender.settings import DapoSettings
 
 if TYPE_CHECKING:
-    from aot.players.defender import QwenDefender
+    from aot.players.trained_defender import TrainedDefender
 
 
 class CompletionRewards:
@@ -73,7 +73,7 @@ class RewardPart:
 
 
 def trl_config(
-    defender: QwenDefender, settings: DapoSettings, *, seed: int, folder: Path, keep: bool
+    defender: TrainedDefender, settings: DapoSettings, *, seed: int, folder: Path, keep: bool
 ) -> GRPOConfig:
     """TRL's settings for ours. One generation an update, so that checkpoints lie between generations."""
     options = settings.trl
@@ -94,9 +94,9 @@ def trl_config(
         per_device_train_batch_size=forward,
         gradient_accumulation_steps=completions // world // forward,
         num_generations=settings.group_size,
-        max_completion_length=settings.max_completion_tokens,
+        max_completion_length=settings.limit,
         temperature=settings.temperature,
-        generation_kwargs={"suppress_tokens": defender.suppressed_ids},
+        generation_kwargs={"suppress_tokens": defender.suppressed_ids} if defender.suppressed_ids else None,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="linear" if settings.schedule == "linear" else "constant_with_warmup",
         warmup_steps=settings.warmup_updates,
@@ -112,7 +112,7 @@ def trl_config(
         mask_truncated_completions=settings.mask_truncated,
         use_cpu=on_cpu,
         bf16=options.bf16,
-        gradient_checkpointing=options.gradient_checkpointing,
+        gradient_checkpointing=defender.checkpointing,
         use_vllm=options.vllm != "off",
         vllm_mode=options.vllm if options.vllm != "off" else "colocate",
         save_strategy="steps" if keep else "no",

@@ -18,13 +18,12 @@ from trl.rewards import get_soft_overlong_punishment
 from aot.data.curriculum import CurriculumRow
 from aot.game.judge import Judge
 from aot.runs import ranks
-from aot.train.defender.lora import lora_config
 from aot.train.defender.prompt_stream import PromptStream
 from aot.train.defender.settings import DapoResult, DapoSettings
 from aot.train.defender.trl_config import CompletionRewards, RewardPart, trl_config
 
 if TYPE_CHECKING:
-    from aot.players.defender import QwenDefender
+    from aot.players.trained_defender import TrainedDefender
     from aot.runs.train_log import TrainLog
 
 from aot.train.defender.trl_callbacks import WHOLE, AverageCallback, LogCallback, MarkWhole, SkipEmptyUpdate
@@ -43,7 +42,7 @@ def newest_whole(folder: Path) -> Path | None:
 
 
 def train_trl(
-    defender: QwenDefender,
+    defender: TrainedDefender,
     rows: Sequence[CurriculumRow],
     settings: DapoSettings,
     *,
@@ -71,8 +70,6 @@ def train_trl(
         finally:
             defender.model.__dict__.pop("forward", None)  # TRL's fused LM head patches the instance
             defender.model.eval()
-        if settings.trl.lora_rank:
-            defender.model = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
         if trainer.stopped and log:
             log.stop(trainer.stopped)
         # TRL counts the step that found nothing, unless it was broken off between two of its forward passes.
@@ -80,7 +77,7 @@ def train_trl(
 
 
 def build_trainer(
-    defender: QwenDefender,
+    defender: TrainedDefender,
     rows: Sequence[CurriculumRow],
     settings: DapoSettings,
     *,
@@ -91,7 +88,8 @@ def build_trainer(
     log: TrainLog | None = None,
 ) -> DapoTrainer:
     """The trainer, ready to run (`keep`: with checkpoints in `folder`); a law calls its loss."""
-    processor, model = defender.processor, defender.model
+    processor = defender.processor
+    defender.begin_training(seed=seed)
     # huggingface/trl#5785: otherwise a VLM's gradients are silently wrong.
     processor.tokenizer.padding_side = "left"
     args = trl_config(defender, settings, seed=seed, folder=folder, keep=keep)
@@ -101,7 +99,7 @@ def build_trainer(
     weights = [1.0, 1.0]
     if settings.reward.overlong_cache_tokens:
         cache = settings.reward.overlong_cache_tokens
-        rewards.append(get_soft_overlong_punishment(settings.max_completion_tokens, cache))
+        rewards.append(get_soft_overlong_punishment(settings.limit, cache))
         weights.append(settings.reward.overlong_weight)
     args.reward_weights = weights
     # The prompts come from the stream; TRL's sampler only has to deliver batches of the right length.
@@ -112,13 +110,15 @@ def build_trainer(
         settings,
         PromptStream(len(rows), seed),
         completion_rewards,
-        model=model,
+        model=defender.adapters.peft if defender.adapters else defender.model,
         reward_funcs=rewards,
         args=args,
         train_dataset=placeholder,
         processing_class=processor,
-        peft_config=lora_config(settings.trl.lora_rank) if settings.trl.lora_rank else None,
     )
+    if defender.adapters:  # TRL rounds those over quantised weights to bfloat16, where small updates are lost
+        for parameter in defender.adapters.parameters.values():
+            parameter.data = parameter.data.float()
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(SkipEmptyUpdate(trainer))
     if log:

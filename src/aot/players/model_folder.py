@@ -1,0 +1,93 @@
+"""Reading a multimodal model's folder: weights as safetensors, no code of its own, a processor with a chat template.
+
+read_model(folder, dtype=..., attention="sdpa", quantization="none", device="cpu") -> model
+read_processor(folder, model_type) -> processor      set_area(processor, least, most) -> bool
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from aot.errors import AotError
+from aot.players.loading import reading
+from aot.players.processor import PROCESSORS, load_processor
+from aot.players.quantization import quantization_config
+from aot.players.settings import Quantization
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+"""Weights that run code when they are read."""
+MODEL_HINT = "a multimodal model of transformers with its weights as safetensors, complete; no code of its own"
+
+
+def read_model(
+    folder: Path,
+    *,
+    dtype: torch.dtype | str = torch.float32,
+    attention: str | None = None,
+    quantization: Quantization = "none",
+    device: torch.device | str = "cpu",
+    what: str = "model",
+    hint: str = MODEL_HINT,
+) -> Any:
+    """Any model that `AutoModelForImageTextToText` opens, ready to be asked. `attention`: none leaves it to
+    transformers. Raises `AotError` for what is missing, damaged, or not safetensors; it says `hint` of what cannot be
+    read, and `what` stands there for the model."""
+    where = str(folder)
+    if not (folder / "config.json").is_file():
+        raise AotError(f"no {what} here (config.json is missing)", where=where, hint="give a model's folder or hub id")
+    if not any(folder.glob("*.safetensors")):
+        pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+        why = f"its weights are pickles ({pickles[0]}), which could run code" if pickles else "it holds no weights"
+        advice = "give the folder with model.safetensors; transformers' save_pretrained writes it"
+        raise AotError(f"the {what} cannot be read: {why}; only safetensors are", where=where, hint=advice)
+    how: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "trust_remote_code": False}
+    if attention is not None:
+        how["attn_implementation"] = attention
+    if quantization != "none":  # such weights cannot be moved once they are read
+        assert isinstance(dtype, torch.dtype)
+        how |= {"quantization_config": quantization_config(quantization, dtype), "device_map": {"": device}}
+    with reading(f"the {what}", folder, hint=hint):
+        model, info = AutoModelForImageTextToText.from_pretrained(folder, output_loading_info=True, **how)
+    if missing := sorted(info["missing_keys"]):
+        raise AotError(f"weights are missing, first {missing[0]}", where=where, hint="fetch the folder again")
+    return (model if quantization != "none" else model.to(device)).eval()
+
+
+def read_processor(folder: Path, model_type: str) -> Any:
+    """With its text half padding on the left, as generation needs it."""
+    # The stock processors of Qwen-VL cannot be built without torchvision (transformers#48558), and the miniature's own
+    # class is known to no AutoProcessor.
+    hint = "the folder must hold the processor and the tokenizer; some need `pip install torchvision`"
+    with reading("the model's processor", folder, hint=hint):
+        if model_type in PROCESSORS:
+            processor = load_processor(folder, model_type)
+        else:
+            processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+    if not hasattr(processor, "tokenizer") or not getattr(processor, "chat_template", None):
+        what = "the model has no chat template"
+        raise AotError(what, where=str(folder), hint="take the instruction-tuned variant")
+    # Where its file is missing, transformers builds a tokenizer that knows no word, without a word.
+    with reading("the model's tokenizer", folder, hint="fetch the folder again"):
+        known = processor.tokenizer("Which?", add_special_tokens=False).input_ids
+    if not known:
+        raise AotError("the model's tokenizer is missing", where=str(folder), hint="fetch the folder again")
+    processor.tokenizer.padding_side = "left"
+    return processor
+
+
+def set_area(processor: Any, least: int, most: int) -> bool:
+    """Has the processor bring images into least .. most pixels (0: as it says itself). False where it knows no bounds
+    of the area, as others than Qwen's do not: whoever asks must then resize."""
+    images: Any = getattr(processor, "image_processor", None)
+    size = dict(getattr(images, "size", None) or {})
+    if not hasattr(images, "merge_size") or not {"shortest_edge", "longest_edge"} <= size.keys():
+        return False
+    low, high = least or size["shortest_edge"], most or size["longest_edge"]
+    if low > high:  # one of them is the processor's own, and gives way
+        low = high = most or least
+    images.size = {"shortest_edge": low, "longest_edge": high}
+    return True

@@ -1,0 +1,39 @@
+"""Frozen weights in fewer bits, under adapters: nf4 by bitsandbytes, fp8 by torchao (both need a GPU)."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+import torch
+
+from aot.errors import AotError
+from aot.players.settings import Quantization
+
+LIBRARIES = {"nf4": "bitsandbytes", "fp8": "torchao"}
+WHOLE = ["visual", "vision_tower", "vision_model", "multi_modal_projector", "connector", "lm_head"]
+"""What keeps its bits: the image encoder is a tenth of the weights, and what it loses nobody can win back."""
+
+
+def quantization_config(kind: Quantization, dtype: torch.dtype) -> Any:
+    """What `from_pretrained` of transformers takes; `dtype` is computed in. Raises `AotError` where the library is
+    missing."""
+    library = LIBRARIES[kind]
+    if importlib.util.find_spec(library) is None:
+        what = f"{kind} weights need {library}, which is not installed"
+        raise AotError(what, where="players.defender.quantization", hint=f"pip install {library}")
+    if kind == "nf4":
+        from transformers import BitsAndBytesConfig
+
+        return BitsAndBytesConfig(  # QLoRA, arXiv 2305.14314: NormalFloat, its constants quantised once more
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+            llm_int8_skip_modules=WHOLE,  # the name is older than 4 bits
+        )
+    from transformers import TorchAoConfig
+
+    float8 = importlib.import_module("torchao.quantization").Float8WeightOnlyConfig()
+    return TorchAoConfig(float8, modules_to_not_convert=WHOLE)

@@ -1,0 +1,163 @@
+"""Tiny untrained vision-language models of the true classes, saved by stock `save_pretrained`.
+
+    python tests/tiny_models.py FOLDER     all of them, by name, below FOLDER
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import (
+    AutoTokenizer,
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+)
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from aot.players.base_players import player_folder
+from aot.players.opening import open_defender
+from aot.players.processor import CHAT_TEMPLATE, Qwen3Processor, QwenProcessor
+from aot.players.settings import DefenderSettings
+from aot.players.special_tokens import IM_END, IMAGE_PAD, PAD, VIDEO_PAD, VISION_END, VISION_START
+from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
+from aot.types import Scene
+
+LLAVA_TEMPLATE = (
+    "{% for m in messages %}USER: {% for c in m['content'] %}{% if c['type'] == 'image' %}<image>\n"
+    "{% else %}{{ c['text'] }}{% endif %}{% endfor %}{% endfor %} ASSISTANT:"
+)
+TEXT = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "initializer_range": 0.2,  # answers that differ from each other, though nothing was learned
+}
+
+PUBLISHED = {"do_sample": True, "temperature": 1e-6, "repetition_penalty": 5.0}
+"""Qwen2.5-VL's habits of decoding, its penalty of 1.05 made larger so that it would be seen."""
+
+
+def tokenizer() -> Any:
+    """The miniature's: four hundred words, and Qwen's special tokens."""
+    return AutoTokenizer.from_pretrained(player_folder("miniature", "defender"))
+
+
+def special(words: Any) -> dict[str, int]:
+    names = {
+        "image_token_id": IMAGE_PAD,
+        "video_token_id": VIDEO_PAD,
+        "vision_start_token_id": VISION_START,
+        "vision_end_token_id": VISION_END,
+    }
+    return {key: words.convert_tokens_to_ids(token) for key, token in names.items()}
+
+
+def finished(model: Any, words: Any, folder: Path, **generation: Any) -> None:
+    """Saves the model; its `generation_config` has an end of turn, and a habit that answers of ours must not follow."""
+    ends = {"eos_token_id": words.convert_tokens_to_ids(IM_END), "pad_token_id": words.convert_tokens_to_ids(PAD)}
+    model.generation_config.update(**ends, **generation)
+    model.save_pretrained(folder)
+
+
+def qwen2_5_vl(folder: Path) -> None:
+    """As published: patches of 14 px, two frames an image, grouped-query attention, weights of the head of its own."""
+    words = tokenizer()
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]}
+    vision = {
+        "depth": 2,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_heads": 2,
+        "out_hidden_size": 32,
+        "fullatt_block_indexes": [1],
+    }
+    torch.manual_seed(0)
+    config = Qwen2_5_VLConfig(
+        text_config={**TEXT, "vocab_size": len(words), "rope_parameters": rope}, vision_config=vision, **special(words)
+    )
+    finished(Qwen2_5_VLForConditionalGeneration(config), words, folder, **PUBLISHED)
+    images = Qwen2VLImageProcessorPil(size={"shortest_edge": 56 * 56, "longest_edge": 112 * 112})
+    QwenProcessor(images, words, chat_template=CHAT_TEMPLATE).save_pretrained(folder)
+
+
+def qwen3_vl(folder: Path) -> None:
+    """As published: patches of 16 px, interleaved positions, deep stacking of visual features."""
+    words = tokenizer()
+    rope = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [2, 1, 1], "mrope_interleaved": True}
+    vision = {
+        "depth": 2,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_heads": 2,
+        "out_hidden_size": 32,
+        "num_position_embeddings": 64,
+        "deepstack_visual_indexes": [0],
+    }
+    torch.manual_seed(0)
+    text = {**TEXT, "vocab_size": len(words), "head_dim": 8, "rope_parameters": rope}
+    config = Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **special(words))
+    finished(Qwen3VLForConditionalGeneration(config), words, folder, repetition_penalty=5.0)
+    images = Qwen2VLImageProcessorPil(patch_size=16, size={"shortest_edge": 64 * 64, "longest_edge": 128 * 128})
+    Qwen3Processor(images, words, chat_template=CHAT_TEMPLATE).save_pretrained(folder)
+
+
+def llava(folder: Path) -> None:
+    """Another family: a CLIP encoder of images of one size, a Llama."""
+    words = tokenizer()
+    words.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    vision = CLIPVisionConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=16, patch_size=8
+    )
+    text = LlamaConfig(**TEXT, vocab_size=len(words), max_position_embeddings=256)
+    image_id = words.convert_tokens_to_ids("<image>")
+    config = LlavaConfig(vision_config=vision, text_config=text, image_token_id=image_id, image_seq_length=4)
+    torch.manual_seed(0)
+    finished(LlavaForConditionalGeneration(config), words, folder, repetition_penalty=50.0)
+    LlavaProcessor(
+        CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}),
+        words,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=LLAVA_TEMPLATE,
+    ).save_pretrained(folder)
+
+
+def guesser(folder: Path, out: Path, scenes: Sequence[Scene]) -> None:
+    """A model that knows the form of an answer and guesses the option: what a defender's RL can begin from."""
+    defender = open_defender(folder, DefenderSettings(max_new_tokens=5), name="guesser")
+    rng = np.random.default_rng(0)
+
+    def examples(_: int) -> list[SftExample]:
+        asked = [scenes[i].question for i in rng.integers(len(scenes), size=8)]
+        guessed = [replace(question, answer=int(rng.integers(len(question.options)))) for question in asked]
+        return [SftExample(scenes[0].image, question) for question in guessed]
+
+    settings = DefenderSftSettings(steps=25, batch=8, learning_rate=2e-2, warmup_steps=0)
+    train_defender_sft(defender, examples, settings, seed=0)
+    defender.save(out)
+
+
+BUILDERS: dict[str, Callable[[Path], None]] = {"qwen2_5_vl": qwen2_5_vl, "qwen3_vl": qwen3_vl, "llava": llava}
+"""By model type."""
+
+
+if __name__ == "__main__":
+    for name, build in BUILDERS.items():
+        build(Path(sys.argv[1]) / name)
