@@ -1,4 +1,4 @@
-"""Stages that train a defender: the warm-up (SFT), the iterations (DAPO on attacks, SFT on hits), the baselines."""
+"""Stages that train a defender: the warm-up (SFT), the iterations (SFT on hits, DAPO on attacks), the baselines."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ def _sft(
 
 
 def enhance_defender(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
-    """Defender enhancement: DAPO on the newest valid attacks, mixed with clean scenes and earlier attacks."""
+    """Defender enhancement: SFT on the newest hits, then DAPO on the newest valid attacks, mixed with clean scenes and
+    earlier attacks."""
     i = iteration_of(inputs.name)
     earlier = [row for j in range(1, i) for row in hard_attacks(recipe, inputs, j)]
     newest, clean = round_episodes(inputs, i), inputs.game.train_scenes(inputs.seed)
@@ -88,9 +89,8 @@ def enhance_defender(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, 
     if guarded:
         player.begin_training(seed=inputs.seed)  # what is there before the first step is what is gone back to
     before = player.learned_copy() if guarded else {}
-    metrics = _dapo(recipe, inputs, player, curriculum.rows, inputs.seed, folder)
-    if recipe.hits.steps:
-        metrics |= _learn_hits(recipe, inputs, player, newest, folder / "hits")
+    metrics = _learn_hits(recipe, inputs, player, newest, folder / "hits") if recipe.hits.steps else {}
+    metrics |= _dapo(recipe, inputs, player, curriculum.rows, inputs.seed, folder)
     if guarded:
         metrics |= _keep_clean(recipe, inputs, player, before, curriculum.rows, folder)
     if is_main():
@@ -103,7 +103,8 @@ def _learn_hits(
 ) -> dict[str, Any]:
     """SFT on the hardest attack of each scene that was hard, mixed with scripted attacks on fresh scenes: the hits are
     few, and alone they would be learned by heart."""
-    settings, share = recipe.hits, recipe.hits.attacked_share
+    rate = recipe.hits.learning_rate * recipe.hits_decay ** (iteration_of(inputs.name) - 1)
+    settings, share = recipe.hits.model_copy(update={"learning_rate": rate}), recipe.hits.attacked_share
     few = round(settings.batch * recipe.hits_share)
     hits = hit_batches(episodes, recipe.curriculum, few, seed=inputs.seed)
     fresh = scripted_batches(inputs.game, recipe.scripted_attacks, settings.batch - few, share, seed=inputs.seed)

@@ -13,8 +13,8 @@ where it was. What the main line does not need at once is made in the background
 names it again later and finds it finished, waits for it, or makes it. With a launcher (`compute.launch`) every stage is
 made by processes of its own (`controller.py`), and what the main line does not need comes last.
 Departures: scripted attacks on fresh scenes stand for the AOT-SFT set in the warm-up; the players that are known
-already attack the training scenes too, beside the newest attacker; SFT on the newest hits follows DAPO; a defender that
-lost clean accuracy wins it back before it goes on (`clean_guard`). All *ours*, and settings of the recipe.
+already attack the training scenes too, beside the newest attacker; SFT on the newest hits precedes DAPO; a defender
+that lost clean accuracy wins it back before it goes on (`clean_guard`). All *ours*, and settings of the recipe.
 Beside the method stand baselines: the same RL on clean scenes (the paper's ablation) and SFT on scripted attacks
 alone. Each final defender meets a fresh attacker that was trained against it and no other (*ours*).
 """

@@ -29,10 +29,10 @@ def miniature() -> Recipe:
         attacks={"scripted_draws": 1},
         curriculum={"rows": 400, "clean_share": 0.52},
         dapo=dapo,
-        hits={"steps": 50, "batch": 32, "learning_rate": 1e-3, "schedule": "constant", "ema": 0.95},
+        hits={"steps": 130, "batch": 32, "learning_rate": 1e-3, "ema": 0.95},
         hits_share=0.15,
-        clean_guard={"max_loss": 0.003},
-        sft_scripted_steps=640,
+        hits_decay=0.7,
+        sft_scripted_steps=860,
         clean_rl_updates=45,
         best_response_updates=12,
     )

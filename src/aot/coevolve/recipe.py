@@ -38,8 +38,9 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     warm_up: DefenderSftSettings = DefenderSftSettings(steps=0)  # iteration 0 of the defender; 0 steps: none
     pairs: str = ""  # paper: AOT-SFT, what the warm-up learns from: a folder that `aot forge` made; "": the next line
     scripted_attacks: ScriptedAttackSettings = ScriptedAttackSettings()  # ours
-    hits: DefenderSftSettings = DefenderSftSettings(steps=0)  # ours: SFT on an iteration's hits behind its DAPO
+    hits: DefenderSftSettings = DefenderSftSettings(steps=0)  # ours: SFT on an iteration's hits before its DAPO
     hits_share: float = Field(0.25, ge=0, le=1)  # ours: of a batch of these; the rest are scripted attacks
+    hits_decay: float = Field(1.0, gt=0, le=1)  # ours: an iteration's learning rate of it, as a share of the last one's
     clean_rl: bool = True  # paper: "same RL on clean data", the control
     clean_rl_updates: int = Field(0, ge=0)  # ours: of the control, an iteration; 0: as many as the defender's
     sft_scripted_steps: int = Field(0, ge=0)  # ours: the baseline without a game: SFT on scripted attacks alone

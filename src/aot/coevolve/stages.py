@@ -176,7 +176,8 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             parents = dict.fromkeys([defender_of(0), defender_before(recipe, i), *attacked])
             settings = [dapo, recipe.curriculum.model_dump(), recipe.clean_guard.model_dump()]
             if recipe.hits.steps:
-                settings += [recipe.hits.model_dump(), recipe.hits_share, recipe.scripted_attacks.model_dump()]
+                settings += [recipe.hits.model_dump(), recipe.hits_share, recipe.hits_decay]
+                settings += [recipe.scripted_attacks.model_dump()]
             return StagePlan(enhance_defender, settings, seed, tuple(parents), together=by_trl)
         case [_, "known_attacks"]:
             i = iteration_of(name)
