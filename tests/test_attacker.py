@@ -274,7 +274,7 @@ def test_edits_are_grouped_by_the_length_of_their_text():
     def groups(lengths, least):
         n = len(lengths)
         images, text = np.zeros((n, 16, 16, 3), np.uint8), torch.zeros(n, max(lengths), 2)
-        conditions = Conditions(images, torch.zeros(n, 1, 4), text, torch.tensor(lengths))
+        conditions = Conditions(images, torch.zeros(n, 1, 4), text, np.array(lengths))
         return [part.tolist() for part in conditions.by_length(least)]
 
     assert groups([5, 3, 5, 3], 2) == [[1, 3], [0, 2]]

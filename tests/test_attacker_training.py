@@ -33,11 +33,11 @@ from aot.train.attacker.environment import (
     AttackEnvironment,
     EnvironmentSettings,
     InformativeScenes,
-    IntegrityGuard,
     SceneStream,
-    reinforce,
 )
 from aot.train.attacker.flow_grpo import FlowGrpo, FlowGrpoSettings, train_flow_grpo
+from aot.train.attacker.guards import IntegrityGuard
+from aot.train.attacker.reinforce import reinforce
 from aot.train.attacker.rejection_sampling import RejectionSamplingSettings, train_rejection_sampling
 from aot.train.attacker.rollout import sample_rollout
 from aot.train.attacker.sft import (
@@ -354,13 +354,12 @@ def test_a_rollouts_graph_serves_the_first_step_if_most_edits_are_in_it(fresh, s
     assert not any(graphs[len(kept) :])
 
 
-def test_edits_are_painted_alike_in_parts_and_at_once(fresh, scenes, monkeypatch):
+def test_edits_are_painted_alike_in_parts_and_at_once(fresh, scenes):
     attacker, generator = fresh(), torch.Generator().manual_seed(0)
     sources = np.stack([scene.image for scene in scenes[:7]])
     change = torch.randn(7, 16, attacker.transformer.config.in_channels, generator=generator)
     together = paint(attacker.vae, sources, change)
-    monkeypatch.setattr("aot.players.latents.PAINTED_AT_ONCE", 3)
-    apart = paint(attacker.vae, sources, change)
+    apart = paint(attacker.vae, sources, change, at_once=3)
     assert len(apart) == len(together) == 7
     assert np.abs(np.stack(apart).astype(int) - np.stack(together)).max() <= 1, "a matrix product may round otherwise"
     assert (np.stack(apart) != sources).any()

@@ -78,10 +78,8 @@ class Editor:
     def edit(self, image: Image, sentence: str, *, seed: int) -> Image:
         """The image after the sentence, as large as it was: sides that are no multiples of 16 px are padded for the
         editor and cropped, and nothing is resized. Same arguments, same image."""
-        from aot.players.latents import paint
-
         attacker, (height, width) = self.attacker, image.shape[:2]
         conditions = attacker.conditions([image], [sentence])
         noise = attacker.noise(conditions, torch.Generator().manual_seed(seed))
-        (edited,) = paint(attacker.vae, conditions.images, attacker.sample(conditions, noise))
+        (edited,) = attacker.decode(conditions.images, attacker.sample(conditions, noise))
         return np.ascontiguousarray(edited[:height, :width])

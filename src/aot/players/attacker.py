@@ -31,7 +31,7 @@ from aot.players.editor import Conditions, EditorSettings, EditorShape, untraine
 from aot.players.editor_folder import read_editor, write_adapter, write_editor
 from aot.players.fused import predict_velocity
 from aot.players.keep import Keep, kept
-from aot.players.latents import padded, paint, source_latents
+from aot.players.latents import edit_latents, padded, paint, source_latents
 from aot.players.lora import adapter_rank
 from aot.players.processor import PromptEncoder
 from aot.prompts import attack_instruction
@@ -164,7 +164,7 @@ class EditAttacker:
     def shown(self, scenes: Sequence[Scene], sources: npt.NDArray[np.uint8], latents: Tensor) -> list[Image]:
         """The images that denoised `latents [N, L, C]` of `Conditions.images` stand for, as the game sees them: each of
         its scene's size, and kept on it as the settings say."""
-        pairs = zip(scenes, paint(self.vae, sources, latents), strict=True)
+        pairs = zip(scenes, self.decode(sources, latents), strict=True)
         images = [image[: scene.image.shape[0], : scene.image.shape[1]] for scene, image in pairs]
         return kept(self.settings.keep, scenes, images)
 
@@ -173,15 +173,31 @@ class EditAttacker:
         """What the editor is given for N (image, instruction) pairs; the images are of one size."""
         sources = np.stack([padded(image) for image in images])
         states = self._embed(sources, sentences)
-        lengths = torch.tensor([len(s) for s in states])
+        lengths = np.array([len(s) for s in states], dtype=np.int64)
         text = nn.utils.rnn.pad_sequence(states, batch_first=True)
-        source = torch.cat(
-            [source_latents(self.vae, sources[i : i + 256]) for i in range(0, len(sources), 256)]
-        )
+        source = self.encode(sources)
         negative = (
             torch.stack(self._embed(sources, [" "] * len(sources))) if self.settings.guidance > 1 else None
         )
-        return Conditions(sources, source, text, lengths.to(text.device), negative)
+        return Conditions(sources, source, text, lengths, negative)
+
+    @torch.no_grad()
+    def encode(self, images: npt.NDArray[np.uint8]) -> Tensor:
+        """Packed latents `[N, L, C]` of source images `[N, H, W, 3]`, sides multiples of 16."""
+        most = self.settings.encode_batch
+        return torch.cat([source_latents(self.vae, images[i : i + most]) for i in range(0, len(images), most)])
+
+    @torch.no_grad()
+    def encode_edits(self, sources: npt.NDArray[np.uint8], targets: npt.NDArray[np.uint8]) -> Tensor:
+        """x0 `[N, L, C]` of flow matching: what `decode` turns into `targets`."""
+        most = self.settings.encode_batch
+        parts = [slice(i, i + most) for i in range(0, len(sources), most)]
+        return torch.cat([edit_latents(self.vae, sources[part], targets[part]) for part in parts])
+
+    @torch.no_grad()
+    def decode(self, sources: npt.NDArray[np.uint8], latents: Tensor) -> list[Image]:
+        """The images `[H, W, 3]` that denoised `latents [N, L, C]` on these sources stand for."""
+        return paint(self.vae, sources, latents.to(self.device), at_once=self.settings.decode_batch)
 
     def _embed(self, images: npt.NDArray[np.uint8], sentences: Sequence[str]) -> list[Tensor]:
         """Last hidden states `[T_i, D]` of each instruction, exactly as the stock pipeline asks its text
@@ -190,8 +206,8 @@ class EditAttacker:
         states: dict[int, Tensor] = {}
         # Equal lengths together: no padding, no mask.
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        for start in range(0, len(order), 256):
-            members = order[start : start + 256]
+        for start in range(0, len(order), self.settings.encode_batch):
+            members = order[start : start + self.settings.encode_batch]
             prompts = self.encoder.encode_texts(list(images[members]), [texts[i] for i in members]).to(
                 self.device
             )
@@ -232,19 +248,21 @@ class EditAttacker:
         return torch.randn(conditions.source.shape, generator=generator).to(self.device)
 
     def velocity(
-        self, conditions: Conditions, latents: Tensor, sigma: Tensor, *, at_once: bool = False
+        self, conditions: Conditions, latents: Tensor, sigma: Tensor, *, at_once: bool = False, most: int = 0
     ) -> Tensor:
         """v = noise - x0 `[N, L, C]` at noise levels `sigma [N]`, with guidance where the settings ask for
         it. Texts of one length go together where they are many: nothing is padded then, and no mask slows the
-        attention. `at_once`: all in one call of the network, for who listens to its blocks."""
-        parts = conditions.by_length()
-        if len(parts) > 1 and not at_once:
+        attention. `at_once`: all in one call of the network, for who listens to its blocks; `most`: so many edits a
+        call at most (0: any number)."""
+        parts = [] if at_once else conditions.by_length(most=most)
+        if len(parts) > 1:
             done = [self._velocity(conditions.take(i), latents[i], sigma[i]) for i in parts]
             return torch.cat(done)[torch.cat(parts).argsort()]
         return self._velocity(conditions, latents, sigma)
 
     def _velocity(self, conditions: Conditions, latents: Tensor, sigma: Tensor) -> Tensor:
         advance(EDIT_STEPS, len(latents))
+        conditions = conditions.to(self.device)
         grids, dtype = (conditions.grid, conditions.grid), self.transformer.dtype
         joined = (latents.to(dtype), conditions.source.to(dtype))
         guided = predict_velocity(
@@ -261,7 +279,7 @@ class EditAttacker:
         sigmas = self.sigmas(noise.shape[1], steps)
         done = torch.empty_like(noise)
         # Edits with texts of like length together, so that little is padded.
-        for index in torch.argsort(conditions.lengths, stable=True).split(self.settings.batch):
+        for index in torch.from_numpy(np.argsort(conditions.lengths, kind="stable")).split(self.settings.batch):
             batch, latents = conditions.take(index), noise[index]
             for now, after in pairwise(sigmas):
                 v = self.velocity(batch, latents, now.expand(len(index)).to(latents.device))

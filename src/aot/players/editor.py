@@ -35,7 +35,9 @@ class EditorSettings(BaseModel, frozen=True, extra="forbid"):
     drop_tokens: int | None = None  # tokens of the condition to drop; None: all up to the image's end (ours)
     steps: int = Field(8, gt=0)  # Qwen-Image-Edit: 50; the miniature (ours): 8
     guidance: float = Field(1.0, ge=1)  # Qwen-Image-Edit: true CFG 4; ours: 1 is without, at half the cost
-    batch: int = Field(128, gt=0)
+    batch: int = Field(128, gt=0)  # edits at once in sampling
+    encode_batch: int = Field(256, gt=0)  # images at once through the text encoder and into the autoencoder
+    decode_batch: int = Field(128, gt=0)  # images at once out of the autoencoder
     keep: Keep = "none"  # see `aot.players.keep`
 
 
@@ -44,7 +46,9 @@ def stock_settings() -> EditorSettings:
     nothing = dict.fromkeys(("scheduler", "vae", "text_encoder", "tokenizer", "processor", "transformer"))
     stock = QwenImageEditPipeline(**nothing)
     template, drop = stock.prompt_template_encode, stock.prompt_template_encode_start_idx
-    return EditorSettings(template=template, drop_tokens=drop, steps=50, guidance=4.0, batch=1)
+    # Ours: a megapixel takes gigabytes in the autoencoder.
+    few = {"batch": 1, "encode_batch": 4, "decode_batch": 2}
+    return EditorSettings(template=template, drop_tokens=drop, steps=50, guidance=4.0, **few)
 
 
 def untrained_transformer(
@@ -87,8 +91,8 @@ class Conditions:
     """`[N, L, C]` packed latents of the sources."""
     text: Tensor
     """`[N, T, D]` hidden states of the instruction's tokens, right-padded with zeros."""
-    lengths: Tensor
-    """`int64 [N]`: how many of the T are real."""
+    lengths: npt.NDArray[np.int64]
+    """`[N]`: how many of the T are real. No tensor: batches are cut by it, wherever the tensors are."""
     unconditional: Tensor | None = None
     """`[N, U, D]` of an empty instruction, all of one length; only where guidance is used."""
 
@@ -103,26 +107,34 @@ class Conditions:
     def mask(self) -> Tensor | None:
         """`bool [N, T]`, None where nothing is padded."""
         longest = self.text.shape[1]
-        if int(self.lengths.min()) == longest:
+        if not len(self) or self.lengths.min() == longest:
             return None
-        return torch.arange(longest, device=self.text.device) < self.lengths[:, None]
+        lengths = torch.from_numpy(self.lengths).to(self.text.device)
+        return torch.arange(longest, device=self.text.device) < lengths[:, None]
 
-    def by_length(self, least: int = 8) -> list[Tensor]:
-        """Numbers of the edits in groups of like text length, at least `least` in each (or all in one)."""
-        order, groups = torch.argsort(self.lengths.cpu(), stable=True), []
-        start = end = 0
-        for count in self.lengths.cpu().unique(return_counts=True)[1].tolist():
+    def by_length(self, least: int = 8, most: int = 0) -> list[Tensor]:
+        """Numbers of the edits in groups of like text length, at least `least` in each (or all in one), and at most
+        `most` (0: any number)."""
+        order = torch.from_numpy(np.argsort(self.lengths, kind="stable"))
+        groups, start, end = [], 0, 0
+        for count in np.unique(self.lengths, return_counts=True)[1].tolist():
             end += count
             if end - start >= least:
                 groups.append(order[start:end])
                 start = end
         if start < end:
             groups[-1:] = [torch.cat([*groups[-1:], order[start:]])]
-        return groups
+        return [part for group in groups for part in group.split(most or len(group))]
 
     def take(self, index: Tensor) -> Conditions:
-        """The edits with these numbers (repeats allowed), text cut to their longest."""
-        lengths = self.lengths[index]
+        """The edits with these numbers (int64 on the CPU, repeats allowed), text cut to their longest."""
+        rows = index.numpy()
+        lengths = self.lengths[rows]
         negative = None if self.unconditional is None else self.unconditional[index]
-        text = self.text[index, : int(lengths.max())]
-        return Conditions(self.images[index.numpy()], self.source[index], text, lengths, negative)
+        text = self.text[index, : lengths.max(initial=0)]
+        return Conditions(self.images[rows], self.source[index], text, lengths, negative)
+
+    def to(self, device: torch.device) -> Conditions:
+        """The same, its tensors on a device."""
+        negative = None if self.unconditional is None else self.unconditional.to(device)
+        return Conditions(self.images, self.source.to(device), self.text.to(device), self.lengths, negative)

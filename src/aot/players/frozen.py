@@ -20,6 +20,12 @@ BESIDE = "frozen"
 """The second adapter's name within the model."""
 
 
+def is_new_adapter(transformer: nn.Module) -> bool:
+    """Whether an adapter is trained that has no effect yet."""
+    into_output = [p for name, p in adapter_weights(transformer).items() if ".lora_B." in name]
+    return bool(into_output) and not any(bool(p.any()) for p in into_output)
+
+
 class FrozenPolicy:
     """What the attacker did when this was made; `moves`: its weights will be changed, though never by gradients."""
 
@@ -32,8 +38,7 @@ class FrozenPolicy:
             self._adapters = []
             return
         self._adapters = adapter_layers(attacker.transformer)
-        weights = adapter_weights(attacker.transformer)
-        if moves or any(bool(p.any()) for name, p in weights.items() if ".lora_B." in name):
+        if moves or not is_new_adapter(attacker.transformer):
             self.weights = copy_adapter(attacker.transformer, BESIDE)
 
     @contextmanager

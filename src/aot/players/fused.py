@@ -38,8 +38,6 @@ def predict_velocity(
     `text_mask` bool `[B, T]`, None where no text is padded. `grids` are those of latents and source.
     """
     hidden = torch.cat([latents, source], 1)
-    if text_mask is not None and bool(text_mask.all()):
-        text_mask = None
     if not is_fusible(transformer):
         shapes = [list(grids)] * len(latents)
         out = transformer(hidden, text, text_mask, sigma, shapes, return_dict=False)[0]

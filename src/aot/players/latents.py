@@ -18,7 +18,6 @@ from aot.types import Image
 
 BLOCK_PX = 16
 """Side of the square of pixels behind one packed token (VAE factor 8, packed 2 x 2)."""
-PAINTED_AT_ONCE = 128
 
 
 def codes_changes(vae: Any) -> bool:
@@ -58,6 +57,12 @@ def padded(image: Image) -> Image:
     return np.pad(image, ((0, -height % BLOCK_PX), (0, -width % BLOCK_PX), (0, 0)), mode="edge")
 
 
+def padded_size(image: Image) -> tuple[int, int]:
+    """Height and width of `padded(image)`."""
+    height, width = image.shape[:2]
+    return height + -height % BLOCK_PX, width + -width % BLOCK_PX
+
+
 def source_latents(vae: Any, images: npt.NDArray[np.uint8]) -> Tensor:
     """Packed, normalised latents `[B, L, C]` of source images uint8 `[B, H, W, 3]`, as the pipeline joins
     them."""
@@ -76,12 +81,12 @@ def edit_latents(vae: Any, sources: npt.NDArray[np.uint8], targets: npt.NDArray[
     return source_latents(vae, targets)
 
 
-def paint(vae: Any, sources: npt.NDArray[np.uint8], latents: Tensor) -> list[Image]:
-    """The images `[H, W, 3]` that denoised packed latents stand for. Memory is bounded: `PAINTED_AT_ONCE` at a time."""
+def paint(vae: Any, sources: npt.NDArray[np.uint8], latents: Tensor, *, at_once: int = 128) -> list[Image]:
+    """The images `[H, W, 3]` that denoised packed latents stand for. Memory is bounded: `at_once` at a time."""
     std, mean = _statistics(vae)
     images: list[Image] = []
-    for start in range(0, len(latents), PAINTED_AT_ONCE):
-        part = slice(start, start + PAINTED_AT_ONCE)
+    for start in range(0, len(latents), at_once):
+        part = slice(start, start + at_once)
         packed = latents[part] * std + mean
         if codes_changes(vae):
             signal = vae.apply_edit(as_signal(sources[part]).to(vae.device), packed)

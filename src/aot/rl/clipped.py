@@ -14,16 +14,26 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClippedLoss:
-    """`loss` scalar with gradient; the rest are plain numbers for the log.
-
-    `ratio_deviation`: max |ratio - 1| (0 before the first update: the ratio check); `clip_fraction`: share of
-    terms where the clip is active; `approx_kl`: mean of (ratio - 1) - log ratio, >= 0.
-    """
+    """`loss` scalar with gradient; `figures [3]` without, for the log: read as numbers only when they are asked for,
+    since reading waits for the device."""
 
     loss: Tensor
-    ratio_deviation: float
-    clip_fraction: float
-    approx_kl: float
+    figures: Tensor
+
+    @property
+    def ratio_deviation(self) -> float:
+        """max |ratio - 1| (0 before the first update: the ratio check)."""
+        return float(self.figures[0])
+
+    @property
+    def clip_fraction(self) -> float:
+        """Share of terms where the clip is active."""
+        return float(self.figures[1])
+
+    @property
+    def approx_kl(self) -> float:
+        """Mean of (ratio - 1) - log ratio, >= 0."""
+        return float(self.figures[2])
 
 
 def flow_loss(log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, clip: float) -> ClippedLoss:
@@ -68,9 +78,7 @@ def _clipped(
     loss = (torch.maximum(plain, clipped) * mask).sum() / total.clamp_min(1)
     with torch.no_grad():
         count = mask.sum().clamp_min(1)
-        return ClippedLoss(
-            loss,
-            ratio_deviation=float((ratio - 1).abs().max()) if ratio.numel() else 0.0,
-            clip_fraction=float(((clipped > plain) * mask).sum() / count),
-            approx_kl=float(((ratio - 1 - log_ratio) * mask).sum() / count),
-        )
+        deviation = (ratio - 1).abs().max() if ratio.numel() else zero.float()
+        clip_fraction = ((clipped > plain) * mask).sum() / count
+        approx_kl = ((ratio - 1 - log_ratio) * mask).sum() / count
+        return ClippedLoss(loss, torch.stack([deviation, clip_fraction, approx_kl]))

@@ -33,6 +33,7 @@ class Transition:
     std: Tensor
     scale: Tensor
     kind: StepKind
+    is_noisy: bool = True
 
     def sample(self, noise: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """x' = mean + std * noise, rounded to `dtype`. Store exactly this tensor and take `log_prob` of
@@ -45,7 +46,7 @@ class Transition:
         error = (x_next.float() - self.mean).square()
         if self.kind == "cps":
             return _mean(-error)
-        if not bool((self.std > 0).all()):
+        if not self.is_noisy:
             raise ValueError("a step without noise has no density: take log_prob only of window steps")
         density = -error / (2 * self.std.square()) - self.std.log() - 0.5 * math.log(2 * math.pi)
         return _mean(density)
@@ -70,7 +71,7 @@ def sde_step(x: Tensor, v: Tensor, sigma: Sigma, sigma_next: Sigma, noise_level:
     s = noise_level * (now / (1 - torch.where(now >= 1, after, now))).sqrt()
     half = s.square() / (2 * now)
     mean = x * (1 + half * dt) + v * (1 + half * (1 - now)) * dt
-    return Transition(mean, s * (-dt).sqrt(), s, "sde")
+    return Transition(mean, s * (-dt).sqrt(), s, "sde", noise_level > 0)
 
 
 def cps_step(x: Tensor, v: Tensor, sigma: Sigma, sigma_next: Sigma, noise_level: float) -> Transition:

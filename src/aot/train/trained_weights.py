@@ -23,6 +23,12 @@ class TrainedWeights:
         for name, parameter in self.parameters.items():
             parameter.copy_(state[name])
 
+    @torch.no_grad()
+    def distance(self, state: dict[str, Tensor]) -> float:
+        """How far the weights are from a `snapshot`, as a share of its own length."""
+        moved = sum(float((p.to("cpu") - state[name]).square().sum()) for name, p in self.parameters.items())
+        return (moved / sum(float(value.square().sum()) for value in state.values())) ** 0.5
+
     def snapshot(self) -> dict[str, Tensor]:
         """A copy in the CPU's memory, as `load_state_dict` takes it."""
         return {name: p.detach().to("cpu", copy=True) for name, p in self.parameters.items()}

@@ -24,7 +24,7 @@ from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
 from aot.players.editor import Conditions
 from aot.players.frozen import FrozenPolicy
-from aot.players.latents import edit_latents, padded
+from aot.players.latents import padded
 from aot.rl.advantage import group_advantages
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
@@ -33,9 +33,9 @@ from aot.train.attacker.environment import (
     AttackEnvironment,
     EnvironmentSettings,
     SceneStream,
-    reinforce,
     summarise,
 )
+from aot.train.attacker.reinforce import reinforce
 from aot.train.attacker.sft import EditorTrainer, OptimizerSettings, shifted
 from aot.types import Scene
 
@@ -54,6 +54,7 @@ class DiffusionNftSettings(BaseModel, frozen=True, extra="forbid"):
     )  # r = 1/2 + clip(A, +-this) / (2 this); DiffusionNFT: 5 with global std
     passes: int = Field(2, gt=0)  # optimizer steps' passes over the informative samples
     minibatch: int = Field(96, gt=0)
+    micro_batch: int = Field(0, ge=0)  # edits a forward and backward pass, gradients are summed; 0: the minibatch
     sigma_shift: float = Field(2.0, gt=0)
     old_decay: float = Field(0.9, ge=0, lt=1)  # the sampling policy keeps this share of itself at each update
     min_integrity: float = Field(0.5, ge=0, le=1)
@@ -130,20 +131,29 @@ class DiffusionNft:
         # What was painted, read back: blocks left alone are exactly zero again.
         painted = np.stack([padded(episodes[i].attack.image) for i in chosen.tolist()])
         x0 = torch.zeros_like(latents)
-        x0[chosen] = edit_latents(self.attacker.vae, conditions.images[chosen.numpy()], painted)
+        x0[chosen] = self.attacker.encode_edits(conditions.images[chosen.numpy()], painted)
         for _ in range(s.passes):
             for part in chosen[torch.randperm(len(chosen), generator=self.generator)].split(s.minibatch):
-                loss = self.loss(conditions.take(part), x0[part], goodness[part])
-                metrics |= {"loss": float(loss.detach()), "grad_norm": float(self.trainer.step(loss, number))}
+                loss = self._accumulate(conditions.take(part), x0[part], goodness[part])
+                metrics |= {"loss": float(loss), "grad_norm": float(self.trainer.update(number))}
         self.old.follow(1 - s.old_decay)
         return metrics
 
-    def loss(self, batch: Conditions, x0: Tensor, goodness: Tensor) -> Tensor:
-        """The two regressions, weighted by `goodness [B]` in [0, 1]; scalar."""
-        s = self.settings
+    def _accumulate(self, batch: Conditions, x0: Tensor, goodness: Tensor) -> Tensor:
+        """Adds the gradients of a minibatch's loss, pass by pass; the loss, without gradient."""
         noise = torch.randn(x0.shape, generator=self.generator).to(x0.device)
-        sigma = shifted(torch.rand(len(x0), generator=self.generator), s.sigma_shift).to(x0.device)
-        level = sigma[:, None, None]
+        drawn = shifted(torch.rand(len(x0), generator=self.generator), self.settings.sigma_shift).to(x0.device)
+        total = torch.zeros((), device=x0.device)
+        for part in torch.arange(len(x0)).split(self.settings.micro_batch or len(x0)):
+            some = batch if len(part) == len(x0) else batch.take(part)
+            loss = self._loss(some, x0[part], goodness[part], noise[part], drawn[part]) * (len(part) / len(x0))
+            self.trainer.backward(loss)
+            total += loss.detach()
+        return total
+
+    def _loss(self, batch: Conditions, x0: Tensor, goodness: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+        """The two regressions at noise levels `sigma [B]`, weighted by `goodness [B]` in [0, 1]; scalar."""
+        s, level = self.settings, sigma[:, None, None]
         noisy, wanted = (1 - level) * x0 + level * noise, noise - x0
         with self.old.active() as before:
             old = before.velocity(batch, noisy, sigma).float()

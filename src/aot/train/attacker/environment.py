@@ -4,7 +4,6 @@ samples."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,10 +20,7 @@ from aot.players.buckets import BucketedConditions
 from aot.players.editor import Conditions
 from aot.prompts import attack_instruction
 from aot.rl.rewards import JUDGED, UNGRADED, UNPARSED, AttackReward
-from aot.runs.checkpoints import Checkpoint
 from aot.runs.terminal import warn
-from aot.runs.train_log import TrainLog, plain_metrics
-from aot.train.attacker.sft import EditorTrainer
 from aot.types import Attack, EditKind, Episode, Scene
 
 
@@ -197,74 +193,6 @@ class InformativeScenes:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self.spread.copy_(state["spread"])
-
-
-class Learner(Protocol):
-    """One RL training of an attacker: Flow-GRPO, DiffusionNFT."""
-
-    attacker: EditAttacker
-    environment: AttackEnvironment
-    trainer: EditorTrainer
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """Arguments of `Checkpoint.save` and `restore`."""
-
-    def update(self, number: int, seed: int) -> dict[str, Any]:
-        """Samples edits, has them rewarded, and learns from them; metrics for the log."""
-
-
-def reinforce(
-    learner: Learner,
-    *,
-    updates: int,
-    min_integrity: float,
-    seed: int,
-    checkpoint: Checkpoint | None = None,
-    log: TrainLog | None = None,
-) -> dict[str, Any]:
-    """Makes the learner's updates, from its last checkpoint on, and averages the weights; the last metrics.
-
-    Ends early, with the reason in the metrics, where the edits' validity collapses (`IntegrityGuard`): the attacker is
-    then left as it was.
-    """
-    checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
-    before = learner.trainer.weights.snapshot()
-    start = checkpoint.restore(**learner.state)
-    log.resume(start)
-    kept = checkpoint.extra or {"integrity": [], "metrics": {}}
-    metrics: dict[str, Any] = kept["metrics"]  # what the last update before a kill measured
-    guard = IntegrityGuard(min_integrity, kept["integrity"])
-    for update in range(start + 1, updates + 1):
-        metrics = learner.update(update, seed)
-        log.write(update, **metrics)
-        if reason := guard.check(metrics["integrity"]):
-            log.stop(reason)
-            learner.trainer.weights.load_state_dict(before)
-            return metrics | {"scenes": len(learner.environment), "updates": update, "stopped": reason}
-        if checkpoint.due(update):
-            extra = {"integrity": guard.history, "metrics": plain_metrics(metrics)}
-            checkpoint.save(update, **learner.state, extra=extra)
-    learner.trainer.finish()
-    return metrics | {"scenes": len(learner.environment), "updates": updates}
-
-
-class IntegrityGuard:
-    """Says when to stop: the policy is collapsing into edits that the referee refuses. The mean validity of
-    the last `span` updates has fallen below `share` of that of the first `span`."""
-
-    def __init__(self, share: float, history: Sequence[float] | None = None, *, span: int = 5):
-        self.share, self.span, self.history = share, span, list(history or [])
-
-    def check(self, integrity: float) -> str:
-        """The reason to stop, or ""."""
-        self.history.append(integrity)
-        if len(self.history) < 2 * self.span:
-            return ""
-        first, last = _mean(self.history[: self.span]), _mean(self.history[-self.span :])
-        if last >= self.share * first:
-            return ""
-        return f"validity of the edits collapsed from {first:.2f} to {last:.2f}"
 
 
 def summarise(episodes: Sequence[Episode]) -> dict[str, float]:

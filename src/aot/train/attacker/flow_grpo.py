@@ -26,7 +26,7 @@ from aot.game.referee import Referee
 from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
 from aot.players.editor import Conditions
-from aot.players.frozen import FrozenPolicy
+from aot.players.frozen import FrozenPolicy, is_new_adapter
 from aot.rl.advantage import group_advantages
 from aot.rl.clipped import flow_loss
 from aot.rl.flow import StepKind, draw_window, mean_kl, velocity_kl
@@ -38,10 +38,10 @@ from aot.train.attacker.environment import (
     EnvironmentSettings,
     InformativeScenes,
     SceneStream,
-    reinforce,
     summarise,
 )
-from aot.train.attacker.rollout import Rollout, sample_rollout, step_again
+from aot.train.attacker.reinforce import reinforce
+from aot.train.attacker.rollout import Rollout, passes, sample_rollout, step_again
 from aot.train.attacker.sft import EditorTrainer, OptimizerSettings
 from aot.types import Scene
 
@@ -72,8 +72,10 @@ class FlowGrpoSettings(BaseModel, frozen=True, extra="forbid"):
     advantage_clip: float = Field(5.0, gt=0)  # Flow-GRPO: 5
     passes: int = Field(1, gt=0)  # optimizer passes over a rollout
     minibatch: int = Field(192, gt=0)  # edits an optimizer step
+    micro_batch: int = Field(0, ge=0)  # ours: edits a forward and backward pass, gradients are summed; 0: the minibatch
     # Ours: the window's steps keep their graph from the rollout to the first optimizer step, which is then a backward
-    # pass alone. It has the activations of all edits and noisy steps in memory at once. Not with a KL.
+    # pass alone. It has the activations of all edits and noisy steps in memory at once. Not with a KL, a micro-batch or
+    # gradient checkpointing.
     keep_graph: bool = True
     kl: Literal["none", "mean", "velocity"] = "none"  # Flow-GRPO for editing: beta 0
     kl_weight: float = Field(0.0, ge=0)
@@ -149,9 +151,12 @@ class FlowGrpo:
             types = [scene.question.kind for scene in environment.scenes]
             self.stream = InformativeScenes(types, self.generator, environment.sizes)
         self.trainer = EditorTrainer(attacker.transformer, settings.optimizer, settings.updates)
+        self.kl_weight = settings.kl_weight if settings.kl != "none" else 0.0
         self.reference: FrozenPolicy | None = None
-        if settings.kl != "none" and settings.kl_weight:
+        if self.kl_weight or is_new_adapter(attacker.transformer):  # a new adapter's reference takes no memory
             self.reference = FrozenPolicy(attacker)
+        checkpointing = attacker.transformer.gradient_checkpointing
+        self.keeps_graph = settings.keep_graph and not (self.kl_weight or settings.micro_batch or checkpointing)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -164,14 +169,7 @@ class FlowGrpo:
         s = self.settings
         groups = self.stream.draw(min(s.groups, len(self.environment)))
         index = groups.repeat_interleave(s.group_size)
-        conditions = self.environment.take(index)
-        copies = s.group_size if s.share_noise else 1
-        noise = self.attacker.noise(self.environment.take(index[::copies]), self.generator)
-        window = draw_window(self.rng, s.window, s.window_first, min(s.window_last, s.steps - 2))
-        keep = s.keep_graph and self.reference is None
-        rollout = sample_rollout(
-            self.attacker, conditions, noise, window, s, self.generator, copies=copies, keep_graph=keep
-        )
+        conditions, rollout = self.sample(index, number)
         episodes = self.environment.episodes(index, rollout.final, seed=seed * 100_003 + number)
         rewards = torch.tensor([b.rewards["reward"] for b in episodes])
         if isinstance(self.stream, InformativeScenes):
@@ -189,7 +187,23 @@ class FlowGrpo:
             if i > 0 or 3 * len(part) < 2 * len(index):
                 rollout = replace(rollout, with_graph=())
             metrics |= self._step(conditions, rollout, part, advantages.values, number, check_ratio=i == 0)
+        if self.reference is not None:
+            metrics["reference_distance"] = self._reference_distance(conditions, rollout, self.reference)
         return metrics
+
+    def sample(self, index: Tensor, number: int) -> tuple[Conditions, Rollout]:
+        """Edits of the scenes with these numbers, groups in a row, whose images are of one size."""
+        s = self.settings
+        conditions, copies = self.environment.take(index), s.group_size if s.share_noise else 1
+        noise = self.attacker.noise(conditions.take(torch.arange(0, len(index), copies)), self.generator)
+        window = draw_window(self.rng, s.window, s.window_first, min(s.window_last, s.steps - 2))
+        how: dict[str, Any] = {"copies": copies, "keep_graph": self.keeps_graph}
+        rollout = sample_rollout(self.attacker, conditions, noise, window, s, self.generator, **how)
+        if not bool(rollout.final.isfinite().all()):
+            what = f"the editor's samples are not finite at update {number}"
+            hint = "lower the learning rate; where it is the first update, try players.attacker.dtype=float32"
+            raise AotError(what, where="Flow-GRPO", hint=hint)
+        return conditions, rollout
 
     def _step(
         self,
@@ -201,43 +215,66 @@ class FlowGrpo:
         *,
         check_ratio: bool,
     ) -> dict[str, float]:
-        """One optimizer step on the edits `part`: gradients are summed over the window's steps."""
-        s = self.settings
-        sums: dict[str, float] = {"clip_fraction": 0.0, "approx_kl": 0.0, "ratio_deviation": 0.0, "kl": 0.0}
+        """One optimizer step on the edits `part`: gradients are summed over passes and the window's steps."""
+        deviation, figures, shares = 0.0, [], []
         if check_ratio and rollout.with_graph:
-            sums["ratio_deviation"] = self._ratio_deviation(conditions, rollout, part[:RATIO_EDITS])
-            self._refuse(sums["ratio_deviation"], number)
+            deviation = self._ratio_deviation(conditions, rollout, part[:RATIO_EDITS])
+            self._refuse(deviation, number)
+        for own in passes(conditions, part, self.settings.micro_batch):
+            share = len(own) / len(part)
+            of_steps = self.accumulate(conditions, rollout, own, advantages[own], share)
+            figures += of_steps
+            shares += [share / len(of_steps)] * len(of_steps)
+        figured = torch.stack(figures)
+        deviation = max(deviation, float(figured[:, 0].max()))
+        if check_ratio:
+            self._refuse(deviation, number)
+        _, clipped, approx_kl, distance = (torch.tensor(shares) @ figured.cpu()).tolist()
+        told = {"clip_fraction": clipped, "approx_kl": approx_kl, "ratio_deviation": deviation, "kl": distance}
+        return told | {"grad_norm": float(self.trainer.update(number))}
+
+    def accumulate(
+        self, conditions: Conditions, rollout: Rollout, own: Tensor, advantages: Tensor, share: float
+    ) -> list[Tensor]:
+        """Adds the gradients of the edits `own [b]`, which are this share of the optimizer step's, a backward pass for
+        each step of the window. For each, without waiting for the device: ratio deviation, clip fraction, approximate
+        KL to the policy that sampled, distance to the reference `[4]`."""
+        s, figures = self.settings, []
         for w in range(len(rollout.window)):
             if rollout.with_graph:
-                log_probs = rollout.with_graph[w][part]
+                log_probs = rollout.with_graph[w][own]
             else:
-                step, v = step_again(self.attacker, conditions, rollout, w, part, s)
-                log_probs = step.log_prob(rollout.latents[w + 1, part])
-            clipped = flow_loss(log_probs, rollout.log_probs[w, part], advantages[part], s.clip)
-            loss = clipped.loss / len(rollout.window)
-            if self.reference is not None:
+                step, v = step_again(self.attacker, conditions, rollout, w, own, s)
+                log_probs = step.log_prob(rollout.latents[w + 1, own])
+            clipped = flow_loss(log_probs, rollout.log_probs[w, own], advantages.to(log_probs.device), s.clip)
+            loss, distance = clipped.loss, log_probs.new_zeros(())
+            if self.kl_weight and self.reference is not None:
                 with self.reference.active() as reference:
-                    other, v_reference = step_again(reference, conditions, rollout, w, part, s)
+                    other, v_reference = step_again(reference, conditions, rollout, w, own, s)
                 distance = (mean_kl(step, other) if s.kl == "mean" else velocity_kl(v, v_reference)).mean()
-                loss = loss + s.kl_weight * distance / len(rollout.window)
-                sums["kl"] += float(distance.detach()) / len(rollout.window)
-            self.trainer.backward(loss, number)
-            sums["clip_fraction"] += clipped.clip_fraction / len(rollout.window)
-            sums["approx_kl"] += clipped.approx_kl / len(rollout.window)
-            sums["ratio_deviation"] = max(sums["ratio_deviation"], clipped.ratio_deviation)
-        if check_ratio:
-            self._refuse(sums["ratio_deviation"], number)
-        return sums | {"grad_norm": float(self.trainer.update(number))}
+                loss = loss + self.kl_weight * distance
+            self.trainer.backward(loss * share / len(rollout.window))
+            figures.append(torch.cat([clipped.figures, distance.detach().float()[None]]))
+        return figures
 
     @torch.no_grad()
-    def _ratio_deviation(self, conditions: Conditions, rollout: Rollout, part: Tensor) -> float:
-        """max |ratio - 1| of the edits `part` by their steps taken again: what is kept is 1 by construction."""
+    def _ratio_deviation(self, conditions: Conditions, rollout: Rollout, own: Tensor) -> float:
+        """max |ratio - 1| of the edits `own` by their steps taken again: what is kept is 1 by construction."""
         deviation = 0.0
         for w in range(len(rollout.window)):
-            step, _ = step_again(self.attacker, conditions, rollout, w, part, self.settings)
-            log_ratio = step.log_prob(rollout.latents[w + 1, part]) - rollout.log_probs[w, part]
+            step, _ = step_again(self.attacker, conditions, rollout, w, own, self.settings)
+            log_ratio = step.log_prob(rollout.latents[w + 1, own]) - rollout.log_probs[w, own]
             deviation = max(deviation, float(log_ratio.expm1().abs().max()))
         return deviation
+
+    @torch.no_grad()
+    def _reference_distance(self, conditions: Conditions, rollout: Rollout, reference: FrozenPolicy) -> float:
+        """Mean square of the difference between the trained and the reference's velocities, on a few edits."""
+        few = torch.arange(min(RATIO_EDITS, len(conditions)))
+        _, v = step_again(self.attacker, conditions, rollout, 0, few, self.settings)
+        with reference.active() as policy:
+            _, before = step_again(policy, conditions, rollout, 0, few, self.settings)
+        return float(velocity_kl(v, before).mean())
 
     def _refuse(self, ratio_deviation: float, number: int) -> None:
         if ratio_deviation > self.settings.max_ratio_error:

@@ -21,7 +21,7 @@ from torch import Tensor
 from aot.game.referee import Referee
 from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
-from aot.players.latents import edit_latents, padded
+from aot.players.latents import padded
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics
 from aot.train.attacker.environment import AttackEnvironment, EnvironmentSettings, SceneStream, summarise
@@ -30,7 +30,7 @@ from aot.train.attacker.sft import (
     EditSet,
     OptimizerSettings,
     SftSettings,
-    flow_matching_loss,
+    accumulate_sft,
 )
 from aot.train.attacker.sft_pairs import ScriptedTasks
 from aot.types import Attack, Episode, Scene
@@ -105,10 +105,11 @@ def train_rejection_sampling(
                 log.stop(reason)
                 metrics["stopped"] = reason
                 break
-        loss = flow_matching_loss(attacker, pool.batch(environment, s, retention, generator), s.sft, generator)
-        norm = trainer.step(loss, step)
+        batch = pool.batch(environment, s, retention, generator)
+        loss = accumulate_sft(attacker, trainer, batch, s.sft, generator)
+        norm = trainer.update(step)
         if step % 10 == 0 or (step - 1) % s.updates == 0:
-            log.write(step, **metrics, loss=loss.detach(), grad_norm=norm)
+            log.write(step, **metrics, loss=loss, grad_norm=norm)
         checkpoint.save(step, **state, extra=plain_metrics(metrics))
     trainer.finish()
     return metrics | {"scenes": len(environment)}
@@ -173,7 +174,7 @@ class HitPool:
         if hits:
             images = environment.conditions.images(index[hits])
             painted = np.stack([padded(episodes[i].attack.image) for i in hits])
-            self.kept.append((index[hits], edit_latents(environment.attacker.vae, images, painted)))
+            self.kept.append((index[hits], environment.attacker.encode_edits(images, painted)))
         else:
             self.kept.append((index[:0], environment.take(index[:1]).source[:0]))
         self.kept = self.kept[-self.rounds :]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,6 +31,15 @@ class Rollout:
     with_graph: tuple[Tensor, ...] = ()
 
 
+def passes(conditions: Conditions, part: Tensor, most: int) -> list[Tensor]:
+    """`part`, numbers of edits, cut into forward and backward passes of at most `most` (0: all in one): like text
+    lengths together, so that little is padded."""
+    if not most or len(part) <= most:
+        return [part]
+    order = np.argsort(conditions.lengths[part.numpy()], kind="stable")
+    return list(part[torch.from_numpy(order)].split(most))
+
+
 def sample_rollout(
     attacker: EditAttacker,
     conditions: Conditions,
@@ -43,14 +53,15 @@ def sample_rollout(
 ) -> Rollout:
     """Edits from starting `noise [B / copies, L, C]`: Euler steps, and noisy ones in `window`. Latents are stored
     as float32, in which their log-probabilities are taken. Each `copies` edits in a row have one condition and one
-    noise: they are one up to the window's first noise."""
+    noise: they are one up to the window's first noise. Passes are as large as in training, `settings.micro_batch`: in
+    bfloat16 another size gives other roundings, and ratios that are not quite 1."""
     sigmas = attacker.sigmas(noise.shape[1], settings.steps)
     x, path, log_probs = noise.float(), [], []
     batch = conditions.take(torch.arange(0, len(conditions), copies))
     for i in range(settings.steps):
         now, after = float(sigmas[i]), float(sigmas[i + 1])
         with torch.set_grad_enabled(keep_graph and i in window):
-            v = attacker.velocity(batch, x, sigmas[i].expand(len(x)).to(x.device))
+            v = attacker.velocity(batch, x, sigmas[i].expand(len(x)).to(x.device), most=settings.micro_batch)
             if i not in window:
                 x = euler_step(x, v, now, after)
                 continue
@@ -77,7 +88,8 @@ def step_again(
     """The window's step w of the edits `part`, by a policy's own velocities; and these, `[len(part), L, C]`."""
     asked, back = part, torch.arange(len(part))
     if w == 0 and rollout.copies > 1:  # edits that are still one have one velocity, and share its gradient
-        asked, back = torch.unique(part // rollout.copies * rollout.copies, return_inverse=True)
+        firsts, which = np.unique(part.numpy() // rollout.copies * rollout.copies, return_inverse=True)
+        asked, back = torch.from_numpy(firsts), torch.from_numpy(which)
     sigmas, i = policy.sigmas(rollout.final.shape[1], settings.steps), rollout.window[w]
     x, now, after = rollout.latents[w, asked], float(sigmas[i]), float(sigmas[i + 1])
     v = policy.velocity(conditions.take(asked), x, sigmas[i].expand(len(asked)).to(x.device))[back]

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from aot.errors import AotError
 from aot.players.attacker import EditAttacker
 from aot.players.editor import Conditions
-from aot.players.latents import edit_latents, padded
+from aot.players.latents import padded
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics
 from aot.train.trained_weights import TrainedWeights
@@ -48,6 +48,7 @@ class SftSettings(BaseModel, frozen=True, extra="forbid"):
 
     steps: int = Field(600, gt=0)
     batch: int = Field(64, gt=0)
+    micro_batch: int = Field(0, ge=0)  # examples a forward and backward pass, gradients are summed; 0: the whole batch
     changed_weight: float = Field(8.0, gt=0)  # weight of a token that the edit changes; others have 1
     even_share: float = Field(0.4, ge=0, le=1)  # last share of the steps in which all tokens weigh the same
     sigma_shift: float = Field(1.0, gt=0)  # > 1 trains more at high noise
@@ -91,9 +92,7 @@ class EditSet:
         if not pairs:
             raise AotError("no training pairs for the attacker", hint="more scenes, or a weaker defender")
         conditions = attacker.conditions([p.source for p in pairs], [p.sentence for p in pairs])
-        targets = np.stack([padded(p.target) for p in pairs])
-        chunks = [slice(i, i + 256) for i in range(0, len(pairs), 256)]
-        x0 = torch.cat([edit_latents(attacker.vae, conditions.images[c], targets[c]) for c in chunks])
+        x0 = attacker.encode_edits(conditions.images, np.stack([padded(p.target) for p in pairs]))
         cells = [p.cells for p in pairs if p.cells is not None]
         known = len(cells) == len(pairs)
         return cls(conditions, x0, torch.from_numpy(np.stack(cells)).to(x0.device) if known else None)
@@ -118,7 +117,7 @@ class EditSet:
             np.concatenate([s.conditions.images for s in sets]),
             torch.cat([s.conditions.source for s in sets]),
             torch.cat(pad),
-            torch.cat([s.conditions.lengths for s in sets]),
+            np.concatenate([s.conditions.lengths for s in sets]),
             torch.cat(negatives) if len(negatives) == len(sets) else None,
         )
         cells = [s.cells for s in sets if s.cells is not None]
@@ -155,7 +154,7 @@ def train_sft(
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
     """Trains `attacker.transformer` in place (the averaged weights at the end); returns the last figures.
-    `heads` adds their loss; the examples must then know what their blocks show.
+    `heads` adds their loss; the examples must then know what their blocks show, and no batch is cut.
 
     Raises AotError where the loss is not finite.
     """
@@ -168,14 +167,11 @@ def train_sft(
     attacker.transformer.train()
     for step in range(start + 1, settings.steps + 1):
         batch = examples.draw(settings.batch, generator)
-        loss = flow_matching_loss(attacker, batch, settings.at(step), generator, at_once=heads is not None)
-        metrics = {"loss": loss.detach()}
-        if heads is not None:
-            assert batch.cells is not None, "these examples do not know what their blocks show"
-            seen = heads.loss(batch.cells)
-            metrics["heads_loss"] = seen.detach()
-            loss = loss + settings.heads_weight * seen
-        metrics["grad_norm"] = trainer.step(loss, step)
+        if heads is None:
+            metrics = {"loss": accumulate_sft(attacker, trainer, batch, settings.at(step), generator)}
+        else:
+            metrics = _accumulate_with_heads(attacker, trainer, batch, settings.at(step), generator, heads)
+        metrics["grad_norm"] = trainer.update(step)
         if step % 10 == 0 or step == settings.steps:
             log.write(step, **metrics)
         if checkpoint.due(step):
@@ -184,6 +180,40 @@ def train_sft(
     attacker.transformer.eval()
     trainer.finish()
     return {"examples": len(examples)} | plain_metrics(metrics)
+
+
+def accumulate_sft(
+    attacker: EditAttacker,
+    trainer: EditorTrainer,
+    batch: EditSet,
+    settings: SftSettings,
+    generator: torch.Generator,
+) -> Tensor:
+    """Adds the gradients of a batch in passes of `settings.micro_batch`: together those of the loss over all of it at
+    once. That loss, without gradient."""
+    whole, losses = noised(batch, settings, generator), []
+    total = whole.weights.sum()
+    for part in whole.passes(settings.micro_batch):
+        loss = whole.take(part).weighted_errors(attacker, settings).sum() / total
+        trainer.backward(loss)
+        losses.append(loss.detach())
+    return torch.stack(losses).sum()
+
+
+def _accumulate_with_heads(
+    attacker: EditAttacker,
+    trainer: EditorTrainer,
+    batch: EditSet,
+    settings: SftSettings,
+    generator: torch.Generator,
+    heads: AuxiliaryHeads,
+) -> dict[str, Any]:
+    """As `accumulate_sft`, in one pass, to which the heads listen; the losses."""
+    assert batch.cells is not None, "these examples do not know what their blocks show"
+    loss = flow_matching_loss(attacker, batch, settings, generator, at_once=True)
+    seen = heads.loss(batch.cells)
+    trainer.backward(loss + settings.heads_weight * seen)
+    return {"loss": loss.detach(), "heads_loss": seen.detach()}
 
 
 def flow_matching_loss(
@@ -199,14 +229,45 @@ def flow_matching_loss(
     A velocity's error moves the edit by sigma times as much, so that sigma^2 weighs all levels by what they do to
     the picture. Unweighted, the lowest levels crowd out the decision of what to paint (measured, see the log).
     """
+    one = noised(batch, settings, generator)
+    return one.weighted_errors(attacker, settings, at_once=at_once).sum() / one.weights.sum()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Noised:
+    """Examples with their noise `[N, L, C]`, noise levels `[N]` and the weights of their tokens `[N, L]`."""
+
+    examples: EditSet
+    noise: Tensor
+    sigma: Tensor
+    weights: Tensor
+
+    def passes(self, most: int) -> list[Tensor]:
+        """Their numbers, at most `most` a pass (0: all in one), like text lengths together."""
+        if not most or len(self.sigma) <= most:
+            return [torch.arange(len(self.sigma))]
+        return list(torch.from_numpy(np.argsort(self.examples.conditions.lengths, kind="stable")).split(most))
+
+    def take(self, index: Tensor) -> Noised:
+        if len(index) == len(self.sigma):  # `passes` cuts, or leaves all as they are
+            return self
+        return Noised(self.examples.take(index), self.noise[index], self.sigma[index], self.weights[index])
+
+    def weighted_errors(self, attacker: EditAttacker, settings: SftSettings, *, at_once: bool = False) -> Tensor:
+        """`[N, L]`: squared errors of the velocity, weighted."""
+        level, x0 = self.sigma[:, None, None], self.examples.x0
+        x = (1 - level) * x0 + level * self.noise
+        v = attacker.velocity(self.examples.conditions, x, self.sigma, at_once=at_once)
+        errors = (v.float() - (self.noise - x0)).square().mean(-1) * (self.sigma**settings.sigma_power)[:, None]
+        return errors * self.weights
+
+
+def noised(batch: EditSet, settings: SftSettings, generator: torch.Generator) -> Noised:
+    """Random noise and noise levels for the examples."""
     noise = torch.randn(batch.x0.shape, generator=generator).to(batch.x0.device)
     drawn = shifted(torch.rand(len(batch), generator=generator), settings.sigma_shift).to(batch.x0.device)
     sigma = settings.sigma_min + (1 - settings.sigma_min) * drawn
-    level = sigma[:, None, None]
-    v = attacker.velocity(batch.conditions, (1 - level) * batch.x0 + level * noise, sigma, at_once=at_once)
-    errors = (v.float() - (noise - batch.x0)).square().mean(-1) * (sigma**settings.sigma_power)[:, None]
-    weights = token_weights(batch.x0, settings.changed_weight)
-    return (errors * weights).sum() / weights.sum()
+    return Noised(batch, noise, sigma, token_weights(batch.x0, settings.changed_weight))
 
 
 def token_weights(x0: Tensor, changed_weight: float) -> Tensor:
@@ -241,6 +302,7 @@ class EditorTrainer:
             self.optimizers["adamw"] = torch.optim.AdamW(
                 rest, lr=settings.adamw_lr, weight_decay=decay, fused=True
             )
+        self._losses: list[Tensor] = []
         self._peaks = {name: o.param_groups[0]["lr"] for name, o in self.optimizers.items()}
         self.average = WeightAverage(self.parameters, settings.ema) if settings.ema else None
 
@@ -252,22 +314,25 @@ class EditorTrainer:
 
     def step(self, loss: Tensor, step: int) -> Tensor:
         """Backward pass and update number `step` (from 1); the gradient's norm."""
-        self.backward(loss, step)
+        self.backward(loss)
         return self.update(step)
 
-    def backward(self, loss: Tensor, step: int) -> None:
-        """Adds the loss's gradients. Raises AotError on a loss that is not finite: the weights are then
-        still good."""
-        if not math.isfinite(float(loss.detach())):
-            raise AotError(
-                f"the attacker's loss is {float(loss.detach())} at step {step}",
-                hint="lower the learning rates; the last checkpoint is intact",
-            )
+    def backward(self, loss: Tensor) -> None:
+        """Adds the loss's gradients. Does not wait for the device."""
         loss.backward()
+        self._losses.append(loss.detach())
 
     def update(self, step: int) -> Tensor:
-        """The update from gradients that are already there."""
+        """The update from gradients that are already there; the gradient's norm. Raises AotError where it, or a loss,
+        is not finite: the weights are then still good."""
         norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
+        losses, self._losses = [float(loss) for loss in self._losses], []
+        for what, value in (*(("loss", loss) for loss in losses), ("gradient's norm", float(norm))):
+            if not math.isfinite(value):
+                raise AotError(
+                    f"the attacker's {what} is {value} at step {step}",
+                    hint="lower the learning rates; the last checkpoint is intact",
+                )
         factor = self.learning_rate_factor(step)
         for name, optimizer in self.optimizers.items():
             optimizer.param_groups[0]["lr"] = self._peaks[name] * factor
