@@ -52,7 +52,7 @@ def paper() -> Recipe:
 
 def single_gpu() -> Recipe:
     """One GPU of 80 GB: both players by adapters, each stage in a process of its own, vLLM on the same card in turn."""
-    flow_grpo = {"groups": 8, "group_size": 8, "window": 2, "minibatch": 32, "updates": 20}
+    flow_grpo = {"groups": 8, "group_size": 8, "window": 2, "minibatch": 32, "micro_batch": 4, "updates": 20}
     defender = {"dtype": "bfloat16", "lora": LORA, "max_new_tokens": 512, "gradient_checkpointing": True}
     trl = {"completions_per_forward": 4}
     return paper().changed(
@@ -77,7 +77,7 @@ def small_gpu() -> Recipe:
             "attacker": {"quantization": "nf4", "lora": lora},
             "defender": {"model": DEFENDER_3B, "lora": lora, "max_new_tokens": 256},
         },
-        attacker={"flow_grpo": {"minibatch": 32}},
+        attacker={"flow_grpo": {"micro_batch": 1}},
         dapo={"groups": 8, "trl": {"completions_per_forward": 1}},
     )
 

@@ -103,7 +103,12 @@ def paper_flow_grpo() -> FlowGrpoSettings:
         clip=1e-4,
         advantage_std="group",
         keep_graph=False,
-        optimizer=OptimizerSettings(muon_lr=0, adamw_lr=3e-4, weight_decay=1e-4, max_grad_norm=1.0, ema=0.0),
+        minibatch=256,  # two optimizer steps an epoch, as in its code
+        micro_batch=1,  # ours
+        # Its code has no warm-up and no decay.
+        optimizer=OptimizerSettings(
+            muon_lr=0, adamw_lr=3e-4, weight_decay=1e-4, warmup_steps=0, final_lr=1.0, max_grad_norm=1.0, ema=0.0
+        ),
         environment=EnvironmentSettings(),
     )
 
