@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+import tiny_models
 from aot.coevolve.recipes import load_recipe
 from aot.doctor import machine, packages
 from aot.doctor.examine import refuse_faults
@@ -22,6 +23,7 @@ from aot.doctor.folders import player_complete
 from aot.errors import AotError
 from aot.players.base_players import SHIPPED, Role
 from aot.players.settings import PlayerSettings
+from aot.runs.files import write_json
 from conftest import Ended
 
 
@@ -203,6 +205,19 @@ def test_a_recipe_that_cannot_run_is_refused_before_anything_is_made(
         refuse_faults(load_recipe("smoke", settings), tmp_path / "run")
     assert told in caught.value.message and mend in str(caught.value.hint)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_engine_that_does_not_know_the_model_is_told_before_the_run(tmp_path: Path) -> None:
+    whole, adapters = tmp_path / "llava", tmp_path / "adapters"
+    tiny_models.llava(whole)
+    adapters.mkdir()
+    write_json(adapters / "adapter_config.json", {})
+    write_json(adapters / "base.json", {"model": str(whole), "revision": "", "digest": ""})
+    for folder in (whole, adapters):
+        with pytest.raises(AotError, match="packed is written for Qwen2") as caught:
+            refuse_faults(load_recipe("smoke", [f"players.defender={folder}"]), tmp_path / "run")
+        assert "--set dapo.engine=trl" in str(caught.value.hint)
+        refuse_faults(load_recipe("smoke", [f"players.defender={folder}", "dapo.engine=trl"]), tmp_path / "run")
 
 
 def test_versions_out_of_their_range_are_told_and_do_not_end_a_run(

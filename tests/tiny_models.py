@@ -1,6 +1,6 @@
 """Tiny untrained vision-language models of the true classes, saved by stock `save_pretrained`.
 
-    python tests/tiny_models.py FOLDER     all of them, by name, below FOLDER
+python tests/tiny_models.py FOLDER     all of them, by name, below FOLDER
 """
 
 from __future__ import annotations

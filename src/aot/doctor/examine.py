@@ -11,13 +11,15 @@ from aot.coevolve.recipe import Recipe
 from aot.doctor import machine, packages
 from aot.doctor.disk import bytes_written, players_of
 from aot.doctor.finding import Finding, wrong
-from aot.doctor.folders import place_of, player_complete
+from aot.doctor.folders import model_type_of, place_of, player_complete
 from aot.doctor.launching import of_compute
 from aot.errors import AotError
 from aot.players.base_players import Role
 from aot.players.settings import DefenderSettings, PlayerSettings
 from aot.runs.terminal import warn
 
+PACKED_MODEL = "qwen2_5_vl"
+"""The type of model that DAPO's packed engine is written for."""
 VLLM_PORT = 8000
 """Where TRL looks for its vLLM server."""
 OPTIONAL = {
@@ -61,6 +63,7 @@ def _of_recipe(recipe: Recipe, out: Path, *, quick: bool) -> Iterator[Finding]:
     if stock := [f"players.{role}" for role, settings in players if settings.model != "miniature"]:
         why, ours = f"for the processor of {' and '.join(stock)}", "ours reads images in its place"
         yield packages.wanted("torchvision", why, packages.torchvision_install(), else_=ours)
+    yield from _engine(recipe)
     yield from _of_trl(recipe)
     yield from _judge(recipe)
     yield from of_compute(recipe)
@@ -90,6 +93,13 @@ def _libraries(role: Role, settings: PlayerSettings) -> Iterator[Finding]:
     if settings.attention == "flash_attention_2":
         install = "pip install flash-attn --no-build-isolation"
         yield packages.wanted("flash_attn", f"{why}.attention=flash_attention_2", install)
+
+
+def _engine(recipe: Recipe) -> Iterator[Finding]:
+    """Whether DAPO's engine is written for the defender's class, as far as its configuration lies on this machine."""
+    if recipe.dapo.engine == "packed" and (kind := model_type_of(recipe.players.defender)) not in ("", PACKED_MODEL):
+        what = f"packed is written for Qwen2.5-VL, and players.defender is a {kind}"
+        yield Finding("dapo.engine", what, "wrong", "--set dapo.engine=trl")
 
 
 def _wants_vllm(recipe: Recipe) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aot.doctor.finding import Finding, as_size
 from aot.errors import AotError
-from aot.players.base_players import ENTRIES, SHIPPED, Role
+from aot.players.base_players import ENTRIES, SHIPPED, Role, base_at
 from aot.players.hub import check_whole, fetched, is_hub_id
 from aot.players.settings import PlayerSettings
 from aot.runs.files import read_json
@@ -66,6 +66,20 @@ def player_complete(settings: PlayerSettings, role: Role) -> Finding:
     if begun := sorted(place.folder.rglob("*.incomplete")):
         return Finding(check, f"a download has not ended: {begun[0].name}", "doubtful", place.fetch)
     return Finding(check, f"complete, {as_size(weight_bytes(place.folder))} of weights")
+
+
+def model_type_of(settings: PlayerSettings) -> str:
+    """The type of a defender, its base's if it is adapters; "" where no configuration on this machine says it."""
+    try:
+        folder = place_of(settings, "defender").folder
+        if folder is not None and (base := base_at(folder)) is not None:
+            named = {"model": base.model, "revision": base.revision}
+            folder = place_of(settings.model_copy(update=named), "defender").folder
+        if folder is None:
+            return ""
+        return str(read_json(folder / "config.json", hint="", needs=("model_type",))["model_type"])
+    except AotError:
+        return ""
 
 
 def _faults(folder: Path, role: Role) -> Iterator[str]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from aot.errors import AotError
 from aot.players.base_players import ADAPTER, BASE, SHIPPED, Base
-from aot.players.loading import reading
+from aot.players.loading import no_future_warnings, reading
 from aot.players.settings import LoraSettings
 from aot.runs.files import write_json
 
@@ -76,7 +76,7 @@ def new_adapters(model: Any, settings: LoraSettings, *, seed: int) -> Adapters:
         target_modules=adapted_layers(model, settings.targets),
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), no_future_warnings():
         torch.manual_seed(seed)
         return Adapters(get_peft_model(model, config))
 
@@ -108,10 +108,11 @@ def attached(model: Any, folder: Path) -> Adapters:
     if not path.is_file():
         what = f"the adapters' weights are missing ({WEIGHTS}); others than safetensors are not read"
         raise AotError(what, where=str(folder), hint="peft's save_pretrained writes it")
-    with reading("the defender's adapters", folder, hint=hint):
+    with reading("the defender's adapters", folder, hint=hint), no_future_warnings():
         config = PeftConfig.from_pretrained(str(folder))
         if not isinstance(config, LoraConfig):
             raise ValueError(f"{ADAPTER} is not one of LoRA")
+        config.inference_mode = False  # as saved they are frozen
         adapters = Adapters(get_peft_model(model, config))
         state = load_file(path)
         found = set_peft_model_state_dict(adapters.peft, state)

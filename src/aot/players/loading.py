@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,14 @@ DAMAGED = (
     ZeroDivisionError,
 )
 """What transformers, diffusers, tokenizers and safetensors raise on junk in a configuration, a tokenizer or weights."""
+
+
+@contextmanager
+def no_future_warnings() -> Iterator[None]:
+    """The libraries use names of each other that will go one day: nothing that a user could mend."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|trl|accelerate)\.")
+        yield
 
 
 REMAKE = "remake it with `aot pretrain`, or delete the stage's folder and run again"

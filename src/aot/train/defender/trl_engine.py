@@ -17,6 +17,7 @@ from trl.rewards import get_soft_overlong_punishment
 
 from aot.data.curriculum import CurriculumRow
 from aot.game.judge import Judge
+from aot.players.loading import no_future_warnings
 from aot.runs import ranks
 from aot.train.defender.prompt_stream import PromptStream
 from aot.train.defender.settings import DapoResult, DapoSettings
@@ -52,7 +53,7 @@ def train_trl(
     log: TrainLog | None = None,
 ) -> DapoResult:
     """Trains in place. With a `folder`, TRL keeps its checkpoints there and a killed training resumes."""
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, no_future_warnings():
         where = folder or Path(scratch)
         trainer = build_trainer(
             defender, rows, settings, seed=seed, judge=judge, folder=where, keep=folder is not None, log=log
