@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from aot.coevolve.recipes import load_recipe
+from aot.coevolve.recipes import load_recipe, smoke
+from aot.coevolve.scenes import open_game
+from aot.coevolve.stages import Stages
 from aot.errors import AotError
 from aot.runs import progress, train_log
+from aot.runs.manifest import SAMPLES
 from aot.runs.progress import Part, advance, duration, part, titled
-from aot.runs.run import Stage
+from aot.runs.run import Run, Stage
 from aot.runs.tracking import tracked
-from aot.runs.train_log import SAMPLES, TrainLog
+from aot.runs.train_log import TrainLog
 from aot.train.trackers import check_tracker, opening_of
 from aot.types import Image
 
@@ -82,6 +85,29 @@ def test_pictures_are_no_part_of_what_a_stage_made() -> None:
         Stage("s", Path(), {"key": "k", "files": made}).hash for made in (files, files | more, files | other)
     )
     assert one == same != another
+
+
+def test_pictures_change_no_bit_of_a_training(tmp_path: Path) -> None:
+    """Those of both kinds of samples, of the scenes beside them; a training that nobody looks at ends alike."""
+    small: dict[str, Any] = {
+        "game": {"train_scenes": 8, "held_out_scenes": 4},
+        "attacker": {"flow_grpo": {"updates": 2, "groups": 2, "group_size": 4}},
+        "warm_up": {"steps": 0},
+        "processes": 1,
+    }
+    made = {}
+    for name, pictures in (("blind", {}), ("seen", {"every": 1, "scenes": 3})):
+        recipe = smoke().changed(**small, pictures=pictures)
+        game = open_game(recipe.game, recipe.referee, seed=0)
+        with Run(tmp_path / name, {}, say=lambda _: None) as run:
+            made[name] = Stages(recipe, run, game).make("iteration_1/attacker")
+    assert made["blind"].hash == made["seen"].hash and made["blind"].metrics == made["seen"].metrics
+    assert not (made["blind"].folder / SAMPLES).exists()
+    shown = {path.name: np.array(PilImage.open(path)) for path in (made["seen"].folder / SAMPLES).iterdir()}
+    assert sorted(shown) == [f"00000{kind}.png" for kind in ("1_ode", "1_sde", "1_source", "2_ode", "2_sde")]
+    assert {picture.shape for picture in shown.values()} == {(64, 3 * 64 + 2 * 2, 3)}
+    assert (shown["000001_ode.png"] != shown["000001_source.png"]).any()
+    assert (shown["000001_ode.png"] != shown["000001_sde.png"]).any()
 
 
 class Writer:

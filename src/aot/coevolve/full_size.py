@@ -47,6 +47,7 @@ def paper() -> Recipe:
         game={"max_pixels": 512 * 512},  # Flow-GRPO's code for Qwen-Image-Edit: 512 px; own shapes: ours
         attacks={"scripted_draws": 0, "chunk": 32},  # ours: a drawn sprite on a photo teaches little
         evaluation={"distractors": 1, "chunk": 32},  # ours
+        pictures={"every": 5},  # ours
     )
 
 

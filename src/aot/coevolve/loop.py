@@ -155,7 +155,7 @@ def make_stages(
     return made
 
 
-FREE = ("compute", "track")
+FREE = ("compute", "track", "pictures")
 """Settings that may change from one command to the next."""
 
 

@@ -18,7 +18,7 @@ from aot.game.judge import JUDGE_PLAYER, JudgeSettings
 from aot.game.referee import RefereeSettings
 from aot.players.settings import PlayersSettings
 from aot.runs.overrides import merged
-from aot.runs.tracking import Track
+from aot.runs.tracking import PictureSettings, Track
 from aot.train.attacker.evolve import AttackerTraining
 from aot.train.defender.clean_guard import CleanGuardSettings
 from aot.train.defender.settings import DapoSettings
@@ -59,6 +59,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     evaluation: EvaluationSettings = EvaluationSettings()
     compute: ComputeSettings = ComputeSettings()
     track: Track = "none"  # ours: who else is told what trainings measure, beside their logs
+    pictures: PictureSettings = PictureSettings()  # of what attackers make while they are trained
 
     @model_validator(mode="after")
     def _judged(self) -> Recipe:

@@ -109,6 +109,7 @@ def _train_attacker(
         judge=open_judge(recipe.judge) if settings.judged else None,
         scripted=SCRIPTED_TASKS if inputs.game.is_world else None,
         folder=folder,
+        pictures=recipe.pictures,
     )
     attacker.save(folder)
     return metrics

@@ -1,6 +1,6 @@
 """Who else is told what a training measures, beside its own log: TensorBoard, trackio, wandb. *Ours.*
 
-    TrackingSettings                                        a recipe's `track`
+    Track, PictureSettings                                  a recipe's `track` and `pictures`
     with tracked(folder, name, open_tracker): ...           the trainings of the run in `folder`
     tracker_of(log, step) -> Tracker | None                 asked by `TrainLog` alone, when it has something to say
 
@@ -15,9 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from pydantic import BaseModel, Field
+
 from aot.types import Image
 
 Track = Literal["none", "tensorboard", "trackio", "wandb"]
+
+
+class PictureSettings(BaseModel, frozen=True, extra="forbid"):
+    """Pictures of what a training of the attacker makes while it lasts. All *ours*."""
+
+    every: int = Field(0, ge=0)  # updates; 0: none
+    scenes: int = Field(4, gt=0)  # always the same
 
 
 class Tracker(Protocol):

@@ -26,7 +26,7 @@ from aot.runs.manifest import SAMPLES
 from aot.runs.progress import Part, duration, told_to
 from aot.runs.ranks import is_main
 from aot.runs.terminal import Terminal, warn
-from aot.runs.tracking import Tracker, tracker_of
+from aot.runs.tracking import PictureSettings, Tracker, tracker_of
 from aot.types import Image
 
 QUIET_SECONDS = 10.0
@@ -43,13 +43,19 @@ class TrainLog:
     """
 
     def __init__(
-        self, path: Path | None = None, total: int = 0, title: str = "", *, quiet: bool | None = None
+        self,
+        path: Path | None = None,
+        total: int = 0,
+        title: str = "",
+        *,
+        quiet: bool | None = None,
+        pictures: PictureSettings | None = None,
     ):
         self.path, self.total, self.title = path, total, title
         self.quiet = (path is None and not title) if quiet is None else quiet
         if not is_main():
             self.path, self.quiet = None, True
-        self.reason = ""
+        self.reason, self.pictures = "", pictures or PictureSettings()
         self._progress: Progress | None = None
         self._started = self._spoke = time.monotonic()
         self._first_step = self._step = 0
@@ -86,6 +92,9 @@ class TrainLog:
             if tracker := self._tracked(step):
                 tracker.log(numbers, step)
         self._show(step, plain)
+
+    def wants_pictures(self, step: int) -> bool:
+        return self.pictures.every > 0 and step % self.pictures.every == 0
 
     def show(self, name: str, images: Sequence[Image], step: int) -> None:
         """Keeps pictures of the training's state after a step: side by side as a PNG in `samples/`, and with the

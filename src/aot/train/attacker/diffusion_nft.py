@@ -139,6 +139,11 @@ class DiffusionNft:
         self.old.follow(1 - s.old_decay)
         return metrics
 
+    def pictured(self, conditions: Conditions, generator: torch.Generator) -> dict[str, Tensor]:
+        """As `Pictured`; it samples without noise in training, too."""
+        noise = self.attacker.noise(conditions, generator)
+        return {"ode": self.attacker.sample(conditions, noise, steps=self.settings.sampling_steps)}
+
     def _accumulate(self, batch: Conditions, x0: Tensor, goodness: Tensor) -> Tensor:
         """Adds the gradients of a minibatch's loss, pass by pass; the loss, without gradient."""
         noise = torch.randn(x0.shape, generator=self.generator).to(x0.device)

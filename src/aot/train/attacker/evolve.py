@@ -19,6 +19,7 @@ from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.run import CHECKPOINT, LOG
+from aot.runs.tracking import PictureSettings
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
 from aot.train.attacker.environment import EnvironmentSettings
@@ -95,14 +96,17 @@ def train_attacker(
     judge: Judge | None = None,
     scripted: ScriptedTasks | None = None,
     folder: Path | None = None,
+    pictures: PictureSettings | None = None,
 ) -> dict[str, Any]:
     """Trains `attacker` in place against the frozen `defender`; returns the training's metrics.
 
     `scripted`: what the miniature world can add. `judge`, frozen too, is needed where the method's reward weighs its
-    word (`AttackerTraining.judged`). `folder` keeps the log and, until the stage is finished, the checkpoint.
+    word (`AttackerTraining.judged`). `folder` keeps the log, the `pictures` that are wanted and, until the stage is
+    finished, the checkpoint.
     """
     checkpoint = Checkpoint(folder / CHECKPOINT if folder else None, settings.checkpoint_every)
-    with TrainLog(folder / LOG if folder else None, settings.steps, f"attacker, {settings.method}") as log:
+    file, title = folder / LOG if folder else None, f"attacker, {settings.method}"
+    with TrainLog(file, settings.steps, title, pictures=pictures) as log:
         keep: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "log": log}
         match settings.method:
             case "flow_grpo":

@@ -30,7 +30,9 @@ from aot.players.frozen import FrozenPolicy, is_new_adapter
 from aot.rl.advantage import group_advantages
 from aot.rl.clipped import flow_loss
 from aot.rl.flow import StepKind, draw_window, mean_kl, velocity_kl
+from aot.runs import progress
 from aot.runs.checkpoints import Checkpoint
+from aot.runs.progress import EDIT_STEPS
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.environment import (
     GRADED,
@@ -187,11 +189,12 @@ class FlowGrpo:
             return metrics | {"skipped": 1.0}
         shuffled = [chosen[torch.randperm(len(chosen), generator=self.generator)] for _ in range(s.passes)]
         parts = [part for order in shuffled for part in order.split(s.minibatch)]
-        for i, part in enumerate(parts):
-            # Going back is twice the work of going forward: through all edits it is less than both through these few.
-            if i > 0 or 3 * len(part) < 2 * len(index):
-                rollout = replace(rollout, with_graph=())
-            metrics |= self._step(conditions, rollout, part, advantages.values, number, check_ratio=i == 0)
+        with progress.part(EDIT_STEPS, s.passes * len(chosen) * len(rollout.window), "edit steps trained"):
+            for i, part in enumerate(parts):
+                # Back is twice the work of forward: through all edits it is less than both through these few.
+                if i > 0 or 3 * len(part) < 2 * len(index):
+                    rollout = replace(rollout, with_graph=())
+                metrics |= self._step(conditions, rollout, part, advantages.values, number, check_ratio=i == 0)
         if self.reference is not None:
             metrics["reference_distance"] = self._reference_distance(conditions, rollout, self.reference)
         return metrics
@@ -203,12 +206,23 @@ class FlowGrpo:
         noise = self.attacker.noise(conditions.take(torch.arange(0, len(index), copies)), self.generator)
         window = draw_window(self.rng, s.window, s.window_first, min(s.window_last, s.steps - 2))
         how: dict[str, Any] = {"copies": copies, "keep_graph": self.keeps_graph}
-        rollout = sample_rollout(self.attacker, conditions, noise, window, s, self.generator, **how)
+        first = window[0] + 1  # steps that copies have in common
+        steps = len(noise) * first + len(index) * (s.steps - first)
+        with progress.part(EDIT_STEPS, steps, "edit steps sampled"):
+            rollout = sample_rollout(self.attacker, conditions, noise, window, s, self.generator, **how)
         if not bool(rollout.final.isfinite().all()):
             what = f"the editor's samples are not finite at update {number}"
             hint = "lower the learning rate; where it is the first update, try players.attacker.dtype=float32"
             raise AotError(what, where="Flow-GRPO", hint=hint)
         return conditions, rollout
+
+    def pictured(self, conditions: Conditions, generator: torch.Generator) -> dict[str, Tensor]:
+        """As `Pictured`; both kinds with the training's number of steps."""
+        s, noise = self.settings, self.attacker.noise(conditions, generator)
+        window = range(s.window_first, min(s.window_first + s.window, s.steps - 1))
+        plain = self.attacker.sample(conditions, noise, steps=s.steps)
+        noisy = sample_rollout(self.attacker, conditions, noise, window, s, generator)
+        return {"ode": plain, "sde": noisy.final}
 
     def _step(
         self,

@@ -7,16 +7,15 @@ from typing import Any, Protocol
 from aot.players.attacker import EditAttacker
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics
-from aot.train.attacker.environment import AttackEnvironment
 from aot.train.attacker.guards import IntegrityGuard, SignalGuard
+from aot.train.attacker.pictures import Pictured, show_pictures
 from aot.train.attacker.sft import EditorTrainer
 
 
-class Learner(Protocol):
+class Learner(Pictured, Protocol):
     """One RL training of an attacker: Flow-GRPO, DiffusionNFT."""
 
     attacker: EditAttacker
-    environment: AttackEnvironment
     trainer: EditorTrainer
 
     @property
@@ -53,6 +52,7 @@ def reinforce(
         metrics = learner.update(update, seed)
         metrics["weight_distance"] = learner.trainer.weights.distance(before)
         log.write(update, **metrics)
+        show_pictures(learner, log, update)
         collapsed = integrity.check(metrics["integrity"])
         if reason := collapsed or signal.check(metrics, is_last=update == updates):
             log.stop(reason)
