@@ -81,6 +81,7 @@ def test_the_stock_pipeline_with_the_adapter_paints_the_same_picture(base, adapt
         pipeline = QwenImageEditPipeline.from_pretrained(base)
     pipeline.set_progress_bar_config(disable=True)
     ours = EditAttacker.load(adapter)
+    ours.settings = ours.settings.model_copy(update={"text_positions": "stock"})
     sentence = attack_instruction(scenes[0])
     large = PilImage.fromarray(scenes[0].image).resize((128, 128), PilImage.Resampling.LANCZOS)
     conditions = ours.conditions([np.asarray(large)], [sentence])

@@ -1,11 +1,11 @@
 """The attacker: Qwen-Image-Edit (20 B or the miniature, same code) that edits an image so that a question
 fails.
 
-The components are those of diffusers' `QwenImageEditPipeline`, in whose class a saved folder opens; this
-loop exists because the pipeline resizes everything to one megapixel and gives no access to its steps. A law
-in the tests holds that both paint the same picture. Departures of the miniature: the condition is the
-instruction's text only (its tokens have read the image), and the diffused latents are those of the change
-(see `aot.players.latents`).
+The components are those of diffusers' `QwenImageEditPipeline` or `QwenImageEditPlusPipeline` (2509, 2511), in whose
+class a saved folder opens; this loop exists because the pipelines resize everything to one megapixel, give no access
+to their steps, and Plus takes no batch. Laws in the tests hold that both paint the same picture. Departures of the
+miniature: the condition is the instruction's text only (its tokens have read the image), and the diffused latents are
+those of the change (see `aot.players.latents`).
 """
 
 from __future__ import annotations
@@ -22,12 +22,21 @@ import numpy.typing as npt
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, QwenImageEditPipeline, QwenImageTransformer2DModel
 from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit import calculate_shift
+from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import calculate_dimensions
+from PIL import Image as PilImage
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from aot.errors import AotError
 from aot.players.base_players import Base, described
-from aot.players.editor import Conditions, EditorSettings, EditorShape, untrained_transformer
+from aot.players.editor import (
+    PICTURE,
+    Conditions,
+    EditorSettings,
+    EditorShape,
+    PipelineClass,
+    untrained_transformer,
+)
 from aot.players.editor_folder import read_editor, write_adapter, write_editor
 from aot.players.fused import predict_velocity
 from aot.players.keep import Keep, kept
@@ -53,10 +62,12 @@ class EditAttacker:
         settings: EditorSettings | None = None,
         *,
         name: str = "attacker",
+        pipeline_class: PipelineClass = QwenImageEditPipeline,
         folder: Path | None = None,
         base: Base | None = None,
     ):
         """`folder`: where the weights, or under an adapter the frozen ones, lie; `base`: how they are referred to."""
+        self.pipeline_class = pipeline_class
         self.transformer, self.vae, self.scheduler = transformer, vae.requires_grad_(False), scheduler
         self.folder, self.base = folder, base
         self.text_encoder = text_encoder.eval().requires_grad_(False)
@@ -95,11 +106,12 @@ class EditAttacker:
         keep: Keep | None = None,
         offline: bool = False,
     ) -> EditAttacker:
-        """From a folder of `QwenImageEditPipeline`, ours or stock, or of an adapter or a reference, whose base is then
-        found or fetched; `keep`: other than the folder says. Raises AotError for a missing or damaged one."""
+        """From a folder of a stock pipeline's class, or of an adapter or a reference, whose base is then found or
+        fetched; `keep`: other than the folder says. Raises AotError for a missing or damaged one."""
         parts = read_editor(Path(folder), dtype=dtype, device=device, offline=offline)
         settings = parts.settings.model_copy(update={"keep": keep or parts.settings.keep})
-        return cls(*parts[:5], settings, name=name, folder=parts.folder, base=parts.base)
+        where: dict[str, Any] = {"pipeline_class": parts.pipeline, "folder": parts.folder, "base": parts.base}
+        return cls(*parts[:5], settings, name=name, **where)
 
     def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
         """A folder that `EditAttacker.load` and the stock pipeline open; of an adapter the adapter alone, with the
@@ -119,9 +131,9 @@ class EditAttacker:
             pipeline.text_encoder = copy.deepcopy(self.text_encoder).to(dtype)
         write_editor(pipeline, self.settings, Path(folder))
 
-    def pipeline(self) -> QwenImageEditPipeline:
+    def pipeline(self) -> Any:
         """The stock pipeline around the same components, with this editor's template."""
-        pipeline = QwenImageEditPipeline(
+        pipeline = self.pipeline_class(
             scheduler=self.scheduler,
             vae=self.vae,
             text_encoder=self.text_encoder,
@@ -129,7 +141,7 @@ class EditAttacker:
             processor=self.processor,
             transformer=self.transformer,
         )
-        pipeline.prompt_template_encode = self.settings.template
+        pipeline.prompt_template_encode = self.settings.template.replace(PICTURE, "")
         return pipeline
 
     @property
@@ -203,17 +215,18 @@ class EditAttacker:
         """Last hidden states `[T_i, D]` of each instruction, exactly as the stock pipeline asks its text
         encoder."""
         texts = [self.settings.template.format(sentence) for sentence in sentences]
+        shown = [self._shown_to_encoder(image) for image in images]
         states: dict[int, Tensor] = {}
         # Equal lengths together: no padding, no mask.
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         for start in range(0, len(order), self.settings.encode_batch):
             members = order[start : start + self.settings.encode_batch]
-            prompts = self.encoder.encode_texts(list(images[members]), [texts[i] for i in members]).to(
-                self.device
-            )
+            prompts = self.encoder.encode_texts([shown[i] for i in members], [texts[i] for i in members])
+            prompts = prompts.to(self.device)
             hidden = self.text_encoder.model(
                 input_ids=prompts.input_ids,
                 attention_mask=prompts.attention_mask.long(),
+                position_ids=prompts.position_ids if self.settings.text_positions == "multimodal" else None,
                 pixel_values=prompts.pixel_values.to(self.text_encoder.dtype),
                 image_grid_thw=prompts.image_grid_thw,
             ).last_hidden_state
@@ -221,6 +234,13 @@ class EditAttacker:
                 real = prompts.attention_mask[row]
                 states[i] = hidden[row, real][self._dropped(prompts.input_ids[row, real]) :].float()
         return [states[i] for i in range(len(texts))]
+
+    def _shown_to_encoder(self, image: Image) -> Image:
+        """The image at the size in which the text encoder is asked to see it, as the stock pipeline resizes it."""
+        if not self.settings.condition_area:
+            return image
+        width, height = calculate_dimensions(self.settings.condition_area, image.shape[1] / image.shape[0])
+        return np.asarray(PilImage.fromarray(image).resize((width, height), PilImage.Resampling.LANCZOS))
 
     def _dropped(self, ids: Tensor) -> int:
         if self.settings.drop_tokens is not None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from diffusers import QwenImageEditPipeline, QwenImageTransformer2DModel
+from diffusers import QwenImageEditPipeline, QwenImageEditPlusPipeline, QwenImageTransformer2DModel
+from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import CONDITION_IMAGE_SIZE
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
@@ -15,7 +16,13 @@ from aot.errors import AotError
 from aot.players.fused import Grid
 from aot.players.keep import Keep
 from aot.players.latents import BLOCK_PX
+from aot.players.settings import TextPositions
+from aot.players.special_tokens import IMAGE_PAD, VISION_END, VISION_START
 from aot.prompts import EDIT_TEMPLATE
+
+PipelineClass = type[QwenImageEditPipeline] | type[QwenImageEditPlusPipeline]
+PICTURE = f"Picture 1: {VISION_START}{IMAGE_PAD}{VISION_END}"
+"""What stands for the image in the prompts of `QwenImageEditPlusPipeline`."""
 
 
 class EditorShape(BaseModel, frozen=True, extra="forbid"):
@@ -33,6 +40,12 @@ class EditorSettings(BaseModel, frozen=True, extra="forbid"):
 
     template: str = EDIT_TEMPLATE
     drop_tokens: int | None = None  # tokens of the condition to drop; None: all up to the image's end (ours)
+    # Area in px to which the image is brought before the text encoder sees it (Qwen-Image-Edit-2509: 384 x 384); 0: as
+    # it is. The autoencoder always sees it as it is.
+    condition_area: int = Field(0, ge=0)
+    # Positions of the image's tokens in the text encoder: by row and column ("multimodal"), as Qwen2.5-VL was trained,
+    # or counted on like words, as the stock pipelines ask since transformers 5 (huggingface/diffusers#14194).
+    text_positions: TextPositions = "stock"
     steps: int = Field(8, gt=0)  # Qwen-Image-Edit: 50; the miniature (ours): 8
     guidance: float = Field(1.0, ge=1)  # Qwen-Image-Edit: true CFG 4; ours: 1 is without, at half the cost
     batch: int = Field(128, gt=0)  # edits at once in sampling
@@ -41,14 +54,25 @@ class EditorSettings(BaseModel, frozen=True, extra="forbid"):
     keep: Keep = "none"  # see `aot.players.keep`
 
 
-def stock_settings() -> EditorSettings:
-    """Qwen-Image-Edit's own template and sampling, for folders that were not saved by us."""
+def stock_settings(pipeline: PipelineClass = QwenImageEditPipeline) -> EditorSettings:
+    """The template and sampling of an editor's own pipeline, for folders that were not saved by us; its images have the
+    positions that the text encoder was trained with."""
     nothing = dict.fromkeys(("scheduler", "vae", "text_encoder", "tokenizer", "processor", "transformer"))
-    stock = QwenImageEditPipeline(**nothing)
-    template, drop = stock.prompt_template_encode, stock.prompt_template_encode_start_idx
-    # Ours: a megapixel takes gigabytes in the autoencoder.
-    few = {"batch": 1, "encode_batch": 4, "decode_batch": 2}
-    return EditorSettings(template=template, drop_tokens=drop, steps=50, guidance=4.0, **few)
+    stock = pipeline(**nothing)
+    template, area = stock.prompt_template_encode, 0
+    if pipeline is QwenImageEditPlusPipeline:
+        template, area = template.replace("{}", PICTURE + "{}"), CONDITION_IMAGE_SIZE
+    return EditorSettings(
+        template=template,
+        drop_tokens=stock.prompt_template_encode_start_idx,
+        condition_area=area,
+        text_positions="multimodal",
+        steps=50,
+        guidance=4.0,
+        batch=1,
+        encode_batch=4,  # ours, as the next: a megapixel takes gigabytes in the autoencoder
+        decode_batch=2,
+    )
 
 
 def untrained_transformer(

@@ -1,4 +1,4 @@
-"""An editor on disk: the folder of a `QwenImageEditPipeline`, ours or stock, with how it is asked (`editor.json`).
+"""An editor on disk: the folder of a stock pipeline's class, ours or stock, with how it is asked (`editor.json`).
 
 Or that of an adapter: its weights as the stock pipeline loads them, `editor.json`, and which base it belongs to
 (`base.json`); a reference alone is the base itself."""
@@ -14,6 +14,7 @@ from diffusers import (
     AutoencoderKLQwenImage,
     FlowMatchEulerDiscreteScheduler,
     QwenImageEditPipeline,
+    QwenImageEditPlusPipeline,
     QwenImageTransformer2DModel,
 )
 from transformers import Qwen2_5_VLForConditionalGeneration
@@ -21,13 +22,19 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 import aot
 from aot.errors import AotError
 from aot.players.base_players import BASE, Base, base_at, followed
-from aot.players.editor import EditorSettings, stock_settings
+from aot.players.editor import EditorSettings, PipelineClass, stock_settings
 from aot.players.loading import REMAKE, reading
 from aot.players.lora import WEIGHTS, load_adapter, save_adapter
 from aot.players.processor import load_processor
 from aot.runs.files import write_json
 
 INDEX, SETTINGS = "model_index.json", "editor.json"
+PIPELINES: dict[str, PipelineClass] = {
+    "QwenImageEditPipeline": QwenImageEditPipeline,
+    "QwenImageEditInpaintPipeline": QwenImageEditPipeline,  # the same parts
+    "QwenImageEditPlusPipeline": QwenImageEditPlusPipeline,  # Qwen-Image-Edit-2509 and -2511
+}
+"""How an editor is asked, by the class that its folder names."""
 
 
 class EditorParts(NamedTuple):
@@ -40,6 +47,7 @@ class EditorParts(NamedTuple):
     text_encoder: Any
     processor: Any
     settings: EditorSettings
+    pipeline: PipelineClass
     folder: Path
     base: Base | None
 
@@ -53,7 +61,9 @@ def read_editor(
     if not (frozen / INDEX).is_file():
         raise AotError(f"no attacker here ({INDEX} is missing)", where=str(frozen), hint="`aot pretrain` makes one")
     with reading("the attacker", frozen, hint=REMAKE):
-        library, class_name = json.loads((frozen / INDEX).read_text())["vae"]
+        index = json.loads((frozen / INDEX).read_text())
+        pipeline = _pipeline_class(str(index["_class_name"]), frozen)
+        library, class_name = index["vae"]
         own = library == aot.__name__
         vae_class = getattr(aot, class_name) if own else AutoencoderKLQwenImage
         safe = {"use_safetensors": True}  # never a pickled .bin
@@ -62,11 +72,18 @@ def read_editor(
         scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(frozen / "scheduler")
         encoder = Qwen2_5_VLForConditionalGeneration.from_pretrained(frozen / "text_encoder", dtype=dtype, **safe)
         processor = load_processor(frozen / "processor")
-        settings = _settings_in(folder) or _settings_in(frozen) or stock_settings()
+        settings = _settings_in(folder) or _settings_in(frozen) or stock_settings(pipeline)
     if (folder / WEIGHTS).is_file():
         load_adapter(transformer, folder)
     models = (transformer.to(device), vae.to(device), scheduler, encoder.to(device))
-    return EditorParts(*models, processor, settings, frozen, base_at(folder))
+    return EditorParts(*models, processor, settings, pipeline, frozen, base_at(folder))
+
+
+def _pipeline_class(name: str, folder: Path) -> PipelineClass:
+    if name not in PIPELINES:
+        what = f"a folder of {name} is no editor that is known here"
+        raise AotError(what, where=str(folder / INDEX), hint=f"known are {', '.join(PIPELINES)}")
+    return PIPELINES[name]
 
 
 def _settings_in(folder: Path) -> EditorSettings | None:
@@ -81,7 +98,7 @@ def write_adapter(transformer: Any, settings: EditorSettings, base: Base, folder
     (folder / SETTINGS).write_text(settings.model_dump_json(indent=2) + "\n")
 
 
-def write_editor(pipeline: QwenImageEditPipeline, settings: EditorSettings, folder: Path) -> None:
+def write_editor(pipeline: Any, settings: EditorSettings, folder: Path) -> None:
     """A folder that `read_editor` and the stock pipeline open, this one where `aot` is installed if the autoencoder is
     the miniature's."""
     pipeline.save_pretrained(folder)

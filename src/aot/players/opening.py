@@ -25,7 +25,7 @@ MINIATURES_BATCH, USUAL_BATCH = 64, 8
 
 def open_attacker(folder: Path, settings: AttackerSettings, *, name: str) -> EditAttacker:
     """The attacker that a stage left in `folder`. Raises `AotError` for a missing or damaged one."""
-    return EditAttacker.load(
+    attacker = EditAttacker.load(
         folder,
         name=name,
         dtype=settings.torch_dtype,
@@ -33,6 +33,8 @@ def open_attacker(folder: Path, settings: AttackerSettings, *, name: str) -> Edi
         keep=settings.keep,
         offline=settings.offline,
     )
+    attacker.settings = attacker.settings.model_copy(update=settings.asked)
+    return attacker
 
 
 def open_attacker_to_train(folder: Path, settings: AttackerSettings, *, name: str, seed: int) -> EditAttacker:

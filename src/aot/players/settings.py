@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantization = Literal["none", "nf4", "fp8"]
+TextPositions = Literal["stock", "multimodal"]
 
 
 class LoraSettings(BaseModel, frozen=True, extra="forbid"):
@@ -56,7 +57,7 @@ class PlayerSettings(BaseModel, frozen=True, extra="forbid"):
     @property
     def key(self) -> dict[str, Any]:
         """What of it changes what the player does, besides the model itself; {} where nothing is set."""
-        without = {"model", "revision", "offline", "device", "gradient_checkpointing"}
+        without = {"model", "revision", "offline", "device", "gradient_checkpointing", "encode_batch", "decode_batch"}
         return self.model_dump(mode="json", exclude_defaults=True, exclude=without)
 
     @property
@@ -97,6 +98,25 @@ class AttackerSettings(PlayerSettings, frozen=True, extra="forbid"):
 
     # What is done about an editor that shifts or zooms its picture, or spoils it all over: see `aot.players.keep`.
     keep: Keep = "none"
+    # How it is asked, where that is not as its folder says (`editor.json`, else as its stock pipeline). 0, None: so.
+    steps: int = Field(0, ge=0)  # sampling steps of an attack; those in training are the method's
+    guidance: float = Field(0.0, ge=0)  # weight of true CFG in training and attacks; 1: none, at half the cost
+    text_positions: TextPositions | None = None  # of the image in the text encoder: see `EditorSettings`
+    batch: int = Field(0, ge=0)  # edits at once in an attack
+    encode_batch: int = Field(0, ge=0)  # images at once through the text encoder and into the autoencoder
+    decode_batch: int = Field(0, ge=0)  # images at once out of the autoencoder
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """Those of `EditorSettings` that differ from the folder's."""
+        names = ("steps", "guidance", "text_positions", "batch", "encode_batch", "decode_batch")
+        return {name: value for name in names if (value := getattr(self, name))}
+
+    @model_validator(mode="after")
+    def _guided(self) -> AttackerSettings:
+        if 0 < self.guidance < 1:
+            raise ValueError("guidance is at least 1, which is none")
+        return self
 
 
 class PlayersSettings(BaseModel, frozen=True, extra="forbid"):

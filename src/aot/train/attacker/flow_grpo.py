@@ -106,7 +106,7 @@ def paper_flow_grpo() -> FlowGrpoSettings:
         advantage_std="group",
         keep_graph=False,
         minibatch=256,  # two optimizer steps an epoch, as in its code
-        micro_batch=1,  # ours
+        micro_batch=1,  # ours: one edit of 512 px fills a GPU, and equal passes keep the ratio at exactly 1
         # Its code has no warm-up and no decay.
         optimizer=OptimizerSettings(
             muon_lr=0, adamw_lr=3e-4, weight_decay=1e-4, warmup_steps=0, final_lr=1.0, max_grad_norm=1.0, ema=0.0
