@@ -110,7 +110,7 @@ def test_what_a_folder_holds(tmp_path: Path, model: Served) -> None:
     assert served(model.folder, "x") == Served("x", model.folder, "Qwen/Q", 64)
     whole = player_folder("miniature", "defender")
     reference = tmp_path / "reference"
-    write_json(reference / "base.json", described("miniature", whole).model_dump())
+    write_json(reference / "base.json", described(whole).model_dump())
     assert served(reference, "x") == Served("x", whole)
     shutil.copy(model.folder / "adapter_config.json", reference)
     assert served(reference, "x") == Served("x", reference, str(whole), 64)
