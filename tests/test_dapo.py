@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -25,14 +26,16 @@ from aot.prompts import gold_answer
 from aot.rl.rewards import DefenderReward, soft_overlong_punishment
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
-from aot.train.defender import trl_callbacks, trl_trainer
+from aot.train.defender import packed, trl_callbacks, trl_trainer
 from aot.train.defender.dapo import train_dapo
 from aot.train.defender.dynamic_sampling import GroupSampler, ScoredGroup
+from aot.train.defender.guards import no_signal
 from aot.train.defender.packed import packed_loss, train_packed, update_once
 from aot.train.defender.prompt_stream import PromptStream
 from aot.train.defender.rewards import completion_reward, informative_groups
 from aot.train.defender.settings import NO_SIGNAL, DapoSettings, paper_dapo
 from aot.train.defender.token_trees import build_trees, tree_logprobs
+from aot.train.defender.trl_batches import merge
 from aot.train.defender.trl_engine import build_trainer, newest_whole, train_trl
 from aot.train.defender.trl_trainer import DapoTrainer
 from aot.types import Question
@@ -288,6 +291,20 @@ def test_trl_batches_hold_only_informative_groups_and_masked_filling(guesser, tm
     assert torch.isfinite(trainer.compute_loss(trainer.model, batch))
 
 
+def test_a_draw_of_which_nothing_is_kept_leaves_no_trace_in_a_batch():
+    def drawn(prompt: int, completion: int, rows: int) -> dict[str, torch.Tensor]:
+        whole = torch.ones(2, prompt + completion, dtype=torch.int64)
+        return {
+            "prompt_ids": whole[:rows, :prompt],
+            "completion_ids": whole[:rows, :completion],
+            "mm_token_type_ids": whole[:rows],
+        }
+
+    merged = merge([drawn(3, 7, 0), drawn(3, 2, 2), drawn(5, 4, 1)], pad_id=0)
+    assert merged["prompt_ids"].shape == (3, 5) and merged["completion_ids"].shape == (3, 4)
+    assert merged["mm_token_type_ids"].tolist() == [[0, 0, 1, 1, 1, 0, 0, 0, 0]] * 2 + [[1] * 5 + [0] * 4]
+
+
 # --- trainings --------------------------------------------------------------------------------------------
 
 
@@ -297,9 +314,31 @@ def test_without_signal_a_training_ends_normally_and_says_why(engine, tmp_path):
     settings = SMALL.model_copy(update={"engine": engine, "max_draws": 2, "entropy_coef": 0.1})
     before, log = weights(defender), TrainLog()
     result = train_dapo(defender, ROWS, settings, seed=0, log=log)
-    assert result.updates == 0 and result.stopped == NO_SIGNAL == log.reason
+    assert result.updates == 0 and result.stopped == log.reason
+    assert result.stopped == f"{NO_SIGNAL}; 100% of them were cut off at 5 tokens (players.defender.max_new_tokens)"
     assert all(torch.equal(v, before[k]) for k, v in weights(defender).items())
     assert not defender.model.training
+
+
+@pytest.mark.parametrize("engine", ["packed", "trl"])
+def test_gradients_that_stay_not_finite_end_a_training_and_change_nothing(engine, guesser, monkeypatch):
+    before, loss, clipped = weights(guesser), DapoTrainer.compute_loss, packed.dapo_loss
+
+    def broken(*args, **others):
+        return dataclasses.replace(result := clipped(*args, **others), loss=result.loss * float("nan"))
+
+    monkeypatch.setattr(DapoTrainer, "compute_loss", lambda *args, **others: loss(*args, **others) * float("inf"))
+    monkeypatch.setattr(packed, "dapo_loss", broken)
+    settings = SMALL.model_copy(update={"engine": engine, "updates": 9, "groups": 1})
+    with pytest.raises(AotError, match="gradients of 5 updates in a row are not finite, the last of update 5") as error:
+        train_dapo(guesser, ROWS, settings, seed=0)
+    assert "dapo.learning_rate" in str(error.value)
+    assert all(torch.equal(v, before[k]) for k, v in weights(guesser).items())
+
+
+def test_the_reason_for_no_signal_is_the_likely_one():
+    assert no_signal(0.5, 0.0, 9) == NO_SIGNAL and no_signal(0.0, 0.1, 9) == f"{NO_SIGNAL}; none was right"
+    assert "75% of them were cut off at 9 tokens" in no_signal(0.0, 0.75, 9)
 
 
 @pytest.mark.parametrize("engine", ["packed", "trl"])

@@ -309,7 +309,7 @@ def test_each_free_answer_is_judged_once_and_choices_never():
     assert scores[0, "yes"] == scores[0, "\\boxed{yes}"] == scores[2, "yes"] == pytest.approx(0.9)
     assert math.isnan(scores[2, "no"]) and scores[2, ""] == 0
     assert judge_answers(None, rows, [(1, "yes")]) == {}
-    settings, length = DapoSettings(), {"length_tokens": 1, "truncated": False}
+    settings, length = DapoSettings().limited(12), {"length_tokens": 1, "truncated": False}
     assert completion_reward("no", FREE, settings, **length)[UNPARSED] == 1
     assert completion_reward("yes", FREE, settings, **length, judged=0.9)[UNPARSED] == 0
     assert UNPARSED not in completion_reward("yes", CHOICE, settings, **length)
@@ -410,7 +410,7 @@ def test_a_training_that_breaks_off_between_two_passes_made_no_update():
     settings = SMALL.model_copy(update={"engine": "trl", "reward": DefenderReward(format=0)})
     free = [row for row in MIXED if not row.question.options]
     result = train_dapo(pupil(), free, settings, seed=1, judge=Judge(Eye(lambda *_: 0.0)))
-    assert (result.updates, result.stopped) == (0, NO_SIGNAL)
+    assert result.updates == 0 and result.stopped.startswith(NO_SIGNAL)
 
 
 def test_a_judged_defender_resumes_and_an_idle_judge_changes_nothing(talker, tmp_path):

@@ -46,6 +46,7 @@ class Draws:
     reward: float = 0.0
     right: float = 0.0
     unparsed: int = 0
+    truncated: float = 0.0
     rounds: int = 0
 
 
@@ -77,6 +78,7 @@ class GroupSampler:
                 total = sum(group.sampled.counts)
                 draws.reward += _weighted(group.rewards, group.sampled.counts) / total
                 draws.right += _weighted(group.right, group.sampled.counts) / total
+                draws.truncated += _weighted(group.sampled.truncated, group.sampled.counts) / total
                 if self._keeps(group):
                     draws.informative += 1
                     draws.groups.append(group)

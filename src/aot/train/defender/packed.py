@@ -19,9 +19,10 @@ from aot.rl.advantage import group_advantages
 from aot.rl.clipped import ClippedLoss, dapo_loss
 from aot.rl.rewards import UNPARSED
 from aot.train.defender.dynamic_sampling import GroupSampler, ScoredGroup
+from aot.train.defender.guards import FiniteGuard, no_signal
 from aot.train.defender.optimizer import adamw
 from aot.train.defender.prompt_stream import PromptStream
-from aot.train.defender.settings import NO_SIGNAL, DapoResult, DapoSettings
+from aot.train.defender.settings import DapoResult, DapoSettings
 from aot.train.defender.token_trees import build_trees, tree_logprobs
 from aot.train.weight_average import WeightAverage
 
@@ -41,7 +42,8 @@ def train_packed(
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> DapoResult:
-    """Trains `defender` in place; resumes from `checkpoint`. Same arguments, same bits on a CPU."""
+    """Trains `defender` in place; resumes from `checkpoint`. Same arguments, same bits on a CPU. Raises `AotError`
+    where gradients stay not finite."""
     model = defender.model
     generator = torch.Generator().manual_seed(seed)
     stream = PromptStream(len(rows), seed)
@@ -67,17 +69,19 @@ def train_packed(
         stream.position = checkpoint.extra["position"]
     if log:
         log.resume(start)
-    done = DapoResult(settings.updates)
+    done, finite = DapoResult(settings.updates), FiniteGuard()
     model.train()
     try:
         for update in range(start + 1, settings.updates + 1):
             draws = sampler.draw()
             if not draws.groups:
-                done = DapoResult(update - 1, NO_SIGNAL)
+                why = no_signal(draws.reward / draws.drawn, draws.truncated / draws.drawn, settings.limit)
+                done = DapoResult(update - 1, why)
                 if log:
-                    log.stop(NO_SIGNAL)
+                    log.stop(why)
                 break
             metrics = update_once(defender, rows, draws.groups, settings, optimizer)
+            finite.check(update, metrics["grad_norm"])
             metrics["learning_rate"] = schedule.get_last_lr()[0]
             schedule.step()
             if average:
@@ -93,6 +97,7 @@ def train_packed(
                     informative=share,
                     groups=len(draws.groups),
                     draws=draws.rounds,
+                    truncated=draws.truncated / draws.drawn,
                     **metrics,
                 )
             if checkpoint:
@@ -117,8 +122,9 @@ def update_once(
     total = result.loss - settings.entropy_coef * entropy
     total.backward()
     norm = torch.nn.utils.clip_grad_norm_(defender.model.parameters(), settings.max_grad_norm)
-    if torch.isfinite(norm):
-        optimizer.step()
+    if not torch.isfinite(norm):
+        optimizer.zero_grad(set_to_none=True)  # the step then leaves the weights alone
+    optimizer.step()
     return {
         "loss": float(total.detach()),
         "entropy": float(entropy.detach()),

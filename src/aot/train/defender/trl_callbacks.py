@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 
 from aot.rl.rewards import UNPARSED
 from aot.runs.files import flush_to_disk, write_json
+from aot.train.defender.guards import FiniteGuard
 from aot.train.weight_average import WeightAverage
 
 if TYPE_CHECKING:
@@ -22,16 +23,20 @@ if TYPE_CHECKING:
 AVERAGE_FILE, WHOLE = "weight_average.safetensors", "whole.json"
 
 
-class SkipEmptyUpdate(TrainerCallback):
-    """Without gradients an optimizer leaves the weights alone; with zeros it would follow its momentum."""
+class SkipBadUpdate(TrainerCallback):
+    """Without gradients an optimizer leaves the weights alone; with zeros it would follow its momentum, with what is
+    not finite destroy them."""
 
     def __init__(self, trainer: Any):
-        self.trainer = trainer
+        self.trainer, self.finite = trainer, FiniteGuard()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.trainer.stopped:
-            assert self.trainer.model is not None
-            self.trainer.model.zero_grad(set_to_none=True)
+        model = self.trainer.model
+        assert model is not None
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        norm = float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
+        if self.trainer.stopped or not self.finite.check(state.global_step + 1, norm):
+            model.zero_grad(set_to_none=True)
 
 
 class MarkWhole(TrainerCallback):
@@ -92,6 +97,7 @@ class LogCallback(TrainerCallback):
                 "rewards/accuracy/mean": "accuracy_reward",
                 "grad_norm": "grad_norm",
                 "entropy": "entropy",
+                "completions/clipped_ratio": "truncated",
             }
             named = {ours: logs.get(theirs) for theirs, ours in best.items()}
             same = {

@@ -119,6 +119,7 @@ def trl_config(
         save_steps=options.checkpoint_every,
         save_total_limit=2,  # the one before stands until the newest is whole
         logging_steps=1,
+        logging_nan_inf_filter=False,  # which shows the mean of earlier losses in place of one that is not finite
         report_to="none",
         disable_tqdm=True,
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aot.players.trained_defender import TrainedDefender
     from aot.runs.train_log import TrainLog
 
-from aot.train.defender.trl_callbacks import WHOLE, AverageCallback, LogCallback, MarkWhole, SkipEmptyUpdate
+from aot.train.defender.trl_callbacks import WHOLE, AverageCallback, LogCallback, MarkWhole, SkipBadUpdate
 from aot.train.defender.trl_trainer import DapoTrainer
 
 
@@ -121,7 +121,7 @@ def build_trainer(
         for parameter in defender.adapters.parameters.values():
             parameter.data = parameter.data.float()
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(SkipEmptyUpdate(trainer))
+    trainer.add_callback(SkipBadUpdate(trainer))
     if log:
         trainer.add_callback(LogCallback(log))
     return trainer

@@ -21,10 +21,11 @@ from aot.prompts import question_prompt
 from aot.rl.rewards import UNPARSED
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import read_json, write_json
+from aot.train.defender.guards import no_signal
 from aot.train.defender.prompt_stream import PromptStream
 from aot.train.defender.random_states import RandomStates
 from aot.train.defender.rewards import informative_groups
-from aot.train.defender.settings import NO_SIGNAL, DapoSettings
+from aot.train.defender.settings import DapoSettings
 from aot.train.defender.trl_batches import Batch, masked, members, merge, select
 from aot.train.defender.trl_config import CompletionRewards
 
@@ -65,7 +66,10 @@ class DapoTrainer(GRPOTrainer):
             if self._everywhere(have, torch.amin) >= needed:
                 break
         if self._everywhere(have, torch.amax) == 0:
-            self.stopped, self.made = NO_SIGNAL, self.state.global_step
+            assert self._group_rewards is not None
+            cut = self._metrics["train"]["completions/clipped_ratio"][-1]
+            why = no_signal(float(self._group_rewards.mean()), float(cut), self.settings.limit)
+            self.stopped, self.made = why, self.state.global_step
             self.control.should_training_stop = True
         if have < needed:
             spare = members(list(range(needed - have)), self.settings.group_size)
