@@ -1,4 +1,4 @@
-"""The stock Qwen2.5-VL processor's name, also where torchvision is absent: there ours stands in its place.
+"""The stock Qwen-VL processors' names, also where torchvision is absent: there ours stand in their place.
 
     with named_as_stock(): ...                       in this process
     python tests/stock_classes.py serve FOLDER ...   the command line of transformers, run so
@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from unittest import mock
 
 import transformers
-import transformers.models.qwen2_5_vl as module
+import transformers.models.qwen2_5_vl
+import transformers.models.qwen3_vl
 
-from aot.players.processor import QwenProcessor
+from aot.players.processor import Qwen3Processor, QwenProcessor
 
 
 @contextmanager
 def named_as_stock() -> Iterator[None]:
-    name = QwenProcessor.__name__
-    if importlib.util.find_spec("torchvision"):
-        yield
-        return
-    with mock.patch.object(transformers, name, QwenProcessor), mock.patch.object(module, name, QwenProcessor):
+    with ExitStack() as patched:
+        if importlib.util.find_spec("torchvision") is None:
+            for module, ours in {"qwen2_5_vl": QwenProcessor, "qwen3_vl": Qwen3Processor}.items():
+                for place in (transformers, getattr(transformers.models, module)):
+                    patched.enter_context(mock.patch.object(place, ours.__name__, ours))
         yield
 
 

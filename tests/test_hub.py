@@ -14,6 +14,8 @@ import huggingface_hub
 import pytest
 from huggingface_hub import errors
 
+from aot.backends.base import Ask, Sampling
+from aot.backends.local import LocalBackend
 from aot.errors import AotError
 from aot.players import base_players, digests
 from aot.players.base_players import (
@@ -53,6 +55,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copyfile(path, blob)
         (snapshot / path.name).symlink_to(blob)
     return model
+
+
+def test_it_is_asked_by_its_id(cache: Path) -> None:
+    backend, there = LocalBackend(ID), LocalBackend(MINIATURE)
+    assert (backend.identity["model"], backend.name) == ({"id": ID, "commit": COMMIT}, "tiny-vl")
+    asks = [Ask("1", ("Is it red?",), ("yes", "no"))]
+    ours, theirs = (next(each.ask(asks, Sampling(max_new_tokens=3)))[1] for each in (backend, there))
+    assert (ours.text, ours.probabilities) == (theirs.text, theirs.probabilities)
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

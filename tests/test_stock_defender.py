@@ -76,14 +76,7 @@ def opened(folder: Path, **settings: Any) -> TrainedDefender:
 
 def stock(folder: Path) -> tuple[Any, Any]:
     with named_as_stock():
-        return AutoModelForImageTextToText.from_pretrained(folder).eval(), _stock_processor(folder)
-
-
-def _stock_processor(folder: Path) -> Any:
-    try:
-        return AutoProcessor.from_pretrained(folder)
-    except ImportError:  # its video half needs torchvision
-        return open_defender(folder, SETTINGS, name="tiny").processor
+        return AutoModelForImageTextToText.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
 
 
 def prompt(processor: Any, i: int, **how: Any) -> Any:
@@ -172,16 +165,18 @@ def test_a_placeholder_in_a_question_is_refused(folder: Path) -> None:
         defender.complete(IMAGES[:1], [f"What? {defender.image_token}"], torch.zeros(1, 1, 2), temperature=0.0)
 
 
-def test_out_of_memory_halves_the_batch(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    defender = opened(folders / "llava")
-    expected, generate, fits = defender.answer(IMAGES, QUESTIONS), defender._generate, 3
+@pytest.mark.parametrize("name", ["llava", "qwen2_5_vl"])
+def test_out_of_memory_halves_the_batch(folders: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    defender = open_defender(folders / name, SETTINGS, name="tiny")
+    work = "sample" if isinstance(defender, QwenDefender) else "_generate"
+    expected, generate, fits = defender.answer(IMAGES, QUESTIONS), getattr(defender, work), 3
 
-    def crowded(rows: Any, *others: Any) -> Any:
+    def crowded(rows: Any, *others: Any, **more: Any) -> Any:
         if len(rows) > fits:
             raise torch.OutOfMemoryError("too much")
-        return generate(rows, *others)
+        return generate(rows, *others, **more)
 
-    monkeypatch.setattr(defender, "_generate", crowded)
+    monkeypatch.setattr(defender, work, crowded)
     assert defender.answer(IMAGES, QUESTIONS) == expected and defender.batch == 2
     fits = 0
     with pytest.raises(AotError, match="does not fit into the memory"):

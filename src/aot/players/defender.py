@@ -93,11 +93,15 @@ class QwenDefender(TrainedDefender):
         samples = 1 if temperature == 0 else k
         draws = torch.rand(len(images), samples, self.max_new_tokens, generator=generator)
         answers: list[tuple[Answer, ...]] = [()] * len(images)
-        for part in self._batches(questions):
+
+        def said(part: list[int]) -> list[tuple[Answer, ...]]:
             prompts = self.encode([images[i] for i in part], [questions[i] for i in part])
             done = self.sample(prompts, draws[part].to(self.device), temperature=temperature)
-            for row, i in enumerate(part):
-                answers[i] = self.read(done, row, questions[i]) * (k // samples)
+            return [self.read(done, row, questions[i]) * (k // samples) for row, i in enumerate(part)]
+
+        for part in self._batches(questions):
+            for i, given in zip(part, self.halving(part, said), strict=True):
+                answers[i] = given
             advance(ANSWERS, len(part) * samples)
         return answers
 
@@ -200,14 +204,19 @@ class QwenDefender(TrainedDefender):
         """Per pair the greedy answer and `option_logprobs`. Greedy decoding mostly says an option's canonical answer,
         which is seen while these are scored; only where it does not, it is run."""
         weighed: dict[int, tuple[Answer, npt.NDArray[np.float64]]] = {}
-        for part in self._batches(questions):
+
+        def scored(part: list[int]) -> list[tuple[Tensor, int]]:
             asked = [questions[i] for i in part]
             scores, said = self.option_scores(self.encode([images[i] for i in part], asked), asked)
-            for row, choice, i in zip(scores.double().log_softmax(-1).cpu(), said.tolist(), part, strict=True):
+            return list(zip(scores.double().log_softmax(-1).cpu(), said.tolist(), strict=True))
+
+        for part in self._batches(questions):
+            found = self.halving(part, scored)
+            for (row, choice), i in zip(found, part, strict=True):
                 text = gold_answer(questions[i], choice) if choice >= 0 else ""
                 answer = parsed(text, questions[i].options, truncated=False)
                 weighed[i] = answer, row[: len(questions[i].options)].numpy()
-            open_ = [i for i, choice in zip(part, said.tolist(), strict=True) if choice < 0]
+            open_ = [i for i, (_, choice) in zip(part, found, strict=True) if choice < 0]
             given = self.answer([images[i] for i in open_], [questions[i] for i in open_])
             advance(ANSWERS, len(part) - len(open_))
             weighed |= {i: (answers[0], weighed[i][1]) for i, answers in zip(open_, given, strict=True)}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,18 +20,17 @@ from transformers import GenerationConfig, LogitsProcessorList
 
 from aot.errors import AotError
 from aot.players.picking import Picking
-from aot.players.trained_defender import TrainedDefender, parsed
+from aot.players.trained_defender import Made, TrainedDefender, parsed
 from aot.prompts import gold_answer, question_prompt
+from aot.runs.progress import ANSWERS, advance
 from aot.types import Answer, Image, Question
 
-Made = TypeVar("Made")
 Row = tuple[Image, str]
 """An image and what is asked about it."""
 
 
 class StockDefender(TrainedDefender):
-    """A `Defender` around any model and processor. An out-of-memory halves `batch` for good; at one prompt a batch it
-    is an `AotError`."""
+    """A `Defender` around any model and processor."""
 
     def __init__(self, model: Any, processor: Any, **others: Any):
         super().__init__(model, processor, **others)
@@ -97,7 +96,9 @@ class StockDefender(TrainedDefender):
         numbers = draws.flatten(0, 1)
 
         def said(part: list[int]) -> list[tuple[str, bool]]:
-            return self._generate([rows[j] for j in part], numbers[part].to(self.device), temperature)
+            made = self._generate([rows[j] for j in part], numbers[part].to(self.device), temperature)
+            advance(ANSWERS, len(made))
+            return made
 
         texts = self._in_batches(rows, said)
         return [tuple(texts[i * k : (i + 1) * k]) for i in range(len(prompts))]
@@ -141,7 +142,7 @@ class StockDefender(TrainedDefender):
         """`work` on the indices of each batch, prompts of about one size together; its results in the rows' order."""
         made: dict[int, Made] = {}
         for part in self._parts(rows):
-            made |= zip(part, self._halving(part, work), strict=True)
+            made |= zip(part, self.halving(part, work), strict=True)
         return [made[i] for i in range(len(rows))]
 
     def _parts(self, rows: Sequence[Row]) -> Iterator[list[int]]:
@@ -149,18 +150,6 @@ class StockDefender(TrainedDefender):
         while order:
             yield order[: self.batch]
             del order[: self.batch]
-
-    def _halving(self, part: list[int], work: Callable[[list[int]], list[Made]]) -> list[Made]:
-        try:
-            return work(part)
-        except torch.OutOfMemoryError as error:
-            if len(part) == 1:
-                hint = "players.defender: a smaller max_pixels, max_new_tokens or dtype"
-                raise AotError("one prompt does not fit into the memory", where=self.name, hint=hint) from error
-            self.batch = half = max(1, len(part) // 2)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        return [made for at in range(0, len(part), half) for made in self._halving(part[at : at + half], work)]
 
     def _inputs(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """The processor's tensors of prompts on the model's device, left-padded."""

@@ -4,10 +4,10 @@ saved. How it answers is its own: `defender.py` (Qwen2.5-VL), `stock_defender.py
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from aot.players.special_tokens import UNSAID
 from aot.runs.files import write_json
 from aot.types import Answer, Image, Question
 
+Made = TypeVar("Made")
 parsed = lru_cache(maxsize=65536)(parse_answer)
 """`parse_answer`, remembered: short answers repeat all the time."""
 
@@ -111,6 +112,20 @@ class TrainedDefender(ABC):
         picture = PilImage.fromarray(image)
         size = size_within(*picture.size, self.area[0] or None, self.area[1] or None)
         return picture if size == picture.size else picture.resize(size, PilImage.Resampling.BICUBIC)
+
+    def halving(self, part: list[int], work: Callable[[list[int]], list[Made]]) -> list[Made]:
+        """`work` on a batch; where that does not fit into the memory, on halves of it, and so from then on. Raises
+        `AotError` where one prompt does not fit."""
+        try:
+            return work(part)
+        except torch.OutOfMemoryError as error:
+            if len(part) == 1:
+                hint = "players.defender: a smaller max_pixels, max_new_tokens or dtype"
+                raise AotError("one prompt does not fit into the memory", where=self.name, hint=hint) from error
+            self.batch = half = max(1, len(part) // 2)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return [made for at in range(0, len(part), half) for made in self.halving(part[at : at + half], work)]
 
     def begin_training(self, *, seed: int) -> list[nn.Parameter]:
         """Readies the model for a training; the weights that it changes. Adapters that are wanted and not there yet are
