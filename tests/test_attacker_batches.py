@@ -76,7 +76,7 @@ def scenes():
 class Known(AttackEnvironment):
     """Edit number i of an update is paid i % 3: rewards that no rounding changes."""
 
-    def episodes(self, index, latents, *, seed):
+    def episodes(self, index, latents, *, seed, streams=None):
         common = {"verdict": SimpleNamespace(valid=True), "success": False}
         scenes = [self.scenes[i] for i in index.tolist()]
         images = self.attacker.shown(scenes, self.conditions.images(index), latents)

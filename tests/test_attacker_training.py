@@ -66,7 +66,7 @@ class Fickle:
     def _right(self, image) -> bool:
         return image.tobytes() in self.clean or int(image.sum()) % 2 == 0
 
-    def answer(self, images, questions, *, k=1, temperature=0.0, seed=0):
+    def answer(self, images, questions, *, k=1, temperature=0.0, seed=0, streams=None):
         choices = [
             q.answer if self._right(i) else (q.answer + 1) % len(q.options)
             for i, q in zip(images, questions, strict=True)
@@ -344,7 +344,7 @@ def test_a_rollouts_graph_serves_the_first_step_if_most_edits_are_in_it(fresh, s
             graphs.append(bool(rollout.with_graph))
             return super()._step(conditions, rollout, part, *args, **kwargs)
 
-    environment.episodes = lambda index, latents, *, seed: [
+    environment.episodes = lambda index, latents, *, seed, streams: [
         replace(episode, rewards={"reward": float(i)}) for i, episode in enumerate(stock(index, latents, seed=seed))
     ]
     stock = AttackEnvironment.episodes.__get__(environment)

@@ -14,12 +14,21 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from aot.game.referee import RefereeSettings
+from aot.miniature.pairs import instruction_pairs
+from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import draw_scenes
+from aot.players.attacker import EditAttacker
 from aot.players.base_players import SHIPPED
 from aot.players.defender import QwenDefender
+from aot.players.opening import open_attacker_to_train
+from aot.players.settings import AttackerSettings
 from aot.runs import ranks
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
+from aot.train.attacker.environment import GRADED, EnvironmentSettings
+from aot.train.attacker.flow_grpo import FlowGrpoSettings, train_flow_grpo
+from aot.train.attacker.sft import EditSet, OptimizerSettings, SftSettings, train_sft
 from aot.train.defender.clean_guard import missed
 from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
 from aot.train.defender.sft_examples import in_epochs
@@ -127,3 +136,63 @@ def test_clean_scenes_that_are_missed_are_found_by_all_ranks(tmp_path: Path) -> 
     alone = [scene.id for scene in missed(defender, SCENES)]
     assert alone
     on_ranks(2, lambda: [scene.id for scene in missed(defender, SCENES)] == alone or os._exit(4))
+
+
+def tiny_attacker(*, adapters: bool = False) -> EditAttacker:
+    """The miniature's editor, whole or with adapters before it, all of whose weights are trained."""
+    settings = AttackerSettings(lora={"rank": 4 if adapters else 0})
+    attacker = open_attacker_to_train(SHIPPED / "attacker", settings, name="a", seed=3)
+    assert bool([name for name, p in attacker.transformer.named_parameters() if "lora" in name]) == adapters
+    return attacker
+
+
+QUICK = OptimizerSettings(muon_lr=0, adamw_lr=1e-3, warmup_steps=1, ema=0.5)
+
+
+@pytest.mark.parametrize("micro_batch", [0, 2])
+def test_the_attackers_sft(micro_batch: int, tmp_path: Path) -> None:
+    """Five examples a step; in passes or at once."""
+    pairs = instruction_pairs(draw_scenes(8, 6, "train"), seed=1)
+    settings = SftSettings(steps=3, batch=5, micro_batch=micro_batch, optimizer=QUICK)
+
+    def train(checkpoint: Checkpoint, log: TrainLog) -> tuple[torch.nn.Module, dict[str, Any]]:
+        attacker = tiny_attacker()
+        examples = EditSet.of(attacker, pairs)
+        metrics = train_sft(attacker, examples, settings, seed=2, checkpoint=checkpoint, log=log)
+        return attacker.transformer, metrics
+
+    check_training(train, tmp_path, atol=1e-5)
+
+
+GRADED_BY_SHARE = EnvironmentSettings(answers=4, temperature=1.5)
+FLOW = {
+    "greedy, one optimizer step": FlowGrpoSettings(environment=GRADED, micro_batch=0),
+    "sampled answers, two steps, in passes": FlowGrpoSettings(
+        environment=GRADED_BY_SHARE, minibatch=4, micro_batch=3, share_noise=False, advantage_std="group"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FLOW)
+def test_flow_grpo(name: str, tmp_path: Path) -> None:
+    """Three groups: with two ranks one has two of them, with three each one; a fourth would have none."""
+    sizes = {"updates": 3, "groups": 3, "group_size": 4, "steps": 4, "window_last": 2, "optimizer": QUICK}
+    settings = FLOW[name].model_copy(update=sizes)
+    defender, scenes = QwenDefender.load(SHIPPED / "defender"), draw_scenes(8, 5, "train")
+
+    def train(checkpoint: Checkpoint, log: TrainLog) -> tuple[torch.nn.Module, dict[str, Any]]:
+        attacker = tiny_attacker(adapters=True)
+        referee = world_referee(RefereeSettings())
+        metrics = train_flow_grpo(attacker, scenes, referee, defender, settings, seed=4, checkpoint=checkpoint, log=log)
+        return attacker.transformer, metrics
+
+    check_training(train, tmp_path, atol=2e-5)
+
+
+def test_answers_are_drawn_by_the_edit_and_not_by_its_place() -> None:
+    defender = QwenDefender.load(SHIPPED / "defender")
+    images, questions = [s.image for s in SCENES[:6]], [s.question for s in SCENES[:6]]
+    how: dict[str, Any] = {"k": 3, "temperature": 3.0, "seed": 8}
+    whole = defender.answer(images, questions, streams=range(6), **how)
+    assert defender.answer(images[4:], questions[4:], streams=[4, 5], **how) == whole[4:]
+    assert defender.answer(images, questions, **how) != whole

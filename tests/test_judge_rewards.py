@@ -45,9 +45,10 @@ from aot.runs.checkpoints import Checkpoint
 from aot.runs.run import Run
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
-from aot.train.attacker.environment import AttackEnvironment, EnvironmentSettings, summarise
+from aot.train.attacker.environment import AttackEnvironment, EnvironmentSettings
 from aot.train.attacker.evolve import AttackerTraining
 from aot.train.attacker.flow_grpo import FlowGrpoSettings, train_flow_grpo
+from aot.train.attacker.outcomes import summarise
 from aot.train.attacker.sft import OptimizerSettings
 from aot.train.defender.dapo import train_dapo
 from aot.train.defender.packed import train_packed
@@ -84,7 +85,7 @@ class Eye:
         self.batches.append(rows)
         return [np.log(self._shares(i, q)) for i, q in zip(images, questions, strict=True)]
 
-    def answer(self, images, questions, *, k=1, temperature=0.0, seed=0):
+    def answer(self, images, questions, *, k=1, temperature=0.0, seed=0, streams=None):
         rng = np.random.default_rng(seed)
         shares = [self._shares(i, q) for i, q in zip(images, questions, strict=True)]
         return [tuple(Answer("", int(c)) for c in rng.choice(2, k, p=share)) for share in shares]

@@ -67,8 +67,10 @@ class BackendDefender:
         k: int = 1,
         temperature: float = 0.0,
         seed: int = 0,
+        streams: Sequence[int] | None = None,
     ) -> list[tuple[Answer, ...]]:
-        """As `Defender.answer`. Greedy, one question is asked however large k is."""
+        """As `Defender.answer`. Greedy, one question is asked however large k is. A server draws by the question alone,
+        so that `streams` change nothing."""
         trials = 1 if temperature == 0 else k
         sampling = dataclasses.replace(self.sampling, temperature=temperature, seed=seed)
         replies = self._ask(images, questions, sampling, trials, scored=False)

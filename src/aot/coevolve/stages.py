@@ -46,6 +46,7 @@ from aot.players.base import Defender
 from aot.players.base_players import Role, keep_player, player_key
 from aot.players.opening import open_attacker_to_train
 from aot.players.settings import PlayerSettings
+from aot.runs import ranks
 from aot.runs.run import Run, Stage
 from aot.train.attacker.evolve import AttackerTraining, train_attacker
 
@@ -111,7 +112,9 @@ def _train_attacker(
         folder=folder,
         pictures=recipe.pictures,
     )
-    attacker.save(folder)
+    ranks.barrier()  # nobody asks the defender any more
+    if ranks.is_main():
+        attacker.save(folder)
     return metrics
 
 
@@ -162,7 +165,7 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             # One seed for all: what differs between two defenders is what they are, not what was drawn.
             seed = stage_seed(recipe.seed, RESPONSE)
             key = best_response_training(recipe).model_dump() | attacker
-            return StagePlan(answer_best, key, seed, (attacker_of(0), stage_of(recipe, defender)))
+            return StagePlan(answer_best, key, seed, (attacker_of(0), stage_of(recipe, defender)), together=True)
         case ["clean_rl", number]:
             before = f"clean_rl/{int(number) - 1}" if int(number) > 1 else defender_of(0)
             settings = [dapo, recipe.clean_rl_updates] if recipe.clean_rl_updates else dapo
@@ -170,7 +173,8 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
         case [_, "attacker"]:
             i = iteration_of(name)
             key = recipe.attacker.model_dump() | ({"judge": judge} if recipe.attacker.judged else {}) | attacker
-            return StagePlan(evolve_attacker, key, seed, (attacker_of(i - 1), defender_before(recipe, i)))
+            players = (attacker_of(i - 1), defender_before(recipe, i))
+            return StagePlan(evolve_attacker, key, seed, players, together=recipe.attacker.method == "flow_grpo")
         case [_, "defender"]:
             i = iteration_of(name)
             attacked = [each for j in range(1, i + 1) for each in round_names(j)]

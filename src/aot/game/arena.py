@@ -56,13 +56,14 @@ def face(
     reward: AttackReward | None = None,
     ask_refused: bool = True,
     judge: Judge | None = None,
+    streams: Sequence[int] | None = None,
 ) -> list[Episode]:
     """Episodes of attacks already made; `attacks[i]` is against `scenes[i]` (a scene may occur several times).
 
     Every attack gets a verdict and `k` answers at `temperature` (without `ask_refused`, only the valid ones
     are shown to the defender). `clean_answers`: answers to the unattacked images where they are known
     already; else one greedy answer each is asked for. `reward`: also fill `Episode.rewards`; `judge`: whose word that
-    reward may weigh.
+    reward may weigh. `streams`: of each attack, as in `Defender.answer`.
     """
     verdicts = referee.judge(scenes, attacks)
     clean = greedy_answers(scenes, defender) if clean_answers is None else list(clean_answers)
@@ -77,7 +78,8 @@ def face(
         logprobs = {i: float(logs[scenes[i].question.answer]) for i, (_, logs) in zip(asked, weighed, strict=True)}
     elif asked:
         with part(ANSWERS, len(asked) * (k if temperature else 1)):
-            given = defender.answer(images, questions, k=k, temperature=temperature, seed=seed)
+            own = {"streams": [streams[i] for i in asked]} if streams is not None and temperature > 0 else {}
+            given = defender.answer(images, questions, k=k, temperature=temperature, seed=seed, **own)
     answers: list[tuple[Answer, ...]] = [() for _ in scenes]
     for i, one in zip(asked, given, strict=True):
         answers[i] = tuple(one)

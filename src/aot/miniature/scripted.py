@@ -49,10 +49,13 @@ class ScriptedDefender(ABC):
         k: int = 1,
         temperature: float = 0.0,
         seed: int = 0,
+        streams: Sequence[int] | None = None,
     ) -> list[tuple[Answer, ...]]:
         rng = np.random.default_rng(seed)
         answers = []
-        for question, logs in zip(questions, self.option_logprobs(images, questions), strict=True):
+        for i, (question, logs) in enumerate(zip(questions, self.option_logprobs(images, questions), strict=True)):
+            if streams is not None:
+                rng = np.random.default_rng([seed, streams[i]])
             if temperature > 0:
                 heat = np.exp((logs - logs.max()) / temperature)
                 choices = rng.choice(len(logs), size=k, p=heat / heat.sum()).tolist()
@@ -86,6 +89,7 @@ class AlwaysLetter(ScriptedDefender):
         k: int = 1,
         temperature: float = 0.0,
         seed: int = 0,
+        streams: Sequence[int] | None = None,
     ) -> list[tuple[Answer, ...]]:
         index, text = LETTERS.index(self.letter), f"\\boxed{{{self.letter}}}"
         given, none = Answer(text, index), Answer(text, None, "unparsed")

@@ -39,10 +39,13 @@ class Defender(Protocol):
         k: int = 1,
         temperature: float = 0.0,
         seed: int = 0,
+        streams: Sequence[int] | None = None,
     ) -> list[tuple[Answer, ...]]:
         """`k` answers to each of the B (image, question) pairs: B tuples of length k.
 
-        Temperature 0 is greedy (all k answers equal); above it they are sampled with `seed`.
+        Temperature 0 is greedy (all k answers equal); above it they are sampled with `seed`. `streams`: a number for
+        each pair, by which its random numbers are drawn, so that they do not depend on what else is in the call;
+        without, its place in the call decides.
         """
         ...
 

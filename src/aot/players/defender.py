@@ -87,11 +87,11 @@ class QwenDefender(TrainedDefender):
         k: int = 1,
         temperature: float = 0.0,
         seed: int = 0,
+        streams: Sequence[int] | None = None,
     ) -> list[tuple[Answer, ...]]:
         """`k` answers a pair, parsed. Temperature 0 is greedy; above it answers are drawn with `seed`."""
-        generator = torch.Generator().manual_seed(seed)
         samples = 1 if temperature == 0 else k
-        draws = torch.rand(len(images), samples, self.max_new_tokens, generator=generator)
+        draws = self.draws(len(images), samples, seed, streams)
         answers: list[tuple[Answer, ...]] = [()] * len(images)
 
         def said(part: list[int]) -> list[tuple[Answer, ...]]:

@@ -56,10 +56,11 @@ class StockDefender(TrainedDefender):
         k: int = 1,
         temperature: float = 0.0,
         seed: int = 0,
+        streams: Sequence[int] | None = None,
     ) -> list[tuple[Answer, ...]]:
         """As `Defender.answer`."""
         samples = 1 if temperature == 0 else k
-        draws = torch.rand(len(images), samples, self.max_new_tokens, generator=torch.Generator().manual_seed(seed))
+        draws = self.draws(len(images), samples, seed, streams)
         said = self.complete(images, [question_prompt(q) for q in questions], draws, temperature=temperature)
         return [
             tuple(parsed(text, question.options, truncated=cut) for text, cut in row) * (k // samples)

@@ -73,8 +73,17 @@ class TrainedDefender(ABC):
         k: int = 1,
         temperature: float = 0.0,
         seed: int = 0,
+        streams: Sequence[int] | None = None,
     ) -> list[tuple[Answer, ...]]:
         """As `Defender.answer`."""
+
+    def draws(self, pairs: int, k: int, seed: int, streams: Sequence[int] | None) -> Tensor:
+        """Random numbers `[pairs, k, max_new_tokens]` in [0, 1) for sampled answers, one a token."""
+        if streams is None:
+            return torch.rand(pairs, k, self.max_new_tokens, generator=torch.Generator().manual_seed(seed))
+        seeds = [int(np.random.SeedSequence([seed, stream]).generate_state(1)[0]) for stream in streams]
+        of_each = [torch.rand(k, self.max_new_tokens, generator=torch.Generator().manual_seed(one)) for one in seeds]
+        return torch.stack(of_each) if of_each else torch.empty(0, k, self.max_new_tokens)
 
     @abstractmethod
     def weigh(

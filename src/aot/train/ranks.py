@@ -13,6 +13,7 @@ adapter), passes are many and differ in number between ranks, and a rank may hav
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -48,6 +49,35 @@ class Draws:
         return drawn if len(self.rows) == self.count else drawn[self.rows]
 
 
+def all_draws(generator: torch.Generator, count: int) -> Draws:
+    """Those of the whole batch."""
+    return Draws(generator, count, torch.arange(count))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Own:
+    """This rank's part of a batch of groups in a row: the numbers `rows [b]` of its members among all. One that has no
+    group of its own is `idle`: it keeps step on the first group, and what it finds there counts nowhere."""
+
+    rows: Tensor
+    idle: bool = False
+
+    def among(self, part: Tensor) -> Tensor:
+        """Numbers within `rows` of those of `part`, numbers among all, that are this rank's; in the order of `part`."""
+        own = torch.full((int(max(part.max(), self.rows.max())) + 1,), -1)
+        if not self.idle:
+            own[self.rows] = torch.arange(len(self.rows))
+        found = own[part]
+        return found[found >= 0]
+
+
+def own_groups(count: int, size: int) -> Own:
+    """Of `count` groups of `size`: whole groups."""
+    mine = share(count)
+    first = mine if len(mine) else range(1)
+    return Own((torch.tensor(first)[:, None] * size + torch.arange(size)).flatten(), idle=not len(mine))
+
+
 def gather_values(values: Sequence[float]) -> list[float]:
     """Numbers of every rank's share, in order."""
     return [value for part in ranks.gather(list(values)) for value in part]
@@ -55,7 +85,18 @@ def gather_values(values: Sequence[float]) -> list[float]:
 
 def total(value: float) -> float:
     """The sum over ranks."""
-    return float(sum(ranks.gather(value)))
+    return totals([value])[0]
+
+
+def summed(values: Sequence[Tensor]) -> Tensor:
+    """The sum of this rank's scalars and the others'."""
+    own = torch.stack(list(values)).sum() if values else torch.zeros(())
+    return own if ranks.world_size() == 1 else torch.tensor(total(float(own)))
+
+
+def totals(values: Sequence[float]) -> list[float]:
+    """Of each: the sum over ranks."""
+    return [float(sum(of_ranks)) for of_ranks in zip(*ranks.gather(list(values)), strict=True)]
 
 
 @torch.no_grad()

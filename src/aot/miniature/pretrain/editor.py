@@ -30,7 +30,7 @@ from aot.players.editor import EditorSettings, EditorShape
 from aot.players.latents import paint
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
-from aot.train.attacker.environment import summarise
+from aot.train.attacker.outcomes import summarise
 from aot.train.attacker.sft import EditSet, OptimizerSettings, SftSettings, train_sft
 from aot.types import Box
 

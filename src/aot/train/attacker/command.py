@@ -16,6 +16,7 @@ from aot.players.base_players import player_folder
 from aot.players.digests import player_digests
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of
+from aot.runs.ranks import is_main
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage
 from aot.runs.terminal import echo
 from aot.runs.tracking import Track, tracked
@@ -58,10 +59,11 @@ def sft(dataset: Path, out: Path, settings: SftRunSettings, *, say: Callable[[st
         with TrainLog(folder / LOG, s.cold_start.sft.steps, "attacker, SFT") as log:
             keep: dict[str, Any] = {"fit": s.fit, "checkpoint": checkpoint, "log": log}
             metrics = cold_start(attacker, dataset, s.cold_start, seed=s.seed, **keep)
-        attacker.save(folder)
+        if is_main():
+            attacker.save(folder)
         return metrics
 
     opening = opening_of(s.track, s.name)
     kept = s.model_dump(mode="json") | {"dataset": str(dataset)}
     with tracked(out, opening), Run(out, kept, say=say, free=FREE) as run:
-        return run.stage("attacker", train, key=key, seed=s.seed)
+        return run.stage("attacker", train, key=key, seed=s.seed, together=True)

@@ -33,8 +33,8 @@ from aot.train.attacker.environment import (
     AttackEnvironment,
     EnvironmentSettings,
     SceneStream,
-    summarise,
 )
+from aot.train.attacker.outcomes import summarise
 from aot.train.attacker.reinforce import reinforce
 from aot.train.attacker.sft import EditorTrainer, OptimizerSettings, shifted
 from aot.types import Scene

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
@@ -19,8 +18,10 @@ from aot.players.base import Defender
 from aot.players.buckets import BucketedConditions
 from aot.players.editor import Conditions
 from aot.prompts import attack_instruction
-from aot.rl.rewards import JUDGED, UNGRADED, UNPARSED, AttackReward
+from aot.rl.rewards import UNGRADED, AttackReward
 from aot.runs.terminal import warn
+from aot.train.attacker.outcomes import gather_answers
+from aot.train.ranks import share
 from aot.types import Attack, EditKind, Episode, Scene
 
 
@@ -61,7 +62,8 @@ class AttackEnvironment:
     ):
         if settings.reward.judge.weights and judge is None:
             raise without_judge(f"the reward of attacks weighs {', '.join(settings.reward.judge.weights)}")
-        clean = greedy_answers(scenes, defender)
+        mine = share(len(scenes))
+        clean = gather_answers(greedy_answers(scenes[mine.start : mine.stop], defender))
         right = [
             i for i, (s, a) in enumerate(zip(scenes, clean, strict=True)) if a[0].choice == s.question.answer
         ]
@@ -89,9 +91,12 @@ class AttackEnvironment:
         """The conditions of these scenes, whose images are of one size."""
         return self.conditions.take(index)
 
-    def episodes(self, index: Tensor, latents: Tensor, *, seed: int) -> list[Episode]:
+    def episodes(
+        self, index: Tensor, latents: Tensor, *, seed: int, streams: Sequence[int] | None = None
+    ) -> list[Episode]:
         """The episodes, with rewards, of denoised `latents [B, L, C]` on the scenes with these numbers, whose images
-        are of one size. Refused attacks are not shown to the defender: their reward is 0."""
+        are of one size. Refused attacks are not shown to the defender: their reward is 0. `streams`: which of the
+        seed's random numbers the answers to each edit are drawn by."""
         chosen = index.tolist()
         scenes = [self.scenes[i] for i in chosen]
         images = self.attacker.shown(scenes, self.conditions.images(index), latents)
@@ -100,9 +105,16 @@ class AttackEnvironment:
             Attack(scene.id, name, s.kind, image, attack_instruction(scene, s.kind), seed)
             for scene, image in zip(scenes, images, strict=True)
         ]
-        return self.face(chosen, attacks, seed=seed)
+        return self.face(chosen, attacks, seed=seed, streams=streams)
 
-    def face(self, index: Sequence[int], attacks: Sequence[Attack], *, seed: int = 0) -> list[Episode]:
+    def face(
+        self,
+        index: Sequence[int],
+        attacks: Sequence[Attack],
+        *,
+        seed: int = 0,
+        streams: Sequence[int] | None = None,
+    ) -> list[Episode]:
         """The episodes, with rewards, of any attacks on the scenes with these numbers."""
         s = self.settings
         episodes = face(
@@ -113,6 +125,7 @@ class AttackEnvironment:
             k=s.answers,
             temperature=s.temperature,
             seed=seed,
+            streams=streams,
             clean_answers=[self.clean[i] for i in index],
             reward=s.reward,
             ask_refused=False,
@@ -193,26 +206,3 @@ class InformativeScenes:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self.spread.copy_(state["spread"])
-
-
-def summarise(episodes: Sequence[Episode]) -> dict[str, float]:
-    """Means over episodes: reward, valid success, integrity (share not refused), efficacy among the valid. Where a
-    judge was asked also the mean of each of its terms over the attacks where it was read, and how often it was not."""
-    valid = [b for b in episodes if b.verdict.valid]
-    named = dict.fromkeys(name for b in valid for name in b.rewards if name.startswith(JUDGED) and name != UNPARSED)
-    judged = {name: _mean([b.rewards[name] for b in valid if name in b.rewards]) for name in named}
-    if any(UNPARSED in b.rewards for b in valid):
-        judged[UNPARSED] = sum(b.rewards.get(UNPARSED, 0.0) for b in valid)
-    if any(UNGRADED in b.rewards for b in valid):
-        judged[UNGRADED] = _mean([b.rewards.get(UNGRADED, 0.0) for b in valid])
-    return {
-        "reward": _mean([b.rewards.get("reward", 0.0) for b in episodes]),
-        "valid_success": _mean([float(b.success) for b in episodes]),
-        "integrity": _mean([float(b.verdict.valid) for b in episodes]),
-        "efficacy": _mean([b.rewards.get("efficacy", 0.0) for b in valid]),
-        **judged,
-    }
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if len(values) else 0.0

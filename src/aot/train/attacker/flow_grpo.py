@@ -6,7 +6,8 @@ these steps have a density; each scene gets a group of edits, their rewards are 
 and the window's steps are trained by the clipped policy gradient. A group is named by the scene's number,
 never by its prompt's text. Departure: groups without reward variance are left out of the update, not only
 given advantage 0 (the same gradient, less work); the transformer is trained whole in the miniature, by LoRA
-at full size.
+at full size. Ranks share the groups of an update, whole ones each (`train.ranks`): the size of a group and the result
+do not depend on how many there are.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from aot.players.frozen import FrozenPolicy, is_new_adapter
 from aot.rl.advantage import group_advantages
 from aot.rl.clipped import flow_loss
 from aot.rl.flow import StepKind, draw_window, mean_kl, velocity_kl
-from aot.runs import progress
+from aot.runs import progress, ranks
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.progress import EDIT_STEPS
 from aot.runs.train_log import TrainLog
@@ -40,11 +41,12 @@ from aot.train.attacker.environment import (
     EnvironmentSettings,
     InformativeScenes,
     SceneStream,
-    summarise,
 )
+from aot.train.attacker.outcomes import gather_outcomes, summarise
 from aot.train.attacker.reinforce import reinforce
 from aot.train.attacker.rollout import Rollout, passes, sample_rollout, step_again
 from aot.train.attacker.sft import EditorTrainer, OptimizerSettings
+from aot.train.ranks import Draws, Own, own_groups, totals
 from aot.types import Scene
 
 RATIO_EDITS = 4
@@ -176,8 +178,12 @@ class FlowGrpo:
         s = self.settings
         groups = self.stream.draw(min(s.groups, len(self.environment)))
         index = groups.repeat_interleave(s.group_size)
-        conditions, rollout = self.sample(index, number)
-        episodes = self.environment.episodes(index, rollout.final, seed=seed * 100_003 + number)
+        mine = own_groups(len(groups), s.group_size)
+        conditions, rollout = self.sample(index, number, mine)
+        met = self.environment.episodes(
+            index[mine.rows], rollout.final, seed=seed * 100_003 + number, streams=mine.rows.tolist()
+        )
+        episodes = gather_outcomes([] if mine.idle else met)  # of all ranks, in the order of `index`
         rewards = torch.tensor([b.rewards["reward"] for b in episodes])
         if isinstance(self.stream, InformativeScenes):
             self.stream.learn(groups, rewards.view(-1, s.group_size))
@@ -194,22 +200,26 @@ class FlowGrpo:
                 # Back is twice the work of forward: through all edits it is less than both through these few.
                 if i > 0 or 3 * len(part) < 2 * len(index):
                     rollout = replace(rollout, with_graph=())
-                metrics |= self._step(conditions, rollout, part, advantages.values, number, check_ratio=i == 0)
+                own, values = mine.among(part), advantages.values[mine.rows]
+                metrics |= self._step(conditions, rollout, own, values, number, check_ratio=i == 0, of=len(part))
         if self.reference is not None:
-            metrics["reference_distance"] = self._reference_distance(conditions, rollout, self.reference)
+            few = self._reference_distance(conditions, rollout, self.reference)
+            metrics["reference_distance"] = ranks.share(few)
         return metrics
 
-    def sample(self, index: Tensor, number: int) -> tuple[Conditions, Rollout]:
-        """Edits of the scenes with these numbers, groups in a row, whose images are of one size."""
-        s = self.settings
-        conditions, copies = self.environment.take(index), s.group_size if s.share_noise else 1
-        noise = self.attacker.noise(conditions.take(torch.arange(0, len(index), copies)), self.generator)
+    def sample(self, index: Tensor, number: int, mine: Own | None = None) -> tuple[Conditions, Rollout]:
+        """Edits of the scenes with these numbers, groups in a row, whose images are of one size; those of this rank."""
+        s, mine = self.settings, mine or Own(torch.arange(len(index)))
+        conditions, copies = self.environment.take(index[mine.rows]), s.group_size if s.share_noise else 1
+        starts = Draws(self.generator, len(index) // copies, mine.rows[::copies] // copies)
+        noise = starts.randn(*conditions.source.shape[1:]).to(self.attacker.device)
         window = draw_window(self.rng, s.window, s.window_first, min(s.window_last, s.steps - 2))
         how: dict[str, Any] = {"copies": copies, "keep_graph": self.keeps_graph}
         first = window[0] + 1  # steps that copies have in common
-        steps = len(noise) * first + len(index) * (s.steps - first)
+        steps = len(noise) * first + len(mine.rows) * (s.steps - first)
         with progress.part(EDIT_STEPS, steps, "edit steps sampled"):
-            rollout = sample_rollout(self.attacker, conditions, noise, window, s, self.generator, **how)
+            draws = Draws(self.generator, len(index), mine.rows)
+            rollout = sample_rollout(self.attacker, conditions, noise, window, s, draws, **how)
         if not bool(rollout.final.isfinite().all()):
             what = f"the editor's samples are not finite at update {number}"
             hint = "lower the learning rate; where it is the first update, try players.attacker.dtype=float32"
@@ -228,27 +238,30 @@ class FlowGrpo:
         self,
         conditions: Conditions,
         rollout: Rollout,
-        part: Tensor,
+        mine: Tensor,
         advantages: Tensor,
         number: int,
         *,
         check_ratio: bool,
+        of: int | None = None,
     ) -> dict[str, float]:
-        """One optimizer step on the edits `part`: gradients are summed over passes and the window's steps."""
+        """One optimizer step on the edits `mine` of this rank and those of the others, `of` so many in all (None: there
+        are no others): gradients are summed over ranks, passes and the window's steps."""
         deviation, figures, shares = 0.0, [], []
-        if check_ratio and rollout.with_graph:
-            deviation = self._ratio_deviation(conditions, rollout, part[:RATIO_EDITS])
+        if check_ratio and rollout.with_graph and len(mine):
+            deviation = self._ratio_deviation(conditions, rollout, mine[:RATIO_EDITS])
             self._refuse(deviation, number)
-        for own in passes(conditions, part, self.settings.micro_batch):
-            share = len(own) / len(part)
+        for own in passes(conditions, mine, self.settings.micro_batch):
+            share = len(own) / (of or len(mine))
             of_steps = self.accumulate(conditions, rollout, own, advantages[own], share)
             figures += of_steps
             shares += [share / len(of_steps)] * len(of_steps)
-        figured = torch.stack(figures)
-        deviation = max(deviation, float(figured[:, 0].max()))
+        figured = torch.stack(figures).cpu() if figures else torch.zeros(1, 4)
+        shares = shares or [0.0]
+        deviation = max(ranks.gather(max(deviation, float(figured[:, 0].max()))))
         if check_ratio:
             self._refuse(deviation, number)
-        _, clipped, approx_kl, distance = (torch.tensor(shares) @ figured.cpu()).tolist()
+        _, clipped, approx_kl, distance = totals((torch.tensor(shares) @ figured).tolist())
         told = {"clip_fraction": clipped, "approx_kl": approx_kl, "ratio_deviation": deviation, "kl": distance}
         return told | {"grad_norm": float(self.trainer.update(number))}
 

@@ -24,7 +24,8 @@ from aot.players.base import Defender
 from aot.players.latents import padded
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics
-from aot.train.attacker.environment import AttackEnvironment, EnvironmentSettings, SceneStream, summarise
+from aot.train.attacker.environment import AttackEnvironment, EnvironmentSettings, SceneStream
+from aot.train.attacker.outcomes import summarise
 from aot.train.attacker.sft import (
     EditorTrainer,
     EditSet,

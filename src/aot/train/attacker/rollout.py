@@ -12,6 +12,7 @@ from torch import Tensor
 from aot.players.attacker import EditAttacker
 from aot.players.editor import Conditions
 from aot.rl.flow import Transition, euler_step, transition
+from aot.train.ranks import Draws, all_draws
 
 if TYPE_CHECKING:
     from aot.train.attacker.flow_grpo import FlowGrpoSettings
@@ -35,7 +36,7 @@ def passes(conditions: Conditions, part: Tensor, most: int) -> list[Tensor]:
     """`part`, numbers of edits, cut into forward and backward passes of at most `most` (0: all in one): like text
     lengths together, so that little is padded."""
     if not most or len(part) <= most:
-        return [part]
+        return [part] if len(part) else []
     order = np.argsort(conditions.lengths[part.numpy()], kind="stable")
     return list(part[torch.from_numpy(order)].split(most))
 
@@ -46,7 +47,7 @@ def sample_rollout(
     noise: Tensor,
     window: range,
     settings: FlowGrpoSettings,
-    generator: torch.Generator,
+    generator: torch.Generator | Draws,
     *,
     copies: int = 1,
     keep_graph: bool = False,
@@ -55,6 +56,7 @@ def sample_rollout(
     as float32, in which their log-probabilities are taken. Each `copies` edits in a row have one condition and one
     noise: they are one up to the window's first noise. Passes are as large as in training, `settings.micro_batch`: in
     bfloat16 another size gives other roundings, and ratios that are not quite 1."""
+    draws = generator if isinstance(generator, Draws) else all_draws(generator, len(conditions))
     sigmas = attacker.sigmas(noise.shape[1], settings.steps)
     x, path, log_probs = noise.float(), [], []
     batch = conditions.take(torch.arange(0, len(conditions), copies))
@@ -69,7 +71,7 @@ def sample_rollout(
                 x, v, batch = x.repeat_interleave(copies, 0), v.repeat_interleave(copies, 0), conditions
             step = transition(settings.step_kind, x, v, now, after, settings.noise_level)
             path.append(x)
-            x = step.sample(torch.randn(x.shape, generator=generator).to(x.device)).detach()
+            x = step.sample(draws.randn(*x.shape[1:]).to(x.device)).detach()
             log_probs.append(step.log_prob(x))
         if i == window[-1]:
             path.append(x)

@@ -24,8 +24,10 @@ from aot.errors import AotError
 from aot.players.attacker import EditAttacker
 from aot.players.editor import Conditions
 from aot.players.latents import padded
+from aot.runs import ranks
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics
+from aot.train.ranks import sum_gradients, summed
 from aot.train.trained_weights import TrainedWeights
 from aot.train.weight_average import WeightAverage
 from aot.types import Image
@@ -189,15 +191,15 @@ def accumulate_sft(
     settings: SftSettings,
     generator: torch.Generator,
 ) -> Tensor:
-    """Adds the gradients of a batch in passes of `settings.micro_batch`: together those of the loss over all of it at
-    once. That loss, without gradient."""
+    """Adds the gradients of a batch in passes of `settings.micro_batch`: together, over all ranks, those of the loss
+    over all of it at once. That loss, without gradient."""
     whole, losses = noised(batch, settings, generator), []
-    total = whole.weights.sum()
+    weight = whole.weights.sum()
     for part in whole.passes(settings.micro_batch):
-        loss = whole.take(part).weighted_errors(attacker, settings).sum() / total
+        loss = whole.take(part).weighted_errors(attacker, settings).sum() / weight
         trainer.backward(loss)
         losses.append(loss.detach())
-    return torch.stack(losses).sum()
+    return summed(losses)
 
 
 def _accumulate_with_heads(
@@ -243,10 +245,12 @@ class Noised:
     weights: Tensor
 
     def passes(self, most: int) -> list[Tensor]:
-        """Their numbers, at most `most` a pass (0: all in one), like text lengths together."""
-        if not most or len(self.sigma) <= most:
-            return [torch.arange(len(self.sigma))]
-        return list(torch.from_numpy(np.argsort(self.examples.conditions.lengths, kind="stable")).split(most))
+        """The numbers of this rank's share, at most `most` a pass (0: all in one), like text lengths together."""
+        own = torch.arange(len(self.sigma))
+        if most and len(own) > most:
+            own = torch.from_numpy(np.argsort(self.examples.conditions.lengths, kind="stable"))
+        own = own[ranks.rank() :: ranks.world_size()]
+        return list(own.split(most or len(own))) if len(own) else []
 
     def take(self, index: Tensor) -> Noised:
         if len(index) == len(self.sigma):  # `passes` cuts, or leaves all as they are
@@ -323,8 +327,9 @@ class EditorTrainer:
         self._losses.append(loss.detach())
 
     def update(self, step: int) -> Tensor:
-        """The update from gradients that are already there; the gradient's norm. Raises AotError where it, or a loss,
-        is not finite: the weights are then still good."""
+        """The update from gradients that are already there, summed over ranks; the gradient's norm. Raises AotError
+        where it, or a loss, is not finite: the weights are then still good."""
+        sum_gradients(self.parameters)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
         losses, self._losses = [float(loss) for loss in self._losses], []
         for what, value in (*(("loss", loss) for loss in losses), ("gradient's norm", float(norm))):
