@@ -20,7 +20,7 @@ from aot.players.attacker import EditAttacker
 from aot.players.editor import EditorSettings
 from aot.players.latents import paint
 from aot.players.opening import open_attacker
-from aot.players.settings import AttackerSettings
+from aot.players.settings import AttackerSettings, LoraSettings
 from stock_classes import named_as_stock
 from tiny_editors import PIPELINES, tiny_editor
 
@@ -132,3 +132,12 @@ def test_a_class_that_is_no_editor_is_told(folders, tmp_path):
     with pytest.raises(AotError, match="a folder of QwenImageLayeredPipeline is no editor") as error:
         EditAttacker.load(tmp_path / "other")
     assert "QwenImageEditPlusPipeline" in error.value.hint
+
+
+@pytest.mark.parametrize(("kind", "library"), [("nf4", "bitsandbytes"), ("fp8", "torchao")])
+def test_fewer_bits_need_their_library(folders, kind, library, monkeypatch):
+    monkeypatch.setattr("aot.players.quantization.importlib.util.find_spec", lambda name: None)
+    settings = AttackerSettings(quantization=kind, lora=LoraSettings(rank=2))
+    with pytest.raises(AotError, match=f"{kind} weights need {library}") as error:
+        open_attacker(folders["edit"], settings, name="a")
+    assert error.value.where == "players.attacker.quantization"

@@ -25,6 +25,7 @@ def paper() -> Recipe:
         "dtype": "bfloat16",  # ours: adapters are float32 whatever this is
         "lora": LORA,
         "gradient_checkpointing": True,  # ours
+        "conditions": "disk",  # ours
     }
     # AOT release; float32 masters: ours
     defender = {"model": DEFENDER_7B, "max_new_tokens": 4096, "gradient_checkpointing": True}

@@ -13,6 +13,8 @@ FLOOR = "floor"
 """The stage that measures what the attacker does to protected boxes without editing, before all training."""
 SCRIPTED, CLEAN = "scripted", "clean"
 """The block of answers under scripted attacks, the column of clean images."""
+CONDITIONS = "conditions"
+"""Stages of what attackers are given in training, where that is kept on disk."""
 RESPONSE = "best_response"
 """Stages and columns of the attackers that are trained against one final defender each, only to measure it."""
 
@@ -100,14 +102,24 @@ def iteration_of(name: str) -> int:
     return int(found[1])
 
 
+def conditions_for(recipe: Recipe, attacker: str) -> str:
+    """The stage that has on disk what the attacker of a training is given; "" where it is computed in its memory."""
+    if recipe.players.attacker.conditions == "memory":
+        return ""
+    return f"{CONDITIONS}/{attacker.partition('/')[0]}"
+
+
 def stage_names(recipe: Recipe) -> list[str]:
     """All stages of a run, each after those that it is made from."""
     names = [attacker_of(0), defender_of(0), *[FLOOR] * bool(recipe.floor.scenes)]
     names += [WARM_UP] * bool(recipe.warm_up.steps)
     for i in range(1, recipe.iterations + 1):
-        names += [attacker_of(i), *round_names(i), defender_of(i)]
+        conditions = conditions_for(recipe, attacker_of(i))
+        names += [*[conditions] * bool(conditions), attacker_of(i), *round_names(i), defender_of(i)]
     names += [f"clean_rl/{i}" for i in range(1, recipe.iterations + 1) if recipe.clean_rl]
     names += [SFT_SCRIPTED] * bool(recipe.sft_scripted_steps)
+    if (conditions := conditions_for(recipe, RESPONSE)) and finals(recipe):
+        names.append(conditions)
     names += [f"{RESPONSE}/{defender}" for defender in finals(recipe)]
     responses = {defender: f"{RESPONSE}_{defender}" for defender in finals(recipe)}
     columns = (*distractors(recipe), *attackers(recipe), *responses.values())

@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from aot.coevolve import attack_rounds, evaluation_stages, floor_stage
+from aot.coevolve import attack_rounds, condition_stages, evaluation_stages, floor_stage
 from aot.coevolve.defender_stages import (
     enhance_defender,
     train_on_clean_scenes,
@@ -26,6 +26,7 @@ from aot.coevolve.names import (
     RESPONSE,
     attacker_of,
     columns_of,
+    conditions_for,
     defender_before,
     defender_of,
     iteration_of,
@@ -89,7 +90,9 @@ def best_response_training(recipe: Recipe) -> AttackerTraining:
 
 
 def _attacker_to_train(recipe: Recipe, inputs: Inputs, stage: str, name: str) -> EditAttacker:
-    return open_attacker_to_train(inputs.folder(stage), recipe.players.attacker, name=name, seed=inputs.seed)
+    player = recipe.players.attacker
+    without = ("text_encoder",) if player.conditions == "disk" else ()
+    return open_attacker_to_train(inputs.folder(stage), player, name=name, seed=inputs.seed, without=without)
 
 
 def _train_attacker(
@@ -109,6 +112,7 @@ def _train_attacker(
         seed=inputs.seed,
         judge=open_judge(recipe.judge) if settings.judged else None,
         scripted=SCRIPTED_TASKS if inputs.game.is_world else None,
+        conditions=condition_stages.encoded(recipe, inputs),
         folder=folder,
         pictures=recipe.pictures,
     )
@@ -144,6 +148,10 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
     settings: Any
     attacker = {"player": loaded} if (loaded := recipe.players.attacker.key) else {}
     rounds = recipe.attacks.model_dump() | {"scenes": game.key, "referee": recipe.referee.model_dump()} | attacker
+
+    def given(training: str) -> tuple[str, ...]:
+        return (conditions,) if (conditions := conditions_for(recipe, training)) else ()
+
     by_trl = recipe.dapo.engine == "trl"  # the packed engine works on one device
     attacks = {"frozen": True, "together": recipe.attacks.chunk > 0}
     evaluates = {"quiet": True, "frozen": True, "together": recipe.evaluation.chunk > 0}
@@ -153,6 +161,11 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
         case ["floor"]:
             settings = [game.key, recipe.floor.model_dump(), recipe.referee.window_px, recipe.players.attacker.keep]
             return StagePlan(floor_stage.measure, settings, seed, (attacker_of(0),), quiet=True, frozen=True)
+        case ["conditions", training]:
+            # Of the same scenes as the training's, so they have its seed.
+            seed = stage_seed(recipe.seed, RESPONSE if training == RESPONSE else f"{training}/attacker")
+            settings = [game.key, condition_stages.kind_of(recipe, training), recipe.players.attacker.key]
+            return StagePlan(condition_stages.encode, settings, seed, (attacker_of(0),), quiet=True, frozen=True)
         case ["warm_up"]:
             source = pairs_key(recipe.pairs) if recipe.pairs else recipe.scripted_attacks.model_dump()
             sft = [recipe.warm_up.model_dump(), source, game.key]
@@ -165,7 +178,8 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             # One seed for all: what differs between two defenders is what they are, not what was drawn.
             seed = stage_seed(recipe.seed, RESPONSE)
             key = best_response_training(recipe).model_dump() | attacker
-            return StagePlan(answer_best, key, seed, (attacker_of(0), stage_of(recipe, defender)), together=True)
+            needed = (attacker_of(0), stage_of(recipe, defender), *given(name))
+            return StagePlan(answer_best, key, seed, needed, together=True)
         case ["clean_rl", number]:
             before = f"clean_rl/{int(number) - 1}" if int(number) > 1 else defender_of(0)
             settings = [dapo, recipe.clean_rl_updates] if recipe.clean_rl_updates else dapo
@@ -173,7 +187,7 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
         case [_, "attacker"]:
             i = iteration_of(name)
             key = recipe.attacker.model_dump() | ({"judge": judge} if recipe.attacker.judged else {}) | attacker
-            players = (attacker_of(i - 1), defender_before(recipe, i))
+            players = (attacker_of(i - 1), defender_before(recipe, i), *given(name))
             return StagePlan(evolve_attacker, key, seed, players, together=recipe.attacker.method == "flow_grpo")
         case [_, "defender"]:
             i = iteration_of(name)

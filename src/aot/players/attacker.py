@@ -37,7 +37,7 @@ from aot.players.editor import (
     PipelineClass,
     untrained_transformer,
 )
-from aot.players.editor_folder import read_editor, write_adapter, write_editor
+from aot.players.editor_folder import Loading, read_editor, write_adapter, write_editor
 from aot.players.fused import predict_velocity
 from aot.players.keep import Keep, kept
 from aot.players.latents import edit_latents, padded, paint, source_latents
@@ -66,11 +66,12 @@ class EditAttacker:
         folder: Path | None = None,
         base: Base | None = None,
     ):
-        """`folder`: where the weights, or under an adapter the frozen ones, lie; `base`: how they are referred to."""
+        """`folder`: where the weights, or under an adapter the frozen ones, lie; `base`: how they are referred to. Who
+        has its conditions from elsewhere needs no text encoder, and who only makes some no transformer: None."""
         self.pipeline_class = pipeline_class
         self.transformer, self.vae, self.scheduler = transformer, vae.requires_grad_(False), scheduler
         self.folder, self.base = folder, base
-        self.text_encoder = text_encoder.eval().requires_grad_(False)
+        self.text_encoder = text_encoder and text_encoder.eval().requires_grad_(False)
         self.processor, self.settings, self.name = processor, settings or EditorSettings(), name
         self.encoder = PromptEncoder(processor)
 
@@ -104,11 +105,12 @@ class EditAttacker:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         keep: Keep | None = None,
-        offline: bool = False,
+        **how: Any,
     ) -> EditAttacker:
         """From a folder of a stock pipeline's class, or of an adapter or a reference, whose base is then found or
-        fetched; `keep`: other than the folder says. Raises AotError for a missing or damaged one."""
-        parts = read_editor(Path(folder), dtype=dtype, device=device, offline=offline)
+        fetched; `keep`: other than the folder says, `how`: more of `Loading`. Raises AotError for a missing or damaged
+        one."""
+        parts = read_editor(Path(folder), Loading(dtype, device, **how))
         settings = parts.settings.model_copy(update={"keep": keep or parts.settings.keep})
         where: dict[str, Any] = {"pipeline_class": parts.pipeline, "folder": parts.folder, "base": parts.base}
         return cls(*parts[:5], settings, name=name, **where)
@@ -146,7 +148,7 @@ class EditAttacker:
 
     @property
     def device(self) -> torch.device:
-        return next(self.transformer.parameters()).device
+        return next((self.transformer or self.vae).parameters()).device
 
     def attack(self, scenes: Sequence[Scene], *, seed: int, kind: EditKind = "any") -> list[Attack]:
         """One attack a scene. Images whose sides are no multiples of 16 px are padded for the editor and
@@ -182,7 +184,11 @@ class EditAttacker:
 
     @torch.no_grad()
     def conditions(self, images: Sequence[Image], sentences: Sequence[str]) -> Conditions:
-        """What the editor is given for N (image, instruction) pairs; the images are of one size."""
+        """What the editor is given for N (image, instruction) pairs; the images are of one size. Raises AotError where
+        it was opened without its text encoder."""
+        if self.text_encoder is None:
+            hint = "--set players.attacker.conditions=memory"
+            raise AotError("this attacker has no text encoder in memory, and new edits need it", hint=hint)
         sources = np.stack([padded(image) for image in images])
         states = self._embed(sources, sentences)
         lengths = np.array([len(s) for s in states], dtype=np.int64)

@@ -6,8 +6,9 @@ draws them from one bucket.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,10 +33,20 @@ def by_size(images: Sequence[Image]) -> list[Tensor]:
     return [torch.tensor(numbers) for numbers in buckets.values()]
 
 
+class Bucket(Protocol):
+    """Conditions of edits of one size: `Conditions`, or those that lie on disk."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, index: Tensor) -> Conditions: ...
+
+    def images_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]: ...
+
+
 class BucketedConditions:
     """Conditions of N edits. `bucket`, `int64 [N]`: which of the `parts` an edit is in."""
 
-    def __init__(self, parts: Sequence[Conditions], numbers: Sequence[Tensor]):
+    def __init__(self, parts: Sequence[Bucket], numbers: Sequence[Tensor]):
         """`numbers[b]`, `int64 [len(parts[b])]`: which edits the bucket b holds, in its order."""
         self.parts = tuple(parts)
         self.bucket = torch.empty(sum(map(len, numbers)), dtype=torch.int64)
@@ -56,7 +67,7 @@ class BucketedConditions:
     @property
     def sizes(self) -> Tensor | None:
         """`bucket`, or None where all edits are of one size."""
-        return self.bucket if len(self.parts) > 1 else None
+        return self.bucket if len(self.bucket.unique()) > 1 else None
 
     def take(self, index: Tensor) -> Conditions:
         """The edits with these numbers (repeats allowed), all of one bucket: else `ValueError`."""
@@ -66,9 +77,15 @@ class BucketedConditions:
     def images(self, index: Tensor) -> npt.NDArray[np.uint8]:
         """Only their source images, `[n, H, W, 3]`."""
         part, rows = self._one(index)
-        return part.images[rows.numpy()]
+        return part.images_of(rows.numpy())
 
-    def _one(self, index: Tensor) -> tuple[Conditions, Tensor]:
+    def chosen(self, index: Sequence[int]) -> BucketedConditions:
+        """Only these edits, numbered anew."""
+        some, numbers = copy.copy(self), torch.tensor(index, dtype=torch.int64)
+        some.bucket, some._row = self.bucket[numbers], self._row[numbers]
+        return some
+
+    def _one(self, index: Tensor) -> tuple[Bucket, Tensor]:
         buckets = self.bucket[index].unique()
         if len(buckets) != 1:
             raise ValueError(f"a batch of edits on images of {len(buckets)} sizes")

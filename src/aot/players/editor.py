@@ -158,6 +158,10 @@ class Conditions:
         text = self.text[index, : lengths.max(initial=0)]
         return Conditions(self.images[rows], self.source[index], text, lengths, negative)
 
+    def images_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Only the source images of the edits with these numbers, `[n, H, W, 3]`."""
+        return self.images[rows]
+
     def to(self, device: torch.device) -> Conditions:
         """The same, its tensors on a device."""
         negative = None if self.unconditional is None else self.unconditional.to(device)

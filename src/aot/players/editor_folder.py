@@ -6,8 +6,10 @@ Or that of an adapter: its weights as the stock pipeline loads them, `editor.jso
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from diffusers import (
@@ -26,9 +28,13 @@ from aot.players.editor import EditorSettings, PipelineClass, stock_settings
 from aot.players.loading import REMAKE, reading
 from aot.players.lora import WEIGHTS, load_adapter, save_adapter
 from aot.players.processor import load_processor
+from aot.players.quantization import editor_quantization, quantization_config
+from aot.players.settings import Attention, Quantization
 from aot.runs.files import write_json
 
 INDEX, SETTINGS = "model_index.json", "editor.json"
+SAFE = {"use_safetensors": True}
+"""Never a pickled .bin."""
 PIPELINES: dict[str, PipelineClass] = {
     "QwenImageEditPipeline": QwenImageEditPipeline,
     "QwenImageEditInpaintPipeline": QwenImageEditPipeline,  # the same parts
@@ -52,31 +58,63 @@ class EditorParts(NamedTuple):
     base: Base | None
 
 
-def read_editor(
-    folder: Path, *, dtype: torch.dtype, device: torch.device | str, offline: bool = False
-) -> EditorParts:
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How an editor is loaded. `without`: parts that are not needed, and left out: None in their place."""
+
+    dtype: torch.dtype = torch.float32
+    device: torch.device | str = "cpu"
+    offline: bool = False
+    attention: Attention = "sdpa"
+    quantization: Quantization = "none"
+    without: Collection[Literal["transformer", "text_encoder"]] = ()
+
+
+def read_editor(folder: Path, how: Loading) -> EditorParts:
     """The editor in a folder; an adapter is put before its base. Raises AotError for a missing or damaged folder, a
     base that is not on this machine, and one that the adapter does not belong to."""
-    frozen = followed(folder, "attacker", offline=offline)
+    frozen = followed(folder, "attacker", offline=how.offline)
     if not (frozen / INDEX).is_file():
         raise AotError(f"no attacker here ({INDEX} is missing)", where=str(frozen), hint="`aot pretrain` makes one")
+    transformer = encoder = None
     with reading("the attacker", frozen, hint=REMAKE):
         index = json.loads((frozen / INDEX).read_text())
         pipeline = _pipeline_class(str(index["_class_name"]), frozen)
         library, class_name = index["vae"]
         own = library == aot.__name__
         vae_class = getattr(aot, class_name) if own else AutoencoderKLQwenImage
-        safe = {"use_safetensors": True}  # never a pickled .bin
-        vae = vae_class.from_pretrained(frozen / "vae", torch_dtype=torch.float32 if own else dtype, **safe)
-        transformer = QwenImageTransformer2DModel.from_pretrained(frozen / "transformer", torch_dtype=dtype, **safe)
+        vae_dtype = torch.float32 if own else how.dtype
+        vae = vae_class.from_pretrained(frozen / "vae", torch_dtype=vae_dtype, **SAFE).to(how.device)
+        if "transformer" not in how.without:
+            transformer = _transformer(frozen / "transformer", how)
+        if "text_encoder" not in how.without:
+            encoder = _text_encoder(frozen / "text_encoder", how)
         scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(frozen / "scheduler")
-        encoder = Qwen2_5_VLForConditionalGeneration.from_pretrained(frozen / "text_encoder", dtype=dtype, **safe)
         processor = load_processor(frozen / "processor")
         settings = _settings_in(folder) or _settings_in(frozen) or stock_settings(pipeline)
-    if (folder / WEIGHTS).is_file():
+    if transformer is not None and (folder / WEIGHTS).is_file():
         load_adapter(transformer, folder)
-    models = (transformer.to(device), vae.to(device), scheduler, encoder.to(device))
+    models = (transformer, vae, scheduler, encoder)
     return EditorParts(*models, processor, settings, pipeline, frozen, base_at(folder))
+
+
+def _transformer(folder: Path, how: Loading) -> Any:
+    quantized = editor_quantization(how.quantization, how.dtype)
+    model = QwenImageTransformer2DModel.from_pretrained(folder, torch_dtype=how.dtype, **quantized, **SAFE)
+    if how.attention == "flash_attention_2":
+        model.set_attention_backend("flash")
+    return model.to(how.device)
+
+
+def _text_encoder(folder: Path, how: Loading) -> Any:
+    quantized = {}
+    if how.quantization != "none":
+        where = "players.attacker.quantization"
+        quantized = {"quantization_config": quantization_config(how.quantization, how.dtype, where=where)}
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+        folder, dtype=how.dtype, attn_implementation=how.attention, **quantized, **SAFE
+    )
+    return model.to(how.device)
 
 
 def _pipeline_class(name: str, folder: Path) -> PipelineClass:

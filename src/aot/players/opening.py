@@ -23,8 +23,9 @@ FAST = "qwen2_5_vl"
 MINIATURES_BATCH, USUAL_BATCH = 64, 8
 
 
-def open_attacker(folder: Path, settings: AttackerSettings, *, name: str) -> EditAttacker:
-    """The attacker that a stage left in `folder`. Raises `AotError` for a missing or damaged one."""
+def open_attacker(folder: Path, settings: AttackerSettings, *, name: str, **how: Any) -> EditAttacker:
+    """The attacker that a stage left in `folder`; `how`: more of `Loading`. Raises `AotError` for a missing or damaged
+    one."""
     attacker = EditAttacker.load(
         folder,
         name=name,
@@ -32,16 +33,21 @@ def open_attacker(folder: Path, settings: AttackerSettings, *, name: str) -> Edi
         device=settings.torch_device,
         keep=settings.keep,
         offline=settings.offline,
+        attention=settings.attention,
+        quantization=settings.quantization,
+        **how,
     )
     attacker.settings = attacker.settings.model_copy(update=settings.asked)
     return attacker
 
 
-def open_attacker_to_train(folder: Path, settings: AttackerSettings, *, name: str, seed: int) -> EditAttacker:
+def open_attacker_to_train(
+    folder: Path, settings: AttackerSettings, *, name: str, seed: int, **how: Any
+) -> EditAttacker:
     """As `open_attacker`, with what the settings want trained: all weights, or an adapter. One that is there is trained
     on; else a new one, drawn by `seed`, is put before the frozen weights. Raises `AotError` where the settings do not
     fit what is there."""
-    attacker = open_attacker(folder, settings, name=name)
+    attacker = open_attacker(folder, settings, name=name, **how)
     transformer, there, wanted = attacker.transformer, adapter_rank(attacker.transformer), settings.lora.rank
     if there and there != wanted:
         what = f"the attacker is an adapter of rank {there}, and the settings ask for {wanted or 'whole weights'}"

@@ -14,15 +14,47 @@ from aot.players.settings import Quantization
 LIBRARIES = {"nf4": "bitsandbytes", "fp8": "torchao"}
 WHOLE = ["visual", "vision_tower", "vision_model", "multi_modal_projector", "connector", "lm_head"]
 """What keeps its bits: the image encoder is a tenth of the weights, and what it loses nobody can win back."""
+EDITOR_WHOLE = ["img_in", "txt_in", "time_text_embed", "norm_out", "proj_out"]
 
 
-def quantization_config(kind: Quantization, dtype: torch.dtype) -> Any:
-    """What `from_pretrained` of transformers takes; `dtype` is computed in. Raises `AotError` where the library is
-    missing."""
+def check_library(kind: Quantization, where: str) -> None:
+    """Raises `AotError` where the library is missing."""
     library = LIBRARIES[kind]
     if importlib.util.find_spec(library) is None:
         what = f"{kind} weights need {library}, which is not installed"
-        raise AotError(what, where="players.defender.quantization", hint=f"pip install {library}")
+        raise AotError(what, where=where, hint=f"pip install {library}")
+
+
+def editor_quantization(kind: Quantization, dtype: torch.dtype) -> dict[str, Any]:
+    """What `from_pretrained` of diffusers takes for an editor's transformer: nothing where it stays as it is. What
+    leads into its blocks and out of them keeps its bits. Raises `AotError` where the library is missing."""
+    if kind == "none":
+        return {}
+    check_library(kind, "players.attacker.quantization")
+    if kind == "nf4":
+        from diffusers import BitsAndBytesConfig
+
+        return {
+            "quantization_config": BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=True,
+                bnb_4bit_compute_dtype=dtype,
+                llm_int8_skip_modules=EDITOR_WHOLE,
+            )
+        }
+    from diffusers import TorchAoConfig
+
+    float8 = importlib.import_module("torchao.quantization").Float8WeightOnlyConfig()
+    return {"quantization_config": TorchAoConfig(float8, modules_to_not_convert=EDITOR_WHOLE)}
+
+
+def quantization_config(
+    kind: Quantization, dtype: torch.dtype, *, where: str = "players.defender.quantization"
+) -> Any:
+    """What `from_pretrained` of transformers takes; `dtype` is computed in. Raises `AotError` where the library is
+    missing."""
+    check_library(kind, where)
     if kind == "nf4":
         from transformers import BitsAndBytesConfig
 

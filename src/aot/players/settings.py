@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+Attention = Literal["sdpa", "eager", "flash_attention_2"]
 Quantization = Literal["none", "nf4", "fp8"]
 TextPositions = Literal["stock", "multimodal"]
 
@@ -38,7 +39,7 @@ class PlayerSettings(BaseModel, frozen=True, extra="forbid"):
     offline: bool = False  # a hub id is only looked for on this machine
     dtype: Dtype = "float32"  # of frozen weights; adapters are always trained in float32
     device: str = "auto"  # auto: the first GPU where there is one (with several processes: each its own)
-    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    attention: Attention = "sdpa"
     quantization: Quantization = "none"  # of frozen weights under adapters: nf4 by bitsandbytes, fp8 by torchao
     lora: LoraSettings = LoraSettings()
     gradient_checkpointing: bool = False  # activations are computed again in the backward pass: memory against time
@@ -57,8 +58,9 @@ class PlayerSettings(BaseModel, frozen=True, extra="forbid"):
     @property
     def key(self) -> dict[str, Any]:
         """What of it changes what the player does, besides the model itself; {} where nothing is set."""
-        without = {"model", "revision", "offline", "device", "gradient_checkpointing", "encode_batch", "decode_batch"}
-        return self.model_dump(mode="json", exclude_defaults=True, exclude=without)
+        without = {"model", "revision", "offline", "device", "gradient_checkpointing"}
+        places = {"encode_batch", "decode_batch", "conditions"}
+        return self.model_dump(mode="json", exclude_defaults=True, exclude=without | places)
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -105,6 +107,9 @@ class AttackerSettings(PlayerSettings, frozen=True, extra="forbid"):
     batch: int = Field(0, ge=0)  # edits at once in an attack
     encode_batch: int = Field(0, ge=0)  # images at once through the text encoder and into the autoencoder
     decode_batch: int = Field(0, ge=0)  # images at once out of the autoencoder
+    # Where what it is given for the scenes of a training is kept: in memory, or on disk by a stage of its own, so that
+    # no text encoder (8 B) is in memory where the editor (20 B) is trained.
+    conditions: Literal["memory", "disk"] = "memory"
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -116,6 +121,8 @@ class AttackerSettings(PlayerSettings, frozen=True, extra="forbid"):
     def _guided(self) -> AttackerSettings:
         if 0 < self.guidance < 1:
             raise ValueError("guidance is at least 1, which is none")
+        if self.conditions == "disk" and not self.lora.rank:
+            raise ValueError("conditions on disk are for adapters (lora.rank): whole weights go with their encoder")
         return self
 
 

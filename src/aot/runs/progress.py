@@ -20,8 +20,9 @@ from aot.runs.ranks import is_main
 from aot.runs.terminal import warn
 
 SPEAKS_EVERY_S = 10.0
-EDIT_STEPS, ANSWERS = "edit steps", "answers"
-"""What is counted: velocities of edits, so N edits of T steps are N T; and answers of a defender."""
+EDIT_STEPS, ENCODED, ANSWERS = "edit steps", "edits encoded", "answers"
+"""What is counted: velocities of edits, so N edits of T steps are N T; edits whose conditions are kept; answers of a
+defender."""
 
 
 @dataclass

@@ -22,6 +22,7 @@ from aot.game.judge import Judge
 from aot.game.referee import Referee
 from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
+from aot.players.buckets import BucketedConditions
 from aot.players.editor import Conditions
 from aot.players.frozen import FrozenPolicy
 from aot.players.latents import padded
@@ -73,15 +74,17 @@ def train_diffusion_nft(
     *,
     seed: int,
     judge: Judge | None = None,
+    conditions: BucketedConditions | None = None,
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
     """Trains `attacker.transformer` in place (the averaged weights at the end); returns the figures.
 
     Ends early, with the reason in the metrics, where the edits' validity collapses: the attacker is then left as it
-    was. `judge`: whose word `settings.environment.reward.judge` weighs; frozen.
+    was. `judge`: whose word `settings.environment.reward.judge` weighs; frozen. `conditions`: see `AttackEnvironment`.
     """
-    environment = AttackEnvironment(attacker, scenes, referee, defender, settings.environment, judge=judge)
+    known: dict[str, Any] = {"judge": judge, "conditions": conditions}
+    environment = AttackEnvironment(attacker, scenes, referee, defender, settings.environment, **known)
     return reinforce(
         DiffusionNft(attacker, environment, settings, seed),
         updates=settings.updates,

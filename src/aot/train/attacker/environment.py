@@ -45,7 +45,7 @@ WITHOUT_LOG_ODDS = "attacks whose log-odds are not known are rewarded by whether
 
 class AttackEnvironment:
     """Scenes that the defender answers rightly when clean, ready to be attacked many times. `judge`: whose word the
-    reward may weigh.
+    reward may weigh; `conditions`: what the attacker is given for all `scenes`, where that is known already.
 
     Raises AotError where there is no such scene, or no judge though the reward weighs its word.
     """
@@ -59,6 +59,7 @@ class AttackEnvironment:
         settings: EnvironmentSettings,
         *,
         judge: Judge | None = None,
+        conditions: BucketedConditions | None = None,
     ):
         if settings.reward.judge.weights and judge is None:
             raise without_judge(f"the reward of attacks weighs {', '.join(settings.reward.judge.weights)}")
@@ -76,8 +77,11 @@ class AttackEnvironment:
         self.attacker, self.referee, self.defender, self.settings = attacker, referee, defender, settings
         self.judge, self._told = judge, False
         self.scenes, self.clean = [scenes[i] for i in right], [clean[i] for i in right]
-        sentences = [attack_instruction(s, settings.kind) for s in self.scenes]
-        self.conditions = BucketedConditions.of(attacker, [s.image for s in self.scenes], sentences)
+        if conditions is None:
+            sentences = [attack_instruction(s, settings.kind) for s in self.scenes]
+            self.conditions = BucketedConditions.of(attacker, [s.image for s in self.scenes], sentences)
+        else:
+            self.conditions = conditions.chosen(right)
 
     def __len__(self) -> int:
         return len(self.scenes)

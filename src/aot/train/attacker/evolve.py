@@ -17,6 +17,7 @@ from aot.game.judge import Judge
 from aot.game.referee import Referee
 from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
+from aot.players.buckets import BucketedConditions
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.run import CHECKPOINT, LOG
 from aot.runs.tracking import PictureSettings
@@ -95,33 +96,35 @@ def train_attacker(
     seed: int,
     judge: Judge | None = None,
     scripted: ScriptedTasks | None = None,
+    conditions: BucketedConditions | None = None,
     folder: Path | None = None,
     pictures: PictureSettings | None = None,
 ) -> dict[str, Any]:
     """Trains `attacker` in place against the frozen `defender`; returns the training's metrics.
 
-    `scripted`: what the miniature world can add. `judge`, frozen too, is needed where the method's reward weighs its
-    word (`AttackerTraining.judged`). `folder` keeps the log, the `pictures` that are wanted and, until the stage is
-    finished, the checkpoint.
+    `scripted`: what the miniature world can add; `conditions`: see `AttackEnvironment`. `judge`, frozen too, is needed
+    where the method's reward weighs its word (`AttackerTraining.judged`). `folder` keeps the log, the `pictures` that
+    are wanted and, until the stage is finished, the checkpoint.
     """
     checkpoint = Checkpoint(folder / CHECKPOINT if folder else None, settings.checkpoint_every)
     file, title = folder / LOG if folder else None, f"attacker, {settings.method}"
     with TrainLog(file, settings.steps, title, pictures=pictures) as log:
         keep: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "log": log}
+        known: dict[str, Any] = {"conditions": conditions}
         match settings.method:
             case "flow_grpo":
                 metrics = train_flow_grpo(
-                    attacker, scenes, referee, defender, settings.flow_grpo, judge=judge, **keep
+                    attacker, scenes, referee, defender, settings.flow_grpo, judge=judge, **known, **keep
                 )
             case "diffusion_nft":
                 metrics = train_diffusion_nft(
-                    attacker, scenes, referee, defender, settings.diffusion_nft, judge=judge, **keep
+                    attacker, scenes, referee, defender, settings.diffusion_nft, judge=judge, **known, **keep
                 )
             case "rejection_sampling":
                 plain = _retention(attacker, settings, scripted, seed) if scripted else None
                 keep |= {"retention": plain, "scripted": scripted}
                 metrics = train_rejection_sampling(
-                    attacker, scenes, referee, defender, settings.rejection_sampling, **keep
+                    attacker, scenes, referee, defender, settings.rejection_sampling, **known, **keep
                 )
             case "curated_sft":
                 if scripted is None:

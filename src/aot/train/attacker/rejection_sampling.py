@@ -21,6 +21,7 @@ from torch import Tensor
 from aot.game.referee import Referee
 from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
+from aot.players.buckets import BucketedConditions
 from aot.players.latents import padded
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics
@@ -71,6 +72,7 @@ def train_rejection_sampling(
     seed: int,
     retention: EditSet | None = None,
     scripted: ScriptedTasks | None = None,
+    conditions: BucketedConditions | None = None,
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
@@ -81,7 +83,8 @@ def train_rejection_sampling(
     checkpoint and of the log are optimizer steps.
     """
     checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
-    s, environment = settings, AttackEnvironment(attacker, scenes, referee, defender, settings.environment)
+    s = settings
+    environment = AttackEnvironment(attacker, scenes, referee, defender, s.environment, conditions=conditions)
     generator = torch.Generator().manual_seed(seed)
     stream = SceneStream(len(environment), generator, environment.sizes)
     trainer = EditorTrainer(attacker.transformer, s.sft.optimizer, s.rounds * s.updates)
