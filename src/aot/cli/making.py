@@ -182,10 +182,11 @@ def sft(
         with resumable():
             made = sft_defender(data, out or Path("runs/sft_defender"), chosen)
     else:
+        from aot.players.settings import AttackerSettings
         from aot.train.attacker.command import SftRunSettings
         from aot.train.attacker.command import sft as train
 
-        start = SftRunSettings(attacker=attacker or "miniature").model_dump()
+        start = SftRunSettings(attacker=AttackerSettings(model=attacker or "miniature")).model_dump()
         settings = overridden(SftRunSettings, start, overrides or [], where="sft")
         quiet_loading()
         with resumable():

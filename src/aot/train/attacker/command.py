@@ -11,9 +11,10 @@ from pydantic import Field
 
 from aot.data.fitting import FitSettings
 from aot.errors import AotError
-from aot.players.attacker import EditAttacker
 from aot.players.base_players import player_folder
 from aot.players.digests import player_digests
+from aot.players.opening import open_attacker_to_train
+from aot.players.settings import AttackerSettings
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of
 from aot.runs.ranks import is_main
@@ -35,7 +36,7 @@ class SftRunSettings(FitSettings, frozen=True, extra="forbid"):
     seed: int = Field(0, ge=0)
     track: Track = "none"  # ours: who else is told what the training measures
     threads: int = Field(1, gt=0)  # ours: CPU threads; part of what makes the attacker bit-reproducible
-    attacker: str = "miniature"  # what it starts from: the shipped one, or a model folder
+    attacker: AttackerSettings = AttackerSettings()  # what it starts from, how it is loaded, what of it learns
     checkpoint_every: int = Field(50, gt=0)  # steps
     cold_start: ColdStartSettings = ColdStartSettings()
 
@@ -48,13 +49,16 @@ def sft(dataset: Path, out: Path, settings: SftRunSettings, *, say: Callable[[st
     s = settings
     if not (dataset / "funnel.json").is_file():
         raise AotError("no dataset here (funnel.json is missing)", where=str(dataset), hint="`aot forge` makes one")
-    start = player_folder(s.attacker, "attacker", option="--attacker FOLDER")
+    base = s.attacker
+    start = player_folder(
+        base.model, "attacker", option="--attacker FOLDER", revision=base.revision, offline=base.offline
+    )
     torch.set_num_threads(s.threads)
     learned = s.model_dump(mode="json", exclude=FREE)
     key = {"settings": learned, "start": player_digests(start), "data": digests_of(dataset / "data")}
 
     def train(folder: Path) -> dict[str, Any]:
-        attacker = EditAttacker.load(start)
+        attacker = open_attacker_to_train(start, base, name="attacker", seed=s.seed)
         checkpoint = Checkpoint(folder / CHECKPOINT, s.checkpoint_every)
         with TrainLog(folder / LOG, s.cold_start.sft.steps, "attacker, SFT") as log:
             keep: dict[str, Any] = {"fit": s.fit, "checkpoint": checkpoint, "log": log}
