@@ -8,12 +8,14 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from aot.errors import AotError
 from aot.game.referee import RefereeSettings
 from aot.miniature.pairs import instruction_pairs
 from aot.miniature.world.preserved import world_referee
@@ -30,8 +32,10 @@ from aot.train.attacker.environment import GRADED, EnvironmentSettings
 from aot.train.attacker.flow_grpo import FlowGrpoSettings, train_flow_grpo
 from aot.train.attacker.sft import EditSet, OptimizerSettings, SftSettings, train_sft
 from aot.train.defender.clean_guard import missed
+from aot.train.defender.settings import DapoSettings
 from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
 from aot.train.defender.sft_examples import in_epochs
+from aot.train.defender.sharded import in_one_piece, is_sharded, refuse_sharded
 from aot.train.ranks import Draws, gather_values, share, sum_gradients
 from ranks import on_ranks
 
@@ -196,3 +200,29 @@ def test_answers_are_drawn_by_the_edit_and_not_by_its_place() -> None:
     whole = defender.answer(images, questions, streams=range(6), **how)
     assert defender.answer(images[4:], questions[4:], streams=[4, 5], **how) == whole[4:]
     assert defender.answer(images, questions, **how) != whole
+
+
+def test_sharded_weights_come_back_in_one_piece(tmp_path: Path) -> None:
+    """accelerate shards nothing on a CPU: here it is what gathers, on the first rank alone as there."""
+    trained_weights = QwenDefender.load(SHIPPED / "defender").model.state_dict()
+    trained_weights = {
+        name: value + 0.5 if value.is_floating_point() else value for name, value in trained_weights.items()
+    }
+
+    def work() -> None:
+        defender = QwenDefender.load(SHIPPED / "defender")
+        gathered = trained_weights if ranks.is_main() else {}
+        accelerator = SimpleNamespace(get_state_dict=lambda _: dict(gathered), device=torch.device("cpu"))
+        trainer = SimpleNamespace(accelerator=accelerator, model_wrapped=None, is_fsdp_enabled=True)
+        assert is_sharded(trainer)
+        refuse_sharded(defender, DapoSettings())
+        in_one_piece(trainer, defender, tmp_path)
+        found = defender.model.state_dict()
+        assert found.keys() == trained_weights.keys()
+        assert all(torch.equal(found[name], value) for name, value in trained_weights.items())
+        defender.answer([SCENES[0].image], [SCENES[0].question])
+
+    on_ranks(2, work)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(AotError, match="not averaged"):
+        refuse_sharded(QwenDefender.load(SHIPPED / "defender"), DapoSettings(ema=0.5))

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
 from aot.rl.rewards import UNPARSED
+from aot.runs import ranks
 from aot.runs.files import flush_to_disk, write_json
 from aot.train.defender.guards import FiniteGuard
 from aot.train.weight_average import WeightAverage
@@ -43,6 +44,7 @@ class MarkWhole(TrainerCallback):
     """Marks a checkpoint as whole once everything in it is written."""
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        ranks.barrier()  # each rank has written its own part
         if args.should_save:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             for path in folder.rglob("*"):

@@ -21,6 +21,7 @@ from aot.players.loading import no_future_warnings
 from aot.runs import ranks
 from aot.train.defender.prompt_stream import PromptStream
 from aot.train.defender.settings import DapoResult, DapoSettings
+from aot.train.defender.sharded import in_one_piece, is_sharded, refuse_sharded
 from aot.train.defender.trl_config import CompletionRewards, RewardPart, trl_config
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def train_trl(
         trainer = build_trainer(
             defender, rows, settings, seed=seed, judge=judge, folder=where, keep=folder is not None, log=log
         )
+        if sharded := is_sharded(trainer):
+            refuse_sharded(defender, settings)
         average = AverageCallback(trainer) if settings.ema else None
         if average:
             trainer.add_callback(average)
@@ -71,6 +74,8 @@ def train_trl(
         finally:
             defender.model.__dict__.pop("forward", None)  # TRL's fused LM head patches the instance
             defender.model.eval()
+        if sharded:
+            in_one_piece(trainer, defender, where)
         if trainer.stopped and log:
             log.stop(trainer.stopped)
         # TRL counts the step that found nothing, unless it was broken off between two of its forward passes.
