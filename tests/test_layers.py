@@ -26,7 +26,7 @@ LAYERS = (
     ("miniature",),
     ("miniature/pretrain",),
     ("coevolve",),
-    ("doctor", "report"),
+    ("doctor", "plan", "report"),
     ("audit",),
     ("cli",),
     ("__main__",),
@@ -43,6 +43,7 @@ ALLOWED = {
     "backends": {"transformers"},
     "forge": {"datasets"},
     "data": {"datasets"},
+    "plan": {"diffusers", "transformers"},
 }
 HEAVY = {*MODELS, "matplotlib", "torch", "torchmetrics", "scipy", "skimage"}
 LIGHT = ("errors", "types", "prompts", "runs/files.py", "cli", "__main__", "__init__")

@@ -10,7 +10,7 @@ import typer
 
 from aot.cli.making import coevolve, forge, pretrain, sft, stage
 from aot.cli.measuring import audit, evaluate, floor
-from aot.cli.planning import doctor
+from aot.cli.planning import doctor, plan
 from aot.cli.showing import play, report, show_recipe
 from aot.errors import AotError
 from aot.runs.terminal import Terminal, echo
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command()(coevolve)
 app.command()(stage)
 app.command()(doctor)
+app.command()(plan)
 app.command()(pretrain)
 app.command()(forge)
 app.command()(sft)

@@ -64,7 +64,8 @@ def _show_differences(first: str, second: str) -> None:
         echo("no setting differs")
         return
     table = Table(title=f"{len(found)} settings differ", title_justify="left")
-    for header in ("setting", first, second):
+    table.add_column("setting", no_wrap=True)
+    for header in (first, second):
         table.add_column(escape(header), overflow="fold")
     for name, *values in found:
         table.add_row(escape(name), *[escape("-" if v is MISSING else json.dumps(v)) for v in values])

@@ -219,7 +219,8 @@ def _norm_rotate(
     weight = torch.stack([text_weight, image_weight])[:, rotation.order]
     lengths = torch.tensor([texts, x.shape[1] - texts], device=x.device)
     swapped = weight.roll(weight.shape[-1] // 2, -1)
-    cos = rotation.cos * weight.repeat_interleave(lengths, 0)[:, None]
-    sin = rotation.sin * swapped.repeat_interleave(lengths, 0)[:, None]
+    total = {"dim": 0, "output_size": x.shape[1]}  # known here: a GPU need not be waited for
+    cos = rotation.cos * weight.repeat_interleave(lengths, **total)[:, None]
+    sin = rotation.sin * swapped.repeat_interleave(lengths, **total)[:, None]
     unit = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
     return torch.addcmul(unit * cos, unit.roll(unit.shape[-1] // 2, -1), sin)

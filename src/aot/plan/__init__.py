@@ -1,0 +1,1 @@
+"""What a recipe needs at full size, measured without weights and without a GPU. *Ours.*"""

@@ -1,0 +1,169 @@
+"""The pieces of work of one recipe, each measured when it is first asked for, with what is in memory meanwhile."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from functools import cached_property
+from math import isqrt
+from typing import TypeVar
+
+from aot.backends.frozen_settings import IN_PROCESS
+from aot.coevolve.recipe import Recipe
+from aot.plan import attacker_plan, defender_plan
+from aot.plan.attacker_plan import UpdateMeasured
+from aot.plan.defender_plan import Answering, Size
+from aot.plan.full_size import attacker_without_data, defender_without_data
+from aot.plan.live_memory import LiveMemory, Measured
+from aot.plan.without_data import META, without_data
+from aot.players.attacker import EditAttacker
+from aot.players.base_players import token_limit
+from aot.players.defender import QwenDefender
+from aot.players.editor import Conditions
+
+Made = TypeVar("Made")
+
+
+class Measures:
+    """Of one recipe. Attacker's pieces are measured with all of its models in memory, and the defender's where it
+    answers in the same process; the defender's own trainings with the defender alone."""
+
+    def __init__(self, recipe: Recipe):
+        self.recipe = recipe
+        self.flow_grpo, self.dapo_settings = recipe.attacker.flow_grpo, recipe.dapo.limited(self.most_tokens)
+        self.edits = self.flow_grpo.groups * self.flow_grpo.group_size
+        """Of an update of the attacker."""
+
+    @property
+    def most_tokens(self) -> int:
+        """Of an answer."""
+        return token_limit(self.recipe.players.defender)
+
+    @property
+    def size(self) -> Size:
+        """Of an image: a square of the most pixels that the recipe allows."""
+        game = self.recipe.game
+        if not game.max_pixels:
+            return game.image_px, game.image_px
+        side = isqrt(game.max_pixels) // game.multiple_of * game.multiple_of
+        return side, side
+
+    @property
+    def answers_here(self) -> bool:
+        """Whether frozen defenders answer in the process that asks."""
+        return self.recipe.compute.answers == IN_PROCESS
+
+    # --- the attacker's process ---------------------------------------------------------------------------
+
+    @cached_property
+    def _attacking(self) -> tuple[LiveMemory, EditAttacker, QwenDefender | None]:
+        with without_data():
+            live, players = LiveMemory(META), self.recipe.players
+            attacker = attacker_plan.watched(live, attacker_without_data(players.attacker, train=True))
+            defender = defender_without_data(players.defender) if self.answers_here else None
+            if defender:
+                live.watch(defender.model)
+        return live, attacker, defender
+
+    @property
+    def attacker(self) -> EditAttacker:
+        return self._attacking[1]
+
+    def _measured(self, work: Callable[[LiveMemory, EditAttacker], Made]) -> Made:
+        live, attacker, _ = self._attacking
+        with without_data():
+            made = work(live, attacker)
+        gc.collect()  # graphs and hooks hold each other: what they held would count in the next piece
+        return made
+
+    @cached_property
+    def _conditions(self) -> tuple[Measured, Conditions]:
+        return self._measured(lambda live, attacker: attacker_plan.conditions(live, attacker, self.size))
+
+    @property
+    def conditions(self) -> Measured:
+        """As many images and sentences as the text encoder reads at once."""
+        return self._conditions[0]
+
+    def _asked(self, edits: int) -> Conditions:
+        return attacker_plan.repeated(self._conditions[1], edits)
+
+    @property
+    def edits_at_once(self) -> int:
+        """That go through the network in an update's sampling."""
+        s = self.flow_grpo
+        return min(s.micro_batch or self.edits, self.edits)
+
+    @cached_property
+    def sampling(self) -> Measured:
+        """A step of an update's edits, as many as go at once."""
+        asked = self._asked(self.edits)
+        return self._measured(lambda live, a: attacker_plan.sampling(live, a, asked, self.edits_at_once))
+
+    @cached_property
+    def editing(self) -> Measured:
+        """A step of the frozen attacker in rounds and evaluation, `batch` edits at once."""
+        most = self.attacker.settings.batch
+        return self._measured(lambda live, a: attacker_plan.sampling(live, a, self._asked(most), most))
+
+    @cached_property
+    def painting(self) -> Measured:
+        """As many images as the autoencoder decodes at once."""
+        return self._measured(lambda live, a: attacker_plan.painting(live, a, self._asked(1)))
+
+    @cached_property
+    def update(self) -> UpdateMeasured:
+        asked = self._asked(self.edits)
+        return self._measured(lambda live, a: attacker_plan.update(live, a, self.flow_grpo, asked))
+
+    @property
+    def defender_batch(self) -> int:
+        """Prompts that the defender answers at once in the attacker's process."""
+        defender = self._attacking[2]
+        return defender.batch if defender else 0
+
+    def answers_beside(self, k: int) -> Answering | None:
+        """k answers to a batch of images in the attacker's process; None where they come from a server."""
+        live, _, defender = self._attacking
+        if defender is None:
+            return None
+        with without_data():
+            return defender_plan.answering(live, defender, self.size, defender.batch, k, self.most_tokens)
+
+    # --- the defender's own processes ---------------------------------------------------------------------
+
+    def _alone(self, work: Callable[[LiveMemory, QwenDefender], Made]) -> tuple[Made, int]:
+        """With a defender of its own: what was made, and how many of its parameters are trained."""
+        with without_data():
+            live = LiveMemory(META)
+            defender = defender_without_data(self.recipe.players.defender)
+            live.watch(defender.model)
+            made = work(live, defender)
+            trained = sum(p.numel() for p in defender.model.parameters() if p.requires_grad)
+        gc.collect()
+        return made, trained
+
+    @cached_property
+    def dapo(self) -> tuple[Measured, int]:
+        return self._alone(lambda live, d: defender_plan.dapo(live, d, self.dapo_settings, self.size))
+
+    @cached_property
+    def dapo_answers(self) -> tuple[Answering, int]:
+        """All answers of an update that the trainer itself generates; their number of prompts."""
+        s = self.dapo_settings
+        prompts, k, tokens = s.groups, s.group_size, s.limit
+        return self._alone(lambda live, d: defender_plan.answering(live, d, self.size, prompts, k, tokens))[0], prompts
+
+    @cached_property
+    def sft(self) -> tuple[Measured, int]:
+        return self._alone(lambda live, d: defender_plan.sft(live, d, self.recipe.warm_up, self.size))
+
+    @cached_property
+    def reading(self) -> tuple[Answering, int]:
+        """A batch of held-out questions, greedily answered by the defender alone; how many those are."""
+
+        def work(live: LiveMemory, defender: QwenDefender) -> tuple[Answering, int]:
+            batch = defender.batch
+            return defender_plan.answering(live, defender, self.size, batch, 1, self.most_tokens), batch
+
+        return self._alone(work)[0]
