@@ -60,7 +60,7 @@ def single_gpu() -> Recipe:
     return paper().changed(
         name="single_gpu",
         game={"train_scenes": 400, "held_out_scenes": 400},
-        players={"defender": defender},
+        players={"attacker": {"conditions": "disk"}, "defender": defender},
         warm_up={"learning_rate": 1e-4},  # adapters learn at ten times the rate of whole weights
         attacker={"flow_grpo": flow_grpo},
         dapo={"groups": 16, "updates": 20, "learning_rate": 1e-5, "trl": trl},
