@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 from diffusers import AutoencoderKLQwenImage
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from aot.coevolve.loop import coevolve
 from aot.coevolve.miniature_recipes import smoke
@@ -17,7 +21,7 @@ from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker import EditAttacker
 from aot.players.base_players import player_folder
 from aot.players.latents import round_trip
-from aot.types import Attack, Box, Question, Scene
+from aot.types import Attack, Box, Image, Question, Scene
 from test_keep import as_drift, moved, picture
 
 SETTINGS, REFEREE = FloorSettings(scenes=3), RefereeSettings()
@@ -70,7 +74,11 @@ def test_a_stock_autoencoder_is_measured_by_its_round_trip_and_by_null_edits(los
 
 def test_an_editor_that_moves_its_picture_passes_once_it_is_kept_on_the_source(lossy, scenes, monkeypatch):
     motion = as_drift(1.5, -1, 1, 1)
-    monkeypatch.setattr("aot.players.attacker.paint", lambda vae, sources, latents: [moved(s, motion) for s in sources])
+
+    def painted(vae: Any, sources: Sequence[Image], latents: Tensor, *, at_once: int) -> list[Image]:
+        return [moved(source, motion) for source in sources]
+
+    monkeypatch.setattr("aot.players.attacker.paint", painted)
     floors = {}
     for keep in ("none", "register", "paste_back"):
         parts = (lossy.transformer, lossy.vae, lossy.scheduler, lossy.text_encoder, lossy.processor)
