@@ -32,7 +32,7 @@ from aot.prompts import gold_answer, question_prompt
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
 from aot.train.defender.dapo import train_dapo
-from aot.train.defender.settings import DapoSettings, TrlOptions
+from aot.train.defender.settings import DapoSettings
 from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
 from aot.train.defender.sft_examples import in_epochs
 from aot.types import Image
@@ -61,7 +61,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module", params=["qwen2_5_vl", "qwen3_vl", "llava"])
+@pytest.fixture(scope="module", params=["qwen2_5_vl", "qwen3_vl", "llava", "gemma3"])
 def folder(request: pytest.FixtureRequest, folders: Path) -> Path:
     return folders / str(request.param)
 
@@ -108,7 +108,7 @@ def test_greedy_answers_and_probabilities_are_those_of_stock_generate_and_forwar
             text = gold_answer(QUESTIONS[i], choice)
             end = [*processor.tokenizer(text, add_special_tokens=False).input_ids, int(defender.eos_ids[0])]
             whole = dict(inputs) | {"input_ids": torch.cat([inputs.input_ids, torch.tensor([end])], 1)}
-            for key in ("attention_mask", "mm_token_type_ids"):
+            for key in ("attention_mask", "mm_token_type_ids", "token_type_ids"):
                 if key in whole:
                     more = torch.full((1, len(end)), int(key == "attention_mask"))
                     whole[key] = torch.cat([inputs[key], more], 1)
@@ -146,8 +146,8 @@ def test_answers_depend_on_the_seed_and_never_on_the_batch(folder: Path) -> None
 
 
 def test_samples_follow_the_models_distribution(folders: Path) -> None:
-    defender, draws = opened(folders / "qwen3_vl"), torch.linspace(0, 1 - 1e-6, 500)[None, :, None]
-    defender.batch = 250
+    defender, draws = opened(folders / "qwen3_vl"), torch.linspace(0, 1 - 1e-6, 300)[None, :, None]
+    defender.batch = 150
     said = defender.complete(IMAGES[:1], [question_prompt(QUESTIONS[0])], draws, temperature=1.3)[0]
     model, processor = stock(folders / "qwen3_vl")
     with torch.no_grad():
@@ -226,15 +226,8 @@ def test_a_trained_folder_is_stock(folder: Path, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in folder.iterdir()}
 
 
-class Interrupting(TrainLog):
-    def write(self, step: int, **values: object) -> None:
-        super().write(step, **values)
-        if step == 2:
-            raise KeyboardInterrupt
-
-
 def test_sft_learns_and_resumes_to_the_bit(folders: Path, tmp_path: Path) -> None:
-    settings = DefenderSftSettings(steps=8, batch=4, per_forward=3, learning_rate=5e-3, warmup_steps=1)
+    settings = DefenderSftSettings(steps=6, batch=4, per_forward=3, learning_rate=5e-3, warmup_steps=1)
 
     class Killed(TrainLog):
         def write(self, step: int, **values: object) -> None:
@@ -249,8 +242,8 @@ def test_sft_learns_and_resumes_to_the_bit(folders: Path, tmp_path: Path) -> Non
     whole = train()
     assert float(whole.answer_losses(IMAGES, QUESTIONS)[0].sum()) < 0.7 * before
     with pytest.raises(KeyboardInterrupt):
-        train(checkpoint=Checkpoint(tmp_path, 4), log=Killed())
-    resumed = train(checkpoint=Checkpoint(tmp_path, 4))
+        train(checkpoint=Checkpoint(tmp_path, 3), log=Killed())
+    resumed = train(checkpoint=Checkpoint(tmp_path, 3))
     for name, value in whole.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[name], value), name
 
@@ -259,31 +252,20 @@ DAPO = DapoSettings(
     engine="trl",
     groups=2,
     group_size=2,
-    updates=2,
+    updates=1,
     max_draws=8,
     warmup_updates=0,
-    trl=TrlOptions(checkpoint_every=1),
 )
 
 
 @pytest.mark.parametrize("name", ["qwen3_vl", "llava"])
-def test_dapo_by_trl_trains_and_resumes(folders: Path, tmp_path: Path, name: str) -> None:
-    guesser = tmp_path / "guesser"
-    tiny_models.guesser(folders / name, guesser, SCENES)
-
-    def train(where: str, log: TrainLog | None = None) -> tuple[TrainedDefender, Any]:
-        defender, checkpoint = opened(guesser), Checkpoint(tmp_path / where)
-        return defender, train_dapo(defender, ROWS, DAPO, seed=2, checkpoint=checkpoint, log=log)
-
-    whole, result = train("whole")
-    before = opened(guesser).model.state_dict()
-    assert result.updates == 2 and result.stopped == ""
-    assert any(not torch.equal(before[key], value) for key, value in whole.model.state_dict().items())
-    with pytest.raises(KeyboardInterrupt):
-        train("f", Interrupting(tmp_path / "log", quiet=True))
-    resumed, _ = train("f")
-    for key, value in whole.model.state_dict().items():
-        assert torch.equal(resumed.model.state_dict()[key], value), key
+def test_dapo_by_trl_trains_whole_weights(folders: Path, tmp_path: Path, name: str) -> None:
+    tiny_models.guesser(folders / name, tmp_path, SCENES)
+    defender = opened(tmp_path)
+    before = {key: value.clone() for key, value in defender.model.state_dict().items()}
+    result = train_dapo(defender, ROWS, DAPO, seed=2)
+    assert result.updates == 1 and result.stopped == ""
+    assert any(not torch.equal(before[key], value) for key, value in defender.model.state_dict().items())
 
 
 def test_the_packed_engine_says_what_it_is_for(folders: Path) -> None:

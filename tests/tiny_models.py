@@ -17,6 +17,9 @@ from transformers import (
     AutoTokenizer,
     CLIPImageProcessorPil,
     CLIPVisionConfig,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3Processor,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -26,6 +29,7 @@ from transformers import (
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
 )
+from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from aot.players.base_players import player_folder
@@ -53,9 +57,9 @@ PUBLISHED = {"do_sample": True, "temperature": 1e-6, "repetition_penalty": 5.0}
 """Qwen2.5-VL's habits of decoding, its penalty of 1.05 made larger so that it would be seen."""
 
 
-def tokenizer() -> Any:
+def tokenizer(**special_tokens: Any) -> Any:
     """The miniature's: four hundred words, and Qwen's special tokens."""
-    return AutoTokenizer.from_pretrained(player_folder("miniature", "defender"))
+    return AutoTokenizer.from_pretrained(player_folder("miniature", "defender"), **special_tokens)
 
 
 def special(words: Any) -> dict[str, int]:
@@ -139,6 +143,33 @@ def llava(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
+def gemma3(folder: Path) -> None:
+    """A third: images see themselves both ways, layers look through a window."""
+    names = {"boi_token": "<start_of_image>", "image_token": "<image_soft_token>", "eoi_token": "<end_of_image>"}
+    words = tokenizer(extra_special_tokens=names)
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 32,
+        "patch_size": 8,
+    }
+    config = Gemma3Config(
+        text_config={**TEXT, "vocab_size": len(words), "head_dim": 16, "sliding_window": 64},
+        vision_config=vision,
+        mm_tokens_per_image=4,
+        boi_token_index=words.boi_token_id,
+        eoi_token_index=words.eoi_token_id,
+        image_token_id=words.image_token_id,
+    )
+    torch.manual_seed(0)
+    finished(Gemma3ForConditionalGeneration(config), words, folder, repetition_penalty=5.0)
+    images = Gemma3ImageProcessorPil(size={"height": 32, "width": 32})
+    template = LLAVA_TEMPLATE.replace("<image>\n", "<start_of_image>")
+    Gemma3Processor(images, words, chat_template=template, image_seq_length=4).save_pretrained(folder)
+
+
 def guesser(folder: Path, out: Path, scenes: Sequence[Scene]) -> None:
     """A model that knows the form of an answer and guesses the option: what a defender's RL can begin from."""
     defender = open_defender(folder, DefenderSettings(max_new_tokens=5), name="guesser")
@@ -154,7 +185,12 @@ def guesser(folder: Path, out: Path, scenes: Sequence[Scene]) -> None:
     defender.save(out)
 
 
-BUILDERS: dict[str, Callable[[Path], None]] = {"qwen2_5_vl": qwen2_5_vl, "qwen3_vl": qwen3_vl, "llava": llava}
+BUILDERS: dict[str, Callable[[Path], None]] = {
+    "qwen2_5_vl": qwen2_5_vl,
+    "qwen3_vl": qwen3_vl,
+    "llava": llava,
+    "gemma3": gemma3,
+}
 """By model type."""
 
 

@@ -116,6 +116,7 @@ def build_trainer(
         settings,
         PromptStream(len(rows), seed),
         completion_rewards,
+        defender.picture,
         model=defender.adapters.peft if defender.adapters else defender.model,
         reward_funcs=rewards,
         args=args,

@@ -6,9 +6,9 @@ The subclass calls `super()` in a loop and never copies TRL's method (huggingfac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from PIL import Image as PilImage
@@ -28,9 +28,7 @@ from aot.train.defender.rewards import informative_groups
 from aot.train.defender.settings import DapoSettings
 from aot.train.defender.trl_batches import Batch, masked, members, merge, select
 from aot.train.defender.trl_config import CompletionRewards
-
-if TYPE_CHECKING:
-    pass
+from aot.types import Image
 
 STREAM_FILE = "prompt_stream.json"
 
@@ -44,10 +42,11 @@ class DapoTrainer(GRPOTrainer):
         settings: DapoSettings,
         stream: PromptStream,
         completion_rewards: CompletionRewards,
+        picture: Callable[[Image], PilImage.Image],
         **kwargs: Any,
     ):
         self.rows, self.settings, self.stream = rows, settings, stream
-        self.completion_rewards = completion_rewards
+        self.completion_rewards, self.picture = completion_rewards, picture
         self.stopped, self.made = "", 0
         self._group_rewards: Tensor | None = None
         super().__init__(**kwargs)
@@ -92,8 +91,7 @@ class DapoTrainer(GRPOTrainer):
         for index in mine:
             row = self.rows[index]
             prompt = [{"role": "user", "content": question_prompt(row.question)}]
-            image = PilImage.fromarray(row.image)
-            one = {"prompt": prompt, "image": image, "question": row.question, "row": index}
+            one = {"prompt": prompt, "image": self.picture(row.image), "question": row.question, "row": index}
             inputs += [one] * self.settings.group_size
         return inputs
 
