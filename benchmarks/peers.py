@@ -44,7 +44,8 @@ from aot.rl.advantage import group_advantages
 from aot.rl.flow import transition
 from aot.runs.checkpoints import Checkpoint
 from aot.train.attacker.environment import AttackEnvironment
-from aot.train.attacker.flow_grpo import FlowGrpo, FlowGrpoSettings
+from aot.train.attacker.flow_grpo import FlowGrpo
+from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
 from aot.train.defender.dapo import train_dapo
 from aot.train.defender.settings import DapoSettings
 from aot.types import Box, Image

@@ -24,16 +24,18 @@ from aot.prompts import attack_instruction
 from aot.runs.checkpoints import Checkpoint
 from aot.train.attacker.cold_start import held_out_loss
 from aot.train.attacker.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
-from aot.train.attacker.edit_sets import EditSets
+from aot.train.attacker.edit_sets import EditPair, EditSets
 from aot.train.attacker.environment import (
     AttackEnvironment,
     EnvironmentSettings,
     InformativeScenes,
     SceneStream,
 )
-from aot.train.attacker.flow_grpo import FlowGrpoSettings, train_flow_grpo
+from aot.train.attacker.flow_grpo import train_flow_grpo
+from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
 from aot.train.attacker.rejection_sampling import RejectionSamplingSettings, train_rejection_sampling
-from aot.train.attacker.sft import EditPair, OptimizerSettings, SftSettings, train_sft
+from aot.train.attacker.sft import SftSettings, train_sft
+from aot.train.attacker.trainer import OptimizerSettings
 from aot.types import Scene
 from test_attacker_training import Fickle, weights
 

@@ -25,12 +25,17 @@ from aot.miniature.pairs import instruction_pairs
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker import EditAttacker
 from aot.players.base_players import SHIPPED
+from aot.players.lora import WEIGHTS
+from aot.players.settings import AttackerSettings
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
-from aot.train.attacker.cold_start import ColdStartSettings, cold_start, held_out_loss
-from aot.train.attacker.edit_sets import EditSets
-from aot.train.attacker.sft import EditSet, OptimizerSettings, SftSettings, train_sft
+from aot.train.attacker.cold_start import ColdStartPairs, ColdStartSettings, cold_start, held_out_loss
+from aot.train.attacker.command import SftRunSettings, sft
+from aot.train.attacker.edit_sets import EditPair, EditSet, EditSets
+from aot.train.attacker.sft import SftSettings, token_weights, train_sft
 from aot.train.attacker.sft_pairs import AS_SELDOM_DECEIVED, forged_pairs
+from aot.train.attacker.trainer import OptimizerSettings
+from tiny_editors import tiny_editor
 
 ATTACKER = SHIPPED / "attacker"
 FAST = SftSettings(steps=4, batch=8, optimizer=OptimizerSettings(warmup_steps=1, ema=0.5))
@@ -78,7 +83,8 @@ def test_a_cold_start_resumes_to_the_bit_and_learns_from_both_kinds(dataset: Pat
     settings = ColdStartSettings(retention=0.5, sft=FAST)
     plain = instruction_pairs(draw_scenes(30, 3, "train"), seed=3)
     whole = EditAttacker.load(ATTACKER)
-    metrics = cold_start(whole, dataset, settings, seed=0, plain=plain)
+    pairs = ColdStartPairs.of(dataset, settings, seed=0, plain=plain)
+    metrics = cold_start(whole, pairs, settings, seed=0)
     assert metrics["plain"] == 30 and metrics["examples"] == metrics["pairs"] + 30
     assert metrics["held_out_loss"] != metrics["held_out_loss_before"]
 
@@ -88,9 +94,9 @@ def test_a_cold_start_resumes_to_the_bit_and_learns_from_both_kinds(dataset: Pat
 
     killed, checkpoint = EditAttacker.load(ATTACKER), Checkpoint(tmp_path, 2)
     with pytest.raises(KeyboardInterrupt):
-        cold_start(killed, dataset, settings, seed=0, plain=plain, checkpoint=checkpoint, log=Killer())
+        cold_start(killed, pairs, settings, seed=0, checkpoint=checkpoint, log=Killer())
     resumed = EditAttacker.load(ATTACKER)
-    cold_start(resumed, dataset, settings, seed=0, plain=plain, checkpoint=Checkpoint(tmp_path, 2))
+    cold_start(resumed, pairs, settings, seed=0, checkpoint=Checkpoint(tmp_path, 2))
     assert torch.equal(weights(whole), weights(resumed))
 
 
@@ -131,6 +137,35 @@ def test_the_command_trains_an_attacker_that_the_game_can_load(
     EditAttacker.load(tmp_path / "run/attacker")
     missing = aot("sft", "--data", "nowhere", "--out", "other")
     assert missing.returncode == 2 and "no dataset here" in missing.stderr and "Traceback" not in missing.stderr
+
+
+def test_an_editor_learns_by_an_adapter_from_what_is_on_disk(dataset: Path, tmp_path: Path) -> None:
+    """A real editor's cold start: as from memory but for rounding, and no text encoder where it is trained."""
+    folder, made = tiny_editor(tmp_path / "editor", layers=1), {}
+    for conditions in ("memory", "disk"):
+        how = {"lora": {"rank": 2}, "conditions": conditions, "encode_batch": 16, "guidance": 1}
+        player = AttackerSettings(model=str(folder), **how)
+        settings = SftRunSettings(
+            attacker=player, cold_start={"sft": FAST.model_copy(update={"steps": 2, "micro_batch": 3})}
+        )
+        made[conditions] = sft(dataset, tmp_path / conditions, settings, say=lambda _: None)
+    assert all((stage.folder / WEIGHTS).is_file() for stage in made.values())
+    assert made["disk"].metrics == pytest.approx(made["memory"].metrics, rel=1e-4)
+    assert (tmp_path / "disk/conditions/train/conditions.json").is_file()
+
+
+def test_tokens_that_an_edit_changes_weigh_more_whatever_the_autoencoder_codes(dataset: Path, tmp_path: Path) -> None:
+    """A stock one's latents are nowhere zero: there the pixels say what is changed."""
+    pairs = forged_pairs(dataset, named_kind=0, seed=0)[:3]
+    pairs[0] = EditPair(pairs[0].source, pairs[0].source, pairs[0].sentence)
+    noisy = np.clip(pairs[1].target.astype(int) + 5, 0, 255).astype(np.uint8)
+    for attacker in (EditAttacker.load(ATTACKER), EditAttacker.load(tiny_editor(tmp_path / "editor", layers=1))):
+        weights = token_weights(EditSet.of(attacker, pairs), 4.0)
+        assert torch.equal(weights[0], torch.ones(16)), "a null edit changes nothing"
+        changed = [(p.source != p.target).any(-1).reshape(4, 16, 4, 16).any((1, 3)).flatten() for p in pairs]
+        assert np.array_equal(weights[1:].numpy() == 4, np.stack(changed[1:]))
+    shifted = EditSet.of(attacker, [EditPair(pairs[1].source, noisy, "")])
+    assert torch.equal(token_weights(shifted, 4.0)[0], weights[1]), "what a JPEG may change is no edit"
 
 
 def png(grey: int, side: int = 16) -> bytes:

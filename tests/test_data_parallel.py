@@ -28,9 +28,12 @@ from aot.players.settings import AttackerSettings
 from aot.runs import ranks
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
+from aot.train.attacker.edit_sets import EditSet
 from aot.train.attacker.environment import GRADED, EnvironmentSettings
-from aot.train.attacker.flow_grpo import FlowGrpoSettings, train_flow_grpo
-from aot.train.attacker.sft import EditSet, OptimizerSettings, SftSettings, train_sft
+from aot.train.attacker.flow_grpo import train_flow_grpo
+from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
+from aot.train.attacker.sft import SftSettings, train_sft
+from aot.train.attacker.trainer import OptimizerSettings
 from aot.train.defender.clean_guard import missed
 from aot.train.defender.settings import DapoSettings
 from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft

@@ -47,9 +47,10 @@ from aot.runs.train_log import TrainLog
 from aot.train.attacker.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
 from aot.train.attacker.environment import AttackEnvironment, EnvironmentSettings
 from aot.train.attacker.evolve import AttackerTraining
-from aot.train.attacker.flow_grpo import FlowGrpoSettings, train_flow_grpo
+from aot.train.attacker.flow_grpo import train_flow_grpo
+from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
 from aot.train.attacker.outcomes import summarise
-from aot.train.attacker.sft import OptimizerSettings
+from aot.train.attacker.trainer import OptimizerSettings
 from aot.train.defender.dapo import train_dapo
 from aot.train.defender.packed import train_packed
 from aot.train.defender.rewards import completion_reward, judge_answers

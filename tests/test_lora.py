@@ -26,7 +26,7 @@ from aot.players.opening import open_attacker, open_attacker_to_train
 from aot.players.settings import AttackerSettings, LoraSettings
 from aot.prompts import attack_instruction
 from aot.runs.checkpoints import Checkpoint
-from aot.train.attacker.sft import EditorTrainer, OptimizerSettings
+from aot.train.attacker.trainer import EditorTrainer, OptimizerSettings
 from stock_classes import named_as_stock
 from test_attacker_training import Killed, KilledAfter, runs_of
 from tiny_editors import tiny_editor

@@ -46,7 +46,7 @@ from aot.players.defender import QwenDefender
 from aot.players.editor import EditorSettings
 from aot.players.opening import open_attacker_to_train, open_defender
 from aot.players.settings import AttackerSettings, DefenderSettings, LoraSettings
-from aot.train.attacker.flow_grpo import FlowGrpoSettings
+from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
 from aot.train.defender.settings import DapoSettings, TrlOptions
 from aot.train.defender.sft import DefenderSftSettings
 from aot.train.defender.trl_forward import completion_loss, with_trls_head

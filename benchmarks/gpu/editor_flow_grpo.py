@@ -24,7 +24,8 @@ from measure import Card, Measured, measured, report
 
 from aot.players.editor import Conditions
 from aot.train.attacker.environment import AttackEnvironment
-from aot.train.attacker.flow_grpo import FlowGrpo, paper_flow_grpo
+from aot.train.attacker.flow_grpo import FlowGrpo
+from aot.train.attacker.flow_grpo_settings import paper_flow_grpo
 
 TO_BEAT = 0.305
 

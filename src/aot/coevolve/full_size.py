@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from aot.coevolve.recipe import Recipe
 from aot.train.attacker.evolve import AttackerTraining
-from aot.train.attacker.flow_grpo import paper_flow_grpo
+from aot.train.attacker.flow_grpo_settings import paper_flow_grpo
 from aot.train.defender.settings import paper_dapo
 from aot.train.defender.sft import DefenderSftSettings
 

@@ -11,7 +11,7 @@ padding.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,10 @@ def write_conditions(
     *,
     dtype: torch.dtype,
     at_once: int = 32,
+    more: Callable[[Conditions, list[int]], dict[str, Tensor]] = lambda some, numbers: {},
 ) -> None:
-    """Writes the conditions of N (image, instruction) pairs, `at_once` a file. Raises `AotError` on a full disk."""
+    """Writes the conditions of N (image, instruction) pairs, `at_once` a file; with `more` of them, a row an edit,
+    which `StoredConditions.rows` gives back. Raises `AotError` on a full disk."""
     buckets = []
     with progress.part(ENCODED, len(images)):
         for b, numbers in enumerate(by_size(images)):
@@ -55,7 +57,7 @@ def write_conditions(
                 if not (folder / name).is_file():
                     with replacing(folder / name) as temporary:
                         some = attacker.conditions([images[i] for i in own], [sentences[i] for i in own])
-                        save_file(_packed(some, dtype), temporary)
+                        save_file(_packed(some, dtype) | more(some, own), temporary)
                 files.append({"file": name, "edits": len(own)})
                 progress.advance(ENCODED, len(own))
             buckets.append({"numbers": numbers.tolist(), "files": files})
@@ -100,6 +102,14 @@ class StoredConditions:
         )
         return some.take(torch.from_numpy(which))
 
+    def has(self, name: str) -> bool:
+        """Whether there is `more` of this name."""
+        return all(name in file.keys() for file in self._files)  # noqa: SIM118
+
+    def rows(self, name: str) -> Tensor:
+        """What `more` there is of this name, of all edits, on the CPU."""
+        return torch.cat([file.get_tensor(name) for file in self._files])
+
     def images_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
         """See `Conditions.images_of`."""
         return np.concatenate([self._part(int(row), "images").numpy() for row in rows])
@@ -107,7 +117,7 @@ class StoredConditions:
     def _edit(self, row: int) -> dict[str, Tensor]:
         f, own = self._place(row)
         ends = np.cumsum(self._lengths[f])
-        names = [name for name in self._files[f].keys() if name not in ("text", "lengths")]  # noqa: SIM118
+        names = [name for name in ("images", "source", "unconditional") if name in self._files[f].keys()]  # noqa: SIM118
         text = self._files[f].get_slice("text")[int(ends[own] - self._lengths[f][own]) : int(ends[own])]
         return {name: self._part(row, name) for name in names} | {"text": text}
 

@@ -30,8 +30,10 @@ from aot.players.editor import EditorSettings, EditorShape
 from aot.players.latents import paint
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
+from aot.train.attacker.edit_sets import EditSet
 from aot.train.attacker.outcomes import summarise
-from aot.train.attacker.sft import EditSet, OptimizerSettings, SftSettings, train_sft
+from aot.train.attacker.sft import SftSettings, train_sft
+from aot.train.attacker.trainer import OptimizerSettings
 from aot.types import Box
 
 

@@ -43,7 +43,7 @@ from aot.runs.files import digests_of
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage
 from aot.runs.terminal import echo
 from aot.runs.train_log import TrainLog
-from aot.train.attacker.cold_start import ColdStartSettings, cold_start
+from aot.train.attacker.cold_start import ColdStartPairs, ColdStartSettings, cold_start
 from aot.train.attacker.sft_pairs import AS_SELDOM_DECEIVED
 from aot.types import Scene
 
@@ -114,7 +114,8 @@ def pretrain(
             plain = instruction_pairs(draw_scenes(s.plain_scenes, s.seed, "train"), seed=s.seed)
             with TrainLog(folder / LOG, s.cold_start.sft.steps, "base attacker, cold start") as log:
                 keep: dict[str, Any] = {"checkpoint": Checkpoint(folder / CHECKPOINT, every_steps=200), "log": log}
-                metrics = cold_start(player, pairs, s.cold_start, seed=s.seed, plain=plain, **keep)
+                shown = ColdStartPairs.of(pairs, s.cold_start, seed=s.seed, plain=plain)
+                metrics = cold_start(player, shown, s.cold_start, seed=s.seed, **keep)
             player.save(folder, dtype=torch.float16)
             shipped = EditAttacker.load(folder)
             return metrics | attacker_metrics(shipped, base, referee, n=s.gate_scenes, seed=s.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,10 @@ from aot.forge.split import SPLITS
 from aot.players.attacker import EditAttacker
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
-from aot.train.attacker.edit_sets import EditSets
-from aot.train.attacker.sft import (
-    EditPair,
-    OptimizerSettings,
-    SftSettings,
-    flow_matching_loss,
-    train_sft,
-)
+from aot.train.attacker.edit_sets import EditPair, EditSets, write_edit_sets
+from aot.train.attacker.sft import SftSettings, flow_matching_loss, train_sft
 from aot.train.attacker.sft_pairs import forged_pairs
+from aot.train.attacker.trainer import OptimizerSettings
 
 
 class ColdStartSettings(BaseModel, frozen=True, extra="forbid"):
@@ -41,30 +37,58 @@ class ColdStartSettings(BaseModel, frozen=True, extra="forbid"):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ColdStartPairs:
+    """What is learned from, `plain` of it plain editing tasks, and, where the dataset has such, what is held out."""
+
+    train: list[EditPair]
+    plain: int
+    held_out: list[EditPair]
+
+    @classmethod
+    def of(
+        cls,
+        dataset: Path,
+        settings: ColdStartSettings,
+        *,
+        seed: int,
+        fit: Fit = lambda size: size,
+        plain: Sequence[EditPair] = (),
+    ) -> ColdStartPairs:
+        """The dataset's, with `plain` editing tasks among them. `fit` resizes the images. Raises `AotError` where the
+        dataset has no pairs."""
+        pairs = forged_pairs(dataset, named_kind=settings.named_kind, seed=seed, fit=fit)
+        kept, held_out = _share_of(plain, len(pairs), settings.retention, seed), []
+        if any((dataset / "data").glob(f"{SPLITS[1]}-*.parquet")):
+            held_out = forged_pairs(dataset, SPLITS[1], named_kind=0, seed=seed, fit=fit)
+        return cls(pairs + kept, len(kept), held_out)
+
+    def write(self, folder: Path, attacker: EditAttacker, *, dtype: torch.dtype) -> None:
+        """Encodes them onto disk, for a `cold_start` without a text encoder in memory."""
+        write_edit_sets(folder / "train", attacker, self.train, dtype=dtype)
+        if self.held_out:
+            write_edit_sets(folder / "held_out", attacker, self.held_out, dtype=dtype)
+
+
 def cold_start(
     attacker: EditAttacker,
-    dataset: Path,
+    pairs: ColdStartPairs,
     settings: ColdStartSettings,
     *,
     seed: int,
-    fit: Fit = lambda size: size,
-    plain: Sequence[EditPair] = (),
+    stored: Path | None = None,
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
-    """Trains `attacker` in place on the dataset's train split, `plain` editing tasks mixed in; returns figures.
+    """Trains `attacker` in place on pairs; returns figures: where some are held out, their loss before and after is
+    among them. `stored`: where `pairs.write` has encoded them."""
 
-    `fit` resizes the images. Where the dataset has a held-out split, its loss before and after is
-    among the figures. Raises `AotError` where the dataset has no pairs.
-    """
-    s = settings
-    pairs = forged_pairs(dataset, named_kind=s.named_kind, seed=seed, fit=fit)
-    kept = _share_of(plain, len(pairs), s.retention, seed)
-    examples = EditSets.of(attacker, pairs + kept)
-    held_out = None
-    if any((dataset / "data").glob(f"{SPLITS[1]}-*.parquet")):
-        held_out = EditSets.of(attacker, forged_pairs(dataset, SPLITS[1], named_kind=0, seed=seed, fit=fit))
-    metrics: dict[str, Any] = {"pairs": len(pairs), "plain": len(kept)}
+    def sets(name: str, of: list[EditPair]) -> EditSets:
+        return EditSets.of(attacker, of) if stored is None else EditSets.read(stored / name, of, attacker.device)
+
+    s, examples = settings, sets("train", pairs.train)
+    held_out = sets("held_out", pairs.held_out) if pairs.held_out else None
+    metrics: dict[str, Any] = {"pairs": len(pairs.train) - pairs.plain, "plain": pairs.plain}
     if held_out is not None:
         metrics |= {"held_out": len(held_out), "held_out_loss_before": held_out_loss(attacker, held_out, s.sft)}
     metrics |= train_sft(attacker, examples, s.sft, seed=seed + 1, checkpoint=checkpoint, log=log)
@@ -77,7 +101,7 @@ def cold_start(
 def held_out_loss(attacker: EditAttacker, examples: EditSets, settings: SftSettings) -> float:
     """Mean loss over the examples, at noise levels and noise that are the same in every call."""
     generator, total = torch.Generator().manual_seed(0), 0.0
-    for batch in examples.batches(settings.batch):
+    for batch in examples.batches(settings.micro_batch or settings.batch):
         total += len(batch) * float(flow_matching_loss(attacker, batch, settings, generator))
     return total / len(examples)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from aot.data.fitting import FitSettings
 from aot.errors import AotError
 from aot.players.base_players import player_folder
 from aot.players.digests import player_digests
-from aot.players.opening import open_attacker_to_train
+from aot.players.opening import open_attacker, open_attacker_to_train
 from aot.players.settings import AttackerSettings
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of
@@ -22,7 +23,7 @@ from aot.runs.run import CHECKPOINT, LOG, Run, Stage
 from aot.runs.terminal import echo
 from aot.runs.tracking import Track, tracked
 from aot.runs.train_log import TrainLog
-from aot.train.attacker.cold_start import ColdStartSettings, cold_start
+from aot.train.attacker.cold_start import ColdStartPairs, ColdStartSettings, cold_start
 from aot.train.trackers import opening_of
 
 FREE = {"track"}
@@ -57,12 +58,21 @@ def sft(dataset: Path, out: Path, settings: SftRunSettings, *, say: Callable[[st
     learned = s.model_dump(mode="json", exclude=FREE)
     key = {"settings": learned, "start": player_digests(start), "data": digests_of(dataset / "data")}
 
-    def train(folder: Path) -> dict[str, Any]:
-        attacker = open_attacker_to_train(start, base, name="attacker", seed=s.seed)
+    pairs = ColdStartPairs.of(dataset, s.cold_start, seed=s.seed, fit=s.fit)
+    on_disk = base.conditions == "disk"
+
+    def encode(folder: Path) -> dict[str, Any]:
+        attacker = open_attacker(start, base, name="attacker", without=("transformer",))
+        pairs.write(folder, attacker, dtype=base.torch_dtype)
+        return {"edits": len(pairs.train) + len(pairs.held_out)}
+
+    def train(folder: Path, stored: Path | None = None) -> dict[str, Any]:
+        without = ("text_encoder",) if on_disk else ()
+        attacker = open_attacker_to_train(start, base, name="attacker", seed=s.seed, without=without)
         checkpoint = Checkpoint(folder / CHECKPOINT, s.checkpoint_every)
         with TrainLog(folder / LOG, s.cold_start.sft.steps, "attacker, SFT") as log:
-            keep: dict[str, Any] = {"fit": s.fit, "checkpoint": checkpoint, "log": log}
-            metrics = cold_start(attacker, dataset, s.cold_start, seed=s.seed, **keep)
+            keep: dict[str, Any] = {"stored": stored, "checkpoint": checkpoint, "log": log}
+            metrics = cold_start(attacker, pairs, s.cold_start, seed=s.seed, **keep)
         if is_main():
             attacker.save(folder)
         return metrics
@@ -70,4 +80,8 @@ def sft(dataset: Path, out: Path, settings: SftRunSettings, *, say: Callable[[st
     opening = opening_of(s.track, s.name)
     kept = s.model_dump(mode="json") | {"dataset": str(dataset)}
     with tracked(out, opening), Run(out, kept, say=say, free=FREE) as run:
-        return run.stage("attacker", train, key=key, seed=s.seed, together=True)
+        if not on_disk:
+            return run.stage("attacker", train, key=key, seed=s.seed, together=True)
+        encoded = run.stage("conditions", encode, key=key, seed=s.seed)
+        train_on = partial(train, stored=encoded.folder)
+        return run.stage("attacker", train_on, key=key, seed=s.seed, parents=[encoded], together=True)

@@ -37,7 +37,8 @@ from aot.train.attacker.environment import (
 )
 from aot.train.attacker.outcomes import summarise
 from aot.train.attacker.reinforce import reinforce
-from aot.train.attacker.sft import EditorTrainer, OptimizerSettings, shifted
+from aot.train.attacker.sft import shifted
+from aot.train.attacker.trainer import EditorTrainer, OptimizerSettings
 from aot.types import Scene
 
 

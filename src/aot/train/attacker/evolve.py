@@ -23,10 +23,12 @@ from aot.runs.run import CHECKPOINT, LOG
 from aot.runs.tracking import PictureSettings
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
+from aot.train.attacker.edit_sets import EditSet
 from aot.train.attacker.environment import EnvironmentSettings
-from aot.train.attacker.flow_grpo import FlowGrpoSettings, train_flow_grpo
+from aot.train.attacker.flow_grpo import train_flow_grpo
+from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
 from aot.train.attacker.rejection_sampling import RejectionSamplingSettings, train_rejection_sampling
-from aot.train.attacker.sft import EditSet, SftSettings, train_sft
+from aot.train.attacker.sft import SftSettings, train_sft
 from aot.train.attacker.sft_pairs import CurateSettings, ScriptedTasks, curate_pairs
 from aot.types import Scene
 

@@ -9,7 +9,7 @@ from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics
 from aot.train.attacker.guards import IntegrityGuard, SignalGuard
 from aot.train.attacker.pictures import Pictured, show_pictures
-from aot.train.attacker.sft import EditorTrainer
+from aot.train.attacker.trainer import EditorTrainer
 
 
 class Learner(Pictured, Protocol):

@@ -25,16 +25,12 @@ from aot.players.buckets import BucketedConditions
 from aot.players.latents import padded
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics
+from aot.train.attacker.edit_sets import EditSet
 from aot.train.attacker.environment import AttackEnvironment, EnvironmentSettings, SceneStream
 from aot.train.attacker.outcomes import summarise
-from aot.train.attacker.sft import (
-    EditorTrainer,
-    EditSet,
-    OptimizerSettings,
-    SftSettings,
-    accumulate_sft,
-)
+from aot.train.attacker.sft import SftSettings, accumulate_sft
 from aot.train.attacker.sft_pairs import ScriptedTasks
+from aot.train.attacker.trainer import EditorTrainer, OptimizerSettings
 from aot.types import Attack, Episode, Scene
 
 

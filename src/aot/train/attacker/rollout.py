@@ -15,7 +15,7 @@ from aot.rl.flow import Transition, euler_step, transition
 from aot.train.ranks import Draws, all_draws
 
 if TYPE_CHECKING:
-    from aot.train.attacker.flow_grpo import FlowGrpoSettings
+    from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,47 +2,27 @@
 start.
 
 x_s = (1 - s) x0 + s noise, target velocity noise - x0, as diffusers' trainers have it. For the miniature x0
-are the latents of the change, nearly all zero, so changed tokens weigh more (*ours*). Muon (Jordan et al.
-2024) on the blocks' 2-D weights and AdamW on the rest: measured far ahead of AdamW alone in a budget of
-minutes.
+are the latents of the change, nearly all zero, so changed tokens weigh more (*ours*).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from aot.errors import AotError
 from aot.players.attacker import EditAttacker
 from aot.players.editor import Conditions
-from aot.players.latents import padded
 from aot.runs import ranks
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics
-from aot.train.ranks import sum_gradients, summed
-from aot.train.trained_weights import TrainedWeights
-from aot.train.weight_average import WeightAverage
-from aot.types import Image
-
-
-class OptimizerSettings(BaseModel, frozen=True, extra="forbid"):
-    """Optimizers of all attacker trainings; values *ours* unless said."""
-
-    muon_lr: float = Field(3e-3, ge=0)  # 2-D weights of the blocks; 0 gives them to AdamW
-    adamw_lr: float = Field(6e-4, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-    warmup_steps: int = Field(30, ge=0)
-    final_lr: float = Field(0.05, ge=0, le=1)  # linear decay to this fraction of the peak
-    max_grad_norm: float = Field(1.0, gt=0)  # Flow-GRPO: 1.0
-    ema: float = Field(0.99, ge=0, lt=1)  # the weights kept at the end; 0 keeps the last ones
+from aot.train.attacker.edit_sets import EditSet, Examples
+from aot.train.attacker.trainer import AuxiliaryHeads, EditorTrainer, OptimizerSettings
+from aot.train.ranks import summed
 
 
 class SftSettings(BaseModel, frozen=True, extra="forbid"):
@@ -64,85 +44,6 @@ class SftSettings(BaseModel, frozen=True, extra="forbid"):
         the answer also biases it (edits appear in several places at once): the last steps put that right."""
         even = step > (1 - self.even_share) * self.steps
         return self.model_copy(update={"changed_weight": 1.0}) if even else self
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EditPair:
-    """One example: `source` becomes `target` when told `sentence`."""
-
-    source: Image
-    target: Image
-    sentence: str
-    cells: npt.NDArray[np.int64] | None = None
-    """Labels for `AuxiliaryHeads`, where they are known."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EditSet:
-    """N examples as the network sees them. `x0 [N, L, C]`, `cells` as in `EditPair`, of all or none."""
-
-    conditions: Conditions
-    x0: Tensor
-    cells: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.x0)
-
-    @classmethod
-    def of(cls, attacker: EditAttacker, pairs: Sequence[EditPair]) -> EditSet:
-        """Encodes pairs of images of one size. Raises AotError where there are none."""
-        if not pairs:
-            raise AotError("no training pairs for the attacker", hint="more scenes, or a weaker defender")
-        conditions = attacker.conditions([p.source for p in pairs], [p.sentence for p in pairs])
-        x0 = attacker.encode_edits(conditions.images, np.stack([padded(p.target) for p in pairs]))
-        cells = [p.cells for p in pairs if p.cells is not None]
-        known = len(cells) == len(pairs)
-        return cls(conditions, x0, torch.from_numpy(np.stack(cells)).to(x0.device) if known else None)
-
-    def draw(self, n: int, generator: torch.Generator) -> EditSet:
-        """So many at random, with repeats."""
-        return self.take(torch.randint(len(self), (n,), generator=generator))
-
-    def take(self, index: Tensor) -> EditSet:
-        cells = None if self.cells is None else self.cells[index]
-        return EditSet(self.conditions.take(index), self.x0[index], cells)
-
-    @classmethod
-    def joined(cls, sets: Sequence[EditSet]) -> EditSet:
-        """All examples of several sets."""
-        width = max(s.conditions.text.shape[1] for s in sets)
-        pad = [
-            nn.functional.pad(s.conditions.text, (0, 0, 0, width - s.conditions.text.shape[1])) for s in sets
-        ]
-        negatives = [s.conditions.unconditional for s in sets if s.conditions.unconditional is not None]
-        conditions = Conditions(
-            np.concatenate([s.conditions.images for s in sets]),
-            torch.cat([s.conditions.source for s in sets]),
-            torch.cat(pad),
-            np.concatenate([s.conditions.lengths for s in sets]),
-            torch.cat(negatives) if len(negatives) == len(sets) else None,
-        )
-        cells = [s.cells for s in sets if s.cells is not None]
-        known = len(cells) == len(sets)
-        return cls(conditions, torch.cat([s.x0 for s in sets]), torch.cat(cells) if known else None)
-
-
-class Examples(Protocol):
-    """What is trained on: an `EditSet`, or the `EditSets` of several sizes."""
-
-    def __len__(self) -> int: ...
-
-    def draw(self, n: int, generator: torch.Generator) -> EditSet: ...
-
-
-class AuxiliaryHeads(Protocol):
-    """Heads attached to the transformer whose loss is added in pretraining; they are never saved."""
-
-    def loss(self, labels: Tensor) -> Tensor:
-        """Scalar, of the last forward pass; `labels` are those of its examples (`EditSet.cells`)."""
-        ...
-
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
 
 
 def train_sft(
@@ -244,11 +145,16 @@ class Noised:
     sigma: Tensor
     weights: Tensor
 
+    @property
+    def conditions(self) -> Conditions:
+        assert isinstance(self.examples.conditions, Conditions), "a batch is taken from what is on disk"
+        return self.examples.conditions
+
     def passes(self, most: int) -> list[Tensor]:
         """The numbers of this rank's share, at most `most` a pass (0: all in one), like text lengths together."""
         own = torch.arange(len(self.sigma))
         if most and len(own) > most:
-            own = torch.from_numpy(np.argsort(self.examples.conditions.lengths, kind="stable"))
+            own = torch.from_numpy(np.argsort(self.conditions.lengths, kind="stable"))
         own = own[ranks.rank() :: ranks.world_size()]
         return list(own.split(most or len(own))) if len(own) else []
 
@@ -261,7 +167,7 @@ class Noised:
         """`[N, L]`: squared errors of the velocity, weighted."""
         level, x0 = self.sigma[:, None, None], self.examples.x0
         x = (1 - level) * x0 + level * self.noise
-        v = attacker.velocity(self.examples.conditions, x, self.sigma, at_once=at_once)
+        v = attacker.velocity(self.conditions, x, self.sigma, at_once=at_once)
         errors = (v.float() - (self.noise - x0)).square().mean(-1) * (self.sigma**settings.sigma_power)[:, None]
         return errors * self.weights
 
@@ -271,97 +177,15 @@ def noised(batch: EditSet, settings: SftSettings, generator: torch.Generator) ->
     noise = torch.randn(batch.x0.shape, generator=generator).to(batch.x0.device)
     drawn = shifted(torch.rand(len(batch), generator=generator), settings.sigma_shift).to(batch.x0.device)
     sigma = settings.sigma_min + (1 - settings.sigma_min) * drawn
-    return Noised(batch, noise, sigma, token_weights(batch.x0, settings.changed_weight))
+    return Noised(batch, noise, sigma, token_weights(batch, settings.changed_weight))
 
 
-def token_weights(x0: Tensor, changed_weight: float) -> Tensor:
+def token_weights(batch: EditSet, changed_weight: float) -> Tensor:
     """`[B, L]`: `changed_weight` where the edit changes the token, else 1."""
-    return 1 + (changed_weight - 1) * (x0 != 0).any(-1)
+    changed = (batch.x0 != 0).any(-1) if batch.changed is None else batch.changed
+    return 1 + (changed_weight - 1) * changed
 
 
 def shifted(uniform: Tensor, shift: float) -> Tensor:
     """Noise levels in (0, 1) with the scheduler's time shift: s u / (1 + (s - 1) u)."""
     return (shift * uniform / (1 + (shift - 1) * uniform)).clamp(1e-3, 1)
-
-
-class EditorTrainer:
-    """Optimizers, schedule, clipping and weight average of one attacker training."""
-
-    def __init__(
-        self, transformer: nn.Module, settings: OptimizerSettings, steps: int, heads: AuxiliaryHeads | None = None
-    ):
-        self.heads, self.settings, self.steps = heads, settings, steps
-        self.weights = TrainedWeights(transformer)
-        named: list[tuple[str, nn.Parameter]] = list(self.weights.parameters.items())
-        named += [(name, p) for name, p in heads.named_parameters()] if heads else []
-        self.parameters = [p for _, p in named]
-        matrices = [p for name, p in named if settings.muon_lr and _is_matrix(name, p)]
-        chosen = {id(p) for p in matrices}
-        rest = [p for p in self.parameters if id(p) not in chosen]
-        self.optimizers: dict[str, torch.optim.Optimizer] = {}
-        decay = settings.weight_decay
-        if matrices:
-            self.optimizers["muon"] = torch.optim.Muon(matrices, lr=settings.muon_lr, weight_decay=decay)
-        if rest:
-            self.optimizers["adamw"] = torch.optim.AdamW(
-                rest, lr=settings.adamw_lr, weight_decay=decay, fused=True
-            )
-        self._losses: list[Tensor] = []
-        self._peaks = {name: o.param_groups[0]["lr"] for name, o in self.optimizers.items()}
-        self.average = WeightAverage(self.parameters, settings.ema) if settings.ema else None
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps: arguments of `Checkpoint.save` and `restore`."""
-        modules = {"transformer": self.weights, "average": self.average, "heads": self.heads}
-        return {"modules": modules, "optimizers": self.optimizers}
-
-    def step(self, loss: Tensor, step: int) -> Tensor:
-        """Backward pass and update number `step` (from 1); the gradient's norm."""
-        self.backward(loss)
-        return self.update(step)
-
-    def backward(self, loss: Tensor) -> None:
-        """Adds the loss's gradients. Does not wait for the device."""
-        loss.backward()
-        self._losses.append(loss.detach())
-
-    def update(self, step: int) -> Tensor:
-        """The update from gradients that are already there, summed over ranks; the gradient's norm. Raises AotError
-        where it, or a loss, is not finite: the weights are then still good."""
-        sum_gradients(self.parameters)
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
-        losses, self._losses = [float(loss) for loss in self._losses], []
-        for what, value in (*(("loss", loss) for loss in losses), ("gradient's norm", float(norm))):
-            if not math.isfinite(value):
-                raise AotError(
-                    f"the attacker's {what} is {value} at step {step}",
-                    hint="lower the learning rates; the last checkpoint is intact",
-                )
-        factor = self.learning_rate_factor(step)
-        for name, optimizer in self.optimizers.items():
-            optimizer.param_groups[0]["lr"] = self._peaks[name] * factor
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        if self.average is not None:
-            self.average.update(self.parameters)
-        return norm
-
-    def learning_rate_factor(self, step: int) -> float:
-        """Linear warm-up to 1, then linear decay to `final_lr` at the last step."""
-        s = self.settings
-        if step <= s.warmup_steps:
-            return step / s.warmup_steps
-        left = (self.steps - step) / max(1, self.steps - s.warmup_steps)
-        return s.final_lr + (1 - s.final_lr) * max(0.0, left)
-
-    def finish(self) -> None:
-        """Puts the averaged weights into the model."""
-        if self.average is not None:
-            self.average.copy_to(self.parameters)
-
-
-def _is_matrix(name: str, parameter: Tensor) -> bool:
-    """Weights of the blocks' attention and MLPs; not the modulation, whose rows are many small vectors, nor the two
-    factors of an adapter: what Muon makes orthogonal is a step of a whole matrix."""
-    return parameter.ndim == 2 and "transformer_blocks" in name and "_mod." not in name and ".lora_" not in name

@@ -21,7 +21,7 @@ from aot.forge.world import WorldPairSource, WorldSettings
 from aot.game.referee import Referee
 from aot.players.base import Defender
 from aot.prompts import attack_instruction
-from aot.train.attacker.sft import EditPair
+from aot.train.attacker.edit_sets import EditPair
 from aot.types import Attack, EditKind, Scene
 
 AS_SELDOM_DECEIVED = (*("relation",) * 4, *("side",) * 3, *("colour",) * 2, "existence")
