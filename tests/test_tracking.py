@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from aot.runs.progress import Part, advance, duration, part, titled
 from aot.runs.run import Run, Stage
 from aot.runs.tracking import tracked
 from aot.runs.train_log import TrainLog
+from aot.train.defender.trl_callbacks import ProgressCallback
 from aot.train.trackers import check_tracker, opening_of
 from aot.types import Image
 
@@ -236,3 +237,19 @@ def test_work_under_way_is_told_with_what_is_left(
     assert told[1:] == ["  attacker, flow_grpo: 2/9; answers 7/7"]
     assert [duration(s) for s in (0, 89, 90, 3600, 9000)] == ["0 s", "89 s", "2 min", "60 min", "2 h 30 min"]
     assert str(Part("answers", 8)) == "answers 0/8" and train_log.QUIET_SECONDS >= 1
+
+
+def test_trls_update_is_told_by_its_passes() -> None:
+    told: list[str] = []
+    args = SimpleNamespace(per_device_train_batch_size=2, gradient_accumulation_steps=3)
+    callback = ProgressCallback()
+    with progress.told_to(lambda now: told.append(f"{now.done:.0f}/{now.total:.0f}")):
+        for update in range(2):
+            callback.on_step_begin(args, None, None)
+            callback.on_substep_end(args, None, None)
+            callback.on_substep_end(args, None, None)
+            if update == 0:
+                callback.on_step_end(args, None, None)
+        callback.close()  # broken off
+        callback.on_substep_end(args, None, None)
+    assert told == ["2/6", "4/6", "6/6", "2/6", "4/6"]

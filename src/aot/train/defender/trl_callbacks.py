@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,14 @@ from transformers import TrainerCallback
 from aot.rl.rewards import UNPARSED
 from aot.runs import ranks
 from aot.runs.files import flush_to_disk, write_json
+from aot.runs.progress import advance, part
 from aot.train.defender.guards import FiniteGuard
 from aot.train.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from aot.runs.train_log import TrainLog
 
+LEARNED = "answers learned"
 AVERAGE_FILE, WHOLE = "weight_average.safetensors", "whole.json"
 
 
@@ -80,6 +83,28 @@ class AverageCallback(TrainerCallback):
     @staticmethod
     def _file(args: Any, state: Any) -> Path:
         return Path(args.output_dir) / f"checkpoint-{state.global_step}" / AVERAGE_FILE
+
+
+class ProgressCallback(TrainerCallback):
+    """How many answers of an update were learned from; at full size an update takes long."""
+
+    def __init__(self) -> None:
+        self._update = ExitStack()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        mine = args.per_device_train_batch_size * args.gradient_accumulation_steps
+        self._update.enter_context(part(LEARNED, mine, "answers learned from"))
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        advance(LEARNED, args.per_device_train_batch_size)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        advance(LEARNED, args.per_device_train_batch_size)
+        self._update.close()
+
+    def close(self) -> None:
+        """After the training, however it ended."""
+        self._update.close()
 
 
 class LogCallback(TrainerCallback):

@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from aot.players.trained_defender import TrainedDefender
     from aot.runs.train_log import TrainLog
 
-from aot.train.defender.trl_callbacks import WHOLE, AverageCallback, LogCallback, MarkWhole, SkipBadUpdate
+from aot.train.defender.trl_callbacks import (
+    WHOLE,
+    AverageCallback,
+    LogCallback,
+    MarkWhole,
+    ProgressCallback,
+    SkipBadUpdate,
+)
 from aot.train.defender.trl_trainer import DapoTrainer
 
 
@@ -64,6 +71,8 @@ def train_trl(
         average = AverageCallback(trainer) if settings.ema else None
         if average:
             trainer.add_callback(average)
+        progress = ProgressCallback()
+        trainer.add_callback(progress)
         trainer.add_callback(MarkWhole())  # the last to be told, so that all is there when it writes
         found = newest_whole(folder) if folder and ranks.is_main() else None
         resume = ranks.share(str(found) if found else None)
@@ -72,6 +81,7 @@ def train_trl(
             if average:
                 average.weights.copy_to(average.parameters)
         finally:
+            progress.close()
             defender.model.__dict__.pop("forward", None)  # TRL's fused LM head patches the instance
             defender.model.eval()
         if sharded:
