@@ -15,15 +15,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aot.attacks.base import answer_is_guarded, draw
+from aot.attacks.checks import NotNamed
+from aot.attacks.strengths import Strengths
 from aot.audit.charts import spread
 from aot.audit.command import audit_settings
 from aot.audit.metrics import Member, Outcome, Tally, change
 from aot.audit.page import build_page, caveats, headline
-from aot.audit.panel import ATTACKS, Strengths, answer_is_guarded, build_panel, draw, group_of
+from aot.audit.panel import ATTACKS, build_panel, group_of
 from aot.audit.plan import AuditSettings, plan_of, turns
 from aot.audit.run import OUTCOMES, RESULT, Audit, run_audit
 from aot.audit.showcase import cards, chosen
-from aot.audit.subjects import NotNamed, Subjects, fingerprint, open_subjects
+from aot.audit.subjects import Subjects, fingerprint, open_subjects
 from aot.audit.trained import TrainedAttacker
 from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.scripted import ScriptedBackend

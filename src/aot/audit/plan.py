@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, Field
 
-from aot.audit.panel import PanelAttack, Strengths
+from aot.attacks.base import Family
+from aot.attacks.strengths import Strengths
 from aot.backends.base import Sampling
 from aot.forge.photo_source import PhotoSettings
 from aot.game.referee import RefereeSettings
@@ -21,7 +22,7 @@ from aot.report.words import duration
 
 CLEAN = ""
 """In place of an attack's name: the image as it is."""
-Turn = tuple[int, PanelAttack | None, int]
+Turn = tuple[int, Family | None, int]
 """(scene, attack or None for the clean image, draw)."""
 
 
@@ -85,7 +86,7 @@ class Plan:
 def plan_of(
     images: int,
     questions: int,
-    panel: Sequence[PanelAttack],
+    panel: Sequence[Family],
     draws: int,
     budget: int | None,
     *,
@@ -97,7 +98,7 @@ def plan_of(
     return Plan(images, questions, len(panel), draws, requests, budget, stored, seconds_each)
 
 
-def turns(questions: int, panel: Sequence[PanelAttack], draws: int, budget: int | None) -> Iterator[Turn]:
+def turns(questions: int, panel: Sequence[Family], draws: int, budget: int | None) -> Iterator[Turn]:
     """Every question that may be asked, in order. Whoever asks counts, and stops at the budget."""
     at_once = questions if budget is None else min(questions, max(1, budget // (1 + len(panel))))
     for start in range(0, questions, max(1, at_once)):

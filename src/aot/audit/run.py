@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from aot.attacks.base import Family, draw
 from aot.audit.metrics import Json, Member, Outcome, Tally
-from aot.audit.panel import PanelAttack, draw, group_of
+from aot.audit.panel import group_of
 from aot.audit.plan import CLEAN, AuditSettings, Plan, plan_of, turns
 from aot.audit.subjects import Subjects, fingerprint
 from aot.backends.asking import AnswerStore, AskedCounts, ask_all
@@ -45,7 +46,7 @@ class Audit:
     """One audit of one model. `outcomes` has what came of every turn so far, in the order of the plan."""
 
     subjects: Subjects
-    panel: Sequence[PanelAttack]
+    panel: Sequence[Family]
     settings: AuditSettings
     budget: int | None = None
     outcomes: dict[Key, Outcome] = field(default_factory=dict)
@@ -58,7 +59,7 @@ class Audit:
         s = self.settings
         self.referees = self.subjects.referees(s.referee, s.corruption_ssim_min)
 
-    def attempt(self, scene: Scene, attack: PanelAttack, number: int) -> tuple[Attack, Verdict] | str:
+    def attempt(self, scene: Scene, attack: Family, number: int) -> tuple[Attack, Verdict] | str:
         """A draw of the attack with its verdict, or why there is none."""
         made = draw(attack, scene, number, self.settings.seed)
         return made if isinstance(made, str) else (made, self.referees[attack.rule].judge([scene], [made])[0])
@@ -124,9 +125,9 @@ class Audit:
         return Tally(self.outcomes.values(), self.questions, self.members, self.images)
 
 
-def is_verified(scene: Scene, attack: PanelAttack, verdict: Verdict) -> bool:
+def is_verified(scene: Scene, attack: Family, verdict: Verdict) -> bool:
     """Whether the answer was worked out again after the edit, or the edit cannot have touched what decides it."""
-    if isinstance(scene, WorldScene) or attack.rule == "corruption":
+    if isinstance(scene, WorldScene) or attack.threat == "pixel":
         return True
     if attack.rule == "paint":
         return isinstance(scene, PhotoScene) and scene.query is not None
@@ -137,7 +138,7 @@ def is_verified(scene: Scene, attack: PanelAttack, verdict: Verdict) -> bool:
 def run_audit(
     backend: Backend,
     subjects: Subjects,
-    panel: Sequence[PanelAttack],
+    panel: Sequence[Family],
     settings: AuditSettings,
     out: Path,
     *,

@@ -5,22 +5,20 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from aot.audit.panel import Rule
+from aot.attacks.base import Rule, referees
 from aot.data.images import Refusal, at_most
 from aot.data.sources import open_source
 from aot.errors import AotError
 from aot.forge.funnel import Funnel
-from aot.forge.photo_source import AnswerKept, PhotoPairSource, PhotoScene, PhotoSettings
+from aot.forge.photo_source import PhotoPairSource, PhotoSettings
 from aot.forge.store import PhotoStore, fill
-from aot.game.referee import GlobalSsim, Referee, RefereeSettings, build_referee
-from aot.miniature.world.preserved import world_referee
+from aot.game.referee import Referee, RefereeSettings
 from aot.miniature.world.scenes import draw_scenes
 from aot.runs.files import canonical_hash
-from aot.types import Attack, Finding, Scene
+from aot.types import Scene
 
 SCENES_IN_MEMORY = 16
 """Photos whose questions are held at a time."""
@@ -65,32 +63,7 @@ class Subjects:
 
     def referees(self, settings: RefereeSettings, corruption_ssim_min: float) -> dict[Rule, Referee]:
         """Who judges which attack."""
-        beside = build_referee(settings)
-        in_photos = Referee([*beside.checks, AnswerKept(), NotNamed()])
-        return {
-            "objects": in_photos if self.pair_source else world_referee(settings),
-            "paint": beside,
-            "corruption": Referee([GlobalSsim(corruption_ssim_min, settings.window_px)]),
-        }
-
-
-@dataclass(frozen=True)
-class NotNamed:
-    """Where a question came with the data, its answer cannot be worked out again: objects that it names, in its text or
-    options, must then neither come nor go. `measured`: how many do; nan where this need not be asked. Reason:
-    named_in_question."""
-
-    def __call__(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Finding]:
-        findings = []
-        for scene, attack in zip(scenes, attacks, strict=True):
-            if attack.objects is None or (isinstance(scene, PhotoScene) and scene.query is not None):
-                findings.append(Finding("not_named", True, float("nan")))
-                continue
-            moved = {box.label for box in set(attack.objects) ^ set(scene.objects)}
-            words = f"{scene.question.text} {' '.join(scene.question.options)}".casefold()
-            named = sum(label.casefold() in words for label in moved if label)
-            findings.append(Finding("not_named", not named, float(named), "named_in_question" if named else ""))
-        return findings
+        return referees(settings, photos=self.pair_source is not None, corruption_ssim_min=corruption_ssim_min)
 
 
 def open_subjects(

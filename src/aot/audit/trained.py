@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PilImage
 
-from aot.audit.panel import Rule
+from aot.attacks.base import Rule, Threat
 from aot.players.base import Attacker
 from aot.players.base_players import player_folder
 from aot.prompts import attack_instruction
@@ -28,6 +28,7 @@ class TrainedAttacker:
     title: str = "Trained attacker"
     about: str = "A generative editor that was trained to deceive."
     rule: Rule = "objects"
+    threat: Threat = "semantic"
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
         seed = int(rng.integers(2**31))

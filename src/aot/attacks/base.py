@@ -1,0 +1,128 @@
+"""What a family of attacks without training is, how it is drawn from, and who judges it.
+
+A *family* is one way to change an image, called with a scene and a generator: same scene and state, same attack. Three
+threats, never mixed in one figure:
+
+- *semantic*: what is around the question changes, the protected boxes stay. Only these edits deceive.
+- *pixel*: the whole image changes a little (noise, blur, JPEG, brightness, a bounded perturbation), held by a global
+  SSIM or a norm. It says how robust a model is, not how easily it is deceived.
+- *composed*: the one after the other.
+
+Where nobody can say that the answer stays right (a question that came with the data, without boxes), only pixel
+attacks are made. The families, their strengths and their thresholds are *ours*; the paper names the threats.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+
+from aot.attacks.checks import KnownAnswer, KnownArea, NormBound, NotNamed
+from aot.forge.photo_source import AnswerKept, PhotoScene
+from aot.game.referee import Check, GlobalSsim, LocalSsim, Overlap, Referee, RefereeSettings, build_referee
+from aot.miniature.world.preserved import world_referee
+from aot.miniature.world.scenes import WorldScene
+from aot.types import Attack, EditKind, Scene
+
+Threat = Literal["semantic", "pixel", "composed"]
+Rule = Literal["objects", "known", "paint", "corruption", "norm"]
+"""Who judges: `objects` reads the objects back from the picture and answers again, `known` answers again from the
+objects that the maker names, `paint` looks at the boxes only, `corruption` at the whole image (SSIM), `norm` at the
+largest change of a value."""
+
+CORRUPTION_SSIM_MIN = 0.4
+"""Below this global SSIM a corrupted image cannot be asked about; *ours*."""
+
+
+class Family(Protocol):
+    """One way to attack. Same scene and state of the generator: same attack."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def about(self) -> str:
+        """What it does, in a sentence of its own."""
+        ...
+
+    @property
+    def rule(self) -> Rule: ...
+
+    @property
+    def threat(self) -> Threat: ...
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
+        """The attack, or in a word why there is none."""
+        ...
+
+
+def answer_is_guarded(scene: Scene) -> bool:
+    """Whether an edit can be held to the question: by boxes, or because its answer can be worked out again."""
+    known = isinstance(scene, WorldScene) or (isinstance(scene, PhotoScene) and scene.query is not None)
+    return known or bool(scene.protected)
+
+
+def draw(family: Family, scene: Scene, number: int, seed: int) -> Attack | str:
+    """Draw `number` (from 0) of the family on the scene: a function of the seed and these only, whatever else is drawn.
+    In a word why there is none: no_boxes, unchanged, or the family's own."""
+    if family.threat != "pixel" and not answer_is_guarded(scene):
+        return "no_boxes"
+    key = [seed, zlib.crc32(scene.id.encode()), zlib.crc32(family.name.encode()), number]
+    made = family(scene, np.random.default_rng(key))
+    if not isinstance(made, str) and np.array_equal(made.image, scene.image):
+        return "unchanged"
+    return made
+
+
+class FamilyAttacker:
+    """A family as an `Attacker`. A scene that occurs again in the call gets another draw; where there is none the image
+    stays as it is, and every referee refuses it ("unchanged"). A family makes its own kind of edit, whatever `kind` is
+    asked for."""
+
+    def __init__(self, family: Family, name: str = ""):
+        self.family, self.name = family, name or family.name
+
+    def attack(self, scenes: Sequence[Scene], *, seed: int, kind: EditKind = "any") -> list[Attack]:
+        times: Counter[str] = Counter()
+        attacks = []
+        for scene in scenes:
+            made = draw(self.family, scene, times[scene.id], seed)
+            times[scene.id] += 1
+            # An unchanged image says so in its instruction: the referee knows only that it is.
+            attacks.append(Attack(scene.id, self.name, "any", scene.image, "", seed) if isinstance(made, str) else made)
+        return attacks
+
+
+def referees(
+    settings: RefereeSettings,
+    *,
+    photos: bool,
+    corruption_ssim_min: float = CORRUPTION_SSIM_MIN,
+    norm: Check | float = 8.0,
+) -> dict[Rule, Referee]:
+    """Who judges attacks of each rule, on photos or on scenes of the miniature world. `norm`: the largest change of a
+    value in levels of 255, or a check of another bound."""
+    s = settings
+    beside = build_referee(s)
+    in_photos: list[Check] = [AnswerKept(), NotNamed()]
+    # Without the global rule for scenes without boxes: their answer is worked out again, and that is what it stands in
+    # for. Another background would never pass it.
+    known: list[Check] = [
+        LocalSsim(s.local_ssim_min, s.window_px),
+        Overlap(s.overlap_max, s.visible_levels),
+        KnownArea(s.area_min, s.area_max, s.visible_levels),
+    ]
+    return {
+        "objects": Referee([*beside.checks, *in_photos]) if photos else world_referee(s),
+        "known": Referee([*known, *(in_photos if photos else [KnownAnswer()])]),
+        "paint": beside,
+        "corruption": Referee([GlobalSsim(corruption_ssim_min, s.window_px)]),
+        "norm": Referee([norm if callable(norm) else NormBound(norm)]),
+    }

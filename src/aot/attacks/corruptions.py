@@ -1,0 +1,59 @@
+"""The whole image, changed a little: noise, blur, JPEG, brightness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+
+import cv2
+import numpy as np
+from PIL import Image as PilImage
+
+from aot.attacks.base import Rule, Threat
+from aot.types import Attack, Image, Scene
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """The whole image, changed by `change(image, strength, rng)` with a strength drawn within the limits; `unit` says
+    in words what it was."""
+
+    name: str
+    title: str
+    about: str
+    limits: tuple[float, float]
+    change: Callable[[Image, float, np.random.Generator], Image]
+    unit: str
+    rule: Rule = "corruption"
+    threat: Threat = "pixel"
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
+        strength = float(rng.uniform(*self.limits))
+        image = self.change(scene.image, strength, rng)
+        return Attack(scene.id, self.name, "any", image, self.unit.format(strength))
+
+
+def noisy(image: Image, levels: float, rng: np.random.Generator) -> Image:
+    """Every value moved by exactly `levels`, up or down: the corners of the L-infinity ball."""
+    step = round(levels)
+    moved = image.astype(np.int16) + np.where(rng.random(image.shape) < 0.5, -step, step).astype(np.int16)
+    return moved.clip(0, 255).astype(np.uint8)
+
+
+def blurred(image: Image, sigma_px: float, rng: np.random.Generator) -> Image:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma_px), np.uint8)
+
+
+def compressed(image: Image, quality: float, rng: np.random.Generator) -> Image:
+    buffer = BytesIO()
+    PilImage.fromarray(image).save(buffer, "JPEG", quality=round(quality))
+    with PilImage.open(buffer) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def relit(image: Image, share: float, rng: np.random.Generator) -> Image:
+    """Brighter or darker by `share` / 2 of the range, with more or less contrast by `share`."""
+    lighter, steeper = rng.choice([-1.0, 1.0], 2)
+    levels = (image.astype(np.float32) - 128) * (1 + steeper * share) + 128 + lighter * share / 2 * 255
+    return np.rint(levels).clip(0, 255).astype(np.uint8)

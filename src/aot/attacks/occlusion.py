@@ -1,0 +1,47 @@
+"""A patch beside the protected boxes hides what is behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from aot.attacks.base import Rule, Threat
+from aot.game.referee import RefereeSettings, changed_fraction
+from aot.types import Attack, Box, Scene
+
+VISIBLE_LEVELS = RefereeSettings().visible_levels
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """A patch beside the protected boxes, blurred beyond recognition, or grey: always where a blur hides nothing."""
+
+    share: tuple[float, float]
+    places: int
+    name: str = "occlusion"
+    title: str = "Occlusion"
+    about: str = "A grey or blurred patch beside the protected boxes."
+    rule: Rule = "paint"
+    threat: Threat = "semantic"
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
+        height, width = scene.image.shape[:2]
+        wanted = "grey" if rng.random() < 0.5 else "blurred"
+        for _ in range(self.places):
+            area, aspect = rng.uniform(*self.share) * height * width, rng.uniform(0.6, 1.6)
+            wide, high = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
+            if not (2 <= wide < width and 2 <= high < height):
+                continue
+            x, y = int(rng.integers(width - wide + 1)), int(rng.integers(height - high + 1))
+            patch = Box(x, y, x + wide, y + high)
+            if any(patch.overlap_px(box) for box in scene.protected):
+                continue
+            image = scene.image.copy()
+            part = image[y : y + high, x : x + wide]
+            soft = np.asarray(cv2.GaussianBlur(part, (0, 0), min(wide, high) / 4), np.uint8)
+            what = wanted if changed_fraction(part, soft, VISIBLE_LEVELS) > 0.2 else "grey"
+            part[:] = soft if what == "blurred" else 128
+            return Attack(scene.id, self.name, "any", image, f"A {what} patch of {wide} x {high} px at ({x}, {y}).")
+        return "no_place"
