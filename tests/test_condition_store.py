@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from aot.coevolve.miniature_recipes import smoke
 from aot.coevolve.scenes import open_game
@@ -22,7 +23,6 @@ from aot.players.condition_store import INDEX, read_conditions, write_conditions
 from aot.players.lora import WEIGHTS
 from aot.players.settings import AttackerSettings
 from aot.prompts import attack_instruction
-from aot.runs.files import sha256_of
 from aot.runs.run import Run
 from tiny_editors import tiny_editor
 
@@ -160,8 +160,11 @@ def test_in_a_run_they_are_a_stage_and_the_attacker_is_the_same(folder, tmp_path
         with Run(tmp_path / conditions, {}, say=lambda _: None) as run:
             stage = Stages(recipe, run, game).make("iteration_1/attacker")
             assert "skipped" not in stage.metrics and stage.metrics["grad_norm"] > 0
-            trained[conditions] = sha256_of(stage.folder / WEIGHTS)
-    assert trained["memory"] == trained["disk"]
+            trained[conditions] = load_file(stage.folder / WEIGHTS) | {"norm": torch.tensor(stage.metrics["grad_norm"])}
+    # Not to the bit: how a processor rounds may depend on where in memory a tensor begins.
+    torch.testing.assert_close(trained["memory"]["norm"], trained["disk"]["norm"], rtol=1e-3, atol=0)
+    for name, weight in trained["memory"].items():
+        assert (weight - trained["disk"][name]).norm() <= 5e-2 * weight.norm(), name
     assert (tmp_path / "disk/conditions/iteration_1" / INDEX).is_file()
     assert not (tmp_path / "memory/conditions").exists()
     assert opened[-2:] == [("transformer",), ("text_encoder",)]

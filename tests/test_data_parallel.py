@@ -168,7 +168,7 @@ def test_the_attackers_sft(micro_batch: int, tmp_path: Path) -> None:
         metrics = train_sft(attacker, examples, settings, seed=2, checkpoint=checkpoint, log=log)
         return attacker.transformer, metrics
 
-    check_training(train, tmp_path, atol=1e-5)
+    check_training(train, tmp_path, atol=1e-4)  # of three steps of 1e-3: Adam's first is as long for a tiny gradient
 
 
 GRADED_BY_SHARE = EnvironmentSettings(answers=4, temperature=1.5)

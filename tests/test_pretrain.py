@@ -12,14 +12,19 @@ from aot.errors import AotError
 from aot.forge.models import DefenderFolder
 from aot.forge.pipeline import ForgeSettings
 from aot.game.referee import RefereeSettings
+from aot.miniature.pairs import instruction_pairs
 from aot.miniature.pretrain import run as module
 from aot.miniature.pretrain.run import PretrainSettings, defender_metrics, pretrain
 from aot.miniature.scripted import AlwaysLetter, Oracle, WorldReader
 from aot.miniature.tokenizer import build_tokenizer
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.questions import PHRASES, WORDS
+from aot.miniature.world.scenes import draw_scenes
 from aot.players.defender import DefenderShape, QwenDefender
 from aot.runs.overrides import overridden
+from aot.train.attacker import cold_start as cold_start_module
+from aot.train.attacker.cold_start import ColdStartPairs
+from aot.train.attacker.edit_sets import EditPair
 
 GOOD = {"add": 0.95, "remove": 0.95, "replace": 0.7, "integrity": 0.99, "valid_success": 0.25}
 
@@ -53,15 +58,20 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         assert defender.load().name == "base" and settings.effect.answers == 1
         (out / "data").mkdir(parents=True, exist_ok=True)
 
-    def cold_start(attacker: FakeAttacker, dataset: Path, *_: Any, plain: list[Any], **__: Any) -> dict[str, Any]:
+    def forged_pairs(dataset: Path, **_: Any) -> list[EditPair]:
+        assert dataset.name == "pairs"
+        return instruction_pairs(draw_scenes(4, 1, "train"), seed=1)
+
+    def cold_start(attacker: FakeAttacker, pairs: ColdStartPairs, *_: Any, **__: Any) -> dict[str, Any]:
         ran.append("cold start")
-        assert dataset.name == "pairs" and len(plain) == 8
+        assert len(pairs.train) == 4 + pairs.plain and 0 < pairs.plain <= 8
         return {}
 
     monkeypatch.setattr(module, "pretrain_defender", make_defender)
     monkeypatch.setattr(module, "pretrain_editor", make_editor)
     monkeypatch.setattr(module, "EditAttacker", FakeAttacker)
     monkeypatch.setattr(module, "forge", forge)
+    monkeypatch.setattr(cold_start_module, "forged_pairs", forged_pairs)
     monkeypatch.setattr(module, "cold_start", cold_start)
     monkeypatch.setattr(module, "painted_as_told", lambda *_, **__: {})
     monkeypatch.setattr(module, "attacker_metrics", lambda *_, **__: dict(GOOD))
