@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,8 @@ from aot.coevolve.miniature_recipes import smoke
 from aot.coevolve.names import attacker_of, defender_before, defenders, finals, stage_names
 from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import Game, open_game
-from aot.coevolve.sft_batches import ScriptedAttackSettings, hit_batches, pairs_key, scripted_batches
+from aot.coevolve.scripted import ScriptedAttackSettings
+from aot.coevolve.sft_batches import hit_batches, pairs_key, scripted_batches
 from aot.errors import AotError
 from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.read_pairs import dataset_pairs
@@ -63,7 +63,7 @@ def game() -> Game:
 
 def test_no_refused_attack_is_ever_learned_from(game: Game) -> None:
     refusing = Refusing(game)
-    batches = scripted_batches(replace(game, referee=refusing), SETTINGS, 8, 0.75, seed=3)  # type: ignore[arg-type]
+    batches = scripted_batches(game, SETTINGS.mixed(), refusing, 8, 0.75, draws=3, seed=3)  # type: ignore[arg-type]
     seen = [example for step in range(1, 5) for example in batches(step)]
     taken = {image.tobytes() for example in seen for image in example.attacked}
     assert len(seen) == 32 and len(taken) > 10 and not taken & set(refusing.refused)
@@ -73,7 +73,7 @@ def test_no_refused_attack_is_ever_learned_from(game: Game) -> None:
 
 
 def test_a_batch_depends_on_its_step_alone(game: Game) -> None:
-    one, other = (scripted_batches(game, SETTINGS, 6, 0.5, seed=3) for _ in range(2))
+    one, other = (scripted_batches(game, SETTINGS.mixed(), game.referee, 6, 0.5, draws=3, seed=3) for _ in range(2))
     one(1)
     for a, b in zip(one(2), other(2), strict=True):
         assert np.array_equal(a.clean, b.clean) and len(a.attacked) == len(b.attacked)

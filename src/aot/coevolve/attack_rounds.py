@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,19 @@ from typing import Any
 from aot.coevolve.chunks import Chunk, chunks, in_chunks
 from aot.coevolve.frozen import opened_attacker, opponent
 from aot.coevolve.inputs import Inputs
-from aot.coevolve.names import attacker_of, defender_before, iteration_of, round_names
+from aot.coevolve.names import attacker_number, attacker_of, defender_before, iteration_of, round_names
+from aot.coevolve.payoff import curriculum_weights
 from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import stage_seed
+from aot.coevolve.scripted import judging
 from aot.data.curriculum import CurriculumRow, hard_rows
 from aot.data.records import load_episodes, save_episodes
 from aot.game.arena import greedy_answers, play
 from aot.miniature.scripted import RandomDistractor
 from aot.players.base import Attacker
+from aot.players.mixture import AttackerMixture
 from aot.runs.run import CHECKPOINT
-from aot.types import Episode, Scene
+from aot.types import Attack, EditKind, Episode, Scene
 
 
 def by_newest(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
@@ -31,18 +35,54 @@ def by_newest(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
 
 
 def by_known_players(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
-    """Episodes of the attacker before the newest, and of scripted distractors, against the same defender."""
+    """Episodes of the attacker before the newest and of scripted attackers against the same defender; with a
+    meta-strategy each scene meets as many attackers, drawn from all of them by their weights."""
     i, scenes = iteration_of(inputs.name), inputs.game.train_scenes(inputs.seed)
-    return _round(recipe, inputs, folder, scenes, attacker=i - 1, scripted=recipe.attacks.scripted_draws)
+    weights = curriculum_weights(recipe, inputs, i)
+    if not weights:
+        return _round(recipe, inputs, folder, scenes, attacker=i - 1, scripted=recipe.attacks.scripted_draws)
+    weights.pop(attacker_of(i))  # it attacks every scene anyway
+    players = {one.name: one for one in recipe.scripted_attacks.players()}
+    pool: list[Attacker] = []
+    for name in weights:
+        pool.append(players.get(name) or _Trained(recipe, inputs, name, f"iteration_{attacker_number(name)}"))
+    draws = 1 + recipe.attacks.scripted_draws
+    return _played(recipe, inputs, folder, scenes, [AttackerMixture(pool, list(weights.values()))] * draws)
+
+
+@dataclass
+class _Trained:
+    """A trained attacker that is opened when it is its turn: few are in memory at once."""
+
+    recipe: Recipe
+    inputs: Inputs
+    stage: str
+    name: str
+
+    def attack(self, scenes: Sequence[Scene], *, seed: int, kind: EditKind = "any") -> list[Attack]:
+        player = opened_attacker(self.recipe, self.inputs, self.stage, name=self.name)
+        return player.attack(scenes, seed=seed, kind=kind)
 
 
 def _round(
     recipe: Recipe, inputs: Inputs, folder: Path, scenes: Sequence[Scene], *, attacker: int, scripted: int
 ) -> dict[str, Any]:
-    """Episodes of the frozen attacker that iteration `attacker` left, and of `scripted` distractors a scene."""
-    settings, before = recipe.attacks, defender_before(recipe, iteration_of(inputs.name))
+    """Episodes of the frozen attacker that iteration `attacker` left, and of `scripted` attacks a scene."""
     players: list[Attacker] = [opened_attacker(recipe, inputs, attacker_of(attacker), name=f"iteration_{attacker}")]
-    players += [RandomDistractor(related=settings.scripted_related)] * scripted
+    drawn = recipe.scripted_attacks
+    if drawn.families:
+        players += [drawn.mixed()] * scripted
+    else:
+        players += [RandomDistractor(related=recipe.attacks.scripted_related)] * scripted
+    return _played(recipe, inputs, folder, scenes, players)
+
+
+def _played(
+    recipe: Recipe, inputs: Inputs, folder: Path, scenes: Sequence[Scene], players: Sequence[Attacker]
+) -> dict[str, Any]:
+    """Episodes of each of these on every scene."""
+    settings, before = recipe.attacks, defender_before(recipe, iteration_of(inputs.name))
+    referee = judging(inputs.game, recipe.referee, recipe.scripted_attacks)
     seeds = [stage_seed(inputs.seed, f"{inputs.name} {number}") for number in range(len(players))]
 
     with opponent(recipe, inputs, before, folder, name="current") as defender:
@@ -53,7 +93,7 @@ def _round(
             clean = greedy_answers(some, defender)
             how: dict[str, Any] = {"k": settings.answers, "temperature": settings.temperature, "clean_answers": clean}
             met = [
-                play(some, player, inputs.game.referee, defender, seed=chunk.seed(seed), **how)
+                play(some, player, referee, defender, seed=chunk.seed(seed), **how)
                 for player, seed in zip(players, seeds, strict=True)
             ]
             return [episode for one in met for episode in one]

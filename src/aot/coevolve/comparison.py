@@ -15,6 +15,7 @@ from aot.coevolve.names import (
     attacker_of,
     baselines,
     defender_of,
+    payoff_of,
     round_names,
 )
 from aot.coevolve.recipe import Recipe
@@ -59,6 +60,8 @@ def _stages_of(name: str, recipe: Recipe) -> list[str]:
         return [name]
     numbers = range(1, recipe.iterations + 1)
     made = [stage for i in numbers for stage in (attacker_of(i), *round_names(i), defender_of(i))]
+    if recipe.meta.rule != "newest":
+        made += [payoff_of(i, trained=late) for i in numbers for late in (False, True)]
     return [*[WARM_UP] * bool(recipe.warm_up.steps), *made]
 
 

@@ -11,8 +11,10 @@ from torch import Tensor
 from aot.coevolve.attack_rounds import hard_attacks, round_episodes
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import BASE, CLEAN_RL, defender_before, defender_of, iteration_of
+from aot.coevolve.payoff import curriculum_weights
 from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import stage_seed
+from aot.coevolve.scripted import judging
 from aot.coevolve.sft_batches import hit_batches, pair_batches, scripted_batches
 from aot.data.curriculum import CurriculumRow, build_curriculum
 from aot.game.judge import open_judge
@@ -47,9 +49,27 @@ def train_on_scripted_attacks(recipe: Recipe, inputs: Inputs, folder: Path) -> d
 def _sft_on_scripted(
     recipe: Recipe, inputs: Inputs, folder: Path, settings: DefenderSftSettings
 ) -> dict[str, Any]:
-    share = settings.attacked_share
-    batches = scripted_batches(inputs.game, recipe.scripted_attacks, settings.batch, share, seed=inputs.seed)
-    return _sft_on(recipe, inputs, folder, batches, settings)
+    return _sft_on(recipe, inputs, folder, _scripted(recipe, inputs, settings, settings.batch), settings)
+
+
+def _scripted(
+    recipe: Recipe,
+    inputs: Inputs,
+    settings: DefenderSftSettings,
+    batch: int,
+    weights: Mapping[str, float] | None = None,
+) -> Batches:
+    """Fresh training scenes with scripted attacks on them; `weights` of their families."""
+    scripted = recipe.scripted_attacks
+    return scripted_batches(
+        inputs.game,
+        scripted.mixed(weights),
+        judging(inputs.game, recipe.referee, scripted),
+        batch,
+        settings.attacked_share,
+        draws=scripted.draws,
+        seed=inputs.seed,
+    )
 
 
 def _sft_on(
@@ -104,10 +124,11 @@ def _learn_hits(
     """SFT on the hardest attack of each scene that was hard, mixed with scripted attacks on fresh scenes: the hits are
     few, and alone they would be learned by heart."""
     rate = recipe.hits.learning_rate * recipe.hits_decay ** (iteration_of(inputs.name) - 1)
-    settings, share = recipe.hits.model_copy(update={"learning_rate": rate}), recipe.hits.attacked_share
+    settings = recipe.hits.model_copy(update={"learning_rate": rate})
     few = round(settings.batch * recipe.hits_share)
     hits = hit_batches(episodes, recipe.curriculum, few, seed=inputs.seed)
-    fresh = scripted_batches(inputs.game, recipe.scripted_attacks, settings.batch - few, share, seed=inputs.seed)
+    weights = curriculum_weights(recipe, inputs, iteration_of(inputs.name))
+    fresh = _scripted(recipe, inputs, settings, settings.batch - few, weights)
     metrics = _sft(recipe, player, joined(hits, fresh), settings, inputs.seed, folder)
     return {f"hits_{name}": value for name, value in metrics.items()}
 

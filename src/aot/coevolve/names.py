@@ -24,6 +24,11 @@ def attacker_of(i: int) -> str:
     return f"iteration_{i}/attacker" if i else "base/attacker"
 
 
+def attacker_number(stage: str) -> int:
+    """Inverse of `attacker_of`."""
+    return iteration_of(stage) if stage.startswith("iteration_") else 0
+
+
 def defender_of(i: int) -> str:
     """The stage of the defender after iteration `i`; 0: the base defender."""
     return f"iteration_{i}/defender" if i else "base/defender"
@@ -50,6 +55,31 @@ def round_names(i: int) -> tuple[str, ...]:
     """Stages in which the training scenes are attacked in iteration `i`: by the newest attacker in two halves, and by
     the players known before."""
     return f"iteration_{i}/attacks/1", f"iteration_{i}/attacks/2", f"iteration_{i}/known_attacks"
+
+
+def payoff_of(i: int, *, trained: bool) -> str:
+    """The stage of the matrix of all attackers and defenders so far: as iteration `i` begins, or once its attacker is
+    trained."""
+    return f"iteration_{i}/payoff/{2 if trained else 1}"
+
+
+def payoff_before(name: str) -> str:
+    """The stage of the matrix that this one adds to; "" for the first."""
+    i, half = iteration_of(name), int(name.rpartition("/")[2])
+    if half == 2:
+        return payoff_of(i, trained=False)
+    return payoff_of(i - 1, trained=True) if i > 1 else ""
+
+
+def attackers_in(payoff: str) -> list[str]:
+    """Stages of the trained attackers in a matrix, the cold start first."""
+    i, half = iteration_of(payoff), int(payoff.rpartition("/")[2])
+    return [attacker_of(j) for j in range(i + (half == 2))]
+
+
+def defenders_in(recipe: Recipe, payoff: str) -> list[str]:
+    """Stages of the defenders in a matrix: what each iteration so far began with."""
+    return [defender_before(recipe, j) for j in range(1, iteration_of(payoff) + 1)]
 
 
 def distractors(recipe: Recipe) -> list[str]:
@@ -115,7 +145,9 @@ def stage_names(recipe: Recipe) -> list[str]:
     names += [WARM_UP] * bool(recipe.warm_up.steps)
     for i in range(1, recipe.iterations + 1):
         conditions = conditions_for(recipe, attacker_of(i))
-        names += [*[conditions] * bool(conditions), attacker_of(i), *round_names(i), defender_of(i)]
+        matrix = [payoff_of(i, trained=late) for late in (False, True)] if recipe.meta.rule != "newest" else []
+        names += [*[conditions] * bool(conditions), *matrix[:1], attacker_of(i), *matrix[1:]]
+        names += [*round_names(i), defender_of(i)]
     names += [f"clean_rl/{i}" for i in range(1, recipe.iterations + 1) if recipe.clean_rl]
     names += [SFT_SCRIPTED] * bool(recipe.sft_scripted_steps)
     if (conditions := conditions_for(recipe, RESPONSE)) and finals(recipe):

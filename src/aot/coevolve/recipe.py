@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import BaseModel, Field, model_validator
 
 from aot.coevolve.compute import ComputeSettings
-from aot.coevolve.scenes import AttackRoundSettings, EvaluationSettings, GameSettings
-from aot.coevolve.sft_batches import ScriptedAttackSettings
+from aot.coevolve.scenes import AttackRoundSettings, EvaluationSettings, GameSettings, MetaSettings
+from aot.coevolve.scripted import ScriptedAttackSettings
 from aot.data.curriculum import CurriculumSettings
 from aot.game.floor import FloorSettings
 from aot.game.judge import JUDGE_PLAYER, JudgeSettings
@@ -41,6 +41,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     hits: DefenderSftSettings = DefenderSftSettings(steps=0)  # ours: SFT on an iteration's hits before its DAPO
     hits_share: float = Field(0.25, ge=0, le=1)  # ours: of a batch of these; the rest are scripted attacks
     hits_decay: float = Field(1.0, gt=0, le=1)  # ours: an iteration's learning rate of it, as a share of the last one's
+    meta: MetaSettings = MetaSettings()  # ours: whom the players of an iteration are trained against
     clean_rl: bool = True  # paper: "same RL on clean data", the control
     clean_rl_updates: int = Field(0, ge=0)  # ours: of the control, an iteration; 0: as many as the defender's
     sft_scripted_steps: int = Field(0, ge=0)  # ours: the baseline without a game: SFT on scripted attacks alone

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from aot.data.fitting import FitSettings
 from aot.data.sources import Refusal, load_scenes
 from aot.errors import AotError
+from aot.game.equilibrium import MetaRule
 from aot.game.referee import Referee, RefereeSettings, build_referee
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import draw_scenes
@@ -37,6 +38,14 @@ class AttackRoundSettings(BaseModel, frozen=True, extra="forbid"):
     scripted_draws: int = Field(2, ge=0)  # scripted distractors a scene, beside the attacker's edit
     scripted_related: float = Field(0.5, ge=0, le=1)  # share of these that resembles what is asked
     chunk: int = Field(0, ge=0)  # scenes that are attacked and kept at once, and shared by ranks; 0: all
+
+
+class MetaSettings(BaseModel, frozen=True, extra="forbid"):
+    """Against whom of the pool so far the next players are trained (`coevolve.payoff`). All *ours*."""
+
+    rule: MetaRule = "newest"  # the newest opponent, all alike, or the equilibrium of those so far (PSRO)
+    scenes: int = Field(160, gt=0)  # on which all attackers so far meet all defenders so far
+    floor: float = Field(0.25, ge=0, le=1)  # nash: share that all players have alike, so that none is forgotten
 
 
 class EvaluationSettings(BaseModel, frozen=True, extra="forbid"):

@@ -6,24 +6,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import BaseModel, Field
-
 from aot.coevolve.scenes import Game, GameSettings, stage_seed
 from aot.data.curriculum import CurriculumSettings
 from aot.errors import AotError
 from aot.forge.read_pairs import dataset_pairs
-from aot.miniature.scripted import RandomDistractor
+from aot.game.referee import Judging
+from aot.players.base import Attacker
 from aot.runs.files import digests_of
 from aot.train.defender.sft import Batches, SftExample
 from aot.train.defender.sft_examples import dataset_examples, in_epochs
 from aot.types import Episode, Image, Scene
-
-
-class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
-    """Scripted attacks for the defender's SFT, in place of an AOT-SFT dataset; all *ours*."""
-
-    draws: int = Field(4, gt=0)  # distractors a scene: what `candidates` chooses from
-    related: float = Field(0.7, ge=0, le=1)  # share of them that resembles what is asked about
 
 
 @lru_cache
@@ -42,21 +34,20 @@ def pair_batches(dataset: Path, game: GameSettings, batch: int, *, seed: int) ->
 
 
 def scripted_batches(
-    game: Game, settings: ScriptedAttackSettings, batch: int, attacked_share: float, *, seed: int
+    game: Game, player: Attacker, referee: Judging, batch: int, attacked_share: float, *, draws: int, seed: int
 ) -> Batches:
-    """Training scenes in turn, drawn anew when all were seen; the first ones of a batch with the scripted attacks on
-    them that the referee lets pass."""
+    """Training scenes in turn, drawn anew when all were seen; the first ones of a batch with `draws` attacks of the
+    scripted `player` on each, those that the referee lets pass."""
     attacked = round(batch * attacked_share)
-    player = RandomDistractor(related=settings.related)
 
     def of_step(step: int) -> list[SftExample]:
         scenes = [_scene(game, seed, position) for position in range((step - 1) * batch, step * batch)]
-        many = [scene for scene in scenes[:attacked] for _ in range(settings.draws)]
+        many = [scene for scene in scenes[:attacked] for _ in range(draws)]
         attacks = player.attack(many, seed=stage_seed(seed, f"scripted {step}"))
         valid: list[list[Image]] = [[] for _ in scenes]
-        for number, (attack, verdict) in enumerate(zip(attacks, game.referee.judge(many, attacks), strict=True)):
+        for number, (attack, verdict) in enumerate(zip(attacks, referee.judge(many, attacks), strict=True)):
             if verdict.valid:
-                valid[number // settings.draws].append(attack.image)
+                valid[number // draws].append(attack.image)
         return [SftExample(s.image, s.question, tuple(images)) for s, images in zip(scenes, valid, strict=True)]
 
     return of_step

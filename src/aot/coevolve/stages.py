@@ -25,17 +25,22 @@ from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import (
     RESPONSE,
     attacker_of,
+    attackers_in,
     columns_of,
     conditions_for,
     defender_before,
     defender_of,
+    defenders_in,
     iteration_of,
     maker_of,
+    payoff_before,
+    payoff_of,
     round_names,
     stage_names,
     stage_of,
     trained,
 )
+from aot.coevolve.payoff import measure_payoff, opponents
 from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import Game, stage_seed
 from aot.coevolve.sft_batches import pairs_key
@@ -66,9 +71,12 @@ def _base_player(recipe: Recipe, stage: str) -> tuple[PlayerSettings, Role]:
 
 
 def evolve_attacker(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
-    """Attacker evolution: the last iteration's attacker trained against the last iteration's frozen defender."""
+    """Attacker evolution: the last iteration's attacker trained against the last iteration's frozen defender, or
+    against a mixture of those so far."""
     i = iteration_of(inputs.name)
     attacker = _attacker_to_train(recipe, inputs, attacker_of(i - 1), f"iteration_{i}")
+    if recipe.meta.rule != "newest":
+        return _train_attacker(recipe, inputs, folder, attacker, opponents(recipe, inputs, i), recipe.attacker)
     with opponent(recipe, inputs, defender_before(recipe, i), folder, name="current") as defender:
         return _train_attacker(recipe, inputs, folder, attacker, defender, recipe.attacker)
 
@@ -152,6 +160,8 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
     def given(training: str) -> tuple[str, ...]:
         return (conditions,) if (conditions := conditions_for(recipe, training)) else ()
 
+    scripted = recipe.scripted_attacks.key
+    mixed = [recipe.meta.model_dump()] if recipe.meta.rule != "newest" else []
     by_trl = recipe.dapo.engine == "trl"  # the packed engine works on one device
     attacks = {"frozen": True, "together": recipe.attacks.chunk > 0}
     evaluates = {"quiet": True, "frozen": True, "together": recipe.evaluation.chunk > 0}
@@ -167,11 +177,11 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             settings = [game.key, condition_stages.kind_of(recipe, training), recipe.players.attacker.key]
             return StagePlan(condition_stages.encode, settings, seed, (attacker_of(0),), quiet=True, frozen=True)
         case ["warm_up"]:
-            source = pairs_key(recipe.pairs) if recipe.pairs else recipe.scripted_attacks.model_dump()
+            source = pairs_key(recipe.pairs) if recipe.pairs else scripted
             sft = [recipe.warm_up.model_dump(), source, game.key]
             return StagePlan(warm_up, sft, seed, (defender_of(0),), together=True)
         case ["sft_scripted"]:
-            sft = [recipe.warm_up.model_dump(), recipe.scripted_attacks.model_dump(), game.key]
+            sft = [recipe.warm_up.model_dump(), scripted, game.key]
             long = [*sft, recipe.sft_scripted_steps]
             return StagePlan(train_on_scripted_attacks, long, seed, (defender_of(0),), together=True)
         case ["best_response", defender]:
@@ -186,9 +196,18 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             return StagePlan(train_on_clean_scenes, settings, seed, (before,), together=by_trl)
         case [_, "attacker"]:
             i = iteration_of(name)
-            key = recipe.attacker.model_dump() | ({"judge": judge} if recipe.attacker.judged else {}) | attacker
+            settings = recipe.attacker.model_dump() | ({"judge": judge} if recipe.attacker.judged else {}) | attacker
             players = (attacker_of(i - 1), defender_before(recipe, i), *given(name))
-            return StagePlan(evolve_attacker, key, seed, players, together=recipe.attacker.method == "flow_grpo")
+            if mixed:
+                payoff = payoff_of(i, trained=False)
+                players = tuple(dict.fromkeys([*players, *defenders_in(recipe, payoff), payoff]))
+                settings = [settings, *mixed]
+            return StagePlan(evolve_attacker, settings, seed, players, together=recipe.attacker.method == "flow_grpo")
+        case [_, "payoff", _]:
+            met = (*attackers_in(name), *defenders_in(recipe, name), *[payoff_before(name)] * bool(payoff_before(name)))
+            settings = [game.key, mixed, scripted, recipe.referee.model_dump(), attacker]
+            seed = stage_seed(recipe.seed, "payoff")  # one for all: a cell is measured once
+            return StagePlan(measure_payoff, settings, seed, met, quiet=True, frozen=True)
         case [_, "defender"]:
             i = iteration_of(name)
             attacked = [each for j in range(1, i + 1) for each in round_names(j)]
@@ -196,12 +215,21 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             settings = [dapo, recipe.curriculum.model_dump(), recipe.clean_guard.model_dump()]
             if recipe.hits.steps:
                 settings += [recipe.hits.model_dump(), recipe.hits_share, recipe.hits_decay]
-                settings += [recipe.scripted_attacks.model_dump()]
+                settings += [scripted]
+            if mixed:
+                parents[payoff_of(i, trained=True)] = None
+                settings += mixed
             return StagePlan(enhance_defender, settings, seed, tuple(parents), together=by_trl)
         case [_, "known_attacks"]:
             i = iteration_of(name)
-            players = (attacker_of(i - 1), defender_before(recipe, i))
-            return StagePlan(attack_rounds.by_known_players, rounds, seed, players, **attacks)
+            met = (attacker_of(i - 1), defender_before(recipe, i))
+            if mixed:
+                payoff = payoff_of(i, trained=True)
+                met = tuple(dict.fromkeys([*attackers_in(payoff), *met, payoff]))
+                rounds |= {"meta": mixed}
+            if recipe.scripted_attacks.families:
+                rounds |= {"scripted": scripted}
+            return StagePlan(attack_rounds.by_known_players, rounds, seed, met, **attacks)
         case ["evaluation", "attacks", column]:
             # All trained attackers start from the same noise: what differs between two of them is what was learned.
             draw = "trained" if trained(column) else column
@@ -216,8 +244,8 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             players = (attacker_of(i), defender_before(recipe, i))
             return StagePlan(attack_rounds.by_newest, rounds, seed, players, **attacks)
         case ["evaluation", defender, block]:
-            met = [f"evaluation/attacks/{column}" for column in columns_of(recipe, block) if column != "clean"]
-            needed = (stage_of(recipe, defender), *met)
+            shown = [f"evaluation/attacks/{column}" for column in columns_of(recipe, block) if column != "clean"]
+            needed = (stage_of(recipe, defender), *shown)
             return StagePlan(evaluation_stages.answer_held_out, game.key, None, needed, **evaluates)
     raise AssertionError(name)
 

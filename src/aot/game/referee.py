@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -52,6 +52,12 @@ class RefereeSettings(BaseModel, frozen=True, extra="forbid"):
         if self.area_min > self.area_max:
             raise ValueError("area_min must not be above area_max")
         return self
+
+
+class Judging(Protocol):
+    """What a `Referee` does, and whoever does the same."""
+
+    def judge(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Verdict]: ...
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,124 @@
+"""Players trained against a pool: mixtures of attackers and defenders, families by weight, the payoff of a run."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aot.attacks.base import referees
+from aot.coevolve.attack_rounds import round_episodes
+from aot.coevolve.inputs import Inputs
+from aot.coevolve.miniature_recipes import smoke
+from aot.coevolve.names import payoff_of, stage_names
+from aot.coevolve.payoff import Payoff
+from aot.coevolve.scenes import open_game
+from aot.coevolve.scripted import ScriptedAttackSettings, judging
+from aot.coevolve.sft_batches import scripted_batches
+from aot.coevolve.stages import Stages
+from aot.errors import AotError
+from aot.game.referee import RefereeSettings
+from aot.miniature.scripted import AlwaysLetter, Oracle, RandomDistractor
+from aot.miniature.world.scenes import draw_scenes
+from aot.players.mixture import AttackerMixture, DefenderMixture
+from aot.runs.run import Run
+
+SCENES = draw_scenes(24, 7, "train")
+IMAGES, QUESTIONS = [s.image for s in SCENES], [s.question for s in SCENES]
+
+
+def test_a_mixed_defender_answers_by_the_mean_of_the_probabilities() -> None:
+    oracle, letter = Oracle(), AlwaysLetter("A")
+    mixed = DefenderMixture([oracle, letter], [3, 1])
+    for question, logs, one, other in zip(
+        QUESTIONS,
+        mixed.option_logprobs(IMAGES, QUESTIONS),
+        oracle.option_logprobs(IMAGES, QUESTIONS),
+        letter.option_logprobs(IMAGES, QUESTIONS),
+        strict=True,
+    ):
+        np.testing.assert_allclose(np.exp(logs), 0.75 * np.exp(one) + 0.25 * np.exp(other))
+        assert np.exp(logs).sum() == pytest.approx(1) and len(logs) == len(question.options)
+    assert [a[0].choice for a in mixed.answer(IMAGES, QUESTIONS)] == [q.answer for q in QUESTIONS]
+    weighed = mixed.weigh(IMAGES, QUESTIONS)
+    assert [a.choice for a, _ in weighed] == [q.answer for q in QUESTIONS]
+    alone = DefenderMixture([oracle, letter], [1, 0]).answer(IMAGES, QUESTIONS, k=3, temperature=1.0, seed=5)
+    assert all(answer.choice == q.answer for answers, q in zip(alone, QUESTIONS, strict=True) for answer in answers)
+
+
+def test_its_samples_are_of_its_members_by_weight_and_do_not_depend_on_the_batch() -> None:
+    mixed = DefenderMixture([Oracle(), AlwaysLetter("A")], [1, 1])
+    not_a = [i for i, q in enumerate(QUESTIONS) if q.answer != 0]
+    images, questions = [IMAGES[i] for i in not_a], [QUESTIONS[i] for i in not_a]
+    how: dict[str, Any] = {"k": 40, "temperature": 1.0, "seed": 3}
+    drawn = mixed.answer(images, questions, streams=not_a, **how)
+    share = np.mean([a.choice == q.answer for answers, q in zip(drawn, questions, strict=True) for a in answers])
+    assert 0.4 < share < 0.6
+    assert mixed.answer(images[2:4], questions[2:4], streams=not_a[2:4], **how) == drawn[2:4]
+
+
+def test_mixed_attackers_are_drawn_by_weight_and_scene() -> None:
+    members = [RandomDistractor(name="one"), RandomDistractor(name="two")]
+    mixed = AttackerMixture(members, [1, 3])
+    many = [scene for scene in SCENES for _ in range(20)]
+    attacks = mixed.attack(many, seed=2)
+    assert 0.68 < np.mean([a.attacker == "two" for a in attacks]) < 0.82
+    assert [a.scene_id for a in attacks] == [s.id for s in many]
+    part = mixed.attack(SCENES[3:6], seed=2)
+    whole = mixed.attack(SCENES, seed=2)[3:6]
+    assert [a.attacker for a in part] == [a.attacker for a in whole]
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(part, whole, strict=True))
+    only = AttackerMixture(members, [1, 0]).attack(SCENES, seed=2)
+    assert {a.attacker for a in only} == {"one"}
+
+
+def test_families_are_mixed_and_each_is_judged_by_its_own_rule() -> None:
+    recipe = smoke().changed(scripted_attacks={"families": ["occlusion", "distractor", "noise"]})
+    game = open_game(recipe.game, recipe.referee, seed=0)
+    scripted = recipe.scripted_attacks
+    attacks = scripted.mixed().attack(SCENES, seed=4)
+    assert {a.attacker for a in attacks} == {"occlusion", "distractor", "noise"}
+    verdicts = judging(game, recipe.referee, scripted).judge(SCENES, attacks)
+    rules = referees(RefereeSettings(), photos=False)
+    rule = {family.name: rules[family.rule] for family in scripted.chosen}
+    alone = [rule[a.attacker].judge([s], [a])[0] for s, a in zip(SCENES, attacks, strict=True)]
+    assert [(v.valid, v.refused_by) for v in verdicts] == [(v.valid, v.refused_by) for v in alone]
+    # The world's own rule would refuse a patch: it reads no object back.
+    assert any(v.valid for v, a in zip(verdicts, attacks, strict=True) if a.attacker == "occlusion")
+    weighed = scripted.mixed({"noise": 1.0}).attack(SCENES, seed=4)
+    assert {a.attacker for a in weighed} == {"noise"}
+    batches = scripted_batches(game, scripted.mixed(), judging(game, recipe.referee, scripted), 8, 1, draws=3, seed=1)
+    assert sum(len(example.attacked) for example in batches(1)) > 8
+    with pytest.raises(AotError, match="no such attack"):
+        ScriptedAttackSettings(families=("nose",))
+    assert "families" not in ScriptedAttackSettings().key, "stages of earlier versions stand"
+
+
+def test_a_run_by_equilibrium(tmp_path: Path) -> None:
+    recipe = smoke().changed(
+        meta={"rule": "nash", "scenes": 12, "floor": 0.5},
+        scripted_attacks={"families": ["occlusion", "distractor"], "draws": 2},
+        **{"iterations": 2, "processes": 1, "best_response_updates": 0, "sft_scripted_steps": 0, "clean_rl": False},
+        attacker={"flow_grpo": {"updates": 1, "groups": 2, "group_size": 2}},
+        game={"train_scenes": 16, "held_out_scenes": 8},
+    )
+    game = open_game(recipe.game, recipe.referee, seed=recipe.seed)
+    with Run(tmp_path, {}, say=lambda _: None) as run:
+        stages = Stages(recipe, run, game)
+        stages.make("iteration_2/defender")
+        matrices = [Payoff.read(run.stages[payoff_of(i, trained=t)].folder) for i in (1, 2) for t in (False, True)]
+        assert [m.matrix.shape for m in matrices] == [(3, 1), (4, 1), (4, 2), (5, 2)]
+        for before, after in pairwise(matrices):  # a cell is measured once, and stays
+            assert all(after.payoff[a][d] == value for a, row in before.payoff.items() for d, value in row.items())
+        weights = matrices[-1].attackers(recipe)
+        assert sum(weights.values()) == pytest.approx(1) and min(weights.values()) >= 0.5 / 5 - 1e-12
+        episodes = round_episodes(Inputs("x", 0, game, run.stages, {}), 2)
+        pool = {"iteration_0", "iteration_1", "iteration_2", *recipe.scripted_attacks.families}
+        assert {e.attack.attacker for e in episodes} <= pool
+        assert len(episodes) == 16 * 3, "the newest on every scene, and two draws of the pool"
+    names = stage_names(recipe)
+    for stage in run.stages.values():
+        assert stage.name in names
