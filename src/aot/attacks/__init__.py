@@ -1,1 +1,2 @@
-"""Attacks without training, one family a file, all called alike: what audits, arenas and trainings draw from."""
+"""Attacks without training and attacks on pixels, one family a file, all called alike: what audits,
+arenas and trainings draw from."""

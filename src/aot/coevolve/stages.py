@@ -178,10 +178,10 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             return StagePlan(condition_stages.encode, settings, seed, (attacker_of(0),), quiet=True, frozen=True)
         case ["warm_up"]:
             source = pairs_key(recipe.pairs) if recipe.pairs else scripted
-            sft = [recipe.warm_up.model_dump(), source, game.key]
+            sft = [recipe.warm_up.key, source, game.key]
             return StagePlan(warm_up, sft, seed, (defender_of(0),), together=True)
         case ["sft_scripted"]:
-            sft = [recipe.warm_up.model_dump(), scripted, game.key]
+            sft = [recipe.warm_up.key, scripted, game.key]
             long = [*sft, recipe.sft_scripted_steps]
             return StagePlan(train_on_scripted_attacks, long, seed, (defender_of(0),), together=True)
         case ["best_response", defender]:
@@ -214,7 +214,7 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             parents = dict.fromkeys([defender_of(0), defender_before(recipe, i), *attacked])
             settings = [dapo, recipe.curriculum.model_dump(), recipe.clean_guard.model_dump()]
             if recipe.hits.steps:
-                settings += [recipe.hits.model_dump(), recipe.hits_share, recipe.hits_decay]
+                settings += [recipe.hits.key, recipe.hits_share, recipe.hits_decay]
                 settings += [scripted]
             if mixed:
                 parents[payoff_of(i, trained=True)] = None

@@ -226,12 +226,22 @@ class QwenDefender(TrainedDefender):
     def option_scores(self, prompts: PromptBatch, questions: Sequence[Question]) -> tuple[Tensor, Tensor]:
         """`float [B, most options]`: unnormalised log-probability of each option's answer, -inf where none is; and
         `int64 [B]`: the option whose answer greedy decoding says to the letter, -1 where it says something else."""
+        return self.score_options(prompts, self.option_tokens(questions))
+
+    def option_tokens(self, questions: Sequence[Question]) -> tuple[Tensor, Tensor]:
+        """`pad_answers` of every option's canonical answer, on the model's device."""
         texts = [[gold_answer(q, choice) for choice in range(len(q.options))] for q in questions]
-        ids, mask = (x.to(self.device) for x in self.pad_answers(texts))
+        ids, mask = self.pad_answers(texts)
+        return ids.to(self.device), mask.to(self.device)
+
+    def score_options(self, prompts: PromptBatch, options: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """As `option_scores`, of options' tokens and mask, the scores with gradients."""
+        ids, mask = options
         logits = self.model.lm_head(packed_hidden(self.model, prompts, ids)[mask]).float()
         tokens = ids[mask]
         logprobs = logits.log_softmax(-1).gather(-1, tokens[:, None])[:, 0]
         scores = torch.zeros(ids.shape, device=self.device).masked_scatter(mask, logprobs).sum(-1)
+        logits = logits.detach()
         logits[..., self.suppressed_ids] = -torch.inf
         said = (~mask).masked_scatter(mask, logits.argmax(-1) == tokens).all(-1)
         said &= mask.any(-1) & (mask.sum(-1) <= self.max_new_tokens)

@@ -62,7 +62,7 @@ def sft_defender(
         base.model, "defender", option="--defender FOLDER", revision=base.revision, offline=base.offline
     )
     torch.set_num_threads(s.threads)
-    learned = s.model_dump(mode="json", exclude=FREE)
+    learned = s.model_dump(mode="json", exclude=FREE) | {"sft": s.sft.key}
     key = {"settings": learned, "start": player_digests(start), "data": digests_of(dataset / "data")}
     fit: Fit = square(s.image_px) if s.image_px else lambda size: size
 

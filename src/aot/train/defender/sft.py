@@ -4,7 +4,8 @@
 
 The loss is the cross-entropy of the right answer's tokens behind the prompt that the defender is asked by, closed by
 end-of-turn. `candidates` > 1 is hardest-of-k: of k attacks on a scene the one with the highest loss is trained on
-(*ours*, as in adversarial training; published warm-ups take every pair as it is).
+(*ours*, as in adversarial training; published warm-ups take every pair as it is). `pixel.share` > 0 attacks the pixels
+of so much of every batch before its step.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from aot.runs.checkpoints import Checkpoint
 from aot.runs.heartbeat import beat
 from aot.runs.train_log import TrainLog, plain_metrics
 from aot.train.defender.optimizer import adamw
+from aot.train.defender.pixel_share import PixelSettings, Seen, with_pixels_attacked
 from aot.train.ranks import gather_values, share, sum_gradients, total
 from aot.train.weight_average import WeightAverage
 from aot.types import Image, Question
@@ -46,6 +48,12 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
     max_grad_norm: float = Field(1.0, gt=0)
     ema: float = Field(0.0, ge=0, lt=1)  # the weights kept at the end are averaged; 0 keeps the last ones
     per_forward: int = Field(64, gt=0)  # images in one forward pass: memory against speed
+    pixel: PixelSettings = PixelSettings()  # images that are attacked by PGD against the weights of the step
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What a trained defender depends on; without `pixel` where it does nothing."""
+        return self.model_dump(mode="json", exclude=None if self.pixel.share else {"pixel"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +67,6 @@ class SftExample:
 
 Batches = Callable[[int], Sequence[SftExample]]
 """The examples of a step (from 1). The same step, the same examples: what resuming needs."""
-Seen = tuple[Image, Question]
 
 
 def train_defender_sft(
@@ -97,8 +104,16 @@ def train_defender_sft(
     defender.model.train()
     try:
         for step in range(start + 1, s.steps + 1):
-            seen, attacked = chosen_images(defender, batches(step), s, np.random.default_rng([seed, step]))
-            metrics = {"loss": _accumulate(defender, seen, s.per_forward), "attacked": attacked / len(seen)}
+            examples = batches(step)
+            seen, attacked = chosen_images(defender, examples, s, np.random.default_rng([seed, step]))
+            metrics = {"attacked": attacked / len(seen)}
+            if s.pixel.share:
+                edited = [image is not example.clean for (image, _), example in zip(seen, examples, strict=True)]
+                seen, pixel = with_pixels_attacked(
+                    defender, seen, edited, s.pixel, seed=[seed, step], per_forward=s.per_forward
+                )
+                metrics["pixel"] = pixel / len(seen)
+            metrics = {"loss": _accumulate(defender, seen, s.per_forward), **metrics}
             if not math.isfinite(metrics["loss"]):
                 hint = "lower the learning rate; the last checkpoint is intact"
                 raise AotError(f"the defender's loss is {metrics['loss']} at step {step}", hint=hint)

@@ -1,0 +1,92 @@
+"""White-box attacks on the pixels of images that a defender is asked about, in batches.
+
+An image that the defender's processor resizes is attacked, and comes back, in the size that the model sees.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aot.attacks.norms import Ball, NormName, levels, outside, to_images
+from aot.attacks.pgd import Loss
+from aot.players.defender import QwenDefender
+from aot.players.differentiable import DifferentiableProcessor, PixelLosses, attacked_weights
+from aot.runs.heartbeat import beat
+from aot.types import Box, Image, Question
+
+Method = Callable[[Loss, Ball, Tensor], Tensor]
+"""Climbs a loss within a ball from draws (normal numbers like the images), to whole levels."""
+
+
+def climbed(
+    defender: QwenDefender,
+    images: Sequence[Image],
+    questions: Sequence[Question],
+    method: Method,
+    rngs: Sequence[np.random.Generator],
+    *,
+    norm: NormName,
+    eps: float,
+    keep: Sequence[Sequence[Box]] | None = None,
+    batch: int | None = None,
+) -> list[Image]:
+    """The images after `method` has climbed the loss of each right answer among its options within the ball. A
+    generator an image: what an image meets does not depend on the batch, but for rounding. `keep`: boxes of each, in
+    its own pixels, that may not change. `batch`: images at once, where not the defender's."""
+    reader = DifferentiableProcessor(defender.processor)
+    fitted = [reader.fitted(image) for image in images]
+    found: dict[int, Image] = {}
+    starts: dict[int, np.ndarray] = {}
+
+    def work(part: list[int]) -> list[Image]:
+        shown, asked = [fitted[i] for i in part], [questions[i] for i in part]
+        losses, clean = PixelLosses(defender, shown, asked), levels(shown)
+        draws = torch.from_numpy(np.stack([starts[i] for i in part]))
+        where = None
+        if keep is not None:
+            height, width = shown[0].shape[:2]
+            where = outside([scaled(keep[i], images[i], height, width) for i in part], height, width)
+        device = defender.device
+        ball = Ball(clean.to(device), eps, norm, None if where is None else where.to(device))
+        return to_images(method(losses.untargeted, ball, draws.to(device)))
+
+    with attacked_weights(defender.model):
+        for part in _batches(defender, fitted, questions, batch or defender.batch):
+            beat()
+            shape = (3, *fitted[part[0]].shape[:2])
+            starts = {i: rngs[i].standard_normal(shape, np.float32) for i in part}
+            found |= zip(part, defender.halving(part, work), strict=True)
+    return [found[i] for i in range(len(images))]
+
+
+def _batches(
+    defender: QwenDefender, images: Sequence[Image], questions: Sequence[Question], batch: int
+) -> list[list[int]]:
+    """Of images of one size, and prompts of about one length."""
+    by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for i, image in enumerate(images):
+        by_size[image.shape].append(i)
+    parts = []
+    for members in by_size.values():
+        members.sort(key=lambda i: (len(questions[i].options), defender.encoder.length(questions[i])))
+        parts += [members[at : at + batch] for at in range(0, len(members), batch)]
+    return parts
+
+
+def scaled(boxes: Sequence[Box], image: Image, height: int, width: int) -> list[Box]:
+    """The boxes of an image in one of height x width pixels, rounded outwards."""
+    down, across = height / image.shape[0], width / image.shape[1]
+    return [
+        Box(
+            int(np.floor(box.x0 * across)),
+            int(np.floor(box.y0 * down)),
+            int(np.ceil(box.x1 * across)),
+            int(np.ceil(box.y1 * down)),
+        )
+        for box in boxes
+    ]

@@ -1,0 +1,64 @@
+"""Adversarial training on pixels (Madry et al. 2018) as a share of the defender's SFT: before every step some of its
+images are attacked by PGD against the weights as they are then. *Ours* is that it is a share, beside clean images and
+chosen attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from aot.attacks.pgd import PgdSettings, pgd
+from aot.train.ranks import share
+from aot.types import Image, Question
+
+if TYPE_CHECKING:
+    from aot.players.trained_defender import TrainedDefender
+
+Seen = tuple[Image, Question]
+
+
+class PixelSettings(PgdSettings, frozen=True, extra="forbid"):
+    """How much of a batch, and PGD's settings with defaults for training; all *ours*."""
+
+    share: float = Field(0.0, ge=0, le=1)  # of a batch's examples; 0: none
+    on: Literal["clean", "attacked"] = "clean"  # which of them: those seen clean, or on top of the chosen attacks
+    eps: float = Field(8, ge=0)  # levels: 1/255 of the range
+    steps: int = Field(5, ge=0)
+    step_share: float = Field(1 / 3, gt=0)  # of eps, in every step
+
+
+def with_pixels_attacked(
+    defender: TrainedDefender,
+    seen: Sequence[Seen],
+    is_attacked: Sequence[bool],
+    settings: PixelSettings,
+    *,
+    seed: Sequence[int],
+    per_forward: int,
+) -> tuple[list[Seen], int]:
+    """What is seen, the settings' share of it after PGD, and how many these are: fewer where there are fewer of the
+    wanted kind. A rank attacks those in its own share. Raises `AotError` for a defender without gradients of pixels."""
+    from aot.attacks.pixels import climbed  # takes seconds to import, and few trainings have such a share
+    from aot.players.differentiable import with_gradients
+
+    model = with_gradients(defender)
+    wanted = [i for i, attacked in enumerate(is_attacked) if attacked == (settings.on == "attacked")]
+    most = round(len(seen) * settings.share)
+    chosen = sorted(np.random.default_rng([*seed, 0]).permutation(wanted)[:most].tolist())
+    mine = [i for i in chosen if i in share(len(seen))]
+    images = climbed(
+        model,
+        [seen[i][0] for i in mine],
+        [seen[i][1] for i in mine],
+        partial(pgd, settings=settings, keep="last"),
+        [np.random.default_rng([*seed, 1, i]) for i in mine],
+        norm=settings.norm,
+        eps=settings.eps,
+        batch=per_forward,
+    )
+    found = dict(zip(mine, images, strict=True))
+    return [(found.get(i, image), question) for i, (image, question) in enumerate(seen)], len(chosen)

@@ -1,0 +1,342 @@
+"""White-box attacks on pixels: the processor with gradients, balls, PGD, its share in the defender's SFT."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from aot.attacks.norms import Ball, levels, outside, to_images
+from aot.attacks.pgd import Loss, PgdSettings, losses_of, pgd
+from aot.attacks.pixels import climbed, scaled
+from aot.errors import AotError
+from aot.miniature.scripted import WorldReader
+from aot.miniature.world.scenes import draw_scenes
+from aot.players.base_players import SHIPPED
+from aot.players.defender import QwenDefender
+from aot.players.differentiable import DifferentiableProcessor, PixelLosses, attacked_weights, with_gradients
+from aot.prompts import gold_answer
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.train_log import TrainLog
+from aot.train.defender.pixel_share import PixelSettings, with_pixels_attacked
+from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
+from aot.train.defender.sft_examples import in_epochs
+from aot.types import Box, Image
+
+SCENES = draw_scenes(12, 11, "train")
+NORMS = ("linf", "l2")
+
+
+@pytest.fixture(scope="module")
+def defender() -> QwenDefender:
+    return QwenDefender.load(SHIPPED / "defender")
+
+
+class OfImages:
+    """What a processor is to ours: its image half."""
+
+    def __init__(self, image_processor: Any):
+        self.image_processor = image_processor
+
+
+def images_of(height: int, width: int, count: int = 2) -> list[Image]:
+    return list(np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8))
+
+
+PROCESSORS = {
+    "miniature": lambda: QwenDefender.load(SHIPPED / "defender").processor.image_processor,
+    "published": lambda: Qwen2VLImageProcessorPil(),
+}
+
+
+@pytest.mark.parametrize(("name", "height", "width"), [("miniature", 64, 64), ("published", 84, 140)])
+def test_the_tensor_is_the_stock_processors(name: str, height: int, width: int) -> None:
+    stock, images = PROCESSORS[name](), images_of(height, width)
+    ours = DifferentiableProcessor(OfImages(stock))
+    assert all(ours.fitted(image) is image for image in images)
+    pixels = (levels(images) / 255).requires_grad_(True)
+    made, expected = ours(pixels), stock(images=images, return_tensors="pt")["pixel_values"]
+    assert made.shape == expected.shape
+    torch.testing.assert_close(made.detach(), expected, atol=1e-5, rtol=0)
+    # Every pixel reaches the model, once in every frame.
+    (gradient,) = torch.autograd.grad(made.sum(), pixels)
+    frames = stock.temporal_patch_size
+    expected_gradient = (frames / torch.tensor(stock.image_std)).view(3, 1, 1).expand_as(gradient)
+    torch.testing.assert_close(gradient, expected_gradient)
+
+
+@pytest.mark.parametrize(("name", "height", "width"), [("miniature", 50, 90), ("published", 30, 61)])
+def test_other_sizes_are_brought_to_the_models(name: str, height: int, width: int) -> None:
+    stock, images = PROCESSORS[name](), images_of(height, width)
+    ours = DifferentiableProcessor(OfImages(stock))
+    fitted = [ours.fitted(image) for image in images]
+    assert fitted[0].shape[:2] == ours.size(height, width) != (height, width)
+    expected = stock(images=images, return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(ours(levels(fitted) / 255), expected, atol=1e-5, rtol=0)
+    with pytest.raises(ValueError, match="resized"):
+        ours(levels(images) / 255)
+
+
+def test_the_losses_are_the_defenders_own(defender: QwenDefender) -> None:
+    images, questions = [s.image for s in SCENES], [s.question for s in SCENES]
+    losses, pixels = PixelLosses(defender, images, questions), levels(images) / 255
+    assert len({len(q.options) for q in questions}) > 1
+    with torch.no_grad():
+        rows = losses.option_logprobs(pixels)
+        untargeted, said = losses.untargeted(pixels), losses.targeted([gold_answer(q) for q in questions])(pixels)
+        summed, tokens = defender.answer_losses(images, questions)
+    for row, loss, question, expected in zip(
+        rows, untargeted, questions, defender.option_logprobs(images, questions), strict=True
+    ):
+        np.testing.assert_allclose(row[: len(expected)], expected, atol=1e-4)
+        assert bool(torch.isneginf(row[len(expected) :]).all())
+        assert float(loss) == pytest.approx(-expected[question.answer], abs=1e-4)
+    torch.testing.assert_close(said, -summed / tokens, atol=1e-4, rtol=1e-4)
+    # A gradient is the slope: a small step along it raises the loss by its length.
+    x = pixels[:4].clone().requires_grad_(True)
+    four = PixelLosses(defender, images[:4], questions[:4])
+    (gradient,) = torch.autograd.grad(four.untargeted(x).sum(), x)
+    length = gradient.flatten(1).norm(dim=1)
+    step = 1e-3 * gradient / length.view(-1, 1, 1, 1)
+    with torch.no_grad():
+        gained = (four.untargeted(pixels[:4] + step) - four.untargeted(pixels[:4] - step)) / 2e-3
+    torch.testing.assert_close(gained, length, rtol=0.1, atol=1e-3)
+
+
+def test_weights_are_frozen_during_an_attack_and_as_before_after_it(defender: QwenDefender) -> None:
+    weights = list(defender.model.parameters())
+    weights[0].requires_grad_(False)
+    with attacked_weights(defender.model):
+        assert not any(p.requires_grad for p in weights)
+    assert [p.requires_grad for p in weights] == [False] + [True] * (len(weights) - 1)
+    weights[0].requires_grad_(True)
+
+
+def test_who_has_no_gradients_is_told() -> None:
+    with pytest.raises(AotError, match="gradients of the pixels"):
+        with_gradients(WorldReader())
+
+
+# ---------------------------------------------------------------- balls
+
+
+def ball_of(norm: str, eps: float, where: Tensor | None = None) -> tuple[Ball, Tensor]:
+    """And normal draws. Values at the ends of the range are among the clean ones."""
+    generator = torch.Generator().manual_seed(1)
+    clean = torch.randint(0, 256, (3, 3, 8, 8), generator=generator).float()
+    clean[:, :, 0], clean[:, :, 1] = 0, 255
+    return Ball(clean, eps, norm, where), torch.randn(clean.shape, generator=generator)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("eps", [0, 0.4, 2, 7.7, 40])
+def test_nothing_leaves_the_ball_rounded_or_not(norm: str, eps: float) -> None:
+    where = torch.ones(3, 1, 8, 8)
+    where[1, :, 2:5, 2:5] = 0
+    for mask in (None, where):
+        ball, draws = ball_of(norm, eps, mask)
+        far = ball.ascend(ball.clean + 30 * draws, draws, 1.0)
+        for x in (ball.start(draws), ball.project(ball.clean + 99 * draws), far):
+            assert bool((ball.size(x - ball.clean) <= eps + 1e-3).all())
+            whole = ball.rounded(x)
+            change = (whole - ball.clean).double().flatten(1)
+            length = change.abs().amax(1) if norm == "linf" else change.norm(dim=1)
+            assert bool((length <= eps).all()) and bool((whole == whole.round()).all())
+            assert whole.min() >= 0 and whole.max() <= 255
+            if mask is not None:
+                assert torch.equal(whole[1, :, 2:5, 2:5], ball.clean[1, :, 2:5, 2:5])
+            assert torch.equal(levels(to_images(whole)), whole)
+            if eps == 40 and x is far:  # in L2 a short change is less than one level a pixel, and rounded away
+                assert bool((length > 0.4 * eps).all())
+
+
+def test_boxes_are_taken_out_in_the_size_of_the_image() -> None:
+    box = Box(2, 1, 4, 3)
+    where = outside([(box,), ()], 8, 8)
+    assert where[0, 0, 1:3, 2:4].sum() == 0 and where.sum() == 2 * 64 - 4
+    assert scaled([Box(1, 1, 3, 2)], np.zeros((4, 6, 3), np.uint8), 6, 9) == [Box(1, 1, 5, 3)]
+
+
+# ---------------------------------------------------------------- PGD
+
+
+def linear(weights: Tensor, right: int = 0) -> Loss:
+    """Cross-entropy of a linear classifier: its worst case within L-infinity is known."""
+
+    def loss(pixels: Tensor) -> Tensor:
+        return torch.nn.functional.cross_entropy(
+            pixels.flatten(1) @ weights, torch.full((len(pixels),), right), reduction="none"
+        )
+
+    return loss
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_linear_models_worst_case_is_reached(norm: str) -> None:
+    """Of two classes the loss depends on one direction only."""
+    direction = torch.randn(3 * 8 * 8, generator=torch.Generator().manual_seed(2))
+    direction = direction.sign() * (direction.abs() + 1)  # every pixel matters
+    loss = linear(torch.stack([direction, -direction], dim=1))
+    clean = torch.full((3, 3, 8, 8), 128.0)
+    ball, draws = Ball(clean, 12.0, norm), ball_of(norm, 12.0)[1]  # type: ignore[arg-type]
+    found = pgd(loss, ball, draws, settings=PgdSettings(norm=norm, eps=12, steps=20))  # type: ignore[arg-type]
+    change = -direction.sign() * 12 if norm == "linf" else -12 * direction / direction.norm()
+    worst = losses_of(loss, clean + change.view(1, 3, 8, 8))
+    reached, start = losses_of(loss, found), losses_of(loss, clean)
+    if norm == "linf":
+        torch.testing.assert_close(reached, worst)
+    else:  # whole levels cannot follow a direction
+        assert bool(((reached - start) > 0.6 * (worst - start)).all())
+
+
+def attacked(
+    defender: QwenDefender, chosen: Sequence[int], keep: bool = False, seed: int = 0, **settings: Any
+) -> list[Image]:
+    made = PgdSettings(**{"steps": 4, **settings})
+    scenes = [SCENES[i] for i in chosen]
+    return climbed(
+        defender,
+        [s.image for s in scenes],
+        [s.question for s in scenes],
+        partial(pgd, settings=made),
+        [np.random.default_rng([seed, i]) for i in chosen],
+        norm=made.norm,
+        eps=made.eps,
+        keep=[s.protected for s in scenes] if keep else None,
+    )
+
+
+def right(defender: QwenDefender, images: Sequence[Image]) -> np.ndarray:
+    pairs = zip(defender.option_logprobs(images, [s.question for s in SCENES]), SCENES, strict=True)
+    return np.array([row[s.question.answer] for row, s in pairs])
+
+
+def test_a_defender_is_hurt_within_the_bound_and_outside_the_boxes(defender: QwenDefender) -> None:
+    every = range(len(SCENES))
+    clean = right(defender, [s.image for s in SCENES])
+    for keep in (False, True):
+        images = attacked(defender, every, keep)
+        after = right(defender, images)
+        assert (after <= clean + 1e-4).all() and after.mean() < clean.mean() - 0.3
+        for scene, image in zip(SCENES, images, strict=True):
+            change = np.abs(image.astype(int) - scene.image)
+            assert 0 < change.max() <= 8
+            inside = [change[b.y0 : b.y1, b.x0 : b.x1].max() for b in scene.protected]
+            assert not keep or inside == [0] * len(inside)
+    assert all(np.array_equal(i, s.image) for i, s in zip(attacked(defender, every, eps=0), SCENES, strict=True))
+    assert all(p.requires_grad and p.grad is None for p in defender.model.parameters())
+
+
+def test_what_an_image_meets_depends_on_its_generator_and_not_on_the_batch(defender: QwenDefender) -> None:
+    together = attacked(defender, range(6), steps=0, eps=8)  # the random starts, or the clean image where it is harder
+    alone = [attacked(defender, [i], steps=0, eps=8)[0] for i in range(6)]
+    assert all(np.array_equal(one, other) for one, other in zip(together, alone, strict=True))
+    again, others = attacked(defender, range(6)), attacked(defender, range(6), seed=1)
+    assert all(np.array_equal(a, b) for a, b in zip(again, attacked(defender, range(6)), strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(again, others, strict=True))
+
+
+def test_images_that_the_processor_resizes_come_back_in_the_models_size(defender: QwenDefender) -> None:
+    image = np.ascontiguousarray(SCENES[0].image.repeat(2, axis=0).repeat(2, axis=1))
+    box = Box(10, 10, 31, 31)
+    (made,) = climbed(
+        defender,
+        [image],
+        [SCENES[0].question],
+        partial(pgd, settings=PgdSettings(steps=1)),
+        [np.random.default_rng(0)],
+        norm="linf",
+        eps=8,
+        keep=[[box]],
+    )
+    fitted = DifferentiableProcessor(defender.processor).fitted(image)
+    assert made.shape == fitted.shape == (64, 64, 3)
+    assert np.array_equal(made[5:16, 5:16], fitted[5:16, 5:16]) and not np.array_equal(made, fitted)
+
+
+# ---------------------------------------------------------------- the share in the defender's SFT
+
+EXAMPLES = [SftExample(s.image, s.question, (SCENES[i - 1].image,) * (i % 2)) for i, s in enumerate(SCENES)]
+SFT = DefenderSftSettings(steps=3, batch=6, candidates=1, warmup_steps=1, attacked_share=0.5)
+PIXEL = SFT.model_copy(update={"pixel": PixelSettings(share=0.5, steps=2)})
+
+
+def weights(defender: QwenDefender) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in defender.model.parameters()])
+
+
+@pytest.mark.parametrize("on", ["clean", "attacked"])
+def test_the_share_is_attacked_on_clean_images_or_on_attacks(on: str, defender: QwenDefender) -> None:
+    seen = [(example.clean, example.question) for example in EXAMPLES]
+    edited = [i % 3 == 0 for i in range(len(seen))]
+    settings = PixelSettings(share=0.25, steps=1, on=on)  # type: ignore[arg-type]
+    after, count = with_pixels_attacked(defender, seen, edited, settings, seed=[0, 1], per_forward=4)
+    changed = [a[0] is not b[0] for a, b in zip(after, seen, strict=True)]
+    assert count == sum(changed) == 3
+    assert all(edited[i] == (on == "attacked") for i, it_is in enumerate(changed) if it_is)
+    moved = [int(abs(a[0].astype(int) - b[0]).max()) for a, b in zip(after, seen, strict=True)]
+    assert [0 < m <= 8 for m in moved] == changed
+    same, _ = with_pixels_attacked(defender, seen, edited, settings, seed=[0, 1], per_forward=12)
+    assert [a[0] is not b[0] for a, b in zip(same, seen, strict=True)] == changed
+    most = settings.model_copy(update={"share": 1.0})
+    assert with_pixels_attacked(defender, seen, edited, most, seed=[0, 1], per_forward=4)[1] == edited.count(
+        on == "attacked"
+    )
+
+
+def test_without_a_share_nothing_changes_and_with_one_a_killed_training_goes_on_to_the_bit(tmp_path: Path) -> None:
+    ends = {}
+    for name, settings in {"plain": SFT, "zero": replace_share(0.0), "some": PIXEL, "again": PIXEL}.items():
+        made = QwenDefender.load(SHIPPED / "defender")
+        metrics = train_defender_sft(made, in_epochs(EXAMPLES, 6, seed=3), settings, seed=1)
+        assert ("pixel" in metrics) == bool(settings.pixel.share)
+        ends[name] = weights(made)
+    assert torch.equal(ends["plain"], ends["zero"]) and torch.equal(ends["some"], ends["again"])
+    assert not torch.equal(ends["plain"], ends["some"])
+
+    class Killer(TrainLog):
+        def write(self, step: int, **values: object) -> None:
+            raise KeyboardInterrupt
+
+    for log in (Killer(), TrainLog()):
+        resumed = QwenDefender.load(SHIPPED / "defender")
+        checkpoint = Checkpoint(tmp_path, 1)
+        try:
+            train_defender_sft(
+                resumed, in_epochs(EXAMPLES, 6, seed=3), PIXEL, seed=1, checkpoint=checkpoint, log=log
+            )
+        except KeyboardInterrupt:
+            assert isinstance(log, Killer)
+    assert torch.equal(weights(resumed), ends["some"])
+
+
+def replace_share(share: float) -> DefenderSftSettings:
+    return SFT.model_copy(update={"pixel": PixelSettings(share=share, eps=3)})
+
+
+def test_stages_have_the_keys_of_before_unless_there_is_a_share() -> None:
+    assert "pixel" not in SFT.key and SFT.key == SFT.model_dump(mode="json", exclude={"pixel"})
+    assert replace_share(0.0).key == SFT.key and PIXEL.key["pixel"]["share"] == 0.5
+    with pytest.raises(ValidationError):
+        PixelSettings(share=1.5)
+
+
+def test_a_share_hardens_a_defender_against_pixels() -> None:
+    hardened = QwenDefender.load(SHIPPED / "defender")
+    before = right(hardened, attacked(hardened, range(len(SCENES)))).mean()
+    pixel = PixelSettings(share=1.0, steps=2)
+    settings = DefenderSftSettings(steps=12, batch=12, candidates=1, attacked_share=0, warmup_steps=1, pixel=pixel)
+    train_defender_sft(hardened, in_epochs(EXAMPLES, 12, seed=0), settings, seed=0)
+    assert right(hardened, attacked(hardened, range(len(SCENES)))).mean() > before + 0.3
+    with pytest.raises(AotError, match="gradients"):
+        with_pixels_attacked(
+            WorldReader(), [(SCENES[0].image, SCENES[0].question)], [False], pixel, seed=[0], per_forward=1
+        )  # type: ignore[arg-type]
