@@ -12,11 +12,14 @@ from typing import Any
 from aot.coevolve.evaluation import Evaluation, Mask, Scores, paired
 from aot.coevolve.names import (
     WARM_UP,
+    after_game,
     attacker_of,
     baselines,
     defender_of,
+    iteration_of,
     payoff_of,
     round_names,
+    stage_of,
 )
 from aot.coevolve.recipe import Recipe
 from aot.rl.intervals import wilson
@@ -49,23 +52,25 @@ def comparison(evaluation: Evaluation, responses: Mapping[str, Scores], recipe: 
 def cpu_seconds(recipe: Recipe, stages: Mapping[str, Stage]) -> dict[str, float | None]:
     """By final defender: of all stages that it was made from, attackers included."""
     names = [f"iteration_{recipe.iterations}", *baselines(recipe)]
-    return {name: _cpu_seconds(_stages_of(name, recipe), stages) for name in names}
+    return {name: cpu_seconds_of(stages_behind(name, recipe), stages) for name in names}
 
 
-def _stages_of(name: str, recipe: Recipe) -> list[str]:
-    """The stages that a final defender is made from, besides the base players."""
+def stages_behind(name: str, recipe: Recipe) -> list[str]:
+    """The stages that a baseline, or the defender of an iteration, is made from, besides the base players."""
     if name == "clean_rl":
         return [f"clean_rl/{i}" for i in range(1, recipe.iterations + 1)]
-    if not name.startswith("iteration_"):
-        return [name]
-    numbers = range(1, recipe.iterations + 1)
+    if not name.startswith("iteration_") and not after_game(recipe, name):
+        return [stage_of(recipe, name)]
+    numbers = range(1, (recipe.iterations if after_game(recipe, name) else iteration_of(name)) + 1)
     made = [stage for i in numbers for stage in (attacker_of(i), *round_names(i), defender_of(i))]
     if recipe.meta.rule != "newest":
-        made += [payoff_of(i, trained=late) for i in numbers for late in (False, True)]
-    return [*[WARM_UP] * bool(recipe.warm_up.steps), *made]
+        made = [payoff_of(i, trained=late) for i in numbers for late in (False, True)] + made
+    made = [*[WARM_UP] * bool(recipe.warm_up.steps), *made]
+    # The last iteration's attacks were made before its defender was.
+    return [*made[:-1], stage_of(recipe, name)]
 
 
-def _cpu_seconds(names: list[str], stages: Mapping[str, Stage]) -> float | None:
+def cpu_seconds_of(names: list[str], stages: Mapping[str, Stage]) -> float | None:
     """None where one of them was resumed, or made by a version that did not count: part of its time is unknown."""
     found = [stages[name].cpu_seconds if not stages[name].manifest.get("resumed") else None for name in names]
     known = [seconds for seconds in found if seconds is not None]

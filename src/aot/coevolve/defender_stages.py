@@ -9,12 +9,13 @@ from typing import Any
 from torch import Tensor
 
 from aot.coevolve.attack_rounds import hard_attacks, round_episodes
+from aot.coevolve.baselines import round_batches
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import BASE, CLEAN_RL, defender_before, defender_of, iteration_of
 from aot.coevolve.payoff import curriculum_weights
 from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import stage_seed
-from aot.coevolve.scripted import judging
+from aot.coevolve.scripted import ScriptedAttackSettings, judging
 from aot.coevolve.sft_batches import hit_batches, pair_batches, scripted_batches
 from aot.data.curriculum import CurriculumRow, build_curriculum
 from aot.game.judge import open_judge
@@ -46,27 +47,43 @@ def train_on_scripted_attacks(recipe: Recipe, inputs: Inputs, folder: Path) -> d
     return _sft_on_scripted(recipe, inputs, folder, settings)
 
 
+def train_baseline(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
+    """A baseline that the recipe lists: SFT from the base defender, on what its settings say."""
+    (baseline,) = (each for each in recipe.baselines if each.name == inputs.name.rpartition("/")[2])
+    settings = baseline.sft
+    if baseline.same_attacks:
+        iterations = range(1, recipe.iterations + 1)
+        episodes = [episode for i in iterations for episode in round_episodes(inputs, i)]
+        batches = round_batches(episodes, settings.batch, seed=inputs.seed)
+    else:
+        attacks = baseline.attacks or recipe.scripted_attacks  # which attack none of its scenes then
+        share = settings.attacked_share if baseline.attacks else 0.0
+        batches = _scripted(recipe, inputs, attacks, settings.batch, share)
+    return _sft_on(recipe, inputs, folder, batches, settings)
+
+
 def _sft_on_scripted(
     recipe: Recipe, inputs: Inputs, folder: Path, settings: DefenderSftSettings
 ) -> dict[str, Any]:
-    return _sft_on(recipe, inputs, folder, _scripted(recipe, inputs, settings, settings.batch), settings)
+    scripted, share = recipe.scripted_attacks, settings.attacked_share
+    return _sft_on(recipe, inputs, folder, _scripted(recipe, inputs, scripted, settings.batch, share), settings)
 
 
 def _scripted(
     recipe: Recipe,
     inputs: Inputs,
-    settings: DefenderSftSettings,
+    scripted: ScriptedAttackSettings,
     batch: int,
+    attacked_share: float,
     weights: Mapping[str, float] | None = None,
 ) -> Batches:
     """Fresh training scenes with scripted attacks on them; `weights` of their families."""
-    scripted = recipe.scripted_attacks
     return scripted_batches(
         inputs.game,
         scripted.mixed(weights),
         judging(inputs.game, recipe.referee, scripted),
         batch,
-        settings.attacked_share,
+        attacked_share,
         draws=scripted.draws,
         seed=inputs.seed,
     )
@@ -128,7 +145,8 @@ def _learn_hits(
     few = round(settings.batch * recipe.hits_share)
     hits = hit_batches(episodes, recipe.curriculum, few, seed=inputs.seed)
     weights = curriculum_weights(recipe, inputs, iteration_of(inputs.name))
-    fresh = _scripted(recipe, inputs, settings, settings.batch - few, weights)
+    share, rest = settings.attacked_share, settings.batch - few
+    fresh = _scripted(recipe, inputs, recipe.scripted_attacks, rest, share, weights)
     metrics = _sft(recipe, player, joined(hits, fresh), settings, inputs.seed, folder)
     return {f"hits_{name}": value for name, value in metrics.items()}
 

@@ -37,6 +37,7 @@ from aot.coevolve.gallery import write_gallery
 from aot.coevolve.names import (
     FLOOR,
     RESPONSE,
+    after_game,
     attacker_of,
     baselines,
     defender_before,
@@ -99,9 +100,10 @@ def coevolve(
             hold_to_floor(recipe, Floor.of(stages.make(FLOOR).metrics), say)
         background.submit(partial(evaluator.catch_up, attacker=0, defender=0))
         # What the method is compared with is made beside it.
-        for name in baselines(recipe):
+        beside = [name for name in baselines(recipe) if not after_game(recipe, name)]
+        for name in beside:
             background.submit(partial(stages.make, stage_of(recipe, name)))
-        for name in finals(recipe)[1:]:
+        for name in beside if finals(recipe) else ():
             background.submit(partial(stages.make, f"{RESPONSE}/{name}"))
 
         stages.make(defender_before(recipe, 1))

@@ -9,6 +9,8 @@ from aot.coevolve.recipe import Recipe
 BASE, WARM_UP, CLEAN_RL, SFT_SCRIPTED = "base", "warm_up", "clean_rl", "sft_scripted"
 """Defenders beside those of the iterations: as it came, after its SFT (where the recipe has one), and the baselines:
 the same RL on clean scenes, and SFT on scripted attacks alone."""
+BASELINE = "baseline"
+"""Stages of the baselines that a recipe lists by name."""
 FLOOR = "floor"
 """The stage that measures what the attacker does to protected boxes without editing, before all training."""
 SCRIPTED, CLEAN = "scripted", "clean"
@@ -48,6 +50,8 @@ def stage_of(recipe: Recipe, defender: str) -> str:
             return f"{CLEAN_RL}/{recipe.iterations}"
         case "warm_up" | "sft_scripted":
             return defender
+    if defender in listed(recipe):
+        return f"{BASELINE}/{defender}"
     return defender_of(iteration_of(defender))
 
 
@@ -112,7 +116,17 @@ def defenders(recipe: Recipe) -> list[str]:
 
 def baselines(recipe: Recipe) -> list[str]:
     """The defenders that the method is compared with."""
-    return [*[SFT_SCRIPTED] * bool(recipe.sft_scripted_steps), *[CLEAN_RL] * recipe.clean_rl]
+    return [*[SFT_SCRIPTED] * bool(recipe.sft_scripted_steps), *[CLEAN_RL] * recipe.clean_rl, *listed(recipe)]
+
+
+def listed(recipe: Recipe) -> list[str]:
+    """The baselines that the recipe lists by name."""
+    return [baseline.name for baseline in recipe.baselines]
+
+
+def after_game(recipe: Recipe, defender: str) -> bool:
+    """Whether the baseline of that name learns from the attacks of all iterations, so that it comes after them."""
+    return any(baseline.same_attacks for baseline in recipe.baselines if baseline.name == defender)
 
 
 def finals(recipe: Recipe) -> list[str]:
@@ -150,6 +164,7 @@ def stage_names(recipe: Recipe) -> list[str]:
         names += [*round_names(i), defender_of(i)]
     names += [f"clean_rl/{i}" for i in range(1, recipe.iterations + 1) if recipe.clean_rl]
     names += [SFT_SCRIPTED] * bool(recipe.sft_scripted_steps)
+    names += [f"{BASELINE}/{name}" for name in listed(recipe)]
     if (conditions := conditions_for(recipe, RESPONSE)) and finals(recipe):
         names.append(conditions)
     names += [f"{RESPONSE}/{defender}" for defender in finals(recipe)]

@@ -25,6 +25,10 @@ def plan(recipe: Recipe, game: Game) -> str:
         lines.insert(1, f"  warm-up: the defender's SFT, {recipe.warm_up.steps} steps on {taught}")
     if recipe.sft_scripted_steps:
         lines.insert(-1, f"  baseline: SFT on scripted attacks alone, {recipe.sft_scripted_steps} steps")
+    for baseline in recipe.baselines:
+        source = "the game's own attacks" if baseline.same_attacks else "fresh scenes"
+        source += f" attacked by {', '.join(baseline.attacks.families) or 'distractors'}" if baseline.attacks else ""
+        lines.insert(-1, f"  baseline: {baseline.name}, SFT on {source}, {baseline.sft.steps} steps")
     if finals(recipe):
         told = f"  fresh attackers: {len(finals(recipe))}, {recipe.best_response_updates} updates each"
         lines.insert(-1, f"{told}, against every final defender")

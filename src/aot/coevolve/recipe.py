@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
+from aot.coevolve.baselines import BaselineSettings
 from aot.coevolve.compute import ComputeSettings
 from aot.coevolve.scenes import AttackRoundSettings, EvaluationSettings, GameSettings, MetaSettings
 from aot.coevolve.scripted import ScriptedAttackSettings
@@ -45,6 +46,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     clean_rl: bool = True  # paper: "same RL on clean data", the control
     clean_rl_updates: int = Field(0, ge=0)  # ours: of the control, an iteration; 0: as many as the defender's
     sft_scripted_steps: int = Field(0, ge=0)  # ours: the baseline without a game: SFT on scripted attacks alone
+    baselines: tuple[BaselineSettings, ...] = ()  # ours: more of them, by SFT from the base defender
     best_response_updates: int = Field(0, ge=0)  # ours: steps of a fresh attacker against each final defender; 0: none
     game: GameSettings = GameSettings()
     players: PlayersSettings = PlayersSettings()
@@ -61,6 +63,14 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     compute: ComputeSettings = ComputeSettings()
     track: Track = "none"  # ours: who else is told what trainings measure, beside their logs
     pictures: PictureSettings = PictureSettings()  # of what attackers make while they are trained
+
+    @field_validator("baselines")
+    @classmethod
+    def _told_apart(cls, baselines: tuple[BaselineSettings, ...]) -> tuple[BaselineSettings, ...]:
+        names = [baseline.name for baseline in baselines]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"several baselines are called {', '.join(twice)}")
+        return baselines
 
     @model_validator(mode="after")
     def _judged(self) -> Recipe:

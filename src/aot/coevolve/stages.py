@@ -16,6 +16,7 @@ from typing import Any
 from aot.coevolve import attack_rounds, condition_stages, evaluation_stages, floor_stage
 from aot.coevolve.defender_stages import (
     enhance_defender,
+    train_baseline,
     train_on_clean_scenes,
     train_on_scripted_attacks,
     warm_up,
@@ -24,6 +25,7 @@ from aot.coevolve.frozen import forget_players, opponent
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import (
     RESPONSE,
+    after_game,
     attacker_of,
     attackers_in,
     columns_of,
@@ -184,6 +186,13 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             sft = [recipe.warm_up.key, scripted, game.key]
             long = [*sft, recipe.sft_scripted_steps]
             return StagePlan(train_on_scripted_attacks, long, seed, (defender_of(0),), together=True)
+        case ["baseline", listed]:
+            (baseline,) = (each for each in recipe.baselines if each.name == listed)
+            made_from = [defender_of(0)]
+            if after_game(recipe, listed):
+                made_from += [each for i in range(1, recipe.iterations + 1) for each in round_names(i)]
+            settings = [baseline.model_dump(), game.key, recipe.referee.model_dump()]
+            return StagePlan(train_baseline, settings, seed, tuple(made_from), together=True)
         case ["best_response", defender]:
             # One seed for all: what differs between two defenders is what they are, not what was drawn.
             seed = stage_seed(recipe.seed, RESPONSE)

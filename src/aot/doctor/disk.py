@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from aot.coevolve.names import (
+    BASELINE,
     CLEAN_RL,
     RESPONSE,
     SFT_SCRIPTED,
@@ -56,4 +57,6 @@ def _saves(name: str, role: Role) -> bool:
     """Whether a stage trains, and saves, a player of this role."""
     if role == "attacker":
         return name.startswith(f"{RESPONSE}/") or (name.endswith("/attacker") and name != attacker_of(0))
-    return name.startswith((WARM_UP, SFT_SCRIPTED, CLEAN_RL)) or (name.endswith("/defender") and name != defender_of(0))
+    if name.endswith("/defender"):
+        return name != defender_of(0)
+    return name.startswith((WARM_UP, SFT_SCRIPTED, CLEAN_RL, f"{BASELINE}/"))

@@ -32,7 +32,7 @@ ATTACKER, ROUNDS, DEFENDER, WARM_UP, EVALUATION = (
 def stage_needs(recipe: Recipe) -> Iterator[StageNeed]:
     """Each kind of stage that the recipe has."""
     measures = Measures(recipe)
-    if recipe.warm_up.steps or recipe.sft_scripted_steps:
+    if recipe.warm_up.steps or recipe.sft_scripted_steps or recipe.baselines:
         yield defenders_sft(measures)
     yield attackers_evolution(measures)
     yield attack_round(measures)
@@ -151,8 +151,9 @@ def defenders_sft(m: Measures) -> StageNeed:
     """The warm-up, counted as often as the run makes as many steps: SFT on scripted attacks, and on hits, too."""
     r, s = m.recipe, m.recipe.warm_up
     update, trained = m.sft
-    at_once, steps = min(s.per_forward, s.batch), s.steps or r.sft_scripted_steps
-    more = r.sft_scripted_steps + r.iterations * r.hits.steps * r.hits.batch / s.batch
+    at_once, steps = min(s.per_forward, s.batch), s.steps or r.sft_scripted_steps or 1
+    others = [(r.iterations * r.hits.steps, r.hits.batch), *((b.sft.steps, b.sft.batch) for b in r.baselines)]
+    more = r.sft_scripted_steps + sum(number * batch / s.batch for number, batch in others)
     made = 1 + more / steps if s.steps else more / steps
     geometry = f"{steps} steps of {s.batch} images, {at_once} at once"
     phases = [Phase("update", update, steps * s.batch / at_once)]

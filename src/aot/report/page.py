@@ -99,7 +99,7 @@ def stylesheet() -> Markup:
 
 def _context(run: RunData, cards: list[Card], problems: list[str]) -> dict[str, Any]:
     summary = run.summary
-    logs = sorted(run.logs, key=lambda log: log.stage.startswith(("clean_rl", "best_response")))
+    logs = sorted(run.logs, key=lambda log: log.stage.startswith(("clean_rl", "baseline/", "best_response")))
     attacker_logs = [log for log in logs if log.player == "attacker"]
     defender_logs = [log for log in logs if log.player == "defender"]
     name = summary.name or str(run.recipe.get("name") or run.folder.resolve().name)
@@ -258,10 +258,9 @@ def _stage_bars(run: RunData) -> list[StageBar]:
 
 def _player(stage: str) -> str:
     last = stage.rsplit("/", 1)[-1]
-    if "attack" in last or stage.startswith("best_response"):
-        return "attack"
-    trains_defender = "defend" in last or stage.startswith(("clean_rl", "warm_up", "sft_scripted"))
-    return "defend" if trains_defender else "other"
+    if "defend" in last or stage.startswith(("clean_rl", "warm_up", "sft_scripted", "baseline/")):
+        return "defend"
+    return "attack" if "attack" in last or stage.startswith("best_response") else "other"
 
 
 def flatten(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
