@@ -99,8 +99,9 @@ def test_mining_takes_the_hardest_of_what_it_is_given_and_nothing_else() -> None
     assert none == 0 and all(image is e.clean for e, (image, _) in zip(EXAMPLES, clean, strict=True))
 
 
-def test_killed_and_resumed_is_the_same_to_the_bit(tmp_path: Path) -> None:
-    settings, batches = FAST, in_epochs(EXAMPLES, FAST.batch, seed=3)
+@pytest.mark.parametrize("muon_lr", [0.0, 0.01])
+def test_killed_and_resumed_is_the_same_to_the_bit(muon_lr: float, tmp_path: Path) -> None:
+    settings, batches = FAST.model_copy(update={"muon_lr": muon_lr}), in_epochs(EXAMPLES, FAST.batch, seed=3)
     whole = QwenDefender.load(DEFENDER)
     before = weights(whole)
     train_defender_sft(whole, batches, settings, seed=1)
@@ -118,6 +119,17 @@ def test_killed_and_resumed_is_the_same_to_the_bit(tmp_path: Path) -> None:
     whole.save(tmp_path / "saved")
     stock = Qwen2_5_VLForConditionalGeneration.from_pretrained(tmp_path / "saved", dtype=torch.float32)
     assert torch.equal(torch.cat([p.flatten() for p in stock.parameters()]), weights(whole))
+
+
+def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest() -> None:
+    settings = FAST.model_copy(update={"muon_lr": 0.01, "learning_rate": 1e-30, "ema": 0.0})
+    defender = QwenDefender.load(DEFENDER)
+    before = {name: p.detach().clone() for name, p in defender.model.named_parameters()}
+    train_defender_sft(defender, in_epochs(EXAMPLES, FAST.batch, seed=3), settings, seed=1)
+    moved = {name for name, p in defender.model.named_parameters() if not torch.allclose(p, before[name], atol=1e-12)}
+    inside = {name for name, p in before.items() if not any(word in name for word in ("embed", "lm_head"))}
+    assert moved == {name for name in inside if before[name].ndim == 2}
+    assert "muon_lr" not in FAST.key and "pixel" not in FAST.key, "stages of earlier versions stand"
 
 
 def test_it_learns_whatever_the_size_of_a_forward_pass_and_no_step_changes_nothing() -> None:

@@ -24,7 +24,7 @@ from aot.errors import AotError
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.heartbeat import beat
 from aot.runs.train_log import TrainLog, plain_metrics
-from aot.train.defender.optimizer import adamw
+from aot.train.defender.optimizer import adamw, matrices, muon
 from aot.train.defender.pixel_share import PixelSettings, Seen, with_pixels_attacked
 from aot.train.ranks import gather_values, share, sum_gradients, total
 from aot.train.weight_average import WeightAverage
@@ -42,6 +42,7 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
     attacked_share: float = Field(0.75, ge=0, le=1)  # share of a batch that is seen attacked, where it has attacks
     candidates: int = Field(4, gt=0)  # attacks of a scene whose losses are compared; 1 takes one as it comes
     learning_rate: float = Field(5e-4, gt=0)
+    muon_lr: float = Field(0.0, ge=0)  # of the matrices inside the blocks, by Muon; 0 gives them to AdamW
     warmup_steps: int = Field(10, ge=0)
     schedule: Literal["linear", "constant"] = "linear"  # after the warm-up
     weight_decay: float = Field(0.0, ge=0)
@@ -52,8 +53,9 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def key(self) -> dict[str, Any]:
-        """What a trained defender depends on; without `pixel` where it does nothing."""
-        return self.model_dump(mode="json", exclude=None if self.pixel.share else {"pixel"})
+        """What a trained defender depends on; without `pixel` and `muon_lr` where they do nothing."""
+        idle = {"pixel"} if not self.pixel.share else set()
+        return self.model_dump(mode="json", exclude=idle | ({"muon_lr"} if not self.muon_lr else set()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,18 +87,22 @@ def train_defender_sft(
     """
     s, checkpoint, log = settings, checkpoint or Checkpoint(None), log or TrainLog()
     parameters = defender.begin_training(seed=seed)
-    optimizer, schedule = adamw(
-        parameters,
-        learning_rate=s.learning_rate,
-        weight_decay=s.weight_decay,
-        schedule=s.schedule,
-        warmup=s.warmup_steps,
-        steps=s.steps,
+    how: dict[str, Any] = {"schedule": s.schedule, "warmup": s.warmup_steps, "steps": s.steps}
+    by_muon = {id(p) for p in matrices(defender.model)} if s.muon_lr else set()
+    rest = [p for p in parameters if id(p) not in by_muon]
+    optimizers: dict[str, Any] = dict(
+        zip(
+            ("adamw", "schedule"),
+            adamw(rest, learning_rate=s.learning_rate, weight_decay=s.weight_decay, **how),
+            strict=True,
+        )
     )
+    if by_muon:
+        optimizers["muon"], optimizers["muon_schedule"] = muon(defender.model, learning_rate=s.muon_lr, **how)
     average = WeightAverage(parameters, s.ema, warmup=2) if s.ema else None
     state: dict[str, Any] = {
         "modules": {"defender": defender.learned, "average": average},
-        "optimizers": {"adamw": optimizer, "schedule": schedule},
+        "optimizers": optimizers,
     }
     start = checkpoint.restore(**state)
     log.resume(start)
@@ -119,9 +125,10 @@ def train_defender_sft(
                 raise AotError(f"the defender's loss is {metrics['loss']} at step {step}", hint=hint)
             sum_gradients(parameters)
             metrics["grad_norm"] = torch.nn.utils.clip_grad_norm_(parameters, s.max_grad_norm)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad(set_to_none=True)
+            for each in optimizers.values():
+                each.step()
+            for parameter in parameters:
+                parameter.grad = None
             if average:
                 average.update(parameters)
             if step % 10 == 0 or step == s.steps:
