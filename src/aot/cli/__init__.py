@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aot.cli.making import coevolve, forge, pretrain, sft, stage
-from aot.cli.measuring import audit, evaluate, floor
+from aot.cli.measuring import arena, audit, evaluate, floor
 from aot.cli.planning import doctor, plan
 from aot.cli.showing import play, report, show_recipe
 from aot.errors import AotError
@@ -31,6 +31,7 @@ app.command()(forge)
 app.command()(sft)
 app.command(name="eval")(evaluate)
 app.command()(audit)
+app.command()(arena)
 app.command()(floor)
 app.command()(report)
 app.command(name="recipe")(show_recipe)

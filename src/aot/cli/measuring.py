@@ -132,6 +132,41 @@ def audit(
         raise typer.Exit(3)
 
 
+def arena(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs that `aot coevolve` has finished.")],
+    out: Annotated[Path, typer.Option(help="Folder of the page, the figures and the cells.")] = Path("runs/arena"),
+    attacks: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the attacks without training only these, separated by commas. [default: all]", show_default=False
+        ),
+    ] = None,
+    best_response: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train a fresh attacker against each defender, so many updates. [default: none]"),
+    ] = None,
+    draws: Annotated[
+        int | None, typer.Option(min=1, help="Tries of each attacker on a scene, for success by budget. [default: 16]")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many held-out scenes.")] = None,
+    overrides: SetOption = None,
+) -> None:
+    """Every attacker of finished runs against every defender: one matrix a threat, its equilibrium, one page.
+
+    Run again with further runs: only their rows and columns are played. Runs are read, never changed.
+    """
+    from aot.arena.settings import arena_settings
+
+    given = {"best_response_updates": best_response, "draws": draws, "scenes": limit}
+    named = [f"{name}={value}" for name, value in given.items() if value is not None]
+    settings = arena_settings([*(overrides or []), *named])
+    names = tuple(name.strip() for name in attacks.split(",")) if attacks is not None else None
+    from aot.arena.command import run
+
+    with resumable():
+        run(runs, out, settings, attacks=names)
+
+
 def floor(
     recipe: RecipeOption = "miniature",
     overrides: SetOption = None,

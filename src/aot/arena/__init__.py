@@ -1,0 +1,1 @@
+"""`aot arena`: every attacker of finished runs against every defender, as one matrix game with its equilibrium."""

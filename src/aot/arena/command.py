@@ -1,0 +1,31 @@
+"""`aot arena` from what the user typed to the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from aot.arena.page import build_page
+from aot.arena.run import RESULT, run_arena
+from aot.arena.settings import ArenaSettings
+from aot.arena.showcase import cards
+from aot.arena.table import matrix_table, value_line
+from aot.players.base_players import quiet_loading
+from aot.runs.terminal import Terminal, echo
+
+
+def run(runs: Sequence[Path], out: Path, settings: ArenaSettings, *, attacks: Sequence[str] | None = None) -> None:
+    """Plays, prints the tables, and says where the figures are."""
+    torch.set_num_threads(settings.threads)
+    quiet_loading()
+    arena = run_arena(runs, out, settings, attacks=attacks)
+    result, page = arena.result, build_page(arena.result, cards(arena.play, arena.scores), out)
+    terminal = Terminal()
+    for threat in result["matrices"]:
+        terminal.print(matrix_table(result, threat))
+        echo(value_line(result, threat))
+    for note in (*result["notes"], *[result["toy"]] * bool(result["toy"])):
+        echo(f"note: {note}")
+    echo(f"page: {page}\nfigures: {out / RESULT}")

@@ -1,0 +1,193 @@
+"""The arena on one page: runs to players, players to cells, cells to figures.
+
+    the players of the runs, and scripted attackers, are told apart by what they are
+    a fresh best response is trained against each defender, if that is asked for
+    every attacker attacks the held-out scenes of the first run, every defender answers    (cells, kept on disk)
+    the matrix of each threat, its equilibrium, and what follows from it                   (arena.json)
+
+What is on disk is not made again, so a further player costs a row or a column. The figures do not know what was kept:
+made anew they are the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from aot.arena.cells import ANSWERS, ATTACKS, CellStore
+from aot.arena.diversity import Edit, diversity_of, edits_of
+from aot.arena.play import Meeting, Play
+from aot.arena.pool import Pool, PoolAttacker, pool_of, read_runs, with_responses
+from aot.arena.responses import fresh_responses
+from aot.arena.scenes import arena_scenes, units_of
+from aot.arena.scores import ArenaScores, Json, share_of
+from aot.arena.scripted import scripted_attackers
+from aot.arena.settings import ArenaSettings
+from aot.arena.standings import budgets, differences, dynamics, edit_dynamics, forgetting, matrices
+from aot.arena.transfer import transfer
+from aot.coevolve.evaluation import Mask, Scores
+from aot.runs.files import held, write_json
+from aot.runs.terminal import echo
+
+FORMAT, VERSION, RESULT = "aot-arena", 1, "arena.json"
+TOY = (
+    "A toy: the players are miniatures in a world of 64 x 64 pixels. The figures say how the method behaves "
+    "there, not how robust a full-size model is."
+)
+
+
+@dataclass(frozen=True)
+class Arena:
+    """What was played: the cells behind the figures, for who wants to show some."""
+
+    play: Play
+    scores: ArenaScores
+    edits: dict[str, list[Edit | None]]
+    result: Json
+
+
+def run_arena(
+    folders: Sequence[Path],
+    out: Path,
+    settings: ArenaSettings,
+    *,
+    attacks: Sequence[str] | None = None,
+    say: Callable[[str], None] = echo,
+) -> Arena:
+    """Plays the players of the runs and writes `out/arena.json`. `attacks`: of those without training only these.
+    Raises `AotError` where a run is not one, not finished or damaged, an attack is unknown, or another process plays
+    into the same folder."""
+    runs = read_runs(folders)
+    pool = pool_of(runs, scripted_attackers(runs[0], attacks, settings.strengths))
+    game, scenes, notes = arena_scenes(runs, settings.scenes)
+    with held(out):
+        if settings.best_response_updates:
+            say(f"best responses: {len(pool.defenders)} trainings of {settings.best_response_updates} updates at most")
+            pool = with_responses(pool, fresh_responses(pool, settings.best_response_updates, out, say))
+        store = CellStore(out, say)
+        play = Play(pool, game, scenes, settings, store, say)
+        say("\n".join(play.plan()))
+        play.play()
+        say(_spent(store))
+        scores = collect(play)
+        semantic = [a for a in pool.attackers if a.threat == "semantic"]
+        edits = {a.name: edits_of(play.attacks(Meeting(a)).attacks, scenes) for a in semantic}
+        result = figures(play, scores, edits, notes)
+        write_json(out / RESULT, result)
+    return Arena(play, scores, edits, result)
+
+
+def collect(play: Play) -> ArenaScores:
+    """All scores, from the cells."""
+    pool = play.pool
+    draws: dict[str, dict[str, Scores]] = {}
+    for defender in play.asked_often:
+        few = len(play.scenes_of(1))
+        draws[defender.name] = {
+            attacker.name: np.stack(
+                [play.answers(defender, Meeting(attacker, n)).scores[:few] for n in range(play.settings.draws)]
+            )
+            for attacker in pool.attackers
+            if attacker.kind != "white_box"
+        }
+    pairs = [(d, a, play.first_draw(a, d)) for d in pool.defenders for a in pool.attackers]
+    attacked: dict[str, dict[str, Scores]] = {d.name: {} for d in pool.defenders}
+    valid: dict[str, dict[str, Mask]] = {d.name: {} for d in pool.defenders}
+    known = {met: play.attacks(met).attacks.valid for met in dict.fromkeys(met for *_, met in pairs)}
+    for defender, attacker, met in pairs:
+        attacked[defender.name][attacker.name] = play.answers(defender, met).scores
+        valid[defender.name][attacker.name] = known[met]
+    return ArenaScores(
+        units_of(play.scenes),
+        [scene.question.kind for scene in play.scenes],
+        {d.name: play.answers(d, None).scores for d in pool.defenders},
+        attacked,
+        valid,
+        draws,
+    )
+
+
+def figures(play: Play, scores: ArenaScores, edits: dict[str, list[Edit | None]], notes: Sequence[str]) -> Json:
+    """`arena.json`, version 1. Shares are objects of value, ci (95 %), hits and n."""
+    pool, settings = play.pool, play.settings
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "toy": TOY if _is_toy(pool) else "",
+        "runs": [_run(play, number) for number in range(len(pool.runs))],
+        "notes": list(notes),
+        "defenders": {
+            d.name: {
+                "run": d.run.label,
+                "role": d.role,
+                "iteration": d.iteration,
+                "digest": d.digest,
+                "also": list(d.also),
+                "clean": share_of(scores.clean[d.name] == 1, scores.clean[d.name] >= 0, scores.units),
+            }
+            for d in pool.defenders
+        },
+        "attackers": {a.name: _attacker(a, play, scores, edits.get(a.name, [])) for a in pool.attackers},
+        "matrices": matrices(pool, scores, settings),
+        "differences": differences(pool, scores, settings),
+        "forgetting": forgetting(pool, scores, settings),
+        "budgets": budgets(pool, scores, settings),
+        "dynamics": dynamics(pool, scores),
+        "edit_dynamics": edit_dynamics(pool, scores, edits),
+        "transfer": transfer(pool, scores, settings),
+        "protocol": {
+            "scenes": len(play.scenes),
+            "images": len(set(scores.units)),
+            "held_out_of": pool.runs[0].label,
+            "question_types": sorted(set(scores.question_types)),
+            "answers": "greedy",
+            "referee": pool.runs[0].recipe.referee.model_dump(mode="json"),
+            "settings": settings.model_dump(mode="json"),
+            "version": metadata.version("aot-vlm"),
+        },
+    }
+
+
+def _run(play: Play, number: int) -> Json:
+    run = play.pool.runs[number]
+    trained_on = list(run.recipe.scripted_attacks.families)
+    said = {"label": run.label, "recipe": run.recipe.name, "seed": run.recipe.seed, "iterations": run.recipe.iterations}
+    return {**said, "data": str(run.data) if run.data else None, "families": trained_on}
+
+
+def _attacker(attacker: PoolAttacker, play: Play, scores: ArenaScores, edits: Sequence[Edit | None]) -> Json:
+    met = dict.fromkeys(play.first_draw(attacker, defender) for defender in play.pool.defenders)
+    sets = [play.attacks(meeting).attacks for meeting in met]
+    valid, units = np.concatenate([made.valid for made in sets]), [unit for _ in sets for unit in scores.units]
+    refusals: Counter[str] = Counter()
+    for made in sets:
+        refusals.update(made.refusals)
+    entry: Json = {
+        "kind": attacker.kind,
+        "threat": attacker.threat,
+        "run": attacker.run.label if attacker.run and attacker.folder else None,
+        "iteration": attacker.iteration,
+        "against": attacker.against or None,
+        "also": list(attacker.also),
+        "valid": share_of(valid, valid | True, units),
+        "refusals": dict(refusals),
+    }
+    return entry | ({"diversity": diversity_of(edits)} if attacker.threat == "semantic" else {})
+
+
+def _is_toy(pool: Pool) -> bool:
+    return all(run.recipe.players.defender.model == "miniature" for run in pool.runs)
+
+
+def _spent(store: CellStore) -> str:
+    told = []
+    for kind in (ATTACKS, ANSWERS):
+        if made := store.made[kind]:
+            told.append(f"{made} cells of {kind}, {store.seconds[kind] / made:.2f} s each")
+    return f"  made {', '.join(told)}" if told else "  all cells were there"
+

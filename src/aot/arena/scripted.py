@@ -1,0 +1,42 @@
+"""Attackers without training: the distractors that the runs' own evaluation draws, and the families of attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import metadata
+
+from aot.arena.pool import PoolAttacker, RunFolder
+from aot.attacks.base import FamilyAttacker
+from aot.attacks.families import FAMILIES, PIXEL, families
+from aot.attacks.strengths import Strengths
+from aot.miniature.scripted import RandomDistractor
+from aot.players.base import Attacker
+
+RANDOM = "random_distractor"
+"""As the runs' evaluation draws them: their draw n is this attacker's n-th."""
+BESIDE_PHOTOS = ("occlusion",)
+"""Semantic families that need no source of objects: what own images are attacked with, besides pixel attacks."""
+
+
+def scripted_attackers(first: RunFolder, names: Sequence[str] | None, strengths: Strengths) -> list[PoolAttacker]:
+    """Those of these names (None: all that can be made of the scenes of the first run). Raises `AotError` for an
+    unknown name."""
+    if names is None:
+        names = [RANDOM, *(FAMILIES if first.data is None else (*BESIDE_PHOTOS, *PIXEL))]
+    found = []
+    if RANDOM in names:
+        related = first.recipe.evaluation.scripted_related
+        found.append(PoolAttacker(RANDOM, "scripted", "semantic", {RANDOM: related}, first, "distractor"))
+    known = [name for name in names if name != RANDOM]
+    version = metadata.version("aot-vlm")
+    for family in families(known, strengths, where="--attacks"):
+        identity = {"family": family.name, "strengths": strengths.model_dump(mode="json"), "version": version}
+        found.append(PoolAttacker(family.name, "scripted", family.threat, identity, rule=family.rule))
+    return found
+
+
+def open_scripted(attacker: PoolAttacker, strengths: Strengths) -> Attacker:
+    if attacker.name == RANDOM:
+        return RandomDistractor(related=attacker.identity[RANDOM])
+    (family,) = families([attacker.name], strengths)
+    return FamilyAttacker(family)

@@ -1,0 +1,505 @@
+"""The arena: figures from scores known by hand; cells that are kept, made anew and taken over; mistakes of the user."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from aot.arena import play as playing
+from aot.arena.cells import AnswerCell, CellStore, scenes_digest
+from aot.arena.diversity import diversity_of, edits_of, entropy
+from aot.arena.pool import Pool, PoolAttacker, PoolDefender, RunFolder, iteration_in
+from aot.arena.run import Arena, run_arena
+from aot.arena.scores import ArenaScores, budget_curve, cell_of, difference_of, error_matrix, share_of
+from aot.arena.settings import ArenaSettings, arena_settings
+from aot.arena.standings import forgetting, growing, matrices
+from aot.arena.transfer import transfer
+from aot.coevolve.evaluation import AttackSet
+from aot.coevolve.loop import coevolve
+from aot.coevolve.miniature_recipes import smoke
+from aot.errors import AotError
+from aot.game.referee import RefereeSettings
+from aot.miniature.scripted import RandomDistractor
+from aot.miniature.world.preserved import world_referee
+from aot.miniature.world.scenes import draw_scenes
+from aot.runs.files import sha256_of
+from aot.types import Attack, Box, Finding, Verdict
+from conftest import Ended
+
+Scores = dict[str, dict[str, list[int]]]
+SETTINGS = ArenaSettings(game_bootstrap=20, bootstrap=100)
+
+
+def scores_of(
+    clean: dict[str, list[int]], attacked: Scores, valid: dict[str, list[int]] | None = None
+) -> ArenaScores:
+    """Arrays from lists; every scene is an image of its own, all attacks that were answered are valid."""
+    n = len(next(iter(clean.values())))
+    first = next(iter(attacked.values()))
+    valid = valid or {a: [int(s >= 0) for s in row] for a, row in first.items()}
+    return ArenaScores(
+        [str(i) for i in range(n)],
+        ["side" if i % 2 else "colour" for i in range(n)],
+        {d: np.array(s, np.int8) for d, s in clean.items()},
+        {d: {a: np.array(s, np.int8) for a, s in of.items()} for d, of in attacked.items()},
+        {d: {a: np.array(s, bool) for a, s in valid.items()} for d in clean},
+        {},
+    )
+
+
+def run_of(label: str = "run", *, iterations: int = 2, families: tuple[str, ...] = ()) -> RunFolder:
+    recipe = smoke().changed(iterations=iterations, scripted_attacks={"families": families})
+    return RunFolder(label, Path(label), recipe, None)
+
+
+def defender(name: str, run: RunFolder) -> PoolDefender:
+    return PoolDefender(name, run, name.rpartition("/")[2], Path(name), name)
+
+
+def attacker(name: str, run: RunFolder, threat: Any = "semantic") -> PoolAttacker:
+    trained = iteration_in(name) is not None
+    return PoolAttacker(
+        name,
+        "trained" if trained else "scripted",
+        threat,
+        name,
+        run,
+        name,
+        rule=None if trained else "objects",
+    )
+
+
+def test_a_cell_names_all_its_denominators() -> None:
+    #             stands  deceived  refused  unread  wrong anyway  no clean answer
+    clean = {"d": [1, 1, 1, 1, 0, -1]}
+    scores = scores_of(clean, {"d": {"a": [1, 0, -1, -1, 0, 1]}}, {"a": [1, 1, 0, 1, 1, 1]})
+    cell = cell_of(scores, "a", "d")
+    counts = {
+        key: cell[key] for key in ("scenes", "clean_answered", "clean_right", "valid", "answered", "deceived")
+    }
+    assert counts == {
+        "scenes": 6,
+        "clean_answered": 5,
+        "clean_right": 4,
+        "valid": 5,
+        "answered": 4,
+        "deceived": 1,
+    }
+    assert (cell["standing"]["hits"], cell["standing"]["n"]) == (
+        3,
+        5,
+    )  # a refused or unread attack deceives nobody
+    assert (cell["accuracy"]["hits"], cell["accuracy"]["n"]) == (2, 4)
+    assert (cell["success"]["hits"], cell["success"]["n"]) == (1, 6)
+    assert (cell["success_where_fair"]["hits"], cell["success_where_fair"]["n"]) == (1, 2)
+    assert error_matrix(scores, ["a"], ["d"])[0, 0] == pytest.approx(
+        2 / 5
+    )  # wrong anyway is the attacker's gain, too
+
+
+def test_questions_about_one_image_are_one_draw() -> None:
+    hits, counted = np.array([1, 1, 1, 1, 0, 0, 0, 0], bool), np.ones(8, bool)
+    apart = share_of(hits, counted, list("abcdefgh"))
+    together = share_of(hits, counted, list("aabbccdd"))
+    assert apart["value"] == together["value"] == 0.5 and apart["n"] == together["n"] == 8
+    assert together["ci"][1] - together["ci"][0] > apart["ci"][1] - apart["ci"][0]
+    assert share_of(hits, ~counted, list("abcdefgh"))["value"] is None
+    assert difference_of(hits, ~hits, list("aaaaaaaa"), bootstrap=100)["ci"] is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from([-1, 0, 1]), min_size=3, max_size=9), min_size=4, max_size=4), st.data()
+)
+def test_success_never_falls_with_the_budget(rows: list[list[int]], data: st.DataObject) -> None:
+    n = min(map(len, rows))
+    draws = np.array([row[:n] for row in rows], np.int8)
+    clean = np.array(data.draw(st.lists(st.sampled_from([-1, 0, 1]), min_size=n, max_size=n)), np.int8)
+    curve = budget_curve(draws, clean, [1, 2, 4], [str(i) for i in range(n)])
+    values = [point["value"] for point in curve]
+    assert values == sorted(values)
+    assert values[0] == np.mean((clean == 1) & (draws[0] == 0))
+    assert values[-1] == np.mean((clean == 1) & (draws == 0).any(0))
+
+
+def test_difference_is_paired_by_scene() -> None:
+    rng = np.random.default_rng(0)
+    before = rng.random(200) < 0.5
+    found = difference_of(before, before, [str(i) for i in range(200)], bootstrap=200)
+    assert found["value"] == 0 and found["ci"] == [
+        0,
+        0,
+    ]  # two samples of a half each would spread by 7 points
+    better = before | (np.arange(200) < 20)
+    found = difference_of(better, before, [str(i) for i in range(200)], bootstrap=200)
+    assert found["gained"] == int((better & ~before).sum()) and found["lost"] == 0
+    assert found["ci"][0] > 0
+
+
+def test_threats_are_never_in_one_matrix_and_the_worst_case_is_over_its_own() -> None:
+    run = run_of()
+    pool = Pool(
+        [run], [attacker("iteration_0", run), attacker("noise", run, "pixel")], [defender("base", run)]
+    )
+    scores = scores_of({"base": [1, 1, 1, 1]}, {"base": {"iteration_0": [0, 1, 1, 1], "noise": [1, 0, 0, 1]}})
+    found = matrices(pool, scores, SETTINGS)
+    assert list(found) == ["semantic", "pixel"]
+    assert found["semantic"]["attackers"] == ["iteration_0"] and found["pixel"]["attackers"] == ["noise"]
+    assert (
+        found["semantic"]["worst_case"]["base"]["hits"] == 3
+        and found["pixel"]["worst_case"]["base"]["hits"] == 2
+    )
+    assert found["semantic"]["game"]["value"] == 0.25 and found["pixel"]["game"]["value"] == 0.5
+
+
+def test_the_games_of_iterations_and_what_the_newest_pair_gives_away() -> None:
+    run = run_of(iterations=1)
+    players = [defender(name, run) for name in ("base", "iteration_1")]
+    pool = Pool([run], [attacker(name, run) for name in ("iteration_0", "iteration_1")], players)
+    # error of base: .5 and .25; of iteration 1: .25 and .5 -- matching pennies
+    rows = {"iteration_0": [0, 0, 1, 1], "iteration_1": [0, 1, 1, 1]}
+    scores = scores_of(
+        {"base": [1] * 4, "iteration_1": [1] * 4},
+        {
+            "base": rows,
+            "iteration_1": {"iteration_0": rows["iteration_1"], "iteration_1": rows["iteration_0"]},
+        },
+    )
+    first, last = growing(pool, run, pool.attackers, scores)
+    assert first["attackers"] == {"iteration_0": 1} and first["value"] == 0.5
+    assert first["newest"]["exploitability"] == pytest.approx(0.25) == first["newest"]["defenders_gain"]
+    assert last["value"] == pytest.approx(0.375)
+    assert last["attackers"] == pytest.approx({"iteration_0": 0.5, "iteration_1": 0.5})
+    assert last["newest"]["attackers_gain"] == 0 and last["newest"]["defenders_gain"] == pytest.approx(0.25)
+    game = matrices(pool, scores, SETTINGS)["semantic"]["game"]
+    assert game["gives_away"]["defenders"] == pytest.approx({"base": 0.125, "iteration_1": 0.125})
+    assert game["value_ci"][0] <= game["value"] <= game["value_ci"][1]
+
+
+def test_forgetting_is_measured_against_the_defender_that_was_taught() -> None:
+    run = run_of()
+    pool = Pool(
+        [run],
+        [attacker(f"iteration_{i}", run) for i in range(3)],
+        [defender(name, run) for name in ("base", "iteration_1", "iteration_2")],
+    )
+    safe, lost = [1, 1, 1, 1], [0, 0, 1, 1]
+    attacked = {name: {f"iteration_{i}": safe for i in range(3)} for name in ("base", "iteration_1")}
+    attacked["iteration_2"] = {"iteration_0": safe, "iteration_1": lost, "iteration_2": safe}
+    (entry,) = forgetting(pool, scores_of(dict.fromkeys(attacked, safe), attacked), SETTINGS)
+    assert (entry["attacker"], entry["taught"], entry["defender"]) == (
+        "iteration_1",
+        "iteration_1",
+        "iteration_2",
+    )
+    assert entry["then"]["value"] == 0 and entry["now"]["value"] == entry["difference"]["value"] == 0.5
+
+
+def test_transfer_compares_runs_that_differ_in_one_family() -> None:
+    wide, narrow = (
+        run_of("wide", families=("distractor", "removal")),
+        run_of("narrow", families=("distractor",)),
+    )
+    players = [defender(f"{run.label}/iteration_2", run) for run in (wide, narrow)]
+    families = [attacker(name, wide) for name in ("distractor", "removal", "occlusion")]
+    pool = Pool([wide, narrow], families, players)
+    safe, hit = [1, 1, 1, 1], [0, 1, 1, 1]
+    attacked = {one.name: {f.name: safe for f in families} for one in players}
+    attacked["narrow/iteration_2"]["removal"] = hit
+    scores = scores_of({one.name: safe for one in players}, attacked)
+    found = {(entry["family"], entry["run"]): entry for entry in transfer(pool, scores, SETTINGS)}
+    assert {key for key, entry in found.items() if not entry["seen"]} == {("removal", "narrow")}
+    left_out = found["removal", "narrow"]
+    assert left_out["left_out_against"] == "wide/iteration_2" and left_out["cost"]["value"] == 0.25
+    assert not any("cost" in entry for key, entry in found.items() if key != ("removal", "narrow"))
+    assert transfer(Pool([run_of()], families, players), scores, SETTINGS) == []  # nobody names families
+
+
+def test_entropy() -> None:
+    assert entropy([5]) == 0 and entropy([]) == 0
+    assert entropy([3, 3]) == pytest.approx(1) and entropy([1, 1, 1, 1, 0]) == pytest.approx(2)
+
+
+def test_edits_are_read_from_the_picture() -> None:
+    scenes = draw_scenes(30, 5, "test")
+    attacks = RandomDistractor().attack(scenes, seed=1)
+    verdicts = world_referee(RefereeSettings()).judge(scenes, attacks)
+    verdicts[0] = Verdict((Finding("x", False, 0.0, "refused"),))
+    edits = edits_of(AttackSet(attacks, verdicts), scenes)
+    assert edits[0] is None and sum(edit is not None for edit in edits) > 20
+    for edit, attack in zip(edits, attacks, strict=True):
+        if edit is not None:
+            assert edit.kind == attack.kind  # whoever drew it says the same
+            if edit.kind == "add":
+                assert edit.object in attack.instruction and edit.target
+    told = diversity_of(edits)
+    assert told["n"] == sum(edit is not None for edit in edits)
+    assert sum(told["aspects"]["kind"]["most"].values()) == pytest.approx(1)
+    one_trick = diversity_of([edit for edit in edits if edit is not None][:1] * 9)
+    assert all(aspect["bits"] == 0 for aspect in one_trick["aspects"].values())
+
+
+# Cells
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CellStore:
+    return CellStore(tmp_path, lambda _: None)
+
+
+def test_a_cell_of_attacks_is_read_as_it_was_written(store: CellStore) -> None:
+    scenes = draw_scenes(3, 2, "test")
+    noisy = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    attacks = [
+        Attack(scenes[0].id, "a", "add", noisy, "Add a cup.", 7, (Box(1, 2, 3, 4, "cup", "red"),)),
+        Attack(scenes[1].id, "a", "any", scenes[1].image),
+        Attack(scenes[2].id, "a", "any", noisy[:9]),  # of another size: the referee refused it
+    ]
+    verdicts = [Verdict((Finding("f", i == 0, float("nan"), "why"),)) for i in range(3)]
+    made = store.keep_attacks("key", scenes, AttackSet(attacks, verdicts), 1.5)
+    read = store.attacks("key", scenes)
+    assert read is not None and read.content == made.content and read.seconds == 1.5
+    for before, after in zip(attacks, read.attacks.attacks, strict=True):
+        assert np.array_equal(before.image, after.image)
+        assert (before.kind, before.instruction, before.seed, before.objects) == (
+            after.kind,
+            after.instruction,
+            after.seed,
+            after.objects,
+        )
+    assert [v.refused_by for v in read.attacks.verdicts] == [v.refused_by for v in verdicts]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other", "empty"])
+@pytest.mark.parametrize("kind", ["attacks", "answers"])
+def test_a_damaged_cell_counts_as_missing(kind: str, damage: str, store: CellStore) -> None:
+    scenes, told = draw_scenes(2, 3, "test"), []
+    store.say = told.append
+    verdicts = [Verdict()] * 2
+    attacks = AttackSet([Attack(s.id, "a", "any", 255 - s.image) for s in scenes], verdicts)
+    if kind == "attacks":
+        store.keep_attacks("key", scenes, attacks, None)
+        (path,) = (store.folder / "attacks").iterdir()
+    else:
+        store.keep_answers("key", "of", AnswerCell(np.array([1, 0], np.int8), ["yes", "no"]))
+        (path,) = (store.folder / "answers").iterdir()
+    whole = path.read_bytes()
+    flipped = bytes([*whole[:-40], whole[-40] ^ 4, *whole[-39:]])
+    other = whole.replace(b"key", b"yek")
+    path.write_bytes({"cut": whole[:-9], "flipped": flipped, "other": other, "empty": b""}[damage])
+    found = store.attacks("key", scenes) if kind == "attacks" else store.answers("key", "of", 2)
+    assert found is None and "made anew" in told[0]
+
+
+def test_answers_to_attacks_that_came_out_otherwise_are_asked_again(store: CellStore) -> None:
+    store.keep_answers("key", "before", AnswerCell(np.array([1], np.int8), ["yes"]))
+    assert store.answers("key", "before", 1) is not None
+    assert store.answers("key", "after", 1) is None
+
+
+def test_the_digest_of_scenes_sees_image_question_and_boxes() -> None:
+    one, other = draw_scenes(2, 4, "test")
+    assert scenes_digest([one]) == scenes_digest(draw_scenes(1, 4, "test"))
+    assert scenes_digest([one]) != scenes_digest([other]) != scenes_digest([other, one])
+
+
+# Runs
+
+SMALL: dict[str, Any] = {
+    "game": {"train_scenes": 8, "held_out_scenes": 12},
+    "attacker": {"flow_grpo": {"updates": 1, "groups": 2, "group_size": 4}},
+    "evaluation": {"distractors": 2},
+    "processes": 1,
+    "clean_rl": False,
+    "floor": {"scenes": 0},
+    **{"warm_up": {"steps": 0}, "hits": {"steps": 0}, "sft_scripted_steps": 0, "best_response_updates": 0},
+}
+QUICK = arena_settings(["draws=2", "budget_scenes=4", "bootstrap=100", "game_bootstrap=10", "gallery=1"])
+ATTACKS = ("random_distractor", "removal", "noise")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("arena") / "run"
+    coevolve(smoke().changed(**SMALL), out, say=lambda _: None)
+    return out
+
+
+@pytest.fixture(scope="module")
+def played(finished: Path) -> tuple[Arena, Path]:
+    out = finished.parent / "played"
+    return run_arena([finished], out, QUICK, attacks=ATTACKS, say=lambda _: None), out
+
+
+def other_seed(run: Path, folder: Path) -> Path:
+    """A run like this one, of another seed, whose last defender learned something else."""
+    shutil.copytree(run, folder)
+    recipe = json.loads((folder / "recipe.json").read_text())
+    (folder / "recipe.json").write_text(json.dumps(recipe | {"seed": 1}))
+    changed(folder / "iteration_1/defender", "model.safetensors")
+    return folder
+
+
+def changed(stage: Path, name: str) -> None:
+    """Other weights, as the manifest knows them."""
+    tensors = load_file(stage / name)
+    save_file({key: value + 0.01 for key, value in tensors.items()}, stage / name, {"format": "pt"})
+    manifest = json.loads((stage / "manifest.json").read_text())
+    manifest["files"][name]["sha256"] = sha256_of(stage / name)
+    (stage / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_the_matrix_agrees_with_the_summary_of_the_run(finished: Path, played: tuple[Arena, Path]) -> None:
+    result, summary = played[0].result, json.loads((finished / "summary.json").read_text())
+    cells = result["matrices"]["semantic"]["cells"]
+    for name, entry in summary["defenders"].items():
+        assert result["defenders"][name]["clean"]["value"] == entry["clean"]
+        for column in ("iteration_0", "iteration_1", "random_distractor"):
+            assert cells[column][name]["accuracy"]["value"] == pytest.approx(entry["by_attacker"][column])
+    hits = cells["iteration_1"]["base"]["success"]["value"]
+    assert hits == pytest.approx(summary["attackers"]["iteration_1"]["valid_success_vs_base"])
+    assert result["toy"] and result["matrices"]["pixel"]["attackers"] == ["noise"]
+    assert result["attackers"]["iteration_1"]["iteration"] == 1
+    nested = {(e["attacker"], e["defender"]): [p["value"] for p in e["curve"]] for e in result["budgets"]}
+    assert all(values == sorted(values) for values in nested.values())
+    assert [p["draws"] for p in result["budgets"][0]["curve"]] == [1, 2]
+
+
+def test_made_anew_the_figures_are_the_same_and_the_run_is_untouched(
+    finished: Path, played: tuple[Arena, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    monkeypatch.setattr(playing, "attacks_of_run", lambda *_: None)
+    monkeypatch.setattr(playing, "answers_of_run", lambda *_: None)
+    run_arena([finished], tmp_path, QUICK, attacks=ATTACKS, say=lambda _: None)
+    assert (tmp_path / "arena.json").read_bytes() == (played[1] / "arena.json").read_bytes()
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+def counted(arena: Arena) -> tuple[int, int]:
+    return arena.play.store.made["attacks"], arena.play.store.made["answers"]
+
+
+def test_from_the_cells_nothing_is_made_and_a_further_player_costs_its_row_or_column(
+    finished: Path, played: tuple[Arena, Path], tmp_path: Path
+) -> None:
+    out, figures = tmp_path / "out", (played[1] / "arena.json").read_bytes()
+    shutil.copytree(played[1], out)
+    again = run_arena([finished], out, QUICK, attacks=ATTACKS, say=lambda _: None)
+    assert counted(again) == (0, 0) and (out / "arena.json").read_bytes() == figures
+    wider = run_arena([finished], out, QUICK, attacks=(*ATTACKS, "occlusion"), say=lambda _: None)
+    assert counted(wider) == (2, 4)  # two draws; each answered by base and the last defender
+    told: list[str] = []
+    both = run_arena(
+        [finished, other_seed(finished, tmp_path / "other")], out, QUICK, attacks=ATTACKS, say=told.append
+    )
+    defenders = [defender.name for defender in both.play.pool.defenders]
+    assert defenders == ["run/base", "run/iteration_1", "other/iteration_1"]  # the base is the same one
+    assert both.play.pool.defenders[0].also == ("other/base",)
+    assert counted(both) == (0, 1 + 5 * 2)  # clean scenes, and two draws of each of five attackers
+    assert both.result["notes"] == [
+        "other was evaluated on other held-out scenes; here it meets those of run"
+    ]
+
+
+def test_killed_while_it_plays_it_goes_on_to_the_same_figures(
+    finished: Path, played: tuple[Arena, Path], tmp_path: Path
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def stop(line: str) -> None:
+        if "noise: attacks" in line:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_arena([finished], tmp_path, QUICK, attacks=ATTACKS, say=stop)
+    (cell,) = list((tmp_path / "attacks").iterdir())[:1]
+    cell.write_bytes(cell.read_bytes()[:-5])  # and its disk was full, too
+    told: list[str] = []
+    run_arena([finished], tmp_path, QUICK, attacks=ATTACKS, say=told.append)
+    assert any("damaged" in line for line in told)
+    assert (tmp_path / "arena.json").read_bytes() == (played[1] / "arena.json").read_bytes()
+
+
+def test_a_fresh_response_is_trained_once_and_joins_the_matrix(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[str] = []
+
+    def stands_in(attacker: Any, *_: Any, **how: Any) -> dict[str, Any]:
+        trained.append(attacker.name)
+        with torch.no_grad():
+            next(iter(attacker.transformer.parameters())).add_(0.001 * len(trained))
+        return {}
+
+    monkeypatch.setattr("aot.coevolve.stages.train_attacker", stands_in)
+    settings = QUICK.model_copy(update={"best_response_updates": 3, "draws": 1})
+    for _ in range(2):
+        arena = run_arena([finished], tmp_path, settings, attacks=("noise",), say=lambda _: None)
+        assert trained == ["best_response_base", "best_response_iteration_1"]
+    rows = arena.result["matrices"]["semantic"]["attackers"]
+    assert rows == ["iteration_0", "iteration_1", "best_response_3_base", "best_response_3_iteration_1"]
+    assert arena.result["attackers"]["best_response_3_base"]["against"] == "base"
+    assert not (finished / "best_response").exists()
+
+
+@pytest.mark.parametrize(
+    "case", ["missing", "no run", "unfinished", "twice", "damaged", "lost", "attack", "setting"]
+)
+def test_mistakes_are_told_without_a_traceback(
+    case: str, finished: Path, tmp_path: Path, aot: Callable[..., Ended]
+) -> None:
+    run = tmp_path / "run"
+    words: list[str | Path] = [run]
+    if case == "no run":
+        run.mkdir()
+    elif case != "missing":
+        shutil.copytree(finished, run, ignore=shutil.ignore_patterns("evaluation"))
+    match case:
+        case "unfinished":
+            (run / "summary.json").unlink()
+        case "twice":
+            words = [run, tmp_path / "elsewhere/../run"]
+            (tmp_path / "elsewhere").mkdir()
+        case "damaged":
+            path = run / "iteration_1/defender/model.safetensors"
+            path.write_bytes(path.read_bytes()[:-1] + b"x")
+        case "lost":
+            shutil.rmtree(run / "iteration_1/attacker/transformer")
+        case "attack":
+            words = [run, "--attacks", "distracter"]
+        case "setting":
+            words = [run, "--set", "drawz=3"]
+    ended = aot("arena", *words, "--out", tmp_path / "out")
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    expected = {
+        "missing": "no such folder",
+        "no run": "recipe.json",
+        "unfinished": "not finished",
+        "twice": "given twice",
+        "damaged": "damaged",
+        "lost": "missing",
+        "attack": "did you mean distractor?",
+        "setting": "drawz",
+    }
+    assert expected[case] in ended.stderr
+
+
+def test_runs_of_different_worlds_are_refused(finished: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(finished, photos)
+    recipe = json.loads((photos / "recipe.json").read_text())
+    (photos / "recipe.json").write_text(json.dumps(recipe | {"data": "somewhere"}))
+    with pytest.raises(AotError, match="own images"):
+        run_arena([finished, photos], tmp_path / "out", QUICK, attacks=ATTACKS, say=lambda _: None)
