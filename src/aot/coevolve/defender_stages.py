@@ -140,8 +140,9 @@ def _learn_hits(
 ) -> dict[str, Any]:
     """SFT on the hardest attack of each scene that was hard, mixed with scripted attacks on fresh scenes: the hits are
     few, and alone they would be learned by heart."""
-    rate = recipe.hits.learning_rate * recipe.hits_decay ** (iteration_of(inputs.name) - 1)
-    settings = recipe.hits.model_copy(update={"learning_rate": rate})
+    decay = recipe.hits_decay ** (iteration_of(inputs.name) - 1)
+    rates = {"learning_rate": recipe.hits.learning_rate * decay, "muon_lr": recipe.hits.muon_lr * decay}
+    settings = recipe.hits.model_copy(update=rates)
     few = round(settings.batch * recipe.hits_share)
     hits = hit_batches(episodes, recipe.curriculum, few, seed=inputs.seed)
     weights = curriculum_weights(recipe, inputs, iteration_of(inputs.name))

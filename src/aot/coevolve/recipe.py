@@ -41,7 +41,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     scripted_attacks: ScriptedAttackSettings = ScriptedAttackSettings()  # ours
     hits: DefenderSftSettings = DefenderSftSettings(steps=0)  # ours: SFT on an iteration's hits before its DAPO
     hits_share: float = Field(0.25, ge=0, le=1)  # ours: of a batch of these; the rest are scripted attacks
-    hits_decay: float = Field(1.0, gt=0, le=1)  # ours: an iteration's learning rate of it, as a share of the last one's
+    hits_decay: float = Field(1.0, gt=0, le=1)  # ours: an iteration's learning rates of it, in shares of the last
     meta: MetaSettings = MetaSettings()  # ours: whom the players of an iteration are trained against
     clean_rl: bool = True  # paper: "same RL on clean data", the control
     clean_rl_updates: int = Field(0, ge=0)  # ours: of the control, an iteration; 0: as many as the defender's
