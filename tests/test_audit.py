@@ -22,7 +22,7 @@ from aot.audit.charts import spread
 from aot.audit.command import audit_settings
 from aot.audit.metrics import Member, Outcome, Tally, change
 from aot.audit.page import build_page, caveats, headline
-from aot.audit.panel import ATTACKS, build_panel, group_of
+from aot.audit.panel import build_panel, group_of
 from aot.audit.plan import AuditSettings, plan_of, turns
 from aot.audit.run import OUTCOMES, RESULT, Audit, run_audit
 from aot.audit.showcase import cards, chosen
@@ -40,6 +40,7 @@ from aot.rl.intervals import mcnemar, paired_difference, wilson
 from aot.types import LETTERS, Attack, Box, Question, Scene
 
 N = 8
+ATTACKS = ("distractor", "removal", "occlusion", "noise", "blur", "jpeg", "brightness")
 SETTINGS = AuditSettings(draws=2, world_scenes=N, gallery=8)
 WORLD = Subjects(world=N)
 PANEL = build_panel(ATTACKS, SETTINGS.strengths, None)

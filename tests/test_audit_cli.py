@@ -38,8 +38,8 @@ def test_the_miniature_on_world_scenes(tmp_path: Path, aot: Callable[..., Any]) 
     own = ["--defender", "miniature", "--data", "world", "--limit", "8", "--draws", "1"]
     done = aot("audit", *own, "--attacker", "miniature", "--out", out)
     assert done.returncode == 0, done.stderr
-    plan, answers = done.stdout.index("at most 72 requests"), done.stdout.index("answers of at most 72")
-    assert plan < answers and "8 images, 8 questions, 8 attacks x 1 draws" in done.stdout
+    plan, answers = done.stdout.index("at most 112 requests"), done.stdout.index("answers of at most 112")
+    assert plan < answers and "8 images, 8 questions, 13 attacks x 1 draws" in done.stdout
     assert "all corruptions" in done.stdout and str(out / "audit.html") in done.stdout.replace("\n", "")
     result = told(out)
     assert result["clean"]["accuracy"]["value"] >= 0.75  # the shipped reader answers 99.8 %

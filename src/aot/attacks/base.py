@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -26,13 +27,13 @@ from aot.forge.photo_source import AnswerKept, PhotoScene
 from aot.game.referee import Check, GlobalSsim, LocalSsim, Overlap, Referee, RefereeSettings, build_referee
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import WorldScene
-from aot.types import Attack, EditKind, Scene
+from aot.types import Attack, EditKind, Finding, Scene, Verdict
 
 Threat = Literal["semantic", "pixel", "composed"]
-Rule = Literal["objects", "known", "paint", "corruption", "norm"]
+Rule = Literal["objects", "known", "paint", "corruption", "norm", "composed"]
 """Who judges: `objects` reads the objects back from the picture and answers again, `known` answers again from the
 objects that the maker names, `paint` looks at the boxes only, `corruption` at the whole image (SSIM), `norm` at the
-largest change of a value."""
+largest change of a value; `composed` is the rule of the edit, then that of the corruption."""
 
 CORRUPTION_SSIM_MIN = 0.4
 """Below this global SSIM a corrupted image cannot be asked about; *ours*."""
@@ -96,8 +97,38 @@ class FamilyAttacker:
             made = draw(self.family, scene, times[scene.id], seed)
             times[scene.id] += 1
             # An unchanged image says so in its instruction: the referee knows only that it is.
-            attacks.append(Attack(scene.id, self.name, "any", scene.image, "", seed) if isinstance(made, str) else made)
+            if isinstance(made, str):
+                attacks.append(Attack(scene.id, self.name, "any", scene.image, "", seed))
+            else:
+                attacks.append(replace(made, attacker=self.name, seed=seed))
         return attacks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ComposedAttack(Attack):
+    """An edit and a corruption of it. `edited`: the image between the two; `edit_rule`: who judges that."""
+
+    edited: Attack | None = None
+    edit_rule: Rule = "known"
+
+
+@dataclass(frozen=True)
+class ComposedReferee(Referee):
+    """Holds the edit of a `ComposedAttack` to its own rule, and the corruption to `after`, seen from the edited image.
+    Any other attack is refused (no_edit)."""
+
+    edits: Mapping[Rule, Referee] = field(default_factory=dict)
+    after: Referee = field(default_factory=lambda: Referee(()))
+
+    def judge(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Verdict]:
+        return [self._verdict(scene, attack) for scene, attack in zip(scenes, attacks, strict=True)]
+
+    def _verdict(self, scene: Scene, attack: Attack) -> Verdict:
+        if not isinstance(attack, ComposedAttack) or attack.edited is None:
+            return Verdict((Finding("composed", False, float("nan"), "no_edit"),))
+        edit = self.edits[attack.edit_rule].judge([scene], [attack.edited])[0]
+        between = replace(scene, image=attack.edited.image)
+        return Verdict((*edit.findings, *self.after.judge([between], [attack])[0].findings))
 
 
 def referees(
@@ -119,10 +150,11 @@ def referees(
         Overlap(s.overlap_max, s.visible_levels),
         KnownArea(s.area_min, s.area_max, s.visible_levels),
     ]
-    return {
+    alone: dict[Rule, Referee] = {
         "objects": Referee([*beside.checks, *in_photos]) if photos else world_referee(s),
         "known": Referee([*known, *(in_photos if photos else [KnownAnswer()])]),
         "paint": beside,
         "corruption": Referee([GlobalSsim(corruption_ssim_min, s.window_px)]),
         "norm": Referee([norm if callable(norm) else NormBound(norm)]),
     }
+    return {**alone, "composed": ComposedReferee((), alone, alone["corruption"])}

@@ -6,12 +6,21 @@ import difflib
 from collections.abc import Sequence
 
 from aot.attacks.base import Family
+from aot.attacks.compose import JOINT, Composition
 from aot.attacks.corruptions import Corruption, blurred, compressed, noisy, relit
-from aot.attacks.objects import ObjectEdit, limited
+from aot.attacks.implants import Implant, look_alike_name, mixed_name, related_name, unrelated_name
+from aot.attacks.neutral import Neutral
+from aot.attacks.objects import ObjectEdit
 from aot.attacks.occlusion import Occlusion
+from aot.attacks.photo_edits import PhotoImplant, Wanted, is_look_alike, limited
+from aot.attacks.scale import Scale
 from aot.attacks.strengths import Strengths
+from aot.attacks.texture import Texture
 from aot.errors import AotError
 from aot.forge.photo_source import PhotoPairSource
+
+COMPOSITIONS = ("distractor+jpeg", "look_alike+blur", "texture+noise")
+"""Those that are listed; any semantic family can be joined to any pixel one."""
 
 
 def families(
@@ -21,30 +30,64 @@ def families(
     *,
     where: str = "attacks",
 ) -> list[Family]:
-    """The families of these names, each once, semantic ones first, in the order of `FAMILIES`. `pair_source`: makes the
-    edits of photos' objects; without one only the world's scenes have any. Raises `AotError` for an unknown name;
-    `where`: the option or setting that holds the names."""
-    made = {family.name: family for family in _all(strengths or Strengths(), pair_source)}
+    """The families of these names, each once: semantic ones first, then pixel ones, in the order of `FAMILIES`, then
+    compositions like "distractor+jpeg". `pair_source`: makes the edits of photos' objects; without one only the world's
+    scenes have any. Raises `AotError` for an unknown name; `where`: the option or setting that holds the names."""
+    s = strengths or Strengths()
+    made = {family.name: family for family in (*_semantic(s, pair_source), *_pixel(s))}
+    wanted, composed = set(names), {}
     for name in names:
-        if name not in made:
-            close = difflib.get_close_matches(name, made, n=1)
-            hint = (f"did you mean {close[0]}? " if close else "") + f"attacks: {', '.join(made)}"
-            raise AotError(f"no such attack: {name!r}", where=where, hint=hint)
-    return [family for name, family in made.items() if name in names]
+        parts = name.split(JOINT)
+        for part in parts:
+            if part not in made:
+                known = (*made, *COMPOSITIONS)
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = (f"did you mean {close[0]}? " if close else "") + f"attacks: {', '.join(known)}"
+                raise AotError(f"no such attack: {name!r}", where=where, hint=hint)
+        if len(parts) > 2:
+            raise AotError(f"no such attack: {name!r}", where=where, hint=f"two parts, as in {COMPOSITIONS[0]}")
+        if len(parts) == 2:
+            composed[name] = Composition(made[parts[0]], made[parts[1]])
+    return [*(family for name, family in made.items() if name in wanted), *composed.values()]
 
 
-def _all(s: Strengths, pair_source: PhotoPairSource | None) -> list[Family]:
+def _semantic(s: Strengths, pair_source: PhotoPairSource | None) -> list[Family]:
+    def photo(related: float, wanted: Wanted | None = None, mirrored: bool = False) -> PhotoImplant | None:
+        return PhotoImplant(pair_source, s.tries, related, wanted, mirrored) if pair_source else None
+
     put_in = "An object is put in where it touches nothing that the question is about."
     goes = "An object that the question is not about goes, and the background closes over it."
+    becomes = "An object that the question is not about is replaced by another one."
+    like = "An object is put in that resembles a queried one, in kind or (in the world) in colour."
+    unlike = "An object is put in that resembles no queried one."
+    alike = "An object is put in that is easily taken for a queried one: another kind, in the world of its colour."
+    flipped = "As look_alike, the new object flipped horizontally."
+    many = "From {} to {} objects are put in at once.".format(*s.several)
+    add, remove, replace = (limited(pair_source, kind) for kind in ("add", "remove", "replace"))
+    return [
+        ObjectEdit("distractor", "Distractor", put_in, "add", s.related, s.tries, add),
+        Implant("related", "Related distractor", like, related_name, photo(1.0)),
+        Implant("unrelated", "Unrelated distractor", unlike, unrelated_name, photo(0.0)),
+        Implant("look_alike", "Look-alike", alike, look_alike_name, photo(1.0, is_look_alike)),
+        Implant(
+            "mirrored", "Mirrored look-alike", flipped, look_alike_name, photo(1.0, is_look_alike, True), mirrored=True
+        ),
+        Implant("several", "Several distractors", many, mixed_name(s.related), photo(s.related), *s.several),
+        ObjectEdit("removal", "Removal", goes, "remove", s.related, s.tries, remove),
+        ObjectEdit("replacement", "Replacement", becomes, "replace", s.related, s.tries, replace),
+        Scale(s.scale, pair_source),
+        Texture(s.texture_levels, s.texture_share),
+        Occlusion(s.occlusion_share, s.occlusion_places),
+        Neutral(s.neutral_share, s.neutral_most),
+    ]
+
+
+def _pixel(s: Strengths) -> list[Family]:
     noise = "Every value moved up or down by {:g} to {:g} of 255.".format(*s.noise_levels)
     blur = "Gaussian, sigma {:g} to {:g} px.".format(*s.blur_sigma_px)
     jpeg = "Compressed to quality {:g} to {:g}.".format(*s.jpeg_quality)
     light = "Contrast changed by {:.0%} to {:.0%}, lightness by half as much.".format(*s.light_share)
-    add, remove = limited(pair_source, "add"), limited(pair_source, "remove")
     return [
-        ObjectEdit("distractor", "Distractor", put_in, "add", s.related, s.tries, add),
-        ObjectEdit("removal", "Removal", goes, "remove", s.related, s.tries, remove),
-        Occlusion(s.occlusion_share, s.occlusion_places),
         Corruption("noise", "Noise", noise, s.noise_levels, noisy, "Noise of {:.0f}/255."),
         Corruption("blur", "Blur", blur, s.blur_sigma_px, blurred, "Gaussian blur, sigma {:.1f} px."),
         Corruption("jpeg", "JPEG", jpeg, s.jpeg_quality, compressed, "JPEG of quality {:.0f}."),
@@ -52,7 +95,7 @@ def _all(s: Strengths, pair_source: PhotoPairSource | None) -> list[Family]:
     ]
 
 
-FAMILIES = tuple(family.name for family in _all(Strengths(), None))
-"""The names of all families."""
-SEMANTIC = tuple(family.name for family in _all(Strengths(), None) if family.threat == "semantic")
-PIXEL = tuple(family.name for family in _all(Strengths(), None) if family.threat == "pixel")
+SEMANTIC = tuple(family.name for family in _semantic(Strengths(), None))
+PIXEL = tuple(family.name for family in _pixel(Strengths()))
+FAMILIES = (*SEMANTIC, *PIXEL, *COMPOSITIONS)
+"""The names of all families that are listed."""

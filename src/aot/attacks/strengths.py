@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field
 
+Number = TypeVar("Number", int, float)
 
-def _ordered(limits: tuple[float, float]) -> tuple[float, float]:
+
+def _ordered(limits: tuple[Number, Number]) -> tuple[Number, Number]:
     if limits[0] > limits[1]:
         raise ValueError("the first limit must not be above the second")
     return limits
@@ -24,6 +26,12 @@ class Strengths(BaseModel, frozen=True, extra="forbid"):
     related: float = Field(0.5, ge=0, le=1)  # world: share of new objects that resemble a queried one
     occlusion_share: Limits = (0.02, 0.08)  # of the image's area
     occlusion_places: int = Field(40, gt=0)  # tried before there is none beside the boxes
+    several: Annotated[tuple[int, int], AfterValidator(_ordered)] = (2, 3)  # new objects at once
+    scale: Limits = (0.6, 1.5)  # of an object's size; nearer to 1 than 15 % is not drawn
+    texture_levels: Limits = (20, 70)  # between the two colours of a pattern, of 255
+    texture_share: Limits = (0.4, 0.8)  # photos: by how much the pattern covers the background; in the world wholly
+    neutral_share: Limits = (0.01, 0.04)  # of the image's area, each shape's box
+    neutral_most: int = Field(3, gt=0)  # shapes at once
     noise_levels: Limits = (4, 8)  # largest change of any value (L-infinity), of 255
     blur_sigma_px: Limits = (0.8, 2.0)
     jpeg_quality: Limits = (10, 30)

@@ -29,10 +29,14 @@ from aot.report.svg import (
 from aot.report.words import percent
 
 Json = dict[str, Any]
-GROUP_TITLES = {"edit": "Edits", "corruption": "Corruptions"}
-WORST_TITLES = {"edit": "All edits, worst case", "corruption": "All corruptions, worst case"}
-SHORT_WORST = {"edit": "All edits", "corruption": "All corruptions"}
-COLOURS = {"edit": ATTACK, "corruption": "var(--c3,#3f7f93)"}
+GROUP_TITLES = {"edit": "Edits", "corruption": "Corruptions", "composed": "Compositions"}
+WORST_TITLES = {
+    "edit": "All edits, worst case",
+    "corruption": "All corruptions, worst case",
+    "composed": "All compositions, worst case",
+}
+SHORT_WORST = {"edit": "All edits", "corruption": "All corruptions", "composed": "All compositions"}
+COLOURS = {"edit": ATTACK, "corruption": "var(--c3,#3f7f93)", "composed": "var(--c4,#6a64a8)"}
 ROW, HEAD = 34, 30
 Scale = Callable[[float], float]
 

@@ -81,6 +81,13 @@ def deceived(result: Json) -> tuple[str, Json] | None:
     return None
 
 
+_ACTS = {
+    "edit": ("Fair edits", "deceive"),
+    "corruption": ("Corrupted images", "mislead"),
+    "composed": ("Fair edits of images that are then corrupted", "mislead"),
+}
+
+
 def headline(result: Json) -> str:
     """The verdict in one sentence, computed from the metrics, whichever way they point."""
     name = short_name(result["defender"]["name"])
@@ -91,11 +98,10 @@ def headline(result: Json) -> str:
         return f"Nothing can be said about {name}: {why}."
     group, worst = found
     success = worst["success"]
-    what = "Fair edits" if group == "edit" else "Corrupted images"
+    what, verb = _ACTS[group]
     span = interval_of(success, " %")
     if success["hits"] == 0:
         return f"{what} turned none of the {success['n']:,} answers that {name} gets right ({span})."
-    verb = "deceive" if group == "edit" else "mislead"
     return f"{what} {verb} {name} on {percent(success['value'])} % of the questions that it answers rightly ({span})."
 
 
@@ -110,7 +116,7 @@ def summary_line(result: Json) -> str:
     plan, found = result["plan"], deceived(result)
     parts = [f"{plan['scenes_asked']:,} questions", f"{plan['images']:,} images"]
     if found:
-        parts.append(f"{len(found[1]['attacks'])} kinds of {'edit' if found[0] == 'edit' else 'corruption'}")
+        parts.append(f"{len(found[1]['attacks'])} kinds of {GROUP_TITLES[found[0]].lower().removesuffix('s')}")
     tries = f"{plan['draws']} tries each" if plan["draws"] > 1 else "one try each"
     return " · ".join([*parts, tries, f"{result['costs']['questions']:,} answers"])
 

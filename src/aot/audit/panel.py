@@ -1,33 +1,48 @@
 """The attacks of an audit: families of `aot.attacks` and a trained attacker, in the page's groups.
 
 An *edit* (semantic) changes what is around the question and leaves the protected boxes alone; a *corruption* (pixel)
-changes every pixel a little. The two are never mixed in one figure; see `aot.attacks.base`.
+changes every pixel a little; a *composed* attack is the one, then the other. They are never mixed in one figure; see
+`aot.attacks.base`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-from aot.attacks.base import Family
+from aot.attacks.base import Family, Threat
 from aot.attacks.families import families
 from aot.attacks.strengths import Strengths
+from aot.audit.metrics import Group
 from aot.forge.photo_source import PhotoPairSource
 
-Group = Literal["edit", "corruption"]
+ATTACKS = (
+    "distractor",
+    "look_alike",
+    "removal",
+    "scale",
+    "texture",
+    "occlusion",
+    "neutral",
+    "noise",
+    "blur",
+    "jpeg",
+    "brightness",
+    "distractor+jpeg",
+)
+"""What is in the panel unless chosen otherwise (`FAMILIES` names all); a trained attacker joins where it is given."""
 
-ATTACKS = ("distractor", "removal", "occlusion", "noise", "blur", "jpeg", "brightness")
-"""What is in the panel unless chosen otherwise; a trained attacker joins where it is given."""
+
+_GROUPS: dict[Threat, Group] = {"semantic": "edit", "pixel": "corruption", "composed": "composed"}
 
 
 def group_of(attack: Family) -> Group:
-    return "edit" if attack.threat == "semantic" else "corruption"
+    return _GROUPS[attack.threat]
 
 
 def build_panel(
     names: Sequence[str], s: Strengths, pair_source: PhotoPairSource | None, trained: Family | None = None
 ) -> list[Family]:
     """The attacks of these names and the `trained` one, edits first. Raises `AotError` for an unknown name."""
-    chosen = families(names, s, pair_source, where="--attacks")
+    chosen = families(names, s, pair_source, where="--attacks")  # in this order, semantic ones first
     edits = [attack for attack in chosen if group_of(attack) == "edit"]
     return [*edits, *([trained] if trained else []), *(attack for attack in chosen if attack not in edits)]

@@ -93,7 +93,10 @@ def audit(
     model: Annotated[str | None, typer.Option(help="The model's name, where the defender is a URL.")] = None,
     attacks: Annotated[
         str | None,
-        typer.Option(help="Of the panel only these, separated by commas. [default: all]", show_default=False),
+        typer.Option(
+            help="Families of attacks, separated by commas, or joined: distractor+jpeg. [default: a panel]",
+            show_default=False,
+        ),
     ] = None,
     attacker: Annotated[
         str | None, typer.Option(help='A trained attacker joins the panel: a folder, or "miniature".')

@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image as PillowImage
 from rich.table import Table
 
+from aot.attacks.base import FamilyAttacker, referees
+from aot.attacks.families import families
 from aot.game.arena import play
 from aot.game.referee import Referee, RefereeSettings
 from aot.miniature.scripted import AlwaysLetter, BestOfK, Noise, Oracle, RandomDistractor, WorldReader
@@ -23,15 +25,20 @@ from aot.players.base import Attacker, Defender
 from aot.players.base_players import player_folder
 from aot.types import Answer, Episode
 
-AttackerName = Literal["random_distractor", "best_of_8", "noise", "shipped"]
+SCRIPTED = ("random_distractor", "best_of_8", "noise", "shipped")
+"""Attackers besides the families of `aot.attacks`."""
 DefenderName = Literal["shortsighted_reader", "world_reader", "oracle", "always_a", "shipped"]
 
 
-def play_scripted(attacker: AttackerName, defender: DefenderName, *, scenes: int, seed: int) -> list[Episode]:
-    """One episode on each of `scenes` drawn scenes. Same arguments: same episodes."""
-    drawn = draw_scenes(scenes, seed, "test")
+def play_scripted(attacker: str, defender: DefenderName, *, scenes: int, seed: int) -> list[Episode]:
+    """One episode on each of `scenes` drawn scenes; a family's attacks are judged by its own rule. Same arguments: same
+    episodes. Raises `AotError` for an unknown attacker."""
+    chosen = [] if attacker in SCRIPTED else families([attacker], where="--attacker")
+    drawn, answering = draw_scenes(scenes, seed, "test"), make_defender(defender)
+    if chosen:
+        rules = referees(RefereeSettings(), photos=False)
+        return play(drawn, FamilyAttacker(chosen[0]), rules[chosen[0].rule], answering, seed=seed)
     referee = world_referee(RefereeSettings())
-    answering = make_defender(defender)
     return play(drawn, make_attacker(attacker, referee, answering), referee, answering, seed=seed)
 
 
@@ -47,7 +54,7 @@ def make_defender(name: DefenderName) -> Defender:
     )
 
 
-def make_attacker(name: AttackerName, referee: Referee, defender: Defender) -> Attacker:
+def make_attacker(name: str, referee: Referee, defender: Defender) -> Attacker:
     if name == "shipped":
         from aot.players.attacker import EditAttacker
 

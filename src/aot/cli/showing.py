@@ -74,7 +74,7 @@ def _show_differences(first: str, second: str) -> None:
 
 def play(
     attacker: Annotated[
-        Literal["random_distractor", "best_of_8", "noise", "shipped"], typer.Option(help="Who edits.")
+        str, typer.Option(help="Who edits: random_distractor, best_of_8, noise, shipped, or a family of attacks.")
     ] = "best_of_8",
     defender: Annotated[
         Literal["shortsighted_reader", "world_reader", "oracle", "always_a", "shipped"],

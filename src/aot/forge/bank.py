@@ -78,10 +78,13 @@ class Piece:
 
 @lru_cache(maxsize=256)
 def cut(store: PhotoStore, cutout: Cutout) -> Piece:
-    """The object out of its photo, along the edge that its outline is drawn near."""
-    box = cutout.thing.box
-    image = store.image(cutout.photo)
-    alpha = outline_mask(cutout.thing, image.shape[:2])
+    """The object out of its photo."""
+    return cut_thing(store.image(cutout.photo), cutout.thing)
+
+
+def cut_thing(image: Image, thing: Thing) -> Piece:
+    """The object out of the image `[H, W, 3]`, along the edge that its outline is drawn near."""
+    box, alpha = thing.box, outline_mask(thing, image.shape[:2])
     near = max(4, round(0.1 * max(box.x1 - box.x0, box.y1 - box.y0)))
     y0, x0 = max(0, box.y0 - near), max(0, box.x0 - near)
     around = np.s_[y0 : box.y1 + near, x0 : box.x1 + near]
