@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,6 +24,7 @@ from aot.attacks.strengths import Strengths
 from aot.attacks.world_sprites import Sprite, free_places, paste
 from aot.attacks.worst import WorstOfK
 from aot.audit.panel import ATTACKS, build_panel, group_of
+from aot.audit.run import is_verified
 from aot.data.photos import Photo, Source, Thing
 from aot.errors import AotError
 from aot.forge.bank import BankSettings
@@ -327,7 +330,7 @@ def test_a_composition_is_refused_for_either_part() -> None:
 def test_a_misspelt_family_is_told(name: str, told: str) -> None:
     with pytest.raises(AotError) as error:
         families([name], where="--attacks")
-    assert pytest.importorskip("re").search(told, f"{error.value} {error.value.hint}")
+    assert re.search(told, f"{error.value} {error.value.hint}")
 
 
 def test_any_semantic_family_can_be_joined_to_any_pixel_one() -> None:
@@ -335,6 +338,20 @@ def test_any_semantic_family_can_be_joined_to_any_pixel_one() -> None:
     assert [family.name for family in families(names)] == names
     with pytest.raises(AotError, match="cannot compose"):
         Composition(WORLD_FAMILIES["noise"], WORLD_FAMILIES["noise"])
+
+
+def test_paint_beside_the_boxes_of_a_known_question_is_verified(
+    photos: list[Scene], photo_families: dict[str, Any]
+) -> None:
+    given = replace(photos[0], query=None)
+    for name in ("occlusion", "neutral+jpeg", "texture"):
+        family = (photo_families | {f.name: f for f in families(["neutral+jpeg"])})[name]
+        made = draw(family, photos[0], 0, 0)
+        assert isinstance(made, Attack)
+        verdict = RULES[True][family.rule].judge([photos[0]], [made])[0]
+        assert verdict.valid and is_verified(photos[0], family, verdict)
+        unknown = RULES[True][family.rule].judge([given], [made])[0]
+        assert not is_verified(given, family, unknown)
 
 
 # The worst of K ---------------------------------------------------------------------------------------------------
@@ -409,8 +426,6 @@ def test_the_default_panel_has_every_group_and_keeps_them_apart() -> None:
 
 
 def test_any_family_may_be_audited(aot: Any, tmp_path: Path) -> None:
-    import json
-
     own = ["--defender", "miniature", "--data", "world", "--limit", "3", "--draws", "1", "--out", tmp_path]
     done = aot("audit", *own, "--attacks", "texture,mirrored,blur,look_alike+blur,distractor+jpeg")
     assert done.returncode == 0, done.stderr

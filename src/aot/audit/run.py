@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from aot.attacks.base import Family, draw
+from aot.attacks.compose import Composition
 from aot.audit.metrics import Json, Member, Outcome, Tally
 from aot.audit.panel import group_of
 from aot.audit.plan import CLEAN, AuditSettings, Plan, plan_of, turns
@@ -129,7 +130,7 @@ def is_verified(scene: Scene, attack: Family, verdict: Verdict) -> bool:
     """Whether the answer was worked out again after the edit, or the edit cannot have touched what decides it."""
     if isinstance(scene, WorldScene) or attack.threat == "pixel":
         return True
-    if attack.rule == "paint":
+    if (attack.first if isinstance(attack, Composition) else attack).rule == "paint":
         return isinstance(scene, PhotoScene) and scene.query is not None
     measured = verdict.measured("answer_kept")
     return measured == measured
