@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,12 @@ from safetensors.torch import load_file, save_file
 from aot.arena import play as playing
 from aot.arena.cells import AnswerCell, CellStore, scenes_digest
 from aot.arena.diversity import diversity_of, edits_of, entropy
+from aot.arena.page import build_page
 from aot.arena.pool import Pool, PoolAttacker, PoolDefender, RunFolder, iteration_in
 from aot.arena.run import Arena, run_arena
 from aot.arena.scores import ArenaScores, budget_curve, cell_of, difference_of, error_matrix, share_of
 from aot.arena.settings import ArenaSettings, arena_settings
+from aot.arena.showcase import cards
 from aot.arena.standings import forgetting, growing, matrices
 from aot.arena.transfer import transfer
 from aot.coevolve.evaluation import AttackSet
@@ -405,7 +410,9 @@ def test_from_the_cells_nothing_is_made_and_a_further_player_costs_its_row_or_co
     )
     defenders = [defender.name for defender in both.play.pool.defenders]
     assert defenders == ["run/base", "run/iteration_1", "other/iteration_1"]  # the base is the same one
-    assert both.play.pool.defenders[0].also == ("other/base",)
+    assert both.result["defenders"]["run/base"]["also"] == ["other/base"]
+    lines = [(e["run"], e["iteration"]) for e in both.result["matrices"]["semantic"]["iterations"]]
+    assert lines == [("run", 0), ("run", 1), ("other", 0), ("other", 1)]  # each begins with the base that they share
     assert counted(both) == (0, 1 + 5 * 2)  # clean scenes, and two draws of each of five attackers
     assert both.result["notes"] == [
         "other was evaluated on other held-out scenes; here it meets those of run"
@@ -503,3 +510,87 @@ def test_runs_of_different_worlds_are_refused(finished: Path, tmp_path: Path) ->
     (photos / "recipe.json").write_text(json.dumps(recipe | {"data": "somewhere"}))
     with pytest.raises(AotError, match="own images"):
         run_arena([finished, photos], tmp_path / "out", QUICK, attacks=ATTACKS, say=lambda _: None)
+
+
+# The page
+
+EVIL = "</style><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 7*7 }}&"
+
+
+class Tags(HTMLParser):
+    """What a browser makes of a page: tags with their attributes, and text."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def hostile(played: tuple[Arena, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    """The result and its page, every name in it an attack on the page."""
+    arena, text = played[0], json.dumps(played[0].result)
+    names = [*arena.result["attackers"], *arena.result["defenders"], *arena.result["protocol"]["question_types"], "run"]
+    for name in dict.fromkeys(names):
+        text = text.replace(json.dumps(name), json.dumps(name + EVIL))
+    result = json.loads(text.replace(json.dumps("run" + EVIL) + ":", '"run":'))  # a key, too
+    result["notes"] = [EVIL]
+    result["forgetting"] = [forgotten_entry(result)]
+    shown = [(name + EVIL, found) for name, found in cards(arena.play, arena.scores)]
+    path = build_page(result, shown, tmp_path_factory.mktemp("page"))
+    return result, path.read_text(encoding="utf-8")
+
+
+def forgotten_entry(result: dict[str, Any]) -> dict[str, Any]:
+    share = next(iter(result["defenders"].values()))["clean"]
+    players = {"attacker": EVIL, "defender": EVIL, "taught": EVIL}
+    return players | {"then": share, "now": share, "difference": result["differences"][0]["clean"]}
+
+
+def test_names_are_text_and_nothing_comes_from_outside(hostile: tuple[dict[str, Any], str]) -> None:
+    page = Tags(hostile[1])
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on") or name == "href"]
+    images = [attrs["src"] or "" for tag, attrs in page.tags if tag == "img"]
+    assert images and all(source.startswith("data:image/png;base64,") for source in images)
+    assert "<script>alert(1)</script>" in page.text and "{{ 7*7 }}" in page.text
+    assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in hostile[1]
+
+
+def test_every_part_is_on_the_page_and_every_figure_is_one(hostile: tuple[dict[str, Any], str]) -> None:
+    result, source = hostile
+    text = " ".join(Tags(source).text.split())
+    cell = next(iter(next(iter(result["matrices"]["semantic"]["cells"].values())).values()))
+    titles = [attrs.get("title") or "" for tag, attrs in Tags(source).tags if tag == "td"]
+    assert any(f"{cell['clean_right']} of {cell['scenes']} right when clean" in title for title in titles)
+    for words in ("A toy:", "Semantic attacks", "Pixel attacks", "Forgetting", "Against the base", "By kind of edit"):
+        assert words in text, words
+    assert "Families left out" not in text  # no two runs name different families
+    figures = re.findall(r"<svg xmlns.*?</svg>", source, re.DOTALL)
+    assert len(figures) > 6
+    for figure in figures:
+        left, top, width, height = map(float, (ElementTree.fromstring(figure).get("viewBox") or "").split())
+        assert left == top == 0 and width >= 200 and height > 20
+
+
+def test_the_same_figures_give_the_same_page(played: tuple[Arena, Path], tmp_path: Path) -> None:
+    shown = cards(played[0].play, played[0].scores)
+    first = build_page(played[0].result, shown, tmp_path).read_bytes()
+    from_disk = json.loads((played[1] / "arena.json").read_text())
+    assert build_page(from_disk, shown, tmp_path).read_bytes() == first
+
+
+def test_the_terminal_has_a_table_a_threat(finished: Path, tmp_path: Path, aot: Callable[..., Ended]) -> None:
+    words = ["--attacks", "noise", "--draws", "1", "--limit", "6", "--out", "out"]
+    ended = aot("arena", finished, *words)
+    assert ended.returncode == 0, ended.stderr
+    for told in ("3 attackers", "on 6 held-out", "Semantic attacks", "Pixel attacks", "worst case", "Nash", "A toy"):
+        assert told in ended.stdout, told
+    assert "Traceback" not in ended.stderr and (tmp_path / "out/arena.html").is_file()

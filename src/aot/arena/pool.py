@@ -44,20 +44,24 @@ class RunFolder:
 
 @dataclass(frozen=True, eq=False)
 class PoolDefender:
-    """A defender. `role`: its name within its run ("base", "iteration_2", "sft_scripted"); `also`: other names of the
-    same weights."""
+    """A defender. `role`: its name within its run ("base", "iteration_2", "sft_scripted"); `also`: the same weights in
+    other places, such as the base of another run."""
 
     name: str
     run: RunFolder
     role: str
     folder: Path
     digest: str
-    also: tuple[str, ...] = ()
+    also: tuple[PoolDefender, ...] = ()
 
     @property
     def iteration(self) -> int | None:
-        """0 for the base, else of the main line; None for baselines."""
+        """0 for the base, else of the main line; None for warm-up and baselines."""
         return iteration_in(self.role)
+
+    def within(self, run: RunFolder) -> PoolDefender | None:
+        """Who it is in that run, if it plays there."""
+        return next((one for one in (self, *self.also) if one.run is run), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +79,16 @@ class PoolAttacker:
     folder: Path | None = None
     against: str = ""
     rule: Rule | None = None
-    also: tuple[str, ...] = ()
+    also: tuple[PoolAttacker, ...] = ()
 
     @property
     def iteration(self) -> int | None:
         """0 for the cold start; None for who is no attacker of an iteration."""
         return iteration_in(self.column) if self.kind == "trained" else None
+
+    def within(self, run: RunFolder) -> PoolAttacker | None:
+        """The trained attacker that it is in that run, if it is one there."""
+        return next((one for one in (self, *self.also) if one.run is run and one.iteration is not None), None)
 
 
 @dataclass(frozen=True)
@@ -156,11 +164,12 @@ def with_responses(pool: Pool, found: Sequence[PoolAttacker]) -> Pool:
 
 def final_defenders(pool: Pool) -> list[PoolDefender]:
     """Those that something is claimed of: the bases, the last iterations' and the baselines."""
-    return [
-        one
-        for one in pool.defenders
-        if one.role in ("base", f"iteration_{one.run.recipe.iterations}", *baselines(one.run.recipe))
-    ]
+    return [one for one in pool.defenders if any(map(_is_final, (one, *one.also)))]
+
+
+def _is_final(one: PoolDefender) -> bool:
+    recipe = one.run.recipe
+    return one.role in ("base", f"iteration_{recipe.iterations}", *baselines(recipe))
 
 
 def cold_start(run: RunFolder) -> tuple[Path, str]:
@@ -187,9 +196,9 @@ def _player(run: RunFolder, stage: str) -> tuple[Path, str]:
 
 
 def _add(known: list[Any], one: Any, what: Any) -> None:
-    """Adds a player, or its name to the one that is the same."""
+    """Adds a player, or lets the one that is the same stand for it, too."""
     for place, other in enumerate(known):
         if what(other) == what(one):
-            known[place] = replace(other, also=(*other.also, one.name))
+            known[place] = replace(other, also=(*other.also, one))
             return
     known.append(one)

@@ -127,7 +127,7 @@ def figures(play: Play, scores: ArenaScores, edits: dict[str, list[Edit | None]]
                 "role": d.role,
                 "iteration": d.iteration,
                 "digest": d.digest,
-                "also": list(d.also),
+                "also": [other.name for other in d.also],
                 "clean": share_of(scores.clean[d.name] == 1, scores.clean[d.name] >= 0, scores.units),
             }
             for d in pool.defenders
@@ -173,7 +173,7 @@ def _attacker(attacker: PoolAttacker, play: Play, scores: ArenaScores, edits: Se
         "run": attacker.run.label if attacker.run and attacker.folder else None,
         "iteration": attacker.iteration,
         "against": attacker.against or None,
-        "also": list(attacker.also),
+        "also": [other.name for other in attacker.also],
         "valid": share_of(valid, valid | True, units),
         "refusals": dict(refusals),
     }

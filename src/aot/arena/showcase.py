@@ -23,7 +23,7 @@ def cards(play: Play, scores: ArenaScores) -> list[tuple[str, list[Card]]]:
     """By attacker its cards: of the first run's base and last defender."""
     first = play.pool.runs[0]
     last = f"iteration_{first.recipe.iterations}"
-    shown = [d for d in play.pool.defenders if d.run is first and d.role in ("base", last)]
+    shown = [d for d in play.pool.defenders if (own := d.within(first)) and own.role in ("base", last)]
     found = []
     for attacker in play.pool.attackers:
         met = play.first_draw(attacker, shown[0])

@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 
 from aot.arena.diversity import Edit
-from aot.arena.pool import Pool, PoolAttacker, PoolDefender, RunFolder
+from aot.arena.pool import Pool, PoolAttacker, RunFolder
 from aot.arena.scores import (
     ArenaScores,
     Floats,
@@ -96,28 +96,28 @@ def growing(pool: Pool, run: RunFolder, attackers: Sequence[PoolAttacker], score
     and those without training; base, warm-up and the defenders up to then). `newest`: the exploitability of the newest
     pair in the whole matrix of the run, and each side's part in it; None for a threat that has no trained attacker."""
     main = main_line(pool, run)
-    trained = [a for a in attackers if a.run is run and a.iteration is not None]
-    others = [a for a in attackers if a.iteration is None and a.kind != "best_response"]
-    every = [a.name for a in (*trained, *others)]
-    whole = error_matrix(scores, every, [d.name for d in main])
+    trained = [(a.name, own.iteration) for a in attackers if (own := a.within(run)) and own.iteration is not None]
+    others = [a.name for a in attackers if a.iteration is None and a.kind != "best_response"]
+    every = [*(name for name, _ in trained), *others]
+    whole = error_matrix(scores, every, list(main))
     found = []
     for i in range(run.recipe.iterations + 1):
-        rows = [a.name for a in (*(a for a in trained if (a.iteration or 0) <= i), *others)]
-        columns = [d.name for d in main if (d.iteration or 0) <= i]
+        rows = [*(name for name, number in trained if number <= i), *others]
+        columns = [name for name, number in main.items() if number <= i]
         if not rows or not columns:
             continue
         game = equilibrium(error_matrix(scores, rows, columns))
         entry: Json = {"run": run.label, "iteration": i, "value": game.value}
         entry |= {"attackers": _mixture(rows, game.attackers), "defenders": _mixture(columns, game.defenders)}
-        defender = max(range(len(columns)), key=lambda j: j)
-        attacker = next((k for k, a in enumerate(trained) if a.iteration == i), None)
+        defender = len(columns) - 1
+        attacker = next((k for k, (_, number) in enumerate(trained) if number == i), None)
         entry["newest"] = None
         if attacker is not None:
             pair = Profile(np.eye(len(every))[attacker], np.eye(len(main))[defender])
             of_attacker, of_defender = gains(whole, pair.attackers, pair.defenders)
             entry["newest"] = {
                 "attacker": every[attacker],
-                "defender": main[defender].name,
+                "defender": columns[defender],
                 "exploitability": exploitability(whole, pair.attackers, pair.defenders),
                 "attackers_gain": of_attacker,
                 "defenders_gain": of_defender,
@@ -156,20 +156,21 @@ def forgetting(pool: Pool, scores: ArenaScores, settings: ArenaSettings) -> list
     often against the defender that was trained on them (`then`), and the `difference`, paired; above 0 is forgotten."""
     found = []
     for run in pool.runs:
-        line = {number: d for d in pool.defenders if d.run is run and (number := d.iteration)}
-        for attacker in (a for a in pool.attackers if a.run is run and a.iteration):
-            taught = line.get(attacker.iteration or 0)
+        line = {number: name for name, number in main_line(pool, run).items() if number}
+        for attacker in pool.attackers:
+            own = attacker.within(run)
+            taught = line.get((own and own.iteration) or 0)
             for number, defender in line.items():
-                if taught is None or number <= (attacker.iteration or 0):
+                if own is None or taught is None or number <= (own.iteration or 0):
                     continue
-                then, now = (scores.evaluation.successes(d.name, attacker.name) for d in (taught, defender))
+                then, now = (scores.evaluation.successes(name, attacker.name) for name in (taught, defender))
                 everything = np.ones(len(now), bool)
                 found.append(
                     {
                         "run": run.label,
                         "attacker": attacker.name,
-                        "taught": taught.name,
-                        "defender": defender.name,
+                        "taught": taught,
+                        "defender": defender,
                         "then": share_of(then, everything, scores.units),
                         "now": share_of(now, everything, scores.units),
                         "difference": difference_of(now, then, scores.units, bootstrap=settings.bootstrap),
@@ -205,12 +206,12 @@ def dynamics(pool: Pool, scores: ArenaScores) -> list[Json]:
         line = main_line(pool, run)
         for kind in sorted(set(scores.question_types)):
             for attacker in pool.attackers:
-                if attacker.kind == "best_response" or (attacker.kind == "trained" and attacker.run is not run):
+                if not _plays_in(attacker, run):
                     continue
                 for step, defender in enumerate(line):
-                    hits = scores.evaluation.successes(defender.name, attacker.name)
+                    hits = scores.evaluation.successes(defender, attacker.name)
                     entry: Json = {"run": run.label, "question_type": kind, "attacker": attacker.name}
-                    entry |= {"threat": attacker.threat, "defender": defender.name, "step": step}
+                    entry |= {"threat": attacker.threat, "defender": defender, "step": step}
                     found.append(entry | {"success": share_of(hits, types == kind, scores.units)})
     return found
 
@@ -220,25 +221,28 @@ def edit_dynamics(pool: Pool, scores: ArenaScores, edits: Mapping[str, Sequence[
     of the run's own attackers and of those without training, each edit counted once."""
     found = []
     for run in pool.runs:
-        attackers = [
-            a
-            for a in pool.attackers
-            if a.threat == "semantic" and a.kind != "best_response" and (a.kind != "trained" or a.run is run)
-        ]
+        attackers = [a for a in pool.attackers if a.threat == "semantic" and _plays_in(a, run)]
         kinds = sorted({e.kind for a in attackers for e in edits[a.name] if e is not None and e.kind})
         for kind in kinds:
             of_kind = {a.name: np.array([e is not None and e.kind == kind for e in edits[a.name]]) for a in attackers}
             for step, defender in enumerate(main_line(pool, run)):
-                right = scores.clean[defender.name] == 1
-                hits = [scores.evaluation.successes(defender.name, a.name) for a in attackers]
+                right = scores.clean[defender] == 1
+                hits = [scores.evaluation.successes(defender, a.name) for a in attackers]
                 counted = [right & of_kind[a.name] for a in attackers]
                 units = [unit for _ in attackers for unit in scores.units]
                 share = share_of(np.concatenate(hits), np.concatenate(counted), units)
-                entry: Json = {"run": run.label, "edit": kind, "defender": defender.name, "step": step}
+                entry: Json = {"run": run.label, "edit": kind, "defender": defender, "step": step}
                 found.append(entry | {"success": share})
     return found
 
 
-def main_line(pool: Pool, run: RunFolder) -> list[PoolDefender]:
-    """The defenders of a run in the order of their training, the baselines left out."""
-    return [d for d in pool.defenders if d.run is run and (d.iteration is not None or d.role == "warm_up")]
+def main_line(pool: Pool, run: RunFolder) -> dict[str, int]:
+    """The defenders of a run in the order of their training, the baselines left out: name and iteration (0 for base and
+    warm-up)."""
+    own = [(d.name, one) for d in pool.defenders if (one := d.within(run))]
+    return {name: one.iteration or 0 for name, one in own if one.iteration is not None or one.role == "warm_up"}
+
+
+def _plays_in(attacker: PoolAttacker, run: RunFolder) -> bool:
+    """Of trained attackers those of the run's iterations; all that need no training."""
+    return attacker.kind == "scripted" or attacker.kind == "white_box" or attacker.within(run) is not None

@@ -43,13 +43,14 @@ def answers_of_run(
     game: Game,
 ) -> tuple[Scores, list[str]] | None:
     """The answers of its own defender that the run's evaluation has; None where it has none."""
-    if defender.run is not run or [scene.id for scene in scenes] != [scene.id for scene in game.held_out]:
+    own = defender.within(run)
+    if own is None or [scene.id for scene in scenes] != [scene.id for scene in game.held_out]:
         return None
     column = CLEAN if attacker is None else _column(run, attacker, draw)
     if column is None:
         return None
     block = SCRIPTED if column == CLEAN or column.startswith("distractor_") else column
-    stage = _whole(run, f"evaluation/{defender.role}/{block}")
+    stage = _whole(run, f"evaluation/{own.role}/{block}")
     if stage is None:
         return None
     found: dict[str, Any] = read_json(stage.folder / ANSWERS, hint=f"delete {stage.folder}", needs=())

@@ -41,4 +41,4 @@ def transfer(pool: Pool, scores: ArenaScores, settings: ArenaSettings) -> list[J
 
 def _last(pool: Pool, run: RunFolder) -> PoolDefender | None:
     role = f"iteration_{run.recipe.iterations}"
-    return next((d for d in pool.defenders if d.run is run and d.role == role), None)
+    return next((d for d in pool.defenders if (own := d.within(run)) and own.role == role), None)
