@@ -133,7 +133,7 @@ def dynamics_figure(entries: Sequence[Json], deepest: float) -> Markup:
     attackers = list(dict.fromkeys(entry["attacker"] for entry in entries))
     defenders = list(dict.fromkeys(entry["defender"] for entry in entries))
     cells = {(entry["attacker"], entry["defender"]): entry["success"] for entry in entries}
-    left, top, tall, width = 138, 22, 20, 340
+    left, top, tall, width = 142, 22, 20, 340
     wide = (width - left) / len(defenders)
     marks = [
         text(left + wide * (j + 0.5), 14, short_defender(name), colour=MUTED, size=11)
@@ -143,7 +143,7 @@ def dynamics_figure(entries: Sequence[Json], deepest: float) -> Markup:
     for i, attacker in enumerate(attackers):
         y = top + i * tall
         label = attacker_name(attacker)
-        marks.append(text(0, y + 14, label if len(label) < 23 else f"{label[:21]}…", size=11, anchor="start"))
+        marks.append(text(0, y + 14, label if len(label) < 25 else f"{label[:23]}…", size=11, anchor="start"))
         for j, defender in enumerate(defenders):
             share = cells[attacker, defender]
             x, heat = left + j * wide, min(1.0, (share["value"] or 0.0) / deepest)

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from aot.arena.pool import Pool, PoolAttacker, PoolDefender, cold_start
+from aot.arena.scenes import game_of
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import RESPONSE, attacker_of, stage_of
 from aot.coevolve.recipe import Recipe
-from aot.coevolve.scenes import Game, open_game, stage_seed
+from aot.coevolve.scenes import Game, stage_seed
 from aot.coevolve.stages import answer_best, best_response_training
 from aot.players.digests import player_digests
 from aot.runs.files import canonical_hash
@@ -34,9 +35,7 @@ def fresh_responses(pool: Pool, updates: int, out: Path, say: Callable[[str], No
         for defender in pool.defenders:
             recipe = _recipe(defender, updates)
             if defender.run.label not in games:
-                games[defender.run.label] = open_game(
-                    recipe.game, recipe.referee, seed=recipe.seed, data=defender.run.data
-                )
+                games[defender.run.label] = game_of(defender.run)
             found.append(_response(defender, recipe, games[defender.run.label], updates, kept))
     return found
 
@@ -61,8 +60,9 @@ def _response(defender: PoolDefender, recipe: Recipe, game: Game, updates: int, 
     inputs = Inputs(f"{RESPONSE}/{defender.role}", seed, game, stages)
     stage: Stage = kept.stage(canonical_hash(key)[:16], partial(_train, recipe, inputs), key=key, seed=seed)
     digest = canonical_hash(player_digests(stage.folder))
+    label, slash, role = defender.name.rpartition("/")
     return PoolAttacker(
-        f"{RESPONSE}_{updates}_{defender.name}",
+        f"{label}{slash}{RESPONSE}_{updates}_{role}",
         "best_response",
         "semantic",
         [digest, recipe.players.attacker.key],

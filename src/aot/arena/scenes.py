@@ -26,7 +26,7 @@ def arena_scenes(runs: Sequence[RunFolder], most: int) -> tuple[Game, list[Scene
             what = f"{first.label} was played on {kinds[0]}, {run.label} on {kinds[1]}"
             raise AotError(what, where=str(run.folder), hint="give runs on the same kind of scenes")
     recipe = first.recipe
-    game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=first.data)
+    game = game_of(first)
     scenes, notes = list(game.held_out), []
     trained: set[str] = set()
     for run in runs[1:]:
@@ -46,10 +46,17 @@ def arena_scenes(runs: Sequence[RunFolder], most: int) -> tuple[Game, list[Scene
     return game, fair[: most or None], notes
 
 
+def game_of(run: RunFolder) -> Game:
+    """What the run was played on, as `aot coevolve` opened it."""
+    recipe = run.recipe
+    free_text = bool(recipe.judge.player)
+    return open_game(recipe.game, recipe.referee, seed=recipe.seed, data=run.data, free_text=free_text)
+
+
 def _trained_on(run: RunFolder) -> set[str]:
     """The images that the run may have trained on."""
     assert run.data is not None
-    scenes, _ = load_scenes(run.data, fit=run.recipe.game.fit)
+    scenes, _ = load_scenes(run.data, fit=run.recipe.game.fit, free_text=bool(run.recipe.judge.player))
     train, _ = split_by_image(scenes, run.recipe.game.held_out_share, seed=run.recipe.seed)
     return {_image(scene) for scene in train}
 
