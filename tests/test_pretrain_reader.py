@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from aot.miniature.pretrain.reader import (
+    ALL_VERBS,
+    DETAILS,
     READINGS,
     TASKS,
     VERBS,
+    WIDE_READINGS,
     ReaderSettings,
     attack_example,
     examples,
@@ -20,11 +23,12 @@ from aot.miniature.pretrain.reader import (
     pretrain_reader,
 )
 from aot.miniature.tokenizer import build_tokenizer
+from aot.miniature.world.edits import WIDE_KINDS, WIDE_MIX
 from aot.miniature.world.questions import PHRASES, WORDS
 from aot.miniature.world.scenes import draw_scenes
 from aot.miniature.world.sprites import COLOURS, KINDS
 from aot.players.defender import DefenderShape, QwenDefender
-from aot.prompts import EDIT_TEMPLATE
+from aot.prompts import EDIT_TEMPLATE, EDIT_VERBS
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
 
@@ -128,3 +132,35 @@ def test_it_learns_and_resumes_exactly(tiny: QwenDefender, tmp_path: Path):
         tiny, EDIT_TEMPLATE, longer, seed=1, checkpoint=Checkpoint(tmp_path, 4), log=TrainLog()
     )
     assert all(map(torch.equal, longer_whole.parameters(), resumed.parameters()))
+
+
+def test_wider_tasks_are_labelled_with_their_details_too():
+    rng = np.random.default_rng(0)
+    details = set()
+    for scene in draw_scenes(120, 0):
+        _, sentence, labels = plain_example(scene, rng, WIDE_MIX)
+        said = dict(zip(WIDE_READINGS, labels, strict=True))
+        verb = ALL_VERBS[said["verb"]]
+        assert bool(said["detail"]) == (verb in WIDE_KINDS)
+        if said["detail"]:
+            details.add(said["detail"])
+            assert DETAILS[said["detail"] - 1] in sentence
+        if verb == "scale":
+            assert said["first_kind"] == said["second_kind"] > 0 and said["first_cell"] == said["second_cell"] > 0
+    assert len(details) > 8
+    _, sentence, labels = attack_example(draw_scenes(1, 0)[0], np.random.default_rng(0), WIDE_MIX)
+    assert len(labels) == len(WIDE_READINGS)
+    assert [x[1:] for x in examples(0, 1, 8)] == [x[1:] for x in examples(0, 1, 8, kinds={})]
+
+
+def test_the_vocabulary_stays_and_reads_wider_sentences():
+    tokenizer = build_tokenizer(WORDS, PHRASES)
+    text = "Make the cup smaller."
+    assert tokenizer.decode(tokenizer(text).input_ids) == text
+    assert len(tokenizer(f"{EDIT_VERBS['scale']} ").input_ids) > len(tokenizer(f"{EDIT_VERBS['any']} ").input_ids) == 1
+
+
+def test_the_reader_learns_wider_tasks(tiny: QwenDefender):
+    kept = Checkpoint(None)
+    _, metrics = pretrain_reader(tiny, EDIT_TEMPLATE, TINY, seed=1, checkpoint=kept, log=TrainLog(), kinds=WIDE_MIX)
+    assert set(metrics) == set(WIDE_READINGS)

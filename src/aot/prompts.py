@@ -14,6 +14,14 @@ EDIT_VERBS: dict[EditKind, str] = {
     "replace": "Replace an object so that this question is answered wrongly:",
     "hybrid": "Add and remove objects so that this question is answered wrongly:",
 }
+FIRST_VERBS = tuple(EDIT_VERBS)
+"""Of these each sentence is one token of the miniature's vocabulary; the others end in one of them, so that the players
+keep their vocabulary."""
+EDIT_VERBS |= {
+    "scale": f"Make an object larger or smaller. {EDIT_VERBS['any']}",
+    "texture": f"Change the background. {EDIT_VERBS['any']}",
+    "occlude": f"Cover a place with a patch. {EDIT_VERBS['any']}",
+}
 KEEP = "Do not touch"
 NULL_EDIT = "Keep the image exactly as it is. Change nothing."
 """What measures an editor alone: whatever it changes now, nobody asked for."""

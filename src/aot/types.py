@@ -14,7 +14,8 @@ import numpy.typing as npt
 Image = npt.NDArray[np.uint8]
 """`uint8 [H, W, 3]`, RGB."""
 
-EditKind = Literal["any", "add", "remove", "replace", "hybrid"]
+EditKind = Literal["any", "add", "remove", "replace", "hybrid", "scale", "texture", "occlude"]
+"""What an edit does: objects come, go or both, change their size; the background changes; something is covered."""
 AnswerStatus = Literal["answered", "unparsed", "truncated", "refused", "error"]
 
 LETTERS = "ABCDEFGHIJ"

@@ -49,6 +49,7 @@ from aot.coevolve.sft_batches import pairs_key
 from aot.errors import AotError
 from aot.game.judge import judge_key, open_judge
 from aot.miniature.pairs import SCRIPTED_TASKS
+from aot.miniature.world.described import world_traits
 from aot.players.attacker import EditAttacker
 from aot.players.base import Defender
 from aot.players.base_players import Role, keep_player, player_key
@@ -57,6 +58,7 @@ from aot.players.settings import PlayerSettings
 from aot.runs import ranks
 from aot.runs.run import Run, Stage
 from aot.train.attacker.evolve import AttackerTraining, train_attacker
+from aot.train.attacker.traits import pixel_traits
 
 Build = Callable[[Recipe, Inputs, Path], dict[str, Any]]
 
@@ -122,6 +124,7 @@ def _train_attacker(
         seed=inputs.seed,
         judge=open_judge(recipe.judge) if settings.judged else None,
         scripted=SCRIPTED_TASKS if inputs.game.is_world else None,
+        describe=world_traits if inputs.game.is_world else pixel_traits,
         conditions=condition_stages.encoded(recipe, inputs),
         folder=folder,
         pictures=recipe.pictures,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from aot.data.photos import Thing
 from aot.data.questions import Contents
@@ -60,6 +60,13 @@ class ProposeSettings(BaseModel, frozen=True, extra="forbid"):
     removable: float = Field(0.04, gt=0, le=1)  # a larger hole, as a share of the image, is not healed believably
     noticed: float = Field(0.003, ge=0, le=1)  # whether a smaller thing is there, nobody sees
     place: PlaceSettings = PlaceSettings()
+
+    @field_validator("kinds")
+    @classmethod
+    def _can_be_painted(cls, kinds: dict[EditKind, float]) -> dict[EditKind, float]:
+        if others := kinds.keys() - {"add", "remove", "replace", "hybrid"}:
+            raise ValueError(f"no edits of photos: {', '.join(sorted(others))}")
+        return kinds
 
 
 @dataclass(frozen=True, slots=True, eq=False)

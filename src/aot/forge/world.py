@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from aot.forge.funnel import Funnel
 from aot.game.referee import Referee
-from aot.miniature.world.edits import distractor_attacks
+from aot.miniature.world.edits import Kinds, distractor_attacks
 from aot.miniature.world.questions import QUESTION_KINDS
 from aot.miniature.world.scenes import WorldScene, draw_scenes
 from aot.types import Attack, Scene
@@ -21,6 +21,7 @@ class WorldSettings(BaseModel, frozen=True, extra="forbid"):
     scenes: int = Field(1000, gt=0)
     related: float = Field(0.5, ge=0, le=1)  # share of new objects that resemble a queried one
     kinds: tuple[str, ...] = Field(QUESTION_KINDS, min_length=1)  # question types in rotation; one may come repeatedly
+    edits: Kinds = {}  # kinds of edits and their shares; {}: without the wider ones, which the referee must know
 
 
 class WorldPairSource:
@@ -45,5 +46,5 @@ class WorldPairSource:
     def distract(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
         """Reason: no_object, where the drawn edit would change the answer."""
         assert isinstance(scene, WorldScene)
-        found = distractor_attacks(scene, rng, 1, self.settings.related)
+        found = distractor_attacks(scene, rng, 1, self.settings.related, kinds=self.settings.edits)
         return found[0] if found else "no_object"

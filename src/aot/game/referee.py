@@ -10,6 +10,7 @@ runs on every attack, so that a refusal names all its reasons.
 
 from __future__ import annotations
 
+import operator
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,9 @@ class RefereeSettings(BaseModel, frozen=True, extra="forbid"):
     area_max: float = Field(0.25, ge=0, le=1)  # ours: four of the sixteen cells
     preserve_answer: bool = True  # ours: recognise the world's objects and answer again
     object_edits_only: bool = True  # ours: paint that changes no object of the world is no attack
+    # Ours: other sizes, textures and patches of the world are recognised, too. Not told where it is off, so that what
+    # was made without it is found again.
+    wide_edits: bool = Field(False, exclude_if=operator.not_)
 
     @model_validator(mode="after")
     def _sound(self) -> RefereeSettings:

@@ -63,9 +63,11 @@ class ResidualAutoencoder(ModelMixin, ConfigMixin):
         targets: npt.NDArray[np.uint8],
         *,
         whitening: float = 0.5,
+        mean: Tensor | None = None,
         **config: Any,
     ) -> ResidualAutoencoder:
         """Principal components, half of images and half of changes; sources, targets uint8 `[N, H, W, 3]`.
+        `mean [768]`: of another autoencoder, to be kept; None: of the sources.
 
         Latents have standard deviations proportional to (component's own) ^ (1 - `whitening`), scaled so
         that a changed block has a mean square of 1: coarse components stay larger, so that noise hides them
@@ -75,7 +77,7 @@ class ResidualAutoencoder(ModelMixin, ConfigMixin):
         size = vae.analysis.shape[0]
         before, after = (_blocks(as_signal(images)).flatten(0, 1).double() for images in (sources, targets))
         changes = (after - before)[(after != before).any(1)]
-        mean = before.mean(0)
+        mean = before.mean(0) if mean is None else mean.double()
         seen = torch.cat([before, after]) - mean
         covariance = seen.T @ seen / len(seen) + changes.T @ changes / len(changes)
         _, vectors = torch.linalg.eigh(covariance)
@@ -119,6 +121,17 @@ class ResidualAutoencoder(ModelMixin, ConfigMixin):
         source = self._source.repeat(len(latents) // len(self._source), 1, 1, 1)
         image = self.apply_edit(source, pack(latents)).unsqueeze(2)
         return EncodedImage(image) if return_dict else (image,)
+
+
+@torch.no_grad()
+def rebase(transformer: Any, before: ResidualAutoencoder, after: ResidualAutoencoder) -> None:
+    """Changes the first and last layer of an editor of `before`'s latents so that it reads and paints in those of
+    `after`, in place. Exact where both span the same space and have the same mean; else what only one of them
+    expresses is lost, for training to learn anew."""
+    into_before, into_after = before.analysis @ after.synthesis, after.analysis @ before.synthesis
+    transformer.img_in.weight.copy_(transformer.img_in.weight @ into_before)
+    transformer.proj_out.weight.copy_(into_after @ transformer.proj_out.weight)
+    transformer.proj_out.bias.copy_(into_after @ transformer.proj_out.bias)
 
 
 def _blocks(images: Tensor) -> Tensor:

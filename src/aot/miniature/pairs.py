@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -17,22 +17,30 @@ from aot.train.attacker.sft_pairs import ScriptedTasks, told
 from aot.types import Attack, EditKind, Scene
 
 
-def instruction_pairs(scenes: Sequence[WorldScene], *, seed: int, kind: EditKind = "any") -> list[EditPair]:
+def instruction_pairs(
+    scenes: Sequence[WorldScene],
+    *,
+    seed: int,
+    kind: EditKind = "any",
+    kinds: Mapping[EditKind, float] | None = None,
+) -> list[EditPair]:
     """One plain editing task a scene ("Add a red cup."): how an editor learns to paint, and does not
-    forget."""
+    forget. `kinds`: as `instruction_edits`."""
     rng = np.random.default_rng(seed)
-    edits = [instruction_edits(scene, rng, kind=kind) for scene in scenes]
+    edits = [instruction_edits(scene, rng, kind=kind, kinds=kinds) for scene in scenes]
     return [
         edit_pair(scene, layout, sentence) for scene, (_, layout, sentence) in zip(scenes, edits, strict=True)
     ]
 
 
-def distractor_pairs(scenes: Sequence[WorldScene], *, seed: int) -> list[EditPair]:
+def distractor_pairs(
+    scenes: Sequence[WorldScene], *, seed: int, kinds: Mapping[EditKind, float] | None = None
+) -> list[EditPair]:
     """One random valid attack a scene (where there is one), told as an attack: what an attack looks like."""
     rng = np.random.default_rng([seed, 1])
     pairs = []
     for scene in scenes:
-        for kind, layout, _ in distractor_candidates(scene, rng, 1):
+        for kind, layout, _ in distractor_candidates(scene, rng, 1, kinds=kinds):
             pairs.append(edit_pair(scene, layout, told(scene, kind, 0.5, rng)))
     return pairs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -164,11 +164,17 @@ class RandomDistractor:
     `related` of the new objects resembling a queried one. Other images: a sprite pasted outside
     the protected boxes (always "add").
 
-    Where the asked kind of edit is impossible (nothing to remove) it adds.
+    Where the asked kind of edit is impossible (nothing to remove) it adds. `kinds`: of world edits, with their shares,
+    see `distractor_candidates`.
     """
 
-    def __init__(self, related: float = 0.5, name: str = "random_distractor"):
-        self.related, self.name = related, name
+    def __init__(
+        self,
+        related: float = 0.5,
+        name: str = "random_distractor",
+        kinds: Mapping[EditKind, float] | None = None,
+    ):
+        self.related, self.name, self.kinds = related, name, kinds
 
     def attack(self, scenes: Sequence[Scene], *, seed: int, kind: EditKind = "any") -> list[Attack]:
         pairs = zip(scenes, scene_generators(scenes, seed), strict=True)
@@ -178,7 +184,7 @@ class RandomDistractor:
         if not isinstance(scene, WorldScene):
             image, sentence = paste_sprite(scene, rng)
             return Attack(scene.id, self.name, "add", image, sentence, seed)
-        edits = distractor_candidates(scene, rng, 1, self.related, kind=kind)
+        edits = distractor_candidates(scene, rng, 1, self.related, kind=kind, kinds=self.kinds)
         edits = edits or distractor_candidates(scene, rng, 1, self.related, kind="add")
         if not edits:
             return Attack(scene.id, self.name, kind, scene.image, "", seed)

@@ -18,7 +18,7 @@ from aot.players.special_tokens import (
     PAD,
     SPECIAL_TOKENS,
 )
-from aot.prompts import ANSWER_FORMAT, EDIT_VERBS, KEEP
+from aot.prompts import ANSWER_FORMAT, EDIT_VERBS, FIRST_VERBS, KEEP
 from aot.types import LETTERS
 
 QWEN_SPLIT = (
@@ -33,7 +33,7 @@ _TEMPLATE = ("user\n", "assistant\n")
 def prompt_phrases() -> tuple[str, ...]:
     """Fixed pieces of `aot.prompts`: option letters, answer format, boxed letters, edit sentences."""
     letters = [f"\n{letter}. " for letter in LETTERS] + [f" \\boxed{{{letter}}}" for letter in LETTERS]
-    verbs = [f"{verb} " for verb in EDIT_VERBS.values()]
+    verbs = [f"{EDIT_VERBS[kind]} " for kind in FIRST_VERBS]
     return (*_TEMPLATE, *letters, f"\n{ANSWER_FORMAT}", *verbs, f" {KEEP}: ")
 
 

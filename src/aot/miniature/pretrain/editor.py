@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,18 @@ import numpy as np
 import torch
 from pydantic import BaseModel, Field
 
+from aot.errors import AotError
 from aot.game.arena import play
 from aot.game.referee import Referee
-from aot.miniature.autoencoder import ResidualAutoencoder
+from aot.miniature.autoencoder import ResidualAutoencoder, rebase
 from aot.miniature.cell_heads import CellHeads
 from aot.miniature.pairs import distractor_pairs, instruction_pairs
-from aot.miniature.pretrain.reader import ReaderSettings, pretrain_reader
-from aot.miniature.world.edits import instruction_edits
-from aot.miniature.world.recognise import read
-from aot.miniature.world.scenes import WorldScene, draw_scenes
+from aot.miniature.pretrain.reader import ReaderSettings, is_wide, pretrain_reader
+from aot.miniature.world.edits import Kinds, instruction_edits
+from aot.miniature.world.recognise import Recognition, read
+from aot.miniature.world.scenes import WorldScene, draw_scenes, render
 from aot.players.attacker import EditAttacker
+from aot.players.base_players import SHIPPED
 from aot.players.defender import QwenDefender
 from aot.players.editor import EditorSettings, EditorShape
 from aot.players.latents import paint
@@ -34,7 +37,7 @@ from aot.train.attacker.edit_sets import EditSet
 from aot.train.attacker.outcomes import summarise
 from aot.train.attacker.sft import SftSettings, train_sft
 from aot.train.attacker.trainer import OptimizerSettings
-from aot.types import Box
+from aot.types import EditKind
 
 
 class AutoencoderSettings(BaseModel, frozen=True, extra="forbid"):
@@ -50,6 +53,10 @@ class PretrainEditorSettings(BaseModel, frozen=True, extra="forbid"):
 
     shape: EditorShape = EditorShape()
     editor: EditorSettings = EditorSettings()
+    # Which edits it learns, in which shares; {}: without the wider kinds, which the referee must know (`wide_edits`).
+    kinds: Kinds = {}
+    # An editor's folder, or "shipped": its weights are trained on, in latents fitted anew, instead of new ones.
+    start: str = Field("", exclude_if=operator.not_)
     autoencoder: AutoencoderSettings = AutoencoderSettings()
     reader: ReaderSettings = ReaderSettings()
     painting_scenes: int = Field(20_000, gt=0)
@@ -94,19 +101,29 @@ def pretrain_editor(
     s = settings
     scenes = draw_scenes(s.painting_scenes, seed, "train")
     share = round(len(scenes) * s.distractor_share)
-    pairs = instruction_pairs(scenes[share:], seed=seed) + distractor_pairs(scenes[:share], seed=seed)
+    plain, told = scenes[share:], scenes[:share]
+    pairs = instruction_pairs(plain, seed=seed, kinds=s.kinds) + distractor_pairs(told, seed=seed, kinds=s.kinds)
     sample = pairs[-s.autoencoder.scenes :]
+    before = _to_train_on(s.start) if s.start else None
     vae = ResidualAutoencoder.fit(
         np.stack([p.source for p in sample]),
         np.stack([p.target for p in sample]),
         whitening=s.autoencoder.whitening,
+        mean=before.vae.mean if before else None,
         dead_zone=s.autoencoder.dead_zone,
     )
     metrics: dict[str, Any] = {}
     with _log(folder, "reader", s.reader.steps, quiet) as log:
         keep: dict[str, Any] = {"checkpoint": _kept(folder, "reader"), "log": log}
-        reader, metrics["reader"] = pretrain_reader(defender, s.editor.template, s.reader, seed=seed, **keep)
-    attacker = EditAttacker.new(reader, defender.processor, vae, s.shape, s.editor, seed=seed)
+        keep["kinds"] = s.kinds
+        reads = QwenDefender(before.text_encoder, before.processor) if before else defender
+        reader, metrics["reader"] = pretrain_reader(reads, s.editor.template, s.reader, seed=seed, **keep)
+    if before is None:
+        attacker = EditAttacker.new(reader, defender.processor, vae, s.shape, s.editor, seed=seed)
+    else:
+        assert isinstance(before.vae, ResidualAutoencoder)
+        rebase(before.transformer, before.vae, vae)
+        attacker = EditAttacker(before.transformer, vae, before.scheduler, reader, before.processor, s.editor)
     painting = EditSet.of(attacker, pairs)
     with (
         CellHeads(attacker.transformer, s.shape.heads * s.shape.head_dim, seed=seed) as heads,
@@ -117,13 +134,28 @@ def pretrain_editor(
     return attacker, metrics
 
 
+def _to_train_on(start: str) -> EditAttacker:
+    """Raises AotError where it is no editor of the miniature world."""
+    attacker = EditAttacker.load(SHIPPED / "attacker" if start == "shipped" else start)
+    if not isinstance(attacker.vae, ResidualAutoencoder):
+        hint = "a player that aot pretrain made, or shipped"
+        raise AotError("not an editor of the miniature world", where=f"editor.start={start}", hint=hint)
+    return attacker
+
+
 def attacker_metrics(
-    attacker: EditAttacker, defender: QwenDefender, referee: Referee, *, n: int, seed: int
+    attacker: EditAttacker,
+    defender: QwenDefender,
+    referee: Referee,
+    *,
+    n: int,
+    seed: int,
+    kinds: Mapping[EditKind, float] | None = None,
 ) -> dict[str, Any]:
     """Held-out metrics: share of plain tasks done exactly as told, by kind; integrity, validity and success
     of the generic attack against `defender`, overall and by question type."""
     scenes = draw_scenes(n, seed, "validation")
-    metrics: dict[str, Any] = dict(painted_as_told(attacker, scenes, seed=seed))
+    metrics: dict[str, Any] = dict(painted_as_told(attacker, scenes, seed=seed, kinds=kinds))
     episodes = play(scenes, attacker, referee, defender, seed=seed)
     found = summarise(episodes)
     metrics["valid"], metrics["valid_success"] = found["integrity"], found["valid_success"]
@@ -142,20 +174,30 @@ def attacker_metrics(
     return metrics
 
 
-def painted_as_told(attacker: EditAttacker, scenes: Sequence[WorldScene], *, seed: int) -> dict[str, float]:
-    """Share of plain editing tasks after which exactly the right objects are recognised, by kind of edit.
+def painted_as_told(
+    attacker: EditAttacker,
+    scenes: Sequence[WorldScene],
+    *,
+    seed: int,
+    kinds: Mapping[EditKind, float] | None = None,
+) -> dict[str, float]:
+    """Share of plain editing tasks after which exactly the right things are recognised, by kind of edit.
     Where the sentence leaves the place open ("Add a red cup."), any free cell is right."""
     rng = np.random.default_rng(seed)
-    edits = [instruction_edits(scene, rng) for scene in scenes]
+    edits = [instruction_edits(scene, rng, kinds=kinds) for scene in scenes]
     conditions = attacker.conditions([s.image for s in scenes], [sentence for _, _, sentence in edits])
     generator = torch.Generator().manual_seed(seed)
-    images = paint(
-        attacker.vae, conditions.images, attacker.sample(conditions, attacker.noise(conditions, generator))
+    images = np.stack(
+        paint(attacker.vae, conditions.images, attacker.sample(conditions, attacker.noise(conditions, generator)))
     )
+    asked = [render(layout) for _, layout, _ in edits]
+    also_wide = is_wide(kinds)
     done: dict[str, list[bool]] = defaultdict(list)
-    for scene, (kind, layout, _), seen in zip(scenes, edits, read(np.stack(images), scenes), strict=True):
-        wanted, got, before = (_cells(boxes) for boxes in (layout.boxes, seen.objects, scene.objects))
-        if kind in ("add", "hybrid"):
+    as_asked, as_painted = (read(some, scenes, also_wide=also_wide) for some in (np.stack(asked), images))
+    for scene, (kind, _, sentence), seen, right in zip(scenes, edits, as_painted, as_asked, strict=True):
+        wanted, got = _cells(right), _cells(seen)
+        before = _cells(Recognition(scene.objects, sizes=tuple(o.side_px for o in scene.layout.objects)))
+        if sentence.startswith("Add "):
             added = sorted(name for name, _ in wanted - before) == sorted(name for name, _ in got - before)
             done[kind].append(added and wanted & before == got & before and not seen.unrecognised)
         else:
@@ -163,9 +205,11 @@ def painted_as_told(attacker: EditAttacker, scenes: Sequence[WorldScene], *, see
     return {kind: float(np.mean(values)) for kind, values in sorted(done.items())}
 
 
-def _cells(boxes: Sequence[Box]) -> set[tuple[str, tuple[int, int]]]:
-    """What is where: (colour and kind, cell)."""
-    return {(f"{b.attribute} {b.label}", ((b.y0 + b.y1) // 32, (b.x0 + b.x1) // 32)) for b in boxes}
+def _cells(seen: Recognition) -> set[tuple[str, tuple[int, int]]]:
+    """What is where: (size, colour and kind, or a surface's name; cell)."""
+    objects = zip(seen.objects, seen.sizes, strict=True)
+    found = {(f"{n} {b.attribute} {b.label}", ((b.y0 + b.y1) // 32, (b.x0 + b.x1) // 32)) for b, n in objects}
+    return found | set(seen.surfaces)
 
 
 def _kept(folder: Path | None, name: str) -> Checkpoint:

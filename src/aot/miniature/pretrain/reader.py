@@ -10,7 +10,8 @@ and kind, colour and cell of the (up to) two objects that it names. The visual t
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,21 +22,24 @@ from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from aot.miniature.pretrain.muon_adamw import MuonAdamW
-from aot.miniature.world.edits import instruction_edits
+from aot.miniature.world.edits import WIDE_KINDS, instruction_edits
 from aot.miniature.world.questions import QUESTION_KINDS
-from aot.miniature.world.scenes import Placed, WorldScene, draw_scenes
-from aot.miniature.world.sprites import COLOURS, GRID, KINDS
+from aot.miniature.world.scenes import Layout, Placed, WorldScene, draw_scenes
+from aot.miniature.world.sprites import COLOURS, GRID, KINDS, SIZES
+from aot.miniature.world.surfaces import PATCH_SHADES, PATCH_SIDES, TEXTURES, Patch
 from aot.players.defender import QwenDefender
 from aot.players.processor import PromptEncoder
 from aot.players.shared_prefix import embed_prompts, packed_mask, text_states
-from aot.prompts import EDIT_VERBS, attack_instruction
+from aot.prompts import EDIT_VERBS, FIRST_VERBS, attack_instruction
 from aot.types import EditKind, Image
 
 if TYPE_CHECKING:
     from aot.runs.checkpoints import Checkpoint
     from aot.runs.train_log import TrainLog
 
-VERBS: tuple[EditKind, ...] = tuple(EDIT_VERBS)
+VERBS: tuple[EditKind, ...] = FIRST_VERBS
+ALL_VERBS: tuple[EditKind, ...] = tuple(EDIT_VERBS)
+"""With the wider kinds."""
 TASKS = (None, *((kind, axis) for kind in QUESTION_KINDS for axis in (None, "x", "y")))
 """What is asked: nothing (a plain editing task), or a type of question and its axis."""
 OBJECT = {"kind": len(KINDS) + 1, "colour": len(COLOURS) + 1, "cell": GRID * GRID + 1}
@@ -47,6 +51,14 @@ READINGS = {
     **{f"second_{name}": size for name, size in OBJECT.items()},
 }
 """Each head and its number of classes."""
+DETAILS = (
+    *SIZES.values(),
+    *TEXTURES,
+    *(Patch(shade, 0, 0, side).name for side in PATCH_SIDES.values() for shade in PATCH_SHADES),
+)
+"""What a wider edit's sentence says besides objects: 0 = nothing."""
+WIDE_READINGS = {**READINGS, "verb": len(ALL_VERBS), "detail": len(DETAILS) + 1}
+"""With the wider kinds."""
 
 
 class ReaderSettings(BaseModel, frozen=True, extra="forbid"):
@@ -68,35 +80,68 @@ Example = tuple[Image, str, list[int]]
 """An image, an instruction about it, and its readings in the order of `READINGS`."""
 
 
-def plain_example(scene: WorldScene, rng: np.random.Generator) -> Example:
-    """A plain editing task: first what comes (its cell where the sentence fixes it), second what goes."""
-    kind, after, sentence = instruction_edits(scene, rng)
+def plain_example(
+    scene: WorldScene, rng: np.random.Generator, kinds: Mapping[EditKind, float] | None = None
+) -> Example:
+    """A plain editing task: first what comes (its cell where the sentence fixes it), second what goes; of the wider
+    `kinds` also the detail."""
+    kind, after, sentence = instruction_edits(scene, rng, kinds=kinds)
     before = scene.layout.objects
     come = next((o for o in after.objects if o not in before), None)
     gone = next((o for o in before if o not in after.objects), None)
     said = _said(come)
-    if kind != "replace":
+    if kind not in ("replace", "scale"):
         said[2] = 0
-    return scene.image, sentence, [VERBS.index(kind), 0, *said, *_said(gone)]
+    verb, detail = ALL_VERBS.index(kind), [_detail(kind, come, after)] if is_wide(kinds) else []
+    return scene.image, sentence, [verb, 0, *said, *_said(gone), *detail]
 
 
-def attack_example(scene: WorldScene, rng: np.random.Generator) -> Example:
+def attack_example(
+    scene: WorldScene, rng: np.random.Generator, kinds: Mapping[EditKind, float] | None = None
+) -> Example:
     """An attack: the type of question, and the objects that it asks about."""
-    kind = VERBS[int(rng.integers(len(VERBS)))] if rng.random() < 0.3 else "any"
+    verbs = ALL_VERBS if is_wide(kinds) else VERBS
+    kind = verbs[int(rng.integers(len(verbs)))] if rng.random() < 0.3 else "any"
     query = scene.query
     said = []
     for name in (query.subject, query.other):
         there = [o for o in scene.layout.objects if name is not None and o.kind == name.kind]
         said.append(_said(there[0]) if there else [KINDS.index(name.kind) + 1 if name else 0, 0, 0])
-    task = TASKS.index((query.kind, query.axis))
-    return scene.image, attack_instruction(scene, kind), [VERBS.index(kind), task, *said[0], *said[1]]
+    task, detail = TASKS.index((query.kind, query.axis)), [0] if is_wide(kinds) else []
+    return scene.image, attack_instruction(scene, kind), [verbs.index(kind), task, *said[0], *said[1], *detail]
 
 
-def examples(seed: int, step: int, count: int, split: Any = "train") -> list[Example]:
+def is_wide(kinds: Mapping[EditKind, float] | None) -> bool:
+    """Whether wider edits are among them, which have more to be read."""
+    return not {*(kinds or ())}.isdisjoint(WIDE_KINDS)
+
+
+def _detail(kind: EditKind, come: Placed | None, after: Layout) -> int:
+    match kind:
+        case "scale":
+            assert come is not None
+            said = SIZES[come.side_px]
+        case "texture":
+            said = after.texture
+        case "occlude":
+            said = after.patches[-1].name
+        case _:
+            return 0
+    return DETAILS.index(said) + 1
+
+
+def examples(
+    seed: int,
+    step: int,
+    count: int,
+    split: Any = "train",
+    *,
+    kinds: Mapping[EditKind, float] | None = None,
+) -> list[Example]:
     """Fresh examples, a pure function of the arguments; the two sorts in turn."""
     rng = np.random.default_rng([seed, 0x5EAD, step])
     scenes = draw_scenes(count, int(rng.integers(2**31)), split)
-    make = (plain_example, attack_example)
+    make = (partial(plain_example, kinds=kinds), partial(attack_example, kinds=kinds))
     # Question types rotate with the scene's number: pairs of scenes keep both rotations apart.
     return [make[(i // 4) % 2](scene, rng) for i, scene in enumerate(scenes)]
 
@@ -124,28 +169,31 @@ def pretrain_reader(
     seed: int,
     checkpoint: Checkpoint,
     log: TrainLog,
+    kinds: Mapping[EditKind, float] | None = None,
 ) -> tuple[Qwen2_5_VLForConditionalGeneration, dict[str, Any]]:
-    """A trained copy of the defender's model, and its held-out accuracy by reading."""
+    """A trained copy of the defender's model, and its held-out accuracy by reading. `kinds`: of edits that its
+    instructions are about, as `instruction_edits`."""
+    readings = WIDE_READINGS if is_wide(kinds) else READINGS
     model, encoder = copy.deepcopy(defender.model).train(), defender.encoder
-    model.model.visual.requires_grad_(False)
+    model.requires_grad_(True).model.visual.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        heads = nn.Linear(model.config.text_config.hidden_size, sum(READINGS.values()))
+        heads = nn.Linear(model.config.text_config.hidden_size, sum(readings.values()))
     rates = {"muon_lr": settings.muon_lr, "adamw_lr": settings.adamw_lr}
     optimizer = MuonAdamW(model, heads, **rates, grad_clip=settings.grad_clip)
     first = checkpoint.restore(**optimizer.state)
     log.resume(first)
     for step in range(first, settings.steps):
-        batch = examples(seed, step, settings.batch)
+        batch = examples(seed, step, settings.batch, kinds=kinds)
         wanted = torch.tensor([x[2] for x in batch])
-        read = heads(last_states(model, encoder, template, batch)).split([*READINGS.values()], -1)
+        read = heads(last_states(model, encoder, template, batch)).split([*readings.values()], -1)
         loss = torch.stack([F.cross_entropy(x, wanted[:, i]) for i, x in enumerate(read)]).mean()
         norm = optimizer.step(loss, settings.schedule(step))
         if (step + 1) % 10 == 0:
             log.write(step + 1, loss=loss.item(), grad_norm=norm)
         checkpoint.save(step + 1, **optimizer.state)
     model.eval()
-    return model, held_out_accuracy(model, heads, encoder, template, seed=seed)
+    return model, held_out_accuracy(model, heads, encoder, template, seed=seed, kinds=kinds)
 
 
 @torch.no_grad()
@@ -156,12 +204,14 @@ def held_out_accuracy(
     template: str,
     *,
     seed: int,
+    kinds: Mapping[EditKind, float] | None = None,
 ) -> dict[str, float]:
     """Share of 512 held-out examples in which each reading is right."""
-    batch = examples(seed, 0, 512, "validation")
+    readings = WIDE_READINGS if is_wide(kinds) else READINGS
+    batch = examples(seed, 0, 512, "validation", kinds=kinds)
     wanted = torch.tensor([x[2] for x in batch])
-    read = heads(last_states(model, encoder, template, batch)).split([*READINGS.values()], -1)
-    pairs = zip(READINGS, read, strict=True)
+    read = heads(last_states(model, encoder, template, batch)).split([*readings.values()], -1)
+    pairs = zip(readings, read, strict=True)
     return {name: float((x.argmax(-1) == wanted[:, i]).float().mean()) for i, (name, x) in enumerate(pairs)}
 
 

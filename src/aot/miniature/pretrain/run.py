@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from aot.forge.models import DefenderFolder
 from aot.forge.pairs import EffectSettings, PairSettings
@@ -32,6 +32,7 @@ from aot.miniature.pretrain.editor import (
     pretrain_editor,
 )
 from aot.miniature.scripted import BestOfK, RandomDistractor
+from aot.miniature.world.edits import WIDE_KINDS
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker import EditAttacker
@@ -81,6 +82,14 @@ class PretrainSettings(BaseModel, frozen=True, extra="forbid"):
     referee: RefereeSettings = RefereeSettings()
     gate_scenes: int = Field(1000, gt=0)  # ours: held-out scenes for the metrics
 
+    @model_validator(mode="after")
+    def _knows_what_it_judges(self) -> PretrainSettings:
+        wider = {*self.editor.kinds, *self.pairs.world.edits}.intersection(WIDE_KINDS)
+        for referee in (self.referee, self.pairs.referee):
+            if wider and not referee.wide_edits:
+                raise ValueError(f"{', '.join(sorted(wider))} need referee.wide_edits and pairs.referee.wide_edits")
+        return self
+
 
 def pretrain(
     settings: PretrainSettings, out: Path, *, ship: bool = False, say: Callable[[str], None] = echo
@@ -107,18 +116,22 @@ def pretrain(
             player, metrics = pretrain_editor(base, s.editor, seed=s.seed, folder=folder, quiet=False)
             player.save(folder)
             held_out = draw_scenes(s.gate_scenes, s.seed, "validation")
-            return metrics | {"painted_as_told": painted_as_told(player, held_out, seed=s.seed)}
+            return metrics | {"painted_as_told": painted_as_told(player, held_out, seed=s.seed, kinds=s.editor.kinds)}
 
         def make_attacker(folder: Path) -> dict[str, Any]:
             player, base = EditAttacker.load(editor.folder), QwenDefender.load(defender.folder)
-            plain = instruction_pairs(draw_scenes(s.plain_scenes, s.seed, "train"), seed=s.seed)
+            plain = instruction_pairs(
+                draw_scenes(s.plain_scenes, s.seed, "train"), seed=s.seed, kinds=s.editor.kinds
+            )
             with TrainLog(folder / LOG, s.cold_start.sft.steps, "base attacker, cold start") as log:
                 keep: dict[str, Any] = {"checkpoint": Checkpoint(folder / CHECKPOINT, every_steps=200), "log": log}
                 shown = ColdStartPairs.of(pairs, s.cold_start, seed=s.seed, plain=plain)
                 metrics = cold_start(player, shown, s.cold_start, seed=s.seed, **keep)
             player.save(folder, dtype=torch.float16)
             shipped = EditAttacker.load(folder)
-            return metrics | attacker_metrics(shipped, base, referee, n=s.gate_scenes, seed=s.seed)
+            return metrics | attacker_metrics(
+                shipped, base, referee, n=s.gate_scenes, seed=s.seed, kinds=s.editor.kinds
+            )
 
         defender = run.stage("defender", make_defender, key=s.defender.model_dump(), seed=s.seed)
         failures = report_gate(defender, s.defender_gate.failures(defender.metrics), say)

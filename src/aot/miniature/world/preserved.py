@@ -26,7 +26,7 @@ AT_ONCE = 256
 
 def world_referee(settings: RefereeSettings) -> Referee:
     """The settings' referee for scenes of the miniature world, whose answers can be worked out again."""
-    kept = [AnswerPreserved(settings.object_edits_only)] if settings.preserve_answer else []
+    kept = [AnswerPreserved(settings.object_edits_only, settings.wide_edits)] if settings.preserve_answer else []
     return build_referee(settings, kept)
 
 
@@ -37,18 +37,21 @@ class AnswerPreserved:
     root mean square of 0..255 levels.
 
     With `object_edits_only` the objects must differ somewhere: paint that adds, removes and replaces nothing
-    is no attack of this game. Scenes of other sources pass unmeasured (nan). Reasons: unrecognised,
-    second_copy, queried_missing, answer_changed, no_object_edit.
+    is no attack of this game. With `wide_edits` another size, a known texture or a known patch are recognised, too, and
+    such a change; the queried objects keep their size. Scenes of other sources pass unmeasured (nan). Reasons:
+    unrecognised, second_copy, queried_missing, queried_resized, answer_changed, no_object_edit.
     """
 
     object_edits_only: bool = True
+    wide_edits: bool = False
 
     def __call__(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Finding]:
         findings = [Finding(CHECK, True, float("nan")) for _ in scenes]
         drawn = [(i, scene) for i, scene in enumerate(scenes) if isinstance(scene, WorldScene)]
         for start in range(0, len(drawn), AT_ONCE):
             part = drawn[start : start + AT_ONCE]
-            seen = read(np.stack([attacks[i].image for i, _ in part]), [scene for _, scene in part])
+            images = np.stack([attacks[i].image for i, _ in part])
+            seen = read(images, [scene for _, scene in part], also_wide=self.wide_edits)
             for (i, scene), recognition in zip(part, seen, strict=True):
                 reason = self._reason(scene, recognition)
                 findings[i] = Finding(CHECK, not reason, recognition.residual_rms, reason)
@@ -63,7 +66,10 @@ class AnswerPreserved:
             return reason
         if not keeps_answer(scene.query, before, after):
             return "answer_changed"
-        if self.object_edits_only and _names(before) == _names(after):
+        sizes = [o.side_px for o in scene.layout.objects]
+        if _sizes_asked(scene.query, before, sizes) != _sizes_asked(scene.query, after, seen.sizes):
+            return "queried_resized"
+        if self.object_edits_only and not seen.surfaces and _names(before, sizes) == _names(after, seen.sizes):
             return "no_object_edit"
         return ""
 
@@ -77,6 +83,15 @@ def _copies(query: Query, before: Sequence[Box], after: Sequence[Box]) -> str:
     return ""
 
 
-def _names(boxes: Iterable[Box]) -> Counter[tuple[Name, int, int]]:
-    """Objects by name and rough place: a jitter of one pixel is no edit."""
-    return Counter((Name(b.label, b.attribute), (b.x0 + b.x1) // 32, (b.y0 + b.y1) // 32) for b in boxes)
+def _sizes_asked(query: Query, boxes: Sequence[Box], sizes: Sequence[int]) -> Counter[tuple[Name, int]]:
+    """How large the objects of the question are."""
+    pairs = list(zip(boxes, sizes, strict=True))
+    return Counter((name, size) for name in query.names for box, size in pairs if name.among([box]))
+
+
+def _names(boxes: Iterable[Box], sizes: Iterable[int]) -> Counter[tuple[Name, int, int, int]]:
+    """Objects by name, rough place and size: a jitter of one pixel is no edit."""
+    return Counter(
+        (Name(b.label, b.attribute), (b.x0 + b.x1) // 32, (b.y0 + b.y1) // 32, size)
+        for b, size in zip(boxes, sizes, strict=True)
+    )

@@ -13,7 +13,18 @@ import numpy as np
 
 from aot.errors import AotError
 from aot.miniature.world import questions as q
-from aot.miniature.world.sprites import CELL_PX, COLOURS, GRID, PAIRS, background, extent, look_alike, paint
+from aot.miniature.world.sprites import (
+    CELL_PX,
+    COLOURS,
+    GRID,
+    PAIRS,
+    TILE_PX,
+    background,
+    extent,
+    look_alike,
+    paint,
+)
+from aot.miniature.world.surfaces import Patch, lay_patch, lay_texture
 from aot.types import Box, Image, Scene
 
 Split = Literal["train", "validation", "test"]
@@ -24,7 +35,8 @@ OBJECTS = (2, 4)
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """One object: in cell (row, col), moved by (dx, dy) in {-1, 0, 1} px."""
+    """One object: in cell (row, col), moved by (dx, dy) in {-1, 0, 1} px. `side_px`: of its tile, a usual one or one of
+    `SIZES`."""
 
     kind: str
     colour: str
@@ -32,25 +44,30 @@ class Placed:
     col: int
     dx: int = 0
     dy: int = 0
+    side_px: int = TILE_PX
 
     @property
     def corner(self) -> tuple[int, int]:
         """Upper left (x, y) of the sprite's tile, px."""
-        return self.col * CELL_PX + 1 + self.dx, self.row * CELL_PX + 1 + self.dy
+        inset = (CELL_PX - self.side_px) // 2
+        return self.col * CELL_PX + inset + self.dx, self.row * CELL_PX + inset + self.dy
 
     @property
     def box(self) -> Box:
         x, y = self.corner
-        x0, y0, x1, y1 = extent(self.kind)
+        x0, y0, x1, y1 = extent(self.kind, self.side_px)
         return Box(x + x0, y + y0, x + x1, y + y1, self.kind, self.colour)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Everything that is in an image: the background's seed and the objects, at most one a cell."""
+    """Everything that is in an image: the background's seed and the objects, at most one a cell. A `texture` lies on
+    the cells that hold nothing else; a patch hides what is in its cell, so nothing is listed there."""
 
     background: int
     objects: tuple[Placed, ...]
+    texture: str = ""
+    patches: tuple[Patch, ...] = ()
 
     @property
     def boxes(self) -> tuple[Box, ...]:
@@ -58,7 +75,7 @@ class Layout:
 
     @property
     def free_cells(self) -> list[tuple[int, int]]:
-        taken = {(o.row, o.col) for o in self.objects}
+        taken = {(o.row, o.col) for o in self.objects} | {(patch.row, patch.col) for patch in self.patches}
         return [(r, c) for r in range(GRID) for c in range(GRID) if (r, c) not in taken]
 
     @property
@@ -78,9 +95,22 @@ class WorldScene(Scene):
 
 def render(layout: Layout) -> Image:
     """`uint8 [64, 64, 3]`: exact in integers, the same bytes on every machine."""
-    image = background(layout.background).copy()
+    image = ground(layout).copy()
     for o in layout.objects:
-        paint(image, o.kind, o.colour, *o.corner)
+        paint(image, o.kind, o.colour, *o.corner, o.side_px)
+    return image
+
+
+def ground(layout: Layout) -> Image:
+    """`uint8 [64, 64, 3]`, not to be written to: what the objects stand on."""
+    plain = background(layout.background)
+    if not layout.texture and not layout.patches:
+        return plain
+    image = plain.copy()
+    if layout.texture:
+        lay_texture(image, layout.texture, layout.free_cells)
+    for patch in layout.patches:
+        lay_patch(image, patch)
     return image
 
 

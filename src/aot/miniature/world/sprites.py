@@ -22,6 +22,9 @@ CELL_PX = SIDE_PX // GRID
 """16 px: one object a cell, one cell a visual token of both players."""
 TILE_PX = 14
 """A sprite's tile: with a jitter of -1, 0 or 1 px it stays inside its cell."""
+SIZES: dict[int, str] = {10: "smaller", 16: "larger"}
+"""Tiles of other sides, px, and what they are called beside a usual one. None leaves its cell: an editor paints tokens,
+and what reaches a pixel or two into the neighbouring ones is lost in its autoencoder (measured)."""
 
 PAIRS = (("bottle", "canister"), ("cup", "bucket"), ("ball", "apple"), ("phone", "book"), ("car", "bus"))
 KINDS = tuple(kind for pair in PAIRS for kind in pair)
@@ -50,30 +53,35 @@ def look_alike(kind: str) -> str:
 
 
 class _Pen:
-    """Draws in tile pixels (floats) on an oversampled canvas: filled shapes with a darker rim."""
+    """Draws in pixels of a usual tile (floats) on an oversampled canvas: filled shapes with a darker rim."""
 
-    def __init__(self, rgb: Rgb):
-        size = TILE_PX * _OVERSAMPLE
+    def __init__(self, rgb: Rgb, side_px: int = TILE_PX):
+        size = side_px * _OVERSAMPLE
+        self.scale = size / TILE_PX  # canvas pixels a tile pixel
         self.canvas = PilImage.new("RGBA", (size, size), (*_mix(rgb, _INK, 50), 0))
         self.draw = ImageDraw.Draw(self.canvas)
         self.rgb, self.rim = rgb, _mix(rgb, _INK, 55)
         self.light, self.dark = _mix(rgb, (255, 255, 255), 45), _mix(rgb, _INK, 35)
 
-    @staticmethod
-    def _px(*values: float) -> list[int]:
-        return [round(v * _OVERSAMPLE) for v in values]
+    def _px(self, *values: float) -> list[int]:
+        return [round(v * self.scale) for v in values]
+
+    @property
+    def _rim(self) -> int:
+        """Width of a rim, canvas pixels."""
+        return round(self.scale * 3) // 4
 
     def polygon(self, points: list[tuple[float, float]], fill: Rgb, rim: Rgb | None = None) -> None:
         corners = [tuple(self._px(x, y)) for x, y in points]
         self.draw.polygon(corners, fill=fill)
         if rim:
-            self.draw.line([*corners, corners[0]], fill=rim, width=_OVERSAMPLE * 3 // 4, joint="curve")
+            self.draw.line([*corners, corners[0]], fill=rim, width=self._rim, joint="curve")
 
     def round(
         self, x0: float, y0: float, x1: float, y1: float, r: float, fill: Rgb, rim: Rgb | None = None
     ) -> None:
         left, top, right, bottom, radius = self._px(x0, y0, x1, y1, r)
-        width = _OVERSAMPLE * 3 // 4 if rim else 0
+        width = self._rim if rim else 0
         self.draw.rounded_rectangle((left, top, right - 1, bottom - 1), radius, fill, rim, width)
 
     def disc(self, x: float, y: float, r: float, fill: Rgb, rim: Rgb | None = None) -> None:
@@ -81,7 +89,7 @@ class _Pen:
 
     def arc(self, x0: float, y0: float, x1: float, y1: float, start: int, end: int, fill: Rgb) -> None:
         left, top, right, bottom = self._px(x0, y0, x1, y1)
-        self.draw.arc((left, top, right, bottom), start, end, fill, round(1.3 * _OVERSAMPLE))
+        self.draw.arc((left, top, right, bottom), start, end, fill, round(1.3 * self.scale))
 
 
 def _mix(a: Rgb, b: Rgb, percent: int) -> Rgb:
@@ -186,11 +194,11 @@ _DRAWINGS: dict[str, Callable[[_Pen], None]] = {
 
 
 @cache
-def sprite(kind: str, colour: str) -> npt.NDArray[np.uint8]:
-    """`uint8 [14, 14, 4]` RGBA tile (straight alpha), read-only."""
-    pen = _Pen(_RGB[colour])
+def sprite(kind: str, colour: str, side_px: int = TILE_PX) -> npt.NDArray[np.uint8]:
+    """`uint8 [side, side, 4]` RGBA tile (straight alpha), read-only."""
+    pen = _Pen(_RGB[colour], side_px)
     _DRAWINGS[kind](pen)
-    big = np.asarray(pen.canvas, np.int64).reshape(TILE_PX, _OVERSAMPLE, TILE_PX, _OVERSAMPLE, 4)
+    big = np.asarray(pen.canvas, np.int64).reshape(side_px, _OVERSAMPLE, side_px, _OVERSAMPLE, 4)
     weight = big[..., 3:]
     total = weight.sum((1, 3))
     colours = (big[..., :3] * weight).sum((1, 3)) // np.maximum(total, 1)
@@ -200,18 +208,18 @@ def sprite(kind: str, colour: str) -> npt.NDArray[np.uint8]:
 
 
 @cache
-def extent(kind: str) -> tuple[int, int, int, int]:
+def extent(kind: str, side_px: int = TILE_PX) -> tuple[int, int, int, int]:
     """Tight box `(x0, y0, x1, y1)` of the sprite within its tile, in px: alpha above one quarter."""
-    seen = sprite(kind, COLOURS[0])[..., 3] > 63
+    seen = sprite(kind, COLOURS[0], side_px)[..., 3] > 63
     ys, xs = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
     return int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
 
 
-def paint(image: Image, kind: str, colour: str, x: int, y: int) -> None:
+def paint(image: Image, kind: str, colour: str, x: int, y: int, side_px: int = TILE_PX) -> None:
     """Composite a sprite's tile onto `image` in place, its upper left corner at `(x, y)` px."""
-    tile = sprite(kind, colour)
+    tile = sprite(kind, colour, side_px)
     alpha = tile[..., 3:].astype(np.uint16)
-    patch = image[y : y + TILE_PX, x : x + TILE_PX]
+    patch = image[y : y + side_px, x : x + side_px]
     patch[:] = (patch * (255 - alpha) + tile[..., :3] * alpha + 127) // 255
 
 

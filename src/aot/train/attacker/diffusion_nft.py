@@ -39,6 +39,7 @@ from aot.train.attacker.outcomes import summarise
 from aot.train.attacker.reinforce import reinforce
 from aot.train.attacker.sft import shifted
 from aot.train.attacker.trainer import EditorTrainer, OptimizerSettings
+from aot.train.attacker.traits import Describe, pixel_traits, weigh_diversity
 from aot.types import Scene
 
 
@@ -76,6 +77,7 @@ def train_diffusion_nft(
     seed: int,
     judge: Judge | None = None,
     conditions: BucketedConditions | None = None,
+    describe: Describe = pixel_traits,
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
@@ -84,7 +86,7 @@ def train_diffusion_nft(
     Ends early, with the reason in the metrics, where the edits' validity collapses: the attacker is then left as it
     was. `judge`: whose word `settings.environment.reward.judge` weighs; frozen. `conditions`: see `AttackEnvironment`.
     """
-    known: dict[str, Any] = {"judge": judge, "conditions": conditions}
+    known: dict[str, Any] = {"judge": judge, "conditions": conditions, "describe": describe}
     environment = AttackEnvironment(attacker, scenes, referee, defender, settings.environment, **known)
     return reinforce(
         DiffusionNft(attacker, environment, settings, seed),
@@ -125,8 +127,9 @@ class DiffusionNft:
             latents = old.sample(conditions, noise, steps=s.sampling_steps)
         episodes = self.environment.episodes(index, latents, seed=seed * 100_003 + number)
         rewards = torch.tensor([b.rewards["reward"] for b in episodes])
+        rewards, weighed = weigh_diversity(rewards, episodes, index, s.environment.diversity, self.environment.describe)
         advantages = group_advantages(rewards, index, std=s.advantage_std, clip=s.advantage_clip)
-        metrics: dict[str, Any] = summarise(episodes)
+        metrics: dict[str, Any] = summarise(episodes) | weighed
         metrics["informative"] = 1 - advantages.zero_variance_groups / advantages.groups
         chosen = advantages.informative.nonzero()[:, 0]
         if len(chosen) == 0:

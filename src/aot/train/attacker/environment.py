@@ -18,9 +18,11 @@ from aot.players.base import Defender
 from aot.players.buckets import BucketedConditions
 from aot.players.editor import Conditions
 from aot.prompts import attack_instruction
+from aot.rl.diversity import DiversitySettings
 from aot.rl.rewards import UNGRADED, AttackReward
 from aot.runs.terminal import warn
 from aot.train.attacker.outcomes import gather_answers
+from aot.train.attacker.traits import Describe, pixel_traits
 from aot.train.ranks import share
 from aot.types import Attack, EditKind, Episode, Scene
 
@@ -32,6 +34,9 @@ class EnvironmentSettings(BaseModel, frozen=True, extra="forbid"):
     answers: int = Field(4, gt=0)  # ours; paper: it fails "consecutively", no number given
     temperature: float = Field(1.0, ge=0)  # ours: 0 asks once, greedily
     reward: AttackReward = AttackReward()
+    # Ours: edits that differ from the others get more. Not told where it is off, so that what was made without it is
+    # found again.
+    diversity: DiversitySettings = Field(DiversitySettings(), exclude_if=lambda d: not d.weight)
 
 
 GRADED = EnvironmentSettings(answers=1, temperature=0.0, reward=AttackReward(efficacy="log_odds", floor=0.2))
@@ -45,7 +50,8 @@ WITHOUT_LOG_ODDS = "attacks whose log-odds are not known are rewarded by whether
 
 class AttackEnvironment:
     """Scenes that the defender answers rightly when clean, ready to be attacked many times. `judge`: whose word the
-    reward may weigh; `conditions`: what the attacker is given for all `scenes`, where that is known already.
+    reward may weigh; `conditions`: what the attacker is given for all `scenes`, where that is known already;
+    `describe`: what the reward's diversity is about.
 
     Raises AotError where there is no such scene, or no judge though the reward weighs its word.
     """
@@ -60,6 +66,7 @@ class AttackEnvironment:
         *,
         judge: Judge | None = None,
         conditions: BucketedConditions | None = None,
+        describe: Describe = pixel_traits,
     ):
         if settings.reward.judge.weights and judge is None:
             raise without_judge(f"the reward of attacks weighs {', '.join(settings.reward.judge.weights)}")
@@ -75,7 +82,7 @@ class AttackEnvironment:
                 hint="train the defender first, or give other scenes",
             )
         self.attacker, self.referee, self.defender, self.settings = attacker, referee, defender, settings
-        self.judge, self._told = judge, False
+        self.judge, self._told, self.describe = judge, False, describe
         self.scenes, self.clean = [scenes[i] for i in right], [clean[i] for i in right]
         if conditions is None:
             sentences = [attack_instruction(s, settings.kind) for s in self.scenes]

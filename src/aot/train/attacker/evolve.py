@@ -30,6 +30,7 @@ from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
 from aot.train.attacker.rejection_sampling import RejectionSamplingSettings, train_rejection_sampling
 from aot.train.attacker.sft import SftSettings, train_sft
 from aot.train.attacker.sft_pairs import CurateSettings, ScriptedTasks, curate_pairs
+from aot.train.attacker.traits import Describe, pixel_traits
 from aot.types import Scene
 
 Method = Literal["flow_grpo", "rejection_sampling", "diffusion_nft", "curated_sft"]
@@ -72,6 +73,10 @@ class AttackerTraining(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(
                 "rejection_sampling imitates successful edits: it has no reward for environment.reward.judge to add to"
             )
+        if self.method == "rejection_sampling" and self.rejection_sampling.environment.diversity.weight:
+            raise ValueError(
+                "rejection_sampling imitates successful edits: it has no reward for environment.diversity to weigh"
+            )
         return self
 
     @property
@@ -99,28 +104,30 @@ def train_attacker(
     judge: Judge | None = None,
     scripted: ScriptedTasks | None = None,
     conditions: BucketedConditions | None = None,
+    describe: Describe = pixel_traits,
     folder: Path | None = None,
     pictures: PictureSettings | None = None,
 ) -> dict[str, Any]:
     """Trains `attacker` in place against the frozen `defender`; returns the training's metrics.
 
-    `scripted`: what the miniature world can add; `conditions`: see `AttackEnvironment`. `judge`, frozen too, is needed
-    where the method's reward weighs its word (`AttackerTraining.judged`). `folder` keeps the log, the `pictures` that
-    are wanted and, until the stage is finished, the checkpoint.
+    `scripted`: what the miniature world can add; `conditions`, `describe`: see `AttackEnvironment`.
+    `judge`, frozen too, is needed where the method's reward weighs its word (`AttackerTraining.judged`). `folder` keeps
+    the log, the `pictures` that are wanted and, until the stage is finished, the checkpoint.
     """
     checkpoint = Checkpoint(folder / CHECKPOINT if folder else None, settings.checkpoint_every)
     file, title = folder / LOG if folder else None, f"attacker, {settings.method}"
     with TrainLog(file, settings.steps, title, pictures=pictures) as log:
         keep: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "log": log}
         known: dict[str, Any] = {"conditions": conditions}
+        paid: dict[str, Any] = {"judge": judge, "describe": describe}
         match settings.method:
             case "flow_grpo":
                 metrics = train_flow_grpo(
-                    attacker, scenes, referee, defender, settings.flow_grpo, judge=judge, **known, **keep
+                    attacker, scenes, referee, defender, settings.flow_grpo, **paid, **known, **keep
                 )
             case "diffusion_nft":
                 metrics = train_diffusion_nft(
-                    attacker, scenes, referee, defender, settings.diffusion_nft, judge=judge, **known, **keep
+                    attacker, scenes, referee, defender, settings.diffusion_nft, **paid, **known, **keep
                 )
             case "rejection_sampling":
                 plain = _retention(attacker, settings, scripted, seed) if scripted else None

@@ -45,6 +45,7 @@ from aot.train.attacker.outcomes import gather_outcomes, summarise
 from aot.train.attacker.reinforce import reinforce
 from aot.train.attacker.rollout import Rollout, passes, sample_rollout, step_again
 from aot.train.attacker.trainer import EditorTrainer
+from aot.train.attacker.traits import Describe, pixel_traits, weigh_diversity
 from aot.train.ranks import Draws, Own, own_groups, totals
 from aot.types import Scene
 
@@ -62,6 +63,7 @@ def train_flow_grpo(
     seed: int,
     judge: Judge | None = None,
     conditions: BucketedConditions | None = None,
+    describe: Describe = pixel_traits,
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
@@ -72,7 +74,7 @@ def train_flow_grpo(
     `conditions`: see `AttackEnvironment`. Raises AotError where no scene is answered rightly, a loss is not finite or
     the ratio check fails.
     """
-    known: dict[str, Any] = {"judge": judge, "conditions": conditions}
+    known: dict[str, Any] = {"judge": judge, "conditions": conditions, "describe": describe}
     environment = AttackEnvironment(attacker, scenes, referee, defender, settings.environment, **known)
     return reinforce(
         FlowGrpo(attacker, environment, settings, seed),
@@ -121,12 +123,14 @@ class FlowGrpo:
         met = self.environment.episodes(
             index[mine.rows], rollout.final, seed=seed * 100_003 + number, streams=mine.rows.tolist()
         )
-        episodes = gather_outcomes([] if mine.idle else met)  # of all ranks, in the order of `index`
+        met = [] if mine.idle else met
+        episodes = gather_outcomes(met)  # of all ranks, in the order of `index`
         rewards = torch.tensor([b.rewards["reward"] for b in episodes])
+        rewards, weighed = weigh_diversity(rewards, met, index, s.environment.diversity, self.environment.describe)
         if isinstance(self.stream, InformativeScenes):
             self.stream.learn(groups, rewards.view(-1, s.group_size))
         advantages = group_advantages(rewards, index, std=s.advantage_std, clip=s.advantage_clip)
-        metrics: dict[str, Any] = summarise(episodes)
+        metrics: dict[str, Any] = summarise(episodes) | weighed
         metrics["informative"] = 1 - advantages.zero_variance_groups / advantages.groups
         chosen = advantages.informative.nonzero()[:, 0]
         if len(chosen) == 0:

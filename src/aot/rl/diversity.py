@@ -1,0 +1,76 @@
+"""What an edit did, in a few words, and a weight on rewards for edits that differ from the others (*ours*).
+
+An attacker that is paid for success alone ends in what succeeds most often, the look-alikes. Here the reward of a valid
+edit grows with how rare what it did is among the valid edits that it is compared with. It is a factor and no sum: what
+has no effect is not worth more for being odd.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class DiversitySettings(BaseModel, frozen=True, extra="forbid"):
+    """How much rarity is worth; all *ours*."""
+
+    weight: float = Field(0.0, ge=0)  # a reward is multiplied by 1 + weight x rarity; 0 is off
+    among: Literal["group", "batch"] = "group"  # compared with the edits of its scene, or with all of the update
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """What an edit did: its kind, the place in the image, the rough size, and what it put there or took away."""
+
+    kind: str
+    place: str
+    size: str
+    target: str
+
+
+def rarities(traits: Sequence[Trait | None], groups: Sequence[Hashable]) -> list[float]:
+    """For each edit, in 0..1: the share of the other valid edits of its group that differ from it, averaged over the
+    fields of `Trait`. None stands for a refused edit: it has no rarity and makes none. 0 where nothing can be compared.
+    """
+    names = [field.name for field in fields(Trait)]
+    sizes: Counter[Hashable] = Counter()
+    alike: dict[Hashable, Counter[tuple[str, str]]] = defaultdict(Counter)
+    for trait, group in zip(traits, groups, strict=True):
+        if trait is not None:
+            sizes[group] += 1
+            alike[group].update((name, getattr(trait, name)) for name in names)
+    found = []
+    for trait, group in zip(traits, groups, strict=True):
+        if trait is None or sizes[group] < 2:
+            found.append(0.0)
+            continue
+        like = sum(alike[group][name, getattr(trait, name)] - 1 for name in names)
+        found.append(1 - like / (len(names) * (sizes[group] - 1)))
+    return found
+
+
+def diverse_rewards(
+    rewards: Sequence[float], traits: Sequence[Trait | None], groups: Sequence[Hashable], settings: DiversitySettings
+) -> list[float]:
+    """The rewards, each times 1 + weight x rarity. `groups`: which edits are of one scene; "batch" takes all as one."""
+    among = groups if settings.among == "group" else [0] * len(groups)
+    weighted = zip(rewards, rarities(traits, among), strict=True)
+    return [reward * (1 + settings.weight * rarity) for reward, rarity in weighted]
+
+
+def entropies(traits: Sequence[Trait | None]) -> dict[str, float]:
+    """Entropy of each field over the valid edits, in bits; 0 where there is none."""
+    valid = [trait for trait in traits if trait is not None]
+    return {
+        field.name: _entropy(Counter(getattr(trait, field.name) for trait in valid)) for field in fields(Trait)
+    }
+
+
+def _entropy(counts: Counter[str]) -> float:
+    whole = sum(counts.values())
+    return sum(n / whole * math.log2(whole / n) for n in counts.values())
