@@ -1,120 +1,361 @@
-"""The headline experiment and its baselines: who is trained on what, what is measured, that it resumes."""
+"""The experiment over seeds: its defenders, its statistics and claims on made-up scores, and that it resumes."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
+from scipy.stats import bootstrap, ttest_1samp
 
-from aot.coevolve.baselines import BaselineSettings, round_batches
-from aot.coevolve.comparison import stages_behind
-from aot.coevolve.defender_stages import train_baseline
-from aot.coevolve.inputs import Inputs
-from aot.coevolve.miniature_recipes import smoke
-from aot.coevolve.names import attacker_of, baselines, defenders, finals, stage_names, stage_of
-from aot.coevolve.recipe import Recipe
-from aot.coevolve.scenes import Game, open_game
-from aot.coevolve.stages import plan_stage
-from aot.players.base_players import player_folder
-from aot.runs.files import sha256_of
-from aot.runs.run import Stage
-from aot.types import Attack, Episode, Finding, Verdict
+from aot.coevolve.names import stage_names, stage_of
+from aot.coevolve.scenes import open_game
+from aot.errors import AotError
+from aot.experiment.claims import Claims
+from aot.experiment.cost import expected_seconds
+from aot.experiment.figure import headline_figure
+from aot.experiment.jobs import Task, make_units
+from aot.experiment.measure import scores_of, scores_text
+from aot.experiment.page import page
+from aot.experiment.results import SeedResult, is_landed, read_results
+from aot.experiment.run import experiment_settings, plan, run_experiment, write_results
+from aot.experiment.settings import EXPERIMENTS, ExperimentSettings
+from aot.experiment.sharing import equal_stages, link_stages
+from aot.experiment.statistics import deceived, difference, of_columns, over_seeds, paired_bootstrap, spread
+from aot.experiment.summary import summarise
+from aot.experiment.table import markdown
+from aot.experiment.unit import make_unit, unit_key
+from aot.runs.files import write_json
+from conftest import Ended
 
-LISTED = (
-    {"name": "sft_clean", "sft": {"steps": 2, "batch": 4}},
-    {"name": "sft_attacks", "sft": {"steps": 2, "batch": 4}, "same_attacks": True},
+SMOKE = experiment_settings("smoke", ['variants=["newest"]'])
+
+
+# --- what is compared -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_defender_is_a_stage_of_its_unit_and_has_a_name_of_its_own(name: str) -> None:
+    settings = EXPERIMENTS[name]()
+    assert ExperimentSettings.model_validate_json(settings.model_dump_json()) == settings
+    assert len(settings.names()) == len(set(settings.names()))
+    for unit in settings.units():
+        recipe = settings.recipe_of(unit, 1)
+        assert recipe.seed == 1
+        for defender in settings.defenders_of(unit):
+            assert stage_of(recipe, defender) in stage_names(recipe)
+        assert expected_seconds(settings, unit) > 0
+    pgd = next(b for b in settings.recipe_of("baselines", 0).baselines if b.name == "pgd_at_8")
+    assert pgd.sft.pixel.share == pgd.sft.attacked_share > 0 and pgd.sft.pixel.eps == 8 and pgd.attacks is None
+
+
+def test_only_the_first_variant_has_the_baseline_on_its_attacks() -> None:
+    settings = EXPERIMENTS["headline"]()
+    assert settings.names()[0] == "base" and settings.names()[-1] == "nash/iteration_3"
+    assert [u for u in settings.units() if "sft_attacks" in settings.defenders_of(u)] == ["newest"]
+    assert settings.methods == ["newest/iteration_3", "uniform/iteration_3", "nash/iteration_3"]
+
+
+def test_variants_share_what_no_meta_strategy_changes(tmp_path: Path) -> None:
+    settings = EXPERIMENTS["headline"]()
+    first, second = settings.recipe_of("newest", 0), settings.recipe_of("nash", 0)
+    game = open_game(first.game, first.referee, seed=0)
+    equal = equal_stages(second, first, game)
+    assert equal[:2] == ["base/attacker", "base/defender"] and "warm_up" in equal
+    assert not any(name.startswith("iteration_1/") for name in equal)
+    changed = equal_stages(second, first.changed(warm_up={"steps": 3}), game)
+    assert "warm_up" not in changed and "base/defender" in changed
+
+    for name in ("warm_up", "base/defender"):
+        (tmp_path / "one" / name).mkdir(parents=True)
+        (tmp_path / "one" / name / "weights").write_text(name)
+    write_json(tmp_path / "one/warm_up/manifest.json", {})  # the other one is not finished
+    assert link_stages(equal, tmp_path / "one", tmp_path / "two") == 1
+    assert (tmp_path / "two/warm_up/weights").read_text() == "warm_up"
+    assert not (tmp_path / "two/base").exists()
+    assert link_stages(equal, tmp_path / "one", tmp_path / "two") == 0
+
+
+def test_a_unit_is_done_again_where_what_it_depends_on_changed() -> None:
+    key = unit_key(SMOKE, "newest", 0)
+    other = {
+        "seed": unit_key(SMOKE, "newest", 1),
+        "unit": unit_key(SMOKE, "baselines", 0),
+        "recipe": unit_key(experiment_settings("smoke", ['variants=["newest"]', "recipe.dapo.updates=3"]), "newest", 0),
+        "measure": unit_key(experiment_settings("smoke", ['variants=["newest"]', "measure.draws=3"]), "newest", 0),
+    }
+    assert len({key, *other.values()}) == 5
+    beside = experiment_settings("smoke", ['variants=["newest","nash"]', "steps.augment=3", "recipe.compute.launch=x"])
+    assert unit_key(beside, "newest", 0) == key  # nothing of this changes the unit
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("measure.families=[\"jpg\"]", "no such families: jpg"),
+        ("variants=[]", "variants"),
+        ('variants=["newst"]', "no such variant: 'newst'; `changes` has newest, uniform, nash"),
+        ('changes={"nash": {"meta": {"rule": "x"}}}', "newest"),
+        ("measure.drews=1", "did you mean draws"),
+    ],
 )
+def test_mistakes_are_named(override: str, told: str) -> None:
+    with pytest.raises(AotError, match=told):
+        experiment_settings("headline", [override])
 
 
-def listing() -> Recipe:
-    return smoke().changed(iterations=2, baselines=LISTED, game={"train_scenes": 8, "held_out_scenes": 8})
+def test_an_unknown_experiment_is_named() -> None:
+    with pytest.raises(AotError, match="no such experiment"):
+        experiment_settings("headlne", [])
+
+
+# --- statistics -------------------------------------------------------------------------------------------
+
+
+def test_scores_survive_their_text() -> None:
+    scores = np.array([1, 0, -1, 1], np.int8)
+    assert scores_text(scores) == "10-1" and scores_of("10-1").tolist() == scores.tolist()
+
+
+def test_the_interval_over_seeds_is_students() -> None:
+    values = [0.91, 0.94, 0.90, 0.97, 0.93]
+    found = spread(values)
+    expected = ttest_1samp(values, 0).confidence_interval(0.95)
+    assert found["ci"] == pytest.approx([expected.low, expected.high]) and found["mean"] == pytest.approx(0.93)
+    assert spread([0.5])["ci"] is None
+
+
+def test_the_bootstrap_is_over_examples_within_seeds() -> None:
+    rng = np.random.default_rng(0)
+    one = [rng.integers(-1, 2, 200).astype(float)]
+    theirs = bootstrap(one, np.mean, method="percentile", n_resamples=4000, rng=1).confidence_interval
+    assert paired_bootstrap(one) == pytest.approx([theirs.low, theirs.high], abs=0.015)
+    # Two seeds that are sure and far apart: nothing is uncertain about their mean.
+    assert paired_bootstrap([np.zeros(50), np.ones(50)]) == pytest.approx([0.5, 0.5])
+    assert paired_bootstrap([np.array([1.0, np.nan, 1.0])]) == [1.0, 1.0]
+
+
+def result(seed: int, defenders: Mapping[str, Mapping[str, str]], seconds: float | None = 10.0) -> SeedResult:
+    return SeedResult(seed, {name: {"cpu_seconds": seconds, "scores": dict(own)} for name, own in defenders.items()})
+
+
+def test_an_example_stands_if_it_is_right_in_every_column() -> None:
+    one = result(0, {"a": {"clean": "110-1", "x": "100-1", "y": "111-0", "best_response": "0-001"}})
+    assert of_columns("clean", "x", "y")(one, "a") == pytest.approx([1, 0, 0, np.nan, 0], nan_ok=True)
+    assert of_columns("clean", "z")(one, "a") is None and of_columns("clean")(one, "b") is None
+    assert deceived(one, "a").tolist() == [1, 0, 0, 0, 0]  # type: ignore[union-attr]
+
+
+def test_differences_are_paired_and_need_both_defenders() -> None:
+    results = [
+        result(0, {"a": {"clean": "1100"}, "b": {"clean": "1000"}}),
+        result(1, {"a": {"clean": "1111"}, "b": {"clean": "0-11"}}),
+        result(2, {"a": {"clean": "0000"}}),
+    ]
+    found = difference(results, "a", "b", of_columns("clean"))
+    assert found is not None and found["seeds"] == pytest.approx([0.25, 1 / 3])
+    assert over_seeds(results, "a", of_columns("clean"))["seeds"] == [0.5, 1.0, 0.0]  # type: ignore[index]
+    assert difference(results, "a", "c", of_columns("clean")) is None
+
+
+# --- claims, tables, figure -------------------------------------------------------------------------------
+
+N = 200
+
+
+def text_of(wrong: int, *, at: int = 0) -> str:
+    """So many wrong answers of N, from the place `at` on."""
+    return "".join("0" if at <= i < at + wrong else "1" for i in range(N))
+
+
+def made_up(worst: Mapping[str, int], *, fresh: Mapping[str, int] | None = None, **columns: int) -> list[SeedResult]:
+    """Three seeds; `worst`: wrong answers of each defender under the distractor."""
+    seeds = []
+    for seed in range(3):
+        own = {}
+        for name, wrong in worst.items():
+            scores = {"clean": text_of(0), "removal": text_of(0), "scale": text_of(0)}
+            scores |= {"distractor": text_of(wrong + seed)}
+            scores |= {"noise": text_of(columns.get("noise", 5)), "pgd_8": "10" * 4}
+            if fresh is not None and name in fresh:
+                scores["best_response"] = text_of(fresh[name] + seed)
+            own[name] = scores
+        seeds.append(result(seed, own))
+    return seeds
+
+
+WORST = {"base": 80, "clean_rl": 78, "augment_all": 30, "pgd_at_8": 90, "sft_scripted": 14, "sft_attacks": 20}
+RISING = WORST | {"newest/iteration_1": 8}
+
+
+def claimed(results: list[SeedResult]) -> dict[str, tuple[bool, int]]:
+    claims = Claims(SMOKE, results, "newest").found()
+    return {claim["claim"]: (claim["holds"], claim["in_seeds"]) for claim in claims}
+
+
+def test_claims_that_hold_are_told_as_such() -> None:
+    fresh = {name: 30 for name in RISING if "/" not in name} | {"newest/iteration_1": 6}
+    found = claimed(made_up(RISING, fresh=fresh))
+    assert len(found) == 6 and all(claim == (True, 3) for claim in found.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "failing"),
+    [
+        ({"clean_rl": 85}, "rises"),
+        ({"newest/iteration_1": 79}, "rises"),
+        ({"newest/iteration_1": 13}, "is cut by 85 %"),
+        ({"sft_scripted": 8}, "every baseline in the worst case"),
+        ({"base": 5}, "no family is worse"),
+    ],
+)
+def test_claims_that_do_not_hold_are_told_as_such(changes: Mapping[str, int], failing: str) -> None:
+    found = claimed(made_up(RISING | changes))
+    assert [holds for claim, (holds, _) in found.items() if failing in claim] == [False]
+    assert not any("fresh attacker" in claim for claim in found)  # it was not measured
+
+
+def test_one_close_baseline_is_enough_to_not_be_ahead() -> None:
+    """However far the others are behind: of the closest one the interval must not reach zero."""
+    results = made_up(RISING)
+    for number, each in enumerate(results):
+        each.entries["sft_scripted"]["scores"]["distractor"] = text_of(8 + number + (number > 0))
+    holds, in_seeds = next(v for k, v in claimed(results).items() if "every baseline in the worst" in k)
+    assert not holds and in_seeds == 2
+
+
+def test_the_summary_says_what_was_left_out_and_who_is_ahead() -> None:
+    results = made_up(RISING, fresh=dict.fromkeys(RISING, 10))
+    results[0].entries["sft_scripted"]["cpu_seconds"] = None
+    results[1].entries["sft_scripted"]["cpu_seconds"] = 12.0
+    results[2].entries["sft_scripted"]["cpu_seconds"] = 14.0
+    summary = summarise(SMOKE, results)
+    assert summary["left_out"] == ["scale"] and summary["seeds"] == [0, 1, 2]
+    entry = summary["defenders"]["sft_scripted"]
+    assert entry["cpu_seconds"] == 13.0 and entry["cpu_ratio"] == pytest.approx(1.3)
+    assert entry["ahead"]["worst_case"]["mean"] == pytest.approx(6 / N)
+    assert entry["metrics"]["left_out"]["mean"] == 1.0 and entry["metrics"]["pgd_8"]["mean"] == 0.5
+    # Noise changes the whole image: it is no part of the worst case over edits.
+    assert entry["metrics"]["worst_case"]["mean"] == pytest.approx(1 - 15 / N)
+    assert "ahead" not in summary["defenders"]["newest/iteration_1"]
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+def test_tables_figure_and_page_are_made_of_the_summary() -> None:
+    fresh = {name: 6 if "/" in name else 30 for name in RISING}
+    summary = summarise(SMOKE, made_up(RISING, fresh=fresh))
+    table = markdown(summary)
+    row = next(line for line in table.splitlines() if line.startswith("| SFT on scripted attacks"))
+    assert "**92.5 ±1.2**" in row and "+3.0 (+3.0 .. +3.0)" in row
+    assert "| defender | distractor | removal | scale † | noise † |" in table
+    widths = [{line.count("|") for line in part.splitlines()} for part in table.split("\n\n")[2:]]
+    assert all(len(width) == 1 for width in widths)
+    figure, html = headline_figure(summary), page(summary)
+    assert figure.count("<circle") == 2 + len(RISING) * 5 and "AOT iteration 1" in figure
+    assert figure in html and "against sft scripted +3.0" in html
+    assert "does not hold" not in html and html == page(summary)
+    assert "<script" not in page(summary | {"name": "<script>"})
+
+
+def test_one_seed_has_intervals_over_examples() -> None:
+    table = markdown(summarise(SMOKE, made_up(RISING)[:1]))
+    assert "intervals are over examples" in table and "±" not in table.split("| defender")[1]
+
+
+# --- running it -------------------------------------------------------------------------------------------
+
+
+def test_a_plan_counts_what_is_left() -> None:
+    tasks = [Task(seed, unit) for seed in range(2) for unit in SMOKE.units()]
+    assert "nothing is missing" in plan(SMOKE, tasks, [], 1)
+    told = plan(SMOKE, tasks, tasks[1:], 2)
+    assert "1 of 4 runs are finished; about" in told and "with 2 processes" in told
+    assert "base, clean_rl, augment_all, pgd_at_8, sft_scripted" in told
 
 
 @pytest.fixture(scope="module")
-def game() -> Game:
-    recipe = listing()
-    return open_game(recipe.game, recipe.referee, seed=0)
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made by the command, in a process of its own."""
+    folder = tmp_path_factory.mktemp("experiment")
+    words = ["experiment", "smoke", "--seeds", "1", "--set", 'variants=["newest"]']
+    words += ["--out", str(folder / "out"), "--runs", str(folder / "runs")]
+    done = subprocess.run([sys.executable, "-m", "aot", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "plan: smoke" in done.stdout and "| AOT iteration 1 |" in done.stdout
+    assert "seed 0, baselines: landed in" in done.stdout
+    return folder
 
 
-# --- baselines that a recipe lists ------------------------------------------------------------------------
+def results_of(out: Path) -> dict[str, Any]:
+    """What does not depend on the clock."""
+    _, (one,) = read_results(out)
+    return {name: entry["scores"] for name, entry in one.entries.items()}
 
 
-def test_listed_baselines_are_defenders_and_finals_with_stages_of_their_own() -> None:
-    recipe, before = listing(), smoke().changed(iterations=2)
-    assert baselines(recipe) == [*baselines(before), "sft_clean", "sft_attacks"]
-    assert defenders(recipe) == [*defenders(before), "sft_clean", "sft_attacks"]
-    assert finals(recipe)[-2:] == ["sft_clean", "sft_attacks"]
-    assert stage_of(recipe, "sft_attacks") == "baseline/sft_attacks"
-    assert {"baseline/sft_clean", "best_response/sft_clean", "evaluation/sft_clean/scripted"} <= set(
-        stage_names(recipe)
-    )
+def test_every_defender_lands_with_every_column(whole: Path) -> None:
+    scores = results_of(whole / "out")
+    assert list(scores) == SMOKE.names()
+    columns = {"clean", "distractor", "removal", "scale", "noise", "pgd_8"}
+    for name, own in scores.items():
+        finals = name not in ("base",) and not name.endswith("iteration_0")
+        assert set(own) == columns | ({"best_response"} if finals else set()), name
+        assert {len(text) for column, text in own.items() if column != "pgd_8"} == {16} and len(own["pgd_8"]) == 8
+        for column in columns - {"clean", "pgd_8"}:  # an attack makes no wrong answer right
+            assert all(c == "1" for c, a in zip(own["clean"], own[column], strict=True) if a == "1")
+    _, (one,) = read_results(whole / "out")
+    assert one.entries["base"]["cpu_seconds"] == 0 and all(e["cpu_seconds"] is not None for e in one.entries.values())
+    assert {"summary.json", "table.md", "headline.svg", "headline.html"} <= {p.name for p in (whole / "out").iterdir()}
 
 
-def test_a_recipe_that_lists_none_has_the_stages_and_keys_that_it_had(game: Game) -> None:
-    recipe, before = listing(), listing().changed(baselines=())
-    assert [n for n in stage_names(recipe) if "sft_clean" not in n and "sft_attacks" not in n] == stage_names(before)
-    for name in stage_names(before):
-        assert plan_stage(name, recipe, game, {}) == plan_stage(name, before, game, {})
+def test_what_has_landed_is_not_made_again_even_without_its_runs(whole: Path, tmp_path: Path) -> None:
+    before = (whole / "out/seed_0.json").read_bytes()
+    said: list[str] = []
+    summary = run_experiment(SMOKE, whole / "out", tmp_path / "elsewhere", seeds=1, say=said.append)
+    assert "nothing is missing" in said[0] and len(said) == 1 and not (tmp_path / "elsewhere").exists()
+    assert (whole / "out/seed_0.json").read_bytes() == before
+    assert summary == write_results(whole / "out")
+    assert not is_landed(SMOKE, whole / "out", 1, "newest")
 
 
-def test_the_same_attacks_are_those_of_all_iterations_and_cost_what_they_cost(game: Game) -> None:
-    recipe = listing()
-    parents = plan_stage("baseline/sft_attacks", recipe, game, {}).parents
-    assert parents[0] == "base/defender" and len(parents) == 1 + 2 * 3
-    method = stages_behind("iteration_2", recipe)
-    assert stages_behind("sft_attacks", recipe) == [*method[:-1], "baseline/sft_attacks"]
-    assert method[-1] == "iteration_2/defender" and attacker_of(2) in method and "warm_up" in method
-    assert stages_behind("iteration_1", recipe) == method[: len(method) // 2 + 1]
-    assert stages_behind("sft_clean", recipe) == ["baseline/sft_clean"]
-    assert plan_stage("baseline/sft_clean", recipe, game, {}).parents == ("base/defender",)
+def test_stopped_it_goes_on_to_the_same_scores(whole: Path, tmp_path: Path) -> None:
+    def stop(message: str) -> None:
+        if message.endswith("iteration_1/defender: begins"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_unit(SMOKE, tmp_path, 0, "newest", stop)
+    said: list[str] = []
+    made = make_unit(SMOKE, tmp_path, 0, "newest", said.append)
+    assert any(line.startswith("warm_up: kept from before") for line in said)
+    expected = results_of(whole / "out")
+    assert {name: entry["scores"] for name, entry in made["defenders"].items()} == {
+        name: own for name, own in expected.items() if name in made["defenders"]
+    }
+    assert list(made["defenders"]) == ["newest/iteration_1", "sft_attacks"]
 
 
-@pytest.mark.parametrize("name", ["base", "iteration_1", "best_response_x", "clean", "a/b", ""])
-def test_a_baseline_takes_no_name_of_a_player_or_a_folder(name: str) -> None:
-    with pytest.raises(ValidationError):
-        BaselineSettings.model_validate({"name": name, "sft": {}})
+def test_processes_land_what_they_finish_and_tell_what_failed(
+    whole: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aot.experiment.jobs.START", "fork")  # a process from nothing takes seconds to import
+    (whole / "runs/seed_1").write_text("a file where a folder must be")
+    landed: list[Task] = []
+    with pytest.raises(AotError, match=r"a process failed \(seed 1, newest\)"):
+        make_units(SMOKE, whole / "runs", [Task(0, "newest"), Task(1, "newest")], 2, landed.append)
+    assert landed == [Task(0, "newest")]
+    told = capfd.readouterr().err
+    assert "seed 1, newest: " in told and "Traceback" not in told
 
 
-def test_two_baselines_of_one_name_are_refused() -> None:
-    with pytest.raises(ValidationError, match="several baselines are called sft_clean"):
-        smoke().changed(baselines=[LISTED[0], LISTED[0]])
-
-
-def test_rounds_give_every_scene_with_all_valid_attacks_once_an_epoch(game: Game) -> None:
-    scenes = game.train_scenes(0)[:3]
-
-    def episode(i: int, value: int, *findings: Finding) -> Episode:
-        attack = Attack(scenes[i].id, "a", "add", np.full_like(scenes[i].image, value))
-        return Episode(scenes[i], attack, Verdict(findings))
-
-    played = [episode(0, 1), episode(1, 2, Finding("test", False, 0.0)), episode(0, 3), episode(2, 4)]
-    batches = round_batches(played, 3, seed=5)
-    found = {scene.id: e for e in batches(1) for scene in scenes if scene.question is e.question}
-    assert len(found) == 3
-    assert [sorted(int(i[0, 0, 0]) for i in found[s.id].attacked) for s in scenes] == [[1, 3], [], [4]]
-
-
-def test_two_sources_are_refused() -> None:
-    with pytest.raises(ValidationError, match="same_attacks"):
-        BaselineSettings.model_validate({"name": "a", "sft": {}, "attacks": {}, "same_attacks": True})
-
-
-def test_a_baseline_learns_from_its_own_attacks_and_no_others(game: Game, tmp_path: Path) -> None:
-    """Without attacks it is as if it had none of the recipe's; with families it is the recipe's SFT with these."""
-    trained = {}
-    attacks = {"draws": 2, "families": ["distractor", "jpeg"]}
-    for name, changes in {
-        "clean": {"sft": {"steps": 2, "batch": 4, "warmup_steps": 0}},
-        "never": {"sft": {"steps": 2, "batch": 4, "warmup_steps": 0, "attacked_share": 0.0}, "attacks": attacks},
-        "families": {"sft": {"steps": 2, "batch": 4, "warmup_steps": 0}, "attacks": attacks},
-    }.items():
-        recipe = listing().changed(baselines=[{"name": "x", **changes}])
-        base = Stage("base/defender", player_folder("miniature", "defender"), {})
-        inputs = Inputs("baseline/x", 3, game, {base.name: base})
-        (tmp_path / name).mkdir()
-        metrics = train_baseline(recipe, inputs, tmp_path / name)
-        trained[name] = (metrics["attacked"], sha256_of(tmp_path / name / "model.safetensors"))
-    assert trained["clean"] == trained["never"] and trained["clean"][0] == 0
-    assert trained["families"][0] == 0.75 and trained["families"][1] != trained["clean"][1]
+def test_the_command_makes_the_table_again_and_names_mistakes(aot: Callable[..., Ended], whole: Path) -> None:
+    (whole / "out/table.md").unlink()
+    done = aot("experiment", "smoke", "--table", "--out", whole / "out")
+    assert done.returncode == 0 and "| AOT iteration 1 |" in done.stdout and (whole / "out/table.md").exists()
+    empty = aot("experiment", "smoke", "--table", "--out", "nothing")
+    assert empty.returncode == 2 and "no seed has landed here" in empty.stderr and "Traceback" not in empty.stderr
+    assert aot("experiment", "headlne").returncode == 2

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from aot.cli.experimenting import experiment
 from aot.cli.making import coevolve, forge, pretrain, sft, stage
 from aot.cli.measuring import arena, audit, evaluate, floor
 from aot.cli.planning import doctor, plan
@@ -33,6 +34,7 @@ app.command(name="eval")(evaluate)
 app.command()(audit)
 app.command()(arena)
 app.command()(floor)
+app.command()(experiment)
 app.command()(report)
 app.command(name="recipe")(show_recipe)
 app.command()(play)

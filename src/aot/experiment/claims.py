@@ -1,0 +1,116 @@
+"""What is expected of the method, and whether the numbers say so: the published table's order, and the goals of ours.
+
+Every claim is looked at in the mean over seeds (with its 95 % interval where it is about a difference) and in each seed
+alone. What was not measured is no claim. *Ours.*
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from aot.experiment.results import SeedResult
+from aot.experiment.settings import ExperimentSettings
+from aot.experiment.statistics import Of, deceived, difference, of_columns, over_seeds
+
+Json = dict[str, Any]
+ERROR_CUT, CLEAN_LOSS = 0.85, 0.005
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Those about one variant of the method."""
+
+    settings: ExperimentSettings
+    results: Sequence[SeedResult]
+    variant: str
+
+    @property
+    def iterations(self) -> list[str]:
+        return [f"{self.variant}/iteration_{i}" for i in range(1, self.settings.recipe.iterations + 1)]
+
+    @property
+    def rivals(self) -> list[str]:
+        """The baselines."""
+        return [name for name in self.settings.names() if "/" not in name and name != "base"]
+
+    @property
+    def worst(self) -> Of:
+        return of_columns("clean", *self.settings.semantic)
+
+    def found(self) -> list[Json]:
+        """Each a `claim`, whether it `holds`, in how many seeds (`in_seeds`) of how many, and the numbers behind it."""
+        every = [
+            self.rising(),
+            self.error_cut(),
+            self.ahead(self.worst, "ahead of every baseline in the worst case (95 %)", 1),
+            self.ahead(deceived, "a fresh attacker deceives it less often than every baseline (95 %)", -1),
+            self.no_family_worse(),
+            self.clean_kept(),
+        ]
+        return [claim for claim in every if claim]
+
+    def rising(self) -> Json | None:
+        order = ["base", "clean_rl", *self.iterations]
+        both = [result for result in self.results if all(name in result.entries for name in order)]
+        if not both:
+            return None
+        values = [found for name in order if (found := over_seeds(both, name, self.worst))]
+        means = np.array([value["mean"] for value in values])
+        seeds = zip(*(value["seeds"] for value in values), strict=True)
+        steps = [all(one < other for one, other in pairwise(each)) for each in seeds]
+        said = "the worst case rises: base < RL on clean scenes < every next iteration"
+        numbers = dict(zip(order, means.tolist(), strict=True))
+        return self._claim(said, bool((np.diff(means) > 0).all()), steps, numbers)
+
+    def error_cut(self) -> Json | None:
+        last = self.iterations[-1]
+        both = [result for result in self.results if {"base", last} <= set(result.entries)]
+        base, method = (over_seeds(both, name, self.worst) for name in ("base", last))
+        if not base or not method:
+            return None
+        pairs = zip(base["seeds"], method["seeds"], strict=True)
+        cuts = [1 - (1 - after) / (1 - before) if before < 1 else 0.0 for before, after in pairs]
+        enough = [cut >= ERROR_CUT for cut in cuts]
+        said = f"the worst-case error is cut by {100 * ERROR_CUT:.0f} % or more against base, in every seed"
+        return self._claim(said, all(enough), enough, {"cut": float(np.mean(cuts))})
+
+    def ahead(self, of: Of, said: str, sign: int) -> Json | None:
+        """`sign`: 1 where a larger value is better, -1 where a smaller one is."""
+        compared = {name: difference(self.results, self.iterations[-1], name, of) for name in self.rivals}
+        known = {name: each for name, each in compared.items() if each}
+        if not known:
+            return None
+        holds = all(min(sign * end for end in each["ci"] or each["bootstrap"]) > 0 for each in known.values())
+        closest = min(known, key=lambda name: sign * known[name]["mean"])
+        count = min(len(each["seeds"]) for each in known.values())
+        in_seeds = [all(sign * each["seeds"][i] > 0 for each in known.values()) for i in range(count)]
+        return self._claim(said, holds, in_seeds, {f"against {closest}": known[closest]["mean"]})
+
+    def no_family_worse(self) -> Json | None:
+        last, families = self.iterations[-1], self.settings.measure.families
+        compared = {f: difference(self.results, last, "base", of_columns("clean", f)) for f in families}
+        known = {family: each for family, each in compared.items() if each}
+        if not known:
+            return None
+        below = [family for family, each in known.items() if max(each["ci"] or each["bootstrap"]) < 0]
+        worse = {f"points under {family}": known[family]["mean"] for family in below}
+        count = min(len(each["seeds"]) for each in known.values())
+        in_seeds = [all(each["seeds"][i] >= 0 for each in known.values()) for i in range(count)]
+        return self._claim("no family is worse than base (95 %)", not worse, in_seeds, worse)
+
+    def clean_kept(self) -> Json | None:
+        found = difference(self.results, self.iterations[-1], "base", of_columns("clean"))
+        if not found:
+            return None
+        kept = [value >= -CLEAN_LOSS for value in found["seeds"]]
+        said = f"clean accuracy is at most {100 * CLEAN_LOSS:g} points below base"
+        return self._claim(said, found["mean"] >= -CLEAN_LOSS, kept, {"points": found["mean"]})
+
+    def _claim(self, said: str, holds: bool, in_seeds: Sequence[bool], numbers: Json) -> Json:
+        counted = {"in_seeds": sum(in_seeds), "of_seeds": len(in_seeds)}
+        return {"variant": self.variant, "claim": said, "holds": holds, **counted, "numbers": numbers}

@@ -1,0 +1,177 @@
+"""What an experiment compares, and how every defender is measured. All sizes *ours*.
+
+A seed is several *units*, each a run folder that one process makes: the game once for each variant (by default its
+meta-strategies), and the baselines that need no game. Whatever is equal between two units is made once (`sharing`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+
+from aot.attacks.families import FAMILIES, PIXEL, SEMANTIC
+from aot.coevolve.miniature_recipes import miniature, smoke
+from aot.coevolve.names import BASE, CLEAN_RL, SFT_SCRIPTED
+from aot.coevolve.recipe import Recipe
+
+BASELINES = "baselines"
+"""The unit of the defenders that need no game."""
+SAME_ATTACKS = "sft_attacks"
+"""The baseline that learns from the first variant's attacks."""
+
+
+def _known(names: tuple[str, ...]) -> tuple[str, ...]:
+    if unknown := [name for name in names if name not in FAMILIES]:
+        raise ValueError(f"no such families: {', '.join(unknown)}; there are {', '.join(FAMILIES)}")
+    return names
+
+
+Families = Annotated[tuple[str, ...], AfterValidator(_known)]
+
+
+PLAYED = ("distractor", "related", "unrelated", "removal", "replacement")
+"""Scripted distractors, and the kinds of edits that the attacker makes."""
+META: dict[str, dict[str, Any]] = {rule: {"meta": {"rule": rule}} for rule in ("newest", "uniform", "nash")}
+"""The game with each meta-strategy."""
+
+
+class MeasureSettings(BaseModel, frozen=True, extra="forbid"):
+    """What every defender meets, on the same held-out scenes. All *ours*."""
+
+    families: Families = FAMILIES
+    draws: int = Field(2, gt=0)  # attacks of each family on each scene; the worst valid one counts
+    eps: tuple[int, ...] = (2, 4, 8)  # levels of 255, of PGD in L-infinity on the whole image
+    pgd_steps: int = Field(20, gt=0)
+    pgd_scenes: int = Field(120, gt=0)  # the first so many: each costs as many passes as there are steps
+
+
+class BaselineSteps(BaseModel, frozen=True, extra="forbid"):
+    """Steps of SFT, such that each takes about the method's CPU seconds, and no fewer; 0 leaves the baseline out. The
+    table has what each one took. All *ours*."""
+
+    augment: int = Field(0, ge=0)  # each of the static augmentations
+    pgd: int = Field(0, ge=0)  # adversarial training, for each eps
+    same_attacks: int = Field(0, ge=0)  # SFT on the attacks that the first variant made
+
+
+class ExperimentSettings(BaseModel, frozen=True, extra="forbid"):
+    """One experiment; what it depends on besides the seeds."""
+
+    name: str = Field(pattern=r"^[\w.-]+$")
+    recipe: Recipe  # the game, and sizes of `clean_rl` and `sft_scripted`; its own seed is not used
+    # Those of the game that are played; with the first one baselines are compared.
+    variants: tuple[str, ...] = Field(("newest", "uniform", "nash"), min_length=1)
+    changes: dict[str, dict[str, Any]] = META  # what each variant changes in the recipe
+    augmentations: dict[str, Families] = {}  # a baseline's name -> the families that attack its scenes
+    pgd_eps: tuple[int, ...] = (4, 8)  # of adversarial training
+    steps: BaselineSteps = BaselineSteps()
+    measure: MeasureSettings = MeasureSettings()
+
+    @model_validator(mode="after")
+    def _playable(self) -> ExperimentSettings:
+        for name in self.variants:
+            if name not in self.changes or name == BASELINES or "/" in name:
+                raise ValueError(f"no such variant: {name!r}; `changes` has {', '.join(self.changes)}")
+        if len(set(self.variants)) < len(self.variants):
+            raise ValueError("a variant is named twice")
+        for unit in self.units():
+            self.recipe_of(unit, 0)
+        return self
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """Families of which the game's players see something in training; the other ones were left out."""
+        return tuple(dict.fromkeys([*PLAYED, *self.recipe.scripted_attacks.families]))
+
+    def units(self) -> list[str]:
+        """Units of a seed, the first variant first: others share its stages."""
+        return [self.variants[0], BASELINES, *self.variants[1:]]
+
+    def recipe_of(self, unit: str, seed: int) -> Recipe:
+        """The recipe of a unit's run folder."""
+        changes: dict[str, Any] = {"name": f"{self.name}_{unit}", "seed": seed, "processes": 1}
+        if unit == BASELINES:
+            return self.recipe.changed(**changes, baselines=self._without_game())
+        learns = unit == self.variants[0] and self.steps.same_attacks
+        listed = [self._sft(SAME_ATTACKS, self.steps.same_attacks, same_attacks=True)] if learns else []
+        changes |= {"clean_rl": False, "sft_scripted_steps": 0, "baselines": listed}
+        return self.recipe.changed(**self.changes[unit]).changed(**changes)
+
+    def defenders_of(self, unit: str) -> list[str]:
+        """Defenders that are measured in the unit, by their names there."""
+        recipe = self.recipe_of(unit, 0)
+        if unit == BASELINES:
+            listed = [baseline.name for baseline in recipe.baselines]
+            return [BASE, *[CLEAN_RL] * recipe.clean_rl, *listed, *[SFT_SCRIPTED] * bool(recipe.sft_scripted_steps)]
+        iterations = [f"iteration_{i}" for i in range(1, recipe.iterations + 1)]
+        return [*iterations, *(baseline.name for baseline in recipe.baselines)]
+
+    def names(self) -> list[str]:
+        """All defenders of a seed in the table's order: base, baselines, then the variants of the method."""
+        own = {unit: self.defenders_of(unit) for unit in self.units()}
+        same = [name for name in own[self.variants[0]] if not name.startswith("iteration_")]
+        games = [name_in_table(unit, n) for unit in self.variants for n in own[unit] if n.startswith("iteration_")]
+        return [*own[BASELINES], *same, *games]
+
+    @property
+    def methods(self) -> list[str]:
+        """The last defender of each variant, by its name in the table."""
+        return [name_in_table(unit, f"iteration_{self.recipe.iterations}") for unit in self.variants]
+
+    @property
+    def semantic(self) -> list[str]:
+        """Measured families that leave what is asked about as it is: of these the worst case is taken."""
+        return [name for name in self.measure.families if name in SEMANTIC]
+
+    def _without_game(self) -> list[dict[str, Any]]:
+        augmented = self.augmentations.items() if self.steps.augment else ()
+        listed = [self._sft(name, self.steps.augment, attacks={"families": names}) for name, names in augmented]
+        for eps in self.pgd_eps if self.steps.pgd else ():
+            one = self._sft(f"pgd_at_{eps}", self.steps.pgd)
+            one["sft"] |= {"pixel": {"share": self.recipe.warm_up.attacked_share, "eps": eps}}
+            listed.append(one)
+        return listed
+
+    def _sft(self, name: str, steps: int, **settings: Any) -> dict[str, Any]:
+        """The warm-up's training, for longer, from the base defender and without its share of pixels."""
+        sft = self.recipe.warm_up.model_dump(exclude={"pixel"}) | {"steps": steps}
+        return {"name": name, "sft": sft, **settings}
+
+
+def name_in_table(unit: str, defender: str) -> str:
+    """Defenders of the game carry their variant: "newest/iteration_3"."""
+    return f"{unit}/{defender}" if defender.startswith("iteration_") else defender
+
+
+def headline() -> ExperimentSettings:
+    """The miniature: an hour of one core a seed (docs/log.md)."""
+    augmentations = {
+        "augment_add": ("distractor",),
+        "augment_replace": ("replacement",),
+        "augment_corruptions": PIXEL,
+        "augment_all": (*SEMANTIC, *PIXEL),
+    }
+    return ExperimentSettings(
+        name="headline",
+        recipe=miniature().changed(game={"held_out_scenes": 400}, clean_rl_updates=150),
+        augmentations=augmentations,
+        steps=BaselineSteps(augment=860, pgd=260, same_attacks=700),
+    )
+
+
+def smoke_sized() -> ExperimentSettings:
+    """Every part once, in seconds, for tests: it says nothing."""
+    return ExperimentSettings(
+        name="smoke",
+        recipe=smoke().changed(game={"train_scenes": 16, "held_out_scenes": 16}),
+        augmentations={"augment_all": ("distractor", "jpeg")},
+        pgd_eps=(8,),
+        steps=BaselineSteps(augment=1, pgd=1, same_attacks=1),
+        measure=MeasureSettings(
+            families=("distractor", "removal", "scale", "noise"), draws=2, eps=(8,), pgd_steps=2, pgd_scenes=8
+        ),
+    )
+
+
+EXPERIMENTS = {"headline": headline, "smoke": smoke_sized}

@@ -1,0 +1,121 @@
+"""The tables of an experiment as Markdown, and its sentences: what README shows. *Ours.*"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aot.report.words import DASH, percent, plain, signed_points
+
+Json = dict[str, Any]
+LABELS = {
+    "base": "base",
+    "clean_rl": "RL on clean scenes",
+    "sft_scripted": "SFT on scripted attacks",
+    "sft_attacks": "SFT on the same attacks",
+}
+
+
+def label(name: str, variants: int) -> str:
+    """The defender in words; a variant of the method is named where there are `variants` of them."""
+    variant, slash, iteration = name.partition("/")
+    if slash:
+        meant = "" if variants == 1 else f", {variant}"
+        return f"AOT iteration {iteration.rpartition('_')[2]}{meant}"
+    if name.startswith("pgd_at_"):
+        return f"PGD training, eps {name.rpartition('_')[2]}"
+    if name.startswith("augment_"):
+        return f"augmentation: {name.removeprefix('augment_').replace('_', ' ')}"
+    return LABELS.get(name, plain(name))
+
+
+def variants_in(summary: Json) -> int:
+    return len({name.partition("/")[0] for name in summary["defenders"] if "/" in name})
+
+
+def value_of(found: Json | None) -> str:
+    """A mean in percent with half of its interval."""
+    if found is None:
+        return DASH
+    half = "" if found["ci"] is None else f" ±{50 * (found['ci'][1] - found['ci'][0]):.1f}"
+    return percent(found["mean"]) + half
+
+
+def difference_of(found: Json | None) -> str:
+    """A difference in points with its interval over seeds; over examples where there is one seed."""
+    if found is None:
+        return ""
+    low, high = found["ci"] or found["bootstrap"]
+    return f"{signed_points(found['mean'])} ({signed_points(low)} .. {signed_points(high)})"
+
+
+def markdown(summary: Json) -> str:
+    """`table.md`: the sentences, the table of all defenders, and the one by family."""
+    parts = ["\n".join(sentences(summary)), headline_table(summary), family_table(summary)]
+    return "\n\n".join(parts) + "\n"
+
+
+def columns(summary: Json) -> dict[str, str]:
+    """Metrics that were measured -> their heads."""
+    known = {metric for entry in summary["defenders"].values() for metric in entry["metrics"]}
+    heads = {"clean": "clean", "worst_case": "worst case", "left_out": "of left-out families"}
+    heads |= {m: f"PGD {m.removeprefix('pgd_')}" for m in sorted(known) if m.startswith("pgd_")}
+    heads["fresh_attacker"] = "fresh attacker"
+    return {metric: head for metric, head in heads.items() if metric in known}
+
+
+def headline_table(summary: Json) -> str:
+    heads = columns(summary)
+    rows = [["defender", *heads.values(), "CPU s", "x method", "AOT ahead, points (95 %)"]]
+    for name, entry in summary["defenders"].items():
+        cells = [value_of(entry["metrics"].get(metric)) for metric in heads]
+        spent, ratio = entry["cpu_seconds"], entry["cpu_ratio"]
+        cells += ["" if spent is None else f"{spent:.0f}", "" if not ratio else f"{ratio:.2f}"]
+        cells.append(difference_of(entry.get("ahead", {}).get("worst_case")))
+        rows.append([label(name, variants_in(summary)), *cells])
+    return _table(rows, bold=1 + list(heads).index("worst_case"))
+
+
+def family_table(summary: Json) -> str:
+    """Accuracy under each family; a dagger marks those that the game was not trained on."""
+    families = list(dict.fromkeys(f for entry in summary["defenders"].values() for f in entry["families"]))
+    rows = [["defender", *(family if family in summary["trained_on"] else f"{family} †" for family in families)]]
+    for name, entry in summary["defenders"].items():
+        cells = [value_of(entry["families"].get(family)) for family in families]
+        rows.append([label(name, variants_in(summary)), *cells])
+    return _table(rows)
+
+
+def _table(rows: Sequence[Sequence[str]], bold: int = -1) -> str:
+    lines = [f"| {' | '.join(rows[0])} |", f"|{'---|' * len(rows[0])}"]
+    for row in rows[1:]:
+        cells = [f"**{cell}**" if number == bold else cell for number, cell in enumerate(row)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def sentences(summary: Json) -> list[str]:
+    """What was measured, and of each claim whether it holds; a list in Markdown."""
+    seeds, several = summary["seeds"], variants_in(summary) > 1
+    counted = f"{len(seeds)} seed{'s' if len(seeds) != 1 else ''}"
+    interval = "± is half of Student's 95 % interval over seeds" if len(seeds) > 1 else "intervals are over examples"
+    lines = [
+        f"{counted}, {summary['scenes']} held-out questions each, {summary['draws']} draws of every family; "
+        f"{interval}. Worst case: right clean and under every valid draw of the semantic families. Fresh attacker: "
+        "valid success of one that was trained against this defender alone.",
+        "",
+    ]
+    for claim in summary["claims"]:
+        holds = "holds" if claim["holds"] else "**does not hold**"
+        of = f"{claim['variant']}: " if several else ""
+        numbers = _numbers(claim["numbers"])
+        lines.append(
+            f"- {of}{claim['claim']}: {holds} ({claim['in_seeds']} of {claim['of_seeds']} seeds{numbers})"
+        )
+    return lines
+
+
+def _numbers(numbers: Mapping[str, float]) -> str:
+    told = {"against": signed_points, "points": signed_points}
+    shown = [f"{name.replace('_', ' ')} {told.get(name.split()[0], percent)(value)}" for name, value in numbers.items()]
+    return f"; {', '.join(shown)}" if shown else ""
