@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from aot.attacks.base import referees
 from aot.coevolve.attack_rounds import round_episodes
@@ -122,3 +123,9 @@ def test_a_run_by_equilibrium(tmp_path: Path) -> None:
     names = stage_names(recipe)
     for stage in run.stages.values():
         assert stage.name in names
+
+
+def test_a_mixture_is_asked_in_this_process_or_refused() -> None:
+    with pytest.raises(ValidationError, match=r"set meta\.rule=newest"):
+        smoke().changed(meta={"rule": "uniform"}, compute={"answers": "http://127.0.0.1:1/v1"})
+    smoke().changed(compute={"answers": "http://127.0.0.1:1/v1"})

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from aot.backends.frozen_settings import IN_PROCESS
 from aot.coevolve.baselines import BaselineSettings
 from aot.coevolve.compute import ComputeSettings
 from aot.coevolve.scenes import AttackRoundSettings, EvaluationSettings, GameSettings, MetaSettings
@@ -79,6 +80,15 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             criteria = " and ".join(self.attacker.judged)
             raise ValueError(
                 f"{where} rewards {criteria}, and there is no judge: --set {JUDGE_PLAYER}=miniature, or a folder or URL"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _mixed_in_this_process(self) -> Recipe:
+        if self.meta.rule != "newest" and self.compute.answers != IN_PROCESS:
+            raise ValueError(
+                f"meta.rule={self.meta.rule} asks a mixture of defenders, in this process: with compute.answers="
+                f"{self.compute.answers} set meta.rule=newest"
             )
         return self
 
