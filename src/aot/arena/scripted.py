@@ -14,7 +14,7 @@ from aot.players.base import Attacker
 
 RANDOM = "random_distractor"
 """As the runs' evaluation draws them: their draw n is this attacker's n-th."""
-BESIDE_PHOTOS = ("occlusion",)
+BESIDE_PHOTOS = ("texture", "occlusion", "neutral")
 """Semantic families that need no source of objects: what own images are attacked with, besides pixel attacks."""
 
 
