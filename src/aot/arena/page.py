@@ -79,15 +79,22 @@ def headline(result: Json) -> str:
     if matrix is None:
         return "There is no attacker to meet."
     game, worst = matrix["game"], matrix["worst_case"]
-    best = max(worst, key=lambda name: worst[name]["value"] or 0.0)
+    best, *tied = _best(worst)
     mixed = [defender_name(name) for name in game["defenders"]]
     plays = f"{mixed[0]} alone" if len(mixed) == 1 else f"a mixture of {len(mixed)} defenders"
+    also = f"and {len(tied)} more hold " if tied else "holds "
     many, attackers = len(matrix["defenders"]), len(matrix["attackers"])
     return (
-        f"Of {many} defenders {defender_name(best)} holds best under all {attackers} {threat} attackers: "
+        f"Of {many} defenders {defender_name(best)} {also}best under all {attackers} {threat} attackers: "
         f"{percent(worst[best]['value'])} % in the worst case. In equilibrium the defender plays "
         f"{plays}, and {percent(game['value'])} % of the questions are not answered rightly."
     )
+
+
+def _best(worst: Json) -> list[str]:
+    """The defenders with the highest worst case."""
+    highest = max(share["value"] or 0.0 for share in worst.values())
+    return [name for name, share in worst.items() if (share["value"] or 0.0) == highest]
 
 
 def summary_line(result: Json) -> str:
@@ -105,7 +112,7 @@ def tiles(result: Json) -> list[Tile]:
         game, worst = matrix["game"], matrix["worst_case"]
         span = f"95 % interval {interval(game['value_ci'])}" if game["value_ci"] else ""
         found.append(Tile(f"Error in equilibrium, {threat}", percent(game["value"]), note=span))
-        best = max(worst, key=lambda name: worst[name]["value"] or 0.0)
+        best = _best(worst)[0]
         note = f"{defender_name(best)}, n = {worst[best]['n']:,}"
         found.append(Tile(f"Best worst case, {threat}", percent(worst[best]["value"]), note=note))
     return found
