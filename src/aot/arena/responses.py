@@ -36,6 +36,7 @@ def fresh_responses(pool: Pool, updates: int, out: Path, say: Callable[[str], No
             recipe = _recipe(defender, updates)
             if defender.run.label not in games:
                 games[defender.run.label] = game_of(defender.run)
+            say(f"  against {defender.name}:")
             found.append(_response(defender, recipe, games[defender.run.label], updates, kept))
     return found
 

@@ -36,8 +36,8 @@ from aot.runs.terminal import echo
 
 FORMAT, VERSION, RESULT = "aot-arena", 1, "arena.json"
 TOY = (
-    "A toy: the players are miniatures in a world of 64 x 64 pixels. The figures say how the method behaves "
-    "there, not how robust a full-size model is."
+    "A toy: the players are miniatures, pretrained on a drawn world of 64 x 64 pixels. The figures say how the method "
+    "behaves at that size, not how robust a full-size model is."
 )
 
 

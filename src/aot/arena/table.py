@@ -23,7 +23,8 @@ def matrix_table(result: Json, threat: str) -> Table:
     named = "; ".join(f"D{n} {name}" for n, name in enumerate(columns)) + ". " if numbered else ""
     table = Table(
         title=f"{TITLES.get(threat, threat)}: right when clean and under the attack, percent of {_scenes(result)}",
-        caption=f"{named}valid: attacks that the referee passed, percent; Nash: shares of the equilibrium, percent",
+        caption=f"{named}Of questions whose clean answer was read. valid: attacks that the referee passed, percent; "
+        "Nash: shares of the equilibrium, percent",
         title_justify="left",
         caption_justify="left",
         box=SIMPLE_HEAD,
