@@ -142,7 +142,7 @@ def dynamics_figure(entries: Sequence[Json], deepest: float) -> Markup:
     told = []
     for i, attacker in enumerate(attackers):
         y = top + i * tall
-        label = attacker_name(attacker)
+        label = attacker_name(attacker.rpartition("/")[2])  # the figure is of one run
         marks.append(text(0, y + 14, label if len(label) < 25 else f"{label[:23]}…", size=11, anchor="start"))
         for j, defender in enumerate(defenders):
             share = cells[attacker, defender]
@@ -181,7 +181,7 @@ def edits_figure(entries: Sequence[Json], *, width: int = 860) -> Markup:
 
     marks = percent_axis(ceiling, y, left, width - right)
     for step, name in enumerate(defenders):
-        label = short_defender(name) if compact else defender_name(name)
+        label = short_defender(name) if compact else defender_name(name.rpartition("/")[2])
         marks.append(text(x(step), height - 8, label, colour=MUTED, size=12))
     told = []
     for n, kind in enumerate(kinds):
