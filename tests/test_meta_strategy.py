@@ -20,6 +20,7 @@ from aot.coevolve.scenes import open_game
 from aot.coevolve.scripted import ScriptedAttackSettings, judging
 from aot.coevolve.sft_batches import scripted_batches
 from aot.coevolve.stages import Stages
+from aot.coevolve.threats import with_threats
 from aot.errors import AotError
 from aot.game.referee import RefereeSettings
 from aot.miniature.scripted import AlwaysLetter, Oracle, RandomDistractor
@@ -129,3 +130,17 @@ def test_a_mixture_is_asked_in_this_process_or_refused() -> None:
     with pytest.raises(ValidationError, match=r"set meta\.rule=newest"):
         smoke().changed(meta={"rule": "uniform"}, compute={"answers": "http://127.0.0.1:1/v1"})
     smoke().changed(compute={"answers": "http://127.0.0.1:1/v1"})
+
+
+def test_a_recipe_for_chosen_threats() -> None:
+    recipe = with_threats(smoke(), ["pixel", "occlusion"])
+    assert recipe.name == "smoke_pixel_occlusion"
+    assert recipe.scripted_attacks.families == ("occlusion", "noise", "blur", "jpeg", "brightness")
+    assert recipe.warm_up.pixel.share == recipe.hits.pixel.share == 0.25
+    alone = with_threats(smoke(), ["look_alike+blur"])
+    assert alone.scripted_attacks.families == ("look_alike+blur",) and alone.warm_up.pixel.share == 0
+    for wrong, told in (([], "no threat is named"), (["occlusoin"], "did you mean occlusion")):
+        with pytest.raises(AotError, match=told):
+            with_threats(smoke(), wrong)
+    with pytest.raises(AotError, match="no SFT on scripted attacks"):
+        with_threats(smoke().changed(warm_up={"steps": 0}, hits={"steps": 0}), ["pixel"])

@@ -18,11 +18,19 @@ def coevolve(
     overrides: SetOption = None,
     data: Annotated[Path | None, typer.Option(help="Own images, in any format that `aot forge` reads.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder. [default: runs/<recipe>]")] = None,
+    threats: Annotated[
+        str | None,
+        typer.Option(help='Train the defender for these alone: "pixel" and families of attacks, separated by commas.'),
+    ] = None,
 ) -> None:
     """Let both players train against each other, and write the report. Run again to resume."""
     from aot.coevolve.recipes import load_recipe
 
     chosen = load_recipe(recipe, overrides or [])  # a mistake is told before anything slow is imported
+    if threats is not None:
+        from aot.coevolve.threats import with_threats
+
+        chosen = with_threats(chosen, [name.strip() for name in threats.split(",") if name.strip()])
     folder = out or Path("runs") / chosen.name
     from aot.doctor.examine import refuse_faults
 
