@@ -192,9 +192,15 @@ def test_stock_pipeline_paints_the_same_picture(folder):
     )
     pipeline.set_progress_bar_config(disable=True)
     arguments = {"prompt": sentence, "latents": noise, "num_inference_steps": 2, "true_cfg_scale": 1.0}
-    latents = pipeline(image=large, output_type="latent", **arguments).images
-    torch.testing.assert_close(latents, expected, atol=2e-4, rtol=1e-4)
-    image = np.asarray(pipeline(image=large, **arguments).images[0]).astype(int)
+    latents = []
+
+    def after_step(pipeline, step, timestep, inputs):
+        latents.append(inputs["latents"])
+        return {}
+
+    image = np.asarray(pipeline(image=large, callback_on_step_end=after_step, **arguments).images[0]).astype(int)
+    assert len(latents) == 2
+    torch.testing.assert_close(latents[-1], expected, atol=2e-4, rtol=1e-4)
     difference = np.abs(image - paint(ours.vae, conditions.images, expected)[0])
     assert difference.max() <= 1
 
