@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -128,8 +126,7 @@ def test_the_command_trains_an_attacker_that_the_game_can_load(
     dataset: Path, tmp_path: Path, aot: Callable[..., Any]
 ) -> None:
     steps = ["--set", "cold_start.sft.steps=2", "--set", "cold_start.sft.batch=8"]
-    command = [sys.executable, "-m", "aot", "sft", "--data", str(dataset), "--out", "run", *steps]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
+    done = aot("sft", "--data", dataset, "--out", "run", *steps)
     assert done.returncode == 0, done.stderr
     assert "play it: aot coevolve --set players.attacker=run/attacker" in done.stdout
     metrics = json.loads((tmp_path / "run/attacker/manifest.json").read_text())["metrics"]
