@@ -27,7 +27,7 @@ from aot.report.svg import (
     thin,
     ticks,
 )
-from aot.report.words import BASELINES, MINUS, attacker_label, defender_label, percent
+from aot.report.words import MINUS, attacker_label, defender_label, is_baseline, percent
 
 METRIC_COLOURS = {"valid_success": ATTACK, "integrity": MUTED, "accuracy": DEFEND, "informative": MUTED}
 
@@ -138,13 +138,13 @@ def question_type_figure(summary: Summary, question_type: str) -> str:
         found = [
             (i, name, row) for i, (name, row) in enumerate(rows) if row and getattr(row, metric) is not None
         ]
-        trained = [(x(i), y(getattr(row, metric))) for i, name, row in found if name not in BASELINES]
+        trained = [(x(i), y(getattr(row, metric))) for i, name, row in found if not is_baseline(name)]
         marks.append(line(trained, colour, 2.2 if metric == "worst_case" else 1.4))
         for i, name, row in found:
             bounds = getattr(row, f"{metric}_ci")
             if bounds:
                 marks.append(line([(x(i), y(bounds[0])), (x(i), y(bounds[1]))], colour, 1.2, opacity=0.6))
-            hollow = name in BASELINES
+            hollow = is_baseline(name)
             fill, rim = (CARD, colour) if hollow else (colour, CARD)
             marks.append(dot(x(i), y(getattr(row, metric)), size, fill, rim))
     for i, (name, _) in enumerate(rows):

@@ -11,13 +11,13 @@ from rich.table import Table
 
 from aot.report.summary import DefenderFigures, Interval, Summary, iteration_of
 from aot.report.words import (
-    BASELINES,
     DASH,
     MINUS,
     apart,
     defender_label,
     error_change,
     interval,
+    is_baseline,
     percent,
     phrase,
     signed_points,
@@ -50,7 +50,7 @@ def terminal_table(summary: Summary | Mapping[str, Any]) -> Table:
         cells = [percent(row.by_attacker.get(attacker)) for attacker in metrics.attacker_names]
         worst = _with_margin(row.worst_case, row.worst_case_ci)
         change = _change(base, row) if name != "base" else ""
-        if name == next((n for n in metrics.defender_names if n in BASELINES), None) and len(metrics.defenders) > 1:
+        if name == next((n for n in metrics.defender_names if is_baseline(n)), None) and len(metrics.defenders) > 1:
             table.add_section()
         table.add_row(escape(defender_label(name)), percent(row.clean), *cells, worst, change)
     return table

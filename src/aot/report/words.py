@@ -64,6 +64,11 @@ def plain(name: str) -> str:
 BASELINES = {"clean_rl": "Clean-data RL", "sft_scripted": "SFT on scripted attacks"}
 
 
+def is_baseline(name: str) -> bool:
+    """Whether the method is compared with this defender: it is none of its own."""
+    return name not in ("base", "warm_up") and not name.startswith("iteration_")
+
+
 def defender_label(name: str) -> str:
     return (BASELINES | {"warm_up": "Warm-up"}).get(name) or plain(name)
 
