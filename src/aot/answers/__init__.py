@@ -3,7 +3,7 @@
 `parse_answer` an option of a multiple-choice question · `parse_yes_no` yes or no · `parse_open` numbers and short
 texts · `final_answer` the words themselves. Never a guess, never a wrong answer in silence: what cannot be read is
 "unparsed", what was cut at the length limit "truncated", and "refused" is a text that declines to answer and gives no
-answer either. ("error" is the backend's.)
+answer either, or abstains by a box with a question mark. ("error" is the backend's.)
 """
 
 from aot.answers.choice import parse_answer

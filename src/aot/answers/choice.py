@@ -28,7 +28,7 @@ from aot.answers.explicit import (
     without_own,
 )
 from aot.answers.mentions import CONFLICT, lettered, mentions
-from aot.answers.refusal import declines, despite_refusals, refuses, without_refusals
+from aot.answers.refusal import abstains, declines, despite_refusals, refuses, without_refusals
 from aot.answers.rejected import REJECTS, kept, lists_letters, lists_words, rejects_all, without_lists
 from aot.answers.statements import AFTER_COLON, AN_OPTION, SENTENCE, UNSURE, named, stated
 from aot.answers.text import TAG, boxes, spoken, squeezed, unwrapped
@@ -68,6 +68,8 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
     if truncated:
         return Answer(text, None, "truncated")
     said = squeezed(unwrapped(spoken(text)))
+    if abstains(said):
+        return Answer(text, None, "refused")
     given = tuple(options)
     found = next(f for step in STEPS if (f := step(said, given)) is not None)
     if len(found) == 1 and CONFLICT not in found:

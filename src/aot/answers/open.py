@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aot.answers.refusal import only_refuses
+from aot.answers.refusal import abstains, only_refuses
 from aot.answers.text import marked, spoken, unwrapped
 from aot.types import AnswerStatus
 
@@ -54,6 +54,8 @@ def parse_open(text: str, *, truncated: bool = False) -> OpenAnswer:
     if truncated:
         return OpenAnswer(text, (), "truncated")
     said = spoken(text)
+    if abstains(said):
+        return OpenAnswer(text, (), "refused")
     content = marked(said)
     plain = said if content is None else unwrapped(content)
     phrases = _key_phrases(plain)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from aot.answers.text import marked, unwrapped
+
 UNABLE = (
     r"can(?:not|'t|\s+not)|could(?:n't|\s+not)|won't|will\s+not|(?:unable|not\s+able)\s+to"
     r"|(?:impossible|not\s+possible|(?:difficult|hard|challenging|tough)(?:\s+for\s+\w+)?)\s+to"
@@ -71,6 +73,13 @@ POLITE = re.compile(
     r"|an? (?:ai|assistant|language model)|as|ai|(?:language )?model|assistant)\b|[我这那您,]",
     re.IGNORECASE,
 )
+
+
+def abstains(text: str) -> bool:
+    """Whether the last box, else the last `<answer>` tag, holds nothing but a question mark: the answer by which a
+    model abstains that was offered to. Whatever else the text says, it is a refusal."""
+    content = marked(text) if "?" in text or "\uff1f" in text else None
+    return content is not None and unwrapped(content).strip(" .\n") == "?"
 
 
 def refuses(text: str) -> bool:

@@ -6,7 +6,7 @@ import re
 
 from aot.answers.choice import leading_option
 from aot.answers.mentions import NEGATED
-from aot.answers.refusal import refuses, without_refusals
+from aot.answers.refusal import abstains, refuses, without_refusals
 from aot.answers.text import after_cues, marked, spoken, squeezed, unwrapped
 from aot.types import Answer
 
@@ -26,6 +26,8 @@ def parse_yes_no(text: str, *, truncated: bool = False) -> Answer:
     if truncated:
         return Answer(text, None, "truncated")
     said = squeezed(spoken(text))
+    if abstains(said):
+        return Answer(text, None, "refused")
     content = marked(said)
     found = _words(unwrapped(said)) if content is None else _content(unwrapped(content))
     if len(found) == 1:

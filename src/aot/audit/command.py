@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from aot.audit.confidence import sure_line
 from aot.audit.metrics import Json
 from aot.audit.page import build_page, headline, short_name, terminal_table
 from aot.audit.panel import ATTACKS, build_panel
@@ -26,9 +27,11 @@ from aot.runs.overrides import overridden
 from aot.runs.terminal import Terminal, echo, warn
 
 
-def audit_settings(overrides: Sequence[str], draws: int | None = None) -> AuditSettings:
+def audit_settings(
+    overrides: Sequence[str], draws: int | None = None, confidence: bool = False
+) -> AuditSettings:
     """The settings with overrides like "strengths.noise_levels=[4,8]". Raises `AotError` that names a bad one."""
-    given = [*overrides, *([f"draws={draws}"] if draws else [])]
+    given = [*overrides, *([f"draws={draws}"] if draws else []), *["confidence=true"] * confidence]
     return overridden(AuditSettings, AuditSettings().model_dump(), given, where="audit")
 
 
@@ -102,6 +105,8 @@ def run(defender: str, data: Path | None, out: Path, settings: AuditSettings, **
     if result["unmoved"]:
         echo(unmoved_note(result["unmoved"]))
     echo(headline(result))
+    if sure := result.get("confidence"):
+        echo(sure_line(sure))
     Terminal().print(terminal_table(result))
     echo(f"page: {page}\nmetrics: {page.with_suffix('.json')}")
     refused: int = result["refused_rows"]["n"]

@@ -47,7 +47,8 @@ Json = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of one draw of an attack on a scene; `attack` "" is the clean image. `reasons`: why it is impossible,
-    or unfair. `right`: None unless answered. `verified`: the answer was worked out again after the edit."""
+    or unfair. `right`: None unless answered. `verified`: the answer was worked out again after the edit. `confidence`:
+    the probability of the given answer, where it was asked for and the model gives it."""
 
     scene: str
     attack: str
@@ -60,6 +61,7 @@ class Outcome:
     said: str = ""
     local_ssim: float | None = None
     verified: bool = False
+    confidence: float | None = None
 
     @property
     def wrong(self) -> bool:

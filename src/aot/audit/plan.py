@@ -48,6 +48,8 @@ class AuditSettings(BaseModel, frozen=True, extra="forbid"):
     world_scenes: int = Field(200, gt=0)  # drawn where the data is the miniature world
     corruption_ssim_min: float = Field(0.4, ge=-1, le=1)  # below it a corrupted image cannot be asked about
     gallery: int = Field(24, ge=0, le=48)  # pairs on the page
+    confidence: bool = False  # probabilities are asked for, too: a pass an option more for a model in this process
+    abstain: bool = False  # the prompt offers not to answer: what a defender that was trained so is used to
     strengths: Strengths = Strengths()
     photos: PhotoSettings = PhotoSettings(extensions=0)
     referee: RefereeSettings = RefereeSettings()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from aot.attacks.base import Family, draw
 from aot.attacks.compose import Composition
+from aot.audit.confidence import Completions, confidence, nothing_weighed, weighed_by
 from aot.audit.metrics import Json, Member, Outcome, Tally
 from aot.audit.panel import group_of
 from aot.audit.plan import CLEAN, AuditSettings, Plan, plan_of, turns
@@ -44,12 +45,14 @@ Key = tuple[int, str, int]
 
 @dataclass
 class Audit:
-    """One audit of one model. `outcomes` has what came of every turn so far, in the order of the plan."""
+    """One audit of one model. `outcomes` has what came of every turn so far, in the order of the plan. `weighed`: the
+    completions whose probabilities a question asks for."""
 
     subjects: Subjects
     panel: Sequence[Family]
     settings: AuditSettings
     budget: int | None = None
+    weighed: Completions = nothing_weighed
     outcomes: dict[Key, Outcome] = field(default_factory=dict)
     questions: dict[str, Question] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
@@ -103,7 +106,8 @@ class Audit:
                 image = made.image
             self.outcomes[key] = outcome
             asked += 1
-            yield Ask("/".join(map(str, key)), (png(image), question_prompt(scene.question)))
+            prompt = question_prompt(scene.question, abstain=self.settings.abstain)
+            yield Ask("/".join(map(str, key)), (png(image), prompt), self.weighed(scene.question))
 
     def note(self, ask: Ask, reply: Reply) -> None:
         """The reply to a request of `asks`."""
@@ -114,8 +118,16 @@ class Audit:
         right = None if answer.choice is None else answer.choice == question.answer
         self.image_effect.note(ask, reply, right)
         given = "" if answer.choice is None else LETTERS[answer.choice]
+        sure = None
+        if answer.choice is not None and reply.probabilities is not None:
+            sure = round(reply.probabilities[answer.choice], 6)
         self.outcomes[key] = replace(
-            self.outcomes[key], status=answer.status, right=right, given=given, said=answer.text[:SAID]
+            self.outcomes[key],
+            status=answer.status,
+            right=right,
+            given=given,
+            said=answer.text[:SAID],
+            confidence=sure,
         )
 
     @property
@@ -151,7 +163,7 @@ def run_audit(
     """Asks what has not been asked and writes `audit.json` and `outcomes.jsonl` (one turn a line); returns the former
     and the audit. `about`: what the caller knows of the data and the panel, for the protocol. Raises `AotError` as the
     backend does, or where another process audits into the same folder."""
-    audit = Audit(subjects, panel, settings, budget)
+    audit = Audit(subjects, panel, settings, budget, weighed_by(backend) if settings.confidence else nothing_weighed)
     spent, call = AskedCounts(), AskedCounts()
     with held(out), AnswerStore(out / REPLIES) as store:
         known = store.counts()
@@ -191,7 +203,8 @@ def _result(
     about: Json,
 ) -> Json:
     """`audit.json`, version 1: `defender` (name, identity), `plan` (images, questions, attacks, draws, requests: the
-    most, budget, scenes_asked), the measured part (`aot.audit.metrics`), `costs` of all that the metrics rest on,
+    most, budget, scenes_asked), the measured part (`aot.audit.metrics`; of `aot.audit.confidence` where that was asked
+    for), `costs` of all that the metrics rest on,
     whenever it was asked (questions, statuses, requests with retries, faults, tokens, seconds), `call` (the same of
     this call alone, with what was asked and what was stored), `refused_rows` (n, by_reason, first), `protocol` (data,
     its digest, prompt, image, settings with sampling and seed). Run again, an audit differs in `call` only."""
@@ -208,6 +221,7 @@ def _result(
             "scenes_asked": len(audit.questions),
         },
         **audit.tally().metrics(),
+        **({"confidence": confidence(audit.tally())} if s.confidence else {}),
         "unmoved": audit.image_effect.unmoved,
         "costs": {"questions": spent.replies, **costs},
         "call": call.as_json(),
@@ -219,7 +233,7 @@ def _result(
         "protocol": {
             **about,
             "data_digest": canonical_hash(audit.fingerprints),
-            "prompt": question_prompt(Question("<question>", ("<option>", "<option>"), 0)),
+            "prompt": question_prompt(Question("<question>", ("<option>", "<option>"), 0), abstain=s.abstain),
             "image": f"PNG, longer side at most {s.side_px} px",
             "settings": s.model_dump(mode="json"),
         },

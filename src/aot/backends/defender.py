@@ -44,7 +44,8 @@ def read_reply(reply: Reply, options: Sequence[str]) -> Answer:
 
 
 class BackendDefender:
-    """Asks `backend` with `sampling`, in which every call puts its own temperature and seed."""
+    """Asks `backend` with `sampling`, in which every call puts its own temperature and seed. `abstain`: its prompts
+    offer not to answer."""
 
     def __init__(
         self,
@@ -54,10 +55,11 @@ class BackendDefender:
         completions: Callable[[Question], tuple[str, ...]] = letters,
         store: AnswerStore | None = None,
         name: str | None = None,
+        abstain: bool = False,
     ):
         self.backend, self.sampling, self.store = backend, sampling or Sampling(), store
         self.completions, self.name = completions, name or backend.name
-        self.counts = AskedCounts()
+        self.counts, self.abstain = AskedCounts(), abstain
 
     def answer(
         self,
@@ -101,7 +103,7 @@ class BackendDefender:
         asks = (
             Ask(
                 f"{i}.{trial}",
-                (png(image), question_prompt(question)),
+                (png(image), question_prompt(question, abstain=self.abstain)),
                 self.completions(question) if scored else (),
                 trial,
             )

@@ -74,18 +74,20 @@ def frozen_defender(
     """
     model = served(folder, weights, offline=player.offline)
     sampling = Sampling(max_new_tokens=token_limit(player))
+    how: dict[str, Any] = {"completions": gold_answers, "name": name, "abstain": player.abstain}
     with AnswerStore(state / STORE.format(rank=ranks.rank())) as store:
+        how["store"] = store
         if source == VLLM:
             with server_here(model, vllm, player, state, log, say) as (url, server):
                 backend = FrozenBackend(asked_at(url, model, asking, say), model, server)
-                yield BackendDefender(backend, sampling, completions=gold_answers, store=store, name=name)
+                yield BackendDefender(backend, sampling, **how)
         else:
             find_at(source, model, asking)
             low, high = player.min_pixels or None, player.max_pixels or None  # we do not know how it was started
             sampling = replace(sampling, min_pixels=low, max_pixels=high)
             seeing = SightChecked(asked_at(source, model, asking, say), say=say, hint="start it anew")
             asked = FrozenBackend(seeing, model)
-            yield BackendDefender(asked, sampling, completions=gold_answers, store=store, name=name)
+            yield BackendDefender(asked, sampling, **how)
 
 
 @contextmanager

@@ -106,6 +106,10 @@ def audit(
     ] = None,
     draws: Annotated[int | None, typer.Option(min=1, help="Tries of each attack on each scene. [default: 4]")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Of the data only so many questions.")] = None,
+    confidence: Annotated[
+        bool,
+        typer.Option("--confidence", help="Ask for probabilities, too: does confidence fall where it is deceived?"),
+    ] = False,
     blind: BlindOption = False,
     overrides: SetOption = None,
 ) -> None:
@@ -115,7 +119,7 @@ def audit(
     """
     from aot.audit.command import audit_settings, run
 
-    settings = audit_settings(overrides or [], draws)
+    settings = audit_settings(overrides or [], draws, confidence)
     names = tuple(name.strip() for name in attacks.split(",")) if attacks is not None else None
     source = None if str(data) == "world" else data
     with resumable():

@@ -92,6 +92,13 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             )
         return self
 
+    @model_validator(mode="after")
+    def _abstaining(self) -> Recipe:
+        if self.dapo.reward.abstain and not (self.players.defender.abstain or self.warm_up.abstain_share):
+            ways = "players.defender.abstain=true offers it, warm_up.abstain_share=0.1 teaches it"
+            raise ValueError(f"dapo.reward.abstain rewards an answer that the defender never gives: --set {ways}")
+        return self
+
     def changed(self, **settings: Any) -> Recipe:
         """A recipe like this one with some settings replaced, validated again; nested ones as mappings."""
         return Recipe.model_validate(merged(self.model_dump(), settings))

@@ -157,7 +157,7 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
         hint = f"its stages: {', '.join(stage_names(recipe))}"
         raise AotError("the recipe has no such stage", where=name, hint=hint)
     seed = stage_seed(recipe.seed, name)
-    dapo = recipe.dapo.model_dump() | ({"judge": judge} if game.free_text else {})
+    dapo = recipe.dapo.key | ({"judge": judge} if game.free_text else {})
     settings: Any
     attacker = {"player": loaded} if (loaded := recipe.players.attacker.key) else {}
     rounds = recipe.attacks.model_dump() | {"scenes": game.key, "referee": recipe.referee.model_dump()} | attacker

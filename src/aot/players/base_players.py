@@ -117,10 +117,12 @@ def placed(folder: Path, *, offline: bool = False) -> Place:
 
 
 def player_key(settings: PlayerSettings, role: Role) -> dict[str, str]:
-    """What a base player is told apart by: the id and revision on the hub, which is not asked; else its files."""
+    """What a base player is told apart by: the id and revision on the hub, which is not asked; else its files. And that
+    its prompt offers to abstain, where it does."""
+    offered = {"abstain": "offered"} if isinstance(settings, DefenderSettings) and settings.abstain else {}
     if is_hub_id(settings.model):
-        return {"model": settings.model, "revision": settings.revision}
-    return player_digests(player_folder(settings.model, role))
+        return {"model": settings.model, "revision": settings.revision} | offered
+    return player_digests(player_folder(settings.model, role)) | offered
 
 
 def token_limit(settings: DefenderSettings, folder: Path | None = None) -> int:

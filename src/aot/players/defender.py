@@ -52,7 +52,7 @@ class QwenDefender(TrainedDefender):
 
     def __init__(self, model: Qwen2_5_VLForConditionalGeneration, processor: Any, *, batch: int = 64, **others: Any):
         super().__init__(model, processor, batch=batch, **others)
-        self.encoder = PromptEncoder(processor)
+        self.encoder = PromptEncoder(processor, self.prompt)
         self._texts: dict[tuple[int, ...], str] = {}
 
     @classmethod
@@ -260,12 +260,15 @@ class QwenDefender(TrainedDefender):
                 mask[i, j, : len(tokens)] = True
         return ids, mask
 
-    def answer_losses(self, images: Sequence[Image], questions: Sequence[Question]) -> tuple[Tensor, Tensor]:
+    def answer_losses(
+        self, images: Sequence[Image], questions: Sequence[Question], answers: Sequence[str] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """As `TrainedDefender.answer_losses`."""
         prompts = self.encode(images, questions)
-        ids, mask = (x.to(self.device) for x in self.pad_answers([[gold_answer(q)] for q in questions]))
+        texts = [gold_answer(q) for q in questions] if answers is None else answers
+        ids, mask = (x.to(self.device) for x in self.pad_answers([[text] for text in texts]))
         logprobs, _ = completion_logprobs(self.model, prompts, ids, mask)
         return -logprobs.sum((1, 2)), mask.sum((1, 2))
 
-    def answer_tokens(self, question: Question) -> int:
-        return len(self.encoder.tokens(gold_answer(question))) + 1
+    def answer_tokens(self, question: Question, answer: str | None = None) -> int:
+        return len(self.encoder.tokens(gold_answer(question) if answer is None else answer)) + 1

@@ -79,6 +79,7 @@ def open_defender(folder: Path, settings: DefenderSettings, *, name: str) -> Tra
     )
     processor = read_processor(place.processor, model.config.model_type)
     others: dict[str, Any] = {"lora": settings.lora, "checkpointing": settings.gradient_checkpointing}
+    others["abstain"] = settings.abstain
     if place.adapters is not None:
         adapters = attached(model, place.adapters)
         wanted = settings.lora.rank or adapters.rank

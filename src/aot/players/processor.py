@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,8 +170,8 @@ class PromptBatch:
 class PromptEncoder:
     """Turns images and prompts into `PromptBatch`es with a processor of Qwen2.5-VL."""
 
-    def __init__(self, processor: Qwen2_5_VLProcessor):
-        self.processor = processor
+    def __init__(self, processor: Qwen2_5_VLProcessor, prompt: Callable[[Question], str] = question_prompt):
+        self.processor, self.prompt = processor, prompt
         self._ids: dict[str, list[int]] = {}
         self._texts: dict[Question, str] = {}
         self._rows: dict[tuple[str, int, int], tuple[np.ndarray, np.ndarray]] = {}
@@ -184,7 +184,7 @@ class PromptEncoder:
         """The whole prompt of a question, with one placeholder for the image."""
         if question not in self._texts:
             _make_room(self._texts)
-            self._texts[question] = self.chat(question_prompt(question))
+            self._texts[question] = self.chat(self.prompt(question))
         return self._texts[question]
 
     def length(self, question: Question) -> int:

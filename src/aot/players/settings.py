@@ -87,6 +87,7 @@ class DefenderSettings(PlayerSettings, frozen=True, extra="forbid"):
     min_pixels: int = Field(0, ge=0)  # area to which its processor enlarges smaller images; 0: as its folder says
     max_pixels: int = Field(0, ge=0)  # area to which its processor shrinks larger images; 0: as its folder says
     batch: int = Field(0, ge=0)  # prompts in one forward pass where it answers; 0: 64 for the miniature, 8 for others
+    abstain: bool = False  # its prompt offers not to answer, by \boxed{?}
 
     @model_validator(mode="after")
     def _bounded(self) -> DefenderSettings:

@@ -21,7 +21,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 from aot.errors import AotError
 from aot.players.picking import Picking
 from aot.players.trained_defender import Made, TrainedDefender, parsed
-from aot.prompts import gold_answer, question_prompt
+from aot.prompts import gold_answer
 from aot.runs.progress import ANSWERS, advance
 from aot.types import Answer, Image, Question
 
@@ -61,7 +61,7 @@ class StockDefender(TrainedDefender):
         """As `Defender.answer`."""
         samples = 1 if temperature == 0 else k
         draws = self.draws(len(images), samples, seed, streams)
-        said = self.complete(images, [question_prompt(q) for q in questions], draws, temperature=temperature)
+        said = self.complete(images, [self.prompt(q) for q in questions], draws, temperature=temperature)
         return [
             tuple(parsed(text, question.options, truncated=cut) for text, cut in row) * (k // samples)
             for row, question in zip(said, questions, strict=True)
@@ -71,7 +71,7 @@ class StockDefender(TrainedDefender):
         self, images: Sequence[Image], questions: Sequence[Question]
     ) -> list[tuple[Answer, npt.NDArray[np.float64]]]:
         """As `Defender.weigh`: greedy answers, and each option's canonical answer by a forward pass."""
-        rows = [(image, question_prompt(q)) for image, q in zip(images, questions, strict=True)]
+        rows = [(image, self.prompt(q)) for image, q in zip(images, questions, strict=True)]
         asked = [(i, choice) for i, q in enumerate(questions) for choice in range(len(q.options))]
         ends = [gold_answer(questions[i], choice) for i, choice in asked]
         scores: list[list[float]] = [[] for _ in questions]
@@ -104,14 +104,17 @@ class StockDefender(TrainedDefender):
         texts = self._in_batches(rows, said)
         return [tuple(texts[i * k : (i + 1) * k]) for i in range(len(prompts))]
 
-    def answer_losses(self, images: Sequence[Image], questions: Sequence[Question]) -> tuple[Tensor, Tensor]:
+    def answer_losses(
+        self, images: Sequence[Image], questions: Sequence[Question], answers: Sequence[str] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """As `TrainedDefender.answer_losses`."""
-        rows = [(image, question_prompt(q)) for image, q in zip(images, questions, strict=True)]
-        sums, tokens = self.completion_logprobs(rows, [gold_answer(question) for question in questions])
+        rows = [(image, self.prompt(q)) for image, q in zip(images, questions, strict=True)]
+        texts = [gold_answer(question) for question in questions] if answers is None else answers
+        sums, tokens = self.completion_logprobs(rows, texts)
         return -sums, tokens
 
-    def answer_tokens(self, question: Question) -> int:
-        return len(self._end(gold_answer(question)))
+    def answer_tokens(self, question: Question, answer: str | None = None) -> int:
+        return len(self._end(gold_answer(question) if answer is None else answer))
 
     def completion_logprobs(self, rows: Sequence[Row], completions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Log-probability in nats of each completion behind its prompt, closed by end-of-turn, summed over its tokens,

@@ -22,6 +22,7 @@ from aot.players.adapters import Adapters, new_adapters
 from aot.players.base_players import BASE, Base
 from aot.players.settings import LoraSettings
 from aot.players.special_tokens import UNSAID
+from aot.prompts import question_prompt
 from aot.runs.files import write_json
 from aot.types import Answer, Image, Question
 
@@ -35,7 +36,7 @@ class TrainedDefender(ABC):
 
     `lora` says which adapters a training puts into it (rank 0: it trains all weights); `base` names the whole model
     that it is, or that its adapters belong to, where that is known; `checkpointing` (of activations) trades time for
-    memory in trainings.
+    memory in trainings. `abstain`: its prompts offer not to answer.
     """
 
     def __init__(
@@ -51,18 +52,23 @@ class TrainedDefender(ABC):
         adapters: Adapters | None = None,
         base: Base | None = None,
         checkpointing: bool = False,
+        abstain: bool = False,
     ):
         self.model, self.processor, self.name = model.eval(), processor, name
         self.tokenizer = processor.tokenizer
         self.max_new_tokens, self.batch, self.area = max_new_tokens, batch, area
         self.lora, self.adapters, self.base = lora or LoraSettings(), adapters, base
-        self.checkpointing = checkpointing
+        self.checkpointing, self.abstain = checkpointing, abstain
         eos = model.generation_config.eos_token_id
         eos = self.tokenizer.eos_token_id if eos is None else eos
         self.eos_ids = torch.tensor([eos] if isinstance(eos, int) else eos)
         ids = (getattr(model.config, key, None) for key in UNSAID)
         # An image placeholder sampled at high temperature would crash the next forward pass.
         self.suppressed_ids = list(dict.fromkeys(i for i in ids if i is not None))
+
+    def prompt(self, question: Question) -> str:
+        """The user's turn with a question."""
+        return question_prompt(question, abstain=self.abstain)
 
     @abstractmethod
     def answer(
@@ -99,13 +105,15 @@ class TrainedDefender(ABC):
         tokens. draws: `float [B, k, T]` in [0, 1), a random number for each token; unused at temperature 0."""
 
     @abstractmethod
-    def answer_losses(self, images: Sequence[Image], questions: Sequence[Question]) -> tuple[Tensor, Tensor]:
-        """Of each pair the cross-entropy in nats summed over the tokens of its right answer, with gradients, and the
-        number of these tokens, the end of the turn included; both `[B]`."""
+    def answer_losses(
+        self, images: Sequence[Image], questions: Sequence[Question], answers: Sequence[str] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Of each pair the cross-entropy in nats summed over the tokens of its right answer (or of `answers`), with
+        gradients, and the number of these tokens, the end of the turn included; both `[B]`."""
 
     @abstractmethod
-    def answer_tokens(self, question: Question) -> int:
-        """Number of tokens of the right answer, the end of the turn included."""
+    def answer_tokens(self, question: Question, answer: str | None = None) -> int:
+        """Number of tokens of the right answer (or of `answer`), the end of the turn included."""
 
     def option_logprobs(self, images: Sequence[Image], questions: Sequence[Question]) -> list[npt.NDArray[np.float64]]:
         """Per pair `float64 [options]`: log-probability of each option's canonical answer, normalised."""

@@ -23,6 +23,8 @@ JUDGED, UNPARSED = "judge/", "judge/unparsed"
 """Prefix of a judge's terms in an attack's breakdown; how many of its words could not be read."""
 UNGRADED = "ungraded"
 """1 in the breakdown of an attack that log-odds should grade and the defender gives no probabilities of."""
+ABSTAIN = "abstain"
+"""Of an answer's breakdown: what its abstention is worth."""
 
 
 class JudgeTerms(BaseModel, frozen=True, extra="forbid"):
@@ -130,6 +132,14 @@ class DefenderReward(BaseModel, frozen=True, extra="forbid"):
     format: float = Field(0.2, ge=0)  # AOT release: 0.2 format, only when right
     overlong_weight: float = Field(1.0, ge=0)  # DAPO adds the punishment with weight 1
     overlong_cache_tokens: int = Field(0, ge=0)  # DAPO: 4096 of 20480; 0 switches the punishment off
+    abstain: float = Field(0.0, ge=0, lt=1)
+    """Of the exact abstention `\\boxed{?}`, as a share of what a right answer is worth; *ours*, 0 is off. Who knows how
+    likely its answer is right abstains below this probability (Chow 1970): above one half for two options."""
+
+    @property
+    def key(self) -> dict[str, float]:
+        """What a trained defender depends on; without `abstain` where it is off."""
+        return self.model_dump(exclude=None if self.abstain else {"abstain"})
 
 
 def defender_reward(
@@ -141,8 +151,8 @@ def defender_reward(
     max_tokens: int | None = None,
     judged: float = math.nan,
 ) -> dict[str, float]:
-    """Breakdown {reward, accuracy, format, overlong} of one answer. The overlong punishment is added where
-    both lengths are given and the settings ask for it.
+    """Breakdown {reward, accuracy, format, overlong} of one answer; with "abstain" where the settings reward that. The
+    overlong punishment is added where both lengths are given and the settings ask for it.
 
     `judged`: of a question without options, a judge's probability that the answer says the same as the reference
     (*ours*). It stands for being right; the format is rewarded from one half on. An answer of which it is nan (it
@@ -154,6 +164,11 @@ def defender_reward(
     else:
         right = 0.0 if math.isnan(judged) or answer.status == "truncated" else judged
         formed = right >= 0.5 and is_boxed(answer.text)
+    terms = {}
+    if settings.abstain:
+        abstains = answer.status == "refused" and is_boxed_letter(answer.text, "?")
+        right, formed = (0.0, False) if abstains else (right, formed)
+        terms[ABSTAIN] = settings.abstain * (settings.accuracy + settings.format) * abstains
     accuracy = settings.accuracy * right
     well_formed = settings.format * formed
     overlong = 0.0
@@ -161,10 +176,11 @@ def defender_reward(
         cache = settings.overlong_cache_tokens
         overlong = settings.overlong_weight * soft_overlong_punishment(length_tokens, max_tokens, cache)
     return {
-        "reward": accuracy + well_formed + overlong,
+        "reward": accuracy + well_formed + overlong + sum(terms.values()),
         "accuracy": accuracy,
         "format": well_formed,
         "overlong": overlong,
+        **terms,
     }
 
 

@@ -98,6 +98,26 @@ def aurc(confidence: Floats, right: Floats, weight: Floats | None = None) -> flo
     return float((errors * step + wrong / kept * (kept - before * step)).sum() / kept.sum())
 
 
+def accuracy_at(confidence: Floats, right: Floats, coverage: float, weight: Floats | None = None) -> Floats:
+    """Accuracy of the surest `coverage` of the answers, a share above 0. Of answers of equal confidence as many are
+    kept as fit, in expectation. `weight[..., n]`: how often each counts, for an accuracy of each row; nan where none
+    does."""
+    kept, wrong = _grouped(confidence, right, weight)
+    before = np.cumsum(kept, axis=-1) - kept
+    part = np.clip(coverage * kept.sum(axis=-1, keepdims=True) - before, 0, kept)
+    errors = part * np.divide(wrong, kept, out=np.zeros_like(kept), where=kept > 0)
+    return 1 - ratio(errors.sum(axis=-1), part.sum(axis=-1))
+
+
+def auroc(confidence: Floats, right: Floats, weight: Floats | None = None) -> Floats:
+    """Probability that a right answer has a higher confidence than a wrong one, equal ones counted half; nan where
+    there are none of either. `weight` as in `accuracy_at`."""
+    kept, wrong = _grouped(confidence, right, weight)
+    good = kept - wrong
+    surer = np.cumsum(good, axis=-1) - good / 2
+    return ratio((surer * wrong).sum(axis=-1), good.sum(axis=-1) * wrong.sum(axis=-1))
+
+
 def calibration(
     results: Iterable[Result], *, bins: int = BINS, bootstrap: int = BOOTSTRAP, seed: int = 0
 ) -> dict[str, Any]:
@@ -189,6 +209,18 @@ def _calibration_error(totals: Floats) -> Floats:
     """Of columns confidence x bins, right x bins, all x bins."""
     said, right, of = np.split(totals, 3, axis=-1)
     return ratio(np.abs(right - said).sum(axis=-1), of.sum(axis=-1))
+
+
+def _grouped(confidence: Floats, right: Floats, weight: Floats | None) -> tuple[Floats, Floats]:
+    """As `_by_confidence`, of each row of weights: `[..., distinct confidences]`, twice."""
+    order = np.argsort(-confidence, kind="stable")
+    said = confidence[order]
+    first = np.flatnonzero(np.r_[True, said[1:] != said[:-1]]) if len(said) else np.zeros(0, dtype=np.int64)
+    each = (np.ones_like(confidence) if weight is None else weight)[..., order]
+    if not len(first):
+        return each, each
+    errors = np.add.reduceat(each * (1 - right[order]), first, axis=-1)
+    return np.add.reduceat(each, first, axis=-1), errors
 
 
 def _by_confidence(confidence: Floats, right: Floats, weight: Floats) -> tuple[Floats, Floats]:

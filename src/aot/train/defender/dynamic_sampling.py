@@ -15,7 +15,7 @@ import torch
 from aot.data.curriculum import CurriculumRow
 from aot.game.judge import Judge
 from aot.players.group_sampling import SampledGroup, sample_groups
-from aot.rl.rewards import UNPARSED
+from aot.rl.rewards import ABSTAIN, UNPARSED
 from aot.train.defender.prompt_stream import PromptStream
 from aot.train.defender.rewards import completion_reward, informative_groups, judge_answers
 from aot.train.defender.settings import DapoSettings
@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredGroup:
     """One prompt's sampled answers with a reward for each different one, and how right it is (0 or 1, or a judge's
-    probability). `unparsed`: answers of which the judge's word could not be read."""
+    probability). `unparsed`: answers of which the judge's word could not be read; `abstained`: those that are rewarded
+    for abstaining."""
 
     row: int
     sampled: SampledGroup
     rewards: tuple[float, ...]
     right: tuple[float, ...]
     unparsed: int = 0
+    abstained: int = 0
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Draws:
     right: float = 0.0
     unparsed: int = 0
     truncated: float = 0.0
+    abstained: float = 0.0
     rounds: int = 0
 
 
@@ -78,6 +81,7 @@ class GroupSampler:
                 total = sum(group.sampled.counts)
                 draws.reward += _weighted(group.rewards, group.sampled.counts) / total
                 draws.right += _weighted(group.right, group.sampled.counts) / total
+                draws.abstained += group.abstained / total
                 draws.truncated += _weighted(group.sampled.truncated, group.sampled.counts) / total
                 if self._keeps(group):
                     draws.informative += 1
@@ -129,6 +133,7 @@ class GroupSampler:
             tuple(parts["reward"] for parts in rewards),
             tuple(parts["accuracy"] / best for parts in rewards),
             int(_weighted([parts.get(UNPARSED, 0.0) for parts in rewards], group.counts)),
+            int(_weighted([float(parts.get(ABSTAIN, 0.0) > 0) for parts in rewards], group.counts)),
         )
 
     def _reward(

@@ -91,6 +91,8 @@ def train_packed(
                 means = {"reward": draws.reward / draws.drawn, "accuracy": draws.right / draws.drawn}
                 if judge:
                     metrics[UNPARSED] = draws.unparsed
+                if settings.reward.abstain:
+                    metrics["abstained"] = draws.abstained / draws.drawn
                 log.write(
                     update,
                     **means,

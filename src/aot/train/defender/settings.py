@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -50,6 +50,11 @@ class DapoSettings(BaseModel, frozen=True, extra="forbid"):
         if self.max_completion_tokens and self.reward.overlong_cache_tokens >= self.max_completion_tokens:
             raise ValueError("reward.overlong_cache_tokens must be below max_completion_tokens")
         return self
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What a trained defender depends on; without the reward of abstaining where that is off."""
+        return self.model_dump() | {"reward": self.reward.key}
 
     @property
     def limit(self) -> int:

@@ -5,7 +5,8 @@
 The loss is the cross-entropy of the right answer's tokens behind the prompt that the defender is asked by, closed by
 end-of-turn. `candidates` > 1 is hardest-of-k: of k attacks on a scene the one with the highest loss is trained on
 (*ours*, as in adversarial training; published warm-ups take every pair as it is). `pixel.share` > 0 attacks the pixels
-of so much of every batch before its step.
+of so much of every batch before its step; `abstain_share` > 0 has so much of its attacked images be answered by an
+abstention, before an RL that rewards it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from aot.errors import AotError
+from aot.prompts import ABSTENTION, gold_answer
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.heartbeat import beat
 from aot.runs.train_log import TrainLog, plain_metrics
@@ -32,6 +35,8 @@ from aot.types import Image, Question
 
 if TYPE_CHECKING:
     from aot.players.trained_defender import TrainedDefender
+
+Item = TypeVar("Item")
 
 
 class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
@@ -50,12 +55,13 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
     ema: float = Field(0.0, ge=0, lt=1)  # the weights kept at the end are averaged; 0 keeps the last ones
     per_forward: int = Field(64, gt=0)  # images in one forward pass: memory against speed
     pixel: PixelSettings = PixelSettings()  # images that are attacked by PGD against the weights of the step
+    abstain_share: float = Field(0.0, ge=0, le=0.5)  # of a batch's attacked images: answered by an abstention
 
     @property
     def key(self) -> dict[str, Any]:
-        """What a trained defender depends on; without `pixel` and `muon_lr` where they do nothing."""
-        idle = {"pixel"} if not self.pixel.share else set()
-        return self.model_dump(mode="json", exclude=idle | ({"muon_lr"} if not self.muon_lr else set()))
+        """What a trained defender depends on; without what does nothing of the settings that came later."""
+        used = {"pixel": self.pixel.share, "muon_lr": self.muon_lr, "abstain_share": self.abstain_share}
+        return self.model_dump(mode="json", exclude={name for name, value in used.items() if not value})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,13 +119,14 @@ def train_defender_sft(
             examples = batches(step)
             seen, attacked = chosen_images(defender, examples, s, np.random.default_rng([seed, step]))
             metrics = {"attacked": attacked / len(seen)}
+            edited = [image is not example.clean for (image, _), example in zip(seen, examples, strict=True)]
+            answers = abstaining(seen, edited, s.abstain_share, seed=[seed, step]) if s.abstain_share else None
             if s.pixel.share:
-                edited = [image is not example.clean for (image, _), example in zip(seen, examples, strict=True)]
                 seen, pixel = with_pixels_attacked(
                     defender, seen, edited, s.pixel, seed=[seed, step], per_forward=s.per_forward
                 )
                 metrics["pixel"] = pixel / len(seen)
-            metrics = {"loss": _accumulate(defender, seen, s.per_forward), **metrics}
+            metrics = {"loss": _accumulate(defender, seen, s.per_forward, answers), **metrics}
             if not math.isfinite(metrics["loss"]):
                 hint = "lower the learning rate; the last checkpoint is intact"
                 raise AotError(f"the defender's loss is {metrics['loss']} at step {step}", hint=hint)
@@ -156,6 +163,15 @@ def chosen_images(
     return [(hardest.get(i, example.clean), example.question) for i, example in enumerate(examples)], len(hardest)
 
 
+def abstaining(seen: Sequence[Seen], edited: Sequence[bool], share: float, *, seed: Sequence[int]) -> list[str]:
+    """The answer to each image that is learned: an abstention to so much of those that are attacked, drawn without a
+    look at them; else the right one. It only makes the abstention be said at times: when to say it is for RL."""
+    attacked = [i for i, is_edited in enumerate(edited) if is_edited]
+    drawn = np.random.default_rng([*seed, 2]).permutation(attacked)[: round(share * len(attacked))]
+    chosen = set(drawn.tolist())
+    return [ABSTENTION if i in chosen else gold_answer(question) for i, (_, question) in enumerate(seen)]
+
+
 def _some(images: Sequence[Image], most: int, rng: np.random.Generator) -> list[Image]:
     return [images[i] for i in rng.permutation(len(images))[:most]]
 
@@ -170,19 +186,23 @@ def _losses(defender: TrainedDefender, seen: Sequence[Seen], per_forward: int) -
     return gather_values(found)
 
 
-def _accumulate(defender: TrainedDefender, seen: Sequence[Seen], per_forward: int) -> float:
-    """Adds the gradients of the mean loss over all tokens of the right answers, each rank those of its share; the
-    loss."""
-    tokens = sum(defender.answer_tokens(question) for _, question in seen)
+def _accumulate(
+    defender: TrainedDefender, seen: Sequence[Seen], per_forward: int, answers: Sequence[str] | None = None
+) -> float:
+    """Adds the gradients of the mean loss over all tokens of the right answers (or of `answers`), each rank those of
+    its share; the loss."""
+    said = [None] * len(seen) if answers is None else answers
+    tokens = sum(defender.answer_tokens(question, text) for (_, question), text in zip(seen, said, strict=True))
     loss = 0.0
-    for part in _parts(seen, per_forward):
-        summed = answer_losses(defender, part)[0].sum() / tokens
+    texts = _parts(answers, per_forward) if answers is not None else repeat(None)
+    for part, text in zip(_parts(seen, per_forward), texts, strict=False):
+        summed = answer_losses(defender, part, text)[0].sum() / tokens
         summed.backward()
         loss += float(summed.detach())
     return total(loss)
 
 
-def _parts(seen: Sequence[Seen], per_forward: int) -> Iterator[Sequence[Seen]]:
+def _parts(seen: Sequence[Item], per_forward: int) -> Iterator[Sequence[Item]]:
     """This rank's share, in what goes through the model at once."""
     mine = share(len(seen))
     for start in range(mine.start, mine.stop, per_forward):
@@ -190,7 +210,9 @@ def _parts(seen: Sequence[Seen], per_forward: int) -> Iterator[Sequence[Seen]]:
         yield seen[start : min(start + per_forward, mine.stop)]
 
 
-def answer_losses(defender: TrainedDefender, seen: Sequence[Seen]) -> tuple[Tensor, Tensor]:
+def answer_losses(
+    defender: TrainedDefender, seen: Sequence[Seen], answers: Sequence[str] | None = None
+) -> tuple[Tensor, Tensor]:
     """As `TrainedDefender.answer_losses`."""
     images, questions = zip(*seen, strict=True)
-    return defender.answer_losses(images, questions)
+    return defender.answer_losses(images, questions, answers)

@@ -18,6 +18,7 @@ from trl.rewards import get_soft_overlong_punishment
 from aot.data.curriculum import CurriculumRow
 from aot.game.judge import Judge
 from aot.players.loading import no_future_warnings
+from aot.rl.rewards import ABSTAIN
 from aot.runs import ranks
 from aot.train.defender.prompt_stream import PromptStream
 from aot.train.defender.settings import DapoResult, DapoSettings
@@ -113,6 +114,9 @@ def build_trainer(
     completion_rewards = CompletionRewards(rows, settings, judge, sorted(end_ids))
     rewards: list[Any] = [RewardPart(part, completion_rewards) for part in ("accuracy", "format")]
     weights = [1.0, 1.0]
+    if settings.reward.abstain:
+        rewards.append(RewardPart(ABSTAIN, completion_rewards))
+        weights.append(1.0)
     if settings.reward.overlong_cache_tokens:
         cache = settings.reward.overlong_cache_tokens
         rewards.append(get_soft_overlong_punishment(settings.limit, cache))
@@ -127,6 +131,7 @@ def build_trainer(
         PromptStream(len(rows), seed),
         completion_rewards,
         defender.picture,
+        defender.prompt,
         model=defender.adapters.peft if defender.adapters else defender.model,
         reward_funcs=rewards,
         args=args,

@@ -17,7 +17,6 @@ from transformers import PreTrainedModel
 from trl import GRPOTrainer
 
 from aot.data.curriculum import CurriculumRow
-from aot.prompts import question_prompt
 from aot.rl.rewards import UNPARSED
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import read_json, write_json
@@ -28,7 +27,7 @@ from aot.train.defender.rewards import informative_groups
 from aot.train.defender.settings import DapoSettings
 from aot.train.defender.trl_batches import Batch, masked, members, merge, select
 from aot.train.defender.trl_config import CompletionRewards
-from aot.types import Image
+from aot.types import Image, Question
 
 STREAM_FILE = "prompt_stream.json"
 
@@ -43,10 +42,11 @@ class DapoTrainer(GRPOTrainer):
         stream: PromptStream,
         completion_rewards: CompletionRewards,
         picture: Callable[[Image], PilImage.Image],
+        prompt: Callable[[Question], str],
         **kwargs: Any,
     ):
         self.rows, self.settings, self.stream = rows, settings, stream
-        self.completion_rewards, self.picture = completion_rewards, picture
+        self.completion_rewards, self.picture, self.prompt = completion_rewards, picture, prompt
         self.stopped, self.made = "", 0
         self._group_rewards: Tensor | None = None
         super().__init__(**kwargs)
@@ -90,7 +90,7 @@ class DapoTrainer(GRPOTrainer):
         inputs = []
         for index in mine:
             row = self.rows[index]
-            prompt = [{"role": "user", "content": question_prompt(row.question)}]
+            prompt = [{"role": "user", "content": self.prompt(row.question)}]
             one = {"prompt": prompt, "image": self.picture(row.image), "question": row.question, "row": index}
             inputs += [one] * self.settings.group_size
         return inputs
