@@ -85,6 +85,8 @@ def test_several_answers_about_one_image_widen_the_interval() -> None:
     same, wide, apart = (over_images(rows, auroc) for rows in (one, four, narrow))
     assert wide["value"] == pytest.approx(same["value"]) and wide["ci"] == pytest.approx(same["ci"])
     assert apart["ci"][1] - apart["ci"][0] < 0.7 * (wide["ci"][1] - wide["ci"][0])
+    one_wrong = over_images([Sure(str(i), i > 0, 0.1 + 0.08 * i) for i in range(10)], auroc)
+    assert (one_wrong["value"], one_wrong["wrong"], one_wrong["ci"]) == (1.0, 1, None)
     assert mean([("a", 0.2), ("a", 0.4)])["ci"] is None and mean([])["value"] is None
 
 

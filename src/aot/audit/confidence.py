@@ -29,6 +29,8 @@ from aot.types import Question
 
 COVERAGES = (0.5, 0.8, 0.9, 1.0)
 """Shares of the answers that are kept, the surest first."""
+NO_SPREAD = "no spread"
+"""Why an interval is absent: every resample has the same value."""
 ABSENT = "This model gives no probabilities of its answers: how sure it is of them is not known."
 
 Completions = Callable[[Question], tuple[str, ...]]
@@ -187,4 +189,6 @@ def over_images(sure: Sequence[Sure], statistic: Statistic, *, seed: int = 0) ->
     drawn = weights(("",) * len(images), bootstrap=BOOTSTRAP, seed=seed)
     values = np.concatenate([statistic(said, right, chunk[:, of]) for chunk in drawn])
     low, high = (float(q) for q in np.nanquantile(values, [0.025, 0.975]))
+    if low == high:  # all right, or one wrong answer below all others: resamples say nothing of the spread
+        return {"value": found, "ci": None, "ci_absent": NO_SPREAD, **counts}
     return {"value": found, "ci": [low, high], **counts}
