@@ -18,7 +18,7 @@ def miniature() -> Recipe:
     # Hotter samples and a larger batch of groups than usual: a sharp little model soon gives only equal answers. And
     # averaged weights: what the last few updates forget of the clean scenes differs from one to the next.
     dapo = {
-        "updates": 6,
+        "updates": 4,
         "learning_rate": 3e-4,
         "schedule": "constant",
         "ema": 0.95,
@@ -34,12 +34,12 @@ def miniature() -> Recipe:
         game={"train_scenes": 250, "held_out_scenes": 800},
         warm_up={"steps": 200, "batch": 32, "learning_rate": 1e-3, "muon_lr": 0.01},
         scripted_attacks={"families": FAMILIES, "draws": 3},
-        meta={"rule": "nash", "scenes": 100},
-        attacker={"method": "flow_grpo", "flow_grpo": {"updates": 7}},
+        meta={"rule": "nash", "scenes": 60, "floor": 0.7},
+        attacker={"method": "flow_grpo", "flow_grpo": {"updates": 6}},
         attacks={"scripted_draws": 1},
         curriculum={"rows": 400, "clean_share": 0.52},
         dapo=dapo,
-        hits={"steps": 140, "batch": 32, "learning_rate": 1e-3, "muon_lr": 0.006},
+        hits={"steps": 190, "batch": 32, "learning_rate": 1e-3, "muon_lr": 0.006},
         hits_share=0.15,
         hits_decay=0.6,
         sft_scripted_steps=1100,
