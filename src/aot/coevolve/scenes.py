@@ -44,8 +44,8 @@ class MetaSettings(BaseModel, frozen=True, extra="forbid"):
     """Against whom of the pool so far the next players are trained (`coevolve.payoff`). All *ours*."""
 
     rule: MetaRule = "newest"  # the newest opponent, all alike, or the equilibrium of those so far (PSRO)
-    scenes: int = Field(160, gt=0)  # on which all attackers so far meet all defenders so far
-    floor: float = Field(0.25, ge=0, le=1)  # nash: share that all players have alike, so that none is forgotten
+    scenes: int = Field(60, gt=0)  # on which all attackers so far meet all defenders so far
+    floor: float = Field(0.7, ge=0, le=1)  # nash: share that all players have alike, so that none is forgotten
 
 
 class EvaluationSettings(BaseModel, frozen=True, extra="forbid"):

@@ -61,7 +61,7 @@ class ExperimentSettings(BaseModel, frozen=True, extra="forbid"):
     name: str = Field(pattern=r"^[\w.-]+$")
     recipe: Recipe  # the game, and sizes of `clean_rl` and `sft_scripted`; its own seed is not used
     # Those of the game that are played; with the first one baselines are compared.
-    variants: tuple[str, ...] = Field(("nash", "uniform", "newest"), min_length=1)
+    variants: tuple[str, ...] = Field(("newest", "uniform", "nash"), min_length=1)
     changes: dict[str, dict[str, Any]] = META  # what each variant changes in the recipe
     augmentations: dict[str, Families] = {}  # a baseline's name -> the families that attack its scenes
     pgd_eps: tuple[int, ...] = (4, 8)  # of adversarial training
