@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,15 @@ from pydantic import ValidationError
 from torch import Tensor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from aot.attacks.norms import Ball, levels, outside, to_images
+from aot.attacks.apgd import ApgdSettings, apgd, spans
+from aot.attacks.base import draw
+from aot.attacks.norms import Ball, levels, outside, scaled, to_images
 from aot.attacks.pgd import Loss, PgdSettings, losses_of, pgd
-from aot.attacks.pixels import climbed, scaled
+from aot.attacks.pixel_attacker import pixel_attackers
+from aot.attacks.pixel_settings import WHITE_BOX, PixelAttackSettings
+from aot.attacks.pixels import climbed
+from aot.attacks.robust_vlm import RobustVlmSettings, robust_vlm
+from aot.attacks.within_ball import WithinBall
 from aot.errors import AotError
 from aot.miniature.scripted import WorldReader
 from aot.miniature.world.scenes import draw_scenes
@@ -29,7 +35,7 @@ from aot.runs.train_log import TrainLog
 from aot.train.defender.pixel_share import PixelSettings, with_pixels_attacked
 from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
 from aot.train.defender.sft_examples import in_epochs
-from aot.types import Box, Image
+from aot.types import Attack, Box, Image
 
 SCENES = draw_scenes(12, 11, "train")
 NORMS = ("linf", "l2")
@@ -206,7 +212,7 @@ def attacked(
         defender,
         [s.image for s in scenes],
         [s.question for s in scenes],
-        partial(pgd, settings=made),
+        lambda losses, ball, draws: pgd(losses.untargeted, ball, draws, settings=made),
         [np.random.default_rng([seed, i]) for i in chosen],
         norm=made.norm,
         eps=made.eps,
@@ -251,7 +257,7 @@ def test_images_that_the_processor_resizes_come_back_in_the_models_size(defender
         defender,
         [image],
         [SCENES[0].question],
-        partial(pgd, settings=PgdSettings(steps=1)),
+        lambda losses, ball, draws: pgd(losses.untargeted, ball, draws, settings=PgdSettings(steps=1)),
         [np.random.default_rng(0)],
         norm="linf",
         eps=8,
@@ -260,6 +266,104 @@ def test_images_that_the_processor_resizes_come_back_in_the_models_size(defender
     fitted = DifferentiableProcessor(defender.processor).fitted(image)
     assert made.shape == fitted.shape == (64, 64, 3)
     assert np.array_equal(made[5:16, 5:16], fitted[5:16, 5:16]) and not np.array_equal(made, fitted)
+
+
+# ---------------------------------------------------------------- APGD, RobustVLM, attackers
+
+
+def test_spans_between_checkpoints_shrink_as_published() -> None:
+    assert spans(100) == [22, 19, 16, 13, 10, 7, 6, 6, 6]  # steps 22, 41, 57, 70, 80, 87, 93, 99
+    assert spans(1) == [1] and sum(spans(7)) >= 7
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_apgd_reaches_a_linear_models_worst_case_and_a_curved_ones_top(norm: str) -> None:
+    settings = ApgdSettings(norm=norm, eps=12, steps=25)  # type: ignore[arg-type]
+    direction = torch.where(torch.arange(192) % 3 == 0, 1.0, -1.0)
+    loss = linear(torch.stack([direction, -direction], dim=1) / 10)
+    clean, draws = torch.full((3, 3, 8, 8), 128.0), ball_of(norm, 12.0)[1]
+    ball = Ball(clean, 12.0, norm)  # type: ignore[arg-type]
+    length = 12.0 if norm == "linf" else 0.0  # in L2 each of 192 pixels would move by .87: to 1, out of the ball
+    worst = losses_of(loss, clean - length * direction.view(1, 3, 8, 8))
+    found = losses_of(loss, apgd(loss, ball, draws, settings=settings))
+    assert bool((found >= worst - 1e-5).all()) and bool((found > losses_of(loss, clean)).all())
+    # A peak inside the ball, which steps of a fixed size jump over for ever: halving them finds it.
+    peak = clean + 5
+
+    def bump(pixels: Tensor) -> Tensor:
+        return -(pixels * 255 - peak).abs().flatten(1).mean(1)
+
+    settings = settings.model_copy(update={"steps": 60, "norm": "linf"})
+    cube = Ball(clean, 12.0)
+    by_halving = losses_of(bump, apgd(bump, cube, draws, settings=settings))
+    fixed = losses_of(bump, pgd(bump, cube, draws, settings=PgdSettings(eps=12, steps=60)))
+    assert bool((by_halving > fixed).all()) and float(by_halving.min()) > -0.5
+
+
+def test_apgd_begins_where_it_is_told_and_never_ends_below_it() -> None:
+    loss, clean = linear(torch.tensor([[0.01, -0.01]]).repeat(192, 1)), torch.full((2, 3, 8, 8), 128.0)
+    start = clean - 7
+    settings = ApgdSettings(eps=8, steps=1, first_step=1e-6)
+    found = apgd(loss, Ball(clean, 8), torch.zeros_like(clean), settings=settings, start=start)
+    assert torch.equal(found, start)
+
+
+SMALL = PixelAttackSettings(
+    eps=(8,), pgd=PgdSettings(steps=3), apgd=ApgdSettings(steps=4), robust_vlm=RobustVlmSettings(steps=3)
+)
+
+
+@pytest.mark.parametrize("name", WHITE_BOX)
+def test_white_box_attackers_hurt_within_their_bound(name: str, defender: QwenDefender) -> None:
+    for keep in (False, True):
+        settings = SMALL.model_copy(update={"outside_boxes": keep})
+        (attacker,) = pixel_attackers([name], defender, settings)
+        made = attacker.attack(SCENES, seed=3)
+        assert attacker.name == f"{name}_8" and [a.scene_id for a in made] == [s.id for s in SCENES]
+        judge = WithinBall([attacker])
+        found = judge(SCENES, made)
+        assert all(f.passed or f.reason == "unchanged" for f in found) and any(f.passed for f in found)
+        before, after = right(defender, [s.image for s in SCENES]), right(defender, [a.image for a in made])
+        assert (after <= before + 1e-4).all() and after.mean() < before.mean() - 0.2
+        # The same draws as a family has.
+        assert draw(attacker, SCENES[0], 0, 3) == "unchanged" or (after[0] < before[0])
+    for reason, change in {"out_of_norm": 9, "protected_changed": 1, "unchanged": 0}.items():
+        image = (SCENES[0].image.astype(int) + np.where(SCENES[0].image > 100, -change, change)).astype(np.uint8)
+        attack = Attack(SCENES[0].id, attacker.name, "any", image)
+        assert judge([SCENES[0]], [attack])[0].reason in (reason, "protected_changed" * bool(change))
+
+
+def test_robust_vlm_keeps_the_worst_and_stops_at_wrong_answers(
+    defender: QwenDefender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, questions = [s.image for s in SCENES[:4]], [s.question for s in SCENES[:4]]
+    told: list[tuple[int, str]] = []
+    texts = PixelLosses.targeted
+
+    def noted(self: PixelLosses, targets: Sequence[str]) -> Any:
+        told.append((len(targets), targets[0]))
+        return texts(self, targets)
+
+    monkeypatch.setattr(PixelLosses, "targeted", noted)
+    losses, ball = PixelLosses(defender, images, questions), Ball(levels(images), 0)
+    settings = RobustVlmSettings(steps=1)
+    assert torch.equal(robust_vlm(losses, ball, torch.zeros_like(ball.clean), settings=settings), ball.clean)
+    gold = gold_answer(questions[0])
+    assert told == [(4, gold), (4, gold), (4, "maybe"), (4, "Word")]
+    told.clear()
+    missed = dataclasses.replace(questions[0], answer=(questions[0].answer + 1) % len(questions[0].options))
+    losses = PixelLosses(defender, images, [missed, *questions[1:]])
+    robust_vlm(losses, ball, torch.zeros_like(ball.clean), settings=settings)
+    assert [n for n, _ in told] == [3, 3, 3, 3]
+
+
+def test_attacks_are_told_apart_by_name_and_mistakes_are_told(defender: QwenDefender) -> None:
+    made = pixel_attackers(["pgd", "apgd"], defender, PixelAttackSettings(eps=(2, 0.5)))
+    assert [a.name for a in made] == ["pgd_2", "pgd_0.5", "apgd_2", "apgd_0.5"] and "20 steps" in made[0].about
+    with pytest.raises(AotError, match="did you mean apgd"):
+        pixel_attackers(["apdg"], defender, SMALL)
+    with pytest.raises(AotError, match="L-infinity"):
+        pixel_attackers(["robust_vlm"], defender, PixelAttackSettings(norm="l2"))
 
 
 # ---------------------------------------------------------------- the share in the defender's SFT
@@ -323,7 +427,7 @@ def replace_share(share: float) -> DefenderSftSettings:
 
 
 def test_stages_have_the_keys_of_before_unless_there_is_a_share() -> None:
-    assert "pixel" not in SFT.key and SFT.key == SFT.model_dump(mode="json", exclude={"pixel"})
+    assert "pixel" not in SFT.key and PIXEL.key.keys() == {*SFT.key, "pixel"}
     assert replace_share(0.0).key == SFT.key and PIXEL.key["pixel"]["share"] == 0.5
     with pytest.raises(ValidationError):
         PixelSettings(share=1.5)

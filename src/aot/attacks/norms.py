@@ -109,3 +109,17 @@ def outside(boxes: Sequence[Sequence[Box]], height: int, width: int) -> Tensor:
         for box in of_image:
             row[:, max(0, box.y0) : max(0, box.y1), max(0, box.x0) : max(0, box.x1)] = 0
     return where
+
+
+def scaled(boxes: Sequence[Box], image: Image, height: int, width: int) -> list[Box]:
+    """The boxes of an image in one of height x width pixels, rounded outwards."""
+    down, across = height / image.shape[0], width / image.shape[1]
+    return [
+        Box(
+            int(np.floor(box.x0 * across)),
+            int(np.floor(box.y0 * down)),
+            int(np.ceil(box.x1 * across)),
+            int(np.ceil(box.y1 * down)),
+        )
+        for box in boxes
+    ]

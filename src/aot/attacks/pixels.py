@@ -12,15 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aot.attacks.norms import Ball, NormName, levels, outside, to_images
-from aot.attacks.pgd import Loss
+from aot.attacks.norms import Ball, NormName, levels, outside, scaled, to_images
 from aot.players.defender import QwenDefender
 from aot.players.differentiable import DifferentiableProcessor, PixelLosses, attacked_weights
 from aot.runs.heartbeat import beat
 from aot.types import Box, Image, Question
 
-Method = Callable[[Loss, Ball, Tensor], Tensor]
-"""Climbs a loss within a ball from draws (normal numbers like the images), to whole levels."""
+Method = Callable[[PixelLosses, Ball, Tensor], Tensor]
+"""Climbs losses within a ball, from draws (normal numbers like the images) to whole levels."""
 
 
 def climbed(
@@ -35,7 +34,7 @@ def climbed(
     keep: Sequence[Sequence[Box]] | None = None,
     batch: int | None = None,
 ) -> list[Image]:
-    """The images after `method` has climbed the loss of each right answer among its options within the ball. A
+    """The images after `method` has climbed the losses of their questions within the ball of each. A
     generator an image: what an image meets does not depend on the batch, but for rounding. `keep`: boxes of each, in
     its own pixels, that may not change. `batch`: images at once, where not the defender's."""
     reader = DifferentiableProcessor(defender.processor)
@@ -53,7 +52,7 @@ def climbed(
             where = outside([scaled(keep[i], images[i], height, width) for i in part], height, width)
         device = defender.device
         ball = Ball(clean.to(device), eps, norm, None if where is None else where.to(device))
-        return to_images(method(losses.untargeted, ball, draws.to(device)))
+        return to_images(method(losses, ball, draws.to(device)))
 
     with attacked_weights(defender.model):
         for part in _batches(defender, fitted, questions, batch or defender.batch):
@@ -76,17 +75,3 @@ def _batches(
         members.sort(key=lambda i: (len(questions[i].options), defender.encoder.length(questions[i])))
         parts += [members[at : at + batch] for at in range(0, len(members), batch)]
     return parts
-
-
-def scaled(boxes: Sequence[Box], image: Image, height: int, width: int) -> list[Box]:
-    """The boxes of an image in one of height x width pixels, rounded outwards."""
-    down, across = height / image.shape[0], width / image.shape[1]
-    return [
-        Box(
-            int(np.floor(box.x0 * across)),
-            int(np.floor(box.y0 * down)),
-            int(np.ceil(box.x1 * across)),
-            int(np.ceil(box.y1 * down)),
-        )
-        for box in boxes
-    ]

@@ -29,14 +29,20 @@ from aot.report.svg import (
 from aot.report.words import percent
 
 Json = dict[str, Any]
-GROUP_TITLES = {"edit": "Edits", "corruption": "Corruptions", "composed": "Compositions"}
-WORST_TITLES = {
-    "edit": "All edits, worst case",
-    "corruption": "All corruptions, worst case",
-    "composed": "All compositions, worst case",
+GROUP_TITLES = {
+    "edit": "Edits",
+    "corruption": "Corruptions",
+    "composed": "Compositions",
+    "perturbation": "Perturbations",
 }
-SHORT_WORST = {"edit": "All edits", "corruption": "All corruptions", "composed": "All compositions"}
-COLOURS = {"edit": ATTACK, "corruption": "var(--c3,#3f7f93)", "composed": "var(--c4,#6a64a8)"}
+SHORT_WORST = {group: f"All {title.lower()}" for group, title in GROUP_TITLES.items()}
+WORST_TITLES = {group: f"{title}, worst case" for group, title in SHORT_WORST.items()}
+COLOURS = {
+    "edit": ATTACK,
+    "corruption": "var(--c3,#3f7f93)",
+    "composed": "var(--c4,#6a64a8)",
+    "perturbation": "var(--c5,#a85a86)",
+}
 ROW, HEAD = 34, 30
 Scale = Callable[[float], float]
 

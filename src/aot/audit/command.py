@@ -18,6 +18,7 @@ from aot.audit.run import RESULT, run_audit
 from aot.audit.showcase import cards
 from aot.audit.subjects import open_subjects
 from aot.audit.trained import open_attacker
+from aot.audit.white_box import check_attacks, open_white_box, white_box
 from aot.backends.asking import check_answered
 from aot.backends.opening import is_url, open_backend
 from aot.backends.sight import SightChecked, unmoved_note
@@ -44,6 +45,7 @@ def audit(
     model: str | None = None,
     attacks: Sequence[str] | None = None,
     attacker: str | None = None,
+    transfer_from: str | None = None,
     budget: int | None = None,
     limit: int | None = None,
     blind: bool = False,
@@ -51,10 +53,14 @@ def audit(
 ) -> tuple[Json, Path]:
     """Audits a model (`open_backend` says what `defender` may be) on `data`, none: the miniature world. Writes
     `audit.html`, `audit.json` and `outcomes.jsonl`, returns the metrics and the page's path. `blind`: as
-    `SightChecked`. Raises `AotError` for a mistake of the user, before anything is asked where that can be told."""
+    `SightChecked`. Attacks by gradients are made against the model itself, or against `transfer_from`. Raises
+    `AotError` for a mistake of the user, before anything is asked where that can be told."""
     torch.set_num_threads(settings.threads)
-    names = ATTACKS if attacks is None else attacks
-    build_panel(names, settings.strengths, None)  # a misspelt attack is told before anything is loaded
+    names = tuple(ATTACKS if attacks is None else attacks)
+    by_gradients = white_box(names)
+    plain = tuple(name for name in names if name not in by_gradients)
+    check_attacks(names, defender, transfer_from)
+    build_panel(plain, settings.strengths, None)  # a misspelt attack is told before anything is loaded
     backend = open_backend(defender, model=model, **settings.connection.model_dump())
     if is_url(defender):
         backend = SightChecked(backend, blind=blind, say=say)
@@ -70,11 +76,14 @@ def audit(
             limit=limit,
         )
         trained = open_attacker(attacker, out / "work" / "edits") if attacker else None
-        panel = build_panel(names, settings.strengths, subjects.pair_source, trained)
+        panel = build_panel(plain, settings.strengths, subjects.pair_source, trained)
+        if by_gradients:
+            panel += open_white_box(by_gradients, transfer_from or defender, out / "work" / "pixels", settings)
         about = {
             "data": "the miniature world" if data is None else str(data),
             "attacks": [attack.name for attack in panel],
             "attacker": {"name": attacker, "digest": trained.digest} if trained else None,
+            "transfer_from": transfer_from,
             "limit": limit,
         }
         if before := _other_model(out / RESULT, backend.name):
@@ -99,7 +108,7 @@ def _other_model(result: Path, name: str) -> str:
 
 def run(defender: str, data: Path | None, out: Path, settings: AuditSettings, **given: Any) -> int:
     """`audit`, and the result on the terminal. Returns how many rows of the data were refused."""
-    if given.get("attacker"):
+    if given.get("attacker") or white_box(tuple(given.get("attacks") or ())):
         quiet_loading()
     result, page = audit(defender, data, out, settings, **given)
     if result["unmoved"]:

@@ -35,8 +35,8 @@ from aot.types import AnswerStatus, Question
 
 BUDGETS = (1, 2, 4, 8, 16, 32)
 """Draws of an attack on one scene at which success is stated; method: full denominators, against the query budget."""
-Group = Literal["edit", "corruption", "composed"]
-GROUPS: tuple[Group, ...] = ("edit", "corruption", "composed")
+Group = Literal["edit", "corruption", "composed", "perturbation"]
+GROUPS: tuple[Group, ...] = ("edit", "corruption", "composed", "perturbation")
 FRAGILE = 12
 """Questions that are named as those which break most often."""
 
@@ -163,7 +163,7 @@ class Tally:
             "integrity": share((self.image(o.scene), o.fate == "asked") for o in made),
             "refused_by_referee": _counted(o.reasons for o in made if o.fate == "unfair"),
             "fair": len(fair),
-            "unverified": sum(not o.verified for o in fair) if member.group != "corruption" else 0,
+            "unverified": sum(not o.verified for o in fair) if member.group in ("edit", "composed") else 0,
             "statuses": _counted([str(o.status)] for o in fair),
             "clean_accuracy": self.share(pairs, lambda scene: pairs[scene][0]),
             "attacked_accuracy": self.share(pairs, lambda scene: pairs[scene][1]),

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from aot.audit.charts import COLOURS, GROUP_TITLES, accuracy_figure, budget_figure
 from aot.backends.sight import unmoved_note
-from aot.report.gallery import DIFFERENCE_GAIN, Card
+from aot.report.gallery import Card
 from aot.report.page import Tile, environment, flatten, stylesheet
 from aot.report.words import duration, interval, percent, signed_points
 from aot.runs.files import replacing
@@ -55,7 +55,6 @@ def _context(result: Json, cards: Sequence[Card]) -> Json:
         "made": _made(result),
         "statuses": _statuses(result),
         "cards": cards,
-        "gain": DIFFERENCE_GAIN,
         "protocol": list(flatten(result["protocol"])),
         "identity": list(flatten(result["defender"]["identity"])),
         "costs": costs(result),
@@ -85,6 +84,7 @@ _ACTS = {
     "edit": ("Fair edits", "deceive"),
     "corruption": ("Corrupted images", "mislead"),
     "composed": ("Fair edits of images that are then corrupted", "mislead"),
+    "perturbation": ("Perturbed pixels", "mislead"),
 }
 
 
@@ -125,10 +125,15 @@ def caveats(result: Json) -> list[str]:
     """What a reader must know before the metrics."""
     found = deceived(result)
     told = []
-    if found and found[0] == "corruption" and "edit" in result["worst_case"]:
+    if found and found[0] != "edit" and "edit" in result["worst_case"]:
         told.append(
             "No fair edit could be made of these scenes (no boxes, or nothing to put in): the verdict is about "
-            "corruptions, which say how robust the model is, not how easily it is deceived."
+            f"{found[0]}s, which say how robust the model is, not how easily it is deceived."
+        )
+    if made_of := result["protocol"].get("transfer_from"):
+        told.append(
+            f"Perturbations were made by the gradients of {short_name(made_of)} and asked of this model (transfer): "
+            "what its own gradients would find is not measured."
         )
     clean, chance = result["clean"]["accuracy"], result["clean"]["chance"]
     if clean["ci"] and clean["ci"][0] <= chance:
@@ -167,9 +172,9 @@ def _every_status(result: Json) -> list[dict[str, int]]:
 def tiles(result: Json) -> list[Tile]:
     clean = result["clean"]["accuracy"]
     found = [_accuracy_tile("Clean accuracy", clean)]
-    for group, title in (("edit", "Under all edits"), ("corruption", "Under all corruptions")):
+    for group, title in GROUP_TITLES.items():
         if worst := result["worst_case"].get(group):
-            found.append(_accuracy_tile(title, worst["accuracy"]))
+            found.append(_accuracy_tile(f"Under all {title.lower()}", worst["accuracy"]))
     edits = [a["integrity"] for a in result["attacks"].values() if a["group"] == "edit"]
     if made := sum(e["n"] for e in edits):
         fair = sum(e["hits"] for e in edits)

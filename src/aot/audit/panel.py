@@ -1,8 +1,8 @@
 """The attacks of an audit: families of `aot.attacks` and a trained attacker, in the page's groups.
 
 An *edit* (semantic) changes what is around the question and leaves the protected boxes alone; a *corruption* (pixel)
-changes every pixel a little; a *composed* attack is the one, then the other. They are never mixed in one figure; see
-`aot.attacks.base`.
+changes every pixel a little; a *composed* attack is the one, then the other; a *perturbation* stays within a norm and
+follows a model's gradients. They are never mixed in one figure; see `aot.attacks.base`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _GROUPS: dict[Threat, Group] = {"semantic": "edit", "pixel": "corruption", "comp
 
 
 def group_of(attack: Family) -> Group:
-    return _GROUPS[attack.threat]
+    return "perturbation" if attack.rule == "norm" else _GROUPS[attack.threat]
 
 
 def build_panel(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, Field
 
 from aot.attacks.base import Family
+from aot.attacks.pixel_settings import PixelAttackSettings
 from aot.attacks.strengths import Strengths
 from aot.backends.base import Sampling
 from aot.forge.photo_source import PhotoSettings
@@ -51,6 +52,7 @@ class AuditSettings(BaseModel, frozen=True, extra="forbid"):
     confidence: bool = False  # probabilities are asked for, too: a pass an option more for a model in this process
     abstain: bool = False  # the prompt offers not to answer: what a defender that was trained so is used to
     strengths: Strengths = Strengths()
+    pixels: PixelAttackSettings = PixelAttackSettings()  # of the white-box attacks, where some are chosen
     photos: PhotoSettings = PhotoSettings(extensions=0)
     referee: RefereeSettings = RefereeSettings()
     sampling: Sampling = Sampling()

@@ -1,7 +1,7 @@
 """The audit on one page: plan, attack, referee, ask, count, write.
 
 Every reply is on disk as it comes, under the digest of all that it depends on: a killed audit asks nothing twice, and
-ends with the files of one that was not. Attacks are drawn again instead (the trained attacker's are kept).
+ends with the files of one that was not. Attacks are drawn again instead (those that are dear are kept).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from aot.audit.metrics import Json, Member, Outcome, Tally
 from aot.audit.panel import group_of
 from aot.audit.plan import CLEAN, AuditSettings, Plan, plan_of, turns
 from aot.audit.subjects import Subjects, fingerprint
+from aot.audit.white_box import within_ball
 from aot.backends.asking import AnswerStore, AskedCounts, ask_all
 from aot.backends.base import Ask, Backend, Reply
 from aot.backends.defender import read_reply
@@ -61,7 +62,7 @@ class Audit:
 
     def __post_init__(self) -> None:
         s = self.settings
-        self.referees = self.subjects.referees(s.referee, s.corruption_ssim_min)
+        self.referees = self.subjects.referees(s.referee, s.corruption_ssim_min, within_ball(self.panel))
 
     def attempt(self, scene: Scene, attack: Family, number: int) -> tuple[Attack, Verdict] | str:
         """A draw of the attack with its verdict, or why there is none."""

@@ -6,13 +6,18 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
+from aot.attacks.base import Family
+from aot.attacks.norms import scaled
 from aot.audit.metrics import Outcome
 from aot.audit.run import Audit, Key
-from aot.report.gallery import Card, GalleryAnswer, GalleryFinding, GalleryItem, card_of
+from aot.audit.white_box import KeptPixels
+from aot.report.gallery import DIFFERENCE_GAIN, Card, GalleryAnswer, GalleryFinding, GalleryItem, card_of
 from aot.types import LETTERS
 
 SMALL_PX = 160
 """Up to this side pictures are kept without loss: every pixel of the miniature world is seen."""
+FAINT_GAIN = 128
+"""A change by the whole of a perturbation's eps is shown as so many levels."""
 UNFAIR_SHARE = 8
 """One card in so many shows an attack that the referee refused."""
 
@@ -66,6 +71,10 @@ def cards(audit: Audit, defender: str) -> list[Card]:
         local, whole = verdict.measured("local_ssim"), verdict.measured("global_ssim")
         in_boxes = bool(scene.protected) and not math.isnan(local)
         measured, where = (local, "in the boxes") if in_boxes else (whole, "of the image")
+        clean, boxes = scene.image, list(scene.protected)
+        if isinstance(attack, KeptPixels):  # it comes in the size that the model sees
+            clean = attack.attacker.fitted(scene.image)
+            boxes = scaled(boxes, scene.image, *clean.shape[:2])
         item = GalleryItem(
             scene_id=scene.id,
             attacker=attack.title,
@@ -76,7 +85,7 @@ def cards(audit: Audit, defender: str) -> list[Card]:
             kind=edit.kind,
             instruction=edit.instruction,
             note="" if math.isnan(measured) else f"SSIM {measured:.3f} {where}",
-            protected=[(b.x0, b.y0, b.x1, b.y1) for b in scene.protected],
+            protected=[(b.x0, b.y0, b.x1, b.y1) for b in boxes],
             valid=verdict.valid,
             findings=[
                 GalleryFinding(
@@ -92,8 +101,16 @@ def cards(audit: Audit, defender: str) -> list[Card]:
             clean="",
             attacked="",
         )
-        made.append(card_of(item, scene.image, edit.image, lossy=max(scene.image.shape[:2]) > SMALL_PX))
+        lossy = max(scene.image.shape[:2]) > SMALL_PX
+        made.append(card_of(item, clean, edit.image, lossy=lossy, gain=_gain(attack)))
     return made
+
+
+def _gain(attack: Family) -> int:
+    """How much the difference is amplified: what is bound within a few levels is not seen else."""
+    if not isinstance(attack, KeptPixels):
+        return DIFFERENCE_GAIN
+    return max(1, round(FAINT_GAIN / max(attack.attacker.eps, 1)))
 
 
 def _answer(outcome: Outcome, defender: str) -> GalleryAnswer:

@@ -15,7 +15,7 @@ from aot.errors import AotError
 from aot.forge.funnel import Funnel
 from aot.forge.photo_source import PhotoPairSource, PhotoSettings
 from aot.forge.store import PhotoStore, fill
-from aot.game.referee import Referee, RefereeSettings
+from aot.game.referee import Check, Referee, RefereeSettings
 from aot.miniature.world.scenes import draw_scenes
 from aot.runs.files import canonical_hash
 from aot.types import Scene
@@ -61,9 +61,12 @@ class Subjects:
     def images(self) -> int:
         return len({photo for photo, _ in self._places})
 
-    def referees(self, settings: RefereeSettings, corruption_ssim_min: float) -> dict[Rule, Referee]:
-        """Who judges which attack."""
-        return referees(settings, photos=self.pair_source is not None, corruption_ssim_min=corruption_ssim_min)
+    def referees(
+        self, settings: RefereeSettings, corruption_ssim_min: float, norm: Check | float = 8.0
+    ) -> dict[Rule, Referee]:
+        """Who judges which attack; `norm`: as `aot.attacks.base.referees`."""
+        is_photos = self.pair_source is not None
+        return referees(settings, photos=is_photos, corruption_ssim_min=corruption_ssim_min, norm=norm)
 
 
 def open_subjects(

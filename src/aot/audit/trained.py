@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as PilImage
 
 from aot.attacks.base import Rule, Threat
+from aot.audit.kept_edits import kept
 from aot.players.base import Attacker
 from aot.players.base_players import player_folder
 from aot.prompts import attack_instruction
-from aot.runs.files import canonical_hash, digests_of, replacing
+from aot.runs.files import canonical_hash, digests_of
 from aot.types import Attack, Image, Scene
 
 
@@ -32,27 +31,15 @@ class TrainedAttacker:
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
         seed = int(rng.integers(2**31))
-        pixels = hashlib.sha256(scene.image.tobytes()).hexdigest()
         # The boxes are named in what the attacker is told.
         about = [(box.label, box.attribute) for box in scene.protected]
-        key = canonical_hash([self.digest, pixels, scene.image.shape, scene.question.text, about, seed])
-        path = self.kept / key[:2] / f"{key}.png"
-        image = _read(path, scene.image.shape)
-        if image is None:
-            image = self.player.attack([scene], seed=seed)[0].image
-            with replacing(path) as temporary:
-                PilImage.fromarray(image).save(temporary, "PNG", compress_level=1)
+
+        def made() -> Image:
+            return self.player.attack([scene], seed=seed)[0].image
+
+        key = [self.digest, scene.question.text, about, seed]
+        image = kept(self.kept, scene, key, made, same_size=True)
         return Attack(scene.id, self.name, "any", image, attack_instruction(scene), seed)
-
-
-def _read(path: Path, shape: tuple[int, ...]) -> Image | None:
-    """A kept edit; None where there is none, or it is damaged: then it is made again."""
-    try:
-        with PilImage.open(path, formats=["PNG"]) as picture:
-            image = np.asarray(picture)
-    except (OSError, SyntaxError):
-        return None
-    return image if image.shape == shape else None
 
 
 def open_attacker(name: str, kept: Path) -> TrainedAttacker:

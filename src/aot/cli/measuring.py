@@ -94,12 +94,17 @@ def audit(
     attacks: Annotated[
         str | None,
         typer.Option(
-            help="Families of attacks, separated by commas, or joined: distractor+jpeg. [default: a panel]",
+            help="Families of attacks, separated by commas, or joined: distractor+jpeg; by gradients of the "
+            "pixels: pgd, apgd, robust_vlm. [default: a panel]",
             show_default=False,
         ),
     ] = None,
     attacker: Annotated[
         str | None, typer.Option(help='A trained attacker joins the panel: a folder, or "miniature".')
+    ] = None,
+    transfer_from: Annotated[
+        str | None,
+        typer.Option(help="Make pgd, apgd and robust_vlm against this model folder, and ask the defender."),
     ] = None,
     budget: Annotated[
         int | None, typer.Option(min=1, help="Ask at most so many questions, stored ones included.")
@@ -131,6 +136,7 @@ def audit(
             model=model,
             attacks=names,
             attacker=attacker,
+            transfer_from=transfer_from,
             budget=budget,
             limit=limit,
             blind=blind,

@@ -77,7 +77,7 @@ class PixelLosses:
     defender's `batch` allows. Log-probabilities are in nats."""
 
     def __init__(self, defender: QwenDefender, images: Sequence[Image], questions: Sequence[Question]):
-        self.defender, self.questions = defender, list(questions)
+        self.defender, self.images, self.questions = defender, list(images), list(questions)
         self.prompts = defender.encode(images, questions)
         self.processor = DifferentiableProcessor(defender.processor)
         self.right = torch.tensor([q.answer for q in questions], device=defender.device)
@@ -102,6 +102,10 @@ class PixelLosses:
             return logprobs.sum((1, 2)) / mask.sum((1, 2))
 
         return loss
+
+    def rows(self, rows: Sequence[int]) -> PixelLosses:
+        """Those of some of the questions."""
+        return PixelLosses(self.defender, [self.images[i] for i in rows], [self.questions[i] for i in rows])
 
     def _seen(self, pixels: Tensor) -> Any:
         return dataclasses.replace(self.prompts, pixel_values=self.processor(pixels))

@@ -88,6 +88,7 @@ class Card:
     boxes: list[tuple[float, float, float, float]]
     answers: list[tuple[str, list[Mark], list[Mark]]]
     pixelated: bool
+    gain: int = DIFFERENCE_GAIN
 
     @property
     def refusals(self) -> list[GalleryFinding]:
@@ -125,11 +126,14 @@ def make_card(folder: Path, item: GalleryItem) -> Card:
     return card_of(item, clean, attacked)
 
 
-def card_of(item: GalleryItem, clean: Image, attacked: Image, *, lossy: bool = False) -> Card:
-    """The card of two pictures of one size. `lossy`: as JPEG, which photos need where a page has many."""
+def card_of(
+    item: GalleryItem, clean: Image, attacked: Image, *, lossy: bool = False, gain: int = DIFFERENCE_GAIN
+) -> Card:
+    """The card of two pictures of one size. `lossy`: as JPEG, which photos need where a page has many. `gain`: by which
+    the difference is amplified."""
     height, width = clean.shape[:2]
     gap = np.abs(attacked.astype(np.int16) - clean.astype(np.int16))
-    difference = np.minimum(DIFFERENCE_GAIN * gap, 255).astype(np.uint8)
+    difference = np.minimum(gain * gap, 255).astype(np.uint8)
     boxes = []
     for x0, y0, x1, y1 in item.protected:
         left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
@@ -145,6 +149,7 @@ def card_of(item: GalleryItem, clean: Image, attacked: Image, *, lossy: bool = F
         boxes,
         _answers(item),
         width <= 160,
+        gain,
     )
 
 

@@ -5,7 +5,6 @@ chosen attacks."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -54,7 +53,7 @@ def with_pixels_attacked(
         model,
         [seen[i][0] for i in mine],
         [seen[i][1] for i in mine],
-        partial(pgd, settings=settings, keep="last"),
+        lambda losses, ball, draws: pgd(losses.untargeted, ball, draws, settings=settings, keep="last"),
         [np.random.default_rng([*seed, 1, i]) for i in mine],
         norm=settings.norm,
         eps=settings.eps,

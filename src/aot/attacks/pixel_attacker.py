@@ -1,0 +1,134 @@
+"""White-box attacks on pixels as members of the game: `pgd`, `apgd`, `robust_vlm`, within a norm around every image.
+
+A `PixelAttacker` has the gradients of a defender (Qwen2.5-VL). It is an `Attacker`, many scenes at once, as well as a
+`Family`, one scene and a generator at a time. An image that the defender's processor resizes is attacked, and comes
+back, in the size that the model sees; `aot.attacks.within_ball` judges it there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from aot.attacks.apgd import apgd
+from aot.attacks.base import Rule, Threat
+from aot.attacks.norms import NormName
+from aot.attacks.pgd import pgd
+from aot.attacks.pixel_settings import NORM_NAMES, WHITE_BOX, PixelAttackSettings
+from aot.attacks.pixels import Method, climbed
+from aot.attacks.robust_vlm import robust_vlm
+from aot.errors import AotError
+from aot.players.base import Defender
+from aot.players.differentiable import DifferentiableProcessor, with_gradients
+from aot.types import Attack, EditKind, Image, Scene
+
+
+class PixelAttacker:
+    """`method` within a norm around every image, by the gradients of `defender`. `outside_boxes`: nothing in the
+    protected boxes changes. Raises `AotError` for a defender without gradients of pixels."""
+
+    rule: Rule = "norm"
+    threat: Threat = "pixel"
+
+    def __init__(
+        self,
+        defender: Defender,
+        method: Method,
+        *,
+        norm: NormName,
+        eps: float,
+        name: str,
+        title: str,
+        about: str,
+        outside_boxes: bool = False,
+    ):
+        self.defender, self.method, self.norm, self.eps = with_gradients(defender), method, norm, eps
+        self.name, self.title, self.about, self.outside_boxes = name, title, about, outside_boxes
+
+    def attack(self, scenes: Sequence[Scene], *, seed: int, kind: EditKind = "any") -> list[Attack]:
+        """As `Attacker.attack`; the draws are those of `aot.attacks.base.draw`."""
+        times: Counter[str] = Counter()
+        rngs = []
+        for scene in scenes:
+            key = [seed, zlib.crc32(scene.id.encode()), zlib.crc32(self.name.encode()), times[scene.id]]
+            rngs.append(np.random.default_rng(key))
+            times[scene.id] += 1
+        return [replace(made, seed=seed) for made in self.attacks(scenes, rngs)]
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
+        """As a `Family`."""
+        return self.attacks([scene], [rng])[0]
+
+    def fitted(self, image: Image) -> Image:
+        """The image in the size of its attack."""
+        return DifferentiableProcessor(self.defender.processor).fitted(image)
+
+    def attacks(self, scenes: Sequence[Scene], rngs: Sequence[np.random.Generator]) -> list[Attack]:
+        """A generator a scene."""
+        images = climbed(
+            self.defender,
+            [scene.image for scene in scenes],
+            [scene.question for scene in scenes],
+            self.method,
+            rngs,
+            norm=self.norm,
+            eps=self.eps,
+            keep=[scene.protected for scene in scenes] if self.outside_boxes else None,
+        )
+        return [Attack(s.id, self.name, "any", image, self.about) for s, image in zip(scenes, images, strict=True)]
+
+
+def pixel_attackers(names: Sequence[str], defender: Defender, settings: PixelAttackSettings) -> list[PixelAttacker]:
+    """An attacker for each name and eps, called like "pgd_8". Raises `AotError` for an unknown name, a norm that the
+    attack does not know, or a defender without gradients of pixels."""
+    made = []
+    for name in names:
+        if name not in WHITE_BOX:
+            close = difflib.get_close_matches(name, WHITE_BOX, n=1)
+            hint = (f"did you mean {close[0]}? " if close else "") + f"white-box attacks: {', '.join(WHITE_BOX)}"
+            raise AotError(f"no such attack: {name!r}", hint=hint)
+        if name == "robust_vlm" and settings.norm != "linf":
+            raise AotError("robust_vlm is an attack within L-infinity", hint="norm=linf, or leave robust_vlm out")
+        made += [_attacker(name, eps, defender, settings) for eps in settings.eps]
+    return made
+
+
+def _attacker(name: str, eps: float, defender: Defender, settings: PixelAttackSettings) -> PixelAttacker:
+    bound = {"eps": eps, "norm": settings.norm}
+    where = ", outside the protected boxes" if settings.outside_boxes else ""
+    within = f"within {eps:g}/255 ({NORM_NAMES[settings.norm]}){where}, by the model's gradients."
+    if name == "pgd":
+        of_pgd = settings.pgd.model_copy(update=bound)
+        about = f"PGD, {of_pgd.steps} steps {within}"
+
+        def method(losses, ball, draws):  # type: ignore[no-untyped-def]
+            return pgd(losses.untargeted, ball, draws, settings=of_pgd)
+
+    elif name == "apgd":
+        of_apgd = settings.apgd.model_copy(update=bound)
+        about = f"APGD, {of_apgd.steps} steps {within}"
+
+        def method(losses, ball, draws):  # type: ignore[no-untyped-def]
+            return apgd(losses.untargeted, ball, draws, settings=of_apgd)
+
+    else:
+        of_all = settings.robust_vlm.model_copy(update={"eps": eps})
+        method = partial(robust_vlm, settings=of_all)
+        about = f"RobustVLM's attacks in turn, {of_all.steps} steps each, {within}"
+    title = {"pgd": "PGD", "apgd": "APGD", "robust_vlm": "RobustVLM"}[name]
+    return PixelAttacker(
+        defender,
+        method,
+        norm=settings.norm,
+        eps=eps,
+        name=f"{name}_{eps:g}",
+        title=f"{title} {eps:g}/255",
+        about=about,
+        outside_boxes=settings.outside_boxes,
+    )
