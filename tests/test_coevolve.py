@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,32 +107,51 @@ def test_a_run_holds_what_other_tools_read(uninterrupted: Path) -> None:
     assert {"seed", "versions", "parents", "metrics", "recipe"} <= set(manifest)
 
 
-@pytest.mark.parametrize("stage", ["iteration_1/known_attacks", "iteration_1/attacker", "iteration_1/defender"])
-def test_stopped_at_a_stage_it_resumes_to_the_same_bits(stage: str, uninterrupted: Path, tmp_path: Path) -> None:
+def test_stopped_at_stages_and_inside_a_training_it_resumes_to_the_same_bits(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run, stopped again and again: as one of three stages begins, and after a training's first checkpoint."""
+    stops = [f"iteration_1/{name}: begins" for name in ("known_attacks", "attacker", "defender")]
+    save, saved = Checkpoint.save, list[Path]()
+
     def stop(message: str) -> None:
-        if message == f"{stage}: begins":
+        if message in stops:
+            stops.remove(message)
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        coevolve(tiny(processes=1), tmp_path, say=stop)
+    def save_and_stop(self: Checkpoint, step: int, **state: Any) -> bool:
+        written = save(self, step, **state)
+        if written and not saved:
+            assert self.folder is not None and self.folder.is_dir()
+            saved.append(self.folder)
+            raise KeyboardInterrupt
+        return written
+
+    monkeypatch.setattr(Checkpoint, "save", save_and_stop)
+    while stops or not saved:
+        with pytest.raises(KeyboardInterrupt):
+            coevolve(tiny(processes=1), tmp_path, say=stop)
     coevolve(tiny(processes=1), tmp_path, say=lambda _: None)
     assert bits(tmp_path) == bits(uninterrupted)
 
 
-def test_a_stage_made_by_another_process_is_the_one_that_the_run_makes(uninterrupted: Path, tmp_path: Path) -> None:
+def test_a_stage_made_by_another_process_is_the_one_that_the_run_makes(
+    uninterrupted: Path, tmp_path: Path, aot: Callable[..., Any]
+) -> None:
     def stop(message: str) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         coevolve(tiny(processes=1), tmp_path, say=lambda message: stop(message) if "begins" in message else None)
-    command = [sys.executable, "-m", "aot", "stage", str(tmp_path)]
-    done = subprocess.run([*command, "iteration_1/defender"], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "aot", "stage", str(tmp_path), "iteration_1/defender"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "iteration_1/attacker: done" in done.stdout and "updates: 2" in done.stdout
     coevolve(tiny(processes=1), tmp_path, say=lambda _: None)
     assert bits(tmp_path) == bits(uninterrupted)
-    listed = subprocess.run([*command, "list"], capture_output=True, text=True, check=True).stdout.split()
-    assert set(listed) == set(json.loads((tmp_path / "summary.json").read_text())["stages"])
-    wrong = subprocess.run([*command, "iteration_1/attackr"], capture_output=True, text=True)
+    listed = aot("stage", tmp_path, "list")
+    assert listed.returncode == 0
+    assert set(listed.stdout.split()) == set(json.loads((tmp_path / "summary.json").read_text())["stages"])
+    wrong = aot("stage", tmp_path, "iteration_1/attackr")
     assert wrong.returncode == 2 and "did you mean iteration_1/attacker" in wrong.stderr
     assert "Traceback" not in wrong.stderr
 
@@ -162,39 +181,22 @@ def test_a_stage_recorded_under_earlier_names_is_read(uninterrupted: Path, tmp_p
     assert [e.verdict for e in read] == [e.verdict for e in old] and len(read) == 24
 
 
-def test_stopped_inside_a_training_it_resumes_to_the_same_bits(
-    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_killed_in_a_subprocess_two_processes_resume_to_the_bits_of_one(
+    uninterrupted: Path, tmp_path: Path, aot: Callable[..., Any]
 ) -> None:
-    save, saved = Checkpoint.save, []
-
-    def save_and_stop(self: Checkpoint, step: int, **state: Any) -> bool:
-        written = save(self, step, **state)
-        if written:
-            saved.append(self.folder)
-            raise KeyboardInterrupt
-        return written
-
-    monkeypatch.setattr(Checkpoint, "save", save_and_stop)
-    with pytest.raises(KeyboardInterrupt):
-        coevolve(tiny(processes=1), tmp_path, say=lambda _: None)
-    monkeypatch.undo()
-    assert saved
-    assert saved[0].is_dir()
-    coevolve(tiny(processes=1), tmp_path, say=lambda _: None)
-    assert bits(tmp_path) == bits(uninterrupted)
-
-
-def test_killed_in_a_subprocess_two_processes_resume_to_the_bits_of_one(uninterrupted: Path, tmp_path: Path) -> None:
+    """The second call is made in this process: it forks as any other does, and has imported everything."""
     settings = tmp_path / "tiny.json"
     settings.write_text(json.dumps({"base": "smoke", **TINY, "name": "smoke", "processes": 2}))
-    command = [sys.executable, "-m", "aot", "coevolve", "--recipe", str(settings), "--out", str(tmp_path / "run")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    words = ["coevolve", "--recipe", str(settings), "--out", str(tmp_path / "run")]
+    command, silent = [sys.executable, "-m", "aot", *words], subprocess.DEVNULL
+    process = subprocess.Popen(command, stdout=silent, stderr=silent, start_new_session=True)
     wanted, deadline = tmp_path / "run/iteration_1/known_attacks/manifest.json", time.monotonic() + 240
     while not wanted.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert wanted.exists()
+    done = aot(*words)
     assert done.returncode == 0, done.stderr
     assert "report.html" in done.stdout
     assert bits(tmp_path / "run") == bits(uninterrupted)
@@ -262,7 +264,9 @@ def test_own_data_go_through_one_iteration(
     data: str, game: dict[str, Any], shared_data: Path, tmp_path: Path
 ) -> None:
     said: list[str] = []
-    summary = coevolve(tiny(processes=1, game=game), tmp_path, data=shared_data / data, say=said.append)
+    small: dict[str, Any] = {"clean_rl": False, "attacker": {"flow_grpo": {"updates": 1}}, "dapo": {"updates": 1}}
+    recipe = tiny(processes=1, game={"train_scenes": 8, "held_out_scenes": 8, **game}, **small)
+    summary = coevolve(recipe, tmp_path, data=shared_data / data, say=said.append)
     assert ("sizes from" in said[0]) == bool(game)
     assert summary["defenders"]["iteration_1"]["n"] > 0
     assert (tmp_path / "gallery/gallery.json").exists()
