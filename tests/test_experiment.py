@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap, ttest_1samp
 
+from aot.cli import main
 from aot.coevolve.names import stage_names, stage_of
 from aot.coevolve.scenes import open_game
 from aot.errors import AotError
@@ -280,14 +282,18 @@ def test_a_plan_counts_what_is_left() -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made by the command, in a process of its own."""
+    """Made by the command."""
     folder = tmp_path_factory.mktemp("experiment")
     words = ["experiment", "smoke", "--seeds", "1", "--set", 'variants=["newest"]']
     words += ["--out", str(folder / "out"), "--runs", str(folder / "runs")]
-    done = subprocess.run([sys.executable, "-m", "aot", *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "plan: smoke" in done.stdout and "| AOT iteration 1 |" in done.stdout
-    assert "seed 0, baselines: landed in" in done.stdout
+    told = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(told):
+        patch.setattr(sys, "argv", ["aot", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert not ended.value.code
+    assert "plan: smoke" in told.getvalue() and "| AOT iteration 1 |" in told.getvalue()
+    assert "seed 0, baselines: landed in" in told.getvalue()
     return folder
 
 
