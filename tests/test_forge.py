@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +52,7 @@ EASY = ForgeSettings(
     side_px=128,
     held_out_share=0.4,
     chunk=2,
+    pairs=PairSettings(candidates=3),
     photos=PhotoSettings(canvas=CanvasSettings(fade_px=4), bank=BankSettings(least_side_px=8)),
 )
 
@@ -503,8 +502,7 @@ def test_the_command_says_what_it_did(tmp_path: Path, aot: Callable[..., Any]) -
     folder = folder_of_photos(tmp_path / "photos", 3)
     small = ["--set", "side_px=128", "--set", "photos.bank.least_side_px=8", "--set", "pairs.candidates=3"]
     (folder / "images/0.png").write_bytes(b"")
-    command = [sys.executable, "-m", "aot", "forge", "--data", "photos", "--out", "bad", *small]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    done = aot("forge", "--data", "photos", "--out", "bad", *small)
     assert done.returncode == 3 and "refused rows of the data: 1" in done.stderr, done.stderr
     assert "photos: 2 of 3" in done.stdout and "contact sheet: bad/" in done.stdout
     assert (tmp_path / "bad/clean.tsv").is_file() and "0.png" in (tmp_path / "bad/refused.json").read_text()
