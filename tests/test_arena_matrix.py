@@ -594,3 +594,21 @@ def test_the_terminal_has_a_table_a_threat(finished: Path, tmp_path: Path, aot: 
     for told in ("3 attackers", "on 6 held-out", "Semantic attacks", "Pixel attacks", "worst case", "Nash", "A toy"):
         assert told in ended.stdout, told
     assert "Traceback" not in ended.stderr and (tmp_path / "out/arena.html").is_file()
+
+
+def test_a_white_box_attacks_every_defender_by_its_own_gradients(finished: Path, tmp_path: Path) -> None:
+    pixels = {"eps": (8,), "pgd": {"steps": 1, "random_start": False}}
+    settings = ArenaSettings.model_validate(QUICK.model_dump() | {"scenes": 4, "pixels": pixels})
+    arena = run_arena([finished], tmp_path, settings, attacks=("noise", "pgd"), say=lambda _: None)
+    matrix, pool = arena.result["matrices"]["pixel"], arena.play.pool
+    assert matrix["attackers"] == ["noise", "pgd_8"]
+    met = [arena.play.first_draw(pool.attackers[-1], one) for one in pool.defenders]
+    for attacks in (arena.play.attacks(meeting).attacks for meeting in met):
+        assert attacks.valid.all()  # within the ball, by the referee's word
+        for attack, scene in zip(attacks.attacks, arena.play.scenes, strict=True):
+            assert np.abs(attack.image.astype(int) - scene.image).max() <= 8
+    assert "pgd_8" not in {entry["attacker"] for entry in arena.result["budgets"]}  # one draw
+    assert len({arena.play.attack_key(meeting) for meeting in met}) == 2
+    again = run_arena([finished], tmp_path, settings, attacks=("noise", "pgd"), say=lambda _: None)
+    assert counted(again) == (0, 0) and again.result == arena.result
+    assert build_page(again.result, cards(again.play, again.scores), tmp_path).is_file()

@@ -22,6 +22,7 @@ from aot.arena.pool import Pool, PoolAttacker, PoolDefender, final_defenders
 from aot.arena.scripted import RANDOM, open_scripted
 from aot.arena.settings import ArenaSettings
 from aot.arena.taken_over import answers_of_run, attacks_of_run
+from aot.arena.white_box import open_white_box
 from aot.attacks.base import referees
 from aot.coevolve.chunks import Chunk, chunks, in_chunks
 from aot.coevolve.evaluation import AttackSet, attack_all, evaluate, evaluate_attacked
@@ -222,6 +223,8 @@ class Play:
     def _players(self, meeting: Meeting) -> tuple[Attacker, Referee]:
         """The attacker, and who judges it."""
         attacker = meeting.attacker
+        if meeting.against is not None:
+            return open_white_box(attacker, self._defender(meeting.against))
         referee = self.game.referee if attacker.rule is None else self._referees[attacker.rule]
         if attacker.folder is None or attacker.run is None:
             return open_scripted(attacker, self.settings.strengths), referee

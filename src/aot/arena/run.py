@@ -30,6 +30,7 @@ from aot.arena.scripted import scripted_attackers
 from aot.arena.settings import ArenaSettings
 from aot.arena.standings import budgets, differences, dynamics, edit_dynamics, forgetting, matrices
 from aot.arena.transfer import transfer
+from aot.arena.white_box import white_box_attackers
 from aot.coevolve.evaluation import Mask, Scores
 from aot.runs.files import held, write_json
 from aot.runs.terminal import echo
@@ -63,7 +64,8 @@ def run_arena(
     Raises `AotError` where a run is not one, not finished or damaged, an attack is unknown, or another process plays
     into the same folder."""
     runs = read_runs(folders)
-    pool = pool_of(runs, scripted_attackers(runs[0], attacks, settings.strengths))
+    untrained = scripted_attackers(runs[0], attacks, settings.strengths)
+    pool = pool_of(runs, [*untrained, *white_box_attackers(attacks or (), settings.pixels)])
     game, scenes, notes = arena_scenes(runs, settings.scenes)
     with held(out):
         if settings.best_response_updates:

@@ -8,6 +8,7 @@ from importlib import metadata
 from aot.arena.pool import PoolAttacker, RunFolder
 from aot.attacks.base import FamilyAttacker
 from aot.attacks.families import FAMILIES, PIXEL, families
+from aot.attacks.pixel_settings import WHITE_BOX
 from aot.attacks.strengths import Strengths
 from aot.miniature.scripted import RandomDistractor
 from aot.players.base import Attacker
@@ -27,7 +28,7 @@ def scripted_attackers(first: RunFolder, names: Sequence[str] | None, strengths:
     if RANDOM in names:
         related = first.recipe.evaluation.scripted_related
         found.append(PoolAttacker(RANDOM, "scripted", "semantic", {RANDOM: related}, first, "distractor"))
-    known = [name for name in names if name != RANDOM]
+    known = [name for name in names if name != RANDOM and name not in WHITE_BOX]
     version = metadata.version("aot-vlm")
     for family in families(known, strengths, where="--attacks"):
         identity = {"family": family.name, "strengths": strengths.model_dump(mode="json"), "version": version}

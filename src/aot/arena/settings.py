@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
+from aot.attacks.pixel_settings import PixelAttackSettings
 from aot.attacks.strengths import Strengths
 from aot.runs.overrides import overridden
 
@@ -21,6 +22,7 @@ class ArenaSettings(BaseModel, frozen=True, extra="forbid"):
     bootstrap: int = Field(1000, ge=100)  # resamples of a paired difference
     game_bootstrap: int = Field(200, ge=0)  # resamples of the scenes for the game's value; 0: no interval
     strengths: Strengths = Strengths()  # of the families of attacks without a model
+    pixels: PixelAttackSettings = PixelAttackSettings()  # of white-box attacks, where --attacks names some
     gallery: int = Field(3, ge=0)  # pairs shown of each attacker
 
     @property
