@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from aot.attacks.base import FamilyAttacker, referees
 from aot.attacks.families import families
+from aot.attacks.norms import Ball
 from aot.attacks.pgd import PgdSettings, pgd
 from aot.coevolve.evaluation import AttackSet, Scores, attack_all, evaluate, evaluate_attacked
 from aot.coevolve.frozen import opponent
@@ -25,6 +27,7 @@ from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import stage_seed
 from aot.coevolve.stages import Stages
 from aot.experiment.settings import MeasureSettings
+from aot.players.differentiable import PixelLosses
 from aot.runs.files import read_json, write_json
 from aot.runs.run import Stage
 
@@ -101,6 +104,10 @@ def _attacked(recipe: Recipe, inputs: Inputs, name: str, draws: int) -> list[Att
     return inputs.memory[key]
 
 
+def _climb(losses: PixelLosses, ball: Ball, draws: Tensor, *, settings: PgdSettings) -> Tensor:
+    return pgd(losses.untargeted, ball, draws, settings=settings)
+
+
 def _pgd(recipe: Recipe, inputs: Inputs, settings: MeasureSettings, folder: Path) -> dict[str, Any]:
     """Answers to the first scenes, each attacked by PGD from the defender's own gradients. The images are of whole
     levels, and asked about by the stock path."""
@@ -117,7 +124,7 @@ def _pgd(recipe: Recipe, inputs: Inputs, settings: MeasureSettings, folder: Path
                 with_gradients(defender),
                 [scene.image for scene in scenes],
                 [scene.question for scene in scenes],
-                partial(pgd, settings=attack),
+                partial(_climb, settings=attack),
                 [np.random.default_rng([inputs.seed, eps, number]) for number in range(len(scenes))],
                 norm=attack.norm,
                 eps=eps,
