@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from aot.attacks.base import referees
 from aot.coevolve.attack_rounds import round_episodes
 from aot.coevolve.inputs import Inputs
-from aot.coevolve.miniature_recipes import smoke
+from aot.coevolve.miniature_recipes import miniature, smoke
 from aot.coevolve.names import payoff_of, stage_names
 from aot.coevolve.payoff import Payoff
 from aot.coevolve.scenes import open_game
@@ -27,6 +27,7 @@ from aot.miniature.scripted import AlwaysLetter, Oracle, RandomDistractor
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.mixture import AttackerMixture, DefenderMixture
 from aot.runs.run import Run
+from aot.types import Scene
 
 SCENES = draw_scenes(24, 7, "train")
 IMAGES, QUESTIONS = [s.image for s in SCENES], [s.question for s in SCENES]
@@ -81,7 +82,7 @@ def test_families_are_mixed_and_each_is_judged_by_its_own_rule() -> None:
     recipe = smoke().changed(scripted_attacks={"families": ["occlusion", "distractor", "noise"]})
     game = open_game(recipe.game, recipe.referee, seed=0)
     scripted = recipe.scripted_attacks
-    attacks = scripted.mixed().attack(SCENES, seed=4)
+    attacks = scripted.mixed(world=True).attack(SCENES, seed=4)
     assert {a.attacker for a in attacks} == {"occlusion", "distractor", "noise"}
     verdicts = judging(game, recipe.referee, scripted).judge(SCENES, attacks)
     rules = referees(RefereeSettings(), photos=False)
@@ -90,9 +91,10 @@ def test_families_are_mixed_and_each_is_judged_by_its_own_rule() -> None:
     assert [(v.valid, v.refused_by) for v in verdicts] == [(v.valid, v.refused_by) for v in alone]
     # The world's own rule would refuse a patch: it reads no object back.
     assert any(v.valid for v, a in zip(verdicts, attacks, strict=True) if a.attacker == "occlusion")
-    weighed = scripted.mixed({"noise": 1.0}).attack(SCENES, seed=4)
+    weighed = scripted.mixed({"noise": 1.0}, world=True).attack(SCENES, seed=4)
     assert {a.attacker for a in weighed} == {"noise"}
-    batches = scripted_batches(game, scripted.mixed(), judging(game, recipe.referee, scripted), 8, 1, draws=3, seed=1)
+    referee = judging(game, recipe.referee, scripted)
+    batches = scripted_batches(game, scripted.mixed(world=True), referee, 8, 1, draws=3, seed=1)
     assert sum(len(example.attacked) for example in batches(1)) > 8
     with pytest.raises(AotError, match="no such attack"):
         ScriptedAttackSettings(families=("nose",))
@@ -144,3 +146,15 @@ def test_a_recipe_for_chosen_threats() -> None:
             with_threats(smoke(), wrong)
     with pytest.raises(AotError, match="no SFT on scripted attacks"):
         with_threats(smoke().changed(warm_up={"steps": 0}, hits={"steps": 0}), ["pixel"])
+
+
+def test_on_own_images_a_distractor_stands_for_the_families_that_need_objects() -> None:
+    scripted = miniature().scripted_attacks
+    names = [one.name for one in scripted.players(world=False)]
+    assert names == ["texture", "occlusion", "brightness", "random_distractor"]
+    assert [one.name for one in scripted.players(world=True)] == [family.name for family in scripted.chosen]
+    own = [Scene(s.id, s.image, s.question, s.protected, s.objects) for s in SCENES]
+    attacks = scripted.mixed(world=False).attack(own, seed=3)
+    changed = [not np.array_equal(a.image, s.image) for a, s in zip(attacks, own, strict=True)]
+    assert {a.attacker for a in attacks} <= set(names) and np.mean(changed) > 0.8
+    assert [one.name for one in ScriptedAttackSettings().players(world=False)] == ["random_distractor"]

@@ -7,7 +7,7 @@ from importlib import metadata
 
 from aot.arena.pool import PoolAttacker, RunFolder
 from aot.attacks.base import FamilyAttacker
-from aot.attacks.families import FAMILIES, PIXEL, families
+from aot.attacks.families import FAMILIES, PIXEL, WITHOUT_OBJECTS, families
 from aot.attacks.pixel_settings import WHITE_BOX
 from aot.attacks.strengths import Strengths
 from aot.miniature.scripted import RandomDistractor
@@ -15,15 +15,13 @@ from aot.players.base import Attacker
 
 RANDOM = "random_distractor"
 """As the runs' evaluation draws them: their draw n is this attacker's n-th."""
-BESIDE_PHOTOS = ("texture", "occlusion", "neutral")
-"""Semantic families that need no source of objects: what own images are attacked with, besides pixel attacks."""
 
 
 def scripted_attackers(first: RunFolder, names: Sequence[str] | None, strengths: Strengths) -> list[PoolAttacker]:
     """Those of these names (None: all that can be made of the scenes of the first run). Raises `AotError` for an
     unknown name."""
     if names is None:
-        names = [RANDOM, *(FAMILIES if first.data is None else (*BESIDE_PHOTOS, *PIXEL))]
+        names = [RANDOM, *(FAMILIES if first.data is None else (*WITHOUT_OBJECTS, *PIXEL))]
     found = []
     if RANDOM in names:
         related = first.recipe.evaluation.scripted_related

@@ -97,5 +97,7 @@ def _pixel(s: Strengths) -> list[Family]:
 
 SEMANTIC = tuple(family.name for family in _semantic(Strengths(), None))
 PIXEL = tuple(family.name for family in _pixel(Strengths()))
+WITHOUT_OBJECTS = ("texture", "occlusion", "neutral")
+"""Semantic families that need no source of objects: what own images can be attacked with, besides pixel attacks."""
 FAMILIES = (*SEMANTIC, *PIXEL, *COMPOSITIONS)
 """The names of all families that are listed."""

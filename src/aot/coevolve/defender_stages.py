@@ -80,7 +80,7 @@ def _scripted(
     """Fresh training scenes with scripted attacks on them; `weights` of their families."""
     return scripted_batches(
         inputs.game,
-        scripted.mixed(weights),
+        scripted.mixed(weights, world=inputs.game.is_world),
         judging(inputs.game, recipe.referee, scripted),
         batch,
         attacked_share,

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field, field_validator
 
 from aot.attacks.base import Family, FamilyAttacker, referees
-from aot.attacks.families import families
+from aot.attacks.families import PIXEL, WITHOUT_OBJECTS, families
 from aot.attacks.judging import FamilyReferee
 from aot.coevolve.scenes import Game
 from aot.game.referee import Judging, RefereeSettings
@@ -39,16 +39,21 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
     def chosen(self) -> list[Family]:
         return families(self.families)
 
-    def mixed(self, weights: Mapping[str, float] | None = None) -> Attacker:
-        """All of them as one attacker; `weights` by family."""
-        if not self.families:
-            return RandomDistractor(related=self.related)
-        shares = [weights.get(family.name, 0.0) for family in self.chosen] if weights else None
-        return AttackerMixture(self.players(), shares if shares and sum(shares) > 0 else None, name="families")
+    def mixed(self, weights: Mapping[str, float] | None = None, *, world: bool) -> Attacker:
+        """All of them as one attacker; `weights` by name."""
+        members = self.players(world=world)
+        if len(members) == 1:
+            return members[0]
+        shares = [weights.get(one.name, 0.0) for one in members] if weights else None
+        return AttackerMixture(members, shares if shares and sum(shares) > 0 else None, name="families")
 
-    def players(self) -> list[Attacker]:
-        """Each of them alone."""
-        return [FamilyAttacker(family) for family in self.chosen] or [RandomDistractor(related=self.related)]
+    def players(self, *, world: bool) -> list[Attacker]:
+        """Each of them alone. On own images (not `world`) no family has objects to put in or out: one distractor, which
+        pastes a sprite, stands for all that would."""
+        here = (*WITHOUT_OBJECTS, *PIXEL)
+        able = [one for one in self.chosen if world or set(one.name.split("+")) <= set(here)]
+        players: list[Attacker] = [FamilyAttacker(family) for family in able]
+        return players if able and len(able) == len(self.families) else [*players, RandomDistractor(related=self.related)]
 
 
 def judging(game: Game, settings: RefereeSettings, scripted: ScriptedAttackSettings) -> Judging:
