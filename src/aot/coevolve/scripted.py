@@ -53,7 +53,9 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
         here = (*WITHOUT_OBJECTS, *PIXEL)
         able = [one for one in self.chosen if world or set(one.name.split("+")) <= set(here)]
         players: list[Attacker] = [FamilyAttacker(family) for family in able]
-        return players if able and len(able) == len(self.families) else [*players, RandomDistractor(related=self.related)]
+        if not able or len(able) < len(self.chosen):
+            players.append(RandomDistractor(related=self.related))
+        return players
 
 
 def judging(game: Game, settings: RefereeSettings, scripted: ScriptedAttackSettings) -> Judging:
