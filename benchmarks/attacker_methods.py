@@ -20,13 +20,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from aot.game.arena import greedy_answers, play
+from aot.game.episodes import greedy_answers, play
 from aot.game.referee import Referee, RefereeSettings
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.base import Defender
-from aot.players.defender import QwenDefender
+from aot.players.defender.qwen import QwenDefender
 from aot.rl.intervals import paired_difference
 from aot.train.attacker.evolve import AttackerTraining, train_attacker
 from aot.types import Answer, Scene

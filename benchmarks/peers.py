@@ -36,18 +36,18 @@ from aot.game.referee import RefereeSettings, box_ssim
 from aot.miniature.scripted import RandomDistractor
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.editor import Conditions
 from aot.players.base_players import player_folder
-from aot.players.defender import QwenDefender
-from aot.players.editor import Conditions
+from aot.players.defender.qwen import QwenDefender
 from aot.rl.advantage import group_advantages
 from aot.rl.flow import transition
 from aot.runs.checkpoints import Checkpoint
 from aot.train.attacker.environment import AttackEnvironment
 from aot.train.attacker.flow_grpo import FlowGrpo
 from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
-from aot.train.defender.dapo import train_dapo
-from aot.train.defender.settings import DapoSettings
+from aot.train.defender.dapo.settings import DapoSettings
+from aot.train.defender.dapo.train import train_dapo
 from aot.types import Box, Image
 
 Row = tuple[str, list[float], str]

@@ -90,7 +90,7 @@ PRETRAIN = [
     "gate_scenes=4",
 ]
 LOOP = ("aot.coevolve.loop", "aot.report", "aot.players.base_players", "aot.train.attacker.flow_grpo")
-ENGINES = (*LOOP, "aot.train.defender.packed", "aot.train.defender.trl_engine")
+ENGINES = (*LOOP, "aot.train.defender.dapo.packed", "aot.train.defender.dapo.trl.engine")
 
 
 def _stage(name: str, engine: str = "packed") -> Command:
@@ -110,7 +110,7 @@ _ALL = (
     Command(
         "forge_effective",
         lambda out: [*WORLD, "--effective-against=miniature", f"--out={out}"],
-        modules=("aot.forge.command", "aot.players.defender"),
+        modules=("aot.forge.command", "aot.players.defender.qwen"),
     ),
     Command(
         "forge_photos",
@@ -122,7 +122,7 @@ _ALL = (
         "eval",
         lambda out: ["eval", f"--benchmark=custom:mine={out}/mine.tsv", "--batch=2", f"--out={out}/eval"],
         _questions,
-        modules=("aot.bench.command", "aot.players.defender"),
+        modules=("aot.bench.command", "aot.players.defender.qwen"),
     ),
     Command(
         "audit",
@@ -134,7 +134,7 @@ _ALL = (
             "--draws=1",
             f"--out={out}",
         ],
-        modules=("aot.audit.command", "aot.players.defender"),
+        modules=("aot.audit.command", "aot.players.defender.qwen"),
     ),
     Command(
         "sft",

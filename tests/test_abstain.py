@@ -17,21 +17,21 @@ from aot.answers import parse_answer, parse_open, parse_yes_no
 from aot.coevolve.recipes import load_recipe
 from aot.data.curriculum import CurriculumRow
 from aot.errors import AotError
-from aot.game.arena import face
+from aot.game.episodes import face
 from aot.game.referee import Referee
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import SHIPPED, player_key
-from aot.players.defender import QwenDefender
-from aot.players.group_sampling import SampledGroup
+from aot.players.defender.group_sampling import SampledGroup
+from aot.players.defender.qwen import QwenDefender
 from aot.players.settings import DefenderSettings
 from aot.prompts import ABSTAIN_OFFER, ABSTENTION, gold_answer, question_prompt
 from aot.rl.rewards import DefenderReward, defender_reward
-from aot.train.defender.dynamic_sampling import ScoredGroup
-from aot.train.defender.packed import update_once
-from aot.train.defender.rewards import completion_reward
-from aot.train.defender.settings import DapoSettings
+from aot.train.defender.dapo.dynamic_sampling import ScoredGroup
+from aot.train.defender.dapo.packed import update_once
+from aot.train.defender.dapo.rewards import completion_reward
+from aot.train.defender.dapo.settings import DapoSettings
+from aot.train.defender.dapo.trl.config import CompletionRewards, RewardPart
 from aot.train.defender.sft import DefenderSftSettings, SftExample, abstaining, train_defender_sft
-from aot.train.defender.trl_config import CompletionRewards, RewardPart
 from aot.types import Answer, Attack, Image, Question
 
 DEFENDER = SHIPPED / "defender"

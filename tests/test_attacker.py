@@ -18,13 +18,21 @@ from aot.miniature.tokenizer import build_tokenizer
 from aot.miniature.world.questions import PHRASES, WORDS
 from aot.miniature.world.recognise import read
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.editor import Conditions, EditorSettings, EditorShape
+from aot.players.attacker.fused import is_fusible, predict_velocity
+from aot.players.attacker.latents import (
+    as_images,
+    as_signal,
+    edit_latents,
+    pack,
+    paint,
+    source_latents,
+    unpack,
+)
 from aot.players.base import Attacker
 from aot.players.base_players import player_folder
-from aot.players.defender import DefenderShape, QwenDefender
-from aot.players.editor import Conditions, EditorSettings, EditorShape
-from aot.players.fused import is_fusible, predict_velocity
-from aot.players.latents import as_images, as_signal, edit_latents, pack, paint, source_latents, unpack
+from aot.players.defender.qwen import DefenderShape, QwenDefender
 from aot.prompts import attack_instruction
 from aot.types import Question, Scene
 from stock_classes import named_as_stock

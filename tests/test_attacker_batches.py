@@ -14,10 +14,10 @@ import torch
 
 from aot.errors import AotError
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.attacker import EditAttacker
-from aot.players.fused import predict_velocity
-from aot.players.lora import adapter_weights
-from aot.players.opening import open_attacker_to_train
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.fused import predict_velocity
+from aot.players.attacker.lora import adapter_weights
+from aot.players.attacker.opening import open_attacker_to_train
 from aot.players.settings import AttackerSettings, LoraSettings
 from aot.prompts import attack_instruction
 from aot.rl.flow import guided_velocity

@@ -21,10 +21,10 @@ from aot.miniature.tokenizer import build_tokenizer
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.questions import PHRASES, WORDS
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.attacker import EditAttacker
-from aot.players.defender import DefenderShape, QwenDefender
-from aot.players.editor import EditorSettings, EditorShape
-from aot.players.latents import paint
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.editor import EditorSettings, EditorShape
+from aot.players.attacker.latents import paint
+from aot.players.defender.qwen import DefenderShape, QwenDefender
 from aot.rl.flow import euler_step
 from aot.runs.checkpoints import Checkpoint
 from aot.train.attacker.diffusion_nft import DiffusionNftSettings, train_diffusion_nft

@@ -27,8 +27,8 @@ from aot.game.judge import Judge
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.base import Defender
 from aot.players.base_players import player_folder
-from aot.players.defender import QwenDefender
-from aot.players.picking import Picking
+from aot.players.defender.qwen import QwenDefender
+from aot.players.defender.token_sampling import Picking
 from aot.prompts import question_prompt
 from fault_server import FaultServer, backed_by
 

@@ -15,11 +15,11 @@ from aot.miniature.autoencoder import ResidualAutoencoder
 from aot.miniature.tokenizer import build_tokenizer
 from aot.miniature.world.questions import PHRASES, WORDS
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.buckets import BucketedConditions, by_size
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.editor import EditorSettings, EditorShape
 from aot.players.base_players import player_folder
-from aot.players.buckets import BucketedConditions, by_size
-from aot.players.defender import DefenderShape, QwenDefender
-from aot.players.editor import EditorSettings, EditorShape
+from aot.players.defender.qwen import DefenderShape, QwenDefender
 from aot.prompts import attack_instruction
 from aot.runs.checkpoints import Checkpoint
 from aot.train.attacker.cold_start import held_out_loss

@@ -11,7 +11,7 @@ from aot.data.curriculum import CurriculumRow
 from aot.miniature.scripted import AlwaysLetter, Oracle
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import player_folder
-from aot.players.defender import QwenDefender
+from aot.players.defender.qwen import QwenDefender
 from aot.train.defender.clean_guard import (
     SHARES,
     CleanGuardSettings,

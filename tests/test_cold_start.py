@@ -21,9 +21,9 @@ from aot.forge.world import WorldSettings
 from aot.miniature.cell_heads import CellHeads
 from aot.miniature.pairs import instruction_pairs
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.lora import WEIGHTS
 from aot.players.base_players import SHIPPED
-from aot.players.lora import WEIGHTS
 from aot.players.settings import AttackerSettings
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog

@@ -17,10 +17,10 @@ from aot.coevolve.scenes import open_game
 from aot.coevolve.stages import Stages
 from aot.errors import AotError
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.attacker import EditAttacker
-from aot.players.buckets import BucketedConditions
-from aot.players.condition_store import INDEX, read_conditions, write_conditions
-from aot.players.lora import WEIGHTS
+from aot.players.attacker.buckets import BucketedConditions
+from aot.players.attacker.condition_store import INDEX, read_conditions, write_conditions
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.lora import WEIGHTS
 from aot.players.settings import AttackerSettings
 from aot.prompts import attack_instruction
 from aot.runs.run import Run

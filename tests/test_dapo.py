@@ -19,25 +19,27 @@ from aot.errors import AotError
 from aot.miniature.tokenizer import build_tokenizer, prompt_phrases
 from aot.miniature.world.questions import PHRASES, WORDS
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.defender import DefenderShape, QwenDefender
-from aot.players.group_sampling import SampledGroup, sample_groups
-from aot.players.shared_prefix import completion_logprobs
+from aot.players.defender.group_sampling import SampledGroup, sample_groups
+from aot.players.defender.qwen import DefenderShape, QwenDefender
+from aot.players.defender.shared_prefix import completion_logprobs
 from aot.prompts import gold_answer
 from aot.rl.rewards import DefenderReward, soft_overlong_punishment
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
-from aot.train.defender import packed, trl_callbacks, trl_trainer
-from aot.train.defender.dapo import train_dapo
-from aot.train.defender.dynamic_sampling import GroupSampler, ScoredGroup
-from aot.train.defender.guards import no_signal
-from aot.train.defender.packed import packed_loss, train_packed, update_once
-from aot.train.defender.prompt_stream import PromptStream
-from aot.train.defender.rewards import completion_reward, informative_groups
-from aot.train.defender.settings import NO_SIGNAL, DapoSettings, paper_dapo
-from aot.train.defender.token_trees import build_trees, tree_logprobs
-from aot.train.defender.trl_batches import merge
-from aot.train.defender.trl_engine import build_trainer, newest_whole, train_trl
-from aot.train.defender.trl_trainer import DapoTrainer
+from aot.train.defender.dapo import packed
+from aot.train.defender.dapo.dynamic_sampling import GroupSampler, ScoredGroup
+from aot.train.defender.dapo.guards import no_signal
+from aot.train.defender.dapo.packed import packed_loss, train_packed, update_once
+from aot.train.defender.dapo.prompt_stream import PromptStream
+from aot.train.defender.dapo.rewards import completion_reward, informative_groups
+from aot.train.defender.dapo.settings import NO_SIGNAL, DapoSettings, paper_dapo
+from aot.train.defender.dapo.token_trees import build_trees, tree_logprobs
+from aot.train.defender.dapo.train import train_dapo
+from aot.train.defender.dapo.trl import callbacks as trl_callbacks
+from aot.train.defender.dapo.trl import trainer as trl_trainer
+from aot.train.defender.dapo.trl.batches import merge
+from aot.train.defender.dapo.trl.engine import build_trainer, newest_whole, train_trl
+from aot.train.defender.dapo.trl.trainer import DapoTrainer
 from aot.types import Question
 
 SHAPE = DefenderShape(

@@ -20,10 +20,10 @@ from aot.game.referee import RefereeSettings
 from aot.miniature.pairs import instruction_pairs
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.opening import open_attacker_to_train
 from aot.players.base_players import SHIPPED
-from aot.players.defender import QwenDefender
-from aot.players.opening import open_attacker_to_train
+from aot.players.defender.qwen import QwenDefender
 from aot.players.settings import AttackerSettings
 from aot.runs import ranks
 from aot.runs.checkpoints import Checkpoint
@@ -35,10 +35,10 @@ from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
 from aot.train.attacker.sft import SftSettings, train_sft
 from aot.train.attacker.trainer import OptimizerSettings
 from aot.train.defender.clean_guard import missed
-from aot.train.defender.settings import DapoSettings
+from aot.train.defender.dapo.settings import DapoSettings
+from aot.train.defender.dapo.trl.sharded import in_one_piece, is_sharded, refuse_sharded
 from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
 from aot.train.defender.sft_examples import in_epochs
-from aot.train.defender.sharded import in_one_piece, is_sharded, refuse_sharded
 from aot.train.ranks import Draws, gather_values, share, sum_gradients
 from ranks import on_ranks
 

@@ -23,20 +23,20 @@ from aot.coevolve.recipes import load_recipe
 from aot.data.curriculum import CurriculumRow
 from aot.errors import AotError
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.adapters import WEIGHTS, adapted_layers, new_adapters
 from aot.players.base_players import BASE, SHIPPED, keep_player
+from aot.players.defender.lora import WEIGHTS, adapted_layers, new_adapters
+from aot.players.defender.opening import open_defender
+from aot.players.defender.stock import StockDefender
+from aot.players.defender.trained import TrainedDefender
 from aot.players.digests import player_digests
-from aot.players.opening import open_defender
 from aot.players.settings import DefenderSettings, LoraSettings
-from aot.players.stock_defender import StockDefender
-from aot.players.trained_defender import TrainedDefender
 from aot.prompts import question_prompt
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import read_json, write_json
 from aot.runs.train_log import TrainLog
 from aot.train.defender.clean_guard import CleanGuardSettings, keep_clean
-from aot.train.defender.dapo import train_dapo
-from aot.train.defender.settings import DapoSettings, TrlOptions
+from aot.train.defender.dapo.settings import DapoSettings, TrlOptions
+from aot.train.defender.dapo.train import train_dapo
 from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
 from aot.train.defender.sft_examples import in_epochs
 

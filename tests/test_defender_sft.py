@@ -18,7 +18,7 @@ from aot.forge.read_pairs import dataset_pairs
 from aot.forge.world import WorldSettings
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import SHIPPED
-from aot.players.defender import QwenDefender
+from aot.players.defender.qwen import QwenDefender
 from aot.prompts import gold_answer, question_prompt
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog

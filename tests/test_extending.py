@@ -16,7 +16,7 @@ from aot.bench.grading import grade
 from aot.bench.item import Item
 from aot.bench.questions import lmu_item
 from aot.bench.rows import Row
-from aot.game.arena import play
+from aot.game.episodes import play
 from aot.game.referee import RefereeSettings, build_referee
 from aot.miniature.scripted import Oracle
 from aot.miniature.world.scenes import draw_scenes

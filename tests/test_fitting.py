@@ -18,7 +18,7 @@ from aot.data.photos import Photo
 from aot.data.sources import load_scenes, open_source
 from aot.errors import AotError
 from aot.players.base_players import player_folder
-from aot.players.defender import QwenDefender
+from aot.players.defender.qwen import QwenDefender
 from aot.train.attacker.command import SftRunSettings
 from aot.types import Question
 

@@ -18,9 +18,9 @@ from aot.errors import AotError
 from aot.game.floor import Floor, FloorSettings, floor_table, measure_floor, refuse_above
 from aot.game.referee import LocalSsim, RefereeSettings
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.latents import round_trip
 from aot.players.base_players import player_folder
-from aot.players.latents import round_trip
 from aot.types import Attack, Box, Image, Question, Scene
 from test_keep import as_drift, moved, picture
 
@@ -78,7 +78,7 @@ def test_an_editor_that_moves_its_picture_passes_once_it_is_kept_on_the_source(l
     def painted(vae: Any, sources: Sequence[Image], latents: Tensor, *, at_once: int) -> list[Image]:
         return [moved(source, motion) for source in sources]
 
-    monkeypatch.setattr("aot.players.attacker.paint", painted)
+    monkeypatch.setattr("aot.players.attacker.edit_attacker.paint", painted)
     floors = {}
     for keep in ("none", "register", "paste_back"):
         parts = (lossy.transformer, lossy.vae, lossy.scheduler, lossy.text_encoder, lossy.processor)

@@ -23,8 +23,8 @@ from aot.coevolve.recipes import load_recipe
 from aot.coevolve.scenes import open_game
 from aot.coevolve.stages import Stages
 from aot.errors import AotError
-from aot.players.defender import QwenDefender
-from aot.players.shared_prefix import packed_hidden
+from aot.players.defender.qwen import QwenDefender
+from aot.players.defender.shared_prefix import packed_hidden
 from aot.runs.run import Run
 from aot.types import Image, Question
 from fake_vllm import Upstream

@@ -55,10 +55,10 @@ from aot.forge.photo_source import PhotoSettings
 from aot.forge.store import PhotoStore, fill
 from aot.game.referee import RefereeSettings
 from aot.miniature.tokenizer import build_tokenizer
-from aot.players.defender import DefenderShape, QwenDefender
-from aot.players.inpaint import Inpainter
-from aot.players.inpaint_flux import ONEREWARD_REMOVE, FillSettings, FluxFillInpainter
-from aot.players.inpaint_qwen import QwenInpainter, QwenSettings
+from aot.players.defender.qwen import DefenderShape, QwenDefender
+from aot.players.inpaint.base import Inpainter
+from aot.players.inpaint.flux import ONEREWARD_REMOVE, FillSettings, FluxFillInpainter
+from aot.players.inpaint.qwen import QwenInpainter, QwenSettings
 from aot.prompts import EXTEND_PROMPT, FORGE_PROMPTS, REMOVE_PROMPT, with_article
 from aot.types import Box, Question
 from test_forge import folder_of_photos

@@ -28,9 +28,9 @@ from aot.players.base_players import (
     player_folder,
     player_key,
 )
+from aot.players.defender.opening import open_defender
 from aot.players.digests import digest_of, player_digests
 from aot.players.hub import check_whole, commit_of, fetched, is_hub_id
-from aot.players.opening import open_defender
 from aot.players.settings import DefenderSettings, LoraSettings
 from aot.runs.files import read_json
 

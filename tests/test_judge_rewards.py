@@ -21,16 +21,16 @@ from aot.coevolve.stages import Stages
 from aot.data.curriculum import CurriculumRow
 from aot.data.sources import load_scenes
 from aot.errors import AotError
-from aot.game.arena import face
+from aot.game.episodes import face
 from aot.game.judge import Judge, JudgeSettings, judge_key, open_judge
 from aot.game.referee import Referee, RefereeSettings
 from aot.miniature.scripted import Oracle, RandomDistractor
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.base_players import player_folder
-from aot.players.defender import QwenDefender
-from aot.players.shared_prefix import completion_logprobs
+from aot.players.defender.qwen import QwenDefender
+from aot.players.defender.shared_prefix import completion_logprobs
 from aot.prompts import question_prompt
 from aot.rl.rewards import (
     UNPARSED,
@@ -51,11 +51,11 @@ from aot.train.attacker.flow_grpo import train_flow_grpo
 from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
 from aot.train.attacker.outcomes import summarise
 from aot.train.attacker.trainer import OptimizerSettings
-from aot.train.defender.dapo import train_dapo
-from aot.train.defender.packed import train_packed
-from aot.train.defender.rewards import completion_reward, judge_answers
-from aot.train.defender.settings import NO_SIGNAL, DapoSettings
-from aot.train.defender.trl_engine import build_trainer
+from aot.train.defender.dapo.packed import train_packed
+from aot.train.defender.dapo.rewards import completion_reward, judge_answers
+from aot.train.defender.dapo.settings import NO_SIGNAL, DapoSettings
+from aot.train.defender.dapo.train import train_dapo
+from aot.train.defender.dapo.trl.engine import build_trainer
 from aot.types import Answer, Attack, Finding, Question, Verdict
 
 SCENES = draw_scenes(24, 3, "train")

@@ -19,11 +19,11 @@ from aot.data.sources import open_source
 from aot.game.referee import LocalSsim, RefereeSettings, box_ssim
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.keep import FEATHER, Drift, drift, kept, pasted_back, registered
+from aot.players.attacker.opening import open_attacker
 from aot.players.base_players import player_folder
-from aot.players.defender import QwenDefender
-from aot.players.keep import FEATHER, Drift, drift, kept, pasted_back, registered
-from aot.players.opening import open_attacker
+from aot.players.defender.qwen import QwenDefender
 from aot.players.settings import AttackerSettings
 from aot.train.attacker.environment import AttackEnvironment, EnvironmentSettings
 from aot.types import Attack, Box, Image, Question, Scene

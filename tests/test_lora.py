@@ -17,12 +17,12 @@ from PIL import Image as PilImage
 from aot.errors import AotError
 from aot.miniature.pairs import instruction_pairs
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.frozen_policy import FrozenPolicy
+from aot.players.attacker.latents import paint
+from aot.players.attacker.lora import EDITOR_TARGETS, WEIGHTS, adapter_rank, adapter_weights, add_adapter
+from aot.players.attacker.opening import open_attacker, open_attacker_to_train
 from aot.players.base_players import BASE, described, keep_player, player_folder
-from aot.players.frozen import FrozenPolicy
-from aot.players.latents import paint
-from aot.players.lora import EDITOR_TARGETS, WEIGHTS, adapter_rank, adapter_weights, add_adapter
-from aot.players.opening import open_attacker, open_attacker_to_train
 from aot.players.settings import AttackerSettings, LoraSettings
 from aot.prompts import attack_instruction
 from aot.runs.checkpoints import Checkpoint

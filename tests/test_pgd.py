@@ -27,8 +27,13 @@ from aot.errors import AotError
 from aot.miniature.scripted import WorldReader
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import SHIPPED
-from aot.players.defender import QwenDefender
-from aot.players.differentiable import DifferentiableProcessor, PixelLosses, attacked_weights, with_gradients
+from aot.players.defender.differentiable import (
+    DifferentiableProcessor,
+    PixelLosses,
+    attacked_weights,
+    with_gradients,
+)
+from aot.players.defender.qwen import QwenDefender
 from aot.prompts import gold_answer
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog

@@ -40,16 +40,17 @@ from aot.plan.recipe_plan import (
 from aot.plan.remedies import remedy
 from aot.plan.table import verdict
 from aot.plan.without_data import META, autocast, without_data
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.editor import EditorSettings
+from aot.players.attacker.opening import open_attacker_to_train
 from aot.players.base_players import SHIPPED
-from aot.players.defender import QwenDefender
-from aot.players.editor import EditorSettings
-from aot.players.opening import open_attacker_to_train, open_defender
+from aot.players.defender.opening import open_defender
+from aot.players.defender.qwen import QwenDefender
 from aot.players.settings import AttackerSettings, DefenderSettings, LoraSettings
 from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
-from aot.train.defender.settings import DapoSettings, TrlOptions
+from aot.train.defender.dapo.settings import DapoSettings, TrlOptions
+from aot.train.defender.dapo.trl.forward import completion_loss, with_trls_head
 from aot.train.defender.sft import DefenderSftSettings
-from aot.train.defender.trl_forward import completion_loss, with_trls_head
 from conftest import Ended
 
 PX = (64, 64)
@@ -278,7 +279,7 @@ def test_planned_memory_of_the_defender_is_that_of_its_trainings(name: str, monk
 def test_the_plan_of_trl_is_trls_own_step(tmp_path: Path) -> None:
     """Its trainer's loss on a real batch, beside ours on one of the same sizes."""
     from aot.miniature.world.scenes import draw_scenes
-    from aot.train.defender.trl_engine import build_trainer
+    from aot.train.defender.dapo.trl.engine import build_trainer
 
     rows = [CurriculumRow(s.id, s.image, s.question) for s in draw_scenes(8, 0)]
     settings = TRL.model_copy(update={"groups": 2, "trl": TrlOptions(completions_per_forward=8)})

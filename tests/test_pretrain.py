@@ -20,7 +20,7 @@ from aot.miniature.tokenizer import build_tokenizer
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.questions import PHRASES, WORDS
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.defender import DefenderShape, QwenDefender
+from aot.players.defender.qwen import DefenderShape, QwenDefender
 from aot.runs.overrides import overridden
 from aot.train.attacker import cold_start as cold_start_module
 from aot.train.attacker.cold_start import ColdStartPairs

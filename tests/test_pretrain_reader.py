@@ -27,7 +27,7 @@ from aot.miniature.world.edits import WIDE_KINDS, WIDE_MIX
 from aot.miniature.world.questions import PHRASES, WORDS
 from aot.miniature.world.scenes import draw_scenes
 from aot.miniature.world.sprites import COLOURS, KINDS
-from aot.players.defender import DefenderShape, QwenDefender
+from aot.players.defender.qwen import DefenderShape, QwenDefender
 from aot.prompts import EDIT_TEMPLATE, EDIT_VERBS
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog

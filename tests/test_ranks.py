@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from aot.coevolve import frozen
+from aot.coevolve import frozen_players as frozen
 from aot.coevolve.chunks import Chunk, chunks, in_chunks
 from aot.coevolve.miniature_recipes import smoke
 from aot.coevolve.recipe import Recipe

@@ -20,19 +20,19 @@ from aot.errors import AotError
 from aot.miniature.world.scenes import draw_scenes
 from aot.players import quantization
 from aot.players.base import Defender
-from aot.players.defender import QwenDefender
+from aot.players.defender.opening import open_defender
+from aot.players.defender.qwen import QwenDefender
+from aot.players.defender.stock import StockDefender
+from aot.players.defender.trained import TrainedDefender
+from aot.players.defender.writer import QwenWriter
 from aot.players.model_folder import read_model
-from aot.players.opening import open_defender
 from aot.players.quantization import quantization_config
 from aot.players.settings import DefenderSettings
-from aot.players.stock_defender import StockDefender
-from aot.players.trained_defender import TrainedDefender
-from aot.players.writer import QwenWriter
 from aot.prompts import gold_answer, question_prompt
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
-from aot.train.defender.dapo import train_dapo
-from aot.train.defender.settings import DapoSettings
+from aot.train.defender.dapo.settings import DapoSettings
+from aot.train.defender.dapo.train import train_dapo
 from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
 from aot.train.defender.sft_examples import in_epochs
 from aot.types import Image

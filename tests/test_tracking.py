@@ -23,7 +23,7 @@ from aot.runs.progress import Part, advance, duration, part, titled
 from aot.runs.run import Run, Stage
 from aot.runs.tracking import tracked
 from aot.runs.train_log import TrainLog
-from aot.train.defender.trl_callbacks import ProgressCallback
+from aot.train.defender.dapo.trl.callbacks import ProgressCallback
 from aot.train.trackers import check_tracker, opening_of
 from aot.types import Image
 

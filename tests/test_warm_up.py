@@ -26,7 +26,7 @@ from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.read_pairs import dataset_pairs
 from aot.forge.world import WorldSettings
 from aot.players.base_players import player_folder
-from aot.players.opening import open_defender
+from aot.players.defender.opening import open_defender
 from aot.report import comparison_table
 from aot.report.summary import Summary
 from aot.report.words import verdict

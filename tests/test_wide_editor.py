@@ -25,10 +25,10 @@ from aot.miniature.world.described import world_traits
 from aot.miniature.world.edits import WIDE_KINDS, WIDE_MIX
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.latents import as_signal
 from aot.players.base_players import SHIPPED
-from aot.players.defender import QwenDefender
-from aot.players.latents import as_signal
+from aot.players.defender.qwen import QwenDefender
 from aot.rl.diversity import DiversitySettings
 from aot.runs.overrides import overridden
 from aot.train.attacker.environment import EnvironmentSettings

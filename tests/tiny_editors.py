@@ -18,7 +18,7 @@ from diffusers import (
 )
 
 from aot.miniature.tokenizer import build_tokenizer
-from aot.players.defender import DefenderShape, QwenDefender
+from aot.players.defender.qwen import DefenderShape, QwenDefender
 
 PIPELINES = {"edit": QwenImageEditPipeline, "plus": QwenImageEditPlusPipeline}
 SCHEDULER = {

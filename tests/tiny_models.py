@@ -33,7 +33,7 @@ from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImagePr
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from aot.players.base_players import player_folder
-from aot.players.opening import open_defender
+from aot.players.defender.opening import open_defender
 from aot.players.processor import CHAT_TEMPLATE, Qwen3Processor, QwenProcessor
 from aot.players.settings import DefenderSettings
 from aot.players.special_tokens import IM_END, IMAGE_PAD, PAD, VIDEO_PAD, VISION_END, VISION_START

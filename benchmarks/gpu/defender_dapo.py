@@ -29,14 +29,14 @@ from measure import Card, Measured, peak_gib, report, synchronize
 from torch.utils.flop_counter import FlopCounterMode
 
 from aot.data.curriculum import CurriculumRow
-from aot.players.opening import open_defender
+from aot.players.defender.opening import open_defender
+from aot.players.defender.trained import TrainedDefender
 from aot.players.settings import DefenderSettings
-from aot.players.trained_defender import TrainedDefender
 from aot.runs.train_log import TrainLog
-from aot.train.defender.dapo import train_dapo
-from aot.train.defender.settings import DapoSettings
-from aot.train.defender.trl_config import CompletionRewards
-from aot.train.defender.trl_trainer import DapoTrainer
+from aot.train.defender.dapo.settings import DapoSettings
+from aot.train.defender.dapo.train import train_dapo
+from aot.train.defender.dapo.trl.config import CompletionRewards
+from aot.train.defender.dapo.trl.trainer import DapoTrainer
 from aot.types import Question
 
 PX_A_TOKEN = 28

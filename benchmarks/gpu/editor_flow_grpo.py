@@ -22,7 +22,7 @@ import torch
 from full_size import conditions, editor
 from measure import Card, Measured, measured, report
 
-from aot.players.editor import Conditions
+from aot.players.attacker.editor import Conditions
 from aot.train.attacker.environment import AttackEnvironment
 from aot.train.attacker.flow_grpo import FlowGrpo
 from aot.train.attacker.flow_grpo_settings import paper_flow_grpo

@@ -15,12 +15,12 @@ from known_configs import ATTACKERS, DEFENDERS
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.editor import Conditions, stock_settings
+from aot.players.attacker.latents import BLOCK_PX
+from aot.players.attacker.lora import add_adapter
 from aot.players.base_players import SHIPPED, Base
-from aot.players.defender import QwenDefender
-from aot.players.editor import Conditions, stock_settings
-from aot.players.latents import BLOCK_PX
-from aot.players.lora import add_adapter
+from aot.players.defender.qwen import QwenDefender
 from aot.players.processor import CHAT_TEMPLATE, QwenProcessor, load_processor
 from aot.players.settings import LoraSettings
 from aot.players.special_tokens import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START

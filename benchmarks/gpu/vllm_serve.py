@@ -33,7 +33,7 @@ from aot.backends.vllm_server import VllmServer
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.base import Defender
 from aot.players.base_players import player_folder
-from aot.players.opening import open_defender
+from aot.players.defender.opening import open_defender
 from aot.players.settings import DefenderSettings
 from aot.types import Image, Question, Scene
 

@@ -29,9 +29,10 @@ from aot.coevolve.evaluation import AttackSet, attack_all, evaluate, evaluate_at
 from aot.coevolve.scenes import Game, stage_seed
 from aot.data.records import load_episodes, save_episodes
 from aot.game.referee import Referee
+from aot.players.attacker.opening import open_attacker
 from aot.players.base import Attacker
-from aot.players.opening import open_attacker, open_defender
-from aot.players.trained_defender import TrainedDefender
+from aot.players.defender.opening import open_defender
+from aot.players.defender.trained import TrainedDefender
 from aot.runs.files import canonical_hash, read_json, write_json
 from aot.runs.progress import duration, titled
 from aot.types import Episode, Scene

@@ -25,7 +25,7 @@ from aot.attacks.pixels import Method, climbed
 from aot.attacks.robust_vlm import robust_vlm
 from aot.errors import AotError
 from aot.players.base import Defender
-from aot.players.differentiable import DifferentiableProcessor, with_gradients
+from aot.players.defender.differentiable import DifferentiableProcessor, with_gradients
 from aot.types import Attack, EditKind, Image, Scene
 
 

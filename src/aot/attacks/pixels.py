@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from aot.attacks.norms import Ball, NormName, levels, outside, scaled, to_images
-from aot.players.defender import QwenDefender
-from aot.players.differentiable import DifferentiableProcessor, PixelLosses, attacked_weights
+from aot.players.defender.differentiable import DifferentiableProcessor, PixelLosses, attacked_weights
+from aot.players.defender.qwen import QwenDefender
 from aot.runs.heartbeat import beat
 from aot.types import Box, Image, Question
 

@@ -28,7 +28,7 @@ from aot.attacks.norms import Ball, to_images
 from aot.prompts import gold_answer
 
 if TYPE_CHECKING:  # takes seconds to import, and settings are read where nothing is attacked
-    from aot.players.differentiable import PixelLosses
+    from aot.players.defender.differentiable import PixelLosses
 
 WRONG, UNREAD, RIGHT = 0, 1, 2
 """What an answer is worth to a defender."""

@@ -44,7 +44,9 @@ class TrainedAttacker:
 
 def open_attacker(name: str, kept: Path) -> TrainedAttacker:
     """The attacker in a folder, or "miniature". Raises `AotError` where there is none."""
-    from aot.players.attacker import EditAttacker  # takes seconds to import, and few audits have one
+    from aot.players.attacker.edit_attacker import (
+        EditAttacker,  # takes seconds to import, and few audits have one
+    )
 
     folder = player_folder(name, "attacker", option="--attacker FOLDER")
     digest = canonical_hash(digests_of(folder))

@@ -100,8 +100,8 @@ def open_white_box(names: tuple[str, ...], model: str, folder: Path, settings: A
     """The attacks of these names against the model in a folder, or "miniature"; `folder`: where images are kept. Raises
     `AotError` where there is no such model, or no gradients of its pixels are known."""
     from aot.attacks.pixel_attacker import pixel_attackers  # takes seconds to import, and few audits have one
-    from aot.players.differentiable import with_gradients
-    from aot.players.opening import open_defender
+    from aot.players.defender.differentiable import with_gradients
+    from aot.players.defender.opening import open_defender
 
     place = player_folder(model, "defender", option="--transfer-from FOLDER")
     sampling, on = settings.sampling, settings.connection.device or "auto"

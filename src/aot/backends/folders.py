@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from aot.players.adapters import attached
 from aot.players.base_players import Place, placed, player_folder
+from aot.players.defender.lora import attached
 from aot.players.hub import commit_of, is_hub_id
 from aot.players.model_folder import read_model, read_processor
 

@@ -29,7 +29,7 @@ from aot.backends.pictures import fitted
 from aot.backends.store import reply_key
 from aot.data.decoding import BadPicture, opened, upright
 from aot.errors import AotError
-from aot.players.picking import Picking
+from aot.players.defender.token_sampling import Picking
 from aot.players.special_tokens import PLACEHOLDERS, UNSAID
 from aot.runs.files import sha256_of
 

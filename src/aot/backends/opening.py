@@ -71,7 +71,7 @@ def open_defender(
     """As `open_backend`, for what wants a `Defender`. Miniatures, shipped or trained here, come as `QwenDefender`:
     the same answers, faster."""
     if not is_url(name) and model is None and is_miniature(name):
-        from aot.players.opening import open_defender as opened
+        from aot.players.defender.opening import open_defender as opened
         from aot.players.settings import DefenderSettings
 
         return opened(Path(_folder(name)), DefenderSettings(), name=Path(name).name)

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from aot.attacks.base import FamilyAttacker, referees
 from aot.attacks.families import families
-from aot.game.arena import play
+from aot.game.episodes import play
 from aot.game.referee import Referee, RefereeSettings
 from aot.miniature.scripted import AlwaysLetter, BestOfK, Noise, Oracle, RandomDistractor, WorldReader
 from aot.miniature.world.preserved import world_referee
@@ -44,7 +44,7 @@ def play_scripted(attacker: str, defender: DefenderName, *, scenes: int, seed: i
 
 def make_defender(name: DefenderName) -> Defender:
     if name == "shipped":
-        from aot.players.defender import QwenDefender
+        from aot.players.defender.qwen import QwenDefender
 
         return QwenDefender.load(player_folder("miniature", "defender"), name="shipped")
     if name == "oracle":
@@ -56,7 +56,7 @@ def make_defender(name: DefenderName) -> Defender:
 
 def make_attacker(name: str, referee: Referee, defender: Defender) -> Attacker:
     if name == "shipped":
-        from aot.players.attacker import EditAttacker
+        from aot.players.attacker.edit_attacker import EditAttacker
 
         return EditAttacker.load(player_folder("miniature", "attacker"), name="shipped")
     if name == "best_of_8":

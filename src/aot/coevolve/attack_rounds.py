@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aot.coevolve.chunks import Chunk, chunks, in_chunks
-from aot.coevolve.frozen import opened_attacker, opponent
+from aot.coevolve.frozen_players import opened_attacker, opponent
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import attacker_number, attacker_of, defender_before, iteration_of, round_names
 from aot.coevolve.payoff import curriculum_weights
@@ -18,7 +18,7 @@ from aot.coevolve.scenes import stage_seed
 from aot.coevolve.scripted import judging
 from aot.data.curriculum import CurriculumRow, hard_rows
 from aot.data.records import load_episodes, save_episodes
-from aot.game.arena import greedy_answers, play
+from aot.game.episodes import greedy_answers, play
 from aot.miniature.scripted import RandomDistractor
 from aot.players.base import Attacker
 from aot.players.mixture import AttackerMixture

@@ -12,9 +12,9 @@ from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import CONDITIONS, RESPONSE, attacker_of, conditions_for
 from aot.coevolve.recipe import Recipe
 from aot.errors import AotError
-from aot.players.buckets import BucketedConditions
-from aot.players.condition_store import read_conditions, write_conditions
-from aot.players.opening import open_attacker
+from aot.players.attacker.buckets import BucketedConditions
+from aot.players.attacker.condition_store import read_conditions, write_conditions
+from aot.players.attacker.opening import open_attacker
 from aot.prompts import attack_instruction
 from aot.train.attacker.environment import EnvironmentSettings
 from aot.types import EditKind

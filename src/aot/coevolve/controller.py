@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from aot.coevolve.frozen import LOGS
+from aot.coevolve.frozen_players import LOGS
 from aot.coevolve.stages import Stages
 from aot.errors import AotError
 from aot.runs.launched import run_command, this_process

@@ -19,14 +19,14 @@ from aot.coevolve.scripted import ScriptedAttackSettings, judging
 from aot.coevolve.sft_batches import hit_batches, pair_batches, scripted_batches
 from aot.data.curriculum import CurriculumRow, build_curriculum
 from aot.game.judge import open_judge
-from aot.players.opening import open_defender
-from aot.players.trained_defender import TrainedDefender
+from aot.players.defender.opening import open_defender
+from aot.players.defender.trained import TrainedDefender
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.ranks import is_main
 from aot.runs.run import CHECKPOINT, LOG
 from aot.runs.train_log import TrainLog
 from aot.train.defender.clean_guard import clean_accuracy, keep_clean, rehearsal_rows
-from aot.train.defender.dapo import train_dapo
+from aot.train.defender.dapo.train import train_dapo
 from aot.train.defender.sft import Batches, DefenderSftSettings, train_defender_sft
 from aot.train.defender.sft_examples import joined
 from aot.types import Episode, Scene

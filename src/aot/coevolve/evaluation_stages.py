@@ -11,7 +11,7 @@ import numpy as np
 
 from aot.coevolve.chunks import Chunk, chunks, in_chunks
 from aot.coevolve.evaluation import AttackSet, attack_all, evaluate, evaluate_attacked
-from aot.coevolve.frozen import opened_attacker, opponent
+from aot.coevolve.frozen_players import opened_attacker, opponent
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import CLEAN, columns_of, maker_of, stage_of, trained
 from aot.coevolve.recipe import Recipe

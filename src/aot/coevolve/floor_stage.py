@@ -11,8 +11,8 @@ from aot.coevolve.names import FLOOR, attacker_of
 from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import open_game, stage_seed
 from aot.game.floor import Floor, floor_table, measure_floor, refuse_above
+from aot.players.attacker.opening import open_attacker
 from aot.players.base_players import player_folder
-from aot.players.opening import open_attacker
 
 
 def measure(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:

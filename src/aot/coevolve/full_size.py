@@ -10,7 +10,7 @@ from __future__ import annotations
 from aot.coevolve.recipe import Recipe
 from aot.train.attacker.evolve import AttackerTraining
 from aot.train.attacker.flow_grpo_settings import paper_flow_grpo
-from aot.train.defender.settings import paper_dapo
+from aot.train.defender.dapo.settings import paper_dapo
 from aot.train.defender.sft import DefenderSftSettings
 
 EDITOR, DEFENDER_7B, DEFENDER_3B = "Qwen/Qwen-Image-Edit", "Qwen/Qwen2.5-VL-7B-Instruct", "Qwen/Qwen2.5-VL-3B-Instruct"

@@ -46,7 +46,7 @@ from aot.coevolve.names import (
     round_names,
     stage_of,
 )
-from aot.coevolve.plan import plan
+from aot.coevolve.overview import plan
 from aot.coevolve.recipe import Recipe
 from aot.coevolve.recipes import recipe_of
 from aot.coevolve.scenes import open_game

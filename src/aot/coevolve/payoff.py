@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aot.coevolve.frozen import opened_attacker
+from aot.coevolve.frozen_players import opened_attacker
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import attackers_in, defenders_in, payoff_before, payoff_of
 from aot.coevolve.recipe import Recipe
 from aot.coevolve.scripted import judging
-from aot.game.arena import greedy_answers, play
+from aot.game.episodes import greedy_answers, play
 from aot.game.equilibrium import meta_strategy
 from aot.players.base import Attacker, Defender
+from aot.players.defender.opening import open_defender
 from aot.players.mixture import DefenderMixture
-from aot.players.opening import open_defender
 from aot.runs.files import read_json, write_json
 
 FILE = "payoff.json"

@@ -23,7 +23,7 @@ from aot.runs.overrides import merged
 from aot.runs.tracking import PictureSettings, Track
 from aot.train.attacker.evolve import AttackerTraining
 from aot.train.defender.clean_guard import CleanGuardSettings
-from aot.train.defender.settings import DapoSettings
+from aot.train.defender.dapo.settings import DapoSettings
 from aot.train.defender.sft import DefenderSftSettings
 
 

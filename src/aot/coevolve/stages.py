@@ -21,7 +21,7 @@ from aot.coevolve.defender_stages import (
     train_on_scripted_attacks,
     warm_up,
 )
-from aot.coevolve.frozen import forget_players, opponent
+from aot.coevolve.frozen_players import forget_players, opponent
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import (
     RESPONSE,
@@ -50,10 +50,10 @@ from aot.errors import AotError
 from aot.game.judge import judge_key, open_judge
 from aot.miniature.pairs import SCRIPTED_TASKS
 from aot.miniature.world.described import world_traits
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.opening import open_attacker_to_train
 from aot.players.base import Defender
 from aot.players.base_players import Role, keep_player, player_key
-from aot.players.opening import open_attacker_to_train
 from aot.players.settings import PlayerSettings
 from aot.runs import ranks
 from aot.runs.run import Run, Stage

@@ -20,14 +20,14 @@ from aot.attacks.families import families
 from aot.attacks.norms import Ball
 from aot.attacks.pgd import PgdSettings, pgd
 from aot.coevolve.evaluation import AttackSet, Scores, attack_all, evaluate, evaluate_attacked
-from aot.coevolve.frozen import opponent
+from aot.coevolve.frozen_players import opponent
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import CLEAN, RESPONSE, finals, stage_of
 from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import stage_seed
 from aot.coevolve.stages import Stages
 from aot.experiment.settings import MeasureSettings
-from aot.players.differentiable import PixelLosses
+from aot.players.defender.differentiable import PixelLosses
 from aot.runs.files import read_json, write_json
 from aot.runs.run import Stage
 
@@ -112,7 +112,7 @@ def _pgd(recipe: Recipe, inputs: Inputs, settings: MeasureSettings, folder: Path
     """Answers to the first scenes, each attacked by PGD from the defender's own gradients. The images are of whole
     levels, and asked about by the stock path."""
     from aot.attacks.pixels import climbed
-    from aot.players.differentiable import with_gradients
+    from aot.players.defender.differentiable import with_gradients
 
     scenes, found = inputs.game.held_out[: settings.pgd_scenes], dict[str, Scores]()
     (player,) = inputs.stages

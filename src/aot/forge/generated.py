@@ -20,7 +20,7 @@ from aot.data.photos import Photo
 from aot.forge.bank import outline_mask
 from aot.forge.extend import Extension, moved_thing
 from aot.forge.propose import Proposal
-from aot.players.inpaint import Inpainter, Mask
+from aot.players.inpaint.base import Inpainter, Mask
 from aot.prompts import EXTEND_PROMPT, IMPLANT_PROMPT, REMOVE_PROMPT, REPLACE_PROMPT, with_article
 from aot.types import Box, Image
 
@@ -104,10 +104,10 @@ class GeneratedImplanter:
 def open_inpainter(kind: GeneratorKind, place: str) -> tuple[Inpainter, str]:
     """The generator in a folder or of a hub id (empty: its published one), and the prompt with which it removes."""
     if kind == "qwen":
-        from aot.players.inpaint_qwen import QWEN_EDIT, QwenInpainter
+        from aot.players.inpaint.qwen import QWEN_EDIT, QwenInpainter
 
         return QwenInpainter.load(place or QWEN_EDIT), REMOVE_PROMPT
-    from aot.players.inpaint_flux import FLUX_FILL, ONEREWARD_REMOVE, FluxFillInpainter
+    from aot.players.inpaint.flux import FLUX_FILL, ONEREWARD_REMOVE, FluxFillInpainter
 
     if kind == "onereward":
         return FluxFillInpainter.load_onereward(place or FLUX_FILL), ONEREWARD_REMOVE
@@ -145,7 +145,7 @@ def remove(
     settings: GeneratedSettings | None = None,
 ) -> Image:
     """The image without what the mask `[H, W]`, grown a little, covers. OneReward knows removal by the one fixed
-    `prompt` "remove" (`aot.players.inpaint.ONEREWARD_REMOVE`). Raises ValueError like `implant`."""
+    `prompt` "remove" (`aot.players.inpaint.flux.ONEREWARD_REMOVE`). Raises ValueError like `implant`."""
     return _painted(inpainter, image, _grown(mask, settings), keep, prompt, seed)
 
 

@@ -19,7 +19,7 @@ from aot.data.images import BadRow
 from aot.data.photos import Photo
 from aot.forge.funnel import Funnel
 from aot.players.base import Defender
-from aot.players.writer import Writer
+from aot.players.defender.writer import Writer
 from aot.prompts import QUESTIONS_WANTED
 from aot.types import Image, Question
 

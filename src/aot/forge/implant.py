@@ -19,7 +19,7 @@ from aot.forge.store import PhotoStore
 from aot.types import Box, Image
 
 if TYPE_CHECKING:  # takes seconds to import, and few datasets are made with it
-    from aot.players.attacker import EditAttacker
+    from aot.players.attacker.edit_attacker import EditAttacker
 
 HANGING = ("airplane", "bird", "kite", "clock", "traffic light", "stop sign", "tie", "frisbee", "sports ball")
 """Labels of things that hang or fly: without a shadow under them."""
@@ -71,7 +71,7 @@ class Editor:
     @classmethod
     def load(cls, folder: Path | str) -> Editor:
         """Raises `AotError` for a missing or damaged folder."""
-        from aot.players.attacker import EditAttacker
+        from aot.players.attacker.edit_attacker import EditAttacker
 
         return cls(EditAttacker.load(folder, name="attacker"))
 

@@ -12,7 +12,7 @@ from aot.players.base import Defender
 from aot.players.digests import player_digests
 
 if TYPE_CHECKING:
-    from aot.players.trained_defender import TrainedDefender
+    from aot.players.defender.trained import TrainedDefender
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class DefenderFolder:
 
     def load(self) -> TrainedDefender:
         """Raises `AotError` for a missing or damaged folder."""
-        from aot.players.opening import open_defender as opened  # takes seconds to import
+        from aot.players.defender.opening import open_defender as opened  # takes seconds to import
         from aot.players.settings import DefenderSettings
 
         return opened(self.folder, DefenderSettings(), name=self.name)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from aot.forge.funnel import Funnel
 from aot.forge.photo_source import PairSource
 from aot.forge.similarity import Similarity
-from aot.game.arena import face
+from aot.game.episodes import face
 from aot.game.referee import Referee
 from aot.players.base import Defender
 from aot.types import Attack, Episode, Image, Scene

@@ -51,8 +51,8 @@ from aot.game.referee import RefereeSettings
 from aot.miniature.world.preserved import world_referee
 from aot.players.base import Defender
 from aot.players.base_players import player_folder
+from aot.players.defender.writer import QwenWriter
 from aot.players.digests import player_digests
-from aot.players.writer import QwenWriter
 from aot.prompts import FORGE_PROMPTS, JUDGE_VERSION
 from aot.runs.files import canonical_hash, sha256_of, write_json
 from aot.runs.run import Run, Stage

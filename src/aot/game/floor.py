@@ -19,12 +19,12 @@ from pydantic import BaseModel, Field
 
 from aot.errors import AotError
 from aot.game.referee import LocalSsim, RefereeSettings
-from aot.players.latents import codes_changes, round_trip
+from aot.players.attacker.latents import codes_changes, round_trip
 from aot.prompts import NULL_EDIT, edit_instruction
 from aot.types import Attack, Image, Scene
 
 if TYPE_CHECKING:
-    from aot.players.attacker import EditAttacker
+    from aot.players.attacker.edit_attacker import EditAttacker
 
 Scores = npt.NDArray[np.float64]
 

@@ -4,7 +4,7 @@ Any multimodal model that answers questions can judge: it is asked yes or no per
 probability of "yes". Models prefer a letter, and the left of two images, whatever is asked; so each question is asked
 in both orders and the two are averaged. What cannot be read has no score (nan): it is neither a yes nor a no.
 
-In training its word is a term of the players' rewards (`judge_attacks`; `aot.train.defender.rewards` for answers
+In training its word is a term of the players' rewards (`judge_attacks`; `aot.train.defender.dapo.rewards` for answers
 in free text). It is frozen then: a player of its own, never the one that learns.
 """
 
@@ -166,9 +166,8 @@ def named_reader(settings: JudgeSettings) -> Defender:
     """The model that the settings name. Raises `AotError`."""
     if is_url(settings.player):
         return open_defender(settings.player, settings.model or None)
-    from aot.players.opening import (
-        open_defender as opened,  # takes seconds to import, and few runs have a judge
-    )
+    # Takes seconds to import, and few runs have a judge.
+    from aot.players.defender.opening import open_defender as opened
     from aot.players.settings import DefenderSettings
 
     return opened(_folder(settings), DefenderSettings(), name="judge")

@@ -19,7 +19,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from aot.players.latents import BLOCK_PX, as_signal, pack, unpack
+from aot.players.attacker.latents import BLOCK_PX, as_signal, pack, unpack
 
 
 @dataclass

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from aot.plan.live_memory import LiveMemory, Measured
-from aot.players.attacker import EditAttacker
-from aot.players.editor import Conditions
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.editor import Conditions
 from aot.train.attacker.flow_grpo import FlowGrpo
 from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
 from aot.train.attacker.rollout import Rollout, sample_rollout

@@ -15,14 +15,14 @@ from torch import nn
 from aot.data.curriculum import CurriculumRow
 from aot.plan.live_memory import LiveMemory, Measured
 from aot.plan.without_data import META, autocast
-from aot.players.defender import QwenDefender
-from aot.players.group_sampling import SampledGroup
-from aot.train.defender.dynamic_sampling import ScoredGroup
+from aot.players.defender.group_sampling import SampledGroup
+from aot.players.defender.qwen import QwenDefender
+from aot.train.defender.dapo.dynamic_sampling import ScoredGroup
+from aot.train.defender.dapo.packed import update_once
+from aot.train.defender.dapo.settings import DapoSettings
+from aot.train.defender.dapo.trl.forward import as_on_a_gpu, completion_loss, with_trls_head
 from aot.train.defender.optimizer import adamw
-from aot.train.defender.packed import update_once
-from aot.train.defender.settings import DapoSettings
 from aot.train.defender.sft import DefenderSftSettings
-from aot.train.defender.trl_forward import as_on_a_gpu, completion_loss, with_trls_head
 from aot.train.weight_average import WeightAverage
 from aot.types import Image, Question
 

@@ -16,14 +16,14 @@ import aot
 from aot.errors import AotError
 from aot.plan.known_configs import ATTACKERS, DEFENDERS, PLUS, QWEN25_VL_PIXELS, Config
 from aot.plan.without_data import META
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.editor import EditorSettings, stock_settings
+from aot.players.attacker.editor_folder import INDEX, PIPELINES, SETTINGS
+from aot.players.attacker.lora import add_adapter
 from aot.players.base_players import SHIPPED, Role, is_miniature, token_limit
-from aot.players.defender import QwenDefender
-from aot.players.editor import EditorSettings, stock_settings
-from aot.players.editor_folder import INDEX, PIPELINES, SETTINGS
+from aot.players.defender.opening import MINIATURES_BATCH, USUAL_BATCH
+from aot.players.defender.qwen import QwenDefender
 from aot.players.hub import fetched, is_hub_id
-from aot.players.lora import add_adapter
-from aot.players.opening import MINIATURES_BATCH, USUAL_BATCH
 from aot.players.processor import CHAT_TEMPLATE, QwenProcessor, load_processor
 from aot.players.settings import AttackerSettings, DefenderSettings, PlayerSettings
 from aot.players.special_tokens import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START

@@ -16,10 +16,10 @@ from aot.plan.defender_plan import Answering, Size
 from aot.plan.full_size import attacker_without_data, defender_without_data
 from aot.plan.live_memory import LiveMemory, Measured
 from aot.plan.without_data import META, without_data
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.editor import Conditions
 from aot.players.base_players import token_limit
-from aot.players.defender import QwenDefender
-from aot.players.editor import Conditions
+from aot.players.defender.qwen import QwenDefender
 
 Made = TypeVar("Made")
 

@@ -1,1 +1,2 @@
-"""Attackers and defenders: the only modules that import model libraries, and scripted ones without."""
+"""Attackers and defenders that are trained in this process: what a player is (base.py), its settings, and where its
+files come from. `attacker/` the image editor · `defender/` the multimodal model · `inpaint/` inpainters."""

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from aot.errors import AotError
-from aot.players.loading import reading
+from aot.players.load_errors import reading
 from aot.players.processor import PROCESSORS, load_processor
 from aot.players.quantization import quantization_config
 from aot.players.settings import Quantization

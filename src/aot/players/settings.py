@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from aot.players.keep import Keep
-
 if TYPE_CHECKING:
     import torch
 
@@ -16,6 +14,7 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 Attention = Literal["sdpa", "eager", "flash_attention_2"]
 Quantization = Literal["none", "nf4", "fp8"]
 TextPositions = Literal["stock", "multimodal"]
+Keep = Literal["none", "register", "paste_back"]
 
 
 class LoraSettings(BaseModel, frozen=True, extra="forbid"):
@@ -99,7 +98,7 @@ class DefenderSettings(PlayerSettings, frozen=True, extra="forbid"):
 class AttackerSettings(PlayerSettings, frozen=True, extra="forbid"):
     """An attacker."""
 
-    # What is done about an editor that shifts or zooms its picture, or spoils it all over: see `aot.players.keep`.
+    # What is done about an editor that shifts or zooms its picture, or spoils it all over: see `attacker/keep.py`.
     keep: Keep = "none"
     # How it is asked, where that is not as its folder says (`editor.json`, else as its stock pipeline). 0, None: so.
     steps: int = Field(0, ge=0)  # sampling steps of an attack; those in training are the method's

@@ -21,8 +21,8 @@ from aot.miniature.tokenizer import build_tokenizer
 from aot.miniature.world.questions import PHRASES, WORDS
 from aot.miniature.world.scenes import Layout, draw_layout, questions_for, render
 from aot.miniature.world.sprites import COLOURS, GRID, KINDS
-from aot.players.defender import DefenderShape, QwenDefender
-from aot.players.shared_prefix import image_features, packed_hidden
+from aot.players.defender.qwen import DefenderShape, QwenDefender
+from aot.players.defender.shared_prefix import image_features, packed_hidden
 from aot.prompts import gold_answer, question_prompt
 from aot.types import Question
 

@@ -17,7 +17,7 @@ import torch
 from pydantic import BaseModel, Field
 
 from aot.errors import AotError
-from aot.game.arena import play
+from aot.game.episodes import play
 from aot.game.referee import Referee
 from aot.miniature.autoencoder import ResidualAutoencoder, rebase
 from aot.miniature.cell_heads import CellHeads
@@ -26,11 +26,11 @@ from aot.miniature.pretrain.reader import ReaderSettings, is_wide, pretrain_read
 from aot.miniature.world.edits import Kinds, instruction_edits
 from aot.miniature.world.recognise import Recognition, read
 from aot.miniature.world.scenes import WorldScene, draw_scenes, render
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.editor import EditorSettings, EditorShape
+from aot.players.attacker.latents import paint
 from aot.players.base_players import SHIPPED
-from aot.players.defender import QwenDefender
-from aot.players.editor import EditorSettings, EditorShape
-from aot.players.latents import paint
+from aot.players.defender.qwen import QwenDefender
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.edit_sets import EditSet

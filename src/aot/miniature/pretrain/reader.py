@@ -27,9 +27,9 @@ from aot.miniature.world.questions import QUESTION_KINDS
 from aot.miniature.world.scenes import Layout, Placed, WorldScene, draw_scenes
 from aot.miniature.world.sprites import COLOURS, GRID, KINDS, SIZES
 from aot.miniature.world.surfaces import PATCH_SHADES, PATCH_SIDES, TEXTURES, Patch
-from aot.players.defender import QwenDefender
+from aot.players.defender.qwen import QwenDefender
+from aot.players.defender.shared_prefix import embed_prompts, packed_mask, text_states
 from aot.players.processor import PromptEncoder
-from aot.players.shared_prefix import embed_prompts, packed_mask, text_states
 from aot.prompts import EDIT_VERBS, FIRST_VERBS, attack_instruction
 from aot.types import EditKind, Image
 

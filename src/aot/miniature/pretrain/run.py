@@ -20,7 +20,7 @@ from aot.forge.models import DefenderFolder
 from aot.forge.pairs import EffectSettings, PairSettings
 from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.world import WorldSettings
-from aot.game.arena import play
+from aot.game.episodes import play
 from aot.game.referee import Referee, RefereeSettings
 from aot.miniature.pairs import instruction_pairs
 from aot.miniature.pretrain.defender import PretrainDefenderSettings, pretrain_defender
@@ -35,10 +35,10 @@ from aot.miniature.scripted import BestOfK, RandomDistractor
 from aot.miniature.world.edits import WIDE_KINDS
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import draw_scenes
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.base import Attacker, Defender
 from aot.players.base_players import SHIPPED
-from aot.players.defender import QwenDefender
+from aot.players.defender.qwen import QwenDefender
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage

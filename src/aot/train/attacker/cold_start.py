@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from aot.data.images import Fit
 from aot.forge.split import SPLITS
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.edit_attacker import EditAttacker
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.edit_sets import EditPair, EditSets, write_edit_sets

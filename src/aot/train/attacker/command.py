@@ -12,9 +12,9 @@ from pydantic import Field
 
 from aot.data.fitting import FitSettings
 from aot.errors import AotError
+from aot.players.attacker.opening import open_attacker, open_attacker_to_train
 from aot.players.base_players import player_folder
 from aot.players.digests import player_digests
-from aot.players.opening import open_attacker, open_attacker_to_train
 from aot.players.settings import AttackerSettings
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from aot.game.judge import Judge
 from aot.game.referee import Referee
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.buckets import BucketedConditions
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.editor import Conditions
+from aot.players.attacker.frozen_policy import FrozenPolicy
+from aot.players.attacker.latents import padded
 from aot.players.base import Defender
-from aot.players.buckets import BucketedConditions
-from aot.players.editor import Conditions
-from aot.players.frozen import FrozenPolicy
-from aot.players.latents import padded
 from aot.rl.advantage import group_advantages
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog

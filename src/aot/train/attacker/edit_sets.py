@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from aot.errors import AotError
-from aot.players.attacker import EditAttacker
-from aot.players.buckets import Bucket, by_size
-from aot.players.condition_store import StoredConditions, read_conditions, write_conditions
-from aot.players.editor import Conditions
-from aot.players.latents import BLOCK_PX, codes_changes, padded
+from aot.players.attacker.buckets import Bucket, by_size
+from aot.players.attacker.condition_store import StoredConditions, read_conditions, write_conditions
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.editor import Conditions
+from aot.players.attacker.latents import BLOCK_PX, codes_changes, padded
 from aot.types import Image
 
 SAME_LEVELS = 8

@@ -10,13 +10,13 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from aot.errors import AotError
-from aot.game.arena import face, greedy_answers
+from aot.game.episodes import face, greedy_answers
 from aot.game.judge import Judge, without_judge
 from aot.game.referee import Referee
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.buckets import BucketedConditions
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.editor import Conditions
 from aot.players.base import Defender
-from aot.players.buckets import BucketedConditions
-from aot.players.editor import Conditions
 from aot.prompts import attack_instruction
 from aot.rl.diversity import DiversitySettings
 from aot.rl.rewards import UNGRADED, AttackReward

@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field, model_validator
 from aot.errors import AotError
 from aot.game.judge import Judge
 from aot.game.referee import Referee
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.buckets import BucketedConditions
+from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.base import Defender
-from aot.players.buckets import BucketedConditions
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.run import CHECKPOINT, LOG
 from aot.runs.tracking import PictureSettings

@@ -23,11 +23,11 @@ from torch import Tensor
 from aot.errors import AotError
 from aot.game.judge import Judge
 from aot.game.referee import Referee
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.buckets import BucketedConditions
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.editor import Conditions
+from aot.players.attacker.frozen_policy import FrozenPolicy, is_new_adapter
 from aot.players.base import Defender
-from aot.players.buckets import BucketedConditions
-from aot.players.editor import Conditions
-from aot.players.frozen import FrozenPolicy, is_new_adapter
 from aot.rl.advantage import group_advantages
 from aot.rl.clipped import flow_loss
 from aot.rl.flow import draw_window, mean_kl, velocity_kl

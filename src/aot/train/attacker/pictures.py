@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from aot.players.editor import Conditions
+from aot.players.attacker.editor import Conditions
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.environment import AttackEnvironment
 

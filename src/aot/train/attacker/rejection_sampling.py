@@ -19,10 +19,10 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from aot.game.referee import Referee
-from aot.players.attacker import EditAttacker
+from aot.players.attacker.buckets import BucketedConditions
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.latents import padded
 from aot.players.base import Defender
-from aot.players.buckets import BucketedConditions
-from aot.players.latents import padded
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics
 from aot.train.attacker.edit_sets import EditSet

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aot.players.attacker import EditAttacker
-from aot.players.editor import Conditions
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.editor import Conditions
 from aot.rl.flow import Transition, euler_step, transition
 from aot.train.ranks import Draws, all_draws
 

@@ -15,8 +15,8 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from aot.players.attacker import EditAttacker
-from aot.players.editor import Conditions
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.editor import Conditions
 from aot.runs import ranks
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics

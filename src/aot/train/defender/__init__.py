@@ -1,1 +1,1 @@
-"""The defender's trainings, one method a file (start with dapo.py)."""
+"""The defender's trainings: SFT (sft.py) and DAPO (`dapo/`)."""

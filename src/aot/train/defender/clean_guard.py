@@ -18,9 +18,9 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from aot.data.curriculum import CurriculumRow
-from aot.game.arena import greedy_answers
+from aot.game.episodes import greedy_answers
 from aot.players.base import Defender
-from aot.players.trained_defender import TrainedDefender
+from aot.players.defender.trained import TrainedDefender
 from aot.train.ranks import gather_values, share
 from aot.types import Scene
 

@@ -16,8 +16,8 @@ from aot.forge.read_pairs import DatasetPair, dataset_pairs
 from aot.forge.split import SPLITS
 from aot.players.base import Defender
 from aot.players.base_players import player_folder
+from aot.players.defender.opening import open_defender
 from aot.players.digests import player_digests
-from aot.players.opening import open_defender
 from aot.players.settings import DefenderSettings
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of

@@ -15,7 +15,7 @@ from aot.train.ranks import share
 from aot.types import Image, Question
 
 if TYPE_CHECKING:
-    from aot.players.trained_defender import TrainedDefender
+    from aot.players.defender.trained import TrainedDefender
 
 Seen = tuple[Image, Question]
 
@@ -42,7 +42,7 @@ def with_pixels_attacked(
     """What is seen, the settings' share of it after PGD, and how many these are: fewer where there are fewer of the
     wanted kind. A rank attacks those in its own share. Raises `AotError` for a defender without gradients of pixels."""
     from aot.attacks.pixels import climbed  # takes seconds to import, and few trainings have such a share
-    from aot.players.differentiable import with_gradients
+    from aot.players.defender.differentiable import with_gradients
 
     model = with_gradients(defender)
     wanted = [i for i, attacked in enumerate(is_attacked) if attacked == (settings.on == "attacked")]

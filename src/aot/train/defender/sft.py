@@ -34,7 +34,7 @@ from aot.train.weight_average import WeightAverage
 from aot.types import Image, Question
 
 if TYPE_CHECKING:
-    from aot.players.trained_defender import TrainedDefender
+    from aot.players.defender.trained import TrainedDefender
 
 Item = TypeVar("Item")
 

@@ -1,0 +1,315 @@
+"""The attacker: Qwen-Image-Edit (20 B or the miniature, same code) that edits an image so that a question
+fails.
+
+The components are those of diffusers' `QwenImageEditPipeline` or `QwenImageEditPlusPipeline` (2509, 2511), in whose
+class a saved folder opens; this loop exists because the pipelines resize everything to one megapixel, give no access
+to their steps, and Plus takes no batch. Laws in the tests hold that both paint the same picture. Departures of the
+miniature: the condition is the instruction's text only (its tokens have read the image), and the diffused latents are
+those of the change (see `aot.players.attacker.latents`).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, QwenImageEditPipeline, QwenImageTransformer2DModel
+from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit import calculate_shift
+from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import calculate_dimensions
+from PIL import Image as PilImage
+from torch import Tensor, nn
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from aot.errors import AotError
+from aot.players.attacker.editor import (
+    PICTURE,
+    Conditions,
+    EditorSettings,
+    EditorShape,
+    PipelineClass,
+    untrained_transformer,
+)
+from aot.players.attacker.editor_folder import Loading, read_editor, write_adapter, write_editor
+from aot.players.attacker.fused import predict_velocity
+from aot.players.attacker.keep import kept
+from aot.players.attacker.latents import edit_latents, padded, paint, source_latents
+from aot.players.attacker.lora import adapter_rank
+from aot.players.base_players import Base, described
+from aot.players.processor import PromptEncoder
+from aot.players.settings import Keep
+from aot.prompts import attack_instruction
+from aot.rl.flow import euler_step, guided_velocity
+from aot.runs.progress import EDIT_STEPS, advance, part
+from aot.types import Attack, EditKind, Image, Scene
+
+
+class EditAttacker:
+    """An `Attacker` around the components of `QwenImageEditPipeline`. `transformer` is what is trained."""
+
+    def __init__(
+        self,
+        transformer: QwenImageTransformer2DModel,
+        vae: nn.Module,
+        scheduler: FlowMatchEulerDiscreteScheduler,
+        text_encoder: Qwen2_5_VLForConditionalGeneration,
+        processor: Any,
+        settings: EditorSettings | None = None,
+        *,
+        name: str = "attacker",
+        pipeline_class: PipelineClass = QwenImageEditPipeline,
+        folder: Path | None = None,
+        base: Base | None = None,
+    ):
+        """`folder`: where the weights, or under an adapter the frozen ones, lie; `base`: how they are referred to. Who
+        has its conditions from elsewhere needs no text encoder, and who only makes some no transformer: None."""
+        self.pipeline_class = pipeline_class
+        self.transformer, self.vae, self.scheduler = transformer, vae.requires_grad_(False), scheduler
+        self.folder, self.base = folder, base
+        self.text_encoder = text_encoder and text_encoder.eval().requires_grad_(False)
+        self.processor, self.settings, self.name = processor, settings or EditorSettings(), name
+        self.encoder = PromptEncoder(processor)
+
+    @classmethod
+    def new(
+        cls,
+        text_encoder: Qwen2_5_VLForConditionalGeneration,
+        processor: Any,
+        vae: Any,
+        shape: EditorShape | None = None,
+        settings: EditorSettings | None = None,
+        *,
+        seed: int,
+        name: str = "attacker",
+    ) -> EditAttacker:
+        """An untrained miniature whose velocity is about its own input: right wherever nothing is edited. The
+        global torch generator is left as it was."""
+        shape = shape or EditorShape()
+        text_width = text_encoder.config.text_config.hidden_size
+        transformer = untrained_transformer(shape, vae.config.z_dim, text_width, seed=seed)
+        scheduler = FlowMatchEulerDiscreteScheduler(shift=shape.shift)
+        encoder = copy.deepcopy(text_encoder)
+        return cls(transformer, vae, scheduler, encoder, processor, settings, name=name)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        name: str = "attacker",
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        keep: Keep | None = None,
+        **how: Any,
+    ) -> EditAttacker:
+        """From a folder of a stock pipeline's class, or of an adapter or a reference, whose base is then found or
+        fetched; `keep`: other than the folder says, `how`: more of `Loading`. Raises AotError for a missing or damaged
+        one."""
+        parts = read_editor(Path(folder), Loading(dtype, device, **how))
+        settings = parts.settings.model_copy(update={"keep": keep or parts.settings.keep})
+        where: dict[str, Any] = {"pipeline_class": parts.pipeline, "folder": parts.folder, "base": parts.base}
+        return cls(*parts[:5], settings, name=name, **where)
+
+    def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
+        """A folder that `EditAttacker.load` and the stock pipeline open; of an adapter the adapter alone, with the
+        name of its base. `dtype` casts whole weights.
+
+        The autoencoder stays float32: its unchanged pixels are exact.
+        """
+        if adapter_rank(self.transformer):
+            if self.folder is None:
+                raise AotError("the adapter's base lies in no folder", hint="save the editor before its adapter")
+            write_adapter(self.transformer, self.settings, self.base or described(self.folder), Path(folder))
+            return
+        pipeline = self.pipeline()
+        if dtype is not None:
+            # Not the model's own `to`, which warns that it should be kept in float32.
+            pipeline.transformer = nn.Module.to(copy.deepcopy(self.transformer), dtype)
+            pipeline.text_encoder = copy.deepcopy(self.text_encoder).to(dtype)
+        write_editor(pipeline, self.settings, Path(folder))
+
+    def pipeline(self) -> Any:
+        """The stock pipeline around the same components, with this editor's template."""
+        pipeline = self.pipeline_class(
+            scheduler=self.scheduler,
+            vae=self.vae,
+            text_encoder=self.text_encoder,
+            tokenizer=self.processor.tokenizer,
+            processor=self.processor,
+            transformer=self.transformer,
+        )
+        pipeline.prompt_template_encode = self.settings.template.replace(PICTURE, "")
+        return pipeline
+
+    @property
+    def device(self) -> torch.device:
+        return next((self.transformer or self.vae).parameters()).device
+
+    def attack(self, scenes: Sequence[Scene], *, seed: int, kind: EditKind = "any") -> list[Attack]:
+        """One attack a scene. Images whose sides are no multiples of 16 px are padded for the editor and
+        cropped."""
+        sentences = [attack_instruction(scene, kind) for scene in scenes]
+        with part(EDIT_STEPS, len(scenes) * self.settings.steps):
+            images = self.edit(scenes, sentences, seed=seed)
+        return [
+            Attack(scene.id, self.name, kind, image, sentence, seed)
+            for scene, image, sentence in zip(scenes, images, sentences, strict=True)
+        ]
+
+    def edit(self, scenes: Sequence[Scene], sentences: Sequence[str], *, seed: int) -> list[Image]:
+        """The scenes' images, each edited as its sentence says."""
+        generator = torch.Generator().manual_seed(seed)
+        edited: dict[int, Image] = {}
+        by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for i, scene in enumerate(scenes):
+            by_size[scene.image.shape].append(i)
+        for members in by_size.values():
+            conditions = self.conditions([scenes[i].image for i in members], [sentences[i] for i in members])
+            latents = self.sample(conditions, self.noise(conditions, generator))
+            images = self.shown([scenes[i] for i in members], conditions.images, latents)
+            edited.update(zip(members, images, strict=True))
+        return [edited[i] for i in range(len(scenes))]
+
+    def shown(self, scenes: Sequence[Scene], sources: npt.NDArray[np.uint8], latents: Tensor) -> list[Image]:
+        """The images that denoised `latents [N, L, C]` of `Conditions.images` stand for, as the game sees them: each of
+        its scene's size, and kept on it as the settings say."""
+        pairs = zip(scenes, self.decode(sources, latents), strict=True)
+        images = [image[: scene.image.shape[0], : scene.image.shape[1]] for scene, image in pairs]
+        return kept(self.settings.keep, scenes, images)
+
+    @torch.no_grad()
+    def conditions(self, images: Sequence[Image], sentences: Sequence[str]) -> Conditions:
+        """What the editor is given for N (image, instruction) pairs; the images are of one size. Raises AotError where
+        it was opened without its text encoder."""
+        if self.text_encoder is None:
+            hint = "--set players.attacker.conditions=memory"
+            raise AotError("this attacker has no text encoder in memory, and new edits need it", hint=hint)
+        sources = np.stack([padded(image) for image in images])
+        states = self._embed(sources, sentences)
+        lengths = np.array([len(s) for s in states], dtype=np.int64)
+        text = nn.utils.rnn.pad_sequence(states, batch_first=True)
+        source = self.encode(sources)
+        negative = (
+            torch.stack(self._embed(sources, [" "] * len(sources))) if self.settings.guidance > 1 else None
+        )
+        return Conditions(sources, source, text, lengths, negative)
+
+    @torch.no_grad()
+    def encode(self, images: npt.NDArray[np.uint8]) -> Tensor:
+        """Packed latents `[N, L, C]` of source images `[N, H, W, 3]`, sides multiples of 16."""
+        most = self.settings.encode_batch
+        return torch.cat([source_latents(self.vae, images[i : i + most]) for i in range(0, len(images), most)])
+
+    @torch.no_grad()
+    def encode_edits(self, sources: npt.NDArray[np.uint8], targets: npt.NDArray[np.uint8]) -> Tensor:
+        """x0 `[N, L, C]` of flow matching: what `decode` turns into `targets`."""
+        most = self.settings.encode_batch
+        parts = [slice(i, i + most) for i in range(0, len(sources), most)]
+        return torch.cat([edit_latents(self.vae, sources[part], targets[part]) for part in parts])
+
+    @torch.no_grad()
+    def decode(self, sources: npt.NDArray[np.uint8], latents: Tensor) -> list[Image]:
+        """The images `[H, W, 3]` that denoised `latents [N, L, C]` on these sources stand for."""
+        return paint(self.vae, sources, latents.to(self.device), at_once=self.settings.decode_batch)
+
+    def _embed(self, images: npt.NDArray[np.uint8], sentences: Sequence[str]) -> list[Tensor]:
+        """Last hidden states `[T_i, D]` of each instruction, exactly as the stock pipeline asks its text
+        encoder."""
+        texts = [self.settings.template.format(sentence) for sentence in sentences]
+        shown = [self._shown_to_encoder(image) for image in images]
+        states: dict[int, Tensor] = {}
+        # Equal lengths together: no padding, no mask.
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        for start in range(0, len(order), self.settings.encode_batch):
+            members = order[start : start + self.settings.encode_batch]
+            prompts = self.encoder.encode_texts([shown[i] for i in members], [texts[i] for i in members])
+            prompts = prompts.to(self.device)
+            hidden = self.text_encoder.model(
+                input_ids=prompts.input_ids,
+                attention_mask=prompts.attention_mask.long(),
+                position_ids=prompts.position_ids if self.settings.text_positions == "multimodal" else None,
+                pixel_values=prompts.pixel_values.to(self.text_encoder.dtype),
+                image_grid_thw=prompts.image_grid_thw,
+            ).last_hidden_state
+            for row, i in enumerate(members):
+                real = prompts.attention_mask[row]
+                states[i] = hidden[row, real][self._dropped(prompts.input_ids[row, real]) :].float()
+        return [states[i] for i in range(len(texts))]
+
+    def _shown_to_encoder(self, image: Image) -> Image:
+        """The image at the size in which the text encoder is asked to see it, as the stock pipeline resizes it."""
+        if not self.settings.condition_area:
+            return image
+        width, height = calculate_dimensions(self.settings.condition_area, image.shape[1] / image.shape[0])
+        return np.asarray(PilImage.fromarray(image).resize((width, height), PilImage.Resampling.LANCZOS))
+
+    def _dropped(self, ids: Tensor) -> int:
+        if self.settings.drop_tokens is not None:
+            return self.settings.drop_tokens
+        end = self.text_encoder.config.vision_end_token_id
+        return int((ids == end).nonzero()[-1, 0]) + 1
+
+    def sigmas(self, tokens: int, steps: int | None = None) -> Tensor:
+        """`[steps + 1]` noise levels from 1 to 0, from the scheduler, set as the pipeline sets it for L
+        tokens."""
+        steps = steps or self.settings.steps
+        scheduler, config = self.scheduler, self.scheduler.config
+        mu = calculate_shift(
+            tokens,
+            config.get("base_image_seq_len", 256),
+            config.get("max_image_seq_len", 4096),
+            config.get("base_shift", 0.5),
+            config.get("max_shift", 1.15),
+        )
+        scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), mu=mu)
+        return scheduler.sigmas.clone()
+
+    def noise(self, conditions: Conditions, generator: torch.Generator) -> Tensor:
+        """Starting latents `[N, L, C]`."""
+        return torch.randn(conditions.source.shape, generator=generator).to(self.device)
+
+    def velocity(
+        self, conditions: Conditions, latents: Tensor, sigma: Tensor, *, at_once: bool = False, most: int = 0
+    ) -> Tensor:
+        """v = noise - x0 `[N, L, C]` at noise levels `sigma [N]`, with guidance where the settings ask for
+        it. Texts of one length go together where they are many: nothing is padded then, and no mask slows the
+        attention. `at_once`: all in one call of the network, for who listens to its blocks; `most`: so many edits a
+        call at most (0: any number)."""
+        parts = [] if at_once else conditions.by_length(most=most)
+        if len(parts) > 1:
+            done = [self._velocity(conditions.take(i), latents[i], sigma[i]) for i in parts]
+            return torch.cat(done)[torch.cat(parts).argsort()]
+        return self._velocity(conditions, latents, sigma)
+
+    def _velocity(self, conditions: Conditions, latents: Tensor, sigma: Tensor) -> Tensor:
+        advance(EDIT_STEPS, len(latents))
+        conditions = conditions.to(self.device)
+        grids, dtype = (conditions.grid, conditions.grid), self.transformer.dtype
+        joined = (latents.to(dtype), conditions.source.to(dtype))
+        guided = predict_velocity(
+            self.transformer, *joined, conditions.text.to(dtype), sigma, grids, text_mask=conditions.mask
+        )
+        if conditions.unconditional is None:
+            return guided
+        free = predict_velocity(self.transformer, *joined, conditions.unconditional.to(dtype), sigma, grids)
+        return guided_velocity(guided, free, self.settings.guidance)
+
+    @torch.no_grad()
+    def sample(self, conditions: Conditions, noise: Tensor, *, steps: int | None = None) -> Tensor:
+        """Denoised latents `[N, L, C]` by plain Euler steps (evaluation samples without extra noise)."""
+        sigmas = self.sigmas(noise.shape[1], steps)
+        done = torch.empty_like(noise)
+        # Edits with texts of like length together, so that little is padded.
+        for index in torch.from_numpy(np.argsort(conditions.lengths, kind="stable")).split(self.settings.batch):
+            batch, latents = conditions.take(index), noise[index]
+            for now, after in pairwise(sigmas):
+                v = self.velocity(batch, latents, now.expand(len(index)).to(latents.device))
+                latents = euler_step(latents, v, float(now), float(after))
+            done[index] = latents
+        return done

@@ -1,0 +1,137 @@
+"""From float images to a defender's losses with gradients: what white-box attacks on Qwen2.5-VL climb.
+
+`DifferentiableProcessor` makes the stock image processor's tensor out of pixels that carry gradients (the stock one
+works on NumPy arrays). Its images have the size that `smart_resize` gives, so that the stock resize is the identity and
+a bound on pixels holds for what the model sees; any other image is brought to this size first (`fitted`, by the stock
+resize). `PixelLosses` keeps the prompts of a batch and takes its images again and again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers.image_utils import SizeDict
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
+
+from aot.errors import AotError
+from aot.players.defender.qwen import QwenDefender
+from aot.players.defender.shared_prefix import completion_logprobs
+from aot.types import Image, Question
+
+
+class DifferentiableProcessor:
+    """The image half of Qwen2-VL's processor, with gradients."""
+
+    def __init__(self, processor: Any):
+        self.stock = processor.image_processor
+        mean, std = torch.tensor(self.stock.image_mean), torch.tensor(self.stock.image_std)
+        self.mean, self.std = mean.view(3, 1, 1), std.view(3, 1, 1)
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width in pixels that the model sees of an image of this size."""
+        factor, bounds = self.stock.patch_size * self.stock.merge_size, self.stock.size
+        seen: tuple[int, int] = smart_resize(height, width, factor, bounds["shortest_edge"], bounds["longest_edge"])
+        return seen
+
+    def fitted(self, image: Image) -> Image:
+        """The image as the model sees it, in pixels; itself where it has the size already."""
+        if self.size(*image.shape[:2]) == image.shape[:2]:
+            return image
+        seen = self.stock.resize(
+            torch.from_numpy(image.transpose(2, 0, 1).copy()) if self._takes_tensors else image.transpose(2, 0, 1),
+            SizeDict(**{edge: self.stock.size[edge] for edge in ("shortest_edge", "longest_edge")}),
+            self.stock.resample,
+            self.stock.patch_size * self.stock.merge_size,
+        )
+        return np.ascontiguousarray(np.asarray(seen, np.uint8).transpose(1, 2, 0))
+
+    @property
+    def _takes_tensors(self) -> bool:
+        """Whether the stock class works on torchvision's tensors."""
+        return not type(self.stock).__name__.endswith("Pil")
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """`pixel_values [patches of all images, channels * frames * patch * patch]` of images `[B, 3, H, W]` in [0, 1]
+        whose size is the one that the model sees. Raises ValueError for any other size."""
+        batch, _, height, width = pixels.shape
+        if self.size(height, width) != (height, width):
+            raise ValueError(f"images of {height} x {width} px are resized by the processor: bring them to its size")
+        merge, patch, frames = self.stock.merge_size, self.stock.patch_size, self.stock.temporal_patch_size
+        rows, columns = height // patch, width // patch
+        x = (pixels.float() - self.mean.to(pixels.device)) / self.std.to(pixels.device)
+        x = x.view(batch, 3, rows // merge, merge, patch, columns // merge, merge, patch)
+        # Patches merge group by merge group; within a patch channel, row, column.
+        x = x.permute(0, 2, 5, 3, 6, 1, 4, 7)[:, :, :, :, :, :, None]
+        x = x.expand(-1, -1, -1, -1, -1, -1, frames, -1, -1)
+        return x.reshape(batch * rows * columns, 3 * frames * patch * patch)
+
+
+class PixelLosses:
+    """The prompts of B questions, whose images of one size are given with every call; a batch is only as large as the
+    defender's `batch` allows. Log-probabilities are in nats."""
+
+    def __init__(self, defender: QwenDefender, images: Sequence[Image], questions: Sequence[Question]):
+        self.defender, self.images, self.questions = defender, list(images), list(questions)
+        self.prompts = defender.encode(images, questions)
+        self.processor = DifferentiableProcessor(defender.processor)
+        self.right = torch.tensor([q.answer for q in questions], device=defender.device)
+        self._options = defender.option_tokens(questions)
+
+    def option_logprobs(self, pixels: Tensor) -> Tensor:
+        """`float [B, most options]`, normalised over the canonical answers of each question's options; -inf where there
+        is none."""
+        return self.defender.score_options(self._seen(pixels), self._options)[0].log_softmax(-1)
+
+    def untargeted(self, pixels: Tensor) -> Tensor:
+        """`[B]`: minus the log-probability of the right option among the options. What an attack wants large."""
+        return -self.option_logprobs(pixels).gather(-1, self.right[:, None])[:, 0]
+
+    def targeted(self, texts: Sequence[str]) -> Callable[[Tensor], Tensor]:
+        """A loss `[B]` of images: the log-probability of the token mean of each row's target text, closed by
+        end-of-turn (minus its cross-entropy). What an attack wants large."""
+        ids, mask = (x.to(self.defender.device) for x in self.defender.pad_answers([[text] for text in texts]))
+
+        def loss(pixels: Tensor) -> Tensor:
+            logprobs, _ = completion_logprobs(self.defender.model, self._seen(pixels), ids, mask)
+            return logprobs.sum((1, 2)) / mask.sum((1, 2))
+
+        return loss
+
+    def rows(self, rows: Sequence[int]) -> PixelLosses:
+        """Those of some of the questions."""
+        return PixelLosses(self.defender, [self.images[i] for i in rows], [self.questions[i] for i in rows])
+
+    def _seen(self, pixels: Tensor) -> Any:
+        return dataclasses.replace(self.prompts, pixel_values=self.processor(pixels))
+
+
+def with_gradients(defender: Any) -> QwenDefender:
+    """The defender as one that gradients can be had of. Raises `AotError` for any other."""
+    if isinstance(defender, QwenDefender):
+        return defender
+    what = f"gradients of the pixels are known of Qwen2.5-VL alone, and {defender.name} is none"
+    raise AotError(what, hint="a model folder of Qwen2.5-VL's class, with an attention other than flash_attention_2")
+
+
+@contextmanager
+def attacked_weights(model: nn.Module) -> Iterator[None]:
+    """The weights as they are while an attack looks for gradients of pixels alone: frozen, without dropout. Then all
+    is as it was. Not `eval`, which would switch the checkpointing of activations off."""
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    dropping = [module for module in model.modules() if isinstance(module, nn.Dropout) and module.training]
+    model.requires_grad_(False)
+    for module in dropping:
+        module.eval()
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
+        for module in dropping:
+            module.train()

@@ -1,0 +1,59 @@
+"""The defender of a run's folder, loaded as the recipe says: Qwen2.5-VL or any other model, whole or with adapters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from aot.errors import AotError
+from aot.players.base_players import described, is_miniature, placed, token_limit
+from aot.players.defender.lora import attached
+from aot.players.defender.qwen import QwenDefender
+from aot.players.defender.stock import StockDefender
+from aot.players.defender.trained import TrainedDefender
+from aot.players.model_folder import read_model, read_processor, set_area
+from aot.players.settings import DefenderSettings
+
+FAST = "qwen2_5_vl"
+"""The type of model that `QwenDefender` is written for."""
+MINIATURES_BATCH, USUAL_BATCH = 64, 8
+
+
+def open_defender(folder: Path, settings: DefenderSettings, *, name: str) -> TrainedDefender:
+    """The defender that is in `folder`: a whole model, adapters over one, or a reference to one. Qwen2.5-VL comes with
+    its fast paths, unless an attention is wanted that takes no masks of ours; any other model with the stock ones.
+    Raises `AotError` for a missing or damaged one, or adapters other than the settings ask for."""
+    place = placed(folder, offline=settings.offline)
+    model = read_model(
+        place.whole,
+        dtype=settings.torch_dtype,
+        attention=settings.attention,
+        quantization=settings.quantization,
+        device=settings.torch_device,
+        what="defender",
+    )
+    processor = read_processor(place.processor, model.config.model_type)
+    others: dict[str, Any] = {"lora": settings.lora, "checkpointing": settings.gradient_checkpointing}
+    others["abstain"] = settings.abstain
+    if place.adapters is not None:
+        adapters = attached(model, place.adapters)
+        wanted = settings.lora.rank or adapters.rank
+        if wanted != adapters.rank:
+            what = f"the defender has adapters of rank {adapters.rank}, and the settings ask for {wanted}"
+            raise AotError(what, where=str(folder), hint=f"--set players.defender.lora.rank={adapters.rank}")
+        others["adapters"] = adapters
+    if place.adapters is not None or settings.lora.rank:
+        others["base"] = place.base or described(place.whole)
+    area = settings.min_pixels, settings.max_pixels
+    if any(area) and not set_area(processor, *area):
+        others["area"] = area
+    miniature = is_miniature(str(place.whole))
+    is_fast = model.config.model_type == FAST and settings.attention != "flash_attention_2"
+    return (QwenDefender if is_fast else StockDefender)(
+        model,
+        processor,
+        name=name,
+        max_new_tokens=token_limit(settings, place.whole),
+        batch=settings.batch or (MINIATURES_BATCH if miniature else USUAL_BATCH),
+        **others,
+    )

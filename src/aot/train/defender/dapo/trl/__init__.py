@@ -1,0 +1,1 @@
+"""DAPO by TRL's GRPOTrainer (start with engine.py): the only modules that import TRL."""
