@@ -44,7 +44,7 @@ WORLD_FAMILIES = {family.name: family for family in families(NAMES)}
 RULES = {photos: referees(RefereeSettings(), photos=photos) for photos in (False, True)}
 WHY = {
     "no_object", "no_place", "no_background", "no_look_alike", "nothing_to_remove", "nothing_to_replace",
-    "nothing_to_scale", "unchanged",
+    "nothing_to_scale", "unchanged", "no_wrong_option",
 }  # fmt: skip
 
 
@@ -168,7 +168,7 @@ def test_what_the_maker_says_is_there_keeps_the_answer(name: str) -> None:
         others = [box for box in attack.objects if box not in new]
         assert not any(box.overlap_px(other) for box in new for other in others)
         assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= 64 and box.y1 <= 64 for box in new)
-    assert bool(told) == (WORLD_FAMILIES[name].rule in ("known",) or name == "neutral")
+    assert bool(told) == (WORLD_FAMILIES[name].rule in ("known",) or name in ("neutral", "typographic"))
 
 
 def test_without_boxes_and_known_objects_only_pixels_are_attacked() -> None:
@@ -178,7 +178,7 @@ def test_without_boxes_and_known_objects_only_pixels_are_attacked() -> None:
         assert isinstance(made, Attack) if family.threat == "pixel" else made == "no_boxes", name
     boxed = replace(bare, protected=(Box(4, 4, 20, 20, "cat"),))
     possible = {name for name, family in WORLD_FAMILIES.items() if not isinstance(draw(family, boxed, 0, 0), str)}
-    assert possible == {*PIXEL, "texture", "occlusion", "neutral", "texture+noise"}
+    assert possible == {*PIXEL, "texture", "occlusion", "neutral", "typographic", "texture+noise"}
 
 
 def test_where_there_is_none_the_image_stays_and_is_refused() -> None:
@@ -288,6 +288,27 @@ def test_the_largest_change_is_bounded() -> None:
     assert isinstance(made, Attack)
     judged = [NormBound(levels)([scene], [made])[0] for levels in (8, 7)]
     assert [finding.reason for finding in judged] == ["", "out_of_norm"] and judged[0].measured == 8
+
+
+def test_what_is_written_is_a_wrong_option() -> None:
+    options = ("red", "blue", "", "\u7eff\u8272", "the one that stands furthest to the left")
+    question = Question("What colour is it?", options, 0)
+    scene = replace(WORLD[0], question=question, protected=(Box(4, 4, 20, 20, "cat"),))
+    family = families(["typographic"])[0]
+    told = [made.instruction for n in range(40) if isinstance(made := draw(family, scene, n, 0), Attack)]
+    words = {instruction.split('"')[1] for instruction in told}
+    assert words == {"blue", "D", "E"}  # never the right one, nor the empty one; letters for what cannot be drawn
+    free = replace(scene, question=Question("What colour is it?", (), 0, reference="red"))
+    assert draw(family, free, 0, 0) == "no_wrong_option"
+
+
+def test_a_shadow_takes_light_away_and_no_more_than_its_share() -> None:
+    scene, family = WORLD[0], families(["shadow"], Strengths(shadow_share=(0.4, 0.4)))[0]
+    for number in range(8):
+        made = draw(family, scene, number, 0)
+        assert isinstance(made, Attack) and (made.image <= scene.image).all()
+        assert (made.image >= np.floor(scene.image * 0.6 - 0.5)).all()
+        assert (made.image == scene.image).all(-1).any() and (made.image < scene.image * 0.61 + 1).all(-1).any()
 
 
 # Compositions -----------------------------------------------------------------------------------------------------

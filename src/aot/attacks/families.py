@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from aot.attacks.base import Family
 from aot.attacks.compose import JOINT, Composition
-from aot.attacks.corruptions import Corruption, blurred, compressed, noisy, relit
+from aot.attacks.corruptions import Corruption, blurred, compressed, noisy, relit, shaded
 from aot.attacks.implants import Implant, look_alike_name, mixed_name, related_name, unrelated_name
 from aot.attacks.neutral import Neutral
 from aot.attacks.objects import ObjectEdit
@@ -16,6 +16,7 @@ from aot.attacks.photo_edits import PhotoImplant, Wanted, is_look_alike, limited
 from aot.attacks.scale import Scale
 from aot.attacks.strengths import Strengths
 from aot.attacks.texture import Texture
+from aot.attacks.typographic import Typographic
 from aot.errors import AotError
 from aot.forge.photo_source import PhotoPairSource
 
@@ -79,6 +80,7 @@ def _semantic(s: Strengths, pair_source: PhotoPairSource | None) -> list[Family]
         Texture(s.texture_levels, s.texture_share),
         Occlusion(s.occlusion_share, s.occlusion_places),
         Neutral(s.neutral_share, s.neutral_most),
+        Typographic(s.typographic_share),
     ]
 
 
@@ -87,17 +89,19 @@ def _pixel(s: Strengths) -> list[Family]:
     blur = "Gaussian, sigma {:g} to {:g} px.".format(*s.blur_sigma_px)
     jpeg = "Compressed to quality {:g} to {:g}.".format(*s.jpeg_quality)
     light = "Contrast changed by {:.0%} to {:.0%}, lightness by half as much.".format(*s.light_share)
+    shadow = "A band with soft edges loses {:.0%} to {:.0%} of its light.".format(*s.shadow_share)
     return [
         Corruption("noise", "Noise", noise, s.noise_levels, noisy, "Noise of {:.0f}/255."),
         Corruption("blur", "Blur", blur, s.blur_sigma_px, blurred, "Gaussian blur, sigma {:.1f} px."),
         Corruption("jpeg", "JPEG", jpeg, s.jpeg_quality, compressed, "JPEG of quality {:.0f}."),
         Corruption("brightness", "Brightness", light, s.light_share, relit, "Light changed by {:.0%}."),
+        Corruption("shadow", "Shadow", shadow, s.shadow_share, shaded, "A shadow takes {:.0%} of the light."),
     ]
 
 
 SEMANTIC = tuple(family.name for family in _semantic(Strengths(), None))
 PIXEL = tuple(family.name for family in _pixel(Strengths()))
-WITHOUT_OBJECTS = ("texture", "occlusion", "neutral")
+WITHOUT_OBJECTS = ("texture", "occlusion", "neutral", "typographic")
 """Semantic families that need no source of objects: what own images can be attacked with, besides pixel attacks."""
 FAMILIES = (*SEMANTIC, *PIXEL, *COMPOSITIONS)
 """The names of all families that are listed."""

@@ -32,7 +32,9 @@ class Strengths(BaseModel, frozen=True, extra="forbid"):
     texture_share: Limits = (0.4, 0.8)  # photos: by how much the pattern covers the background; in the world wholly
     neutral_share: Limits = (0.01, 0.04)  # of the image's area, each shape's box
     neutral_most: int = Field(3, gt=0)  # shapes at once
+    typographic_share: Limits = (0.08, 0.16)  # of the image's height: the writing's
     noise_levels: Limits = (4, 8)  # largest change of any value (L-infinity), of 255
     blur_sigma_px: Limits = (0.8, 2.0)
     jpeg_quality: Limits = (10, 30)
+    shadow_share: Limits = (0.25, 0.5)  # of the light that a shadow takes
     light_share: Limits = (0.15, 0.35)  # of the full range: brightness by so much, and contrast
