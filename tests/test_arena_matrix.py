@@ -450,7 +450,7 @@ def test_a_fresh_response_is_trained_once_and_joins_the_matrix(
             next(iter(attacker.transformer.parameters())).add_(0.001 * len(trained))
         return {}
 
-    monkeypatch.setattr("aot.coevolve.stages.train_attacker", stands_in)
+    monkeypatch.setattr("aot.coevolve.attacker_stages.train_attacker", stands_in)
     settings = QUICK.model_copy(update={"best_response_updates": 3, "draws": 1})
     for _ in range(2):
         arena = run_arena([finished], tmp_path, settings, attacks=("noise",), say=lambda _: None)

@@ -16,7 +16,7 @@ from aot.coevolve.miniature_recipes import smoke
 from aot.coevolve.names import attacker_of, baselines, defenders, finals, stage_names, stage_of
 from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import Game, open_game
-from aot.coevolve.stages import plan_stage
+from aot.coevolve.stage_plan import plan_stage
 from aot.players.base_players import player_folder
 from aot.runs.files import sha256_of
 from aot.runs.run import Stage

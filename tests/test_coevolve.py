@@ -20,7 +20,7 @@ from aot.coevolve.miniature_recipes import smoke
 from aot.coevolve.names import stage_names
 from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import open_game
-from aot.coevolve.stages import plan_stage
+from aot.coevolve.stage_plan import plan_stage
 from aot.data.records import load_episodes
 from aot.doctor.disk import bytes_written, players_of
 from aot.doctor.folders import place_of

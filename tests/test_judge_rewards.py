@@ -474,7 +474,8 @@ def test_a_recipe_names_its_judge():
 
 def test_a_stage_that_is_judged_depends_on_the_judges_files(tmp_path, monkeypatch):
     """Other files, another way of asking: the attacker's stage is made anew, and only where it is judged."""
-    monkeypatch.setattr("aot.coevolve.stages.train_attacker", lambda *_, judge, **__: {"judged": judge is not None})
+    told = lambda *_, judge, **__: {"judged": judge is not None}  # noqa: E731
+    monkeypatch.setattr("aot.coevolve.attacker_stages.train_attacker", told)
 
     def key(name: str, *changes: str) -> object:
         recipe = load_recipe("smoke", ["game.train_scenes=2", "game.held_out_scenes=2", *changes])

@@ -1,6 +1,6 @@
 """A fresh best response to every defender: the cold start trained against it alone, with a budget of its own.
 
-It is the training that a run ends with (`aot.coevolve.stages.answer_best`), from the same seed, so with the run's own
+It is the training that a run ends with (`answer_best` of `coevolve`), from the same seed, so with the run's own
 budget it gives the run's own attacker again, to the bit. Nothing is written into the runs: each response is a stage of
 a folder of the arena, named by what it is made from, and goes on from its checkpoint where it was killed. *Ours.*
 """
@@ -14,11 +14,11 @@ from typing import Any
 
 from aot.arena.pool import Pool, PoolAttacker, PoolDefender, cold_start
 from aot.arena.scenes import game_of
+from aot.coevolve.attacker_stages import answer_best, best_response_training
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.names import RESPONSE, attacker_of, stage_of
 from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import Game, stage_seed
-from aot.coevolve.stages import answer_best, best_response_training
 from aot.players.digests import player_digests
 from aot.runs.files import canonical_hash
 from aot.runs.manifest import Stage, trusted

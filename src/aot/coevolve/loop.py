@@ -8,8 +8,8 @@
         the defender trains on the valid attacks that are hard but not hopeless, with clean and earlier ones (DAPO)
         the new players meet all others so far on held-out scenes
 
-Every step is a stage of the run folder, a named function in `stages.py`: a finished one is kept, a killed run goes on
-where it was. What the main line does not need at once is made in the background, in a second process; the main line
+Every step is a stage of the run folder, a named function (`stage_plan.py`): a finished one is kept, a killed run goes
+on where it was. What the main line does not need at once is made in the background, in a second process; the main line
 names it again later and finds it finished, waits for it, or makes it. With a launcher (`compute.launch`) every stage is
 made by processes of its own (`controller.py`), and what the main line does not need comes last.
 Departures: scripted attacks on fresh scenes stand for the AOT-SFT set in the warm-up; the players that are known

@@ -14,7 +14,7 @@ from pathlib import Path
 from aot.coevolve.names import stage_names
 from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import Game
-from aot.coevolve.stages import StagePlan, plan_stage
+from aot.coevolve.stage_plan import StagePlan, plan_stage
 from aot.runs.run import CHECKPOINT, MANIFEST, STARTED
 
 

@@ -22,8 +22,6 @@ import numpy.typing as npt
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, QwenImageEditPipeline, QwenImageTransformer2DModel
 from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit import calculate_shift
-from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import calculate_dimensions
-from PIL import Image as PilImage
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
@@ -38,6 +36,7 @@ from aot.players.attacker.editor import (
 )
 from aot.players.attacker.editor_folder import Loading, read_editor, write_adapter, write_editor
 from aot.players.attacker.fused import predict_velocity
+from aot.players.attacker.instructions import embed_instructions
 from aot.players.attacker.keep import kept
 from aot.players.attacker.latents import edit_latents, padded, paint, source_latents
 from aot.players.attacker.lora import adapter_rank
@@ -219,41 +218,7 @@ class EditAttacker:
         return paint(self.vae, sources, latents.to(self.device), at_once=self.settings.decode_batch)
 
     def _embed(self, images: npt.NDArray[np.uint8], sentences: Sequence[str]) -> list[Tensor]:
-        """Last hidden states `[T_i, D]` of each instruction, exactly as the stock pipeline asks its text
-        encoder."""
-        texts = [self.settings.template.format(sentence) for sentence in sentences]
-        shown = [self._shown_to_encoder(image) for image in images]
-        states: dict[int, Tensor] = {}
-        # Equal lengths together: no padding, no mask.
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        for start in range(0, len(order), self.settings.encode_batch):
-            members = order[start : start + self.settings.encode_batch]
-            prompts = self.encoder.encode_texts([shown[i] for i in members], [texts[i] for i in members])
-            prompts = prompts.to(self.device)
-            hidden = self.text_encoder.model(
-                input_ids=prompts.input_ids,
-                attention_mask=prompts.attention_mask.long(),
-                position_ids=prompts.position_ids if self.settings.text_positions == "multimodal" else None,
-                pixel_values=prompts.pixel_values.to(self.text_encoder.dtype),
-                image_grid_thw=prompts.image_grid_thw,
-            ).last_hidden_state
-            for row, i in enumerate(members):
-                real = prompts.attention_mask[row]
-                states[i] = hidden[row, real][self._dropped(prompts.input_ids[row, real]) :].float()
-        return [states[i] for i in range(len(texts))]
-
-    def _shown_to_encoder(self, image: Image) -> Image:
-        """The image at the size in which the text encoder is asked to see it, as the stock pipeline resizes it."""
-        if not self.settings.condition_area:
-            return image
-        width, height = calculate_dimensions(self.settings.condition_area, image.shape[1] / image.shape[0])
-        return np.asarray(PilImage.fromarray(image).resize((width, height), PilImage.Resampling.LANCZOS))
-
-    def _dropped(self, ids: Tensor) -> int:
-        if self.settings.drop_tokens is not None:
-            return self.settings.drop_tokens
-        end = self.text_encoder.config.vision_end_token_id
-        return int((ids == end).nonzero()[-1, 0]) + 1
+        return embed_instructions(self.text_encoder, self.encoder, self.settings, images, sentences)
 
     def sigmas(self, tokens: int, steps: int | None = None) -> Tensor:
         """`[steps + 1]` noise levels from 1 to 0, from the scheduler, set as the pipeline sets it for L
