@@ -20,11 +20,12 @@ from aot.attacks.checks import NotNamed
 from aot.attacks.strengths import Strengths
 from aot.audit.charts import spread
 from aot.audit.command import audit_settings
-from aot.audit.metrics import Member, Outcome, Tally, change
+from aot.audit.metrics import Member, Outcome, Tally
 from aot.audit.page import build_page, caveats, headline
 from aot.audit.panel import build_panel, group_of
 from aot.audit.plan import AuditSettings, plan_of, turns
 from aot.audit.run import OUTCOMES, RESULT, Audit, run_audit
+from aot.audit.shares import change
 from aot.audit.showcase import cards, chosen
 from aot.audit.subjects import Subjects, fingerprint, open_subjects
 from aot.audit.trained import TrainedAttacker

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from aot.audit.confidence import sure_line
-from aot.audit.metrics import Json
 from aot.audit.page import build_page, headline, short_name, terminal_table
 from aot.audit.panel import ATTACKS, build_panel
 from aot.audit.plan import AuditSettings
 from aot.audit.run import RESULT, run_audit
+from aot.audit.shares import Json
 from aot.audit.showcase import cards
 from aot.audit.subjects import open_subjects
 from aot.audit.trained import open_attacker

@@ -17,7 +17,8 @@ from functools import partial
 
 import numpy as np
 
-from aot.audit.metrics import GROUPS, Json, Member, Outcome, Tally
+from aot.audit.metrics import GROUPS, Member, Outcome, Tally
+from aot.audit.shares import Json
 from aot.backends.base import Backend
 from aot.backends.defender import gold_answers, letters
 from aot.report.words import percent

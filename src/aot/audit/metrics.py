@@ -11,11 +11,8 @@ were asked, `integrity` (fair of made), `unverified` (fair edits after which the
 `worst_draw_accuracy` (of these scenes, right under every fair draw), `success` (of the scenes right when clean),
 `success_where_fair` (of those, where a fair draw was answered), `success_by_budget` (by number of draws).
 
-A share is `{"value", "ci" (95 %), "hits", "n"}`, its value null where n is 0, as all successes of an attack are (and
-the worst case of a group) of which no draw could be asked; a change is `{"value", "ci" (paired, normal), "p" (McNemar,
-exact), "n"}`, fractions of 1. Images are the clusters of both intervals, since questions about one image and draws on
-one are not independent: Wilson's where each image counts once, else the bootstrap (`aot.scores.tally`). Over fewer
-than two images "ci" is null and "ci_absent" says why.
+Shares and changes are those of `aot.audit.shares`; where no draw of an attack could be asked, its successes and its
+group's worst case have n = 0.
 """
 
 from __future__ import annotations
@@ -24,13 +21,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-
-from aot.rl.intervals import mcnemar, paired_difference
-from aot.scores.tally import NOTHING, ONE_CLUSTER, estimate, tallied
-from aot.scores.tally import share as of_all
+from aot.audit.shares import Json, change, share
 from aot.types import AnswerStatus, Question
 
 BUDGETS = (1, 2, 4, 8, 16, 32)
@@ -41,7 +34,6 @@ FRAGILE = 12
 """Questions that are named as those which break most often."""
 
 Fate = Literal["asked", "impossible", "unfair"]
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,33 +68,6 @@ class Member:
     title: str
     group: Group
     about: str = ""
-
-
-def share(hits: Iterable[tuple[str, bool]]) -> Json:
-    """Of these (image, hit), how many."""
-    found = list(hits)
-    n = len(found)
-    told = estimate(tallied(((image, "", (hit, 1.0)) for image, hit in found), of_all, 2, n)).as_json("value")
-    hits_n = {"hits": sum(hit for _, hit in found), "n": n}
-    return {name.removeprefix("value_"): each for name, each in told.items()} | hits_n
-
-
-def change(pairs: Iterable[tuple[str, bool, bool]]) -> Json:
-    """Of these (image, before, after), scene by scene."""
-    found = list(pairs)
-    n = len(found)
-    if not n:
-        return {"value": None, "ci": None, "ci_absent": NOTHING, "p": None, "n": 0}
-    images, before, after = zip(*found, strict=True)
-    moved, of = np.subtract(after, before, dtype=np.float64), np.unique(images, return_inverse=True)[1]
-    value, sizes = float(moved.mean()), np.bincount(of)
-    p = mcnemar(after, before)
-    if len(sizes) < 2:
-        return {"value": value, "ci": None, "ci_absent": ONE_CLUSTER, "p": p, "n": n}
-    # What each image adds to the mean, linearised: a ratio of sums over images.
-    added = value + (np.bincount(of, moved) - value * sizes) / sizes.mean()
-    difference = paired_difference(added, np.zeros_like(added))
-    return {"value": value, "ci": [difference.low, difference.high], "p": p, "n": n}
 
 
 class Tally:

@@ -16,9 +16,10 @@ from pathlib import Path
 from aot.attacks.base import Family, draw
 from aot.attacks.compose import Composition
 from aot.audit.confidence import Completions, confidence, nothing_weighed, weighed_by
-from aot.audit.metrics import Json, Member, Outcome, Tally
+from aot.audit.metrics import Member, Outcome, Tally
 from aot.audit.panel import group_of
 from aot.audit.plan import CLEAN, AuditSettings, Plan, plan_of, turns
+from aot.audit.shares import Json
 from aot.audit.subjects import Subjects, fingerprint
 from aot.audit.white_box import within_ball
 from aot.backends.asking import AnswerStore, AskedCounts, ask_all
