@@ -28,7 +28,7 @@ from aot.miniature.world.scenes import draw_scenes
 from aot.players.base import Defender
 from aot.players.base_players import player_folder
 from aot.players.defender.qwen import QwenDefender
-from aot.players.defender.token_sampling import Picking
+from aot.players.defender.token_sampling import InverseTransformSampling
 from aot.prompts import question_prompt
 from fault_server import FaultServer, backed_by
 
@@ -101,10 +101,10 @@ def test_samples_depend_on_seed_trial_and_content_alone(backend: LocalBackend) -
 def test_picking_draws_from_the_distribution_within_top_p() -> None:
     scores = torch.tensor([[2.0, 1.0, 0.0, 5.0]]).expand(4000, 4)
     draws = torch.linspace(0, 1 - 1e-6, 4000)[:, None]
-    picked = Picking(2.0, 0.8, draws, 7, [3])(torch.zeros(4000, 7), scores).argmax(-1)
+    picked = InverseTransformSampling(2.0, 0.8, draws, 7, [3])(torch.zeros(4000, 7), scores).argmax(-1)
     p = torch.tensor([1.0, 0.5]).exp()  # the third is beyond 0.8, the fourth is never said
     np.testing.assert_allclose(torch.bincount(picked, minlength=4) / 4000, [*(p / p.sum()), 0, 0], atol=0.001)
-    assert (Picking(0.0, 1.0, draws, 7, [3])(torch.zeros(4000, 7), scores).argmax(-1) == 0).all()
+    assert (InverseTransformSampling(0.0, 1.0, draws, 7, [3])(torch.zeros(4000, 7), scores).argmax(-1) == 0).all()
 
 
 def test_odd_questions_are_their_own_replies(backend: LocalBackend) -> None:

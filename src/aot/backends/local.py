@@ -29,7 +29,7 @@ from aot.backends.pictures import fitted
 from aot.backends.store import reply_key
 from aot.data.decoding import BadPicture, opened, upright
 from aot.errors import AotError
-from aot.players.defender.token_sampling import Picking
+from aot.players.defender.token_sampling import InverseTransformSampling
 from aot.players.special_tokens import PLACEHOLDERS, UNSAID
 from aot.runs.files import sha256_of
 
@@ -165,12 +165,12 @@ class LocalBackend:
         inputs = self._inputs(prompts)
         before = inputs["input_ids"].shape[1]
         draws = torch.stack([_draws(prompt.ask, sampling) for prompt in prompts]).to(self.model.device)
-        picking = Picking(sampling.temperature, sampling.top_p, draws, before, self.unsaid)
+        sampler = InverseTransformSampling(sampling.temperature, sampling.top_p, draws, before, self.unsaid)
         ids = self.model.generate(
             **inputs,
-            do_sample=False,  # `picking` leaves one token to choose from where a sample is wanted
+            do_sample=False,  # `sampler` leaves one token to choose from where a sample is wanted
             max_new_tokens=sampling.max_new_tokens,
-            logits_processor=LogitsProcessorList([picking]),
+            logits_processor=LogitsProcessorList([sampler]),
         )[:, before:].tolist()
         prompt_tokens = inputs["attention_mask"].sum(-1).tolist()
         visual: list[int | None] = [None] * len(prompts)

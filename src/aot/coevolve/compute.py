@@ -25,7 +25,7 @@ class ComputeSettings(BaseModel, frozen=True, extra="forbid"):
 
     launch: str = ""  # what starts a stage, and its ranks; "": no launcher, this process makes all
     single: str = Field("python", min_length=1)  # with a launcher: what starts a stage that one rank makes
-    stall_minutes: float = Field(60.0, gt=0)  # a stage that gets on neither by a line nor by a heartbeat is ended
+    stall_minutes: float = Field(60.0, gt=0)  # a stage with neither a line nor a heartbeat for so long is ended
     # in_process; vllm: a server that the run starts and stops; or the http(s) URL of one that the user has started.
     answers: str = Field(IN_PROCESS, min_length=1)
     asking: AskingSettings = AskingSettings()

@@ -139,7 +139,7 @@ def _learn_hits(
     recipe: Recipe, inputs: Inputs, player: TrainedDefender, episodes: Sequence[Episode], folder: Path
 ) -> dict[str, Any]:
     """SFT on the hardest attack of each scene that was hard, mixed with scripted attacks on fresh scenes: the hits are
-    few, and alone they would be learned by heart."""
+    few, and alone they would be memorised."""
     decay = recipe.hits_decay ** (iteration_of(inputs.name) - 1)
     rates = {"learning_rate": recipe.hits.learning_rate * decay, "muon_lr": recipe.hits.muon_lr * decay}
     settings = recipe.hits.model_copy(update=rates)
@@ -191,7 +191,7 @@ def _keep_clean(
     rows: Sequence[CurriculumRow],
     folder: Path,
 ) -> dict[str, Any]:
-    """Wins back clean accuracy, measured on scenes that were not trained on: of those it forgets nothing."""
+    """Regains clean accuracy, measured on scenes that were not trained on: those that were are not forgotten."""
     guard, seed = recipe.clean_guard, inputs.seed
     scenes = _unseen(inputs, guard.scenes)
     base = open_defender(inputs.folder(defender_of(0)), recipe.players.defender, name=BASE)

@@ -1,6 +1,6 @@
 """Pictures to look at: for every attacker, attacks that worked and attacks that the referee refused.
 
-A human sees in a minute what no figure tells: whether distractors look placed, whether the question is still fair.
+They show what no figure does: whether distractors look placed, whether the question is still fair.
 """
 
 from __future__ import annotations

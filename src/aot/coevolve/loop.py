@@ -14,7 +14,7 @@ names it again later and finds it finished, waits for it, or makes it. With a la
 made by processes of its own (`controller.py`), and what the main line does not need comes last.
 Departures: scripted attacks on fresh scenes stand for the AOT-SFT set in the warm-up; the players that are known
 already attack the training scenes too, beside the newest attacker; SFT on the newest hits precedes DAPO; a defender
-that lost clean accuracy wins it back before it goes on (`clean_guard`). All *ours*, and settings of the recipe.
+that lost clean accuracy regains it before it goes on (`clean_guard`). All *ours*, and settings of the recipe.
 Beside the method stand baselines: the same RL on clean scenes (the paper's ablation) and SFT on scripted attacks
 alone. Each final defender meets a fresh attacker that was trained against it and no other (*ours*).
 """
@@ -134,7 +134,8 @@ def make_stages(
 ) -> list[Stage]:
     """Stages of the run in `out`, with those that they need, from the folder's own recipe: what `coevolve` makes there,
     to the same bits, in whatever process, or in all ranks that a launcher started. `controller`: the process
-    ("host:pid") that started this one and holds the folder; `heartbeat`: the file that shows it that this one gets on.
+    ("host:pid") that started this one and holds the folder; `heartbeat`: the file by which it sees that this one makes
+    progress.
 
     Raises `AotError` where there is no run or its recipe has no such stage.
     """

@@ -1,4 +1,4 @@
-"""The names of a run's stages and players, and how they hang together. Pure."""
+"""The names of a run's stages and players, and which is made from which. Pure."""
 
 from __future__ import annotations
 

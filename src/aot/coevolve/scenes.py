@@ -84,7 +84,7 @@ def open_game(
     data: Path | None = None,
     free_text: bool = False,
 ) -> Game:
-    """The miniature world, or the images and questions at `data` (COCO-format folder or LMUData TSV). `free_text`: own
+    """The miniature world, or the images and questions at `data` (`aot.data.sources`). `free_text`: own
     data may ask without options; such questions are trained on and not held out, as nothing there scores them."""
     if data is None:
         return Game(

@@ -1,4 +1,4 @@
-"""A mixed strategy over several players, as one player: what the other side meets that trains against a pool."""
+"""A mixed strategy over several players, as one player: the opponent of a training against a pool."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from aot.players.settings import Quantization
 
 LIBRARIES = {"nf4": "bitsandbytes", "fp8": "torchao"}
 WHOLE = ["visual", "vision_tower", "vision_model", "multi_modal_projector", "connector", "lm_head"]
-"""What keeps its bits: the image encoder is a tenth of the weights, and what it loses nobody can win back."""
+"""What keeps its bits: the image encoder is a tenth of the weights, and what it loses cannot be recovered."""
 EDITOR_WHOLE = ["img_in", "txt_in", "time_text_embed", "norm_out", "proj_out"]
 
 

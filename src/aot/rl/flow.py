@@ -115,7 +115,7 @@ def mean_kl(new: Transition, reference: Transition) -> Tensor:
 
 
 def velocity_kl(v: Tensor, v_reference: Tensor) -> Tensor:
-    """`[B]`: mean squared difference of the velocities. No 1/s^2: it pulls equally hard at every step."""
+    """`[B]`: mean squared difference of the velocities. No 1/s^2: every step weighs alike."""
     return _mean((v.float() - v_reference.float()).square())
 
 

@@ -76,7 +76,7 @@ def attack_reward(
     nothing and have no entry. `judged`: a score for every criterion with a weight.
 
     `answers`: the k sampled answers to the attacked image; only `answered` ones count, and where none was,
-    the efficacy is 0 (a defender that falls silent is not fooled). `right_logprob`: log-probability of the
+    the efficacy is 0 (a defender that gives no answer is not deceived). `right_logprob`: log-probability of the
     right option among the options, needed where efficacy is "log_odds" (then `answers` may be empty). Where it is nan
     (a server that gives no probabilities) the share of wrong answers is the efficacy; the breakdown says "ungraded".
     """

@@ -3,7 +3,7 @@ fails.
 
 The components are those of diffusers' `QwenImageEditPipeline` or `QwenImageEditPlusPipeline` (2509, 2511), in whose
 class a saved folder opens; this loop exists because the pipelines resize everything to one megapixel, give no access
-to their steps, and Plus takes no batch. Laws in the tests hold that both paint the same picture. Departures of the
+to their steps, and Plus takes no batch. Tests hold that both paint the same picture. Departures of the
 miniature: the condition is the instruction's text only (its tokens have read the image), and the diffused latents are
 those of the change (see `aot.players.attacker.latents`).
 """
@@ -244,8 +244,8 @@ class EditAttacker:
     ) -> Tensor:
         """v = noise - x0 `[N, L, C]` at noise levels `sigma [N]`, with guidance where the settings ask for
         it. Texts of one length go together where they are many: nothing is padded then, and no mask slows the
-        attention. `at_once`: all in one call of the network, for who listens to its blocks; `most`: so many edits a
-        call at most (0: any number)."""
+        attention. `at_once`: all in one call of the network, for callers with hooks on its blocks; `most`: so many
+        edits a call at most (0: any number)."""
         parts = [] if at_once else conditions.by_length(most=most)
         if len(parts) > 1:
             done = [self._velocity(conditions.take(i), latents[i], sigma[i]) for i in parts]

@@ -71,7 +71,7 @@ class Loading:
 
 
 def read_editor(folder: Path, how: Loading) -> EditorParts:
-    """The editor in a folder; an adapter is put before its base. Raises AotError for a missing or damaged folder, a
+    """The editor in a folder; an adapter is added to its base. Raises AotError for a missing or damaged folder, a
     base that is not on this machine, and one that the adapter does not belong to."""
     frozen = followed(folder, "attacker", offline=how.offline)
     if not (frozen / INDEX).is_file():

@@ -1,6 +1,6 @@
 """An attacker as it was at one moment, beside the one that is trained: Flow-GRPO's reference, DiffusionNFT's sampler.
 
-Of whole weights it is a copy of the transformer; of an adapter a second adapter before the same base, or, where the
+Of whole weights it is a copy of the transformer; of an adapter a second adapter on the same base, or, where the
 adapter had no effect yet, the base alone.
 """
 

@@ -1,6 +1,6 @@
 """The forward pass of `QwenImageTransformer2DModel`, computing only what an editor's rollout needs. *Ours.*
 
-Same module, same weights, same numbers as the stock `forward` (a law test holds it to 1e-5, gradients too),
+Same module, same weights, same numbers as the stock `forward` (a test holds it to 1e-5, gradients too),
 about 1.5 times as fast on a CPU for short sequences: q, k and v of a stream are one product, the rotary
 embedding is real-valued with the q/k norm's weights folded in, GELU is written by its sigmoid, and the last
 block computes nothing but the tokens that are read. Falls back to the stock pass for what it does not know

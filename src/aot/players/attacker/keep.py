@@ -69,8 +69,8 @@ def drift(source: Image, edited: Image) -> Drift | None:
     """How the whole picture moved between two images of one size; None where too little of it is found again.
 
     Corners of the source are followed into the edited image by optical flow (pyramidal Lucas and Kanade, forth and
-    back) and RANSAC finds the motion that most of them share, so that what was edited has no say. A second pass over
-    what the first has straightened takes out the flow's error under a zoom.
+    back) and RANSAC finds the motion that most of them share, so that what was edited does not count. A second pass
+    over what the first has straightened takes out the flow's error under a zoom.
     """
     height, width = source.shape[:2]
     if edited.shape != source.shape or min(height, width) < 16:

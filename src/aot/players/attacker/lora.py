@@ -50,7 +50,7 @@ def adapter_weights(model: nn.Module, adapter: str = ADAPTER) -> dict[str, nn.Pa
 
 
 def add_adapter(model: Any, settings: LoraSettings, *, seed: int, adapter: str = ADAPTER) -> None:
-    """Freezes the model and puts an adapter of no effect yet before it, in float32: A is Gaussian, B zero. The global
+    """Freezes the model and adds an adapter without effect to it, in float32: A is Gaussian, B zero. The global
     torch generator is left as it was. Raises `AotError` where a target matches no layer."""
     targets = list(settings.targets or EDITOR_TARGETS)
     names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
@@ -101,7 +101,7 @@ def save_adapter(model: Any, folder: Path) -> None:
 
 
 def load_adapter(model: Any, folder: Path) -> None:
-    """Puts the adapter that lies in `folder` before the model, in float32 and ready for training. Raises `AotError`
+    """Adds the adapter that lies in `folder` to the model, in float32 and ready for training. Raises `AotError`
     where it is damaged, or does not fit this model."""
     with reading("the attacker's adapter", folder / WEIGHTS, hint=REMAKE):
         how = {"weight_name": WEIGHTS, "use_safetensors": True, "local_files_only": True}

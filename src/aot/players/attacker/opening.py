@@ -35,7 +35,7 @@ def open_attacker_to_train(
     folder: Path, settings: AttackerSettings, *, name: str, seed: int, **how: Any
 ) -> EditAttacker:
     """As `open_attacker`, with what the settings want trained: all weights, or an adapter. One that is there is trained
-    on; else a new one, drawn by `seed`, is put before the frozen weights. Raises `AotError` where the settings do not
+    on; else a new one, drawn by `seed`, is added to the frozen weights. Raises `AotError` where the settings do not
     fit what is there."""
     attacker = open_attacker(folder, settings, name=name, **how)
     transformer, there, wanted = attacker.transformer, adapter_rank(attacker.transformer), settings.lora.rank

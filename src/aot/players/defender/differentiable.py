@@ -1,4 +1,4 @@
-"""From float images to a defender's losses with gradients: what white-box attacks on Qwen2.5-VL climb.
+"""From float images to a defender's losses with gradients: what white-box attacks on Qwen2.5-VL maximise.
 
 `DifferentiableProcessor` makes the stock image processor's tensor out of pixels that carry gradients (the stock one
 works on NumPy arrays). Its images have the size that `smart_resize` gives, so that the stock resize is the identity and

@@ -14,7 +14,7 @@ from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
 
 
 def rotated(attention: Any, states: Tensor, angles: tuple[Tensor, Tensor], *, first: int = 0) -> Tensor:
-    """Queries or keys `[B, heads, S - first, head_dim]` of a layer's attention, turned by the positions of tokens
+    """Queries or keys `[B, heads, S - first, head_dim]` of a layer's attention, rotated by the positions of tokens
     `first` .. S-1; `angles`: cosines and sines of all S."""
     cos, sin = (each[..., first:, :] for each in angles)
     if hasattr(qwen, "apply_rotary_pos_emb"):

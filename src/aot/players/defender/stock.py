@@ -1,6 +1,6 @@
 """Any vision-language model of transformers as a defender, by its stock processor, `generate` and forward pass.
 
-What `AutoModelForImageTextToText` opens plays; none of the savings of `defender.py` are used. *Ours* is only how
+What `AutoModelForImageTextToText` opens plays; none of the savings of `qwen.py` are used. *Ours* is only how
 sampled tokens are drawn: each answer has its own random numbers, so that a result does not depend on how a call is cut
 into batches (but for rounding), and of a folder's `generation_config.json` only the end-of-turn tokens count, no
 repetition penalty or temperature.
@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList
 
 from aot.errors import AotError
-from aot.players.defender.token_sampling import Picking
+from aot.players.defender.token_sampling import InverseTransformSampling
 from aot.players.defender.trained import Made, TrainedDefender, parsed
 from aot.prompts import gold_answer
 from aot.runs.progress import ANSWERS, advance
@@ -208,12 +208,12 @@ class StockDefender(TrainedDefender):
         inputs = self._inputs(rows)
         before, limit = inputs["input_ids"].shape[1], draws.shape[1]
         self._forget_positions()
-        picking = Picking(temperature, 1.0, draws, before, self.suppressed_ids)
+        sampler = InverseTransformSampling(temperature, 1.0, draws, before, self.suppressed_ids)
         ids = self.model.generate(
             **inputs,
-            do_sample=False,  # `picking` leaves one token to choose from where a sample is wanted
+            do_sample=False,  # `sampler` leaves one token to choose from where a sample is wanted
             max_new_tokens=limit,
-            logits_processor=LogitsProcessorList([picking]),
+            logits_processor=LogitsProcessorList([sampler]),
         )[:, before:].tolist()
         ends = set(self.eos_ids.tolist())
         said = []

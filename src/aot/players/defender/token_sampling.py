@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 
-class Picking(LogitsProcessor):
+class InverseTransformSampling(LogitsProcessor):
     """For `generate`: leaves the token that each row's own random number picks, by inverting the cumulative
     distribution of the tokens within `top_p`, most probable first. At temperature 0 it only takes out `unsaid` ones.
 

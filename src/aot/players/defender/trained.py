@@ -1,5 +1,5 @@
 """What all defenders in this process have in common: a model with its processor, limits, what of it learns, how it is
-saved. How it answers is its own: `defender.py` (Qwen2.5-VL), `stock_defender.py` (any other)."""
+saved. How it answers is its own: `qwen.py` (Qwen2.5-VL), `stock.py` (any other)."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 `FluxFillInpainter` samples with the components of diffusers' `FluxFillPipeline` (FLUX.1-Fill-dev) in a loop of our
 own, because that pipeline knows no negative prompt: OneReward's transformer (Gong et al. 2025, arXiv 2508.21066: one
 reward model for filling, extending and removing; the AOT-SFT data are made with it) was trained as a whole and wants
-true classifier-free guidance, its model page says. With guidance weight 1 the loop is the stock pipeline's, a law of
-the tests.
+true classifier-free guidance, its model page says. With guidance weight 1 the loop is the stock pipeline's, which a
+test holds.
 
 Licences: FLUX.1-Fill-dev comes under its own *non-commercial* licence (the "FLUX.1 [dev] Non-Commercial License"), and
 so do models made from it; OneReward's transformer is CC-BY-NC-4.0 besides. Read them before you use or publish what

@@ -1,5 +1,4 @@
-"""Reinforcement learning of the attacker on the DiffusionNFT, as in DiffusionNFT (Zheng et al. 2025,
-arXiv 2509.16117).
+"""Reinforcement learning of the attacker by DiffusionNFT (Zheng et al. 2025, arXiv 2509.16117).
 
 No density of sampling steps is needed: edits are sampled by the plain ODE, noised again, and the velocity
 is regressed towards good samples and away from bad ones. With the sampling policy v_old, v+ = (1 - b) v_old

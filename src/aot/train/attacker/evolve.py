@@ -157,7 +157,7 @@ def train_attacker(
 def _retention(
     attacker: EditAttacker, settings: AttackerTraining, scripted: ScriptedTasks, seed: int
 ) -> EditSet | None:
-    """Plain editing tasks, so that what is imitated does not push out how to paint."""
+    """Plain editing tasks, so that painting is not forgotten over what is imitated."""
     if not settings.retention_scenes:
         return None
     return EditSet.of(attacker, scripted.plain_edits(settings.retention_scenes, seed))

@@ -50,7 +50,7 @@ from aot.train.ranks import Draws, Own, own_groups, totals
 from aot.types import Scene
 
 RATIO_EDITS = 4
-"""Edits whose ratio is computed once more where the graph was kept: what breaks it, breaks it everywhere."""
+"""Edits whose ratio is computed once more where the graph was kept: a fault shows in all of them."""
 
 
 def train_flow_grpo(
@@ -139,7 +139,7 @@ class FlowGrpo:
         parts = [part for order in shuffled for part in order.split(s.minibatch)]
         with progress.part(EDIT_STEPS, s.passes * len(chosen) * len(rollout.window), "edit steps trained"):
             for i, part in enumerate(parts):
-                # Back is twice the work of forward: through all edits it is less than both through these few.
+                # A backward pass is twice a forward's work: through all edits it is less than both through these few.
                 if i > 0 or 3 * len(part) < 2 * len(index):
                     rollout = replace(rollout, with_graph=())
                 own, values = mine.among(part), advantages.values[mine.rows]

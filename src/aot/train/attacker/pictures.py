@@ -1,4 +1,4 @@
-"""What an attacker that is being trained makes of always the same scenes, from the same starting noise, to look at.
+"""Sample images of an attacker in training: always the same scenes, from the same starting noise.
 
 Flow-GRPO's training samples (sde: noise in its window) look worse than what the attacker will be played with (ode:
 plain steps), and often that is all that is wrong: so both are kept. Their random numbers are their own: a training

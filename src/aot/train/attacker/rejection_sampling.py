@@ -45,10 +45,10 @@ class RejectionSamplingSettings(BaseModel, frozen=True, extra="forbid"):
     scripted_samples: int = Field(8, gt=0)  # distractors a scene
     hits_per_scene: int = Field(
         2, gt=0
-    )  # at most so many are kept: easy scenes must not crowd out the others
+    )  # at most so many are kept: easy scenes must not dominate
     updates: int = Field(60, gt=0)  # optimizer steps a round
     retention: float = Field(0.2, ge=0, lt=1)  # share of each batch that is plain editing tasks
-    forget_rounds: int = Field(3, gt=0)  # hits older than this are dropped: the attacker has moved on
+    forget_rounds: int = Field(3, gt=0)  # older hits are dropped: an earlier attacker made them
     sft: SftSettings = SftSettings(
         batch=48,
         changed_weight=1.0,
@@ -187,7 +187,7 @@ class HitPool:
         generator: torch.Generator,
     ) -> EditSet:
         """Random hits, with the settings' share of `retention` among them. Of a question type with a quarter of
-        another's hits half as many are drawn: easy types must not crowd out the others. Of several sizes of images one
+        another's hits half as many are drawn: easy types must not dominate. Of several sizes of images one
         is drawn, likelier the more hits it has."""
         kept = self.kept
         if environment.sizes is not None:

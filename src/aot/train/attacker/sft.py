@@ -111,7 +111,7 @@ def _accumulate_with_heads(
     generator: torch.Generator,
     heads: AuxiliaryHeads,
 ) -> dict[str, Any]:
-    """As `accumulate_sft`, in one pass, to which the heads listen; the losses."""
+    """As `accumulate_sft`, in one pass, which the heads have hooks on; the losses."""
     assert batch.cells is not None, "these examples do not know what their blocks show"
     loss = flow_matching_loss(attacker, batch, settings, generator, at_once=True)
     seen = heads.loss(batch.cells)
@@ -130,7 +130,7 @@ def flow_matching_loss(
     """Weighted mean square of v - (noise - x0) at random noise levels; scalar. `at_once`: see `EditAttacker.velocity`.
 
     A velocity's error moves the edit by sigma times as much, so that sigma^2 weighs all levels by what they do to
-    the picture. Unweighted, the lowest levels crowd out the decision of what to paint (measured, see the log).
+    the picture. Unweighted, the lowest levels outweigh the decision of what to paint (measured, see the log).
     """
     one = noised(batch, settings, generator)
     return one.weighted_errors(attacker, settings, at_once=at_once).sum() / one.weights.sum()

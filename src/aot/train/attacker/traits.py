@@ -1,4 +1,4 @@
-"""What the edits of a rollout did, by their changed pixels where nobody can say more, and its worth (*ours*)."""
+"""What the edits of a rollout did, by their changed pixels where no more is known; its weight in rewards (*ours*)."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 
 
 class CleanGuardSettings(BaseModel, frozen=True, extra="forbid"):
-    """When and how a defender wins back clean accuracy; all *ours*."""
+    """When and how a defender regains clean accuracy; all *ours*."""
 
     max_loss: float = Field(1.0, ge=0, le=1)  # clean accuracy lost against the base; 1: no guard
     scenes: int = Field(800, gt=0)  # training scenes, drawn anew, on which it is measured
@@ -72,7 +72,7 @@ def keep_clean(
     settings: CleanGuardSettings,
     rehearse: Callable[[int, list[Scene]], None],
 ) -> dict[str, Any]:
-    """Wins back clean accuracy until the defender answers at most `settings.max_loss` fewer of the clean `scenes`
+    """Regains clean accuracy until the defender answers at most `settings.max_loss` fewer of the clean `scenes`
     rightly than `base` (a share): `rehearse(number, lost scenes)` trains it in place, then what it learned (weights, or
     adapters) goes back towards what was there `before` its training (`learned_copy`). Figures: the accuracy
     `clean_train`, how often it rehearsed, the share of it that is kept, and a note where anything was done."""

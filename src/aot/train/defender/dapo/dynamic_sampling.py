@@ -96,7 +96,7 @@ class GroupSampler:
         shape = (len(chosen), self.settings.group_size, self.settings.limit)
         model = self.defender.model
         learns = model.training
-        model.eval()  # no dropout, and checkpointing, which keeps no cache, rests
+        model.eval()  # no dropout, and no checkpointing, which keeps no cache
         sampled = sample_groups(
             model,
             prompts,

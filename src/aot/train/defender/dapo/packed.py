@@ -144,7 +144,7 @@ def packed_loss(
     """DAPO's loss on the groups, and the mean entropy (nats) of their tokens; both with gradients.
 
     The policy that sampled is the one that learns (one update a generation), so the old log-probabilities are
-    the new ones, detached: the ratio is 1 and the clip rests, as in TRL at these settings.
+    the new ones, detached: the ratio is 1 and the clip has no effect, as in TRL at these settings.
     """
     prompts = defender.encode([rows[g.row].image for g in groups], [rows[g.row].question for g in groups])
     answers, counts, advantages = _learned(groups, settings)

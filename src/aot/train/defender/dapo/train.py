@@ -4,7 +4,7 @@ Source: Yu et al. 2025, arXiv 2503.14476 (decoupled clip, no KL and no reference
 dynamic sampling, soft overlong punishment); rewards and sizes as in the AOT release.
 
 `packed` (`packed.py`) is *ours* for models that fit on one device: every prompt is read once, answers that
-are equal within a group are computed once. `trl` (`trl_engine.py`) is TRL's GRPOTrainer with dynamic sampling, for
+are equal within a group are computed once. `trl` (`trl/engine.py`) is TRL's GRPOTrainer with dynamic sampling, for
 full-size models, several GPUs and vLLM. On the same completions both give the same loss and gradients.
 """
 

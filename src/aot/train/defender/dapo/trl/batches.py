@@ -69,7 +69,7 @@ def _pad_rows(values: Sequence[Tensor], filler: int, side: str) -> Tensor:
 def _token_types(parts: Sequence[Batch], key: str) -> Tensor:
     """`[B, P + C]`: the prompt's part follows the prompts to the left; completions are all text (0)."""
     prompts = [part[key][:, : part["prompt_ids"].shape[1]] for part in parts]
-    # A part of which nothing was kept has no say: `_pad_rows` does not see it either.
+    # A part of which nothing was kept does not count: `_pad_rows` does not see it either.
     completion = max(part["completion_ids"].shape[1] for part in parts if len(part["completion_ids"]))
     left = _pad_rows(prompts, 0, "left")
     return torch.cat([left, left.new_zeros(len(left), completion)], 1)

@@ -104,7 +104,7 @@ def build_trainer(
     keep: bool = False,
     log: TrainLog | None = None,
 ) -> DapoTrainer:
-    """The trainer, ready to run (`keep`: with checkpoints in `folder`); a law calls its loss."""
+    """The trainer, ready to run (`keep`: with checkpoints in `folder`); a test calls its loss."""
     processor = defender.processor
     defender.begin_training(seed=seed)
     # huggingface/trl#5785: otherwise a VLM's gradients are silently wrong.
