@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -115,6 +116,36 @@ def test_imports_go_one_way() -> None:
         ours = {room_of(name.removeprefix("aot.")) for name in imported(tree) if name.startswith("aot.")} - {room}
         upwards += [f"{path} <- {other}" for other in ours if other in RANK and RANK[other] >= RANK[room]]
     assert upwards == []
+
+
+def needed() -> dict[str, set[str]]:
+    """By room the rooms that it imports from, without those that follow from others of them, and without what lies
+    below everything."""
+    direct: dict[str, set[str]] = {}
+    for path, tree in FILES.items():
+        names = {room_of(name.removeprefix("aot.")) for name in imported(tree) if name.startswith("aot.")}
+        direct.setdefault(room_of(path.as_posix()), set()).update(names & RANK.keys())
+
+    def all_below(room: str) -> set[str]:
+        return {room}.union(*(all_below(other) for other in direct[room] - {room}))
+
+    found = {}
+    for room in RANK.keys() - {"errors", "types", "prompts", "__main__"}:
+        others = direct[room] - {room, "errors", "types", "prompts"}
+        found[room] = {one for one in others if not any(one in all_below(o) for o in others - {one})}
+    return found
+
+
+def test_every_room_says_what_it_builds_on() -> None:
+    for room, rooms in needed().items():
+        told = " ".join((ast.get_docstring(FILES[Path(room) / "__init__.py"]) or "").split())
+        assert "Builds on " in told, room
+        assert set(re.findall("`([a-z/]+)`", told.rpartition("Builds on ")[2])) == rooms, room
+
+
+def test_the_picture_of_the_rooms_is_the_codes() -> None:
+    drawn = set(re.findall(r'\["(.*?)"\] --> .*?\["(.*?)"\]', (SOURCE.parent / "docs/architecture.md").read_text()))
+    assert drawn == {(other, room) for room, others in needed().items() for other in others}
 
 
 def test_files_of_a_room_do_not_import_each_other_in_a_circle() -> None:

@@ -1,2 +1,2 @@
-"""Attacks without training and attacks on pixels, one family a file, all called alike: what audits,
-arenas and trainings draw from."""
+"""Attacks without training and attacks on pixels, one family a file, all called alike: what audits, arenas and
+trainings draw from. Builds on `forge`."""

@@ -1,1 +1,2 @@
-"""How easily is a model deceived? A panel of attacks, refereed; questions; one page."""
+"""`aot audit`: how easily a model is deceived. A panel of attacks, judged by the referee, and one page of what came
+of them. Builds on `attacks`, `report` and `scores`."""

@@ -1,1 +1,2 @@
-"""Models that are asked: in this process, behind a URL, or scripted. One interface (`base`), one store of answers."""
+"""Models that are asked and not trained: in this process, behind a URL, or scripted. One interface (base.py), one
+store of answers. Builds on `players/defender`."""

@@ -5,4 +5,6 @@ its source, layout and prompt, all in `table` · `benchmark` reading: kept, refu
 asked · `survey` the pass before the first request · `grading` a reply read and graded · `run` plan, asking, scores,
 files · `release` the authors' protocol · `comparison` two runs · `show` the terminal · `command` what the command line
 calls.
+
+Builds on `backends` and `scores`.
 """

@@ -1,4 +1,5 @@
-"""The command line. Commands import what they need when they run, so that `aot --help` is instant."""
+"""The command line. Commands import what they need when they run, so that `aot --help` is instant. Builds on `arena`,
+`audit`, `bench`, `doctor`, `experiment`, `miniature/pretrain` and `plan`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Scenes from files, and the curriculum drawn from episodes."""
+"""Scenes with questions from files of many formats, and the curriculum drawn from episodes. Builds on `runs`."""

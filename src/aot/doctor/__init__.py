@@ -1,1 +1,2 @@
-"""Faults of an installation, a machine or a recipe, found before a run and not in the middle of one. *Ours.*"""
+"""`aot doctor`: faults of an installation, a machine or a recipe, found before a run and not in the middle of one.
+*Ours.* Builds on `coevolve`."""

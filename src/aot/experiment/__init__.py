@@ -1,1 +1,2 @@
-"""Experiments over several seeds: the method beside its baselines, measured alike, with the tables made of them."""
+"""`aot experiment`: the method beside its baselines over several seeds, measured alike, with the tables made of them.
+Builds on `coevolve` and `report`."""

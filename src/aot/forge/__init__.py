@@ -1,1 +1,2 @@
-"""The AOT-SFT data pipeline: from photos with labelled boxes to pairs (clean, attacked) (method section 1)."""
+"""`aot forge`, the AOT-SFT data pipeline: from photos with labelled boxes to pairs (clean, attacked) (method section
+1). Builds on `miniature/world` and `players/inpaint`."""

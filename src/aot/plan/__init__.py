@@ -1,1 +1,2 @@
-"""What a recipe needs at full size, measured without weights and without a GPU. *Ours.*"""
+"""`aot plan`: what a recipe needs at full size, measured without weights and without a GPU. *Ours.* Builds on
+`coevolve`."""

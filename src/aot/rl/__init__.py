@@ -1,1 +1,1 @@
-"""Pure mathematics of both trainings: tensors and answers in, numbers out. No models, no disk."""
+"""Mathematics of both trainings: tensors and answers in, numbers out. No models, no disk. Builds on no other room."""

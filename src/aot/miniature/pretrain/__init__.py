@@ -1,1 +1,1 @@
-"""Training the miniature's base players from scratch (`aot pretrain`; start with run.py)."""
+"""`aot pretrain`: training the miniature's base players from scratch (start with run.py). Builds on `miniature`."""

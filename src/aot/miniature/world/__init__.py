@@ -1,1 +1,2 @@
-"""The miniature world: sprites, scenes with questions and exact answers, edits, and reading them back."""
+"""The miniature world: sprites, scenes with questions and exact answers, edits, and reading them back. Builds on
+`game`."""

@@ -1,1 +1,1 @@
-"""Inpainters: what one is (base.py); FLUX.1-Fill and Qwen-Image-Edit as such."""
+"""Inpainters: what one is (base.py); FLUX.1-Fill and Qwen-Image-Edit as such. Builds on `players/attacker`."""

@@ -1,1 +1,1 @@
-"""The attacker's trainings, one method a file (start with evolve.py)."""
+"""The attacker's trainings, one method a file (start with evolve.py). Builds on `forge` and `train`."""

@@ -1,1 +1,1 @@
-"""The defender's trainings: SFT (sft.py) and DAPO (`dapo/`)."""
+"""The defender's trainings: SFT (sft.py) and DAPO (`dapo/`). Builds on `attacks` and `train`."""
