@@ -22,7 +22,7 @@ from aot.arena.diversity import ASPECTS
 from aot.arena.scores import Json
 from aot.arena.table import TITLES
 from aot.report.gallery import DIFFERENCE_GAIN, Card
-from aot.report.page import Tile, environment, flatten, stylesheet
+from aot.report.page import Tile, environment, flatten
 from aot.report.svg import nice_ceiling
 from aot.report.words import interval, percent
 from aot.runs.files import replacing
@@ -48,7 +48,6 @@ def build_page(result: Json, cards: Sequence[tuple[str, list[Card]]], out: Path)
 
 def _context(result: Json, cards: Sequence[tuple[str, list[Card]]]) -> Json:
     return {
-        "css": stylesheet(),
         "result": result,
         "headline": headline(result).replace(" %", "\u00a0%"),
         "summary": summary_line(result),

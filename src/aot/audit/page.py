@@ -13,7 +13,7 @@ from rich.table import Table
 from aot.audit.charts import COLOURS, GROUP_TITLES, accuracy_figure, budget_figure
 from aot.backends.sight import unmoved_note
 from aot.report.gallery import Card
-from aot.report.page import Tile, environment, flatten, stylesheet
+from aot.report.page import Tile, environment, flatten
 from aot.report.words import duration, interval, percent, signed_points
 from aot.runs.files import replacing
 
@@ -33,7 +33,6 @@ def build_page(result: Json, cards: Sequence[Card], out: Path) -> Path:
 
 def _context(result: Json, cards: Sequence[Card]) -> Json:
     return {
-        "css": stylesheet(),
         "result": result,
         "name": short_name(result["defender"]["name"]),
         "unmoved": unmoved_note(result["unmoved"]) if result["unmoved"] else "",

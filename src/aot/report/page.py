@@ -70,7 +70,8 @@ def build_report(run_dir: Path) -> Path:
 
 
 def environment(package: str = "aot.report") -> Environment:
-    """The templates of a package, and those of the report below them: `parts.html`, the filters, everything escaped."""
+    """The templates of a package over those that all pages share (`layout.html`, `parts.html`), with the stylesheet and
+    the filters; everything is escaped."""
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader("aot.report", "")]),
         autoescape=True,
@@ -78,7 +79,7 @@ def environment(package: str = "aot.report") -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["letters"] = LETTERS
+    environment.globals |= {"letters": LETTERS, "stylesheet": stylesheet()}
     environment.filters |= {
         "percent": words.percent,
         "points": words.signed_points,
@@ -105,7 +106,6 @@ def _context(run: RunData, cards: list[Card], problems: list[str]) -> dict[str, 
     name = summary.name or str(run.recipe.get("name") or run.folder.resolve().name)
     seed = run.recipe.get("seed") if summary.seed is None else summary.seed
     return {
-        "css": stylesheet(),
         "name": name,
         "summary": summary,
         # A number and its unit stay in one line. What comes first is whether the method beats its baselines.
