@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,7 @@ def test_mining_takes_the_hardest_of_what_it_is_given_and_nothing_else() -> None
     defender = QwenDefender.load(DEFENDER)
     settings = DefenderSftSettings(batch=24, attacked_share=1.0, candidates=3)
     seen, attacked = chosen_images(defender, EXAMPLES, settings, np.random.default_rng(0))
-    assert attacked == sum(bool(example.attacked) for example in EXAMPLES) == 18
+    assert attacked == [bool(example.attacked) for example in EXAMPLES] and sum(attacked) == 18
     for example, (image, question) in zip(EXAMPLES, seen, strict=True):
         assert question is example.question
         if not example.attacked:
@@ -92,11 +93,30 @@ def test_mining_takes_the_hardest_of_what_it_is_given_and_nothing_else() -> None
     _, half = chosen_images(
         defender, EXAMPLES, settings.model_copy(update={"attacked_share": 0.5}), np.random.default_rng(0)
     )
-    assert half == 12
+    assert sum(half) == 12
     clean, none = chosen_images(
         defender, EXAMPLES, settings.model_copy(update={"attacked_share": 0.0}), np.random.default_rng(0)
     )
-    assert none == 0 and all(image is e.clean for e, (image, _) in zip(EXAMPLES, clean, strict=True))
+    assert not any(none) and all(image is e.clean for e, (image, _) in zip(EXAMPLES, clean, strict=True))
+
+
+def test_a_pool_leaves_the_scenes_of_the_highest_loss() -> None:
+    defender = QwenDefender.load(DEFENDER)
+    settings = DefenderSftSettings(batch=8, attacked_share=0.75, candidates=1, pool=3)
+    assert settings.drawn() == (18, 2) and settings.drawn(4) == (9, 1)
+    others = (scene.image for scene in draw_scenes(24, 12, "train"))
+    one_each = [replace(e, attacked=(other,) if e.attacked else ()) for e, other in zip(EXAMPLES, others, strict=True)]
+    seen, edited = chosen_images(defender, one_each, settings, np.random.default_rng(0))
+    assert len(seen) == 8 and sum(edited) == 6
+    losses = {
+        id(each.attacked[0]): float(answer_losses(defender, [(each.attacked[0], each.question)])[0])
+        for each in one_each
+        if each.attacked
+    }
+    kept = {id(image) for (image, _), is_edited in zip(seen, edited, strict=True) if is_edited}
+    assert min(losses[i] for i in kept) >= max(loss for i, loss in losses.items() if i not in kept) - 1e-5
+    clean = [image for (image, _), is_edited in zip(seen, edited, strict=True) if not is_edited]
+    assert all(any(image is each.clean for each in one_each if not each.attacked) for image in clean)
 
 
 @pytest.mark.parametrize("muon_lr", [0.0, 0.01])

@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from aot.attacks.base import referees
+from aot.attacks.families import PIXEL
 from aot.coevolve.attack_rounds import round_episodes
 from aot.coevolve.inputs import Inputs
 from aot.coevolve.miniature_recipes import miniature, smoke
@@ -94,7 +95,7 @@ def test_families_are_mixed_and_each_is_judged_by_its_own_rule() -> None:
     weighed = scripted.mixed({"noise": 1.0}, world=True).attack(SCENES, seed=4)
     assert {a.attacker for a in weighed} == {"noise"}
     referee = judging(game, recipe.referee, scripted)
-    batches = scripted_batches(game, scripted.mixed(world=True), referee, 8, 1, draws=3, seed=1)
+    batches = scripted_batches(game, scripted.mixed(world=True), referee, (8, 0), draws=3, seed=1)
     assert sum(len(example.attacked) for example in batches(1)) > 8
     with pytest.raises(AotError, match="no such attack"):
         ScriptedAttackSettings(families=("nose",))
@@ -137,7 +138,7 @@ def test_a_mixture_is_asked_in_this_process_or_refused() -> None:
 def test_a_recipe_for_chosen_threats() -> None:
     recipe = with_threats(smoke(), ["pixel", "occlusion"])
     assert recipe.name == "smoke_pixel_occlusion"
-    assert recipe.scripted_attacks.families == ("occlusion", "noise", "blur", "jpeg", "brightness")
+    assert recipe.scripted_attacks.families == ("occlusion", *PIXEL)
     assert recipe.warm_up.pixel.share == recipe.hits.pixel.share == 0.25
     alone = with_threats(smoke(), ["look_alike+blur"])
     assert alone.scripted_attacks.families == ("look_alike+blur",) and alone.warm_up.pixel.share == 0

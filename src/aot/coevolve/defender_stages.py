@@ -36,7 +36,7 @@ def warm_up(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """Iteration 0: SFT on the recipe's pairs (AOT-SFT), or on scripted attacks, which stand for them."""
     settings = recipe.warm_up
     if recipe.pairs:
-        batches = pair_batches(Path(recipe.pairs), recipe.game, settings.batch, seed=inputs.seed)
+        batches = pair_batches(Path(recipe.pairs), recipe.game, sum(settings.drawn()), seed=inputs.seed)
         return _sft_on(recipe, inputs, folder, batches, settings)
     return _sft_on_scripted(recipe, inputs, folder, settings)
 
@@ -54,36 +54,34 @@ def train_baseline(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, An
     if baseline.same_attacks:
         iterations = range(1, recipe.iterations + 1)
         episodes = [episode for i in iterations for episode in round_episodes(inputs, i)]
-        batches = round_batches(episodes, settings.batch, seed=inputs.seed)
+        batches = round_batches(episodes, sum(settings.drawn()), seed=inputs.seed)
     else:
         attacks = baseline.attacks or recipe.scripted_attacks  # which attack none of its scenes then
-        share = settings.attacked_share if baseline.attacks else 0.0
-        batches = _scripted(recipe, inputs, attacks, settings.batch, share)
+        drawn = settings.drawn() if baseline.attacks else (0, settings.batch)
+        batches = _scripted(recipe, inputs, attacks, drawn)
     return _sft_on(recipe, inputs, folder, batches, settings)
 
 
 def _sft_on_scripted(
     recipe: Recipe, inputs: Inputs, folder: Path, settings: DefenderSftSettings
 ) -> dict[str, Any]:
-    scripted, share = recipe.scripted_attacks, settings.attacked_share
-    return _sft_on(recipe, inputs, folder, _scripted(recipe, inputs, scripted, settings.batch, share), settings)
+    batches = _scripted(recipe, inputs, recipe.scripted_attacks, settings.drawn())
+    return _sft_on(recipe, inputs, folder, batches, settings)
 
 
 def _scripted(
     recipe: Recipe,
     inputs: Inputs,
     scripted: ScriptedAttackSettings,
-    batch: int,
-    attacked_share: float,
+    drawn: tuple[int, int],
     weights: Mapping[str, float] | None = None,
 ) -> Batches:
-    """Fresh training scenes with scripted attacks on them; `weights` of their families."""
+    """Fresh training scenes, so many with scripted attacks on them and so many clean; `weights` of the families."""
     return scripted_batches(
         inputs.game,
         scripted.mixed(weights, world=inputs.game.is_world),
         judging(inputs.game, recipe.referee, scripted),
-        batch,
-        attacked_share,
+        drawn,
         draws=scripted.draws,
         seed=inputs.seed,
     )
@@ -146,8 +144,7 @@ def _learn_hits(
     few = round(settings.batch * recipe.hits_share)
     hits = hit_batches(episodes, recipe.curriculum, few, seed=inputs.seed)
     weights = curriculum_weights(recipe, inputs, iteration_of(inputs.name))
-    share, rest = settings.attacked_share, settings.batch - few
-    fresh = _scripted(recipe, inputs, recipe.scripted_attacks, rest, share, weights)
+    fresh = _scripted(recipe, inputs, recipe.scripted_attacks, settings.drawn(settings.batch - few), weights)
     metrics = _sft(recipe, player, joined(hits, fresh), settings, inputs.seed, folder)
     return {f"hits_{name}": value for name, value in metrics.items()}
 

@@ -34,11 +34,11 @@ def pair_batches(dataset: Path, game: GameSettings, batch: int, *, seed: int) ->
 
 
 def scripted_batches(
-    game: Game, player: Attacker, referee: Judging, batch: int, attacked_share: float, *, draws: int, seed: int
+    game: Game, player: Attacker, referee: Judging, drawn: tuple[int, int], *, draws: int, seed: int
 ) -> Batches:
-    """Training scenes in turn, drawn anew when all were seen; the first ones of a batch with `draws` attacks of the
-    scripted `player` on each, those that the referee lets pass."""
-    attacked = round(batch * attacked_share)
+    """Training scenes in turn, drawn anew when all were seen: so many with `draws` attacks of the scripted `player` on
+    each, those that the referee lets pass, and so many clean ones (`DefenderSftSettings.drawn`)."""
+    attacked, batch = drawn[0], sum(drawn)
 
     def of_step(step: int) -> list[SftExample]:
         scenes = [_scene(game, seed, position) for position in range((step - 1) * batch, step * batch)]

@@ -77,7 +77,7 @@ def sft_defender(
             metrics |= _accuracies(defender, held_out, "held_out_before")
         checkpoint = Checkpoint(folder / CHECKPOINT, s.checkpoint_every)
         with TrainLog(folder / LOG, s.sft.steps, "defender, SFT") as log:
-            batches = in_epochs(examples, s.sft.batch, seed=s.seed)
+            batches = in_epochs(examples, sum(s.sft.drawn()), seed=s.seed)
             metrics |= train_defender_sft(defender, batches, s.sft, seed=s.seed, checkpoint=checkpoint, log=log)
         if held_out:
             metrics |= _accuracies(defender, held_out, "held_out")

@@ -3,8 +3,9 @@
     train_defender_sft(defender, batches, settings, *, seed, checkpoint=None, log=None) -> metrics
 
 The loss is the cross-entropy of the right answer's tokens behind the prompt that the defender is asked by, closed by
-end-of-turn. `candidates` > 1 is hardest-of-k: of k attacks on a scene the one with the highest loss is trained on
-(*ours*, as in adversarial training; published warm-ups take every pair as it is). `pixel.share` > 0 attacks the pixels
+end-of-turn. `candidates` > 1 is hardest-of-k: of k attacks on a scene the one with the highest loss is trained on, and
+with `pool` > 1 only the scenes where that loss is highest (*ours*, as in adversarial training and online hard example
+mining; published warm-ups take every pair as it is). `pixel.share` > 0 attacks the pixels
 of so much of every batch before its step; `abstain_share` > 0 has so much of its attacked images be answered by an
 abstention, before an RL that rewards it.
 """
@@ -46,6 +47,7 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
     batch: int = Field(64, gt=0)  # scenes a step, one image of each
     attacked_share: float = Field(0.75, ge=0, le=1)  # share of a batch that is seen attacked, where it has attacks
     candidates: int = Field(4, gt=0)  # attacks of a scene whose losses are compared; 1 takes one as it comes
+    pool: float = Field(1.0, ge=1)  # attacked scenes looked at for each that is trained on: those of the highest loss
     learning_rate: float = Field(5e-4, gt=0)
     muon_lr: float = Field(0.0, ge=0)  # of the matrices inside the blocks, by Muon; 0 gives them to AdamW
     warmup_steps: int = Field(10, ge=0)
@@ -61,7 +63,14 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
     def key(self) -> dict[str, Any]:
         """What a trained defender depends on; without what does nothing of the settings that came later."""
         used = {"pixel": self.pixel.share, "muon_lr": self.muon_lr, "abstain_share": self.abstain_share}
+        used["pool"] = self.pool - 1
         return self.model_dump(mode="json", exclude={name for name, value in used.items() if not value})
+
+    def drawn(self, batch: int | None = None) -> tuple[int, int]:
+        """(attacked scenes, clean scenes) that a step is offered, for `batch` of its scenes (default all)."""
+        batch = self.batch if batch is None else batch
+        attacked = round(batch * self.attacked_share)
+        return round(attacked * self.pool), batch - attacked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,9 +126,8 @@ def train_defender_sft(
     try:
         for step in range(start + 1, s.steps + 1):
             examples = batches(step)
-            seen, attacked = chosen_images(defender, examples, s, np.random.default_rng([seed, step]))
-            metrics = {"attacked": attacked / len(seen)}
-            edited = [image is not example.clean for (image, _), example in zip(seen, examples, strict=True)]
+            seen, edited = chosen_images(defender, examples, s, np.random.default_rng([seed, step]))
+            metrics = {"attacked": sum(edited) / len(seen)}
             answers = abstaining(seen, edited, s.abstain_share, seed=[seed, step]) if s.abstain_share else None
             if s.pixel.share:
                 seen, pixel = with_pixels_attacked(
@@ -151,16 +159,26 @@ def train_defender_sft(
 
 def chosen_images(
     defender: TrainedDefender, examples: Sequence[SftExample], settings: DefenderSftSettings, rng: np.random.Generator
-) -> tuple[list[Seen], int]:
-    """One image of each example, and how many of them are attacked ones."""
-    most = round(len(examples) * settings.attacked_share)
+) -> tuple[list[Seen], list[bool]]:
+    """One image of each example that is trained on, and whether it is an attacked one. With a `pool` some attacked
+    examples are only looked at."""
+    batch = min(len(examples), settings.batch) if settings.pool > 1 else len(examples)
+    most = round(batch * settings.attacked_share)
     attackable = [i for i, example in enumerate(examples) if example.attacked]
-    attackable = sorted(rng.permutation(attackable)[:most].tolist())
-    drawn = {i: _some(examples[i].attacked, settings.candidates, rng) for i in attackable}
+    looked_at = sorted(rng.permutation(attackable)[: round(most * settings.pool)].tolist())
+    drawn = {i: _some(examples[i].attacked, settings.candidates, rng) for i in looked_at}
     tried = [(image, examples[i].question) for i, images in drawn.items() for image in images]
-    losses = iter(_losses(defender, tried, settings.per_forward) if len(tried) > len(drawn) else [0.0] * len(tried))
-    hardest = {i: images[int(np.argmax([next(losses) for _ in images]))] for i, images in drawn.items()}
-    return [(hardest.get(i, example.clean), example.question) for i, example in enumerate(examples)], len(hardest)
+    compared = len(tried) > min(len(drawn), most)
+    losses = iter(_losses(defender, tried, settings.per_forward) if compared else [0.0] * len(tried))
+    hardest: dict[int, tuple[float, Image]] = {}
+    for i, images in drawn.items():
+        of_each = [next(losses) for _ in images]
+        hardest[i] = max(of_each), images[int(np.argmax(of_each))]
+    chosen = sorted(hardest, key=lambda i: -hardest[i][0])[:most]
+    clean = [i for i in range(len(examples)) if i not in hardest][: batch - len(chosen)]
+    shown = [(i, i in chosen) for i in sorted(chosen + clean)]
+    seen = [(hardest[i][1] if edited else examples[i].clean, examples[i].question) for i, edited in shown]
+    return seen, [edited for _, edited in shown]
 
 
 def abstaining(seen: Sequence[Seen], edited: Sequence[bool], share: float, *, seed: Sequence[int]) -> list[str]:
