@@ -13,10 +13,11 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+from aot.answers.beginning import chinese_yes, leading_letter, leading_option
 from aot.answers.explicit import (
-    AND_ANOTHER,
     CONCLUSION,
     LINE,
+    REVISES,
     UNGLUED,
     Found,
     at_start,
@@ -24,33 +25,29 @@ from aot.answers.explicit import (
     indices,
     is_option,
     mentioned,
-    own_option,
-    without_own,
 )
+from aot.answers.judged import judged_options
 from aot.answers.mentions import CONFLICT, lettered, mentions
+from aot.answers.numbers import many_numbers, without_other_numbers
 from aot.answers.refusal import abstains, declines, despite_refusals, refuses, without_refusals
-from aot.answers.rejected import REJECTS, kept, lists_letters, lists_words, rejects_all, without_lists
+from aot.answers.rejected import (
+    REJECTS,
+    kept,
+    lists_letters,
+    lists_words,
+    rejects_all,
+    without_lists,
+    without_questions,
+)
+from aot.answers.revised import led, turns
 from aot.answers.statements import AFTER_COLON, AN_OPTION, SENTENCE, UNSURE, named, stated
-from aot.answers.text import TAG, boxes, spoken, squeezed, unwrapped
-from aot.types import Answer
+from aot.answers.text import BOX, TAG, spoken, squeezed, unwrapped
+from aot.types import LETTERS, Answer
 
 NAMED = re.compile(
     rf"(?:\b(?:option|choice)s?|选项)\s*[(\"']?([A-J]){UNGLUED}|\b([A-J])\s*选项", re.IGNORECASE
 )
 STANDS_APART = re.compile(r"\(([A-J])\)|^\s*([A-J])\s*(?:[.):]|$)(?!\w)", re.MULTILINE)
-LEADING = re.compile(
-    r"[\s\"'>#\-]*(?:(?:option|choice|选项)\s*)?[(\[]?([A-Z])"
-    r"(?:[)\]]|\s*[.:,)。、;!]|\s*\n|\s*$|\s+[-–—=]\s|(?=\s*[\u4e00-\u9fff]))(?!\w)",
-    re.IGNORECASE,
-)
-INLINE = re.compile(r"(?<![\w(])([A-J])(?:[):]|\.(?=\s))|\(([A-J])\)")
-RIGHT = re.compile(
-    r"(?<!in)(?<!not )(?<!n't )\b(?:correct|right answer|true)\b|[✓✔✅]|(?<!不)正确", re.IGNORECASE
-)
-WRONG = re.compile(
-    r"\b(?:incorrect|wrong|false|not correct|isn't correct)\b|[✗✘❌]|错误|不正确", re.IGNORECASE
-)
-ENDS_THERE = r"(?:[,.;:!。,](?:\s|$|[\u4e00-\u9fff])|\s*$)"
 COMPARES = re.compile(
     r"\b(?:more|better|best|most|closer|closest|larger|largest|same|similar|[a-z]+est)\b", re.IGNORECASE
 )
@@ -59,8 +56,8 @@ JUSTIFIES = re.compile(
     r"|the reason|because)",
     re.I,
 )
-CHINESE_YES = re.compile(r"\s*(?:(是的|对的?|是)|(不是|不对|否|没有|不))\s*(?:[,.;!。]|$)")
 FEW_SENTENCES = 4
+BESIDE = re.compile(r"(?<!\w)\(?([A-J])\s*[).:\-–—]+\s*\(?([A-J])(?!\w)")
 
 
 def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) -> Answer:
@@ -71,21 +68,71 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
     if abstains(said):
         return Answer(text, None, "refused")
     given = tuple(options)
-    found = next(f for step in STEPS if (f := step(said, given)) is not None)
+    said = without_other_numbers(said, given)
+    found = _revised(said, given, _first(said, given))
     if len(found) == 1 and CONFLICT not in found:
         return Answer(text, found.pop())
     declined = declines(said) and not mentioned(without_refusals(said), given)
     return Answer(text, None, "refused" if declined else "unparsed")
 
 
+def _first(said: str, options: tuple[str, ...]) -> set[int]:
+    return next(f for step in STEPS if (f := step(said, options)) is not None)
+
+
+def _revised(said: str, options: tuple[str, ...], found: set[int]) -> set[int]:
+    """What a response says after it took its answer back, where that is plain; nothing where it is not."""
+    for rest, beyond_doubt in turns(said):
+        for words in (rest, led(rest)):
+            later = next((f for step in CHOOSING if (f := step(words, options)) is not None), None)
+            if later is not None and len(later) == 1:
+                return later
+        if beyond_doubt and len(other := _first(rest, options)) == 1 and other != found:
+            return set()
+    return found
+
+
 def _boxed(plain: str, options: tuple[str, ...]) -> Found:
-    found = boxes(plain)
-    return _content(found[-1], options) if found else None
+    """What the last box holds that is not rejected right after it ("... would be wrong")."""
+    marks = [m for m in list(BOX.finditer(plain))[-8:] if not REJECTS.search(_same_clause(plain, m.end()))]
+    return _content(_inside(marks[-1]), options) if marks else None
 
 
 def _tagged(plain: str, options: tuple[str, ...]) -> Found:
-    tags = TAG.findall(plain)
-    return _content(tags[-1], options) if tags else None
+    """What the last tag holds; nothing where the one before it holds another option and was not taken back."""
+    marks = list(TAG.finditer(plain))
+    if not marks:
+        return None
+    last = _content(_inside(marks[-1]), options)
+    for mark in marks[-2:-1]:
+        before = _content(_inside(mark), options)
+        if before and last and before != last and not REVISES.search(plain[mark.end() : marks[-1].start()]):
+            return set()
+    return last
+
+
+def _same_clause(plain: str, start: int) -> str:
+    return re.split(r"[.!?;,\n]|\\", plain[start : start + 80], maxsplit=1)[0]
+
+
+def _inside(mark: re.Match[str]) -> str:
+    return next((group for group in mark.groups() if group is not None), "")
+
+
+def _ambiguous(plain: str, options: tuple[str, ...]) -> Found:
+    """Where options are other options' letters ("A. B", "B. A"), only a letter beside its option is plain."""
+    own = [unwrapped(option).strip(" .()").upper() for option in options]
+    if not any(o in LETTERS[: len(own)] and o != LETTERS[i] for i, o in enumerate(own) if len(o) == 1):
+        return None
+    labels = set(re.findall(r"\(([A-J])\)", plain))
+    if len(labels) == 1:
+        return indices(labels, options)
+    pairs = {
+        LETTERS.index(m[1])
+        for m in BESIDE.finditer(plain)
+        if m[1] in LETTERS[: len(own)] and own[LETTERS.index(m[1])] == m[2]
+    }
+    return pairs if len(pairs) == 1 else set()
 
 
 def _content(plain: str, options: tuple[str, ...]) -> Found:
@@ -97,43 +144,6 @@ def _content(plain: str, options: tuple[str, ...]) -> Found:
     cued = explicit(plain, options)
     said = at_start(plain, options) if cued is None else cued
     return (mentioned(plain, options) or None) if said is None else said
-
-
-def _leading(plain: str, options: tuple[str, ...]) -> Found:
-    """The letter that the response begins with, unless it begins a list of all options."""
-    plain = plain.lstrip()
-    match = LEADING.match(plain)
-    if (
-        match is None
-        or not match[1].isupper()
-        or (match[1] == "I" and not plain.startswith(("(I)", "I.", "I:")))
-    ):
-        return None
-    first = plain.split("\n", 1)[0]
-    if REJECTS.search(
-        re.split(
-            r"[.!?;](?:\s|$)|[,\n。]|\(?\b[A-J]\b\)?", without_own(plain[match.end() :], options), maxsplit=1
-        )[0]
-    ):
-        return None
-    lines = {letter for letter, rest in LINE.findall(plain) if not REJECTS.search(without_own(rest, options))}
-    left = kept(first.replace(" - ", "\n"))  # what a rejected letter stands beside does not count
-    lines |= {a or b for a, b in INLINE.findall(left)}
-    if (
-        lines - {match[1]}
-        or AND_ANOTHER.match(plain[match.end() - 1 :])
-        or lists_letters(plain[: match.end() + 8])
-    ):
-        return None
-    return own_option(match[1], plain[match.end() :], options)
-
-
-def _judged_lines(plain: str, options: tuple[str, ...]) -> Found:
-    """ "A. red - incorrect / B. blue - correct": the one line that is judged right, where another is judged wrong."""
-    lines = LINE.findall(plain)
-    right = {letter for letter, rest in lines if RIGHT.search(rest) and not WRONG.search(rest)}
-    wrong = {letter for letter, rest in lines if WRONG.search(rest)}
-    return indices(right, options) if len(right) == 1 and wrong and not right & wrong else None
 
 
 def _line_alone(plain: str, options: tuple[str, ...]) -> Found:
@@ -203,23 +213,6 @@ def _apart(plain: str, options: tuple[str, ...]) -> Found:
     return letters if letters == found or not found else set()
 
 
-def leading_option(plain: str, options: tuple[str, ...]) -> Found:
-    """ "Yes, there is a dog; no cat." begins with its answer."""
-    plain = plain.strip().casefold()
-    filled = {i: unwrapped(o).strip().casefold() for i, o in enumerate(options) if o.strip()}
-    starts = [i for i, option in filled.items() if re.match(re.escape(option) + ENDS_THERE, plain)]
-    return {starts[0]} if len(starts) == 1 else None
-
-
-def _chinese_yes(plain: str, options: tuple[str, ...]) -> Found:
-    """ "是的,图中有狗" where the options are yes and no, in either language."""
-    names = [unwrapped(o).strip(" .").casefold() for o in options]
-    answer = CHINESE_YES.match(plain)
-    if answer is None or sorted(names) not in (["no", "yes"], ["否", "是"]):
-        return None
-    return {names.index(name) for name in (("yes", "是") if answer[1] else ("no", "否")) if name in names}
-
-
 def _preferred(plain: str, options: tuple[str, ...]) -> Found:
     """ "Box B more accurately shows the cup. Box A is too large": a first sentence that prefers one option, or that the
     next one gives the reason for."""
@@ -238,11 +231,11 @@ def _preferred(plain: str, options: tuple[str, ...]) -> Found:
 def _anywhere(plain: str, options: tuple[str, ...]) -> set[int]:
     """Bare letters and the options' words together: they must agree. The last step: it always decides. In a long text
     an option is often named where it is described only: there its last sentence must name it too."""
-    if lists_letters(without_lists(plain)) or rejects_all(plain, options):
+    if lists_letters(without_lists(plain)) or rejects_all(plain, options) or many_numbers(plain, options):
         return set()
     if any(map(_declines, options)):  # "It cannot be determined" may be the right one
         return {m.option for m in lettered(kept(plain), options)} | mentioned(plain, options)
-    found = named(despite_refusals(plain), options)
+    found = named(without_questions(despite_refusals(plain)), options)
     if COMPARES.search(plain) and lists_words(plain) != plain:
         return set()  # "the first and third images are the most similar" names neither by its own words
     sentences = SENTENCE.split(plain.strip())
@@ -254,11 +247,12 @@ def _anywhere(plain: str, options: tuple[str, ...]) -> set[int]:
 STEPS: tuple[Callable[[str, tuple[str, ...]], Found], ...] = (
     _boxed,
     _tagged,
+    _ambiguous,
     explicit,
-    _leading,
+    leading_letter,
     leading_option,
-    _chinese_yes,
-    _judged_lines,
+    chinese_yes,
+    judged_options,
     _line_alone,
     stated,
     _concluded,
@@ -267,6 +261,7 @@ STEPS: tuple[Callable[[str, tuple[str, ...]], Found], ...] = (
     _preferred,
     _anywhere,
 )
+CHOOSING = (_boxed, _tagged, _ambiguous, explicit, leading_letter, leading_option, stated)
 
 
 _declines = lru_cache(maxsize=4096)(refuses)

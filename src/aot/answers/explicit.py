@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from aot.answers.mentions import ARTICLE, CONFLICT, GLUE, lettered, mentions, pattern, worded
-from aot.answers.rejected import REJECTS, kept
+from aot.answers.numbers import numeric
+from aot.answers.rejected import HYPOTHESIS, REJECTS, kept
 from aot.answers.text import after_cues
 from aot.types import LETTERS
 
@@ -16,7 +17,24 @@ UNGLUED = rf"(?![A-Za-z0-9'/]|(?!{GLUE})[\u4e00-\u9fff])"
 LINE = re.compile(
     r"^[\s>\-#•]*(?:\d\.\s*)?(?:(?:[Oo]ption|[Cc]hoice)\s+)?\(?([A-J])\s*(?:[.):]|$)(?!\w)(.*)$", re.MULTILINE
 )
-AND_ANOTHER = re.compile(rf"\W{{0,2}}\s*(?:or|and|/|&|,|或|和|与|、)\s*\W?[A-J]{UNGLUED}(?!\s+[a-z])")
+AND_ANOTHER = re.compile(
+    r"\W{0,2}\s*(?:(?P<joins>or|and|/|&|\+|或者?|还是|和|与|、)|,)\s*"
+    r"(?:(?:else|also|or|and|possibly|maybe|perhaps|potentially|even)\s+)*"
+    rf"(?:(?:the\s+)?(?:option|choice|选项)\s+)?\W?(?:[A-HJ]{UNGLUED}(?(joins)|(?!\s+[a-z]))|I{UNGLUED}(?!\s+[a-z]))|[.;|][A-HJ](?!\w)"
+)
+ALSO = re.compile(
+    r"(?<![A-Za-z])\(?[A-J]\)?\s+(?:(?:is|are|could|may|might|would|seems?)\s+)?(?:be\s+)?(?:also|equally)\b"
+    r"|\b(?:and|or|but)\s+\(?[A-J]\)?\s+(?:for|if|when|otherwise|in)\b|\balso\s+(?:possibly\s+)?(?:option\s+)?\(?[A-J](?![\w'])",
+)
+# What stands right before a cue and turns it round: "the incorrect answer is", "I doubt that the answer is".
+TURNED_ROUND = re.compile(
+    r"(?:\b(?:incorrect|wrong|false|mistaken|worst|poorest|impossible|(?:least|less|un)\s?\w+)|错误的?|最不\S{0,6})\s*$"
+    r"|(?:\bdoubt|\bdisagree|(?:n't|\bnot)\s+(?:\w+\s+)?(?:think|believe|say|suppose|agree|mean|conclude)|\btempted\s+to\s+\w+"
+    r"|\b(?:one|some|you|people|many|others?)\s+(?:\w+\s+)?(?:might|may|could|would|often)\s+(?:\w+\s+)?\w+"
+    r"|\b(?:mistake|wrong|incorrect|false)\s+(?:to\s+\w+|that))\s+(?:that\s+)?(?:\w+\s+){0,3}$",
+    re.IGNORECASE,
+)
+SUPPOSES = re.compile(rf"{HYPOTHESIS}[^.!?\n]*$|(?:如果|假如|若是)[^。!?\n]*$", re.IGNORECASE)
 CONCLUSION = re.compile(
     r"(?:^|[\s,.])(?:therefore|thus|hence|in conclusion|consequently)\b[,:]?|\b(?:overall"
     r"|in summary)[,:]|因此|所以|综上|故"
@@ -40,6 +58,8 @@ def explicit(plain: str, options: tuple[str, ...]) -> Found:
     """The last "answer is X" that names a letter or an option, where no other is named so without being revised."""
     answers: list[tuple[str, set[int]]] = []
     for before, rest, sentence in after_cues(plain):
+        if turned_round(before):
+            continue
         found = _cued(rest, sentence, options)
         if found is not None:
             answers.append((before, found))
@@ -57,6 +77,14 @@ def explicit(plain: str, options: tuple[str, ...]) -> Found:
     return last if revised and len({min(found, default=CONFLICT) for found in others}) == 1 else set()
 
 
+def turned_round(before: str) -> bool:
+    """Whether the words before a cue make it name what the answer is not, or would be."""
+    supposed = SUPPOSES.search(before)
+    return TURNED_ROUND.search(before) is not None or (
+        supposed is not None and re.search(r"\b(?:but|however|so)\b|但|所以|因此", supposed[0]) is None
+    )
+
+
 def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
     head = re.split(r"[,.;!?\n]|\b(?:because|since|as)\b", sentence, maxsplit=1)[0]
     if REJECTS.search(without_own(head, options)):
@@ -67,7 +95,8 @@ def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
             r",?\s+(?:which|because|since|as|where|while|from|with|than)\b", kept(sentence), maxsplit=1
         )[0]
         letters = set(re.findall(r"\(([A-J])\)", named_here))
-        return set() if len(letters) > 1 or _lists_options(rest, options) else found
+        also = ALSO.search(sentence) and not REJECTS.search(sentence)
+        return set() if len(letters) > 1 or also or _lists_options(rest, options) else found
     return {m.option for m in mentions(kept(sentence), options) if not m.letter} or None
 
 
@@ -98,7 +127,11 @@ def at_start(rest: str, options: tuple[str, ...]) -> Found:
         follows = re.match(r"\s*(?:[^\w\s]|\n|$)|[\u4e00-\u9fff]", tail)
         if follows or (letter.isupper() and _goes_on(tail, options, letter)):
             return own_option(letter.upper(), tail, options)
-    return {max(spans)[1]} if spans else None
+    if not spans:
+        return None
+    size, said = max(spans)
+    beside = re.match(r"\s*\(([A-J])\)", start[size:])
+    return {said} if beside is None or indices({beside[1]}, options) == {said} else set()
 
 
 def _goes_on(tail: str, options: tuple[str, ...], letter: str) -> bool:
@@ -110,8 +143,9 @@ def _goes_on(tail: str, options: tuple[str, ...], letter: str) -> bool:
 def own_option(letter: str, tail: str, options: tuple[str, ...]) -> set[int]:
     """The letter's option, unless the words of another one follow it."""
     found = indices({letter}, options)
-    start = tail.lstrip(" \"')]}.:,-–—\n")
-    spans = [(len(p[0]), i) for i, o in enumerate(options) if len(o) > 1 and (p := pattern(o).match(start))]
+    start = tail.lstrip(" \"'()]}.:,-–—\n")
+    worded = [(i, o) for i, o in enumerate(options) if len(o) > 1 or numeric(o)]
+    spans = [(len(p[0]), i) for i, o in worded if (p := pattern(o).match(start))]
     longest = {i for size, i in spans if size == max(spans)[0]}
     return found if not longest or found & longest or "\n" in tail[: len(tail) - len(start)] else set()
 

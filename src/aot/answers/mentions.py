@@ -10,32 +10,35 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from aot.answers.numbers import AFTER as AFTER_NUMBER
+from aot.answers.numbers import BEFORE as BEFORE_NUMBER
+from aot.answers.numbers import numeric
 from aot.answers.text import unwrapped
 from aot.types import LETTERS
 
 # After a letter these Chinese words do not belong to a name with it ("B是", "B选项"; but "C大调").
-GLUE = r"(?:是|选项|项|正确|更|最|符合|对|错|不|和|或|与|都|均|也|、)"
+GLUE = r"(?:是|选项|项|正确|更|最|符合|对|错|不|吧|和|或|与|还是|才|看起来|都|均|也|、)"
 OTHER = rf"(?![A-Za-z0-9'/_\-]|(?!{GLUE})[\u4e00-\u9fff])"
-BARE = re.compile(rf"(?<![A-Za-z0-9'/_\-\u4e00-\u9fff])([A-Z]){OTHER}|(?<=[选是为项择案])([A-Z]){OTHER}")
+BARE = re.compile(rf"(?<![A-Za-z0-9'/_\-\u4e00-\u9fff])([A-Z]){OTHER}|(?<=[选是为项择案有])([A-Z]){OTHER}")
 NEGATED = re.compile(
-    r"(?:\bnot|n't|\bneither|\bnor|\brather than|\binstead of|[不没非无])\s*(?:an?\s+|the\s+)?$"
+    r"(?:\bnot|\bno|n't|\bneither|\bnor|\brather than|\binstead of|[不没非无]|没有|不是|并非)\s*(?:an?\s+|the\s+)?$"
 )
 # Words before a bare letter that leave it an option's name; any other word makes it a part of a name ("vitamin C").
 BEFORE = re.compile(
     r"(?:^|[^\w\s]|\n|\b(?:is|be|was|with|choose|chose|select|pick|say|said|therefore|thus|hence|so"
     r"|that|for|to|towards?|guess"
-    r"|probably|maybe|perhaps|possibly|likely|clearly|definitely|letter|option|choice|answer|answers"
+    r"|probably|vote|voting|by|maybe|perhaps|possibly|likely|clearly|definitely|letter|option|choice|answer|answers"
     r"|candidate|both|either"
     r"|or|and|then|think|believe|indeed|certainly|surely|it's|as|but|suggest|prefer|only|than|options"
     r"|choices|while|because)"
-    r"|[选是为项择案])\s*[(\[\"']*$",
+    r"|[选是为项择案有])\s*[(\[\"']*$",
     re.IGNORECASE,
 )
 # Words after it that leave it one.
 AFTER = re.compile(
     r"[)\]\"']*\s*(?:$|[^\w\s(+#^=<>/\\]|\n|\((?:[^)]{0,40})\)|(?:is|was|are|because|since|as|for|would|should|could|might|may|must|can|does"
     r"|fits?|best|more|most|matches|seems?|appears?|looks?|and|or|but|here|correctly|accurately|shows?"
-    r"|corresponds|has"
+    r"|corresponds|has|rather|instead|otherwise|only|alone|not|fails?|contradicts"
     r"|follows|completes|which|where|while|due|based|although|though|however|so|nor|if|when|also"
     r"|clearly|in|on|at|to|with"
     r"|from|stands?|lies|represents?)\b|[\u4e00-\u9fff])",
@@ -44,6 +47,15 @@ AFTER = re.compile(
 ARTICLE = re.compile(r"[ \t]+(?!(?:because|since|as|or|and|is|was|in|on|at|to|for|with|has)\b)[a-z]")
 VALUE = re.compile(
     r"\b(?:type|grade|key|group|vitamin|chord|note|level|class|rating|score) (?:is|was) $", re.IGNORECASE
+)
+# Words before an option's that make it an everyday word: "that's right", "has left", "as stated above", "this one".
+SPEECH = re.compile(
+    r"\b(?:that's|that is|you're|you are|all|just|quite) (?=right$)"
+    r"|\b(?:what's|what is|has|have|had|he|she|they|who) (?=left$)"
+    r"|\b(?:of the|the|as \w+|\w+ed|see) (?=(?:above|below)$)"
+    r"|\b(?:the|this|that|each|every|which|any|another)(?: \w+)? (?=one$)"
+    r"|\b(?:says|reads|saying|reading|word) [\"']?(?=(?:yes|no)$)",
+    re.IGNORECASE,
 )
 NOUNS = (
     "point|box|image|picture|photo|figure|object|region|frame|view|panel|patch|line|area|card|circle|shape"
@@ -54,6 +66,7 @@ LABELLED = re.compile(rf"\b({NOUNS})\s+[(\"']?$", re.IGNORECASE)
 JOINS = re.compile(r"[)\]\"']*\s*[.:)\-–—,=]?\s*(?:[(\"']\s*)?(?:the\s+|an?\s+)?", re.IGNORECASE)
 JOINED = re.compile(r"[\"']?\s*,?\s*[(\[]\s*(?:(?:option|choice|labell?ed|answer)\s+)?[\"']?", re.IGNORECASE)
 CONFLICT = -1
+LONGEST_WORD = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +111,20 @@ def _joins(between: str, last: Mention) -> bool:
 
 def worded(text: str, options: tuple[str, ...]) -> list[Mention]:
     """Options named by their words, not those inside a longer option or after "not"."""
-    spans = [(m.start(), m.end(), i) for i, o in enumerate(options) for m in pattern(o).finditer(text)]
+    words = [(i, o) for i, o in enumerate(options) if not is_own_letter(o, i)]
+    spans = [(m.start(), m.end(), i) for i, o in words for m in pattern(o).finditer(text)]
     return [
         Mention(start, end, i, False)
         for start, end, i in spans
         if not any(s <= start and end <= e and (e - s) > (end - start) for s, e, _ in spans)
         and not NEGATED.search(text[max(0, start - 40) : start].casefold())
+        and (end - start > LONGEST_WORD or not SPEECH.search(text[max(0, start - 24) : end]))
     ]
+
+
+def is_own_letter(option: str, index: int) -> bool:
+    """Whether an option is nothing but its own letter: then "vitamin B" does not name it by its words."""
+    return index < len(LETTERS) and option.strip(" .()") == LETTERS[index]
 
 
 def lettered(text: str, options: tuple[str, ...]) -> list[Mention]:
@@ -148,7 +168,7 @@ def _labels(noun: str, options: tuple[str, ...]) -> bool:
 def pattern(option: str) -> re.Pattern[str]:
     """The option's words, in any case and spacing, bounded by non-words; nothing for an empty option. Chinese has no
     spaces: there only a Latin letter or digit at the edge is bounded, and a single character stands alone. "no" is
-    a determiner in "no car" and counts only where its phrase ends."""
+    a determiner in "no car" and counts only where its phrase ends; a number is no part of another one."""
     words = unwrapped(option).strip(" .").split()
     if not words:
         return re.compile(r"(?!)")
@@ -156,8 +176,10 @@ def pattern(option: str) -> re.Pattern[str]:
     text = " ".join(words)
     if text.casefold() == "no":
         return re.compile(r"(?<!\w)no(?=\s*(?:[^\w\s]|\n|$))", re.IGNORECASE)
+    if numeric(text):
+        return re.compile(BEFORE_NUMBER + joined + AFTER_NUMBER)
     if any("\u4e00" <= c <= "\u9fff" for c in text) and len(text) > 1:
         before = r"(?<![A-Za-z0-9])" if text[0].isascii() else ""
         after = r"(?![A-Za-z0-9])" if text[-1].isascii() else ""
         return re.compile(before + joined + after, re.IGNORECASE)
-    return re.compile(r"(?<!\w)" + joined + r"(?!\w)", re.IGNORECASE)
+    return re.compile(r"(?<!\w)(?<!ish-)" + joined + r"(?!\w)", re.IGNORECASE)

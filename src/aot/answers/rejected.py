@@ -11,28 +11,44 @@ import re
 CLAUSE = re.compile(
     r"(?<=[.!?;。;!?])\s+|\n+|(?<=。)"
     r"|(?:,\s*|(?<!\s)\s+)(?=(?:but|while|whereas|however|so|therefore|thus|hence)\b)"
-    r"|(?<=[\u4e00-\u9fff]),\s*|,?(?=而是|但是?|所以|因此)|(?<!\s)\s+(?=(?:because|since|even though)\b"
+    r"|(?<=[\u4e00-\u9fff]),\s*|(?<=[A-J⟧]),\s*(?=[\u4e00-\u9fff])"
+    r"|,?(?=而是|但是?|所以|因此)|(?<!\s)\s+(?=(?:because|since|even though)\b"
     r"|as (?:it|they|both|the)\b)"
 )
 # "Although A is near, B is nearer": what is conceded is not chosen.
 CONCEDED = re.compile(
-    r"(?:^|(?<=[.!?;\n] )|(?<=\n))(?:while|although|though|even though|whereas)\b[^,.!?;\n]*,", re.IGNORECASE
+    r"(?:^|(?<=[.!?;\n] )|(?<=\n))(?:while|although|though|even though|whereas)\b[^,.!?;\n]*,"
+    r"|(?:如果|假如|若是)[^。!?\n]*?(?=但|不过|所以|因此|[。!?\n]|$)",
+    re.IGNORECASE,
 )
+HYPOTHESIS = r"\bif\b(?!\s+(?:i|we|one|you|forced)\b)[^,.;!?\n]{0,80}\b(?:were|was|had|would)\b"
 REJECTS = re.compile(
     r"\b(?:incorrect|wrong|inaccurate|false|unlikely|invalid|implausible|irrelevant|mistaken)\b"
     r"|\b(?:is|are|was|be|does|do|did|would|could|can|has|have|should)(?:\s+(?:also|clearly|simply"
     r"|therefore))?"
-    r"(?:\s+not\b|n't\b)|\bcannot\b|\brul(?:e|es|ed|ing)\s+out\b|\b(?:eliminat|exclud|reject|dismiss)\w*"
+    r"(?:\s+not\b|n't\b)|\bcannot\b|\brul(?:e|es|ed|ing)\s+out\b|\b(?:eliminat(?!ion)|exclud|reject|dismiss)\w*"
     r"|\bare\s+out\b|\bis\s+out\b|\bwould\s+(?:need|require|imply|mean)\b|\bneither\b|\bnor\b"
-    r"|\bif\s+it\s+were\b"
+    rf"|{HYPOTHESIS}"
+    r"|\b(?:one|some|you|people|many|others?)\b(?:\s+\w+)?\s+(?:might|may|could|would|often)\b|\btempt(?:ed|ing)\b|\btrap\b"
+    r"|(?<!no )(?<!without )(?<!without a )\bdoubt(?:ful)?\b|\bmistake\b|\bcontradict\w*|\bdiscard\w*|\bavoid\b"
+    r"|\b(?:has|have|had)\s+(?:no|little)\b|\bno\s+(?:\w+\s+)?(?:evidence|support|sign|indication|basis)\b|\boff\s+the\s+table\b"
     r"|\bnone\s+of\b|\b(?:less|least)\s+\w+"
-    r"|\b(?:do(?:es)?|did|ca|wo|would)n't\b|\bunlike\b|\bmay\s+or\s+may\b|\bfails?\s+to\b|\beither\b"
-    r"|错误|不正确|不对|不符|排除|不是|不可能|不能|不应|不选",
+    r"|\b(?:do(?:es)?|did|ca|wo|would)n't\b|\bunlike\b|\bmay\s+or\s+may\b|\bfails?\b|\beither\b"
+    r"|错误|不正确|不对|不符|排除|不是|不可能|不能|不应|不选|如果|假如|有人",
     re.IGNORECASE,
 )
 DENIED = re.compile(
-    r"(?:,\s*|\band\s+|\bbut\s+)?(?:n't|\b(?:not|rather\s+than|instead\s+of|unlike))\s+"
-    r"(?:(?:the\s+)?(?:option|choice|answer|letter|point|box|image|picture)\s+)?(?:\(?[A-J]\b\)?|⟦-?\d+⟧)",
+    r"(?:,\s*|\band\s+|\bbut\s+)?(?:n't|\b(?:not|rather\s+than|instead\s+of|unlike|contrary\s+to|without|anything\s+but))\s+"
+    r"(?:(?:the\s+)?(?:option|choice|answer|letter|point|box|image|picture)\s+)?"
+    r"(?:\(?(?:[A-J]\b|⟦-?\d+⟧)\)?|(?:(?!\bbut\b)[^,.;()\n]){0,40}\([A-J]\))"
+    r"|不(?:是|选|应该?选?|该选?|能选?|可能是)\s*(?:选项)?\(?(?:[A-J](?![A-Za-z])\)?|⟦-?\d+⟧)",
+    re.IGNORECASE,
+)
+# "Looking at (A), ...", "let's consider option B": looked at, not chosen.
+CONSIDERED = re.compile(
+    r"\b(?:consider|analy[sz]e|analy[sz]ing|examin|evaluat|check|compar|inspect|look(?:s|ed|ing)?\s+at"
+    r"|(?:start|begin)\w*\s+with|regarding|as\s+for)\w*\s+(?:the\s+)?(?:(?:options?|choices?|answers?|statements?)\s+)?"
+    r"\(?(?:(?-i:[A-J])\b|⟦-?\d+⟧)\)?[^,.;!?\n]*",
     re.IGNORECASE,
 )
 THAN = re.compile(r"\b(?:than|compared\s+(?:to|with))\b[^.;!?\n]*", re.IGNORECASE)
@@ -40,6 +56,15 @@ ABBREVIATION = re.compile(r"\b[A-Z](?:/[A-Z])+\b|\b(?:[A-Z]\.){2,}")
 LIST = re.compile(
     r"\(?\b[A-HJ]\b\)?(?:\s*,\s*(?:and\s+|or\s+)?\(?[A-HJ]\b\)?)+(?:\s*,?\s*(?:and|or)\s+\(?[A-HJ]\b\)?)?"
     r"|\(?\b[B-HJ]\b\)?\s+(?:and|or|or\s+even)\s+\(?[A-HJ]\b\)?|\(?\bA\)?\s+(?:and|or)\s+\(?[B-HJ]\b\)?"
+    r"|\(?(?<![A-Za-z])[A-HJ]\)?\s*(?:和|或者?|与|还是|、|及)\s*\(?[A-HJ](?![A-Za-z])\)?"
+    r"|不是[A-HJ]就是[A-HJ]|(?<![\w'])[A-J](?:\s*[<>]\s*|\s+to\s+)[A-J](?![\w'])|(?<![\w+])[A-J](?:\s?\+\s?[A-J])+(?![\w+])"
+)
+
+
+QUESTION = re.compile(
+    r"(?:^|(?<=[.!?\n:]))\s*(?:what|which|who|where|when|why|how|is|are|was|were|do|does|did|can|could|should)\b[^.!?\n]*[?]"
+    r"|[^。!?\n]*(?:吗|还是|是不是|是否|有没有)[^。!?\n]*[?]",
+    re.IGNORECASE,
 )
 
 
@@ -77,8 +102,10 @@ def without_lists(text: str) -> str:
 
 
 def kept(text: str) -> str:
-    """The text without rejecting clauses, comparisons ("than B"), denied letters ("not A"), abbreviations ("N/A")."""
-    text = THAN.sub(" ", DENIED.sub(" ", ABBREVIATION.sub(" ", CONCEDED.sub(" ", text))))
+    """The text without rejecting clauses, comparisons ("than B"), denied letters ("not A"), abbreviations ("N/A"), and
+    options that are only looked at."""
+    text = CONSIDERED.sub(" ", DENIED.sub(" ", ABBREVIATION.sub(" ", CONCEDED.sub(" ", text))))
+    text = THAN.sub(" ", text)
     pieces, start = [], 0
     for turn in (*CLAUSE.finditer(text), None):
         end = turn.start() if turn else len(text)
@@ -86,6 +113,11 @@ def kept(text: str) -> str:
         pieces += [" " if REJECTS.search(clause) else clause, turn[0] if turn else ""]
         start = turn.end() if turn else end
     return "".join(pieces)
+
+
+def without_questions(text: str) -> str:
+    """The text without the questions that it asks ("Is it red or blue?")."""
+    return QUESTION.sub(" ", text) if "?" in text else text
 
 
 def lists_letters(text: str) -> bool:

@@ -25,10 +25,10 @@ JUDGED = (
 )
 BE = r"(?:is|are|was|would be|should be|must be|will be|seems to be|appears to be|has to be|could be|might be|be)"
 PICKS = re.compile(
-    r"\b(?:choose|select|pick|chose|selected|picked|go(?:ing)? with|opt for|vote for"
+    r"\b(?:choose|select|pick|chose|selected|picked|go(?:ing)? with|opt for|vote(?: for)?"
     r"|lean(?:ing)? towards?|settle on|bet on"
     r"|i(?:'d| would| will|'ll)? (?:guess|say|suggest|conclude|think|believe)|we (?:can )?conclude"
-    r"|points? to|my (?:guess|pick|choice) is)\b"
+    r"|points? to|leav(?:es|ing)(?: us)?(?: with)?(?: only)?|my (?:guess|pick|choice) is)\b"
     rf"[\s:,]*(?:that\s+|it\s+is\s+|it's\s+|it\s+would\s+be\s+)*{HEDGE}{OPTION}"
     r"|(?:应该?选择?|我选择?|会选择?|因此选择?|所以选择?|故选)[\s:]*" + OPTION,
     re.IGNORECASE,
@@ -42,7 +42,7 @@ JUDGES = re.compile(
     rf"(?:(?:{BE}|seems?|appears?|looks?|fits?|matches|shares?)\b\s*(?:to\s+be\s+)?{HEDGE}(?:the\s+"
     rf"|an?\s+|slightly\s+|much\s+|visually\s+)*"
     rf"(?:{JUDGED}|same)\b|(?:best|more (?:accurately|closely)|most (?:accurately|closely)|better)\b)"
-    r"|⟦(-?\d+)⟧\s*(?:选项|项)?\s*(?:是|为)?\s*(?:正确|最|更)",
+    r"|⟦(-?\d+)⟧\s*(?:选项|项)?\s*(?:是|为)?\s*(?:正确|最|更|才)",
     re.IGNORECASE,
 )
 RELATES = re.compile(
@@ -53,7 +53,7 @@ RELATES = re.compile(
 AT_LAST = re.compile(rf":\s*\n\s*{OPTION}", re.IGNORECASE)
 FORMS = (PICKS, IS_JUDGED, JUDGES, RELATES, AT_LAST)
 AFTER_COLON = re.compile(r":\s*\n\s*[\W_]*\(?[A-J]\b[).:]?[^\n]*$")
-AN_OPTION = re.compile(r"[\s\-#•]*\(?[B-J]\s*[).:]")
+AN_OPTION = re.compile(r"[\s\-#•]*\(?[B-J]\s*(?:[).:]|$)")
 DRAWS = re.compile(
     r"\W*(?:therefore|thus|hence|so|in conclusion|in summary|consequently|based on|因此|所以|综上|故)",
     re.IGNORECASE,

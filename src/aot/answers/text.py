@@ -10,13 +10,15 @@ LONGEST, REST, MOST_CUES = 20_000, 1_000, 40
 
 _NAMES = (
     "think|thinking|thought|thoughts|reasoning|reason|rationale|reflection|analysis|scratchpad|cot|seed:think|summary"
-    "|caption"
+    "|caption|antthinking|internal_monologue|inner_thoughts?|unused94"
 )
 OPENING = re.compile(
-    rf"<(?:{_NAMES})\s*>|\[think(?:ing)?\]|◁think▷|<\|begin_of_thought\|>|<\|start_thinking\|>", re.IGNORECASE
+    rf"<(?:{_NAMES})(?:\s[^<>\n]{{0,80}})?>|\[think(?:ing)?\]|◁think▷|<\|begin_of_thought\|>|<\|start_thinking\|>",
+    re.IGNORECASE,
 )
 CLOSING = re.compile(
-    rf"</(?:{_NAMES})\s*>|\[/think(?:ing)?\]|◁/think▷|<\|end_of_thought\|>|<\|end_thinking\|>", re.IGNORECASE
+    rf"</(?:{_NAMES})\s*>|<unused95>|\[/think(?:ing)?\]|◁/think▷|<\|end_of_thought\|>|<\|end_thinking\|>",
+    re.IGNORECASE,
 )
 CHANNEL = re.compile(r"<\|channel\|>")
 FINAL = re.compile(
@@ -27,7 +29,7 @@ FINAL = re.compile(
 # The same channels where the special tokens were dropped in decoding.
 PLAIN_CHANNELS = re.compile(r"\A\s*analysis(?=[A-Z\s]).*assistantfinal", re.DOTALL)
 SPECIAL = re.compile(
-    r"</?s>|<\|(?:im_end|im_start|endoftext|eot_id|return|end|begin_of_solution|end_of_solution)\|>"
+    r"</?s>|<｜[^｜<>]{1,40}｜>|<\|(?:im_end|im_start|endoftext|eot_id|return|end|begin_of_solution|end_of_solution)\|>"
 )
 BOX = re.compile(
     r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}|<\|begin_of_box\|>(.*?)(?:<\|end_of_box\|>|\Z)", re.DOTALL
@@ -36,7 +38,9 @@ _TAGS = "answer|conclusion|final_answer"
 TAG = re.compile(rf"<(?:{_TAGS})>(.*?)(?:</(?:{_TAGS})>|\Z)", re.DOTALL | re.IGNORECASE)
 LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|mathit)\s*\{([^{}]*)\}")
 QUOTED = re.compile(r"(?<![A-Za-z0-9])['\"]([A-Z])['\"](?![A-Za-z0-9])")
-MATHS = re.compile(r"\\[()\[\]]|</?(?:b|strong|i|em|u)>|__")
+MATHS = re.compile(
+    r"\\[()\[\]]|</?(?:b|strong|i|em|u)>|__|\\(?:rm|bf|it|sf)\b|</?(?:output|response|final|ans|choice|result)>"
+)
 _BE = r"(?:(?:is|are|be|would be|should be|must be|will be|seems to be|appears to be)\b|[:=]|\s[-–—]\s)"
 CUE = re.compile(
     r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\s*"
@@ -44,8 +48,8 @@ CUE = re.compile(
     r"(?:therefore\b|thus\b|most likely\b|clearly\b|indeed\b|probably\b|likely\b)?[\s,:]*"
     r"(?:(?:the\s+)?(?:option|choice|letter)\s+)?"
     r"|\b(?:correct|final|answer|pick|selection|solution)\s*:\s*"
-    r"|(?:答案|正确选项|最佳选项)(?:应该|应当|应|就)?\s*(?:是|为|选)?\s*[:=]?\s*(?:选项)?\s*"
-    r"|(?<![不别可])(?:故选|应选|应该选|选择|选)\s*:?\s*(?:选项)?\s*(?=[(\"]?[A-J](?![A-Za-z]))",
+    r"|(?:答案|回答(?=\s*:)|正确的?选项|最佳选项)(?:应该|应当|应|就)?\s*(?:是|为|选)?\s*[:=]?\s*(?:选项)?\s*"
+    r"|(?<![不别可])(?<!不应)(?<!不该)(?<!不应该)(?:故选|应选|应该选|选择|选)\s*:?\s*(?:选项)?\s*(?=[(\"]?[A-J](?![A-Za-z]))",
     re.IGNORECASE,
 )
 

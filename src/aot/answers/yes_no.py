@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
-from aot.answers.choice import leading_option
+from aot.answers.beginning import leading_option
+from aot.answers.explicit import turned_round
 from aot.answers.mentions import NEGATED
 from aot.answers.refusal import abstains, refuses, without_refusals
+from aot.answers.rejected import HYPOTHESIS, without_questions
 from aot.answers.text import after_cues, marked, spoken, squeezed, unwrapped
 from aot.types import Answer
 
@@ -15,7 +17,12 @@ WORD = re.compile(r"(?<!\w)(?:(yes)|(no))(?!\w)", re.IGNORECASE)
 # Chinese: 是 or 否 as the whole answer or its first word, before a stop or the end.
 CHINESE = re.compile(r"\s*(?:(是的?|对|有|存在)|(否|不是|不对|没有|不存在))\s*(?:[,.;!,。;!]|$)")
 # Words with "no" in them that deny nothing.
-IDIOM = re.compile(r"\bno\s+(?:doubt|question|matter|problem|idea|wonder)\b", re.IGNORECASE)
+IDIOM = re.compile(
+    r"\bno\s+(?:doubt|question|matter|problem|idea|wonder|answer|image|picture|photo|comment|response|information)\b"
+    r"|[\"']?\b(?:yes|no)\b[\"']?\s+(?:would|is|was)\s+(?:be\s+)?(?:wrong|incorrect|not)\b",
+    re.IGNORECASE,
+)
+SUPPOSED = re.compile(rf"{HYPOTHESIS}[^.!?\n]*?(?=\b(?:but|however|so)\b|[.!?\n]|$)", re.IGNORECASE)
 CORRECTED = re.compile(r"\b(?:actually|wait|correction|on second thought)\b", re.IGNORECASE)
 JUDGED = {"true": 0, "false": 1}  # of a statement, when it is the whole answer
 
@@ -55,7 +62,11 @@ def _mentioned(text: str) -> set[int]:
 
 
 def _words(plain: str) -> set[int]:
-    for _, rest, sentence in after_cues(plain):
+    plain = SUPPOSED.sub(" ", without_questions(plain)).strip() or plain
+    for before, rest, sentence in after_cues(plain):
+        if turned_round(before):
+            plain = plain.replace(sentence, " ")
+            continue
         chinese = CHINESE.match(rest)
         found = {0 if chinese[1] else 1} if chinese else leading_option(rest, OPTIONS) or _mentioned(sentence)
         if found:
