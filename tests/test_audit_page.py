@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
-import subprocess
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +24,8 @@ from aot.backends.base import Ask, Reply
 from aot.backends.scripted import ScriptedBackend
 from aot.data.images import Refusal
 from aot.types import LETTERS, Question, Scene
+from html_page import Page, chromium, measured_in_frame, needs_chromium
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 EVIL = "</style></title><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 7*7 }}&"
 SETTINGS = AuditSettings(draws=2, gallery=10)
 
@@ -67,51 +63,17 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], P
     return result, build_page(result, cards(audit, EVIL), out)
 
 
-class Tags(HTMLParser):
-    VOID = frozenset({"meta", "img", "br"})
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.open: list[str] = []
-        self.feed(source)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] != "style":
-            self.words.append(data)
-
-
 def test_text_from_data_is_text_and_nothing_comes_from_outside(audited: tuple[dict[str, Any], Path]) -> None:
     source = audited[1].read_text(encoding="utf-8")
-    page = Tags(source)
-    text = " ".join(page.words)
-    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"}
-    assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on") or name == "href"]
-    images = [attrs["src"] or "" for tag, attrs in page.tags if tag == "img"]
-    assert len(images) == 30 and all(src.startswith("data:image/png;base64,") for src in images)
-    assert "<script>alert(1)</script>" in text and "{{ 7*7 }}" in text
-    assert not re.search(r"url\(|@import", source)
-    assert set(re.findall(r"https?://[^\"\s]+", source)) <= {"http://www.w3.org/2000/svg"}
-    assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in source
+    page = Page(source)
+    page.check_self_contained()
+    assert len(page.images) == 30
+    assert "<script>alert(1)</script>" in page.text and "{{ 7*7 }}" in page.text
 
 
 def test_every_part_is_on_the_page(audited: tuple[dict[str, Any], Path]) -> None:
     result, path = audited
-    text = re.sub(r"\s+", " ", " ".join(Tags(path.read_text(encoding="utf-8")).words))
+    text = Page(path.read_text(encoding="utf-8")).text
     worst = result["worst_case"]["edit"]["success"]
     assert worst["hits"] > 0 and f"{100 * worst['value']:.1f}" in text
     for words in (
@@ -159,23 +121,8 @@ def test_one_image_has_no_interval_and_the_page_says_why(tmp_path: Path) -> None
 
 # In a browser ------------------------------------------------------------------------------------------------
 
-needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no chromium here: apt-get install chromium")
-
-
-def chromium(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    assert CHROMIUM
-    fixed = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr", "--v=0"]
-    command = [CHROMIUM, *fixed, f"--user-data-dir={folder / 'profile'}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
-
-
 def console(stderr: str) -> list[str]:
     return [line for line in stderr.splitlines() if "CONSOLE" in line]
-
-
-PROBE = """<script>onload = () => { const shown = [...document.images];
-parent.postMessage([document.documentElement.scrollWidth, shown.length,
-shown.filter(i => i.complete && i.naturalWidth > 0).length].join(' '), '*') }</script></body>"""
 
 
 @needs_chromium
@@ -183,16 +130,8 @@ shown.filter(i => i.complete && i.naturalWidth > 0).length].join(' '), '*') }</s
 def test_every_image_shows_and_nothing_sticks_out(
     audited: tuple[dict[str, Any], Path], tmp_path: Path, width: int
 ) -> None:
-    """In a frame of that width; a copy without the page's policy is given a script that reports."""
     source = audited[1].read_text(encoding="utf-8")
-    source = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", source)
-    (tmp_path / "page.html").write_text(source.replace("</body>", PROBE), encoding="utf-8")
-    outer = f'<iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe><p>none</p>'
-    outer += "<script>onmessage = e => document.querySelector('p').textContent = 'told ' + e.data</script>"
-    (tmp_path / "outer.html").write_text(outer)
-    address = (tmp_path / "outer.html").as_uri()
-    done = chromium(tmp_path, "--window-size=1400,1000", "--virtual-time-budget=5000", "--dump-dom", address)
-    assert f"told {width} 30 30" in done.stdout, re.findall(r"<p>.*?</p>", done.stdout)
+    assert measured_in_frame(source, tmp_path, width) == f"{width} 30 30"
 
 
 @needs_chromium

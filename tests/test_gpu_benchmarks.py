@@ -31,7 +31,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Calla
         return figures  # type: ignore[no-any-return]
 
     yield run
-    for name in ("measure", "full_size", "known_configs", "editor_flow_grpo", "defender_dapo", "vllm_serve"):
+    for name in ("measure", "full_size", "editor_flow_grpo", "defender_dapo", "vllm_serve"):
         sys.modules.pop(name, None)
 
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import re
-import shutil
-import subprocess
 import xml.etree.ElementTree as ElementTree
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +19,7 @@ from aot.report.gallery import read_picture
 from aot.report.summary import Summary, in_order
 from aot.report.svg import MAX_POINTS, nice_ceiling, smooth, thin, ticks
 from aot.report.words import duration, headline, race_note
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from html_page import Page, chromium, measured_in_frame, needs_chromium
 
 # A made-up run ------------------------------------------------------------------------------------------
 
@@ -292,40 +287,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # What is on the page --------------------------------------------------------------------------------------
 
 
-class Page(HTMLParser):
-    """Every tag with its attributes, all text, and whether tags are balanced."""
-
-    VOID = frozenset({"meta", "img", "br", "hr", "link", "input"})
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.open: list[str] = []
-        self.feed(source)
-        self.close()
-        assert not self.open, f"left open: {self.open}"
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] != "style":
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.words))
-
-
 def built(run: Path) -> Page:
     return Page(build_report(run).read_text(encoding="utf-8"))
 
@@ -355,9 +316,8 @@ def test_whole_run_has_every_part(run: Path) -> None:
         assert words in page.text, words
     assert not [attrs for tag, attrs in page.tags if tag == "aside"]
     assert "1.0.0" not in page.text and "superseded" not in page.text
-    images = [attrs["src"] or "" for tag, attrs in page.tags if tag == "img"]
-    assert len(images) == 30 and all(src.startswith("data:image/png;base64,") for src in images)
-    assert base64.b64decode(images[0].split(",")[1])[:4] == b"\x89PNG"
+    assert len(page.images) == 30
+    assert base64.b64decode(page.images[0].split(",")[1])[:4] == b"\x89PNG"
     order = [
         page.text.index(f"{name} n = 1,200")
         for name in ("Base", "Iteration 1", "Iteration 3", "Clean-data RL")
@@ -366,14 +326,7 @@ def test_whole_run_has_every_part(run: Path) -> None:
 
 
 def test_page_needs_nothing_from_outside(run: Path) -> None:
-    source = build_report(run).read_text(encoding="utf-8")
-    page = Page(source)
-    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"}
-    for _, attrs in page.tags:
-        assert not [name for name in attrs if name.startswith("on")]
-        assert not attrs.get("href")
-    assert not re.search(r"url\(|@import", source)
-    assert set(re.findall(r"https?://[^\"\s]+", source)) <= {"http://www.w3.org/2000/svg"}
+    built(run).check_self_contained()
 
 
 def test_same_run_same_bytes(run: Path, tmp_path: Path) -> None:
@@ -671,24 +624,6 @@ def test_terminal_table_fits_80_columns() -> None:
 # In a browser -----------------------------------------------------------------------------------------------
 
 
-def chromium(folder: Path, *arguments: str) -> str:
-    assert CHROMIUM
-    command = [
-        CHROMIUM,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--hide-scrollbars",
-        f"--user-data-dir={folder / 'profile'}",
-    ]
-    return subprocess.run(
-        [*command, *arguments], capture_output=True, text=True, timeout=120, check=True
-    ).stdout
-
-
-needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no chromium here: apt-get install chromium")
-
-
 @needs_chromium
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_browser_draws_both_schemes(run: Path, tmp_path: Path, scheme: str) -> None:
@@ -703,21 +638,5 @@ def test_browser_draws_both_schemes(run: Path, tmp_path: Path, scheme: str) -> N
 @needs_chromium
 @pytest.mark.parametrize("width", [390, 1200])
 def test_page_does_not_scroll_sideways(run: Path, tmp_path: Path, width: int) -> None:
-    """In a frame of that width (a headless window cannot be narrower than 500 px); the copy is given a script
-    that reports the page's true width."""
-    source = build_report(run).read_text(encoding="utf-8")
-    source = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", source)
-    probe = "<script>parent.postMessage(document.documentElement.scrollWidth, '*')</script></body>"
-    (tmp_path / "page.html").write_text(source.replace("</body>", probe), encoding="utf-8")
-    outer = f'<iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe>'
-    outer += "<p>none</p><script>onmessage = e => document.querySelector('p').textContent = 'wide ' + e.data"
-    outer += "</script>"
-    (tmp_path / "outer.html").write_text(outer)
-    dom = chromium(
-        tmp_path,
-        "--window-size=1400,1000",
-        "--virtual-time-budget=3000",
-        "--dump-dom",
-        (tmp_path / "outer.html").as_uri(),
-    )
-    assert f"wide {width}" in dom, re.findall(r"<p>.*?</p>", dom)
+    measured = measured_in_frame(build_report(run).read_text(encoding="utf-8"), tmp_path, width)
+    assert measured.split()[0] == str(width)

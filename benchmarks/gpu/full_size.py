@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKLQwenImage, FlowMatchEulerDiscreteScheduler, QwenImageTransformer2DModel
-from known_configs import ATTACKERS, DEFENDERS
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from aot.plan.known_configs import ATTACKERS, DEFENDERS
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor import Conditions, stock_settings
 from aot.players.attacker.latents import BLOCK_PX

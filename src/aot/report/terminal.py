@@ -28,15 +28,10 @@ def terminal_table(summary: Summary | Mapping[str, Any]) -> Table:
     """Accuracy in percent, one row a defender: clean, against each attacker, worst case with interval, and
     how the worst-case error compares with base. Narrow enough for 80 columns with six attackers."""
     metrics = Summary.of(summary)
-    table = Table(
-        title="Accuracy on held-out questions, percent",
-        caption="A0 is the cold-started attacker, A1.. those of the iterations; ± half of the 95 % interval; "
+    table = _table(
+        "Accuracy on held-out questions, percent",
+        "A0 is the cold-started attacker, A1.. those of the iterations; ± half of the 95 % interval; "
         "error is the worst-case error compared with base",
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
     )
     table.add_column("Defender", style="bold", no_wrap=True)
     table.add_column("clean", justify="right")
@@ -61,15 +56,10 @@ def comparison_table(summary: Summary | Mapping[str, Any]) -> Table | None:
     metrics = Summary.of(summary)
     if not metrics.compared:
         return None
-    table = Table(
-        title="Beside the baselines, percent",
-        caption="fresh attacker: valid success of one that was trained against this defender alone; ahead: points by "
+    table = _table(
+        "Beside the baselines, percent",
+        "fresh attacker: valid success of one that was trained against this defender alone; ahead: points by "
         "which AOT is ahead, paired, with the 95 % interval",
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
     )
     table.add_column("Defender", style="bold", no_wrap=True)
     for head in ("CPU s", "ratio", "fresh\nattacker", "AOT ahead"):
@@ -103,3 +93,15 @@ def _change(base: DefenderFigures | None, row: DefenderFigures) -> str:
         return ""
     colour = "default" if not apart(base, row) else "green" if change < 0 else "red"
     return f"[{colour}]{change:+.0%}[/{colour}]".replace("-", MINUS)
+
+
+def _table(title: str, caption: str) -> Table:
+    return Table(
+        title=title,
+        caption=caption,
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )

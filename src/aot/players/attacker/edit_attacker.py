@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, QwenImageEditPipeline, QwenImageTransformer2DModel
-from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit import calculate_shift
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
@@ -41,6 +40,7 @@ from aot.players.attacker.keep import kept
 from aot.players.attacker.latents import edit_latents, padded, paint, source_latents
 from aot.players.attacker.lora import adapter_rank
 from aot.players.base_players import Base, described
+from aot.players.noise_levels import noise_levels
 from aot.players.processor import PromptEncoder
 from aot.players.settings import Keep
 from aot.prompts import attack_instruction
@@ -221,19 +221,8 @@ class EditAttacker:
         return embed_instructions(self.text_encoder, self.encoder, self.settings, images, sentences)
 
     def sigmas(self, tokens: int, steps: int | None = None) -> Tensor:
-        """`[steps + 1]` noise levels from 1 to 0, from the scheduler, set as the pipeline sets it for L
-        tokens."""
-        steps = steps or self.settings.steps
-        scheduler, config = self.scheduler, self.scheduler.config
-        mu = calculate_shift(
-            tokens,
-            config.get("base_image_seq_len", 256),
-            config.get("max_image_seq_len", 4096),
-            config.get("base_shift", 0.5),
-            config.get("max_shift", 1.15),
-        )
-        scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), mu=mu)
-        return scheduler.sigmas.clone()
+        """`[steps + 1]` noise levels from 1 to 0 for L tokens (`noise_levels`)."""
+        return noise_levels(self.scheduler, tokens, steps or self.settings.steps)
 
     def noise(self, conditions: Conditions, generator: torch.Generator) -> Tensor:
         """Starting latents `[N, L, C]`."""

@@ -17,10 +17,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import FluxFillPipeline, FluxTransformer2DModel
-from diffusers.pipelines.flux.pipeline_flux_fill import calculate_shift
 from pydantic import BaseModel, Field
 from torch import Tensor
 from torch.nn import functional as F
@@ -29,6 +27,7 @@ from aot.errors import AotError
 from aot.players.attacker.latents import as_images, as_signal
 from aot.players.inpaint.base import AGAIN, Mask, check_inputs, own_generator, padded_to, pasted, place_of
 from aot.players.load_errors import reading
+from aot.players.noise_levels import noise_levels
 from aot.prompts import FILL_NEGATIVE
 from aot.rl.flow import euler_step
 from aot.types import Image
@@ -178,7 +177,7 @@ class FluxFillInpainter:
                 return_dict=False,
             )[0].float()
 
-        for now, after in pairwise(self._sigmas(rows * columns)):
+        for now, after in pairwise(noise_levels(self.pipeline.scheduler, rows * columns, self.settings.steps)):
             v = velocity(latents, now, text)
             if free is not None:
                 # Plain, as `true_cfg_scale` of the other FLUX pipelines; Qwen-Image's keeps the norm besides.
@@ -213,20 +212,6 @@ class FluxFillInpainter:
         normalised = (latents - config.shift_factor) * config.scaling_factor
         both = _packed(normalised.float()), _packed(F.pixel_unshuffle(hole, block)).to(latents.device)
         return torch.cat(both, 2)
-
-    def _sigmas(self, tokens: int) -> Tensor:
-        """`[steps + 1]` noise levels from 1 to 0, shifted for an image of so many tokens as the pipeline does it."""
-        scheduler, steps = self.pipeline.scheduler, self.settings.steps
-        config = scheduler.config
-        mu = calculate_shift(
-            tokens,
-            config.get("base_image_seq_len", 256),
-            config.get("max_image_seq_len", 4096),
-            config.get("base_shift", 0.5),
-            config.get("max_shift", 1.15),
-        )
-        scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), mu=mu)
-        return scheduler.sigmas.clone()
 
     def _grid(self, mask: Mask) -> tuple[int, int]:
         side = 2 * self.pipeline.vae_scale_factor
