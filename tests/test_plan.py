@@ -29,12 +29,24 @@ from aot.plan.live_memory import KINDS, LiveMemory, Measured
 from aot.plan.measures import Measures
 from aot.plan.phases import GIB, Hardware, Phase, StageNeed
 from aot.plan.recipe_plan import (
+    ATTACKER,
+    BASELINE,
+    CONDITIONS,
     DEFENDER,
+    EVALUATION,
+    FLOOR,
+    HITS,
+    PAYOFF,
+    ROUNDS,
     WARM_UP,
     _beside,
+    _stages,
     attack_round,
     attackers_evolution,
+    defenders_sft,
     evaluation,
+    payoff,
+    sft_trainings,
     stage_need,
 )
 from aot.plan.remedies import remedy
@@ -255,6 +267,11 @@ DEFENDERS: dict[str, tuple[DefenderSettings, Callable[[LiveMemory, QwenDefender]
             live, d, TRL.model_copy(update={"trl": TrlOptions(completions_per_forward=4, bf16=True)}), PX
         ),
     ),
+    "losses": (DefenderSettings(), lambda live, d: defender_plan.losses(live, d, DefenderSftSettings(), PX, 4)),
+    "pixels": (
+        DefenderSettings(gradient_checkpointing=True),
+        lambda live, d: defender_plan.pixels(live, d, DefenderSftSettings(), PX, 4),
+    ),
     "answers": (DefenderSettings(), lambda live, d: defender_plan.answering(live, d, PX, 4, 2, 12).write),
 }
 
@@ -367,7 +384,7 @@ def test_a_server_takes_its_share_and_the_defenders_memory_goes() -> None:
         measures.attacker.settings = measures.attacker.settings.model_copy(update=FEW)
     there = here.painting.peak["weights"] - served.painting.peak["weights"]
     assert there == pytest.approx(4 * 558624, rel=1e-3)
-    assert served.answers_beside(1) is None
+    assert served.answers_beside(1, training=True) is None
     phase = served_phase(served)
     assert phase.reserved == 0.35 and not phase.fits(Hardware(memory_gib=0.001))
 
@@ -380,15 +397,23 @@ def served_phase(served: Measures) -> Phase:
 class Faked(Measures):
     """All pieces of one size: what is left is to count them."""
 
-    conditions = sampling = editing = painting = measured(1, 1)  # type: ignore[assignment]
+    conditions = asking = sampling = editing = painting = showing = measured(1, 1)  # type: ignore[assignment]
     update = UpdateMeasured(measured(2, 2), 4, 10**6, False)  # type: ignore[assignment]
-    dapo = sft = (measured(3, 3), 10**6)  # type: ignore[assignment]
+    dapo = (measured(3, 3), 10**6)  # type: ignore[assignment]
     dapo_answers = reading = (Answering(measured(1), measured(1), 0), 8)  # type: ignore[assignment]
     attacker = SimpleNamespace(settings=EditorSettings(steps=50, guidance=4, batch=2, encode_batch=4, decode_batch=2))  # type: ignore[assignment]
     defender_batch = 8
 
-    def answers_beside(self, k: int) -> Answering:
+    def answers_beside(self, k: int, *, training: bool) -> Answering:
         return self.dapo_answers[0]
+
+    def sft(self, settings: DefenderSftSettings) -> tuple[Measured, int]:
+        return self.dapo
+
+    def losses(self, settings: DefenderSftSettings, n: int) -> Measured:
+        return measured(1, 1)
+
+    pixels = losses
 
 
 def test_a_stage_counts_what_a_run_does() -> None:
@@ -426,6 +451,69 @@ def test_a_stage_counts_what_a_run_does() -> None:
     assert attackers_evolution(Faked(fresh)).made == 3 + finals * 10 / 5
 
 
+def test_every_sft_of_the_defender_is_counted_with_what_its_settings_add() -> None:
+    pixel = {"share": 0.5, "steps": 5}
+    recipe = load_recipe("smoke").changed(
+        iterations=2,
+        hits={"steps": 3, "batch": 16, "per_forward": 8, "attacked_share": 0.5, "candidates": 3, "abstain_share": 0.1},
+        scripted_attacks={"draws": 4},
+        baselines=[
+            {"name": "pixels", "sft": {"steps": 4, "batch": 8, "pixel": pixel}},
+            {"name": "same", "sft": {"steps": 2, "batch": 8, "candidates": 4}, "same_attacks": True},
+        ],
+        attacks={"scripted_draws": 1},
+    )
+    needs = {need.name: need for need in (defenders_sft(Faked(recipe), name) for name in sft_trainings(recipe))}
+    times = {name: {phase.name: phase.times for phase in need.phases} for name, need in needs.items()}
+    assert times == {
+        WARM_UP: {"update": 2, "candidates": 2 * 6 * 4 / 8},
+        HITS: {"update": 3 * 16 / 8, "candidates": 3 * 8 * 3 / 8},
+        f"{BASELINE}pixels": {"update": 4, "pixels": 4 * 5 * 4 / 4},
+        f"{BASELINE}same": {"update": 2, "candidates": 2 * 6 * 3 / 8},
+    }
+    assert {name: need.made for name, need in needs.items()} == {
+        WARM_UP: 1 + recipe.sft_scripted_steps / recipe.warm_up.steps,
+        HITS: 2,
+        f"{BASELINE}pixels": 1,
+        f"{BASELINE}same": 1,
+    }
+    assert "at most 4 after 5 steps of PGD" in needs[f"{BASELINE}pixels"].geometry
+
+
+def test_every_stage_of_a_recipe_is_planned() -> None:
+    recipe = load_recipe("single_gpu").changed(
+        iterations=3, meta={"rule": "uniform", "scenes": 10}, compute={"answers": "in_process"}
+    )
+    assert list(_stages(recipe)) == [FLOOR, WARM_UP, CONDITIONS, ATTACKER, PAYOFF, ROUNDS, DEFENDER, EVALUATION]
+    met = payoff(Faked(recipe))
+    assert met.made == 6  # half an iteration each: (0 to 2 trained attackers, then 1 to 3 defenders) 12 meetings
+    times = {phase.name: phase.times for phase in met.phases}
+    assert times["painting"] * met.made == 10 * 12 / 2
+    looks = 3 + (1 + 2 + 3)  # at clean images, by each defender that something new is met with
+    assert times["read prompts"] * met.made == pytest.approx(10 * (12 + 3 * 1 + looks) / 8)
+    assert attackers_evolution(Faked(recipe)).phases[0].name == "sampling"
+
+
+def test_where_conditions_lie_on_disk_no_text_encoder_is_beside_the_training() -> None:
+    settings = ["players.attacker.lora.rank=2", "compute.answers=vllm"]
+    memory, disk = (
+        Measures(load_recipe("smoke", [*settings, f"players.attacker.conditions={at}"])) for at in ("memory", "disk")
+    )
+    for measures in (memory, disk):
+        measures.attacker.settings = measures.attacker.settings.model_copy(update=FEW)
+    encoder, editor = (
+        sum(t.untyped_storage().nbytes() for t in {*model.parameters(), *model.buffers()})
+        for model in (disk.attacker.text_encoder, disk.attacker.transformer)
+    )
+    whole = memory.painting.peak["weights"]
+    assert disk.showing.peak["weights"] == memory.showing.peak["weights"] == whole
+    assert disk.painting.peak["weights"] == whole - encoder
+    assert disk.conditions.peak["weights"] == whole - editor
+    width, channels = (disk.attacker.transformer.config[n] for n in ("joint_attention_dim", "in_channels"))
+    tokens = disk._conditions[1].lengths[0]
+    assert disk.stored_bytes == 3 * 64 * 64 + 4 * (16 * channels + tokens * width)
+
+
 def test_the_command_says_what_does_not_fit(aot: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aot.plan.recipe_plan.stage_needs", lambda recipe: [stage_need(recipe, DEFENDER)])
     done = aot("plan", "smoke", "--memory-gb", "0.01", "--no-remedies")
@@ -440,7 +528,7 @@ def test_the_command_is_content_where_all_fits(aot: Callable[..., Ended], monkey
     done = aot("plan", "smoke", "--gpus", "2")
     assert done.returncode == 0 and "does not fit" not in done.stdout
     assert "2 times in the run; 1.00 B parameters trained" in done.stdout and "1 update" in done.stdout
-    assert "0.7 hours on 2 GPUs of 80 GiB" in done.stdout and "8.0 GB of trained weights" in done.stdout
+    assert "0.7 hours on 2 GPUs of 80 GiB" in done.stdout and "8.0 GB written" in done.stdout
 
 
 def test_an_unknown_model_is_named() -> None:

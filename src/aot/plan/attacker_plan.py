@@ -6,6 +6,7 @@ Everything here takes an `EditAttacker`, with or without data: a test holds that
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -27,10 +28,11 @@ Size = tuple[int, int]
 """Height and width of an image in pixels."""
 
 
-def watched(live: LiveMemory, attacker: EditAttacker) -> EditAttacker:
-    """The attacker, all of whose models are in memory."""
-    live.watch(attacker.transformer, attacker.vae, attacker.text_encoder)
-    return attacker
+def watched(live: LiveMemory, attacker: EditAttacker, *, without: Sequence[str] = ()) -> LiveMemory:
+    """With all of the attacker's models in memory, but those of `without`."""
+    parts = ("transformer", "vae", "text_encoder")
+    live.watch(*(getattr(attacker, name) for name in parts if name not in without))
+    return live
 
 
 def conditions(live: LiveMemory, attacker: EditAttacker, size: Size) -> tuple[Measured, Conditions]:

@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from aot.attacks.pgd import value_and_gradient
 from aot.data.curriculum import CurriculumRow
 from aot.plan.live_memory import LiveMemory, Measured
 from aot.plan.without_data import META, autocast
+from aot.players.defender.differentiable import DifferentiableProcessor, PixelLosses, attacked_weights
 from aot.players.defender.group_sampling import SampledGroup
 from aot.players.defender.qwen import QwenDefender
 from aot.train.defender.dapo.dynamic_sampling import ScoredGroup
@@ -68,6 +70,32 @@ def sft(live: LiveMemory, defender: QwenDefender, settings: DefenderSftSettings,
     def work() -> None:
         defender.answer_losses(images, questions)[0].sum().backward()
         step()
+
+    return live.measure(work)
+
+
+def losses(live: LiveMemory, defender: QwenDefender, settings: DefenderSftSettings, size: Size, n: int) -> Measured:
+    """A look at n images within SFT: the losses among which hardest-of-k chooses."""
+    _Step(live, defender, settings, accumulates=False)
+    images, questions = _asked(size, n)
+
+    def work() -> None:
+        with torch.no_grad():
+            defender.answer_losses(images, questions)
+
+    return live.measure(work)
+
+
+def pixels(live: LiveMemory, defender: QwenDefender, settings: DefenderSftSettings, size: Size, n: int) -> Measured:
+    """A step of PGD on n images within SFT, whose weights wait meanwhile."""
+    _Step(live, defender, settings, accumulates=False)
+    image = DifferentiableProcessor(defender.processor).fitted(np.zeros((*size, 3), np.uint8))
+    images, questions = _asked((image.shape[0], image.shape[1]), n)
+    seen = torch.zeros(n, 3, *image.shape[:2], device=defender.device)
+
+    def work() -> None:
+        with attacked_weights(defender.model):
+            value_and_gradient(PixelLosses(defender, images, questions).untargeted, seen)
 
     return live.measure(work)
 

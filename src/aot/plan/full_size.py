@@ -14,6 +14,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 import aot
 from aot.errors import AotError
+from aot.plan.fewer_bits import in_fewer_bits
 from aot.plan.known_configs import ATTACKERS, DEFENDERS, PLUS, QWEN25_VL_PIXELS, Config
 from aot.plan.without_data import META
 from aot.players.attacker.edit_attacker import EditAttacker
@@ -25,6 +26,7 @@ from aot.players.defender.opening import MINIATURES_BATCH, USUAL_BATCH
 from aot.players.defender.qwen import QwenDefender
 from aot.players.hub import fetched, is_hub_id
 from aot.players.processor import CHAT_TEMPLATE, QwenProcessor, load_processor
+from aot.players.quantization import EDITOR_WHOLE, WHOLE
 from aot.players.settings import AttackerSettings, DefenderSettings, PlayerSettings
 from aot.players.special_tokens import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START
 from aot.runs.files import read_json
@@ -40,6 +42,8 @@ def attacker_without_data(settings: AttackerSettings, *, train: bool) -> EditAtt
     vae = _built(vae_class.from_config, configs["vae"], torch.float32 if own else settings.torch_dtype)
     encoder = _built(_language_model, configs["text_encoder"], settings.torch_dtype)
     scheduler = FlowMatchEulerDiscreteScheduler.from_config(configs["scheduler"])
+    in_fewer_bits(transformer, settings.quantization, EDITOR_WHOLE)
+    in_fewer_bits(encoder, settings.quantization, WHOLE)
     if train:
         if settings.lora.rank:
             add_adapter(transformer, settings.lora, seed=0)
@@ -66,9 +70,11 @@ def defender_without_data(settings: DefenderSettings) -> QwenDefender:
     """The defender as `open_defender` loads it. Raises `AotError` where its architecture is not known here."""
     config, folder = _defender_config(settings)
     model = _built(_language_model, config, settings.torch_dtype)
+    in_fewer_bits(model, settings.quantization, WHOLE)
     pixels = (settings.min_pixels, settings.max_pixels)
     processor = _processor(model, folder, SHIPPED / "defender", pixels)
     how: dict[str, Any] = {"lora": settings.lora, "checkpointing": settings.gradient_checkpointing}
+    how["abstain"] = settings.abstain
     batch = settings.batch or (MINIATURES_BATCH if is_miniature(settings.model) else USUAL_BATCH)
     return QwenDefender(model, processor, max_new_tokens=token_limit(settings), batch=batch, **how)
 

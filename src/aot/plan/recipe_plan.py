@@ -1,13 +1,15 @@
 """What every stage of a recipe needs: measured pieces of work, counted as often as the run does them.
 
-Not counted: referee, reading and writing of images, the network between machines. An update of DAPO counts one draw of
-prompts; dynamic sampling may draw up to `dapo.max_draws` times as many. Several GPUs share a stage's batches evenly,
-each with a whole copy of the models.
+Not counted: referee, judge, reading and writing of images, the network between machines, more than one defender of a
+mixture (`meta.rule`). An abstention is an answer like any other: what offers or teaches it adds nothing. An update of
+DAPO counts one draw of prompts; dynamic sampling may draw up to `dapo.max_draws` times as many. Several GPUs share a
+stage's batches evenly, each with a whole copy of the models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from aot.backends.frozen_settings import VLLM
 from aot.coevolve.names import RESPONSE, baselines, defenders, finals
@@ -15,40 +17,64 @@ from aot.coevolve.recipe import Recipe
 from aot.plan.defender_plan import Answering
 from aot.plan.measures import Measures
 from aot.plan.phases import Phase, StageNeed
+from aot.train.defender.sft import DefenderSftSettings
 
 ADAPTER_BYTES = 4
 """A parameter on disk: adapters, and whole weights that are trained, are float32."""
 TRL_SHARE = 0.3
 """Of a GPU's memory that TRL gives to a vLLM in its own process (`vllm_gpu_memory_utilization`)."""
-ATTACKER, ROUNDS, DEFENDER, WARM_UP, EVALUATION = (
+FLOOR, CONDITIONS, ATTACKER, PAYOFF, ROUNDS = (
+    "floor",
+    "attacker's conditions",
     "attacker's evolution",
+    "payoff matrix",
     "attack round",
-    "defender's DAPO",
-    "defender's SFT",
-    "evaluation",
 )
+WARM_UP, HITS, DEFENDER, EVALUATION = "defender's SFT", "defender's SFT on hits", "defender's DAPO", "evaluation"
+BASELINE = "baseline "
+"""Before the name of one that the recipe lists."""
 
 
 def stage_needs(recipe: Recipe) -> Iterator[StageNeed]:
     """Each kind of stage that the recipe has."""
     measures = Measures(recipe)
-    if recipe.warm_up.steps or recipe.sft_scripted_steps or recipe.baselines:
-        yield defenders_sft(measures)
-    yield attackers_evolution(measures)
-    yield attack_round(measures)
-    yield defenders_dapo(measures)
-    yield evaluation(measures)
+    return (make(measures) for make in _stages(recipe).values())
 
 
 def stage_need(recipe: Recipe, name: str) -> StageNeed:
-    make = {
-        WARM_UP: defenders_sft,
-        ATTACKER: attackers_evolution,
-        ROUNDS: attack_round,
-        DEFENDER: defenders_dapo,
-        EVALUATION: evaluation,
-    }
-    return make[name](Measures(recipe))
+    return _stages(recipe)[name](Measures(recipe))
+
+
+def _stages(recipe: Recipe) -> dict[str, Callable[[Measures], StageNeed]]:
+    there: dict[str, Callable[[Measures], StageNeed]] = {}
+    if recipe.floor.scenes:
+        there[FLOOR] = floor
+    there |= {name: partial(defenders_sft, name=name) for name in sft_trainings(recipe) if name != HITS}
+    if recipe.players.attacker.conditions == "disk":
+        there[CONDITIONS] = attackers_conditions
+    there[ATTACKER] = attackers_evolution
+    if recipe.meta.rule != "newest":
+        there[PAYOFF] = payoff
+    there[ROUNDS] = attack_round
+    if recipe.hits.steps:
+        there[HITS] = partial(defenders_sft, name=HITS)
+    return there | {DEFENDER: defenders_dapo, EVALUATION: evaluation}
+
+
+def floor(m: Measures) -> StageNeed:
+    """Null edits of the attacker as it comes; each image goes through the autoencoder alone, too."""
+    scenes = m.recipe.floor.scenes
+    return StageNeed(FLOOR, 1, _editing(m, scenes), geometry=f"{scenes} null edits of {_size(m)}")
+
+
+def attackers_conditions(m: Measures) -> StageNeed:
+    """Text embeddings and source latents of a training's scenes, kept on disk."""
+    r, at_once = m.recipe, m.attacker.settings.encode_batch
+    scenes = r.game.train_scenes
+    phases = [Phase("conditions", m.conditions, scenes / at_once)]
+    geometry = f"{scenes} scenes, {at_once} at once; {m.stored_bytes / 1e6:.1f} MB each"
+    made = r.iterations + bool(finals(r))
+    return StageNeed(CONDITIONS, made, phases, saved=scenes * m.stored_bytes, geometry=geometry)
 
 
 def attackers_evolution(m: Measures) -> StageNeed:
@@ -56,16 +82,16 @@ def attackers_evolution(m: Measures) -> StageNeed:
     r, s, update = m.recipe, m.flow_grpo, m.update
     scenes, edits = r.game.train_scenes, m.edits * s.updates
     guided = 2 if m.attacker.settings.guidance > 1 else 1
-    phases = [
-        Phase("conditions", m.conditions, scenes / m.attacker.settings.encode_batch),
-        Phase("painting", m.painting, edits / m.attacker.settings.decode_batch),
-    ]
+    painting = Phase("painting", m.painting, edits / m.attacker.settings.decode_batch)
+    phases = []
+    if not m.conditions_on_disk:
+        phases.append(Phase("conditions", m.conditions, scenes / m.attacker.settings.encode_batch))
     if update.whole:
-        phases.append(Phase("sampling and update", update.step, s.updates))
+        phases += [painting, Phase("sampling and update", update.step, s.updates)]
     else:
-        phases.insert(1, Phase("sampling", m.sampling, s.updates * _edit_steps(m) / m.edits_at_once))
+        phases += [Phase("sampling", m.sampling, s.updates * _edit_steps(m) / m.edits_at_once), painting]
         phases.append(Phase("update", update.step, s.passes * edits * s.window / update.edits))
-    phases += _answers(m, edits, s.environment.answers)
+    phases += _answers(m, edits, s.environment.answers, training=True)
     made = r.iterations + len(finals(r)) * r.best_response_updates / s.updates
     steps = -(-m.edits // s.minibatch) * s.passes
     geometry = (
@@ -95,18 +121,32 @@ def attack_round(m: Measures) -> StageNeed:
     return StageNeed(ROUNDS, r.iterations, _beside(m, phases), geometry=geometry)
 
 
-def _editing(m: Measures, edits: int) -> list[Phase]:
+def _editing(m: Measures, edits: float) -> list[Phase]:
     how = m.attacker.settings
     return [
-        Phase("conditions", m.conditions, edits / how.encode_batch),
+        Phase("conditions", m.asking, edits / how.encode_batch),
         Phase("sampling", m.editing, edits * how.steps / how.batch),
-        Phase("painting", m.painting, edits / how.decode_batch),
+        Phase("painting", m.showing, edits / how.decode_batch),
     ]
 
 
-def _answers(m: Measures, images: int, k: int) -> list[Phase]:
+def payoff(m: Measures) -> StageNeed:
+    """Half an iteration's part of the matrix of all attackers and defenders: what was measured before is kept."""
+    r, n = m.recipe, m.recipe.iterations
+    scripted = len(r.scripted_attacks.players(world=True))
+    # As iteration i begins, a new defender meets all attackers; once it is trained, a new attacker all defenders.
+    trained, looks = n * (n + 1), n + n * (n + 1) // 2
+    cells = trained + scripted * n
+    halves = 2 * n
+    edits, asked = r.meta.scenes * trained / halves, r.meta.scenes * (cells + looks) / halves
+    phases = [*_editing(m, edits), *_answers(m, asked, 1)]
+    geometry = f"{cells} meetings on {r.meta.scenes} scenes in the run, {trained} with trained attackers"
+    return StageNeed(PAYOFF, halves, phases, geometry=geometry)
+
+
+def _answers(m: Measures, images: float, k: int, *, training: bool = False) -> list[Phase]:
     """k answers to each image, in the process that asks; none where a server answers."""
-    made = m.answers_beside(k)
+    made = m.answers_beside(k, training=training)
     return _reading_and_writing(made, images / m.defender_batch, m.most_tokens) if made else []
 
 
@@ -147,17 +187,39 @@ def defenders_dapo(m: Measures) -> StageNeed:
     return StageNeed(DEFENDER, r.iterations * (1 + control), phases, trained, trained * ADAPTER_BYTES, geometry)
 
 
-def defenders_sft(m: Measures) -> StageNeed:
-    """The warm-up, counted as often as the run makes as many steps: SFT on scripted attacks, and on hits, too."""
-    r, s = m.recipe, m.recipe.warm_up
-    update, trained = m.sft
-    at_once, steps = min(s.per_forward, s.batch), s.steps or r.sft_scripted_steps or 1
-    others = [(r.iterations * r.hits.steps, r.hits.batch), *((b.sft.steps, b.sft.batch) for b in r.baselines)]
-    more = r.sft_scripted_steps + sum(number * batch / s.batch for number, batch in others)
-    made = 1 + more / steps if s.steps else more / steps
-    geometry = f"{steps} steps of {s.batch} images, {at_once} at once"
-    phases = [Phase("update", update, steps * s.batch / at_once)]
-    return StageNeed(WARM_UP, made, phases, trained, trained * ADAPTER_BYTES, geometry)
+def sft_trainings(recipe: Recipe) -> dict[str, tuple[DefenderSftSettings, float, int]]:
+    """Every kind of SFT of the defender, by its stage: its settings, how often the run makes it, and the most attacks
+    on a scene that it has to choose from."""
+    r, draws = recipe, recipe.scripted_attacks.draws
+    found = {}
+    if steps := r.warm_up.steps or r.sft_scripted_steps:
+        settings = r.warm_up.model_copy(update={"steps": steps})
+        found[WARM_UP] = (settings, bool(r.warm_up.steps) + r.sft_scripted_steps / steps, 1 if r.pairs else draws)
+    if r.hits.steps:
+        found[HITS] = (r.hits, r.iterations, draws)
+    for one in r.baselines:
+        attacked = one.attacks.draws if one.attacks else 2 + r.attacks.scripted_draws if one.same_attacks else 0
+        found[f"{BASELINE}{one.name}"] = (one.sft, 1, attacked)
+    return found
+
+
+def defenders_sft(m: Measures, name: str = WARM_UP) -> StageNeed:
+    """Steps, and where the settings have them looks at candidates and PGD on pixels. The warm-up also stands for the
+    baseline of SFT on scripted attacks, which is as much longer as it has more steps."""
+    s, made, attacks = sft_trainings(m.recipe)[name]
+    update, trained = m.sft(s)
+    at_once = min(s.per_forward, s.batch)
+    phases = [Phase("update", update, s.steps * s.batch / at_once)]
+    geometry = f"{s.steps} steps of {s.batch} images, {at_once} at once"
+    if (candidates := min(s.candidates, attacks)) > 1 and (attacked := round(s.batch * s.attacked_share)):
+        phases.append(Phase("candidates", m.losses(s, at_once), s.steps * attacked * candidates / at_once))
+        geometry += f"; {attacked} of them the hardest of {candidates} attacks"
+    if pixels := round(s.batch * s.pixel.share):
+        together = min(at_once, pixels)
+        times = s.steps * s.pixel.steps * pixels / together
+        phases.append(Phase("pixels", m.pixels(s, together), times))
+        geometry += f"; at most {pixels} after {s.pixel.steps} steps of PGD on their pixels"
+    return StageNeed(name, made, phases, trained, trained * ADAPTER_BYTES, geometry)
 
 
 def evaluation(m: Measures) -> StageNeed:

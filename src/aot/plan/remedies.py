@@ -7,9 +7,24 @@ from dataclasses import dataclass
 
 from aot.coevolve.recipe import Recipe
 from aot.plan.phases import Hardware, StageNeed
-from aot.plan.recipe_plan import ATTACKER, DEFENDER, EVALUATION, ROUNDS, WARM_UP, stage_need
+from aot.plan.recipe_plan import (
+    ATTACKER,
+    BASELINE,
+    CONDITIONS,
+    DEFENDER,
+    EVALUATION,
+    FLOOR,
+    HITS,
+    PAYOFF,
+    ROUNDS,
+    WARM_UP,
+    stage_need,
+)
 from aot.runs.overrides import overridden
 
+ATTACKS = (FLOOR, CONDITIONS, ATTACKER, PAYOFF, ROUNDS, EVALUATION)
+"""Stages with the attacker in memory."""
+SFT = {WARM_UP: "warm_up", HITS: "hits"}
 GAIN = 0.01
 """A setting that saves less than this share of what is missing is left out."""
 
@@ -46,8 +61,10 @@ def _largest(need: StageNeed, hardware: Hardware) -> float:
 def _settings(recipe: Recipe, stage: str) -> Iterator[str]:
     """What may help this stage and is not set already: first what costs time, then what changes the result."""
     attacker, defender = recipe.players.attacker, recipe.players.defender
-    if stage in (ATTACKER, ROUNDS, EVALUATION):
+    if stage in ATTACKS:
         if stage == ATTACKER:
+            if attacker.lora.rank and attacker.conditions == "memory":
+                yield "players.attacker.conditions=disk"
             if not attacker.gradient_checkpointing:
                 yield "players.attacker.gradient_checkpointing=true"
             if recipe.attacker.flow_grpo.micro_batch != 1:
@@ -60,11 +77,11 @@ def _settings(recipe: Recipe, stage: str) -> Iterator[str]:
             yield 'players.attacker={"dtype": "bfloat16", "lora": {"rank": 64}}'
         elif attacker.dtype == "float32":
             yield "players.attacker.dtype=bfloat16"
-    if stage in (DEFENDER, WARM_UP):
+    if stage in (DEFENDER, *SFT) or stage.startswith(BASELINE):
         if not defender.gradient_checkpointing:
             yield "players.defender.gradient_checkpointing=true"
-        if stage == WARM_UP and recipe.warm_up.per_forward != 1:
-            yield "warm_up.per_forward=1"
+        if stage in SFT and getattr(recipe, SFT[stage]).per_forward != 1:
+            yield f"{SFT[stage]}.per_forward=1"
         if stage == DEFENDER and recipe.dapo.engine == "trl" and recipe.dapo.trl.completions_per_forward != 1:
             yield "dapo.trl.completions_per_forward=1"
         if stage == DEFENDER and recipe.dapo.engine == "trl" and recipe.dapo.trl.vllm == "off":

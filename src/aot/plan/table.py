@@ -51,7 +51,7 @@ def summary(needs: Sequence[StageNeed], hardware: Hardware) -> str:
     cards = f"{hardware.gpus} GPU{'s' if hardware.gpus > 1 else ''} of {hardware.memory_gib:g} GiB"
     return (
         f"the run: {hours:.1f} hours on {cards}, at {hardware.mfu:.0%} of {hardware.tflops:g} TFLOP/s each; "
-        f"{saved / 1e9:.1f} GB of trained weights"
+        f"{saved / 1e9:.1f} GB written, of trained weights and conditions"
     )
 
 

@@ -14,6 +14,9 @@ from aot.players.settings import Quantization
 LIBRARIES = {"nf4": "bitsandbytes", "fp8": "torchao"}
 WHOLE = ["visual", "vision_tower", "vision_model", "multi_modal_projector", "connector", "lm_head"]
 """What keeps its bits: the image encoder is a tenth of the weights, and what it loses cannot be recovered."""
+WITHIN = [rf"(?:.*\.)?{name}" for name in WHOLE]
+"""The same for transformers, which takes a name for the beginning of a layer's, and keeps nothing of "model.visual" for
+"visual"."""
 EDITOR_WHOLE = ["img_in", "txt_in", "time_text_embed", "norm_out", "proj_out"]
 
 
@@ -63,9 +66,9 @@ def quantization_config(
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
-            llm_int8_skip_modules=WHOLE,  # the name is older than 4 bits
+            llm_int8_skip_modules=WITHIN,  # the name is older than 4 bits
         )
     from transformers import TorchAoConfig
 
     float8 = importlib.import_module("torchao.quantization").Float8WeightOnlyConfig()
-    return TorchAoConfig(float8, modules_to_not_convert=WHOLE)
+    return TorchAoConfig(float8, modules_to_not_convert=WITHIN)
