@@ -459,7 +459,7 @@ def test_every_sft_of_the_defender_is_counted_with_what_its_settings_add() -> No
         scripted_attacks={"draws": 4},
         baselines=[
             {"name": "pixels", "sft": {"steps": 4, "batch": 8, "pixel": pixel}},
-            {"name": "same", "sft": {"steps": 2, "batch": 8, "candidates": 4}, "same_attacks": True},
+            {"name": "same", "sft": {"steps": 2, "batch": 8, "candidates": 4, "pool": 1.5}, "same_attacks": True},
         ],
         attacks={"scripted_draws": 1},
     )
@@ -469,7 +469,7 @@ def test_every_sft_of_the_defender_is_counted_with_what_its_settings_add() -> No
         WARM_UP: {"update": 2, "candidates": 2 * 6 * 4 / 8},
         HITS: {"update": 3 * 16 / 8, "candidates": 3 * 8 * 3 / 8},
         f"{BASELINE}pixels": {"update": 4, "pixels": 4 * 5 * 4 / 4},
-        f"{BASELINE}same": {"update": 2, "candidates": 2 * 6 * 3 / 8},
+        f"{BASELINE}same": {"update": 2, "candidates": 2 * 9 * 3 / 8},
     }
     assert {name: need.made for name, need in needs.items()} == {
         WARM_UP: 1 + recipe.sft_scripted_steps / recipe.warm_up.steps,

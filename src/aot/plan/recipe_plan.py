@@ -211,9 +211,11 @@ def defenders_sft(m: Measures, name: str = WARM_UP) -> StageNeed:
     at_once = min(s.per_forward, s.batch)
     phases = [Phase("update", update, s.steps * s.batch / at_once)]
     geometry = f"{s.steps} steps of {s.batch} images, {at_once} at once"
-    if (candidates := min(s.candidates, attacks)) > 1 and (attacked := round(s.batch * s.attacked_share)):
-        phases.append(Phase("candidates", m.losses(s, at_once), s.steps * attacked * candidates / at_once))
-        geometry += f"; {attacked} of them the hardest of {candidates} attacks"
+    attacked, offered = round(s.batch * s.attacked_share), s.drawn()[0]
+    candidates = min(s.candidates, attacks)
+    if (looks := offered * candidates) > attacked:
+        phases.append(Phase("candidates", m.losses(s, at_once), s.steps * looks / at_once))
+        geometry += f"; {attacked} of them the hardest of {looks} attacks"
     if pixels := round(s.batch * s.pixel.share):
         together = min(at_once, pixels)
         times = s.steps * s.pixel.steps * pixels / together
