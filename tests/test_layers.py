@@ -36,8 +36,8 @@ LAYERS = (
     ("cli",),
     ("__main__",),
 )
-"""Lowest first; a room imports only from lower layers, or from its own. A folder inside a folder is a room of its own
-where it is named here: the miniature's world lies below the forge, its pretraining above the trainings."""
+"""Lowest first; a package imports only from lower layers, or from itself. A folder inside a folder counts alone where
+it is named here: the miniature's world lies below the forge, its pretraining above the trainings."""
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
 MODELS = {"accelerate", "datasets", "diffusers", "peft", "transformers", "trl"}
@@ -61,8 +61,8 @@ FILES = {
 }
 
 
-def room_of(name: str) -> str:
-    """The room of a dotted or slashed name below `aot`: the longest beginning that has a layer of its own."""
+def package_of(name: str) -> str:
+    """The package of a dotted or slashed name below `aot`: the longest beginning that has a layer of its own."""
     parts = name.removesuffix(".py").replace(".", "/").split("/")
     named = ("/".join(parts[:n]) for n in range(len(parts), 0, -1))
     return next((one for one in named if one in RANK), parts[0])
@@ -109,46 +109,46 @@ def libraries(tree: ast.AST) -> set[str]:
 def test_imports_go_one_way() -> None:
     upwards = []
     for path, tree in FILES.items():
-        room = room_of(path.as_posix())
-        if room == "__init__":
+        package = package_of(path.as_posix())
+        if package == "__init__":
             continue  # the package's own lazy exports
-        assert room in RANK, f"{room} has no place among the layers"
-        ours = {room_of(name.removeprefix("aot.")) for name in imported(tree) if name.startswith("aot.")} - {room}
-        upwards += [f"{path} <- {other}" for other in ours if other in RANK and RANK[other] >= RANK[room]]
+        assert package in RANK, f"{package} has no place among the layers"
+        ours = {package_of(name.removeprefix("aot.")) for name in imported(tree) if name.startswith("aot.")} - {package}
+        upwards += [f"{path} <- {other}" for other in ours if other in RANK and RANK[other] >= RANK[package]]
     assert upwards == []
 
 
 def needed() -> dict[str, set[str]]:
-    """By room the rooms that it imports from, without those that follow from others of them, and without what lies
-    below everything."""
+    """By package those that it imports from, without those that follow from others of them, and without what lies below
+    everything."""
     direct: dict[str, set[str]] = {}
     for path, tree in FILES.items():
-        names = {room_of(name.removeprefix("aot.")) for name in imported(tree) if name.startswith("aot.")}
-        direct.setdefault(room_of(path.as_posix()), set()).update(names & RANK.keys())
+        names = {package_of(name.removeprefix("aot.")) for name in imported(tree) if name.startswith("aot.")}
+        direct.setdefault(package_of(path.as_posix()), set()).update(names & RANK.keys())
 
-    def all_below(room: str) -> set[str]:
-        return {room}.union(*(all_below(other) for other in direct[room] - {room}))
+    def all_below(package: str) -> set[str]:
+        return {package}.union(*(all_below(other) for other in direct[package] - {package}))
 
     found = {}
-    for room in RANK.keys() - {"errors", "types", "prompts", "__main__"}:
-        others = direct[room] - {room, "errors", "types", "prompts"}
-        found[room] = {one for one in others if not any(one in all_below(o) for o in others - {one})}
+    for package in RANK.keys() - {"errors", "types", "prompts", "__main__"}:
+        others = direct[package] - {package, "errors", "types", "prompts"}
+        found[package] = {one for one in others if not any(one in all_below(o) for o in others - {one})}
     return found
 
 
-def test_every_room_says_what_it_builds_on() -> None:
-    for room, rooms in needed().items():
-        told = " ".join((ast.get_docstring(FILES[Path(room) / "__init__.py"]) or "").split())
-        assert "Builds on " in told, room
-        assert set(re.findall("`([a-z/]+)`", told.rpartition("Builds on ")[2])) == rooms, room
+def test_every_package_says_what_it_builds_on() -> None:
+    for package, packages in needed().items():
+        told = " ".join((ast.get_docstring(FILES[Path(package) / "__init__.py"]) or "").split())
+        assert "Builds on " in told, package
+        assert set(re.findall("`([a-z/]+)`", told.rpartition("Builds on ")[2])) == packages, package
 
 
-def test_the_picture_of_the_rooms_is_the_codes() -> None:
+def test_the_picture_of_the_packages_is_the_codes() -> None:
     drawn = set(re.findall(r'\["(.*?)"\] --> .*?\["(.*?)"\]', (SOURCE.parent / "docs/architecture.md").read_text()))
-    assert drawn == {(other, room) for room, others in needed().items() for other in others}
+    assert drawn == {(other, package) for package, others in needed().items() for other in others}
 
 
-def test_files_of_a_room_do_not_import_each_other_in_a_circle() -> None:
+def test_files_of_a_package_do_not_import_each_other_in_a_circle() -> None:
     imports = {
         ".".join(("aot", *path.with_suffix("").parts)): imported_modules(tree)
         for path, tree in FILES.items()

@@ -5,7 +5,7 @@ texts · `final_answer` the words themselves. Never a guess, never a wrong answe
 "unparsed", what was cut at the length limit "truncated", and "refused" is a text that declines to answer and gives no
 answer either, or abstains by a box with a question mark. ("error" is the backend's.)
 
-Builds on no other room.
+Builds on no other package.
 """
 
 from aot.answers.choice import parse_answer

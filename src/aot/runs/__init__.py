@@ -1,2 +1,2 @@
 """Run folders: finished stages, checkpoints, training logs, a second process, atomic writes, setting overrides.
-Builds on no other room."""
+Builds on no other package."""
