@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from aot.errors import AotError
 from fuzz_mutations import damaged
 from fuzz_readers import READERS, Outcome, Reader
+from fuzz_results import RESULTS
 from fuzz_run_files import RUN_FILES
 from fuzz_texts import TEXTS, TextReader
 
@@ -34,7 +35,7 @@ LIMIT_S = 2.0
 LONGEST = 600
 """Characters of a line of a fault: an input may be long."""
 WORDS = ("read", "in part", "refused")
-ALL: Sequence[Reader | TextReader] = (*READERS, *RUN_FILES, *TEXTS)
+ALL: Sequence[Reader | TextReader] = (*READERS, *RUN_FILES, *RESULTS, *TEXTS)
 
 
 def fuzz(reader: Reader | TextReader, examples: int, number: int = 0) -> Counter[str]:

@@ -17,6 +17,7 @@ import pyarrow.parquet
 from hypothesis import strategies as st
 
 RAW = ["9" * 5000, "-" + "9" * 400, "[" * 20_000, '{"a":' * 20_000]
+RAW += ["[" * 600 + "]" * 600, '{"a":' * 600 + "1" + "}" * 600]
 RAW += [
     "1e999",
     "NaN",
@@ -30,7 +31,8 @@ RAW += [
     "//",
     "",
 ]
-"""JSON that Python does not write: numbers too long or endless, nesting without end, half of a surrogate pair."""
+"""JSON that Python does not write: numbers too long or endless, nesting without end or just about readable, half of a
+surrogate pair."""
 WRONG: list[Any] = [f"@raw {number}@" for number in range(len(RAW))]
 WRONG += [
     2**63,

@@ -1,10 +1,11 @@
 """Kills a command with SIGKILL wherever it changes its folder, runs it again, and compares what both leave.
 
-    python tests/kill_campaign.py [--most N] [--where TEXT] [--out FOLDER] [COMMAND ...]
+    python tests/kill_campaign.py [--most N] [--minutes M] [--where TEXT] [--out FOLDER] [COMMAND ...]
 
 A point is any moment right before a file or folder is renamed, opened for writing, flushed, removed or made, right
 after a rename (its folder is flushed then), right after a reply is stored, and a file half written. Every point of
-every command is tried, or N of them, evenly spaced, or those at files that have TEXT in their path. Exit status 1
+every command is tried, or N of them, evenly spaced, or those at files that have TEXT in their path; with M minutes for
+each command those that come first in an order drawn by chance. Exit status 1
 where a resumed run failed, hung, left a process behind, or made other files than one that was never killed. Linux
 only: it reads /proc.
 """
@@ -13,8 +14,10 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import math
 import multiprocessing
 import os
+import random
 import shutil
 import signal
 import stat
@@ -50,12 +53,17 @@ class Changes:
         self.out, self.log, self.fatal = f"{out}{os.sep}", log, fatal
         self.count, self.main = multiprocessing.get_context("fork").Value("q", 0), os.getpid()
         self.busy = False
+        self.flushed: dict[str, int] = {}
+        """Sizes of files when this process last flushed them: so much no crash takes away."""
 
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
         if self.busy or event not in ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"):
             return
         self.busy = True  # what happens below is no change of the run
         try:
+            if event == "os.rename":
+                source, target = (os.path.abspath(os.fsdecode(path)) for path in args[:2])
+                self.flushed[target] = self.flushed.pop(source, 0)
             if (what := _change(event, args)) and what[1].startswith(self.out) and ".lock" not in what[1]:
                 self.happens(*what)
         finally:
@@ -69,9 +77,11 @@ class Changes:
             lines.write(f"{what} {path.removeprefix(self.out)}\n")
         if self.fatal and number == self.fatal.number:
             if self.fatal.torn:
-                _tear(what, path)
+                _tear(what, path, self.flushed.get(path, 0))
             os.kill(self.main, signal.SIGKILL)
             time.sleep(LIMIT_S)  # a worker, which has to end because the main process did
+        if what == "flush":
+            self.flushed[path] = os.path.getsize(path)
 
 
 def _change(event: str, args: tuple[Any, ...]) -> tuple[str, str] | None:
@@ -84,6 +94,8 @@ def _change(event: str, args: tuple[Any, ...]) -> tuple[str, str] | None:
             return ("write", path) if set(mode) & set("wax+") else None
         if flags & os.O_ACCMODE != os.O_RDONLY:
             return "write", path
+        if flags & os.O_NONBLOCK:
+            return None  # it is read (`read_whole`)
         try:
             kind = os.stat(path).st_mode
         except OSError:
@@ -96,9 +108,9 @@ def _change(event: str, args: tuple[Any, ...]) -> tuple[str, str] | None:
     return event.removeprefix("os."), os.path.abspath(path)
 
 
-def _tear(what: str, path: str) -> None:
+def _tear(what: str, path: str, flushed: int) -> None:
     if what == "flush":
-        os.truncate(path, os.path.getsize(path) // 2)
+        os.truncate(path, (flushed + os.path.getsize(path)) // 2)
     elif what == "write" and os.path.isdir(os.path.dirname(path)):
         with open(path, "ab") as file:
             file.write(b'{"half')
@@ -193,9 +205,16 @@ class Tally(NamedTuple):
 
 
 def campaign(
-    command: Command, scratch: Path, most: int | None, where: str, say: Callable[[str], None]
+    command: Command,
+    scratch: Path,
+    most: int | None,
+    where: str,
+    say: Callable[[str], None],
+    seconds: float = math.inf,
 ) -> Tally:
-    """Kills and resumes `command` at `most` of its points, all of them where none, of those at files `where`."""
+    """Kills and resumes `command` at `most` of its points, all of them where none, of those at files `where`, until
+    `seconds` are over."""
+    end = time.monotonic() + seconds
     out, start, log = scratch / "out", scratch / "start", scratch / "changes"
     start.mkdir(parents=True)
     command.prepare(start)
@@ -217,16 +236,21 @@ def campaign(
         if not torn or _tears(line)
     ]
     points = [point for point in points if where in lines[point.number - 1]]
-    faults = []
-    for count, point in enumerate(chosen := spaced(points, most), 1):
+    faults, tried = list[str](), 0
+    chosen = spaced(points, most)
+    if seconds < math.inf:
+        random.Random(0).shuffle(chosen)
+    for tried, point in enumerate(chosen, 1):
         shutil.rmtree(out)
         shutil.copytree(start, out, symlinks=True)
         if fault := _fault(command, out, log, point, status, expected):
             faults.append(f"{command.name}, point {point.number}{' torn' * point.torn}: {fault}")
             say(faults[-1])
-        if not count % 10:
-            say(f"{command.name}: {count} of {len(chosen)}, {len(faults)} faults")
-    return Tally(command.name, len(points), len(chosen), len(chosen) - len(faults), faults)
+        if not tried % 10:
+            say(f"{command.name}: {tried} of {len(chosen)}, {len(faults)} faults")
+        if time.monotonic() > end:
+            break
+    return Tally(command.name, len(points), tried, tried - len(faults), faults)
 
 
 def _tears(change: str) -> bool:
@@ -262,6 +286,7 @@ def main() -> None:
     )
     parser.add_argument("commands", nargs="*", metavar="COMMAND", help=", ".join(COMMANDS))
     parser.add_argument("--most", type=int, help="points a command")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="of each command")
     parser.add_argument("--where", default="", help="only changes of files with this in their path")
     parser.add_argument("--out", type=Path, help="where the runs lie [default: a folder that is removed]")
     given = parser.parse_args()
@@ -274,7 +299,8 @@ def main() -> None:
             COMMANDS[name].load()
             begun = time.monotonic()
             folder = (given.out or Path(scratch)).absolute() / name
-            tally = campaign(COMMANDS[name], folder, given.most, given.where, partial(print, flush=True))
+            say = partial(print, flush=True)
+            tally = campaign(COMMANDS[name], folder, given.most, given.where, say, 60 * given.minutes)
             tallies.append(tally)
             print(
                 f"{name}: {tally.tried} of {tally.points} points in {time.monotonic() - begun:.0f} s",

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aot.coevolve.recipe import Recipe
 
 Words = Callable[[Path], list[str]]
 
@@ -46,14 +50,19 @@ def _questions(folder: Path) -> None:
     write_tsv(folder / "mine.tsv", world_rows(6))
 
 
-def _recipe(engine: str) -> Callable[[Path], None]:
+def _recipe(changes: Mapping[str, Any]) -> Callable[[Path], None]:
     def prepare(folder: Path) -> None:
-        from aot.coevolve.miniature_recipes import smoke
-
-        recipe = smoke().changed(**SMALL, processes=1, dapo={"engine": engine}).model_dump(mode="json")
-        (folder / "recipe.json").write_text(json.dumps(recipe | {"data": None}))
+        recipe = _small().changed(**changes)
+        written = json.dumps(recipe.model_dump(mode="json") | {"data": None})
+        (folder / "recipe.json").write_text(written)
 
     return prepare
+
+
+def _small() -> Recipe:
+    from aot.coevolve.miniature_recipes import smoke
+
+    return smoke().changed(**SMALL, processes=1)
 
 
 SMALL = {
@@ -93,16 +102,69 @@ LOOP = ("aot.coevolve.loop", "aot.report", "aot.players.base_players", "aot.trai
 ENGINES = (*LOOP, "aot.train.defender.dapo.packed", "aot.train.defender.dapo.trl.engine")
 
 
-def _stage(name: str, engine: str = "packed") -> Command:
-    """One stage of a run whose earlier stages are finished."""
-    before = {"attacker": "iteration_1/known_attacks", "defender": "iteration_1/attacks/2"}[name]
+WARM, ATTACKED = ("warm_up",), ("iteration_1/attacks/2", "iteration_1/known_attacks")
+RETAINING = {"retention_scenes": 8}
+NASH = {"meta": {"rule": "nash", "scenes": 8}}
+LORA = {"lora": {"rank": 2}}
+ON_DISK = {"players": {"attacker": LORA | {"conditions": "disk"}}}
+IN_TURN = {"attacks": {"chunk": 8}, "evaluation": {"chunk": 8}}
+BATCH = {"updates": 2, "groups": 2, "group_size": 4}
+IMITATED = {"rounds": 2, "scenes": 4, "samples": 2, "updates": 2}
+PAIRS = {"curate": {"scenes": 24}, "sft": {"steps": 2, "batch": 4}}
+STAGES: dict[str, tuple[str, Sequence[str], dict[str, Any]]] = {
+    "attacker_packed": ("iteration_1/attacker", WARM, {}),
+    "defender_packed": ("iteration_1/defender", ATTACKED, {}),
+    "defender_trl": ("iteration_1/defender", ATTACKED, {"dapo": {"engine": "trl"}}),
+    "warm_up": ("warm_up", ["base/defender"], {}),
+    "warm_up_pixel": ("warm_up", ["base/defender"], {"warm_up": {"pixel": {"share": 0.25, "steps": 1}}}),
+    "attacker_imitating": (
+        "iteration_1/attacker",
+        WARM,
+        {"attacker": {"method": "rejection_sampling", "rejection_sampling": IMITATED, **RETAINING}},
+    ),
+    "attacker_nft": (
+        "iteration_1/attacker",
+        WARM,
+        {"attacker": {"method": "diffusion_nft", "diffusion_nft": BATCH}},
+    ),
+    "attacker_curated": (
+        "iteration_1/attacker",
+        WARM,
+        {"attacker": {"method": "curated_sft", "curated_sft": PAIRS, **RETAINING}},
+    ),
+    "attacker_on_disk": ("iteration_1/attacker", WARM, ON_DISK),
+    "defender_lora": ("iteration_1/defender", ATTACKED, {"players": {"defender": LORA}}),
+    "payoff": ("iteration_1/payoff/2", ["iteration_1/attacker"], NASH),
+    "rounds": ("iteration_1/known_attacks", ["iteration_1/attacker"], IN_TURN),
+    "answers": ("evaluation/warm_up/scripted", WARM, IN_TURN),
+    "best_response": ("best_response/iteration_1", ["iteration_1/defender"], {}),
+    "sft_scripted": ("sft_scripted", ["base/defender"], {}),
+    "clean_rl": ("clean_rl/1", ["base/defender"], {}),
+}
+"""A stage, those that are finished before it, and what differs in the recipe."""
+
+
+def _stage(label: str) -> Command:
+    stage, before, changes = STAGES[label]
     return Command(
-        f"stage_{name}_{engine}",
-        lambda out: ["stage", str(out), f"iteration_1/{name}"],
-        _recipe(engine),
-        lambda out: [["stage", str(out), before]],
+        f"stage_{label}",
+        lambda out: ["stage", str(out), stage],
+        _recipe(changes),
+        lambda out: [["stage", str(out), *before]],
         ENGINES,
     )
+
+
+def _finished(folder: Path) -> None:
+    """Nothing but the recipe of the run that an arena is played on."""
+    (folder / "run").mkdir()
+    _recipe({"clean_rl": False, "sft_scripted_steps": 0, "best_response_updates": 0})(folder / "run")
+
+
+ARENA = ["--draws=2", "--limit=6", "--set=budget_scenes=2", "--set=bootstrap=100", "--set=game_bootstrap=4"]
+ARENA += ["--set=pixels.eps=[8]", "--set=pixels.pgd.steps=2"]
+UNITS = ["--seeds=1", "--set=recipe.game.train_scenes=8", "--set=recipe.game.held_out_scenes=8"]
+UNITS += ["--set=recipe.best_response_updates=0", "--set=measure.pgd_scenes=2"]
 
 
 _ALL = (
@@ -142,9 +204,24 @@ _ALL = (
         before=lambda out: [[*WORLD, f"--out={out}/forged"]],
         modules=("aot.forge.command", "aot.train.attacker.command"),
     ),
-    _stage("attacker"),
-    _stage("defender"),
-    _stage("defender", "trl"),
+    Command(
+        "sft_defender",
+        lambda out: [
+            *("sft", "--defender=miniature", f"--data={out}/forged", f"--out={out}/sft"),
+            *("--set=sft.steps=3", "--set=sft.batch=4", "--set=checkpoint_every=1"),
+        ],
+        before=lambda out: [[*WORLD, f"--out={out}/forged"]],
+        modules=("aot.forge.command", "aot.train.defender.command"),
+    ),
+    Command(
+        "audit_pixels",
+        lambda out: [
+            *("audit", "--defender=miniature", "--data=world", "--limit=2", "--draws=1", "--confidence"),
+            *("--attacks=noise,pgd", "--set=pixels.eps=[8]", "--set=pixels.pgd.steps=2", f"--out={out}"),
+        ],
+        modules=("aot.audit.command", "aot.players.defender.qwen"),
+    ),
+    *(_stage(label) for label in STAGES),
     Command(
         "pretrain",
         lambda out: ["pretrain", *(f"--set={setting}" for setting in PRETRAIN), f"--out={out}"],
@@ -157,6 +234,34 @@ _ALL = (
         "coevolve",
         lambda out: [*SMOKE, "--set=processes=1", "--set=dapo.engine=trl", f"--out={out}"],
         modules=ENGINES,
+    ),
+    Command(
+        "arena",
+        lambda out: [
+            *("arena", f"{out}/run", "--attacks=distractor,noise,pgd", "--best-response=1", *ARENA),
+            f"--out={out}/arena",
+        ],
+        _finished,
+        lambda out: [["stage", f"{out}/run", "iteration_1/defender"]],
+        (*ENGINES, "aot.arena.command"),
+    ),
+    Command(
+        "experiment",
+        lambda out: [
+            *("experiment", "smoke", *UNITS, '--set=variants=["newest"]'),
+            *(f"--out={out}/results", f"--runs={out}/runs"),
+        ],
+        modules=(*ENGINES, "aot.experiment.run"),
+    ),
+    Command(
+        "coevolve_launched",
+        lambda out: [*SMOKE, "--set=compute.launch=python", f"--out={out}"],
+        modules=ENGINES,
+    ),
+    Command(
+        "coevolve_threats",
+        lambda out: [*SMOKE, "--threats=pixel,occlusion", "--set=processes=1", f"--out={out}"],
+        modules=(*ENGINES, "aot.coevolve.threats"),
     ),
     Command("coevolve_two", lambda out: [*SMOKE, "--set=processes=2", f"--out={out}"], modules=ENGINES),
 )

@@ -24,7 +24,7 @@ from aot.experiment.figure import headline_figure
 from aot.experiment.jobs import Task, make_units
 from aot.experiment.measure import scores_of, scores_text
 from aot.experiment.page import page
-from aot.experiment.results import SeedResult, is_landed, read_results
+from aot.experiment.results import Entry, SeedResult, is_landed, read_results
 from aot.experiment.run import experiment_settings, plan, run_experiment, write_results
 from aot.experiment.settings import EXPERIMENTS, ExperimentSettings
 from aot.experiment.sharing import equal_stages, link_stages
@@ -143,7 +143,8 @@ def test_the_bootstrap_is_over_examples_within_seeds() -> None:
 
 
 def result(seed: int, defenders: Mapping[str, Mapping[str, str]], seconds: float | None = 10.0) -> SeedResult:
-    return SeedResult(seed, {name: {"cpu_seconds": seconds, "scores": dict(own)} for name, own in defenders.items()})
+    entries = {n: Entry(unit="newest", cpu_seconds=seconds, scores=dict(own)) for n, own in defenders.items()}
+    return SeedResult(seed, entries)
 
 
 def test_an_example_stands_if_it_is_right_in_every_column() -> None:
@@ -226,16 +227,16 @@ def test_one_close_baseline_is_enough_to_not_be_ahead() -> None:
     """However far the others are behind: of the closest one the interval must not reach zero."""
     results = made_up(RISING)
     for number, each in enumerate(results):
-        each.entries["sft_scripted"]["scores"]["distractor"] = text_of(8 + number + (number > 0))
+        each.entries["sft_scripted"].scores["distractor"] = text_of(8 + number + (number > 0))
     holds, in_seeds = next(v for k, v in claimed(results).items() if "every baseline in the worst" in k)
     assert not holds and in_seeds == 2
 
 
 def test_the_summary_says_what_was_left_out_and_who_is_ahead() -> None:
     results = made_up(RISING, fresh=dict.fromkeys(RISING, 10))
-    results[0].entries["sft_scripted"]["cpu_seconds"] = None
-    results[1].entries["sft_scripted"]["cpu_seconds"] = 12.0
-    results[2].entries["sft_scripted"]["cpu_seconds"] = 14.0
+    for result, seconds in zip(results, (None, 12.0, 14.0), strict=False):
+        entry = result.entries["sft_scripted"]
+        result.entries["sft_scripted"] = entry.model_copy(update={"cpu_seconds": seconds})
     summary = summarise(SMOKE, results)
     assert summary["left_out"] == ["scale"] and summary["seeds"] == [0, 1, 2]
     entry = summary["defenders"]["sft_scripted"]
@@ -299,8 +300,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def results_of(out: Path) -> dict[str, Any]:
     """What does not depend on the clock."""
-    _, (one,) = read_results(out)
-    return {name: entry["scores"] for name, entry in one.entries.items()}
+    _, (one,) = read_results(out, None)
+    return {name: entry.scores for name, entry in one.entries.items()}
 
 
 def test_every_defender_lands_with_every_column(whole: Path) -> None:
@@ -313,8 +314,8 @@ def test_every_defender_lands_with_every_column(whole: Path) -> None:
         assert {len(text) for column, text in own.items() if column != "pgd_8"} == {16} and len(own["pgd_8"]) == 8
         for column in columns - {"clean", "pgd_8"}:  # an attack makes no wrong answer right
             assert all(c == "1" for c, a in zip(own["clean"], own[column], strict=True) if a == "1")
-    _, (one,) = read_results(whole / "out")
-    assert one.entries["base"]["cpu_seconds"] == 0 and all(e["cpu_seconds"] is not None for e in one.entries.values())
+    _, (one,) = read_results(whole / "out", None)
+    assert one.entries["base"].cpu_seconds == 0 and all(e.cpu_seconds is not None for e in one.entries.values())
     assert {"summary.json", "table.md", "headline.svg", "headline.html"} <= {p.name for p in (whole / "out").iterdir()}
 
 
@@ -328,6 +329,32 @@ def test_what_has_landed_is_not_made_again_even_without_its_runs(whole: Path, tm
     assert not is_landed(SMOKE, whole / "out", 1, "newest")
 
 
+def test_seeds_of_other_settings_are_never_put_into_one_table(whole: Path, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        content = json.loads((whole / "out/seed_0.json").read_text()) | {"seed": seed}
+        content["settings"]["measure"]["draws"] += seed
+        write_json(tmp_path / f"seed_{seed}.json", content)
+    with pytest.raises(AotError, match=r"seed_1.json: this seed was measured with other settings"):
+        write_results(tmp_path)
+    assert write_results(tmp_path, SMOKE)["seeds"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "told"),
+    [
+        ("units", [], r"units: Input should be a valid dictionary"),
+        ("defenders", {"base": {"unit": "baselines"}}, r"defenders.base.cpu_seconds: Field required"),
+        ("wall_seconds", {"baselines": float("nan")}, r"wall_seconds.baselines: Input should be a finite number"),
+        ("settings", {"name": "smoke"}, r"recipe: field required"),
+    ],
+)
+def test_a_damaged_result_is_one_error(place: str, value: Any, told: str, whole: Path, tmp_path: Path) -> None:
+    content = json.loads((whole / "out/seed_0.json").read_text())
+    write_json(tmp_path / "seed_0.json", content | {place: value})
+    with pytest.raises(AotError, match=rf"seed_0\.json: [\s\S]*{told}[\s\S]*next: delete"):
+        write_results(tmp_path)
+
+
 def test_stopped_it_goes_on_to_the_same_scores(whole: Path, tmp_path: Path) -> None:
     def stop(message: str) -> None:
         if message.endswith("iteration_1/defender: begins"):
@@ -339,10 +366,10 @@ def test_stopped_it_goes_on_to_the_same_scores(whole: Path, tmp_path: Path) -> N
     made = make_unit(SMOKE, tmp_path, 0, "newest", said.append)
     assert any(line.startswith("warm_up: kept from before") for line in said)
     expected = results_of(whole / "out")
-    assert {name: entry["scores"] for name, entry in made["defenders"].items()} == {
-        name: own for name, own in expected.items() if name in made["defenders"]
+    assert {name: entry.scores for name, entry in made.defenders.items()} == {
+        name: own for name, own in expected.items() if name in made.defenders
     }
-    assert list(made["defenders"]) == ["newest/iteration_1", "sft_attacks"]
+    assert list(made.defenders) == ["newest/iteration_1", "sft_attacks"]
 
 
 def test_processes_land_what_they_finish_and_tell_what_failed(

@@ -8,7 +8,15 @@ from fuzz_campaign import ALL, fuzz
 from fuzz_readers import Reader
 from fuzz_texts import TextReader
 
-EXAMPLES = {"datasets": 10, "benchmarks": 3, "pictures": 5, "runs": 8, "replies": 15, "servers": 15}
+EXAMPLES = {
+    "datasets": 10,
+    "benchmarks": 3,
+    "pictures": 5,
+    "runs": 8,
+    "results": 5,
+    "replies": 15,
+    "servers": 15,
+}
 
 
 @pytest.mark.parametrize("reader", ALL, ids=lambda reader: f"{reader.group}-{reader.name}")

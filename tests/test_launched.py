@@ -15,6 +15,7 @@ import pytest
 from aot.coevolve.compute import ComputeSettings
 from aot.errors import AotError
 from aot.runs.launched import run_command, split_command
+from aot.runs.overrides import validated
 
 
 def script(body: str) -> list[str]:
@@ -123,5 +124,10 @@ def test_a_launcher_is_looked_for_before_anything_begins() -> None:
     assert Path(split_command("python -u", where="x")[0]).parent == Path(sys.executable).parent
     with pytest.raises(AotError, match=r"compute\.launch: there is no program 'torchrn'"):
         ComputeSettings(launch="torchrn --nproc-per-node 2").command(together=True)
+    with pytest.raises(AotError, match=r"compute\.single: names no program"):
+        ComputeSettings(single=" ").command(together=False)
+    for setting in ("command", "arguments"):
+        with pytest.raises(AotError, match=rf"vllm\.{setting}: cannot be read as a command: No closing quotation"):
+            validated(ComputeSettings, {"vllm": {setting: "vllm '"}}, where="x")
     words = ComputeSettings(launch="python -X dev").command(together=True)
     assert words[1:] == ["-X", "dev", "-m", "aot", "stage"]

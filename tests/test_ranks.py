@@ -16,6 +16,7 @@ from aot.coevolve.miniature_recipes import smoke
 from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import open_game
 from aot.coevolve.stages import Stages
+from aot.errors import AotError
 from aot.runs import ranks
 from aot.runs.run import Run
 from ranks import on_ranks
@@ -94,6 +95,9 @@ def test_chunks_are_made_once_whoever_makes_them(tmp_path: Path) -> None:
     assert len({numbers[0] for numbers in found}) == 4
     again = {path.name.partition("_")[0] for path in made.iterdir() if path.name.endswith(f"_{os.getpid()}")}
     assert "3" in again and "1" not in again
+    (tmp_path / "state/chunk_000001/numbers").write_text("[1, 2]")
+    with pytest.raises(AotError, match=r"chunk_000001: damaged[\s\S]*only this chunk is made anew"):
+        in_chunks(todo, tmp_path / "state", make, save, load)
     (whole,) = chunks(10, 0)
     assert (whole.seed(3), len(whole)) == (3, 10)
 

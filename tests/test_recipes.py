@@ -82,6 +82,7 @@ FILES = {
     "cut off": ('{"seed": ', "cannot be read as JSON"),
     "a list": ("[]", "holds one JSON object"),
     "base": ('{"base": "huge"}', "no such base recipe: 'huge'"),
+    "base of another kind": ('{"base": []}', "no such base recipe: "),
     "value": ('{"seed": "x"}', "seed: .*valid integer"),
 }
 

@@ -18,6 +18,7 @@ import pytest
 from safetensors import SafetensorError
 
 from aot.errors import AotError
+from aot.runs.background import Background
 from aot.runs.files import canonical_hash, disk_errors, read_json, replacing, sha256_of, write_json
 from aot.runs.run import Run, Stage
 
@@ -268,6 +269,19 @@ def test_what_a_killed_write_left_is_no_part_of_a_stage(tmp_path: Path) -> None:
         stage = run.stage("s", build)
     assert set(stage.manifest["files"]) == {"kept.txt"}
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_workers_never_hear_of_ctrl_c(tmp_path: Path) -> None:
+    """A terminal sends it to all processes, also to one that has only just been started."""
+
+    def job() -> None:
+        blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        (tmp_path / "blocked").write_text(str(blocked))
+
+    with Background(enabled=True) as background:
+        background.submit(job)
+    assert (tmp_path / "blocked").read_text() == "True"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")

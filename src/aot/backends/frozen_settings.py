@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import shlex
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 IN_PROCESS, VLLM = "in_process", "vllm"
 """Values of `compute.answers` beside a URL."""
 Placement = Literal["own_gpus", "shared", "time_shared"]
+
+
+def _shell_words(text: str) -> str:
+    try:
+        shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"cannot be read as a command: {error}") from error
+    return text.strip()
+
+
+ShellWords = Annotated[str, AfterValidator(_shell_words)]
+"""A part of a command line, as a shell reads it."""
 
 
 class AskingSettings(BaseModel, frozen=True, extra="forbid"):
@@ -23,7 +36,7 @@ class AskingSettings(BaseModel, frozen=True, extra="forbid"):
 class VllmSettings(BaseModel, frozen=True, extra="forbid"):
     """A `vllm serve` that a run starts for its frozen defenders and stops. All *ours*."""
 
-    command: str = Field("vllm", min_length=1)  # the program: a path into another environment, or several words
+    command: ShellWords = Field("vllm", min_length=1)  # the program: a path into another environment, or several words
     # own_gpus: on `gpus`, beside the trainer; shared: on the trainer's, with a share of their memory all the time;
     # time_shared: the same, but its memory is freed (vLLM's sleep mode) whenever nothing is asked.
     placement: Placement = "shared"
@@ -31,7 +44,7 @@ class VllmSettings(BaseModel, frozen=True, extra="forbid"):
     memory: float = Field(0.0, ge=0, lt=1)  # share of a GPU's memory; 0: 0.9 on its own GPUs, else 0.35
     tensor_parallel: int = Field(1, gt=0)  # GPUs a copy of the model; there are as many copies as fit on `gpus`
     max_model_len: int = Field(0, ge=0)  # tokens of prompt and answer; 0: the model's own limit
-    arguments: str = ""  # more arguments of `vllm serve`, as in a shell; they stand last
+    arguments: ShellWords = ""  # more arguments of `vllm serve`, as in a shell; they stand last
     port: int = Field(0, ge=0, le=65535)  # on 127.0.0.1; 0: a free one
     start_timeout_s: float = Field(900, gt=0)  # reading 7 B from a network drive and capturing graphs takes minutes
     stop_timeout_s: float = Field(30, ge=0)  # from SIGTERM to SIGKILL

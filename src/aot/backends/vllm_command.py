@@ -69,7 +69,7 @@ def served(folder: Path, name: str, *, offline: bool = False) -> Served:
 
 def vllm_program(settings: VllmSettings) -> list[str]:
     """The words before `serve`. Raises `AotError` where their program is not on this machine."""
-    words = shlex.split(settings.command)
+    words = shlex.split(settings.command) or [""]
     beside = str(Path(sys.executable).parent)
     program = shutil.which(words[0]) or shutil.which(words[0], path=beside)
     if program is None:

@@ -92,6 +92,8 @@ def read_results(folder: Path) -> tuple[dict[str, list[Result]], dict[str, dict[
     """By benchmark: results, and the prompt digest of each item. Damaged or missing: `AotError`."""
     path = folder / ANSWERS
     try:
+        if not path.is_file():
+            raise OSError("no such file, or no ordinary one")
         rows = pyarrow.parquet.read_table(path, schema=SCHEMA).to_pylist()
         results: dict[str, list[Result]] = {}
         digests: dict[str, dict[str, str]] = {}

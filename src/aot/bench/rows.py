@@ -23,6 +23,7 @@ from aot.data.images import BadRow, Refusal
 from aot.data.tsv import POINTER_CHARS, decoded, pictured_rows, row_images
 from aot.data.tsv_records import tsv_records
 from aot.errors import AotError
+from aot.runs.files import bounded_lines, read_whole
 
 IMAGE_COLUMNS = ("image", "images", *(f"image_{n}" for n in range(1, 11)))
 """Where tables have their images; all that are filled belong to the row, in this order."""
@@ -151,6 +152,7 @@ def table_rows(path: Path, needs: Needs) -> Rows:
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
     if path.suffix == ".arrow":
+        _check_ordinary(path)
         with pa.memory_map(str(path)) as source:
             for batch in pa.ipc.open_stream(source):
                 batch.validate(full=True)  # what is mapped into memory has not been looked at so far
@@ -159,8 +161,14 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
         yield from _parquet(path).iter_batches(batch_size=BATCH_ROWS)
 
 
+def _check_ordinary(path: Path) -> None:
+    if not path.is_file():  # a pipe would be waited for
+        raise OSError("no ordinary file")
+
+
 def _parquet(path: Path) -> pyarrow.parquet.ParquetFile:
     try:
+        _check_ordinary(path)
         return pyarrow.parquet.ParquetFile(path, memory_map=True)
     except _RAISED as error:
         raise AotError(f"cannot be read as parquet ({error})", where=str(path), hint="fetch the file again") from error
@@ -180,14 +188,14 @@ def json_rows(path: Path, needs: Needs) -> Rows:
 def json_values(path: Path) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
     """Every object of the file (lines, a list, or one alone) with its place, or why it is none."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        first = next((line.strip() for line in file if line.strip()), "")
+        first = next((line.strip() for line in bounded_lines(file) if line.strip()), "")
         if lines := not first.startswith("[") and first != "{":
             file.seek(0)
-            yield from _json_lines(file)
+            yield from _json_lines(bounded_lines(file))
     if lines:
         return
     try:
-        whole = json.loads(path.read_text(encoding="utf-8-sig", errors="replace"))
+        whole = json.loads(read_whole(path).decode("utf-8-sig", errors="replace"))
     except (ValueError, RecursionError) as error:
         raise AotError(f"cannot be read as JSON ({error})", where=str(path), hint="fetch the file again") from error
     values = whole if isinstance(whole, list) else [whole]
@@ -210,7 +218,7 @@ def _object(value: Any) -> dict[str, Any] | BadRow:
 def csv_rows(path: Path, needs: Needs) -> Rows:
     """Comma-separated, without images: the benchmark says where they are."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        records = tsv_records(file, ",")
+        records = tsv_records(bounded_lines(file), ",")
         _, names, _ = next(records, (1, [], ""))
         columns = [name.strip() for name in names]
         _demand(columns, needs, path)

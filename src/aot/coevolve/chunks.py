@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from aot.coevolve.scenes import stage_seed
+from aot.errors import AotError
 from aot.runs import ranks
-from aot.runs.files import disk_errors, flush_to_disk
+from aot.runs.files import digests_of, disk_errors, flush_to_disk, read_json, write_json
 from aot.runs.heartbeat import beat
 
 Item = TypeVar("Item")
+DIGESTS = "digests.json"
+"""sha256 of a chunk's files: no manifest lists them."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def in_chunks(
             _keep(folder, make(chunk), save)
         beat()
     ranks.barrier()
-    return [load(folder) for folder in folders] if ranks.is_main() else []
+    return [load(_whole(folder)) for folder in folders] if ranks.is_main() else []
 
 
 def _keep(folder: Path, made: Item, save: Callable[[Path, Item], None]) -> None:
@@ -73,7 +76,16 @@ def _keep(folder: Path, made: Item, save: Callable[[Path, Item], None]) -> None:
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True)
         save(half, made)
+        write_json(half / DIGESTS, digests_of(half))
         for path in half.iterdir():
             flush_to_disk(path)
         half.rename(folder)
         flush_to_disk(folder.parent)
+
+
+def _whole(folder: Path) -> Path:
+    """The folder. Raises `AotError` where it is not as it was written."""
+    hint = f"delete {folder} and run the same command again: only this chunk is made anew"
+    if read_json(folder / DIGESTS, hint=hint) != digests_of(folder, without=(DIGESTS,)):
+        raise AotError("damaged: its files are not those that were written", where=str(folder), hint=hint)
+    return folder

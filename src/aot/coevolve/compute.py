@@ -12,33 +12,22 @@ another launcher, and with more or fewer ranks.
 
 from __future__ import annotations
 
-import shlex
-
 from pydantic import BaseModel, Field, field_validator
 
-from aot.backends.frozen_settings import IN_PROCESS, VLLM, AskingSettings, VllmSettings
+from aot.backends.frozen_settings import IN_PROCESS, VLLM, AskingSettings, ShellWords, VllmSettings
 from aot.runs.launched import split_command
 
 
 class ComputeSettings(BaseModel, frozen=True, extra="forbid"):
     """What makes a stage, and where frozen defenders answer. All *ours*."""
 
-    launch: str = ""  # what starts a stage, and its ranks; "": no launcher, this process makes all
-    single: str = Field("python", min_length=1)  # with a launcher: what starts a stage that one rank makes
+    launch: ShellWords = ""  # what starts a stage, and its ranks; "": no launcher, this process makes all
+    single: ShellWords = Field("python", min_length=1)  # with a launcher: what starts a stage that one rank makes
     stall_minutes: float = Field(60.0, gt=0)  # a stage with neither a line nor a heartbeat for so long is ended
     # in_process; vllm: a server that the run starts and stops; or the http(s) URL of one that the user has started.
     answers: str = Field(IN_PROCESS, min_length=1)
     asking: AskingSettings = AskingSettings()
     vllm: VllmSettings = VllmSettings()
-
-    @field_validator("launch", "single")
-    @classmethod
-    def _readable(cls, command: str) -> str:
-        try:
-            shlex.split(command)
-        except ValueError as error:
-            raise ValueError(f"cannot be read as a command: {error}") from error
-        return command.strip()
 
     @field_validator("answers")
     @classmethod

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import AfterValidator, BaseModel, Field
 
 from aot.coevolve.frozen_players import opened_attacker
 from aot.coevolve.inputs import Inputs
@@ -27,11 +28,26 @@ from aot.game.equilibrium import meta_strategy
 from aot.players.base import Attacker, Defender
 from aot.players.defender.opening import open_defender
 from aot.players.mixture import DefenderMixture
-from aot.runs.files import read_json, write_json
+from aot.runs.files import write_json
+from aot.runs.shapes import read_shaped
 
 FILE = "payoff.json"
 NEGLIGIBLE = 0.05
 """Defenders of less weight are left out of the mixture that an attacker meets: each one costs a forward pass."""
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _met(payoff: dict[str, dict[str, Share]]) -> dict[str, dict[str, Share]]:
+    columns = [list(row) for row in payoff.values()]
+    if not columns or not columns[0] or any(row != columns[0] for row in columns):
+        raise ValueError("not every attacker has met every defender")
+    return payoff
+
+
+class _File(BaseModel):
+    payoff: Annotated[dict[str, dict[str, Share]], AfterValidator(_met)]
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,7 @@ class Payoff:
     @classmethod
     def read(cls, folder: Path) -> Payoff:
         hint = f"delete {folder} and run the same command again"
-        return cls(read_json(folder / FILE, hint=hint, needs=("payoff",))["payoff"])
+        return cls(read_shaped(folder / FILE, _File, hint=hint).payoff)
 
     @cached_property
     def matrix(self) -> npt.NDArray[np.float64]:

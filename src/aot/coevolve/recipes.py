@@ -48,7 +48,7 @@ def _named_or_file(name_or_file: str) -> tuple[dict[str, Any], str]:
         raise AotError("a recipe file holds one JSON object", where=str(path), hint=example)
     base = change.pop("base", "miniature")
     change.pop("data", None)  # a run's own recipe.json names its data, which --data gives again
-    if base not in RECIPES:
+    if not isinstance(base, str) or base not in RECIPES:
         raise AotError(f"no such base recipe: {base!r}", where=str(path), hint=known)
     return merged(RECIPES[base]().model_dump(), {"name": path.stem, **change}), str(path)
 
@@ -59,4 +59,6 @@ def recipe_of(run: Path) -> tuple[Recipe, Path | None]:
     path, hint = run / "recipe.json", "`aot coevolve` begins a run"
     settings = read_json(path, hint=hint, needs=())
     data = settings.pop("data", None)
+    if not isinstance(data, str | None):
+        raise AotError(f"data: a path is expected, or null (given: {data!r})", where=str(path), hint=hint)
     return validated(Recipe, settings, where=str(path), hint=hint), Path(data) if data else None

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from aot.runs.files import read_whole
+
 ROBOFLOW = "_annotations.coco.json"
 _KEYS = (b'"images"', b'"annotations"', b'"categories"')
 _PREFIX = re.compile(r"^(instances|annotations|_annotations)[._-]?", re.IGNORECASE)
@@ -33,7 +35,7 @@ def coco_layouts(path: Path) -> list[CocoLayout]:
 def is_coco_file(file: Path) -> bool:
     """Whether the file speaks of images, annotations and categories. Nothing is parsed."""
     try:
-        content = file.read_bytes()
+        content = read_whole(file)
     except OSError:
         return False
     return all(key in content for key in _KEYS)

@@ -11,6 +11,7 @@ from aot.data.photos import Photo, Source
 from aot.data.rows import Held, photos_of_rows
 from aot.data.tsv_records import tsv_records
 from aot.errors import AotError
+from aot.runs.files import bounded_lines
 
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 HINT = "an imagefolder's metadata has the column file_name, a path from its own folder"
@@ -41,9 +42,10 @@ def _photos(file: Path, folder: Path, fit: Fit, free_text: bool) -> Iterator[Pho
         with file.open(encoding="utf-8-sig", errors="replace", newline="") as opened:
             rows: _Rows
             if file.suffix == ".csv":
-                rows = _csv_rows(file, opened)
+                rows = _csv_rows(file, bounded_lines(opened))
             else:
-                rows = ((f"line {n}", str(n), line) for n, line in enumerate(opened, 1) if line.strip())
+                numbered = enumerate(bounded_lines(opened), 1)
+                rows = ((f"line {n}", str(n), line) for n, line in numbered if line.strip())
             yield from photos_of_rows(rows, file, fit, free_text, name)
     except OSError as error:
         raise AotError(f"cannot be read ({error.strerror})", where=str(file), hint=HINT) from error

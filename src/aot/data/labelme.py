@@ -14,7 +14,7 @@ from aot.data.entries import Spellings, label_of, whole
 from aot.data.images import Fit, Refusal, found_in
 from aot.data.photos import Source
 from aot.errors import AotError
-from aot.runs.files import read_json
+from aot.runs.files import read_json, read_whole
 
 HINT = "labelme writes a .json with `shapes` and `imagePath` beside each image"
 
@@ -27,7 +27,7 @@ def labelme_files(path: Path) -> list[Path]:
 
 def _has_shapes(file: Path) -> bool:
     try:
-        content = file.read_bytes()
+        content = read_whole(file)
     except OSError:
         return False
     return b'"shapes"' in content and b'"imagePath"' in content

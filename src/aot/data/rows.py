@@ -26,6 +26,7 @@ from aot.data.parquet import BATCH_ROWS, HINT, TableRow, parquet_rows
 from aot.data.photos import Photo, Source, Thing
 from aot.data.tsv import POINTER_CHARS, decoded
 from aot.errors import AotError
+from aot.runs.files import bounded_lines, read_whole
 from aot.types import Box
 
 IMAGE_COLUMNS = ("image", "clean")
@@ -48,7 +49,8 @@ def read_jsonl(path: Path, fit: Fit, *, free_text: bool = False) -> Source:
 def _lines(path: Path, fit: Fit, free_text: bool) -> Iterator[Photo | Refusal]:
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as lines:
-            rows = ((f"line {number}", line) for number, line in enumerate(lines, 1) if line.strip())
+            numbered = enumerate(bounded_lines(lines), 1)
+            rows = ((f"line {number}", line) for number, line in numbered if line.strip())
             yield from photos_of_rows(((where, where.split()[1], line) for where, line in rows), path, fit, free_text)
     except OSError as error:
         raise AotError(f"cannot be read ({error.strerror})", where=str(path), hint="check the file") from error
@@ -97,6 +99,10 @@ def _saved_rows(path: Path) -> Iterator[TableRow | Refusal]:
     from datasets import Image, load_from_disk
 
     try:
+        for file in path.rglob("*.json"):
+            read_whole(file)
+        if other := next((file for file in path.rglob("*") if not (file.is_file() or file.is_dir())), None):
+            raise OSError(f"{other.name} is no ordinary file")
         opened = load_from_disk(str(path))
     except _RAISED as error:
         raise AotError(f"cannot be read as a dataset ({shown(error)})", where=str(path), hint=HINT) from error

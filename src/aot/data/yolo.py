@@ -19,6 +19,7 @@ from aot.data.images import Fit
 from aot.data.photos import Source
 from aot.data.pictures import is_picture
 from aot.errors import AotError
+from aot.runs.files import read_whole
 
 NAMES = ("classes.txt", "labels/classes.txt", "obj.names", "labels/obj.names")
 """Files with a label a line, where there is no data.yaml."""
@@ -77,9 +78,13 @@ def _names_file(folder: Path) -> Path | None:
 
 def _content(file: Path) -> Any:
     try:
-        return yaml.safe_load(file.read_text("utf-8-sig"))
+        return yaml.safe_load(read_whole(file).decode("utf-8-sig"))
     except _RAISED as error:
         raise AotError(f"cannot be read as YAML ({shown(error, 200)})", where=str(file), hint=HINT) from error
+
+
+def _lines(file: Path) -> list[str]:
+    return read_whole(file).decode("utf-8-sig", errors="replace").splitlines()
 
 
 def _names(file: Path) -> dict[int, str]:
@@ -88,7 +93,7 @@ def _names(file: Path) -> dict[int, str]:
         content = _content(file)
         names = content.get("names") if isinstance(content, dict) else None
     else:
-        names = file.read_text("utf-8-sig", errors="replace").splitlines()
+        names = _lines(file)
     pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
     spelled, found = Spellings(), {}
     for key, name in pairs:
@@ -122,7 +127,7 @@ def _sheet(folder: Path, image: str, names: dict[int, str], named_in: Path) -> S
         return Sheet(named_in, image, complete=False)
     sheet = Sheet(file, image, shares=True)
     try:
-        lines = file.read_text("utf-8-sig", errors="replace").splitlines()
+        lines = _lines(file)
     except OSError as error:
         sheet.refuse("the file", f"cannot be read ({error.strerror})")
         return sheet

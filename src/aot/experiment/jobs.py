@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.connection import wait
@@ -18,10 +15,8 @@ from aot.errors import AotError
 from aot.experiment.settings import ExperimentSettings
 from aot.experiment.unit import make_unit
 from aot.players.base_players import quiet_loading
+from aot.runs.background import FAILED, end_with_parent, out_of_reach
 from aot.runs.terminal import echo, warn
-
-FAILED = 3
-"""Exit status of a process whose unit raised an `AotError`, which it has told on stderr."""
 
 
 class Task(NamedTuple):
@@ -55,7 +50,8 @@ def make_units(
                 given = (settings.model_dump_json(), runs, task.seed, task.unit)
                 started = context.Process(target=_work, args=given, daemon=True)
                 sys.stdout.flush()
-                started.start()
+                with out_of_reach():
+                    started.start()
                 running[started.sentinel] = task, started
             if not running:
                 break
@@ -78,10 +74,7 @@ def make_units(
 
 def _work(settings: str, runs: Path, seed: int, unit: str) -> None:
     """What a process does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: the first one ends the others
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with_parent()
     quiet_loading()
     try:
         chosen = ExperimentSettings.model_validate_json(settings)
@@ -89,11 +82,6 @@ def _work(settings: str, runs: Path, seed: int, unit: str) -> None:
     except AotError as error:
         warn(f"{Task(seed, unit)}: {error.render()}")
         sys.exit(FAILED)
-
-
-def _end_with(parent: BaseProcess) -> None:
-    wait([parent.sentinel])
-    os._exit(FAILED)
 
 
 def _say(task: Task, message: str) -> None:

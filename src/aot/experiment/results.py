@@ -13,18 +13,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import AfterValidator, BaseModel
 
 from aot.coevolve.evaluation import Scores
+from aot.errors import AotError
 from aot.experiment.measure import scores_of
 from aot.experiment.settings import ExperimentSettings
-from aot.experiment.unit import finished, unit_key
-from aot.runs.files import read_json, write_json
+from aot.experiment.unit import Measured, Seconds, finished, on_the_same_scenes, unit_key
+from aot.runs.files import write_json
+from aot.runs.overrides import validated
+from aot.runs.shapes import read_shaped
 
 Rates = npt.NDArray[np.float64]
+
+
+class Entry(Measured, frozen=True):
+    """A defender, and the unit that it comes from."""
+
+    unit: str
+
+
+class SeedFile(BaseModel, frozen=True):
+    """`seed_3.json`."""
+
+    seed: int
+    settings: dict[str, Any]
+    units: dict[str, str]
+    wall_seconds: dict[str, Seconds]
+    defenders: Annotated[dict[str, Entry], AfterValidator(on_the_same_scenes)]
 
 
 def seed_file(out: Path, seed: int) -> Path:
@@ -33,33 +53,32 @@ def seed_file(out: Path, seed: int) -> Path:
 
 def is_landed(settings: ExperimentSettings, out: Path, seed: int, unit: str) -> bool:
     """Whether the unit's results stand in the seed's file, made with these settings."""
-    return bool(_stored(out, seed).get("units", {}).get(unit) == unit_key(settings, unit, seed))
+    return _stored(out, seed).units.get(unit) == unit_key(settings, unit, seed)
 
 
 def land(settings: ExperimentSettings, out: Path, runs: Path, seed: int) -> None:
     """Writes the seed's file from its finished units; those that stand in it and are no longer in `runs` are kept."""
     stored = _stored(out, seed)
-    kept = {u: k for u, k in stored.get("units", {}).items() if u in settings.units()}
+    kept = {u: k for u, k in stored.units.items() if u in settings.units()}
     kept = {unit: key for unit, key in kept.items() if key == unit_key(settings, unit, seed)}
-    units, walls = dict(kept), {u: s for u, s in stored.get("wall_seconds", {}).items() if u in kept}
-    entries = {n: e for n, e in stored.get("defenders", {}).items() if e["unit"] in kept}
+    units, walls = dict(kept), {u: s for u, s in stored.wall_seconds.items() if u in kept}
+    entries = {n: e for n, e in stored.defenders.items() if e.unit in kept}
     for unit in settings.units():
         if result := finished(settings, runs, seed, unit):
-            units[unit], walls[unit] = result["key"], result["wall_seconds"]
-            entries |= {name: {"unit": unit, **entry} for name, entry in result["defenders"].items()}
+            units[unit], walls[unit] = result.key, result.wall_seconds
+            entries |= {name: Entry(unit=unit, **dict(entry)) for name, entry in result.defenders.items()}
     ordered = {name: entries[name] for name in settings.names() if name in entries}
     chosen = settings.model_dump(mode="json")
-    result = {"seed": seed, "settings": chosen, "units": units, "wall_seconds": walls, "defenders": ordered}
-    write_json(seed_file(out, seed), result)
+    landed = SeedFile(seed=seed, settings=chosen, units=units, wall_seconds=walls, defenders=ordered)
+    write_json(seed_file(out, seed), landed.model_dump(mode="json"))
 
 
-def _stored(out: Path, seed: int) -> dict[str, Any]:
+def _stored(out: Path, seed: int) -> SeedFile:
     path = seed_file(out, seed)
     if not path.exists():
-        return {}
+        return SeedFile(seed=seed, settings={}, units={}, wall_seconds={}, defenders={})
     hint = f"delete {path} and run the same command again: it is made from the finished runs"
-    stored: dict[str, Any] = read_json(path, hint=hint, needs=("units", "defenders"))
-    return stored
+    return read_shaped(path, SeedFile, hint=hint)
 
 
 @dataclass(frozen=True)
@@ -67,13 +86,13 @@ class SeedResult:
     """What one seed measured."""
 
     seed: int
-    entries: dict[str, dict[str, Any]]
+    entries: dict[str, Entry]
 
     @cached_property
     def scores(self) -> dict[str, dict[str, Scores]]:
         """By defender and column."""
         return {
-            name: {column: scores_of(text) for column, text in entry["scores"].items()}
+            name: {column: scores_of(text) for column, text in entry.scores.items()}
             for name, entry in self.entries.items()
         }
 
@@ -96,14 +115,27 @@ class SeedResult:
         return ((own["clean"] == 1) & (own["best_response"] == 0)).astype(np.float64)
 
     def cpu_seconds(self, name: str) -> float | None:
-        spent: float | None = self.entries.get(name, {}).get("cpu_seconds")
-        return spent
+        return self.entries[name].cpu_seconds if name in self.entries else None
 
 
-def read_results(out: Path) -> tuple[dict[str, Any], list[SeedResult]]:
-    """The settings, as JSON, and the seeds that stand in the folder."""
+def read_results(out: Path, settings: ExperimentSettings | None) -> tuple[ExperimentSettings, list[SeedResult]]:
+    """The settings and the seeds that stand in the folder; with `settings` only those seeds that were made with them.
+    Raises `AotError` where none does, or, without `settings`, where they are of different ones."""
+    asked = settings is not None
     names = [re.fullmatch(r"seed_(\d+)\.json", path.name) for path in out.glob("seed_*.json")]
     numbers = [int(name[1]) for name in names if name]
-    stored = {seed: _stored(out, seed) for seed in sorted(numbers)}
-    settings = next(iter(stored.values()), {}).get("settings", {})
-    return settings, [SeedResult(seed, each["defenders"]) for seed, each in stored.items()]
+    found = []
+    for seed in sorted(numbers):
+        stored, where = _stored(out, seed), str(seed_file(out, seed))
+        own = validated(ExperimentSettings, stored.settings, where=where, hint=f"delete {where}")
+        if settings is None:
+            settings = own
+        if own == settings:
+            found.append(SeedResult(seed, stored.defenders))
+        elif not asked:
+            what = "this seed was measured with other settings than those before it"
+            hint = "run the experiment again with the settings that count, or delete the file"
+            raise AotError(what, where=where, hint=hint)
+    if settings is None or not found:
+        raise AotError("no seed has landed here", where=str(out), hint="`aot experiment headline` makes them")
+    return settings, found

@@ -17,7 +17,7 @@ from aot.experiment.summary import summarise
 from aot.experiment.table import markdown
 from aot.experiment.unit import finished
 from aot.runs.files import held, replacing, write_json
-from aot.runs.overrides import overridden, validated
+from aot.runs.overrides import overridden
 from aot.runs.progress import duration
 from aot.runs.terminal import echo
 
@@ -51,21 +51,18 @@ def run_experiment(
 
         def landed(task: Task) -> None:
             land(settings, out, runs, task.seed)
-            write_results(out)
+            write_results(out, settings)
             todo.remove(task)
             say(f"{task}: landed in {out}; {len(todo)} of {len(tasks)} to go")
 
         make_units(settings, runs, list(todo), jobs, landed)
-        return write_results(out)
+        return write_results(out, settings)
 
 
-def write_results(out: Path) -> dict[str, Any]:
-    """`summary.json`, `table.md`, `headline.svg` and `headline.html`, of the seeds that stand in the folder; the
-    summary. Raises `AotError` where none does, or where they are of different experiments."""
-    stored, results = read_results(out)
-    if not results:
-        raise AotError("no seed has landed here", where=str(out), hint="`aot experiment headline` makes them")
-    settings = validated(ExperimentSettings, stored, where=f"{out}/seed_*.json")
+def write_results(out: Path, settings: ExperimentSettings | None = None) -> dict[str, Any]:
+    """`summary.json`, `table.md`, `headline.svg` and `headline.html`, of the seeds that stand in the folder, with
+    `settings` of those that were made with them; the summary. Raises as `read_results` does."""
+    settings, results = read_results(out, settings)
     summary = summarise(settings, results)
     write_json(out / "summary.json", summary)
     made = {"table.md": markdown(summary), "headline.svg": headline_figure(summary), "headline.html": page(summary)}

@@ -52,8 +52,9 @@ def deceived(result: SeedResult, name: str) -> Rates | None:
 
 
 def over_seeds(results: Sequence[SeedResult], name: str, of: Of) -> Json | None:
-    """`spread` of one defender, over the seeds in which it was measured."""
-    found = [values for result in results if (values := of(result, name)) is not None]
+    """`spread` of one defender, over the seeds in which it was measured: a scene at least has a score."""
+    measured = [values for result in results if (values := of(result, name)) is not None]
+    found = [values for values in measured if not np.isnan(values).all()]
     return spread([float(np.nanmean(values)) for values in found]) if found else None
 
 
@@ -61,6 +62,7 @@ def difference(results: Sequence[SeedResult], name: str, other: str, of: Of) -> 
     """`name` minus `other`, paired within the seeds that have both: `spread`, and `bootstrap` over examples."""
     found = [(of(result, name), of(result, other)) for result in results]
     pairs = [one - two for one, two in found if one is not None and two is not None]
+    pairs = [pair for pair in pairs if not np.isnan(pair).all()]
     if not pairs:
         return None
     return spread([float(np.nanmean(pair)) for pair in pairs]) | {"bootstrap": paired_bootstrap(pairs)}

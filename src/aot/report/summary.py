@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from aot.errors import AotError
+from aot.runs.files import read_whole
 
 Rate = Annotated[float, Field(ge=-1e-6, le=1 + 1e-6)]
 """A fraction."""
@@ -247,7 +248,7 @@ def read_run(folder: Path) -> RunData:
         manifest = read_json(path, problems, "")
         if isinstance(manifest, dict):
             manifests[_stage(path, folder)] = manifest
-    logs = [read_log(path, folder) for path in _stage_files(folder, "log.jsonl")]
+    logs = [read_log(path, folder, problems) for path in _stage_files(folder, "log.jsonl")]
     begun = [_stage(path, folder) for path in _stage_files(folder, "started.json")]
     return RunData(
         folder=folder,
@@ -280,7 +281,7 @@ def _stage(path: Path, folder: Path) -> str:
 def read_json(path: Path, problems: list[str], when_missing: str) -> Any:
     """The parsed file, or None and a line in `problems`. NaN and infinities become None."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+        return json.loads(read_whole(path), parse_constant=lambda _: None)
     except FileNotFoundError:
         problems.append(f"{path.name} is not there: {when_missing}")
     except (OSError, ValueError, RecursionError) as error:
@@ -288,10 +289,15 @@ def read_json(path: Path, problems: list[str], when_missing: str) -> Any:
     return None
 
 
-def read_log(path: Path, folder: Path) -> TrainingLog:
+def read_log(path: Path, folder: Path, problems: list[str]) -> TrainingLog:
     """Lines that are not JSON objects with a numeric `step` are left out (the last may be half written)."""
     series: dict[str, list[tuple[float, float]]] = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    try:
+        lines = read_whole(path).decode(errors="replace").splitlines()
+    except OSError as error:
+        problems.append(f"{path.parent.name}/{path.name} cannot be read: {error}")
+        lines = []
+    for line in lines:
         try:
             row = json.loads(line, parse_constant=lambda _: None)
         except (ValueError, RecursionError):

@@ -13,7 +13,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -53,7 +54,8 @@ class Background:
         self._turn = self._context.Semaphore(0)
         process = self._context.Process(target=_run, args=(job, before, self._turn), daemon=True)
         sys.stdout.flush()
-        process.start()
+        with out_of_reach():
+            process.start()
         self._jobs.append(process)
 
     def wait(self) -> None:
@@ -83,18 +85,33 @@ class Background:
                 process.terminate()
 
 
+@contextmanager
+def out_of_reach() -> Iterator[None]:
+    """Processes that are started within never hear of Ctrl-C, which a terminal sends to all: the main one ends them.
+    A signal that comes meanwhile waits until they have been started."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_with_parent() -> None:
+    """From now on this process ends when the one that started it does, however that ends: a killed run leaves no worker
+    behind."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
 def _end_with(parent: BaseProcess) -> None:
-    """Ends this process when `parent` does, however that ends: a killed run leaves no worker behind."""
     wait([parent.sentinel])
     os._exit(FAILED)
 
 
 def _run(job: Callable[[], object], before: object, turn: object) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: the main one ends the others
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with_parent()
     if before is not None:
         before.acquire()  # type: ignore[attr-defined]
     # A fork leaves PyTorch's thread pool unusable. It is made anew at its next use, which must not be by several

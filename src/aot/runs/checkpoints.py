@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from aot.errors import AotError
-from aot.runs.files import is_leftover, read_json, replacing, sha256_of, write_json
+from aot.runs.files import flush_to_disk, is_leftover, read_json, replacing, sha256_of, write_json
 from aot.runs.ranks import is_main
 
 Generator = torch.Generator | np.random.Generator
@@ -89,6 +89,7 @@ class Checkpoint:
         target = self.folder / _tensors_at(step)
         with replacing(target) as temporary:
             save_file(tensors, temporary)
+        flush_logs(self.folder.parent)
         # The JSON names the tensor file, so that replacing it is the one moment of commitment.
         commit = {"step": step, "tensors": target.name, "sha256": sha256_of(target)}
         write_json(self.folder / "latest.json", {**commit, "extra": extra, "state": packed})
@@ -118,8 +119,8 @@ class Checkpoint:
             what = "not a checkpoint of ours: its step and its file do not agree"
             raise AotError(what, where=str(latest), hint=again)
         file = self.folder / _tensors_at(step)
-        if not file.exists() or sha256_of(file) != digest:
-            what = "damaged: its sha256 is not the recorded one" if file.exists() else "missing"
+        if not file.is_file() or sha256_of(file) != digest:
+            what = "damaged: its sha256 is not the recorded one" if file.is_file() else "missing"
             raise AotError(f"the checkpoint of step {step} is {what}", where=str(file), hint=again)
         tensors = load_file(file)
         try:
@@ -133,6 +134,13 @@ class Checkpoint:
             raise AotError(what, where=str(file), hint=again) from error
         self.extra = record["extra"]
         return step
+
+
+def flush_logs(folder: Path) -> None:
+    """What a training has logged is on the disk before the checkpoint of that step is: a machine that goes down later
+    loses neither."""
+    for path in folder.glob("*.jsonl"):
+        flush_to_disk(path)
 
 
 def _tensors_at(step: int) -> str:

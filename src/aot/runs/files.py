@@ -11,10 +11,11 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
@@ -22,6 +23,10 @@ from safetensors import SafetensorError
 from aot.errors import AotError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MOST_BYTES = 2**32
+"""A larger file is not read as a whole (4 GiB); all annotations of COCO are a tenth of that."""
+MOST_CHARS = 2**29
+"""A longer line is not read (512 Mi); that of a picture of 256 MiB in base64 is shorter."""
 
 
 @contextmanager
@@ -103,6 +108,26 @@ def flush_to_disk(path: Path) -> None:
         os.close(handle)
 
 
+def read_whole(path: Path) -> bytes:
+    """The bytes of an ordinary file. Raises OSError for any other, which may have no end, and for more than
+    `MOST_BYTES`."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # a pipe is not waited for
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "no ordinary file")
+        if about.st_size > MOST_BYTES:
+            raise OSError(errno.EINVAL, f"larger than {MOST_BYTES >> 30} GiB")
+        return file.read()
+
+
+def bounded_lines(file: TextIO) -> Iterator[str]:
+    """The lines of a file. Raises OSError at one that is longer than `MOST_CHARS`: the file may be all one line."""
+    while line := file.readline(MOST_CHARS):
+        if len(line) == MOST_CHARS:
+            raise OSError(errno.EINVAL, f"a line has more than {MOST_CHARS} characters")
+        yield line
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes indented JSON atomically. Raises `AotError` on a full disk."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
@@ -114,7 +139,7 @@ def read_json(path: Path, *, hint: str, needs: Sequence[str] | None = None) -> A
     """Reads JSON; with `needs`, an object that has these keys. Raises `AotError` with `hint` as the next step where the
     file is missing, damaged or holds something else."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))  # others' files may begin with a byte-order mark
+        value = json.loads(read_whole(path).decode("utf-8-sig"))  # others' files may begin with a byte-order mark
     except FileNotFoundError as error:
         raise AotError("no such file", where=str(path), hint=hint) from error
     except RecursionError as error:

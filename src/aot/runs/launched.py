@@ -75,6 +75,8 @@ def launch_environment() -> dict[str, str]:
 def split_command(prefix: str, *, where: str) -> list[str]:
     """The words of a command's beginning, as a shell reads them. Raises `AotError` where its program is not there."""
     words = shlex.split(prefix)
+    if not words:
+        raise AotError("names no program", where=where, hint='for instance "python"')
     program = shutil.which(words[0], path=launch_environment()["PATH"])
     if program is None:
         raise AotError(f"there is no program {words[0]!r}", where=where, hint="give its path, or install it")

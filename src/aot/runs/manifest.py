@@ -82,9 +82,7 @@ def verified_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a finished stage whose files are all there and unchanged."""
     hint = remake_hint(folder)
     manifest = read_json(folder / MANIFEST, hint=hint, needs=("key", "files", "finished", "wall_seconds"))
-    entries = manifest["files"]
-    if not isinstance(entries, dict) or not all(isinstance(e, dict) and "sha256" in e for e in entries.values()):
-        raise AotError("its list of files is not one of ours", where=str(folder / MANIFEST), hint=hint)
+    entries = _entries(manifest, folder)
     numbers = [manifest["finished"], manifest["wall_seconds"]]
     if not all(isinstance(number, int | float) for number in numbers) or not isinstance(_metrics(manifest), dict):
         raise AotError("its metrics or times are not those of a stage", where=str(folder / MANIFEST), hint=hint)
@@ -92,7 +90,7 @@ def verified_manifest(folder: Path) -> dict[str, Any]:
         path = folder / name
         if not path.is_file():
             raise AotError("missing, though the stage's manifest lists it", where=str(path), hint=hint)
-        if sha256_of(path) != entry["sha256"]:
+        if path.stat().st_size != entry.get("bytes", path.stat().st_size) or sha256_of(path) != entry["sha256"]:
             raise AotError("damaged: its sha256 is not the manifest's", where=str(path), hint=hint)
     return dict(manifest)
 
@@ -103,8 +101,22 @@ def inputs_of(name: str, key: Any, seed: int | None, parents: Sequence[Stage]) -
 
 
 def trusted(name: str, folder: Path) -> Stage:
-    """The finished stage, not verified again."""
-    return Stage(name, folder, read_json(folder / MANIFEST, hint=remake_hint(folder), needs=("key", "files")))
+    """The finished stage, its files not verified again."""
+    manifest = read_json(folder / MANIFEST, hint=remake_hint(folder), needs=("key", "files"))
+    _entries(manifest, folder)
+    return Stage(name, folder, manifest)
+
+
+def _entries(manifest: Mapping[str, Any], folder: Path) -> Mapping[str, Mapping[str, Any]]:
+    """What it records of each file. Raises `AotError` where it is of another shape."""
+    entries: Any = manifest["files"]
+    if not isinstance(entries, dict) or not all(
+        isinstance(e, dict) and "sha256" in e for e in entries.values()
+    ):
+        raise AotError(
+            "its list of files is not one of ours", where=str(folder / MANIFEST), hint=remake_hint(folder)
+        )
+    return entries
 
 
 def _metrics(manifest: Mapping[str, Any]) -> Any:

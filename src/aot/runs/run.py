@@ -132,8 +132,11 @@ class Run:
             self.stages[name] = trusted(name, folder)
             return self.stages[name]
         lock = FileLock(self.folder / LOCKS / f"{name.replace('/', '.')}.lock")
-        with disk_errors(self.folder, "finished stages are kept", only_full=True), lock:
-            self.stages[name] = self._stage(folder, inputs, build, quiet, together)
+        with ExitStack() as holding:
+            with disk_errors(Path(lock.lock_file), "finished stages are kept"):
+                holding.enter_context(lock)
+            with disk_errors(self.folder, "finished stages are kept", only_full=True):
+                self.stages[name] = self._stage(folder, inputs, build, quiet, together)
         ranks.barrier()
         return self.stages[name]
 

@@ -20,7 +20,8 @@ import torch
 from PIL import Image as PilImage
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from aot.runs.files import disk_errors, replacing
+from aot.errors import AotError
+from aot.runs.files import disk_errors, read_whole, replacing
 from aot.runs.heartbeat import beat
 from aot.runs.manifest import SAMPLES
 from aot.runs.progress import Part, duration, told_to
@@ -70,7 +71,12 @@ class TrainLog:
         if self.path is None or not self.path.exists():
             return
         kept: list[str] = []
-        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            lines = read_whole(self.path).decode(errors="replace").splitlines()
+        except OSError as error:
+            what = f"the training's log cannot be read ({error.strerror})"
+            raise AotError(what, where=str(self.path), hint=f"move {self.path} away: the log begins anew") from error
+        for line in lines:
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line + "\n")

@@ -15,6 +15,7 @@ from transformers import TrainerCallback
 
 from aot.rl.rewards import UNPARSED
 from aot.runs import ranks
+from aot.runs.checkpoints import flush_logs
 from aot.runs.files import flush_to_disk, write_json
 from aot.runs.progress import advance, part
 from aot.train.defender.dapo.guards import FiniteGuard
@@ -52,6 +53,7 @@ class MarkWhole(TrainerCallback):
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             for path in folder.rglob("*"):
                 flush_to_disk(path)
+            flush_logs(Path(args.output_dir).parent)
             write_json(folder / WHOLE, {"step": state.global_step})
 
 

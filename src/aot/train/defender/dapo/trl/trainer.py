@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from PIL import Image as PilImage
+from pydantic import BaseModel
 from torch import Tensor
 from transformers import PreTrainedModel
 from trl import GRPOTrainer
@@ -19,7 +20,8 @@ from trl import GRPOTrainer
 from aot.data.curriculum import CurriculumRow
 from aot.rl.rewards import UNPARSED
 from aot.runs.checkpoints import Checkpoint
-from aot.runs.files import read_json, write_json
+from aot.runs.files import write_json
+from aot.runs.shapes import read_shaped
 from aot.train.defender.dapo.guards import no_signal
 from aot.train.defender.dapo.prompt_stream import PromptStream
 from aot.train.defender.dapo.rewards import informative_groups
@@ -31,6 +33,11 @@ from aot.types import Image, Question
 
 STREAM_FILE = "prompt_stream.json"
 
+
+class StreamState(BaseModel):
+    """`STREAM_FILE`: how many prompts have been drawn."""
+
+    position: int
 
 class DapoTrainer(GRPOTrainer):
     """GRPOTrainer that draws its prompts from a `PromptStream` and keeps only informative groups."""
@@ -155,7 +162,7 @@ class DapoTrainer(GRPOTrainer):
             optimizer_file(checkpoint).restore(optimizers=optimizers)
         if checkpoint is not None:
             path, hint = Path(checkpoint) / STREAM_FILE, f"delete {checkpoint} and run the same command again"
-            self.stream.position = read_json(path, hint=hint, needs=("position",))["position"]
+            self.stream.position = read_shaped(path, StreamState, hint=hint).position
 
 
 def optimizer_file(checkpoint: str) -> Checkpoint:

@@ -1,0 +1,106 @@
+"""Puts what is no plain file in the place of each file that a reader reads: pipes, devices, loops, links, folders.
+
+    python tests/special_files.py [READER ...]
+
+A reader may refuse it, or read the file that a link leads to; it may not wait for a writer, read without an end, or
+leave a traceback. Exit status 1 where one did.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from aot.errors import AotError
+from fuzz_readers import READERS, Reader
+from fuzz_results import RESULTS
+from fuzz_run_files import RUN_FILES
+
+LIMIT_S, MEMORY = 20, 3 * 2**30
+ALL = (*READERS, *RUN_FILES, *RESULTS)
+
+
+def _huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(2**40)
+
+
+TEXT = (".json", ".jsonl", ".tsv", ".csv", ".txt", ".yaml", ".xml")
+"""Of other files the sizes are known, or only parts are read."""
+SPECIAL: dict[str, Callable[[Path], None]] = {
+    "pipe": lambda path: os.mkfifo(path),
+    "endless": lambda path: path.symlink_to("/dev/zero"),
+    "loop": lambda path: path.symlink_to(path.name),
+    "dangling": lambda path: path.symlink_to("nowhere"),
+    "folder": lambda path: path.mkdir(),
+    "huge": _huge,
+}
+
+
+def tried(reader: Reader, kinds: Sequence[str] = tuple(SPECIAL)) -> list[str]:
+    """What went wrong, in words; each case in a process of its own."""
+    faults = []
+    with tempfile.TemporaryDirectory() as scratch:
+        sound = Path(scratch) / "sound"
+        given = reader.make(sound).relative_to(sound)
+        for file in sorted(path.relative_to(sound) for path in sound.rglob("*") if path.is_file()):
+            for kind in (kind for kind in kinds if kind != "huge" or file.suffix in TEXT):
+                folder = Path(scratch) / "sample"
+                shutil.copytree(sound, folder)
+                (folder / file).unlink()
+                SPECIAL[kind](folder / file)
+                if fault := _in_a_process(partial(reader.read, folder / given)):
+                    faults.append(f"{reader.group}/{reader.name}, {file} is {kind}: {fault}")
+                shutil.rmtree(folder)
+    return faults
+
+
+def _in_a_process(work: Callable[[], object]) -> str:
+    """What it raised but an `AotError`, or how it was ended; "" where nothing was wrong."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        status = 0
+        try:
+            os.close(reading)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(LIMIT_S)
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+            work()
+        except AotError as error:
+            status = 0 if error.where else 3
+        except BaseException:  # noqa: BLE001 -- whatever it raised is the finding
+            os.write(writing, traceback.format_exc(limit=-3).encode()[-4000:])
+            status = 1
+        finally:
+            os._exit(status)
+    os.close(writing)
+    told = os.read(reading, 4096).decode(errors="replace")
+    os.close(reading)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status == 0:
+        return ""
+    return told or f"ended with {signal.Signals(-status).name if status < 0 else status}"
+
+
+def main() -> None:
+    faults = []
+    for reader in ALL:
+        if not sys.argv[1:] or reader.name in sys.argv[1:]:
+            found = tried(reader)
+            faults += found
+            print(f"{reader.group}/{reader.name}: {len(found)} faults", *found, sep="\n  ", flush=True)
+    sys.exit(bool(faults))
+
+
+if __name__ == "__main__":
+    main()
