@@ -83,6 +83,16 @@ def test_variants_share_what_no_meta_strategy_changes(tmp_path: Path) -> None:
     assert link_stages(equal, tmp_path / "one", tmp_path / "two") == 0
 
 
+def test_of_a_family_training_saw_all_a_part_or_nothing() -> None:
+    settings = EXPERIMENTS["headline"]()
+    seen = {family: settings.seen(family) for family in settings.measure.families}
+    assert seen["look_alike+blur"] == seen["distractor"] == seen["removal"] == "trained"
+    assert seen["look_alike"] == seen["blur"] == seen["jpeg"] == seen["texture+noise"] == "in_part"
+    assert seen["neutral"] == seen["mirrored"] == seen["noise"] == "left_out"
+    # Semantic ones only, and none that was seen in part.
+    assert {"mirrored", "neutral"} <= set(settings.left_out) <= set(settings.semantic) - {"look_alike", "distractor"}
+
+
 def test_a_unit_is_done_again_where_what_it_depends_on_changed() -> None:
     key = unit_key(SMOKE, "newest", 0)
     other = {
@@ -182,7 +192,8 @@ def made_up(worst: Mapping[str, int], *, fresh: Mapping[str, int] | None = None,
     for seed in range(3):
         own = {}
         for name, wrong in worst.items():
-            scores = {"clean": text_of(0), "removal": text_of(0), "scale": text_of(0)}
+            left_out = 30 if name == "base" else 0
+            scores = {"clean": text_of(0), "removal": text_of(0), "scale": text_of(left_out)}
             scores |= {"distractor": text_of(wrong + seed)}
             scores |= {"noise": text_of(columns.get("noise", 5)), "pgd_8": "10" * 4}
             if fresh is not None and name in fresh:
@@ -204,7 +215,7 @@ def claimed(results: list[SeedResult]) -> dict[str, tuple[bool, int]]:
 def test_claims_that_hold_are_told_as_such() -> None:
     fresh = {name: 30 for name in RISING if "/" not in name} | {"newest/iteration_1": 6}
     found = claimed(made_up(RISING, fresh=fresh))
-    assert len(found) == 6 and all(claim == (True, 3) for claim in found.values())
+    assert len(found) == 7 and all(claim == (True, 3) for claim in found.values())
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ class Claims:
             self.error_cut(),
             self.ahead(self.worst, "ahead of every baseline in the worst case (95 %)", 1),
             self.ahead(deceived, "a fresh attacker deceives it less often than every baseline (95 %)", -1),
+            self.left_out_ahead(),
             self.no_family_worse(),
             self.clean_kept(),
         ]
@@ -90,6 +91,16 @@ class Claims:
         count = min(len(each["seeds"]) for each in known.values())
         in_seeds = [all(sign * each["seeds"][i] > 0 for each in known.values()) for i in range(count)]
         return self._claim(said, holds, in_seeds, {f"against {closest}": known[closest]["mean"]})
+
+    def left_out_ahead(self) -> Json | None:
+        """Of families of which training saw nothing, not even in a composition."""
+        of = of_columns("clean", *self.settings.left_out)
+        found = difference(self.results, self.iterations[-1], "base", of) if self.settings.left_out else None
+        if not found:
+            return None
+        said = "ahead of base in the worst case of families left out of training (95 %)"
+        ahead = [value > 0 for value in found["seeds"]]
+        return self._claim(said, min(found["ci"] or found["bootstrap"]) > 0, ahead, {"points": found["mean"]})
 
     def no_family_worse(self) -> Json | None:
         last, families = self.iterations[-1], self.settings.measure.families

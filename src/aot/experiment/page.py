@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from aot.experiment.figure import headline_figure
-from aot.experiment.table import family_table, headline_table, sentences
+from aot.experiment.table import MARKED, family_table, headline_table, sentences
 from aot.report.page import stylesheet
 
 Json = dict[str, Any]
@@ -28,7 +28,7 @@ def page(summary: Json) -> str:
         Markup(headline_figure(summary)),
         Markup("<ul>{}</ul>").format(Markup("").join(Markup("<li>{}</li>").format(_bold(c[2:])) for c in claims)),
         _html_table(headline_table(summary)),
-        Markup("<h2>By family</h2><p>† not trained on</p>"),
+        Markup("<h2>By family</h2><p>{}</p>").format(MARKED),
         _html_table(family_table(summary)),
     ]
     head = Markup(

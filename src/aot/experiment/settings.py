@@ -6,10 +6,11 @@ meta-strategies), and the baselines that need no game. Whatever is equal between
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from aot.attacks.compose import JOINT
 from aot.attacks.families import FAMILIES, PIXEL, SEMANTIC
 from aot.coevolve.miniature_recipes import miniature, smoke
 from aot.coevolve.names import BASE, CLEAN_RL, SFT_SCRIPTED
@@ -27,6 +28,7 @@ def _known(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+Seen = Literal["trained", "in_part", "left_out"]
 Families = Annotated[tuple[str, ...], AfterValidator(_known)]
 
 
@@ -79,10 +81,14 @@ class ExperimentSettings(BaseModel, frozen=True, extra="forbid"):
             self.recipe_of(unit, 0)
         return self
 
-    @property
-    def trained_on(self) -> tuple[str, ...]:
-        """Families of which the game's players see something in training; the other ones were left out."""
-        return tuple(dict.fromkeys([*PLAYED, *self.recipe.scripted_attacks.families]))
+    def seen(self, family: str) -> Seen:
+        """What the game's players see of a family in training: it was `trained` as it is; `in_part`, where a trained
+        composition is made of it, or it is a composition of which a part was trained; or it was `left_out`."""
+        known = {*PLAYED, *self.recipe.scripted_attacks.families}
+        if family in known:
+            return "trained"
+        parts = {part for name in known for part in name.split(JOINT)}
+        return "in_part" if parts & set(family.split(JOINT)) else "left_out"
 
     def units(self) -> list[str]:
         """Units of a seed, the first variant first: others share its stages."""
@@ -123,6 +129,11 @@ class ExperimentSettings(BaseModel, frozen=True, extra="forbid"):
     def semantic(self) -> list[str]:
         """Measured families that leave what is asked about as it is: of these the worst case is taken."""
         return [name for name in self.measure.families if name in SEMANTIC]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Of these, families of which training saw nothing, neither alone nor in a composition."""
+        return [name for name in self.semantic if self.seen(name) == "left_out"]
 
     def _without_game(self) -> list[dict[str, Any]]:
         augmented = self.augmentations.items() if self.steps.augment else ()

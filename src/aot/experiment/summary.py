@@ -19,8 +19,7 @@ def summarise(settings: ExperimentSettings, results: Sequence[SeedResult]) -> Js
     """`summary.json`: by defender its `metrics`, `families`, `cpu_seconds`, and how far the first method is `ahead`;
     `against_base` by method and family; `claims` with whether each holds."""
     method, names = settings.methods[0], [n for n in settings.names() if any(n in r.entries for r in results)]
-    semantic = settings.semantic
-    left_out = [name for name in semantic if name not in settings.trained_on]
+    semantic, left_out = settings.semantic, settings.left_out
     kinds: dict[str, Of] = {"clean": of_columns("clean"), "worst_case": of_columns("clean", *semantic)}
     if left_out:
         kinds["left_out"] = of_columns("clean", *left_out)
@@ -48,7 +47,7 @@ def summarise(settings: ExperimentSettings, results: Sequence[SeedResult]) -> Js
         "seeds": [result.seed for result in results],
         "scenes": settings.recipe.game.held_out_scenes,
         "draws": settings.measure.draws,
-        "trained_on": list(settings.trained_on),
+        "seen": {family: settings.seen(family) for family in settings.measure.families},
         "left_out": left_out,
         "defenders": defenders,
         "against_base": against,

@@ -8,6 +8,8 @@ from typing import Any
 from aot.report.words import DASH, percent, plain, signed_points
 
 Json = dict[str, Any]
+MARKS = {"trained": "", "in_part": " ‡", "left_out": " †"}
+MARKED = "† left out of training; ‡ seen in part: alone, or in a composition"
 LABELS = {
     "base": "base",
     "clean_rl": "RL on clean scenes",
@@ -51,7 +53,7 @@ def difference_of(found: Json | None) -> str:
 
 def markdown(summary: Json) -> str:
     """`table.md`: the sentences, the table of all defenders, and the one by family."""
-    parts = ["\n".join(sentences(summary)), headline_table(summary), family_table(summary)]
+    parts = ["\n".join(sentences(summary)), headline_table(summary), family_table(summary), MARKED]
     return "\n\n".join(parts) + "\n"
 
 
@@ -77,9 +79,9 @@ def headline_table(summary: Json) -> str:
 
 
 def family_table(summary: Json) -> str:
-    """Accuracy under each family; a dagger marks those that the game was not trained on."""
+    """Accuracy under each family, with the mark of what training saw of it."""
     families = list(dict.fromkeys(f for entry in summary["defenders"].values() for f in entry["families"]))
-    rows = [["defender", *(family if family in summary["trained_on"] else f"{family} †" for family in families)]]
+    rows = [["defender", *(f"{family}{MARKS[summary['seen'][family]]}" for family in families)]]
     for name, entry in summary["defenders"].items():
         cells = [value_of(entry["families"].get(family)) for family in families]
         rows.append([label(name, variants_in(summary)), *cells])
