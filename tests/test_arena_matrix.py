@@ -7,6 +7,7 @@ import re
 import shutil
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,18 @@ from safetensors.torch import load_file, save_file
 
 from aot.arena import play as playing
 from aot.arena.cells import AnswerCell, CellStore, scenes_digest
+from aot.arena.confidence import Confidences, confidence
 from aot.arena.diversity import diversity_of, edits_of, entropy
 from aot.arena.page import build_page
 from aot.arena.pool import Pool, PoolAttacker, PoolDefender, RunFolder, iteration_in
+from aot.arena.profiles import profiles
 from aot.arena.run import Arena, run_arena
 from aot.arena.scores import ArenaScores, budget_curve, cell_of, difference_of, error_matrix, share_of
 from aot.arena.settings import ArenaSettings, arena_settings
 from aot.arena.showcase import cards
 from aot.arena.standings import forgetting, growing, matrices
 from aot.arena.transfer import transfer
+from aot.arena.transferred import transferred
 from aot.coevolve.evaluation import AttackSet
 from aot.coevolve.loop import coevolve
 from aot.coevolve.miniature_recipes import smoke
@@ -228,6 +232,45 @@ def test_transfer_compares_runs_that_differ_in_one_family() -> None:
     assert left_out["left_out_against"] == "wide/iteration_2" and left_out["cost"]["value"] == 0.25
     assert not any("cost" in entry for key, entry in found.items() if key != ("removal", "narrow"))
     assert transfer(Pool([run_of()], families, players), scores, SETTINGS) == []  # nobody names families
+
+
+def test_profiles_compare_the_last_defenders_and_say_who_was_trained_for_what() -> None:
+    """The specialised run withstands what it trained for, and loses elsewhere."""
+    general, special = run_of("general", families=("removal",)), run_of("special", families=("noise",))
+    taught = {"warm_up": {"steps": 1, "pixel": {"share": 0.25}}}
+    special = replace(special, recipe=special.recipe.changed(**taught))
+    pool = Pool(
+        [general, special],
+        [
+            attacker("removal", general),
+            attacker("noise", general, "pixel"),
+            replace(attacker("pgd_8", general, "pixel"), kind="white_box"),
+        ],
+        [defender(f"{run.label}/{role}", run) for run in (general, special) for role in ("base", "iteration_2")],
+    )
+    attacked = {
+        "general/base": {"removal": [0, 0, 1, 1], "noise": [0, 1, 1, 1], "pgd_8": [0, 0, 0, 0]},
+        "special/base": {"removal": [0, 0, 1, 1], "noise": [0, 1, 1, 1], "pgd_8": [0, 0, 0, 0]},
+        "general/iteration_2": {"removal": [1, 1, 1, 1], "noise": [0, 1, 1, 1], "pgd_8": [0, 0, 0, 0]},
+        "special/iteration_2": {"removal": [0, 1, 1, 1], "noise": [1, 1, 1, 1], "pgd_8": [1, 1, 1, 0]},
+    }
+    found = profiles(pool, scores_of(dict.fromkeys(attacked, [1] * 4), attacked), SETTINGS)
+    assert found is not None and found["compared_with"] == "general/iteration_2"
+    assert found["defenders"] == ["general/base", "general/iteration_2", "special/iteration_2"]
+    told = {
+        (row["kind"], row["name"]): (row["difference"]["special/iteration_2"]["value"], row["trained"])
+        for row in found["rows"]
+    }
+    assert told == {
+        ("clean", "clean"): (0, []),
+        ("worst_case", "semantic"): (-0.25, []),
+        ("worst_case", "pixel"): (0.75, []),
+        ("attacker", "removal"): (-0.25, ["general/iteration_2"]),
+        ("attacker", "noise"): (0.25, ["special/iteration_2"]),
+        ("attacker", "pgd_8"): (0.75, ["special/iteration_2"]),
+    }
+    alone = Pool([general], pool.attackers, pool.defenders[:2])
+    assert profiles(alone, scores_of(dict.fromkeys(attacked, [1] * 4), attacked), SETTINGS) is None
 
 
 def test_entropy() -> None:
@@ -577,7 +620,7 @@ def test_the_terminal_has_a_table_a_threat(finished: Path, tmp_path: Path, aot: 
     assert "Traceback" not in ended.stderr and (tmp_path / "out/arena.html").is_file()
 
 
-def test_a_white_box_attacks_every_defender_by_its_own_gradients(finished: Path, tmp_path: Path) -> None:
+def test_a_white_box_attacks_by_each_defenders_gradients_and_shows_it_to_all(finished: Path, tmp_path: Path) -> None:
     pixels = {"eps": (8,), "pgd": {"steps": 1, "random_start": False}}
     settings = ArenaSettings.model_validate(QUICK.model_dump() | {"scenes": 4, "pixels": pixels})
     arena = run_arena([finished], tmp_path, settings, attacks=("noise", "pgd"), say=lambda _: None)
@@ -590,6 +633,83 @@ def test_a_white_box_attacks_every_defender_by_its_own_gradients(finished: Path,
             assert np.abs(attack.image.astype(int) - scene.image).max() <= 8
     assert "pgd_8" not in {entry["attacker"] for entry in arena.result["budgets"]}  # one draw
     assert len({arena.play.attack_key(meeting) for meeting in met}) == 2
+    # Shown to whom it was crafted on, an image is the white-box attack itself.
+    transfer = arena.result["white_box_transfer"]["pgd_8"]
+    assert list(transfer["cells"]) == ["base", "iteration_1"]
+    for name in transfer["cells"]:
+        assert transfer["cells"][name][name] == matrix["cells"]["pgd_8"][name]
+        own = [row[name]["standing"]["hits"] for row in transfer["cells"].values()]
+        assert transfer["worst_case"][name]["hits"] <= min(own)
+    assert arena.play.store.made["answers"] >= 2 * 2
     again = run_arena([finished], tmp_path, settings, attacks=("noise", "pgd"), say=lambda _: None)
     assert counted(again) == (0, 0) and again.result == arena.result
-    assert build_page(again.result, cards(again.play, again.scores), tmp_path).is_file()
+    page = build_page(again.result, cards(again.play, again.scores), tmp_path).read_text()
+    assert "crafted on Base, shown to Iteration 1" in page
+
+
+def test_gradients_that_do_not_lead_are_told() -> None:
+    run = run_of()
+    pool = Pool([run], [attacker("pgd_8", run, "pixel")], [defender(d, run) for d in ("base", "iteration_1")])
+    ones, fell = [1] * 20, [0] * 10 + [1] * 10
+    scores = scores_of({"base": ones, "iteration_1": ones}, {"base": {"pgd_8": fell}, "iteration_1": {"pgd_8": ones}})
+    shown = {"base": {"base": fell, "iteration_1": fell}, "iteration_1": {"base": ones, "iteration_1": ones}}
+    arrays = {source: {d: np.array(s, np.int8) for d, s in row.items()} for source, row in shown.items()}
+    found = transferred(pool, replace(scores, transferred={"pgd_8": arrays}), SETTINGS)["pgd_8"]
+    told = [(e["crafted_on"], e["shown_to"], e["difference"]["value"]) for e in found["stronger"]]
+    assert told == [("base", "iteration_1", 0.5)]
+    assert found["worst_case"]["iteration_1"]["value"] == 0.5 == found["worst_case"]["base"]["value"]
+
+
+# How sure they are
+
+
+def test_confidence_is_of_the_given_answer_and_costs_no_further_answer(
+    finished: Path, played: tuple[Arena, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(played[1], tmp_path / "out")
+    settings = QUICK.model_copy(update={"confidence": True})
+    arena = run_arena([finished], tmp_path / "out", settings, attacks=ATTACKS, say=lambda _: None)
+    store, sure = arena.play.store, arena.result["confidence"]
+    assert counted(arena) == (0, 0) and store.made["confidences"] == 2 * (1 + 5)  # clean scenes and five attackers
+    without = {key: value for key, value in arena.result.items() if key not in ("confidence", "protocol")}
+    assert without == {key: value for key, value in played[0].result.items() if key != "protocol"}
+    play = arena.play
+    (base, _), noise = play.pool.defenders, play.pool.attacker("noise")
+    player = play._opened.defender(base)
+    for met in (None, play.first_draw(noise, base)):
+        cell, said = play.confidences(base, met), play.answers(base, met)
+        images = [s.image for s in play.scenes]
+        if met is not None:
+            images = [attack.image for attack in play.attacks(met).attacks.attacks]
+        weighed = player.weigh(images, [s.question for s in play.scenes])
+        for value, text, (answer, logs) in zip(cell, said.texts, weighed, strict=True):
+            expected = np.nan if not text else np.exp(logs[answer.choice])
+            assert value == pytest.approx(expected, abs=1e-4, nan_ok=True)
+    for name, entry in sure.items():
+        assert entry["clean"]["at_coverage"][-1]["value"] == arena.result["defenders"][name]["clean"]["value"]
+        for threat, told in entry["threats"].items():
+            worst = arena.result["matrices"][threat]["worst_case"][name]["value"]
+            assert told["worst_case"]["at_coverage"][-1]["value"] == pytest.approx(worst)
+            assert told["curve"][-1] == {"coverage": 1.0, "risk": pytest.approx(1 - worst)}
+    again = run_arena([finished], tmp_path / "out", settings, attacks=ATTACKS, say=lambda _: None)
+    assert not again.play.store.made and again.result == arena.result
+    page = build_page(again.result, cards(again.play, again.scores), tmp_path).read_text()
+    assert "Does it know when it is deceived?" in page and page.count("answered, percent") == 2
+
+
+def test_confidence_by_hand() -> None:
+    """Four scenes: one stands, one falls though sure, one falls unsure, one is wrong anyway."""
+    run = run_of()
+    pool = Pool([run], [attacker("a", run), attacker("b", run)], [defender("d", run)])
+    attacked = {"d": {"a": [1, 0, 1, 0], "b": [1, 1, 0, -1]}}
+    sure = Confidences(
+        {"d": np.array([0.9, 0.8, 0.7, 0.6])},
+        {"d": {"a": np.array([0.5, 0.95, 0.7, 0.4]), "b": np.array([0.8, 0.6, 0.3, np.nan])}},
+    )
+    found = confidence(pool, scores_of({"d": [1, 1, 1, 0]}, attacked), sure)["d"]
+    stake = found["threats"]["semantic"]["at_stake"]
+    assert stake["deceived"]["value"] == pytest.approx((0.95 + 0.3) / 2) and stake["right"]["n"] == 4
+    assert stake["drop_deceived"]["value"] == pytest.approx((0.8 - 0.95 + 0.7 - 0.3) / 2)
+    # By confidence: the one that falls sure (0.95), wrong anyway (0.6), stands (0.5), falls unsure (0.3).
+    risks = {round(p["coverage"], 2): p["risk"] for p in found["threats"]["semantic"]["curve"]}
+    assert [risks[c] for c in (0.25, 0.5, 0.75, 1)] == pytest.approx([1, 1, 2 / 3, 3 / 4])

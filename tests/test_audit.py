@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from aot.attacks.base import answer_is_guarded, draw
 from aot.attacks.checks import NotNamed
+from aot.attacks.families import FAMILIES
 from aot.attacks.strengths import Strengths
 from aot.audit.charts import spread
 from aot.audit.command import audit_settings
@@ -84,6 +85,29 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, A
 
 
 # Laws ------------------------------------------------------------------------------------------------------
+
+
+def test_attacks_drawn_together_are_those_drawn_one_by_one() -> None:
+    audit = Audit(WORLD, build_panel(FAMILIES, SETTINGS.strengths, None), SETTINGS)
+    plan = list(turns(N, audit.panel, 2, None))
+    every = audit.drawing.block(iter(plan), None)
+    assert [(t.number, t.attack, t.nth) for t in every] == plan
+    for turn in every:
+        if turn.attack is None:
+            assert turn.made == ""
+            continue
+        (alone,) = audit.drawing.attempts(turn.attack, [(WORLD[turn.number], turn.nth)])
+        if isinstance(alone, str):
+            assert turn.made == alone
+            continue
+        together, verdict = turn.made
+        assert np.array_equal(together.image, alone[0].image)
+        for found, expected in zip(verdict.findings, alone[1].findings, strict=True):
+            # What reads a picture of the world back leaves a rest of nearly nothing, a rounding of the batch's.
+            rounding = 0.1 if found.check == "answer_preserved" else 0
+            assert (found.check, found.passed, found.reason) == (expected.check, expected.passed, expected.reason)
+            assert found.measured == pytest.approx(expected.measured, rel=0, abs=rounding, nan_ok=True)
+    assert len(audit.drawing.block(iter(plan), 3)) == 3 and audit.drawing.block(iter([]), None) == []
 
 
 def test_a_model_that_is_always_right_is_never_deceived(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aot.audit.command import audit_settings
-from aot.audit.confidence import ABSENT, Sure, confidence, mean, over_images, selective, sure_line
+from aot.audit.confidence import ABSENT, confidence, sure_line
 from aot.audit.metrics import Member, Outcome, Tally
 from aot.audit.page import build_page
 from aot.audit.panel import build_panel
@@ -24,6 +24,7 @@ from aot.backends.base import Ask, Reply
 from aot.backends.scripted import ScriptedBackend
 from aot.prompts import ABSTAIN_OFFER, ABSTENTION, gold_answer
 from aot.scores.calibration import accuracy_at, aurc, auroc, risk_coverage
+from aot.scores.selective import Sure, mean, over_images, selective
 from aot.types import LETTERS, Question
 
 answers = st.lists(

@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -24,8 +25,10 @@ from aot.coevolve.evaluation import AttackSet, Scores
 from aot.runs.files import canonical_hash, replacing, write_json
 from aot.types import Attack, Box, Finding, Image, Scene, Verdict
 
-ATTACKS, ANSWERS = "attacks", "answers"
+ATTACKS, ANSWERS, CONFIDENCES = "attacks", "answers", "confidences"
 VERSION = 1
+Floats = npt.NDArray[np.float64]
+Read = TypeVar("Read")
 DAMAGE = (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError, zlib.error)
 
 
@@ -87,7 +90,40 @@ class CellStore:
 
     def answers(self, key: str, content: str, count: int) -> AnswerCell | None:
         """The cell, if it is there, whole, and of attacks with this `content`."""
-        path = self._path(ANSWERS, key)
+
+        def of(said: Any, seconds: float | None) -> AnswerCell:
+            scores = np.array(said["scores"], np.int8)
+            if scores.shape != (count,) or len(said["texts"]) != count or not np.isin(scores, (-1, 0, 1)).all():
+                raise ValueError("its answers are not those of the scenes")
+            return AnswerCell(scores, [str(text) for text in said["texts"]], seconds)
+
+        return self._said(ANSWERS, key, content, of)
+
+    def keep_answers(self, key: str, content: str, cell: AnswerCell) -> AnswerCell:
+        said = {"of": content, "scores": cell.scores.tolist(), "texts": cell.texts}
+        self._keep_said(ANSWERS, key, said, cell.seconds)
+        return cell
+
+    def confidences(self, key: str, content: str, count: int) -> Floats | None:
+        """How sure a defender is of its answers `[count]`, nan where it gave none; as `answers`."""
+
+        def of(said: Any, seconds: float | None) -> Floats:
+            found = np.array([np.nan if each is None else each for each in said["confidences"]], np.float64)
+            if found.shape != (count,) or ((found < 0) | (found > 1)).any():
+                raise ValueError("its confidences are not those of the scenes")
+            return found
+
+        return self._said(CONFIDENCES, key, content, of)
+
+    def keep_confidences(self, key: str, content: str, values: Floats, seconds: float) -> Floats:
+        found: Floats = values.round(6)
+        told = [None if np.isnan(each) else each for each in found.tolist()]
+        self._keep_said(CONFIDENCES, key, {"of": content, "confidences": told}, seconds)
+        return found
+
+    def _said(self, kind: str, key: str, content: str, of: Callable[[Any, float | None], Read]) -> Read | None:
+        """What a whole cell about this `content` says, read by `of` from that and its seconds."""
+        path = self._path(kind, key)
         if not path.is_file():
             return None
         try:
@@ -97,20 +133,15 @@ class CellStore:
                 raise ValueError("its digest is not that of its content")
             if said["of"] != content:
                 return None  # the attacks were made anew, and came out otherwise
-            scores = np.array(said["scores"], np.int8)
-            if scores.shape != (count,) or len(said["texts"]) != count or not np.isin(scores, (-1, 0, 1)).all():
-                raise ValueError("its answers are not those of the scenes")
-            return AnswerCell(scores, [str(text) for text in said["texts"]], read["seconds"])
+            return of(said, read["seconds"])
         except DAMAGE as error:
             self.say(f"{path} is damaged ({error}): it is made anew")
             return None
 
-    def keep_answers(self, key: str, content: str, cell: AnswerCell) -> AnswerCell:
-        said = {"of": content, "scores": cell.scores.tolist(), "texts": cell.texts}
-        value = {"version": VERSION, "key": key, "seconds": cell.seconds, "digest": canonical_hash(said), "said": said}
-        write_json(self._path(ANSWERS, key), value)
-        self._count(ANSWERS, cell.seconds)
-        return cell
+    def _keep_said(self, kind: str, key: str, said: dict[str, Any], seconds: float | None) -> None:
+        value = {"version": VERSION, "key": key, "seconds": seconds, "digest": canonical_hash(said), "said": said}
+        write_json(self._path(kind, key), value)
+        self._count(kind, seconds)
 
     def _count(self, kind: str, seconds: float | None) -> None:
         if seconds is not None:

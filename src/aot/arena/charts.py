@@ -32,6 +32,13 @@ GAME = (
     ("value", "error in equilibrium", MUTED, "5 4"),
 )
 """Lines of the game's figure: key, legend, colour, dashes."""
+RISK_COLOURS = {
+    "clean": DEFEND,
+    "semantic": ATTACK,
+    "pixel": "var(--c3,#3f7f93)",
+    "composed": "var(--c4,#6a64a8)",
+}
+"""Of clean images, and by threat."""
 KIND_COLOURS = {"trained": ATTACK, "best_response": "var(--c5,#a85a86)", "scripted": "var(--c3,#3f7f93)"}
 EDIT_COLOURS = tuple(f"var(--c{n},{c})" for n, c in enumerate(("#8c4a2f", "#c98a2b", "#5d7f4e", "#3f7f93", "#6a64a8")))
 
@@ -125,6 +132,38 @@ def budget_figure(entries: Sequence[Json], kinds: Mapping[str, str], ceiling: fl
         for e in entries
     )
     return Markup(svg(width, height, f"Success against the number of tries: {told}", marks))
+
+
+def risk_figure(entry: Json, ceiling: float) -> Markup:
+    """Of one defender: the share of wrong among the surest answers against the share that is answered, clean and in the
+    worst case of each threat."""
+    width, height, left, right, top, bottom = 300, 216, 34, 12, 12, 40
+
+    def x(coverage: float) -> float:
+        return left + (width - left - right) * coverage
+
+    def y(risk: float) -> float:
+        return top + (height - top - bottom) * (1 - risk / ceiling)
+
+    marks, told = percent_axis(ceiling, y, left, width - right), []
+    for part in (0, 0.25, 0.5, 0.75, 1):
+        marks.append(text(x(part), height - bottom + 18, f"{100 * part:g}", colour=MUTED, size=11.5))
+    marks.append(text((left + width - right) / 2, height - 5, "answered, percent", colour=MUTED, size=11.5))
+    for name, curve in risk_curves(entry).items():
+        points = [(x(p["coverage"]), y(p["risk"])) for p in curve]
+        values = ", ".join(f"{percent(p['risk'])} of {percent(p['coverage'], 0)}" for p in curve[4::5])
+        title = Markup("<title>{}: wrong, percent: {}</title>").format(name, values)
+        last = points[-1]
+        marks += [Markup("<g>"), title, line(points, RISK_COLOURS[name], 2.4), dot(*last, 3, RISK_COLOURS[name])]
+        marks.append(Markup("</g>"))
+        told.append(f"{name} {percent(curve[9]['risk'])} % of the surest half, {percent(curve[-1]['risk'])} % of all")
+    return Markup(svg(width, height, f"Wrong among what is answered: {'; '.join(told)}", marks))
+
+
+def risk_curves(entry: Json) -> dict[str, list[Json]]:
+    """Those of a defender that have a point, clean first."""
+    curves = {"clean": entry["clean"]["curve"]} | {name: each["curve"] for name, each in entry["threats"].items()}
+    return {name: curve for name, curve in curves.items() if curve}
 
 
 def dynamics_figure(entries: Sequence[Json], deepest: float) -> Markup:

@@ -11,7 +11,7 @@ from aot.arena.page import build_page
 from aot.arena.run import RESULT, run_arena
 from aot.arena.settings import ArenaSettings
 from aot.arena.showcase import cards
-from aot.arena.table import matrix_table, value_line
+from aot.arena.table import matrix_table, transfer_table, value_line
 from aot.players.base_players import quiet_loading
 from aot.runs.terminal import Terminal, echo
 
@@ -26,6 +26,8 @@ def run(runs: Sequence[Path], out: Path, settings: ArenaSettings, *, attacks: Se
     for threat in result["matrices"]:
         terminal.print(matrix_table(result, threat))
         echo(value_line(result, threat))
+    for attacker in result["white_box_transfer"]:
+        terminal.print(transfer_table(result, attacker))
     for note in (*result["notes"], *[result["toy"]] * bool(result["toy"])):
         echo(f"note: {note}")
     echo(f"page: {page}\nfigures: {out / RESULT}")

@@ -10,12 +10,15 @@ from markupsafe import Markup
 from aot.arena.charts import (
     EDIT_COLOURS,
     GAME,
+    RISK_COLOURS,
     attacker_name,
     budget_figure,
     defender_name,
     dynamics_figure,
     edits_figure,
     game_figure,
+    risk_curves,
+    risk_figure,
     short_defender,
 )
 from aot.arena.diversity import ASPECTS
@@ -54,9 +57,12 @@ def _context(result: Json, cards: Sequence[tuple[str, list[Card]]]) -> Json:
         "tiles": tiles(result),
         "matrices": [(threat, TITLES.get(threat, threat), ABOUT.get(threat, ""), m) for threat, m in _matrices(result)],
         "heat": {threat: _heat(matrix) for threat, matrix in _matrices(result)},
+        "transfers": [(name, found, _heat(found)) for name, found in result["white_box_transfer"].items()],
         "games": _games(result),
         "legend": [(legend, colour, dash) for _, legend, colour, dash in GAME],
         "budgets": _budgets(result),
+        "risks": _risks(result),
+        "risk_colours": {n: c for n, c in RISK_COLOURS.items() if n == "clean" or n in result["matrices"]},
         "dynamics": _dynamics(result),
         "edit_colours": EDIT_COLOURS,
         "aspects": ASPECTS,
@@ -153,6 +159,14 @@ def _budgets(result: Json) -> list[tuple[str, str, Markup]]:
             figure = budget_figure([e for e in own if e["defender"] == defender], kinds, ceiling)
             found.append((defender, threat, figure))
     return [each for each in found if each[2]]
+
+
+def _risks(result: Json) -> list[tuple[str, Markup]]:
+    """By defender its curves of risk against coverage, on one scale."""
+    found = result.get("confidence", {})
+    risks = [p["risk"] for entry in found.values() for curve in risk_curves(entry).values() for p in curve]
+    ceiling = nice_ceiling(max([*risks, 0.04]))
+    return [(name, risk_figure(entry, ceiling)) for name, entry in found.items() if risk_curves(entry)]
 
 
 def _dynamics(result: Json) -> list[tuple[str, list[tuple[str, Markup]], Markup, Markup, list[str]]]:

@@ -17,38 +17,37 @@ from typing import Any
 
 import numpy as np
 
-from aot.arena.cells import ANSWERS, ATTACKS, AnswerCell, AttackCell, CellStore, scenes_digest
+from aot.answers import parse_answer
+from aot.arena.cells import (
+    ANSWERS,
+    ATTACKS,
+    CONFIDENCES,
+    AnswerCell,
+    AttackCell,
+    CellStore,
+    Floats,
+    scenes_digest,
+)
+from aot.arena.opened import Meeting, Opened
 from aot.arena.pool import Pool, PoolAttacker, PoolDefender, final_defenders
-from aot.arena.scripted import RANDOM, open_scripted
+from aot.arena.scripted import RANDOM
 from aot.arena.settings import ArenaSettings
 from aot.arena.taken_over import answers_of_run, attacks_of_run
-from aot.arena.white_box import open_white_box
-from aot.attacks.base import referees
-from aot.coevolve.chunks import Chunk, chunks, in_chunks
+from aot.arena.white_box import gradients_of
+from aot.attacks.pixel_attacker import PixelAttacker
+from aot.attacks.pixels import gradient_seconds
+from aot.coevolve.chunks import Chunk, chunks, in_chunks, missing
 from aot.coevolve.evaluation import AttackSet, attack_all, evaluate, evaluate_attacked
 from aot.coevolve.scenes import Game, stage_seed
 from aot.data.records import load_episodes, save_episodes
-from aot.game.referee import Referee
-from aot.players.attacker.opening import open_attacker
-from aot.players.base import Attacker
-from aot.players.defender.opening import open_defender
-from aot.players.defender.trained import TrainedDefender
 from aot.runs.files import canonical_hash, read_json, write_json
-from aot.runs.progress import duration, titled
+from aot.runs.progress import GRADIENTS, at_most, duration, part, titled
 from aot.types import Episode, Scene
 
+PIXEL_CHUNK = 32
+"""Scenes that a white-box attacker attacks in one go, and that are kept before the next ones."""
 WORK = "work"
 """Folder for the chunks of a cell that is being made."""
-
-
-@dataclass(frozen=True)
-class Meeting:
-    """One cell of attacks that defenders are asked about: draw `draw` (from 0) of the attacker; `against`: the defender
-    whose gradients a white-box attacker has."""
-
-    attacker: PoolAttacker
-    draw: int = 0
-    against: PoolDefender | None = None
 
 
 @dataclass
@@ -61,8 +60,8 @@ class Play:
     settings: ArenaSettings
     store: CellStore
     say: Callable[[str], None]
-    _open: dict[str, tuple[str, Any]] = field(default_factory=dict)
     _digests: dict[int, str] = field(default_factory=dict)
+    _told: bool = False
     _contents: dict[str, str] = field(default_factory=dict)
     """Of the attack cells that this process has read or made, by key."""
 
@@ -75,20 +74,25 @@ class Play:
         """The defenders that answer to more than one draw."""
         return final_defenders(self.pool) if self.settings.draws > 1 else []
 
+    @cached_property
+    def _opened(self) -> Opened:
+        return Opened(self.pool.runs[0], self.game, self.settings.strengths)
+
     def scenes_of(self, draw: int) -> Sequence[Scene]:
         """Draws after the first are on the first few scenes only."""
         return self.scenes[: self.settings.budget_scenes] if draw else self.scenes
 
     def meetings(self, defender: PoolDefender | None = None) -> list[Meeting]:
         """All cells of attacks; those that the defender is asked about. A white-box attacker, which is the strongest
-        that its ball allows but for its budget of steps, has one draw, and a cell for each defender."""
+        that its ball allows but for its budget of steps, has one draw, and a cell for each defender's gradients: all
+        defenders are asked about all of them."""
         draws = self.settings.draws if defender is None or defender in self.asked_often else 1
         found = []
         for attacker in self.pool.attackers:
             if attacker.kind != "white_box":
                 found += [Meeting(attacker, draw) for draw in range(draws)]
             else:
-                found += [Meeting(attacker, 0, one) for one in self.pool.defenders if defender in (None, one)]
+                found += [Meeting(attacker, 0, one) for one in self.pool.defenders]
         return found
 
     def first_draw(self, attacker: PoolAttacker, defender: PoolDefender) -> Meeting:
@@ -103,11 +107,15 @@ class Play:
         edits = sum(len(self.scenes_of(m.draw)) for m in attacks)
         asked = sum(len(self.scenes if m is None else self.scenes_of(m.draw)) for _, m in pairs)
         first = self.pool.runs[0]
+        weighed = [pair for pair in pairs if self.is_weighed(*pair)]
+        known = sum(self.store.has(CONFIDENCES, self.confidence_key(*pair)) for pair in weighed)
+        told = f"  confidences: {len(weighed)} cells; {known} cells are there"
         return [
             f"arena: {len(self.pool.attackers)} attackers x {len(self.pool.defenders)} defenders on {len(self.scenes)} "
             f"held-out scenes of {first.label}",
             f"  attacks: {len(attacks)} cells, {edits:,} attacks; {there} cells are there",
             f"  answers: {len(pairs)} cells, at most {asked:,} answers; {answered} cells are there",
+            *[told] * bool(weighed),
         ]
 
     def play(self) -> None:
@@ -116,11 +124,13 @@ class Play:
             mine = [meeting for meeting in self.meetings() if meeting.attacker is attacker]
             self._each(attacker.name, "attacks", [partial(self.attacks, meeting) for meeting in mine])
         for defender in self.pool.defenders:
-            cells = [partial(self.answers, defender, m) for m in (None, *self.meetings(defender))]
-            self._each(defender.name, "answers", cells)
-        self._open.clear()
+            met = (None, *self.meetings(defender))
+            self._each(defender.name, "answers", [partial(self.answers, defender, m) for m in met])
+            weighed = [partial(self.confidences, defender, m) for m in met if self.is_weighed(defender, m)]
+            self._each(defender.name, "confidences", weighed)
+        self._opened.clear()
 
-    def _each(self, name: str, what: str, cells: Sequence[Callable[[], AttackCell | AnswerCell]]) -> None:
+    def _each(self, name: str, what: str, cells: Sequence[Callable[[], Any]]) -> None:
         """Makes the cells of one player and says a line on it, unless all of them stood."""
         before, begun = self.store.made.total(), time.monotonic()
         for cell in cells:
@@ -128,9 +138,14 @@ class Play:
         if made := self.store.made.total() - before:
             self.say(f"  {name}: {what}, {made} of {len(cells)} cells made in {duration(time.monotonic() - begun)}")
 
+    def is_weighed(self, defender: PoolDefender, meeting: Meeting | None) -> bool:
+        """Whether it is asked how sure it is, too: of what the matrix shows."""
+        shown = meeting is None or meeting == self.first_draw(meeting.attacker, defender)
+        return self.settings.confidence and shown
+
     def attack_key(self, meeting: Meeting) -> str:
         first, attacker = self.pool.runs[0].recipe, meeting.attacker
-        made_of = [attacker.identity, _seed(attacker, meeting.draw, self.seed), first.evaluation.chunk]
+        made_of = [attacker.identity, _seed(attacker, meeting.draw, self.seed), self._chunk(meeting)]
         judged = [attacker.rule, first.referee.model_dump(mode="json")]
         white_box = [meeting.against.digest] if meeting.against else []
         return canonical_hash([ATTACKS, made_of, judged, self._digest(meeting.draw), *white_box])
@@ -138,6 +153,9 @@ class Play:
     def answer_key(self, defender: PoolDefender, meeting: Meeting | None) -> str:
         asked = self._digest(0) if meeting is None else self.attack_key(meeting)
         return canonical_hash([ANSWERS, defender.digest, asked, self.pool.runs[0].recipe.evaluation.chunk])
+
+    def confidence_key(self, defender: PoolDefender, meeting: Meeting | None) -> str:
+        return canonical_hash([CONFIDENCES, self.answer_key(defender, meeting)])
 
     def attacks(self, meeting: Meeting) -> AttackCell:
         """The cell of attacks, made where it is missing."""
@@ -148,13 +166,23 @@ class Play:
 
     def answers(self, defender: PoolDefender, meeting: Meeting | None) -> AnswerCell:
         """The cell of answers, to the clean scenes where there is no attacker; made where it is missing."""
-        key, scenes, content = self.answer_key(defender, meeting), self.scenes, self._digest(0)
-        if meeting is not None:
-            attack_key, scenes = self.attack_key(meeting), self.scenes_of(meeting.draw)
-            content = self._contents.get(attack_key) or self.attacks(meeting).content
+        key, (scenes, content) = self.answer_key(defender, meeting), self._shown(meeting)
         return self.store.answers(key, content, len(scenes)) or self._make_answers(
             defender, meeting, key, content, scenes
         )
+
+    def confidences(self, defender: PoolDefender, meeting: Meeting | None) -> Floats:
+        """The probability of each answer among the options, nan where there is none; made where it is missing."""
+        key, (scenes, content) = self.confidence_key(defender, meeting), self._shown(meeting)
+        known = self.store.confidences(key, content, len(scenes))
+        return self._make_confidences(defender, meeting, key, content, scenes) if known is None else known
+
+    def _shown(self, meeting: Meeting | None) -> tuple[Sequence[Scene], str]:
+        """The scenes that a defender is asked about, and the digest of what it sees of them."""
+        if meeting is None:
+            return self.scenes, self._digest(0)
+        content = self._contents.get(self.attack_key(meeting)) or self.attacks(meeting).content
+        return self.scenes_of(meeting.draw), content
 
     def _make_attacks(self, meeting: Meeting, key: str, scenes: Sequence[Scene]) -> AttackCell:
         attacker, draw = meeting.attacker, meeting.draw
@@ -184,24 +212,44 @@ class Play:
         shutil.rmtree(self._state(key), ignore_errors=True)
         return cell
 
+    def _make_confidences(
+        self, defender: PoolDefender, meeting: Meeting | None, key: str, content: str, scenes: Sequence[Scene]
+    ) -> Floats:
+        said = self.answers(defender, meeting)
+        images = [s.image for s in scenes]
+        if meeting is not None:
+            images = [attack.image for attack in self.attacks(meeting).attacks.attacks]
+        begun, player, found = time.monotonic(), self._opened.defender(defender), np.full(len(scenes), np.nan)
+        for chunk in self._chunks(scenes):
+            answered = [i for i in range(chunk.start, chunk.stop) if said.scores[i] >= 0]
+            logs = player.option_logprobs([images[i] for i in answered], [scenes[i].question for i in answered])
+            for i, log in zip(answered, logs, strict=True):
+                choice = parse_answer(said.texts[i], scenes[i].question.options).choice
+                found[i] = np.nan if choice is None else min(1.0, float(np.exp(log[choice])))
+        return self.store.keep_confidences(key, content, found, round(time.monotonic() - begun, 3))
+
     def _attack(self, meeting: Meeting, scenes: Sequence[Scene], key: str) -> AttackSet:
         seed = _seed(meeting.attacker, meeting.draw, self.seed)
-        player, referee = self._players(meeting)
+        player, referee = self._opened.attacker(meeting)
+        todo, state = chunks(len(scenes), self._chunk(meeting)), self._state(key)
+        gradients = self._foretold(player, missing(todo, state), scenes) if isinstance(player, PixelAttacker) else 0
 
         def attacked(chunk: Chunk) -> list[Episode]:
             some = chunk.of(scenes)
-            made = attack_all(some, player, referee, seed=chunk.seed(seed))
+            with at_most(GRADIENTS, len(some) * gradients):
+                made = attack_all(some, player, referee, seed=chunk.seed(seed))
             return [Episode(*each) for each in zip(some, made.attacks, made.verdicts, strict=True)]
 
         load = partial(load_episodes, scenes=scenes)
-        found = in_chunks(self._chunks(scenes), self._state(key), attacked, save_episodes, load)
+        with part(GRADIENTS, sum(map(len, missing(todo, state))) * gradients):
+            found = in_chunks(todo, state, attacked, save_episodes, load)
         episodes = [episode for some in found for episode in some]
         return AttackSet([e.attack for e in episodes], [e.verdict for e in episodes])
 
     def _answer(
         self, defender: PoolDefender, scenes: Sequence[Scene], attacks: AttackSet | None, key: str
     ) -> tuple[list[int], list[str]]:
-        player = self._defender(defender)
+        player = self._opened.defender(defender)
 
         def answered(chunk: Chunk) -> dict[str, list[Any]]:
             some = chunk.of(scenes)
@@ -214,39 +262,27 @@ class Play:
         found = in_chunks(self._chunks(scenes), self._state(key), answered, _save, _load)
         return [s for some in found for s in some["scores"]], [t for some in found for t in some["texts"]]
 
+    def _chunk(self, meeting: Meeting) -> int:
+        own = self.pool.runs[0].recipe.evaluation.chunk
+        return own if meeting.against is None else own or PIXEL_CHUNK
+
+    def _foretold(self, player: PixelAttacker, todo: Sequence[Chunk], scenes: Sequence[Scene]) -> int:
+        """The gradients that it needs an image, at most; says once how long all white-box cells take at most."""
+        if todo and not self._told:
+            self._told, some = True, todo[0].of(scenes)
+            each = gradient_seconds(player.defender, [s.image for s in some], [s.question for s in some])
+            left = [m for m in self.meetings() if m.against and not self.store.has(ATTACKS, self.attack_key(m))]
+            count = len(scenes) * sum(gradients_of(meeting.attacker) for meeting in left)
+            told = f"{count:,} gradients of an image, {1000 * each:.1f} ms each here: {duration(each * count)}"
+            self.say(f"  white-box attacks: {len(left)} cells, at most {told}; each is kept in parts")
+        return player.gradients
+
     def _chunks(self, scenes: Sequence[Scene]) -> list[Chunk]:
         """As the run's own evaluation is cut, so that batches, and with them the last bits, are the same."""
         return chunks(len(scenes), self.pool.runs[0].recipe.evaluation.chunk)
 
     def _state(self, key: str) -> Path:
         return self.store.folder / WORK / key[:16]
-
-    def _players(self, meeting: Meeting) -> tuple[Attacker, Referee]:
-        """The attacker, and who judges it."""
-        attacker = meeting.attacker
-        if meeting.against is not None:
-            return open_white_box(attacker, self._defender(meeting.against))
-        referee = self.game.referee if attacker.rule is None else self._referees[attacker.rule]
-        if attacker.folder is None or attacker.run is None:
-            return open_scripted(attacker, self.settings.strengths), referee
-        load = partial(open_attacker, attacker.folder, attacker.run.recipe.players.attacker, name=attacker.name)
-        return self._kept("attacker", canonical_hash(attacker.identity), load), referee
-
-    def _defender(self, defender: PoolDefender) -> TrainedDefender:
-        load = partial(open_defender, defender.folder, defender.run.recipe.players.defender, name=defender.name)
-        player: TrainedDefender = self._kept("defender", defender.digest, load)
-        return player
-
-    def _kept(self, role: str, digest: str, load: Callable[[], Any]) -> Any:
-        """The player that was opened last stays, until another one is wanted."""
-        if role not in self._open or self._open[role][0] != digest:
-            self._open.pop(role, None)  # its memory is free before the next one comes
-            self._open[role] = digest, load()
-        return self._open[role][1]
-
-    @cached_property
-    def _referees(self) -> Mapping[Any, Referee]:
-        return referees(self.pool.runs[0].recipe.referee, photos=not self.game.is_world)
 
     def _digest(self, draw: int) -> str:
         scenes = self.scenes_of(draw)

@@ -172,6 +172,12 @@ def _is_final(one: PoolDefender) -> bool:
     return one.role in ("base", f"iteration_{recipe.iterations}", *baselines(recipe))
 
 
+def last_defender(pool: Pool, run: RunFolder) -> PoolDefender | None:
+    """That of the run's last iteration."""
+    role = f"iteration_{run.recipe.iterations}"
+    return next((d for d in pool.defenders if (own := d.within(run)) and own.role == role), None)
+
+
 def cold_start(run: RunFolder) -> tuple[Path, str]:
     """The folder and the digest of the attacker that a run's trainings start from."""
     return _player(run, attacker_of(0))

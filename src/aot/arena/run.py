@@ -19,10 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from aot.arena.cells import ANSWERS, ATTACKS, CellStore
+from aot.arena.cells import ANSWERS, ATTACKS, CONFIDENCES, CellStore
+from aot.arena.confidence import Confidences, confidence
 from aot.arena.diversity import Edit, diversity_of, edits_of
-from aot.arena.play import Meeting, Play
+from aot.arena.opened import Meeting
+from aot.arena.play import Play
 from aot.arena.pool import Pool, PoolAttacker, pool_of, read_runs, with_responses
+from aot.arena.profiles import profiles
 from aot.arena.responses import fresh_responses
 from aot.arena.scenes import arena_scenes, units_of
 from aot.arena.scores import ArenaScores, Json, share_of
@@ -30,6 +33,7 @@ from aot.arena.scripted import scripted_attackers
 from aot.arena.settings import ArenaSettings
 from aot.arena.standings import budgets, differences, dynamics, edit_dynamics, forgetting, matrices
 from aot.arena.transfer import transfer
+from aot.arena.transferred import transferred
 from aot.arena.white_box import white_box_attackers
 from aot.coevolve.evaluation import Mask, Scores
 from aot.runs.files import held, write_json
@@ -80,6 +84,8 @@ def run_arena(
         semantic = [a for a in pool.attackers if a.threat == "semantic"]
         edits = {a.name: edits_of(play.attacks(Meeting(a)).attacks, scenes) for a in semantic}
         result = figures(play, scores, edits, notes)
+        if settings.confidence:
+            result["confidence"] = confidence(pool, scores, weighed(play))
         write_json(out / RESULT, result)
     return Arena(play, scores, edits, result)
 
@@ -104,6 +110,7 @@ def collect(play: Play) -> ArenaScores:
     for defender, attacker, met in pairs:
         attacked[defender.name][attacker.name] = play.answers(defender, met).scores
         valid[defender.name][attacker.name] = known[met]
+    by_gradients = [attacker for attacker in pool.attackers if attacker.kind == "white_box"]
     return ArenaScores(
         units_of(play.scenes),
         [scene.question.kind for scene in play.scenes],
@@ -111,6 +118,22 @@ def collect(play: Play) -> ArenaScores:
         attacked,
         valid,
         draws,
+        {
+            a.name: {
+                source.name: {d.name: play.answers(d, play.first_draw(a, source)).scores for d in pool.defenders}
+                for source in pool.defenders
+            }
+            for a in by_gradients
+        },
+    )
+
+
+def weighed(play: Play) -> Confidences:
+    """All confidences, from the cells."""
+    met = {d: {a.name: play.first_draw(a, d) for a in play.pool.attackers} for d in play.pool.defenders}
+    return Confidences(
+        {d.name: play.confidences(d, None) for d in met},
+        {d.name: {a: play.confidences(d, one) for a, one in by.items()} for d, by in met.items()},
     )
 
 
@@ -136,12 +159,14 @@ def figures(play: Play, scores: ArenaScores, edits: dict[str, list[Edit | None]]
         },
         "attackers": {a.name: _attacker(a, play, scores, edits.get(a.name, [])) for a in pool.attackers},
         "matrices": matrices(pool, scores, settings),
+        "white_box_transfer": transferred(pool, scores, settings),
         "differences": differences(pool, scores, settings),
         "forgetting": forgetting(pool, scores, settings),
         "budgets": budgets(pool, scores, settings),
         "dynamics": dynamics(pool, scores),
         "edit_dynamics": edit_dynamics(pool, scores, edits),
         "transfer": transfer(pool, scores, settings),
+        "profiles": profiles(pool, scores, settings),
         "protocol": {
             "scenes": len(play.scenes),
             "images": len(set(scores.units)),
@@ -188,7 +213,7 @@ def _is_toy(pool: Pool) -> bool:
 
 def _spent(store: CellStore) -> str:
     told = []
-    for kind in (ATTACKS, ANSWERS):
+    for kind in (ATTACKS, ANSWERS, CONFIDENCES):
         if made := store.made[kind]:
             told.append(f"{made} cells of {kind}, {store.seconds[kind] / made:.2f} s each")
     return f"  made {', '.join(told)}" if told else "  all cells were there"

@@ -7,7 +7,7 @@ independent: where an image has several, intervals are bootstrapped over images 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,8 @@ class ArenaScores:
     attacked: Mapping[str, Mapping[str, Scores]]
     valid: Mapping[str, Mapping[str, Mask]]
     draws: Mapping[str, Mapping[str, Scores]]
+    transferred: Mapping[str, Mapping[str, Mapping[str, Scores]]] = field(default_factory=dict)
+    """Of white-box attackers: by attacker, the defender whose gradients it had, and the defender that was asked."""
 
     @property
     def evaluation(self) -> Evaluation:
@@ -88,10 +90,15 @@ def cell_of(scores: ArenaScores, attacker: str, defender: str) -> Json:
     nobody. `accuracy`: right answers to the valid attacks. `success`: deceived, over all scenes; `success_where_fair`:
     over those that were right when clean, had a valid attack and an answer to it.
     """
-    clean, attacked = scores.clean[defender], scores.attacked[defender][attacker]
-    valid = scores.valid[defender][attacker]
-    stands, right = scores.standing(defender, [attacker]), clean == 1
-    answered, deceived = attacked >= 0, right & (attacked == 0)
+    return counted(
+        scores.clean[defender], scores.attacked[defender][attacker], scores.valid[defender][attacker], scores.units
+    )
+
+
+def counted(clean: Scores, attacked: Scores, valid: Mask, units: Sequence[str]) -> Json:
+    """`cell_of` from the arrays `[n]` themselves."""
+    right, answered = clean == 1, attacked >= 0
+    deceived = right & (attacked == 0)
     everything = np.ones(len(clean), bool)
     return {
         "scenes": len(clean),
@@ -100,10 +107,10 @@ def cell_of(scores: ArenaScores, attacker: str, defender: str) -> Json:
         "valid": int(valid.sum()),
         "answered": int(answered.sum()),
         "deceived": int(deceived.sum()),
-        "standing": share_of(stands == 1, stands >= 0, scores.units),
-        "accuracy": share_of(attacked == 1, answered, scores.units),
-        "success": share_of(deceived, everything, scores.units),
-        "success_where_fair": share_of(deceived, right & answered, scores.units),
+        "standing": share_of(right & ~deceived, clean >= 0, units),
+        "accuracy": share_of(attacked == 1, answered, units),
+        "success": share_of(deceived, everything, units),
+        "success_where_fair": share_of(deceived, right & answered, units),
     }
 
 

@@ -19,6 +19,7 @@ class ArenaSettings(BaseModel, frozen=True, extra="forbid"):
     draws: int = Field(16, ge=1)  # tries of an attacker on a scene; success is reported against 1, 2, 4, ...
     budget_scenes: int = Field(64, gt=0)  # the first so many scenes are tried more than once
     best_response_updates: int = Field(0, ge=0)  # of a fresh attacker, trained against each defender alone; 0: none
+    confidence: bool = False  # of each answer in the matrix, too: a pass an option more
     bootstrap: int = Field(1000, ge=100)  # resamples of a paired difference
     game_bootstrap: int = Field(200, ge=0)  # resamples of the scenes for the game's value; 0: no interval
     strengths: Strengths = Strengths()  # of the families of attacks without a model

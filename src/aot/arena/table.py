@@ -18,9 +18,7 @@ def matrix_table(result: Json, threat: str) -> Table:
     """One threat: defenders from left to right, attackers below each other; percent still right."""
     matrix = result["matrices"][threat]
     columns: Sequence[str] = matrix["defenders"]
-    numbered = len(columns) > 6
-    heads = [f"D{n}" for n, _ in enumerate(columns)] if numbered else [_short(name) for name in columns]
-    named = "; ".join(f"D{n} {name}" for n, name in enumerate(columns)) + ". " if numbered else ""
+    heads, named = _heads(columns)
     table = Table(
         title=f"{TITLES.get(threat, threat)}: right when clean and under the attack, percent of {_scenes(result)}",
         caption=f"{named}Of questions whose clean answer was read. valid: attacks that the referee passed, percent; "
@@ -46,6 +44,37 @@ def matrix_table(result: Json, threat: str) -> Table:
     table.add_row("Nash", *(_mixed(game["defenders"].get(d)) for d in columns), "", "")
     table.add_row("gives away", *(percent(game["gives_away"]["defenders"][d]) for d in columns), "", "")
     return table
+
+
+def transfer_table(result: Json, attacker: str) -> Table:
+    """Images of one white-box attacker: crafted on the defender of the row, shown to that of the column."""
+    found = result["white_box_transfer"][attacker]
+    columns = list(found["worst_case"])
+    heads, named = _heads(columns)
+    table = Table(
+        title=f"{attacker}: images crafted on one defender, shown to another; percent still right",
+        caption=f"{named}Diagonal: the white-box attack itself",
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    table.add_column("Crafted on", style="bold", overflow="fold")
+    for head in heads:
+        table.add_column(escape(head), justify="right", no_wrap=True)
+    for source, row in found["cells"].items():
+        table.add_row(escape(source), *(percent(row[d]["standing"]["value"]) for d in columns))
+    table.add_section()
+    table.add_row("worst case", *(percent(found["worst_case"][d]["value"]) for d in columns))
+    return table
+
+
+def _heads(columns: Sequence[str]) -> tuple[list[str], str]:
+    """Short heads of the defenders' columns; many are numbered, and named in the second."""
+    if len(columns) <= 6:
+        return [_short(name) for name in columns], ""
+    return [f"D{n}" for n, _ in enumerate(columns)], "; ".join(f"D{n} {name}" for n, name in enumerate(columns)) + ". "
 
 
 def value_line(result: Json, threat: str) -> str:

@@ -6,7 +6,7 @@ there is nothing to compare. *Ours.*
 
 from __future__ import annotations
 
-from aot.arena.pool import Pool, PoolDefender, RunFolder
+from aot.arena.pool import Pool, last_defender
 from aot.arena.scores import ArenaScores, Json, difference_of, share_of
 from aot.arena.settings import ArenaSettings
 
@@ -19,7 +19,7 @@ def transfer(pool: Pool, scores: ArenaScores, settings: ArenaSettings) -> list[J
     known = {label: families for label, families in named.items() if families}
     if len(set(known.values())) < 2:
         return []
-    last = {run.label: _last(pool, run) for run in pool.runs if run.label in known}
+    last = {run.label: last_defender(pool, run) for run in pool.runs if run.label in known}
     found = []
     for attacker in pool.attackers:
         if attacker.rule is None or not any(attacker.name in families for families in known.values()):
@@ -37,8 +37,3 @@ def transfer(pool: Pool, scores: ArenaScores, settings: ArenaSettings) -> list[J
                 entry["cost"] = difference_of(hits, before, scores.units, bootstrap=settings.bootstrap)
             found.append(entry)
     return found
-
-
-def _last(pool: Pool, run: RunFolder) -> PoolDefender | None:
-    role = f"iteration_{run.recipe.iterations}"
-    return next((d for d in pool.defenders if (own := d.within(run)) and own.role == role), None)

@@ -25,6 +25,12 @@ def white_box_attackers(names: Sequence[str], settings: PixelAttackSettings) -> 
     return found
 
 
+def gradients_of(attacker: PoolAttacker) -> int:
+    """At most so many an image."""
+    settings = PixelAttackSettings.model_validate(attacker.identity["settings"])
+    return settings.gradients(attacker.identity["white_box"])
+
+
 def open_white_box(attacker: PoolAttacker, defender: Defender) -> tuple[PixelAttacker, Referee]:
     """The attacker with this defender's gradients, and who judges it. Raises `AotError` for a defender without."""
     settings = PixelAttackSettings.model_validate(attacker.identity["settings"])

@@ -18,7 +18,7 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -35,6 +35,8 @@ Rule = Literal["objects", "known", "paint", "corruption", "norm", "composed"]
 objects that the maker names, `paint` looks at the boxes only, `corruption` at the whole image (SSIM), `norm` at the
 largest change of a value; `composed` is the rule of the edit, then that of the corruption."""
 
+AGAINST = "@"
+"""In a name, before the defender whose gradients the attack has: "pgd_8@base"."""
 CORRUPTION_SSIM_MIN = 0.4
 """Below this global SSIM a corrupted image cannot be asked about; *ours*."""
 
@@ -70,16 +72,42 @@ def answer_is_guarded(scene: Scene) -> bool:
     return known or bool(scene.protected)
 
 
+@runtime_checkable
+class BatchedFamily(Protocol):
+    """A family that makes many attacks in one go for less."""
+
+    def many(self, scenes: Sequence[Scene], rngs: Sequence[np.random.Generator]) -> list[Attack | str]:
+        """As the family is called, a generator a scene."""
+        ...
+
+
 def draw(family: Family, scene: Scene, number: int, seed: int) -> Attack | str:
     """Draw `number` (from 0) of the family on the scene: a function of the seed and these only, whatever else is drawn.
     In a word why there is none: no_boxes, unchanged, or the family's own."""
-    if family.threat != "pixel" and not answer_is_guarded(scene):
-        return "no_boxes"
-    key = [seed, zlib.crc32(scene.id.encode()), zlib.crc32(family.name.encode()), number]
-    made = family(scene, np.random.default_rng(key))
-    if not isinstance(made, str) and np.array_equal(made.image, scene.image):
-        return "unchanged"
-    return made
+    return draws(family, [(scene, number)], seed)[0]
+
+
+def draws(family: Family, wanted: Sequence[tuple[Scene, int]], seed: int) -> list[Attack | str]:
+    """`draw` of many scenes and numbers."""
+    able = [i for i, (scene, _) in enumerate(wanted) if family.threat == "pixel" or answer_is_guarded(scene)]
+    scenes = [wanted[i][0] for i in able]
+    rngs = [generator(family.name, *wanted[i], seed) for i in able]
+    if isinstance(family, BatchedFamily):
+        made = family.many(scenes, rngs)
+    else:
+        made = [family(scene, rng) for scene, rng in zip(scenes, rngs, strict=True)]
+    found: list[Attack | str] = ["no_boxes"] * len(wanted)
+    for i, scene, attack in zip(able, scenes, made, strict=True):
+        same = not isinstance(attack, str) and np.array_equal(attack.image, scene.image)
+        found[i] = "unchanged" if same else attack
+    return found
+
+
+def generator(name: str, scene: Scene, number: int, seed: int) -> np.random.Generator:
+    """Of draw `number` of the family of that name. What stands behind an `AGAINST` says whose gradients an attack has,
+    which changes none of its random numbers."""
+    own = name.partition(AGAINST)[0]
+    return np.random.default_rng([seed, zlib.crc32(scene.id.encode()), zlib.crc32(own.encode()), number])
 
 
 class FamilyAttacker:

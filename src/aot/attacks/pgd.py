@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from aot.attacks.norms import Ball, NormName
+from aot.runs.progress import GRADIENTS, advance
 
 Loss = Callable[[Tensor], Tensor]
 """Of images `[B, 3, H, W]` in [0, 1] the loss of each, `[B]`, with gradients: what an attack wants large."""
@@ -59,6 +60,7 @@ def value_and_gradient(loss: Loss, x: Tensor) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         value = loss(x / 255)
         (gradient,) = torch.autograd.grad(value.sum(), x)
+    advance(GRADIENTS, len(x))
     return value.detach(), gradient
 
 

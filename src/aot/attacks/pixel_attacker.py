@@ -8,7 +8,6 @@ back, in the size that the model sees; `aot.attacks.within_ball` judges it there
 from __future__ import annotations
 
 import difflib
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from aot.attacks.apgd import apgd
-from aot.attacks.base import Rule, Threat
+from aot.attacks.base import AGAINST, Rule, Threat, generator
 from aot.attacks.norms import NormName
 from aot.attacks.pgd import pgd
 from aot.attacks.pixel_settings import NORM_NAMES, WHITE_BOX, PixelAttackSettings
@@ -31,7 +30,8 @@ from aot.types import Attack, EditKind, Image, Scene
 
 class PixelAttacker:
     """`method` within a norm around every image, by the gradients of `defender`. `outside_boxes`: nothing in the
-    protected boxes changes. Raises `AotError` for a defender without gradients of pixels."""
+    protected boxes changes. `gradients`: at most so many an image. Raises `AotError` for a defender without gradients
+    of pixels."""
 
     rule: Rule = "norm"
     threat: Threat = "pixel"
@@ -46,18 +46,19 @@ class PixelAttacker:
         name: str,
         title: str,
         about: str,
+        gradients: int,
         outside_boxes: bool = False,
     ):
         self.defender, self.method, self.norm, self.eps = with_gradients(defender), method, norm, eps
         self.name, self.title, self.about, self.outside_boxes = name, title, about, outside_boxes
+        self.gradients = gradients
 
     def attack(self, scenes: Sequence[Scene], *, seed: int, kind: EditKind = "any") -> list[Attack]:
         """As `Attacker.attack`; the draws are those of `aot.attacks.base.draw`."""
         times: Counter[str] = Counter()
         rngs = []
         for scene in scenes:
-            key = [seed, zlib.crc32(scene.id.encode()), zlib.crc32(self.name.encode()), times[scene.id]]
-            rngs.append(np.random.default_rng(key))
+            rngs.append(generator(self.name, scene, times[scene.id], seed))
             times[scene.id] += 1
         return [replace(made, seed=seed) for made in self.attacks(scenes, rngs)]
 
@@ -84,9 +85,12 @@ class PixelAttacker:
         return [Attack(s.id, self.name, "any", image, self.about) for s, image in zip(scenes, images, strict=True)]
 
 
-def pixel_attackers(names: Sequence[str], defender: Defender, settings: PixelAttackSettings) -> list[PixelAttacker]:
-    """An attacker for each name and eps, called like "pgd_8". Raises `AotError` for an unknown name, a norm that the
-    attack does not know, or a defender without gradients of pixels."""
+def pixel_attackers(
+    names: Sequence[str], defender: Defender, settings: PixelAttackSettings, against: str = ""
+) -> list[PixelAttacker]:
+    """An attacker for each name and eps, called like "pgd_8", or "pgd_8@base" where `against` names whose gradients
+    these are. Raises `AotError` for an unknown name, a norm that the attack does not know, or a defender without
+    gradients of pixels."""
     made = []
     for name in names:
         if name not in WHITE_BOX:
@@ -95,11 +99,13 @@ def pixel_attackers(names: Sequence[str], defender: Defender, settings: PixelAtt
             raise AotError(f"no such attack: {name!r}", hint=hint)
         if name == "robust_vlm" and settings.norm != "linf":
             raise AotError("robust_vlm is an attack within L-infinity", hint="norm=linf, or leave robust_vlm out")
-        made += [_attacker(name, eps, defender, settings) for eps in settings.eps]
+        made += [_attacker(name, eps, defender, settings, against) for eps in settings.eps]
     return made
 
 
-def _attacker(name: str, eps: float, defender: Defender, settings: PixelAttackSettings) -> PixelAttacker:
+def _attacker(
+    name: str, eps: float, defender: Defender, settings: PixelAttackSettings, against: str
+) -> PixelAttacker:
     bound = {"eps": eps, "norm": settings.norm}
     where = ", outside the protected boxes" if settings.outside_boxes else ""
     within = f"within {eps:g}/255 ({NORM_NAMES[settings.norm]}){where}, by the model's gradients."
@@ -127,8 +133,9 @@ def _attacker(name: str, eps: float, defender: Defender, settings: PixelAttackSe
         method,
         norm=settings.norm,
         eps=eps,
-        name=f"{name}_{eps:g}",
-        title=f"{title} {eps:g}/255",
-        about=about,
+        name=f"{name}_{eps:g}" + (f"{AGAINST}{against}" if against else ""),
+        title=f"{title} {eps:g}/255" + (f" of {against}" if against else ""),
+        about=about.replace("the model's", f"{against}'s") if against else about,
+        gradients=settings.gradients(name),
         outside_boxes=settings.outside_boxes,
     )

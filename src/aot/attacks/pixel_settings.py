@@ -23,3 +23,8 @@ class PixelAttackSettings(BaseModel, frozen=True, extra="forbid"):
     pgd: PgdSettings = PgdSettings()  # eps and norm are those above
     apgd: ApgdSettings = ApgdSettings()
     robust_vlm: RobustVlmSettings = RobustVlmSettings()
+
+    def gradients(self, name: str) -> int:
+        """At most so many for an image of the attack of this name."""
+        counted = {"pgd": self.pgd.steps, "apgd": self.apgd.steps + 1, "robust_vlm": self.robust_vlm.gradients}
+        return counted[name]

@@ -5,6 +5,7 @@ An image that the defender's processor resizes is attacked, and comes back, in t
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from aot.attacks.norms import Ball, NormName, levels, outside, scaled, to_images
+from aot.attacks.pgd import value_and_gradient
 from aot.players.defender.differentiable import DifferentiableProcessor, PixelLosses, attacked_weights
 from aot.players.defender.qwen import QwenDefender
 from aot.runs.heartbeat import beat
@@ -61,6 +63,22 @@ def climbed(
             starts = {i: rngs[i].standard_normal(shape, np.float32) for i in part}
             found |= zip(part, defender.halving(part, work), strict=True)
     return [found[i] for i in range(len(images))]
+
+
+def gradient_seconds(defender: QwenDefender, images: Sequence[Image], questions: Sequence[Question]) -> float:
+    """What a gradient of one of these images takes here: measured, the second of two batches of the first image's size
+    and as large as the attacks' own."""
+    reader = DifferentiableProcessor(defender.processor)
+    fitted = [reader.fitted(image) for image in images]
+    part = _batches(defender, fitted, questions, defender.batch)[0]
+    losses = PixelLosses(defender, [fitted[i] for i in part], [questions[i] for i in part])
+    x = levels([fitted[i] for i in part]).to(defender.device)
+    with attacked_weights(defender.model):
+        value_and_gradient(losses.untargeted, x)
+        begun = time.monotonic()
+        value, _ = value_and_gradient(losses.untargeted, x)
+        float(value.sum())  # a device is waited for
+    return (time.monotonic() - begun) / len(part)
 
 
 def _batches(

@@ -42,6 +42,11 @@ class RobustVlmSettings(BaseModel, frozen=True, extra="forbid"):
     targets: tuple[str, ...] = ("maybe", "Word")  # published for VQA
 
     @property
+    def gradients(self) -> int:
+        """At most so many an image: it may be answered wrongly before."""
+        return (2 + len(self.targets)) * (self.steps + 1)
+
+    @property
     def apgd(self) -> ApgdSettings:
         """From the clean image, with a first step of eps: as published."""
         return ApgdSettings(eps=self.eps, steps=self.steps, first_step=1.0, random_start=False)

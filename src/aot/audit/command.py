@@ -45,7 +45,7 @@ def audit(
     model: str | None = None,
     attacks: Sequence[str] | None = None,
     attacker: str | None = None,
-    transfer_from: str | None = None,
+    transfer_from: Sequence[str] = (),
     budget: int | None = None,
     limit: int | None = None,
     blind: bool = False,
@@ -53,8 +53,8 @@ def audit(
 ) -> tuple[Json, Path]:
     """Audits a model (`open_backend` says what `defender` may be) on `data`, none: the miniature world. Writes
     `audit.html`, `audit.json` and `outcomes.jsonl`, returns the metrics and the page's path. `blind`: as
-    `SightChecked`. Attacks by gradients are made against the model itself, or against `transfer_from`. Raises
-    `AotError` for a mistake of the user, before anything is asked where that can be told."""
+    `SightChecked`. Attacks by gradients are made against the model itself, or against each of `transfer_from`.
+    Raises `AotError` for a mistake of the user, before anything is asked where that can be told."""
     torch.set_num_threads(settings.threads)
     names = tuple(ATTACKS if attacks is None else attacks)
     by_gradients = white_box(names)
@@ -78,12 +78,13 @@ def audit(
         trained = open_attacker(attacker, out / "work" / "edits") if attacker else None
         panel = build_panel(plain, settings.strengths, subjects.pair_source, trained)
         if by_gradients:
-            panel += open_white_box(by_gradients, transfer_from or defender, out / "work" / "pixels", settings)
+            models = transfer_from or [defender]
+            panel += open_white_box(by_gradients, models, out / "work" / "pixels", settings, say)
         about = {
             "data": "the miniature world" if data is None else str(data),
             "attacks": [attack.name for attack in panel],
             "attacker": {"name": attacker, "digest": trained.digest} if trained else None,
-            "transfer_from": transfer_from,
+            "transfer_from": list(transfer_from),
             "limit": limit,
         }
         if before := _other_model(out / RESULT, backend.name):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,38 @@ from aot.types import Image, Scene
 def kept(folder: Path, scene: Scene, key: Any, make: Callable[[], Image], *, same_size: bool) -> Image:
     """The edit of the scene's image that was kept for `key` (JSON: all else that it depends on), or made now and kept.
     A damaged one is made again; so is one of another size than the scene's, where all have its size."""
-    pixels = hashlib.sha256(scene.image.tobytes()).hexdigest()
-    name = canonical_hash([pixels, scene.image.shape, key])
-    path = folder / name[:2] / f"{name}.png"
+    path = _path(folder, scene, key)
     image = _read(path)
     if image is None or (same_size and image.shape != scene.image.shape):
         image = make()
-        with replacing(path) as temporary:
-            PilImage.fromarray(image).save(temporary, "PNG", compress_level=1)
+        _keep(path, image)
     return image
+
+
+def all_kept(
+    folder: Path, scenes: Sequence[Scene], keys: Sequence[Any], make: Callable[[], list[Image]]
+) -> list[Image]:
+    """`kept` of several scenes, of any size. Where one is missing all are made again, in one go: no image depends on
+    what was kept before."""
+    paths = [_path(folder, scene, key) for scene, key in zip(scenes, keys, strict=True)]
+    known = [_read(path) for path in paths]
+    found = [image for image in known if image is not None]
+    if len(found) < len(paths):
+        found = make()
+        for path, image in zip(paths, found, strict=True):
+            _keep(path, image)
+    return found
+
+
+def _path(folder: Path, scene: Scene, key: Any) -> Path:
+    pixels = hashlib.sha256(scene.image.tobytes()).hexdigest()
+    name = canonical_hash([pixels, scene.image.shape, key])
+    return folder / name[:2] / f"{name}.png"
+
+
+def _keep(path: Path, image: Image) -> None:
+    with replacing(path) as temporary:
+        PilImage.fromarray(image).save(temporary, "PNG", compress_level=1)
 
 
 def _read(path: Path) -> Image | None:

@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from aot.attacks.base import AGAINST
 from aot.audit.charts import COLOURS, GROUP_TITLES, accuracy_figure, budget_figure
 from aot.backends.sight import unmoved_note
 from aot.report.gallery import Card
@@ -51,6 +52,7 @@ def _context(result: Json, cards: Sequence[Card]) -> Json:
         "budget_narrow": budget_figure(result, width=350),
         "kinds": result["by_kind"][:KINDS_SHOWN],
         "heat": _heat(result),
+        "transfers": _transfers(result),
         "made": _made(result),
         "statuses": _statuses(result),
         "cards": cards,
@@ -58,6 +60,16 @@ def _context(result: Json, cards: Sequence[Card]) -> Json:
         "identity": list(flatten(result["defender"]["identity"])),
         "costs": costs(result),
     }
+
+
+def _transfers(result: Json) -> dict[str, dict[str, Json]]:
+    """By the model whose gradients made the images, and by attack: the attack's figures. Empty for a single model."""
+    found: dict[str, dict[str, Json]] = {}
+    for name, attack in _members(result, "perturbation").items():
+        own, against, model = name.partition(AGAINST)
+        if against:
+            found.setdefault(model, {})[own] = attack
+    return found
 
 
 def _members(result: Json, group: str) -> Json:
@@ -130,9 +142,10 @@ def caveats(result: Json) -> list[str]:
             f"{found[0]}s, which say how robust the model is, not how easily it is deceived."
         )
     if made_of := result["protocol"].get("transfer_from"):
+        named = ", ".join(map(short_name, made_of))
         told.append(
-            f"Perturbations were made by the gradients of {short_name(made_of)} and asked of this model (transfer): "
-            "what its own gradients would find is not measured."
+            f"Perturbations were made by the gradients of {named} and asked of this model (transfer): what its own "
+            "gradients would find is measured only where it is one of them."
         )
     clean, chance = result["clean"]["accuracy"], result["clean"]["chance"]
     if clean["ci"] and clean["ci"][0] <= chance:

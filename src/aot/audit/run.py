@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from aot.attacks.base import Family, draw
+from aot.attacks.base import Family
 from aot.attacks.compose import Composition
 from aot.audit.confidence import Completions, confidence, nothing_weighed, weighed_by
+from aot.audit.drawing import Drawing, Drawn
 from aot.audit.metrics import Member, Outcome, Tally
 from aot.audit.panel import group_of
 from aot.audit.plan import CLEAN, AuditSettings, Plan, plan_of, turns
 from aot.audit.shares import Json
 from aot.audit.subjects import Subjects, fingerprint
-from aot.audit.white_box import within_ball
+from aot.audit.white_box import planned_gradients, within_ball
 from aot.backends.asking import AnswerStore, AskedCounts, ask_all
 from aot.backends.base import Ask, Backend, Reply
 from aot.backends.defender import read_reply
@@ -32,8 +33,9 @@ from aot.forge.photo_source import PhotoScene
 from aot.miniature.world.scenes import WorldScene
 from aot.prompts import question_prompt
 from aot.runs.files import canonical_hash, held, replacing, write_json
+from aot.runs.progress import GRADIENTS, part
 from aot.runs.terminal import echo
-from aot.types import LETTERS, Attack, Question, Scene, Verdict
+from aot.types import LETTERS, Question, Scene, Verdict
 
 FORMAT, VERSION = "aot-audit", 1
 RESULT, OUTCOMES, REPLIES = "audit.json", "outcomes.jsonl", "replies.sqlite"
@@ -63,53 +65,53 @@ class Audit:
 
     def __post_init__(self) -> None:
         s = self.settings
-        self.referees = self.subjects.referees(s.referee, s.corruption_ssim_min, within_ball(self.panel))
-
-    def attempt(self, scene: Scene, attack: Family, number: int) -> tuple[Attack, Verdict] | str:
-        """A draw of the attack with its verdict, or why there is none."""
-        made = draw(attack, scene, number, self.settings.seed)
-        return made if isinstance(made, str) else (made, self.referees[attack.rule].judge([scene], [made])[0])
+        referees = self.subjects.referees(s.referee, s.corruption_ssim_min, within_ball(self.panel))
+        self.drawing = Drawing(self.subjects, referees, s.seed)
 
     def asks(self) -> Iterator[Ask]:
         """Every request of the plan up to the budget, made as it is wanted; notes what cannot or may not be asked."""
         asked = 0
         seen: dict[tuple[int, str], set[bytes]] = {}
-        for number, attack, nth in turns(len(self.subjects), self.panel, self.settings.draws, self.budget):
-            if asked == self.budget:
-                return
-            scene = self.subjects[number]
-            key: Key = (number, attack.name if attack else CLEAN, nth)
-            outcome = Outcome(scene.id, key[1], nth)
-            if attack is None:
-                self.questions[scene.id] = scene.question
-                self.images[scene.id] = self.subjects.image(number)
-                self.fingerprints.append(fingerprint(scene))
-                image = scene.image
-            else:
-                drawn = self.attempt(scene, attack, nth)
-                if not isinstance(drawn, str):
-                    pixels = hashlib.sha256(drawn[0].image.tobytes()).digest()
-                    before = seen.setdefault(key[:2], set())
-                    drawn = "drawn_before" if pixels in before else drawn
-                    before.add(pixels)
-                if isinstance(drawn, str):
-                    self.outcomes[key] = replace(outcome, fate="impossible", reasons=(drawn,))
-                    continue
-                made, verdict = drawn
-                ssim = verdict.measured("local_ssim")
-                outcome = replace(
-                    outcome,
-                    local_ssim=None if ssim != ssim else round(ssim, 6),
-                    verified=is_verified(scene, attack, verdict),
-                )
-                if not verdict.valid:
-                    self.outcomes[key] = replace(outcome, fate="unfair", reasons=verdict.refused_by)
-                    continue
-                image = made.image
-            self.outcomes[key] = outcome
-            asked += 1
-            prompt = question_prompt(scene.question, abstain=self.settings.abstain)
-            yield Ask("/".join(map(str, key)), (png(image), prompt), self.weighed(scene.question))
+        every = turns(len(self.subjects), self.panel, self.settings.draws, self.budget)
+        while block := self.drawing.block(every, None if self.budget is None else self.budget - asked):
+            for turn in block:
+                if ask := self._ask(turn, seen):
+                    asked += 1
+                    yield ask
+
+    def _ask(self, turn: Drawn, seen: dict[tuple[int, str], set[bytes]]) -> Ask | None:
+        """The request of a turn, if it has one. `seen`: by scene and attack the images of the draws before."""
+        scene, attack, drawn = turn.scene, turn.attack, turn.made
+        key: Key = (turn.number, attack.name if attack else CLEAN, turn.nth)
+        outcome = Outcome(scene.id, key[1], turn.nth)
+        if attack is None:
+            self.questions[scene.id] = scene.question
+            self.images[scene.id] = self.subjects.image(turn.number)
+            self.fingerprints.append(fingerprint(scene))
+            image = scene.image
+        else:
+            if not isinstance(drawn, str):
+                pixels = hashlib.sha256(drawn[0].image.tobytes()).digest()
+                before = seen.setdefault(key[:2], set())
+                drawn = "drawn_before" if pixels in before else drawn
+                before.add(pixels)
+            if isinstance(drawn, str):
+                self.outcomes[key] = replace(outcome, fate="impossible", reasons=(drawn,))
+                return None
+            made, verdict = drawn
+            ssim = verdict.measured("local_ssim")
+            outcome = replace(
+                outcome,
+                local_ssim=None if ssim != ssim else round(ssim, 6),
+                verified=is_verified(scene, attack, verdict),
+            )
+            if not verdict.valid:
+                self.outcomes[key] = replace(outcome, fate="unfair", reasons=verdict.refused_by)
+                return None
+            image = made.image
+        self.outcomes[key] = outcome
+        prompt = question_prompt(scene.question, abstain=self.settings.abstain)
+        return Ask("/".join(map(str, key)), (png(image), prompt), self.weighed(scene.question))
 
     def note(self, ask: Ask, reply: Reply) -> None:
         """The reply to a request of `asks`."""
@@ -167,7 +169,8 @@ def run_audit(
     backend does, or where another process audits into the same folder."""
     audit = Audit(subjects, panel, settings, budget, weighed_by(backend) if settings.confidence else nothing_weighed)
     spent, call = AskedCounts(), AskedCounts()
-    with held(out), AnswerStore(out / REPLIES) as store:
+    most = planned_gradients(panel, len(subjects), settings.draws, budget)
+    with held(out), AnswerStore(out / REPLIES) as store, part(GRADIENTS, most):
         known = store.counts()
         plan = plan_of(
             subjects.images,

@@ -64,7 +64,7 @@ def cards(audit: Audit, defender: str) -> list[Card]:
     made = []
     for number, name, nth in chosen(audit, audit.settings.gallery):
         scene, attack = audit.subjects[number], titles[name]
-        drawn = audit.attempt(scene, attack, nth)
+        (drawn,) = audit.drawing.attempts(attack, [(scene, nth)])
         assert not isinstance(drawn, str), "a draw is a function of the seed"
         edit, verdict = drawn
         before, after = audit.outcomes[number, "", 0], audit.outcomes[number, name, nth]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aot.attacks.base import Family, Rule, Threat
+from aot.attacks.base import AGAINST, Family, Rule, Threat
 from aot.attacks.families import FAMILIES
 from aot.attacks.pixel_settings import WHITE_BOX
 from aot.attacks.within_ball import WithinBall
-from aot.audit.kept_edits import kept
+from aot.audit.kept_edits import all_kept
 from aot.audit.plan import AuditSettings
 from aot.backends.opening import is_url
 from aot.errors import AotError
@@ -22,12 +22,37 @@ from aot.players.base_players import player_folder
 from aot.players.digests import player_digests
 from aot.players.settings import DefenderSettings
 from aot.runs.files import canonical_hash
+from aot.runs.progress import GRADIENTS, at_most, duration, remaining, titled
+from aot.runs.terminal import echo
 from aot.types import Attack, Image, Scene
 
 if TYPE_CHECKING:
     from aot.attacks.pixel_attacker import PixelAttacker
 
 TRANSFER = "--transfer-from FOLDER: images made against a model in this process, asked of this one"
+
+
+PART = 16
+"""Images that are attacked in one go, and kept before the next ones: what a killed audit loses at most."""
+
+
+@dataclass
+class Foretold:
+    """Says once, before the first image is attacked, how long it takes at most."""
+
+    say: Callable[[str], None]
+    told: bool = False
+
+    def before(self, attacker: PixelAttacker, scenes: Sequence[Scene]) -> None:
+        left = remaining(GRADIENTS)
+        if self.told or not left:
+            return
+        from aot.attacks.pixels import gradient_seconds  # takes seconds to import
+
+        self.told = True
+        each = gradient_seconds(attacker.defender, [s.image for s in scenes], [s.question for s in scenes])
+        told = f"{left:,.0f} gradients of an image, {1000 * each:.1f} ms each here: {duration(each * left)}"
+        self.say(f"  white-box attacks: at most {told}; what is made is kept every {PART} images")
 
 
 @dataclass(frozen=True)
@@ -38,6 +63,7 @@ class KeptPixels:
     digest: str
     kept: Path
     by_chance: bool
+    foretold: Foretold
 
     rule: Rule = "norm"
     threat: Threat = "pixel"
@@ -54,19 +80,46 @@ class KeptPixels:
     def about(self) -> str:
         return self.attacker.about
 
+    def images(self, draws: int) -> int:
+        """So many on a scene: without chance every draw is the same one."""
+        return draws if self.by_chance else 1
+
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
+        return self.many([scene], [rng])[0]
+
+    def many(self, scenes: Sequence[Scene], rngs: Sequence[np.random.Generator]) -> list[Attack | str]:
         """no_options: there is no right option whose probability could fall."""
-        if len(scene.question.options) < 2:
-            return "no_options"
-        seed = int(rng.integers(2**31)) if self.by_chance else 0  # without chance every draw is the same image
-        boxes = [asdict(box) for box in scene.protected]
+        found: list[Attack | str] = ["no_options"] * len(scenes)
+        able = [i for i, scene in enumerate(scenes) if len(scene.question.options) > 1]
+        for at in range(0, len(able), PART):
+            part = able[at : at + PART]
+            seeds = [int(rngs[i].integers(2**31)) if self.by_chance else 0 for i in part]
+            images = self._part([scenes[i] for i in part], seeds)
+            for i, image, seed in zip(part, images, seeds, strict=True):
+                found[i] = Attack(scenes[i].id, self.name, "any", image, self.about, seed)
+        return found
 
-        def made() -> Image:
-            return self.attacker.attacks([scene], [np.random.default_rng(seed)])[0].image
+    def _part(self, scenes: Sequence[Scene], seeds: Sequence[int]) -> list[Image]:
+        own = self.name.partition(AGAINST)[0]  # whose gradients they are is in the digest
+        keys = [
+            [self.digest, own, asdict(scene.question), [asdict(box) for box in scene.protected], seed]
+            for scene, seed in zip(scenes, seeds, strict=True)
+        ]
 
-        key = [self.digest, self.name, asdict(scene.question), boxes, seed]
-        image = kept(self.kept, scene, key, made, same_size=False)
-        return Attack(scene.id, self.name, "any", image, self.about, seed)
+        def made() -> list[Image]:
+            self.foretold.before(self.attacker, scenes)
+            rngs = [np.random.default_rng(seed) for seed in seeds]
+            return [attack.image for attack in self.attacker.attacks(scenes, rngs)]
+
+        with at_most(GRADIENTS, len(scenes) * self.attacker.gradients), titled(self.name):
+            return all_kept(self.kept, scenes, keys, made)
+
+
+def planned_gradients(panel: Sequence[Family], scenes: int, draws: int, budget: int | None) -> int:
+    """At most so many are needed for all images of the panel, none of which is made beyond the budget."""
+    pixels = [attack for attack in panel if isinstance(attack, KeptPixels)]
+    full = sum(scenes * attack.images(draws) * attack.attacker.gradients for attack in pixels)
+    return full if budget is None else min(full, budget * max((p.attacker.gradients for p in pixels), default=0))
 
 
 def within_ball(panel: Sequence[Family]) -> WithinBall:
@@ -79,9 +132,9 @@ def white_box(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name in WHITE_BOX)
 
 
-def check_attacks(names: tuple[str, ...], defender: str, transfer_from: str | None) -> None:
+def check_attacks(names: tuple[str, ...], defender: str, transfer_from: Sequence[str]) -> None:
     """Raises `AotError` for a name that is nearly one of them, where attacks by gradients are wanted of a model at a
-    URL, or where a model to transfer from is named that nobody needs."""
+    URL, or where a model to transfer from is named that nobody needs, or twice."""
     for name in names:
         close = difflib.get_close_matches(name, (*FAMILIES, *WHITE_BOX), n=1)
         if name not in WHITE_BOX and close and close[0] in WHITE_BOX:
@@ -94,16 +147,24 @@ def check_attacks(names: tuple[str, ...], defender: str, transfer_from: str | No
     if transfer_from and not wanted:
         hint = f"--attacks with some of {', '.join(WHITE_BOX)}"
         raise AotError("no attack needs the gradients of this model", where="--transfer-from", hint=hint)
+    if len(set(transfer_from)) < len(transfer_from):
+        raise AotError("the same model is given twice", where="--transfer-from", hint="name each model once")
 
 
-def open_white_box(names: tuple[str, ...], model: str, folder: Path, settings: AuditSettings) -> list[KeptPixels]:
-    """The attacks of these names against the model in a folder, or "miniature"; `folder`: where images are kept. Raises
-    `AotError` where there is no such model, or no gradients of its pixels are known."""
+def open_white_box(
+    names: tuple[str, ...],
+    models: Sequence[str],
+    folder: Path,
+    settings: AuditSettings,
+    say: Callable[[str], None] = echo,
+) -> list[KeptPixels]:
+    """The attacks of these names against each of the models (folders, or "miniature"), named by their model where there
+    are several; `folder`: where images are kept. Raises `AotError` where there is no such model, or no gradients of its
+    pixels are known."""
     from aot.attacks.pixel_attacker import pixel_attackers  # takes seconds to import, and few audits have one
     from aot.players.defender.differentiable import with_gradients
     from aot.players.defender.opening import open_defender
 
-    place = player_folder(model, "defender", option="--transfer-from FOLDER")
     sampling, on = settings.sampling, settings.connection.device or "auto"
     on_gpu = DefenderSettings(device=on).torch_device.type == "cuda"
     player = DefenderSettings(
@@ -112,12 +173,29 @@ def open_white_box(names: tuple[str, ...], model: str, folder: Path, settings: A
         min_pixels=sampling.min_pixels or 0,
         max_pixels=sampling.max_pixels or 0,
     )
-    defender = open_defender(place, player, name=Path(model).name)
-    try:
-        with_gradients(defender)
-    except AotError as error:
-        raise AotError(error.message, where=model, hint=TRANSFER) from error
-    made = pixel_attackers(names, defender, settings.pixels)
-    digest = canonical_hash([player_digests(place), player.key, settings.pixels.model_dump(mode="json")])
-    return [KeptPixels(each, digest, folder, not each.name.startswith("robust_vlm")) for each in made]
+    found, foretold = list[KeptPixels](), Foretold(say)
+    for model, label in zip(models, labels_of(models), strict=True):
+        place = player_folder(model, "defender", option="--transfer-from FOLDER")
+        defender = open_defender(place, player, name=label)
+        try:
+            with_gradients(defender)
+        except AotError as error:
+            raise AotError(error.message, where=model, hint=TRANSFER) from error
+        made = pixel_attackers(names, defender, settings.pixels, label if len(models) > 1 else "")
+        digest = canonical_hash([player_digests(place), player.key, settings.pixels.model_dump(mode="json")])
+        found += [
+            KeptPixels(each, digest, folder, not each.name.startswith("robust_vlm"), foretold) for each in made
+        ]
+    return found
 
+
+def labels_of(models: Sequence[str]) -> list[str]:
+    """The last part of each folder's path that tells it from the others; a word as it is."""
+    parts = [Path(model).parts[::-1] or (model,) for model in models]
+    found = []
+    for own in parts:
+        length = 1
+        while sum(other[:length] == own[:length] for other in parts) > 1 and length < len(own):
+            length += 1
+        found.append("/".join(own[:length][::-1]))
+    return found

@@ -103,8 +103,10 @@ def audit(
         str | None, typer.Option(help='A trained attacker joins the panel: a folder, or "miniature".')
     ] = None,
     transfer_from: Annotated[
-        str | None,
-        typer.Option(help="Make pgd, apgd and robust_vlm against this model folder, and ask the defender."),
+        list[str] | None,
+        typer.Option(
+            help="Make pgd, apgd and robust_vlm against this model folder, and ask the defender; may be repeated."
+        ),
     ] = None,
     budget: Annotated[
         int | None, typer.Option(min=1, help="Ask at most so many questions, stored ones included.")
@@ -136,7 +138,7 @@ def audit(
             model=model,
             attacks=names,
             attacker=attacker,
-            transfer_from=transfer_from,
+            transfer_from=transfer_from or (),
             budget=budget,
             limit=limit,
             blind=blind,
@@ -151,7 +153,9 @@ def arena(
     attacks: Annotated[
         str | None,
         typer.Option(
-            help="Of the attacks without training only these, separated by commas. [default: all]", show_default=False
+            help="Of the attacks without training only these, separated by commas; by gradients of each defender: "
+            "pgd, apgd, robust_vlm. [default: all without gradients]",
+            show_default=False,
         ),
     ] = None,
     best_response: Annotated[
@@ -162,6 +166,10 @@ def arena(
         int | None, typer.Option(min=1, help="Tries of each attacker on a scene, for success by budget. [default: 16]")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many held-out scenes.")] = None,
+    confidence: Annotated[
+        bool,
+        typer.Option("--confidence", help="How sure is each defender where it is deceived? A pass an option more."),
+    ] = False,
     overrides: SetOption = None,
 ) -> None:
     """Every attacker of finished runs against every defender: one matrix a threat, its equilibrium, one page.
@@ -172,7 +180,7 @@ def arena(
 
     given = {"best_response_updates": best_response, "draws": draws, "scenes": limit}
     named = [f"{name}={value}" for name, value in given.items() if value is not None]
-    settings = arena_settings([*(overrides or []), *named])
+    settings = arena_settings([*(overrides or []), *named, *["confidence=true"] * confidence])
     names = tuple(name.strip() for name in attacks.split(",")) if attacks is not None else None
     from aot.arena.command import run
 

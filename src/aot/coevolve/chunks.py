@@ -60,13 +60,22 @@ def in_chunks(
     those that are not in the folder `state` yet; `save` and `load` keep one in a folder."""
     if todo[0].number is None:
         return [make(todo[0])] if ranks.is_main() else []
-    folders = [state / f"chunk_{chunk.number:06d}" for chunk in todo]
+    folders = [_folder(state, chunk) for chunk in todo]
     for turn, (chunk, folder) in enumerate(zip(todo, folders, strict=True)):
         if turn % ranks.world_size() == ranks.rank() and not folder.exists():
             _keep(folder, make(chunk), save)
         beat()
     ranks.barrier()
     return [load(_whole(folder)) for folder in folders] if ranks.is_main() else []
+
+
+def missing(todo: Sequence[Chunk], state: Path) -> list[Chunk]:
+    """Those that `in_chunks` will make."""
+    return [chunk for chunk in todo if chunk.number is None or not _folder(state, chunk).exists()]
+
+
+def _folder(state: Path, chunk: Chunk) -> Path:
+    return state / f"chunk_{chunk.number:06d}"
 
 
 def _keep(folder: Path, made: Item, save: Callable[[Path, Item], None]) -> None:

@@ -3,6 +3,7 @@
     with part(ANSWERS, 512):               whoever knows how much there is
         advance(ANSWERS, 8)                whoever does it, wherever that is; also the stage's heartbeat
     with titled("iteration_1/attacker"):   what the lines begin with
+    with at_most(ANSWERS, 64):             a share of it that may turn out smaller
     with told_to(listener):                who shows it (a training's log); else a line now and then on stderr
 
 At full size one update takes hours: a log that only counted updates would be silent, and a stage taken for hung.
@@ -20,9 +21,9 @@ from aot.runs.ranks import is_main
 from aot.runs.terminal import warn
 
 SPEAKS_EVERY_S = 10.0
-EDIT_STEPS, ENCODED, ANSWERS = "edit steps", "edits encoded", "answers"
+EDIT_STEPS, ENCODED, ANSWERS, GRADIENTS = "edit steps", "edits encoded", "answers", "gradients of images"
 """What is counted: velocities of edits, so N edits of T steps are N T; edits whose conditions are kept; answers of a
-defender."""
+defender; gradients that white-box attacks take, one image each."""
 
 
 @dataclass
@@ -63,7 +64,7 @@ def part(what: str, total: float, label: str = "") -> Iterator[Part]:
 def advance(what: str, n: float = 1.0) -> None:
     """So much of it was done. Costs next to nothing."""
     beat()
-    found = next((each for each in reversed(_parts) if each.what == what), None)
+    found = _now(what)
     if found is None:
         return
     found.done += n
@@ -71,6 +72,26 @@ def advance(what: str, n: float = 1.0) -> None:
         _listener(found)
     else:
         _speak(found)
+
+
+@contextmanager
+def at_most(what: str, n: float) -> Iterator[None]:
+    """A share of the work that was counted as `n`: what it did not take in the end is taken off the total."""
+    found = _now(what)
+    before = found.done if found else 0.0
+    yield
+    if found is not None:
+        found.total -= n - (found.done - before)
+
+
+def remaining(what: str) -> float:
+    """Of the work that is under way; 0 where none is."""
+    found = _now(what)
+    return found.total - found.done if found else 0.0
+
+
+def _now(what: str) -> Part | None:
+    return next((each for each in reversed(_parts) if each.what == what), None)
 
 
 @contextmanager

@@ -1,0 +1,47 @@
+"""White-box images crafted on one defender and shown to every other one. Pure.
+
+A defender that falls more often to another's images than to its own has gradients that do not lead the attack: its
+robustness by its own gradients alone is overstated (Athalye et al. 2018, arXiv 1802.00420; Carlini et al. 2019, arXiv
+1902.06705). *Ours*: the worst case over all images of one attacker, whoever they were crafted on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aot.arena.pool import Pool
+from aot.arena.scores import ArenaScores, Json, counted, difference_of, share_of
+from aot.arena.settings import ArenaSettings
+from aot.coevolve.evaluation import Mask
+
+
+def transferred(pool: Pool, scores: ArenaScores, settings: ArenaSettings) -> dict[str, Json]:
+    """By white-box attacker: `cells[crafted on][shown to]` as those of the matrix, whose own cells are the diagonal;
+    `worst_case` by defender over all images; `stronger`, where images of another defender succeed more often than
+    those by the own gradients, with the difference in points (95 % above 0)."""
+    found = {}
+    for attacker, by_source in scores.transferred.items():
+        valid = {source: scores.valid[source][attacker] for source in by_source}
+        cells = {
+            source: {
+                shown: counted(scores.clean[shown], attacked, valid[source], scores.units)
+                for shown, attacked in by_shown.items()
+            }
+            for source, by_shown in by_source.items()
+        }
+        hits = {d.name: {s: _hits(scores, attacker, s, d.name) for s in by_source} for d in pool.defenders}
+        worst, stronger = {}, []
+        for shown, by_crafted in hits.items():
+            clean = scores.clean[shown]
+            fell = np.any(list(by_crafted.values()), axis=0)
+            worst[shown] = share_of((clean == 1) & ~fell, clean >= 0, scores.units)
+            for source in by_source:
+                gap = difference_of(by_crafted[source], by_crafted[shown], scores.units, bootstrap=settings.bootstrap)
+                if gap["ci"] and gap["ci"][0] > 0:
+                    stronger.append({"crafted_on": source, "shown_to": shown, "difference": gap})
+        found[attacker] = {"cells": cells, "worst_case": worst, "stronger": stronger}
+    return found
+
+
+def _hits(scores: ArenaScores, attacker: str, source: str, shown: str) -> Mask:
+    return (scores.clean[shown] == 1) & (scores.transferred[attacker][source][shown] == 0)
