@@ -17,9 +17,10 @@ from packaging.requirements import Requirement
 import tiny_models
 from aot.coevolve.recipes import load_recipe
 from aot.doctor import machine, packages
-from aot.doctor.examine import refuse_faults
+from aot.doctor.disk import bytes_written, downloads, players_of
+from aot.doctor.examine import _disk, refuse_faults
 from aot.doctor.finding import Finding
-from aot.doctor.folders import player_complete
+from aot.doctor.folders import Place, player_complete
 from aot.errors import AotError
 from aot.players.base_players import SHIPPED, Role
 from aot.players.settings import PlayerSettings
@@ -166,6 +167,27 @@ def test_room_on_the_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert [machine.room(out, n, of_what="x").state for n in (900, 950, 1001)] == ["ok", "doubtful", "wrong"]
     (tmp_path / "half").write_bytes(bytes(500))  # a run that is resumed has written some of it
     assert machine.room(tmp_path, 1400, of_what="x").state == "ok"
+
+
+def test_room_for_models_that_are_still_to_be_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    recipe = load_recipe("single_gpu", ["players.defender.model=some/other"])
+    monkeypatch.setattr("aot.doctor.examine.hub_cache", lambda: tmp_path / "hub")
+    places = {role: Place(settings.model, None, "") for role, settings in players_of(recipe)}
+    editor = 2 * (20_430_401_088 + 126_892_531 + 8_292_166_656)  # with its text encoder, in bfloat16
+    assert downloads(recipe, places) == (editor, ["some/other"])
+    written = sum(bytes_written(recipe, places))
+    adapter = 64 * 9_247_616
+    assert written == 4 * adapter * recipe.iterations + 2 * adapter * (4 + 8)  # three attackers, two checkpoints
+    told = list(_disk(recipe, places, tmp_path / "run"))
+    assert f"and models from the hub, need about {(written + editor) / 1e9:.1f} GB more" in told[0].what
+    assert told[-1].state == "doubtful" and "some/other" in told[-1].what
+    monkeypatch.setattr(machine, "same_disk", lambda one, other: False)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, 40 * 10**9))  # type: ignore[attr-defined]
+    run, hub, _ = _disk(recipe, places, tmp_path / "run")
+    assert run.state == "ok" and hub.state == "wrong" and hub.check == "disk for downloads"
+    assert hub.mend == "export HF_HOME=FOLDER_ON_A_LARGER_DISK" and "57.7 GB more" in hub.what
+    there = {role: Place(settings.model, tmp_path, "") for role, settings in players_of(recipe)}
+    assert downloads(recipe, there) == (0, [])
 
 
 def test_a_recipe_that_can_run_is_begun_without_a_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

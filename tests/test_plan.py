@@ -24,6 +24,8 @@ from aot.plan import attacker_plan, defender_plan
 from aot.plan.attacker_plan import UpdateMeasured
 from aot.plan.defender_plan import Answering
 from aot.plan.full_size import _built, _language_model, attacker_without_data, defender_without_data
+from aot.plan.known_configs import ATTACKERS as ATTACKERS_KNOWN
+from aot.plan.known_configs import DEFENDERS as DEFENDERS_KNOWN
 from aot.plan.known_configs import QWEN25_VL_3B, QWEN25_VL_7B, QWEN_IMAGE_TRANSFORMER, QWEN_IMAGE_VAE
 from aot.plan.live_memory import KINDS, LiveMemory, Measured
 from aot.plan.measures import Measures
@@ -58,6 +60,7 @@ from aot.players.attacker.opening import open_attacker_to_train
 from aot.players.base_players import SHIPPED
 from aot.players.defender.opening import open_defender
 from aot.players.defender.qwen import QwenDefender
+from aot.players.published import PUBLISHED
 from aot.players.settings import AttackerSettings, DefenderSettings, LoraSettings
 from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
 from aot.train.defender.dapo.settings import DapoSettings, TrlOptions
@@ -165,15 +168,19 @@ def test_autocast_without_data_is_torchs() -> None:
 def test_published_architectures_have_their_published_sizes() -> None:
     from diffusers import AutoencoderKLQwenImage, QwenImageTransformer2DModel
 
-    def parameters(make: Callable[[Any], Any], config: dict[str, Any]) -> float:
-        return sum(p.numel() for p in _built(make, config, torch.bfloat16).parameters()) / 1e9
+    def size(make: Callable[[Any], Any], config: dict[str, Any]) -> tuple[int, int]:
+        parameters = list(_built(make, config, torch.bfloat16).parameters())
+        return sum(p.numel() for p in parameters), sum(sum(p.shape) for p in parameters if p.ndim == 2)
 
-    assert parameters(QwenImageTransformer2DModel.from_config, QWEN_IMAGE_TRANSFORMER) == pytest.approx(
-        20.430, abs=1e-3
-    )
-    assert parameters(AutoencoderKLQwenImage.from_config, QWEN_IMAGE_VAE) == pytest.approx(0.127, abs=1e-3)
-    assert parameters(_language_model, QWEN25_VL_7B) == pytest.approx(8.292, abs=1e-3)
-    assert parameters(_language_model, QWEN25_VL_3B) == pytest.approx(3.755, abs=1e-3)
+    editor, sides = size(QwenImageTransformer2DModel.from_config, QWEN_IMAGE_TRANSFORMER)
+    vae, _ = size(AutoencoderKLQwenImage.from_config, QWEN_IMAGE_VAE)
+    large, small = (size(_language_model, config) for config in (QWEN25_VL_7B, QWEN25_VL_3B))
+    assert [editor / 1e9, vae / 1e9] == pytest.approx([20.430, 0.127], abs=1e-3)
+    assert [large[0] / 1e9, small[0] / 1e9] == pytest.approx([8.292, 3.755], abs=1e-3)
+    assert PUBLISHED["Qwen/Qwen-Image-Edit"] == (editor + vae + large[0], editor, sides)
+    assert PUBLISHED["Qwen/Qwen2.5-VL-7B-Instruct"] == (large[0], *large)
+    assert PUBLISHED["Qwen/Qwen2.5-VL-3B-Instruct"] == (small[0], *small)
+    assert PUBLISHED.keys() == ATTACKERS_KNOWN.keys() | DEFENDERS_KNOWN.keys()
 
 
 # --- the law: planned and measured ------------------------------------------------------------------------

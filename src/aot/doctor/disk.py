@@ -17,6 +17,8 @@ from aot.coevolve.names import (
 from aot.coevolve.recipe import Recipe
 from aot.doctor.folders import Place, parts, shapes, weight_bytes
 from aot.players.base_players import COPIED_BYTES, Role
+from aot.players.hub import is_hub_id
+from aot.players.published import PUBLISHED, Size
 from aot.players.settings import PlayerSettings
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -26,27 +28,44 @@ ADAMW_BYTES = 8
 
 def bytes_written(recipe: Recipe, places: dict[Role, Place]) -> tuple[int, int]:
     """Of all players together, and of checkpoints while the largest is written; images and answers, small beside
-    weights, are left out. Players that are not on this machine count nothing."""
+    weights, are left out. Players that are not on this machine count by their published sizes, others nothing."""
     players, checkpoint = 0, 0
     for role, settings in players_of(recipe):
-        folder = places[role].folder
-        if folder is None or not folder.is_dir():
+        size = _size(places[role], role)
+        if size is None:
             continue
-        network = shapes(folder / "transformer" if role == "attacker" else folder)
         rank = settings.lora.rank
-        if rank:
-            # Adapters of every matrix: more than the targets that are chosen.
-            trained = saved = rank * sum(sum(shape) for shape in network if len(shape) == 2)
-            width = 4
-        else:
-            trained = sum(map(math.prod, network))
-            saved = sum(math.prod(shape) for part in parts(folder) for shape in shapes(part))
-            width = BYTES[settings.dtype]
+        # Adapters of every matrix: more than the targets that are chosen.
+        trained = rank * size.sides if rank else size.trained
+        saved = trained if rank else size.parameters
+        width = 4 if rank else BYTES[settings.dtype]
         stages = [name for name in stage_names(recipe) if _saves(name, role)]
-        copied = weight_bytes(folder)
+        folder = places[role].folder
+        copied = weight_bytes(folder) if folder is not None else COPIED_BYTES + 1
         players += (copied if copied <= COPIED_BYTES and not rank else 0) + len(stages) * saved * width
         checkpoint = max(checkpoint, trained * (width + ADAMW_BYTES))
     return players, 2 * checkpoint  # the newest is whole before the one before it goes
+
+
+def downloads(recipe: Recipe, places: dict[Role, Place]) -> tuple[int, list[str]]:
+    """Bytes that the run fetches from the hub, each model once; and the models among them whose size is not known."""
+    wanted = {settings.model for role, settings in players_of(recipe) if _is_fetched(settings, places[role])}
+    known = [PUBLISHED[name].download_bytes for name in wanted if name in PUBLISHED]
+    return sum(known), sorted(wanted - PUBLISHED.keys())
+
+
+def _is_fetched(settings: PlayerSettings, place: Place) -> bool:
+    return place.folder is None and is_hub_id(settings.model) and not settings.offline
+
+
+def _size(place: Place, role: Role) -> Size | None:
+    """By the headers of its files, or as published."""
+    folder = place.folder
+    if folder is None or not folder.is_dir():
+        return PUBLISHED.get(place.name)
+    network = shapes(folder / "transformer" if role == "attacker" else folder)
+    everything = sum(math.prod(shape) for part in parts(folder) for shape in shapes(part))
+    return Size(everything, sum(map(math.prod, network)), sum(sum(shape) for shape in network if len(shape) == 2))
 
 
 def players_of(recipe: Recipe) -> list[tuple[Role, PlayerSettings]]:

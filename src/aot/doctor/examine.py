@@ -9,12 +9,13 @@ from aot.backends.opening import is_url
 from aot.backends.vllm_command import INSTALL
 from aot.coevolve.recipe import Recipe
 from aot.doctor import machine, packages
-from aot.doctor.disk import bytes_written, players_of
+from aot.doctor.disk import bytes_written, downloads, players_of
 from aot.doctor.finding import Finding, wrong
-from aot.doctor.folders import model_type_of, place_of, player_complete
+from aot.doctor.folders import Place, model_type_of, place_of, player_complete
 from aot.doctor.launching import of_compute
 from aot.errors import AotError
 from aot.players.base_players import Role
+from aot.players.hub import hub_cache
 from aot.players.settings import DefenderSettings, PlayerSettings
 from aot.runs.terminal import warn
 
@@ -68,7 +69,23 @@ def _of_recipe(recipe: Recipe, out: Path, *, quick: bool) -> Iterator[Finding]:
     yield from _judge(recipe)
     yield from of_compute(recipe)
     places = {role: place_of(settings, role) for role, settings in players}
-    yield machine.room(out, sum(bytes_written(recipe, places)), of_what="its players and checkpoints")
+    yield from _disk(recipe, places, out)
+
+
+def _disk(recipe: Recipe, places: dict[Role, Place], out: Path) -> Iterator[Finding]:
+    """Room for what the run writes, and where the hub's client keeps what it fetches."""
+    written, (fetched, unknown) = sum(bytes_written(recipe, places)), downloads(recipe, places)
+    cache = hub_cache()
+    if fetched and machine.same_disk(out, cache):
+        yield machine.room(out, written, of_what="its players and checkpoints, and models from the hub,", more=fetched)
+    else:
+        yield machine.room(out, written, of_what="its players and checkpoints")
+        if fetched:
+            mend = "export HF_HOME=FOLDER_ON_A_LARGER_DISK"
+            what = "models from the hub"
+            yield machine.room(cache, 0, of_what=what, more=fetched, check="disk for downloads", larger=mend)
+    for name in unknown:
+        yield Finding("disk for downloads", f"how large {name} is cannot be known before it is fetched", "doubtful")
 
 
 def _needs_gpu(recipe: Recipe) -> str:

@@ -42,18 +42,33 @@ def gpus(why: str, *, quick: bool = False) -> list[Finding]:
     return found
 
 
-def room(folder: Path, needed: int, *, of_what: str) -> Finding:
-    """Whether `needed` bytes can be written where `folder` is or will be, what is there already counted; where hardly
-    more is free it is doubtful."""
+def room(
+    folder: Path,
+    needed: int,
+    *,
+    of_what: str,
+    more: int = 0,
+    check: str = "disk",
+    larger: str = "aot coevolve ... --out FOLDER_ON_A_LARGER_DISK",
+) -> Finding:
+    """Whether `needed` bytes can be written where `folder` is or will be, what is there already counted, and `more`
+    beside it; where hardly more is free it is doubtful. `larger`: what to do where less is free."""
     place = existing(folder)
-    needed = max(0, needed - sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+    there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if needed else 0
+    needed = max(0, needed - there) + more
     if not os.access(place, os.W_OK):
-        return Finding("disk", f"{place} cannot be written to", "wrong", "aot coevolve ... --out ANOTHER_FOLDER")
+        other = larger.replace("FOLDER_ON_A_LARGER_DISK", "ANOTHER_FOLDER")
+        return Finding(check, f"{place} cannot be written to", "wrong", other)
     free = shutil.disk_usage(place).free
     what = f"{as_size(free)} free at {place}; {of_what} need about {as_size(needed)} more"
     if free < needed:
-        return Finding("disk", what, "wrong", "aot coevolve ... --out FOLDER_ON_A_LARGER_DISK")
-    return Finding("disk", what, "doubtful" if free < 1.1 * needed else "ok")
+        return Finding(check, what, "wrong", larger)
+    return Finding(check, what, "doubtful" if free < 1.1 * needed else "ok")
+
+
+def same_disk(one: Path, other: Path) -> bool:
+    """Whether two folders, or what will hold them, lie on one file system."""
+    return existing(one).stat().st_dev == existing(other).stat().st_dev
 
 
 def existing(folder: Path) -> Path:

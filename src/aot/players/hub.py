@@ -31,6 +31,13 @@ def is_hub_id(name: str) -> bool:
     return not Path(name).exists() and not Path(name).parent.is_dir()
 
 
+def hub_cache() -> Path:
+    """Where `huggingface_hub` keeps what it fetches."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
 def fetched(model: str, *, revision: str = "", offline: bool = False) -> Path:
     """The folder of a hub id at a revision ("": the default branch), in the cache of `huggingface_hub`. What is there
     already is not loaded again; `offline` loads nothing. Raises `AotError` where there is no such model, it is gated,
