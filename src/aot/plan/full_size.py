@@ -125,6 +125,9 @@ def _editor_configs(settings: PlayerSettings) -> tuple[dict[str, Config], Path |
     folder = _folder(settings, "attacker")
     if folder is None:
         return ATTACKERS[settings.model], None
+    if "21" in (kind := json.loads((folder / INDEX).read_text())["_class_name"]):
+        what = f"plans know Qwen-Image-Edit and its successors 2509 and 2511, and this is a {kind}"
+        raise AotError(what, where=str(folder), hint=f"plan with one of them: {', '.join(ATTACKERS)}")
     names = dict.fromkeys(("transformer", "vae", "text_encoder"), "config.json")
     names["scheduler"] = "scheduler_config.json"
     hint = "fetch the folder again"

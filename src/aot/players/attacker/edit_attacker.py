@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from aot.errors import AotError
+from aot.players.attacker import qwen_image_21
 from aot.players.attacker.editor import (
     PICTURE,
     Conditions,
@@ -37,7 +39,7 @@ from aot.players.attacker.editor_folder import Loading, read_editor, write_adapt
 from aot.players.attacker.fused import predict_velocity
 from aot.players.attacker.instructions import embed_instructions
 from aot.players.attacker.keep import kept
-from aot.players.attacker.latents import edit_latents, padded, paint, source_latents
+from aot.players.attacker.latents import BLOCK_PX, edit_latents, padded, paint, source_latents
 from aot.players.attacker.lora import adapter_rank
 from aot.players.base_players import Base, described
 from aot.players.noise_levels import noise_levels
@@ -135,16 +137,32 @@ class EditAttacker:
 
     def pipeline(self) -> Any:
         """The stock pipeline around the same components, with this editor's template."""
-        pipeline = self.pipeline_class(
-            scheduler=self.scheduler,
-            vae=self.vae,
-            text_encoder=self.text_encoder,
-            tokenizer=self.processor.tokenizer,
-            processor=self.processor,
-            transformer=self.transformer,
-        )
+        components: dict[str, Any] = {
+            "scheduler": self.scheduler,
+            "vae": self.vae,
+            "text_encoder": self.text_encoder,
+            "processor": self.processor,
+            "transformer": self.transformer,
+        }
+        if self.is_21:
+            return self.pipeline_class(**components)
+        pipeline = self.pipeline_class(**components, tokenizer=self.processor.tokenizer)
         pipeline.prompt_template_encode = self.settings.template.replace(PICTURE, "")
         return pipeline
+
+    @property
+    def is_21(self) -> bool:
+        """Whether it is Qwen-Image-2.1 (`aot.players.attacker.qwen_image_21`)."""
+        return qwen_image_21.is_qwen_image_21(self.pipeline_class)
+
+    @property
+    def side_px(self) -> int:
+        """Sides of images are padded to multiples of it."""
+        return qwen_image_21.SIDE_PX if self.is_21 else BLOCK_PX
+
+    @cached_property
+    def _image_begins(self) -> int:
+        return qwen_image_21.image_begins(self.pipeline())
 
     @property
     def device(self) -> torch.device:
@@ -189,7 +207,7 @@ class EditAttacker:
         if self.text_encoder is None:
             hint = "--set players.attacker.conditions=memory"
             raise AotError("this attacker has no text encoder in memory, and new edits need it", hint=hint)
-        sources = np.stack([padded(image) for image in images])
+        sources = np.stack([padded(image, self.side_px) for image in images])
         states = self._embed(sources, sentences)
         lengths = np.array([len(s) for s in states], dtype=np.int64)
         text = nn.utils.rnn.pad_sequence(states, batch_first=True)
@@ -218,6 +236,8 @@ class EditAttacker:
         return paint(self.vae, sources, latents.to(self.device), at_once=self.settings.decode_batch)
 
     def _embed(self, images: npt.NDArray[np.uint8], sentences: Sequence[str]) -> list[Tensor]:
+        if self.is_21:
+            return qwen_image_21.embed(self.pipeline(), images, sentences)
         return embed_instructions(self.text_encoder, self.encoder, self.settings, images, sentences)
 
     def sigmas(self, tokens: int, steps: int | None = None) -> Tensor:
@@ -235,7 +255,10 @@ class EditAttacker:
         it. Texts of one length go together where they are many: nothing is padded then, and no mask slows the
         attention. `at_once`: all in one call of the network, for callers with hooks on its blocks; `most`: so many
         edits a call at most (0: any number)."""
-        parts = [] if at_once else conditions.by_length(most=most)
+        if self.is_21:  # where padding would move the tokens behind it
+            parts = conditions.by_length(least=1, most=most)
+        else:
+            parts = [] if at_once else conditions.by_length(most=most)
         if len(parts) > 1:
             done = [self._velocity(conditions.take(i), latents[i], sigma[i]) for i in parts]
             return torch.cat(done)[torch.cat(parts).argsort()]
@@ -246,12 +269,19 @@ class EditAttacker:
         conditions = conditions.to(self.device)
         grids, dtype = (conditions.grid, conditions.grid), self.transformer.dtype
         joined = (latents.to(dtype), conditions.source.to(dtype))
-        guided = predict_velocity(
-            self.transformer, *joined, conditions.text.to(dtype), sigma, grids, text_mask=conditions.mask
-        )
+
+        def predicted(text: Tensor, mask: Tensor | None) -> Tensor:
+            if self.is_21:
+                begins = self._image_begins
+                return qwen_image_21.predict_velocity(self.transformer, *joined, text, sigma, grids[0], begins)
+            return predict_velocity(self.transformer, *joined, text, sigma, grids, text_mask=mask)
+
+        guided = predicted(conditions.text.to(dtype), conditions.mask)
         if conditions.unconditional is None:
             return guided
-        free = predict_velocity(self.transformer, *joined, conditions.unconditional.to(dtype), sigma, grids)
+        free = predicted(conditions.unconditional.to(dtype), None)
+        if self.is_21:  # whose guidance keeps no norm
+            return torch.lerp(free, guided, self.settings.guidance)
         return guided_velocity(guided, free, self.settings.guidance)
 
     @torch.no_grad()

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from diffusers import QwenImageEditPipeline, QwenImageEditPlusPipeline, QwenImageTransformer2DModel
+from diffusers import (
+    QwenImage21Pipeline,
+    QwenImageEditPipeline,
+    QwenImageEditPlusPipeline,
+    QwenImageTransformer2DModel,
+)
 from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import CONDITION_IMAGE_SIZE
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -19,7 +24,7 @@ from aot.players.settings import Keep, TextPositions
 from aot.players.special_tokens import IMAGE_PAD, VISION_END, VISION_START
 from aot.prompts import EDIT_TEMPLATE
 
-PipelineClass = type[QwenImageEditPipeline] | type[QwenImageEditPlusPipeline]
+PipelineClass = type[QwenImageEditPipeline] | type[QwenImageEditPlusPipeline] | type[QwenImage21Pipeline]
 PICTURE = f"Picture 1: {VISION_START}{IMAGE_PAD}{VISION_END}"
 """What stands for the image in the prompts of `QwenImageEditPlusPipeline`."""
 
@@ -56,6 +61,8 @@ class EditorSettings(BaseModel, frozen=True, extra="forbid"):
 def stock_settings(pipeline: PipelineClass = QwenImageEditPipeline) -> EditorSettings:
     """The template and sampling of an editor's own pipeline, for folders that were not saved by us; its images have the
     positions that the text encoder was trained with."""
+    if pipeline is QwenImage21Pipeline:  # the template is the pipeline's own affair; 40 steps without guidance are its
+        return EditorSettings(template="{}", steps=40, batch=1, encode_batch=4, decode_batch=2)
     nothing = dict.fromkeys(("scheduler", "vae", "text_encoder", "tokenizer", "processor", "transformer"))
     stock = pipeline(**nothing)
     template, area = stock.prompt_template_encode, 0

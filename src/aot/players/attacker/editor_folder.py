@@ -14,17 +14,21 @@ from typing import Any, Literal, NamedTuple
 import torch
 from diffusers import (
     AutoencoderKLQwenImage,
+    AutoencoderKLQwenImage21,
     FlowMatchEulerDiscreteScheduler,
+    QwenImage21Pipeline,
+    QwenImage21Transformer2DModel,
     QwenImageEditPipeline,
     QwenImageEditPlusPipeline,
     QwenImageTransformer2DModel,
 )
-from transformers import Qwen2_5_VLForConditionalGeneration
+from transformers import Qwen2_5_VLForConditionalGeneration, Qwen3VLForConditionalGeneration
 
 import aot
 from aot.errors import AotError
 from aot.players.attacker.editor import EditorSettings, PipelineClass, stock_settings
 from aot.players.attacker.lora import WEIGHTS, load_adapter, save_adapter
+from aot.players.attacker.qwen_image_21 import is_qwen_image_21
 from aot.players.base_players import BASE, Base, base_at, followed
 from aot.players.load_errors import REMAKE, reading
 from aot.players.processor import load_processor
@@ -39,6 +43,7 @@ PIPELINES: dict[str, PipelineClass] = {
     "QwenImageEditPipeline": QwenImageEditPipeline,
     "QwenImageEditInpaintPipeline": QwenImageEditPipeline,  # the same parts
     "QwenImageEditPlusPipeline": QwenImageEditPlusPipeline,  # Qwen-Image-Edit-2509 and -2511
+    "QwenImage21Pipeline": QwenImage21Pipeline,
 }
 """How an editor is asked, by the class that its folder names."""
 
@@ -82,15 +87,19 @@ def read_editor(folder: Path, how: Loading) -> EditorParts:
         pipeline = _pipeline_class(str(index["_class_name"]), frozen)
         library, class_name = index["vae"]
         own = library == aot.__name__
-        vae_class = getattr(aot, class_name) if own else AutoencoderKLQwenImage
+        is_21 = is_qwen_image_21(pipeline)
+        stock_vae = AutoencoderKLQwenImage21 if is_21 else AutoencoderKLQwenImage
+        vae_class = getattr(aot, class_name) if own else stock_vae
         vae_dtype = torch.float32 if own else how.dtype
         vae = vae_class.from_pretrained(frozen / "vae", torch_dtype=vae_dtype, **SAFE).to(how.device)
         if "transformer" not in how.without:
-            transformer = _transformer(frozen / "transformer", how)
+            network = QwenImage21Transformer2DModel if is_21 else QwenImageTransformer2DModel
+            transformer = _transformer(network, frozen / "transformer", how)
         if "text_encoder" not in how.without:
-            encoder = _text_encoder(frozen / "text_encoder", how)
+            reader = Qwen3VLForConditionalGeneration if is_21 else Qwen2_5_VLForConditionalGeneration
+            encoder = _text_encoder(reader, frozen / "text_encoder", how)
         scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(frozen / "scheduler")
-        processor = load_processor(frozen / "processor")
+        processor = load_processor(frozen / "processor", "qwen3_vl" if is_21 else "qwen2_5_vl")
         settings = _settings_in(folder) or _settings_in(frozen) or stock_settings(pipeline)
     if transformer is not None and (folder / WEIGHTS).is_file():
         load_adapter(transformer, folder)
@@ -98,20 +107,20 @@ def read_editor(folder: Path, how: Loading) -> EditorParts:
     return EditorParts(*models, processor, settings, pipeline, frozen, base_at(folder))
 
 
-def _transformer(folder: Path, how: Loading) -> Any:
+def _transformer(network: Any, folder: Path, how: Loading) -> Any:
     quantized = editor_quantization(how.quantization, how.dtype)
-    model = QwenImageTransformer2DModel.from_pretrained(folder, torch_dtype=how.dtype, **quantized, **SAFE)
+    model = network.from_pretrained(folder, torch_dtype=how.dtype, **quantized, **SAFE)
     if how.attention == "flash_attention_2":
         model.set_attention_backend("flash")
     return model.to(how.device)
 
 
-def _text_encoder(folder: Path, how: Loading) -> Any:
+def _text_encoder(reader: Any, folder: Path, how: Loading) -> Any:
     quantized = {}
     if how.quantization != "none":
         where = "players.attacker.quantization"
         quantized = {"quantization_config": quantization_config(how.quantization, how.dtype, where=where)}
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+    model = reader.from_pretrained(
         folder, dtype=how.dtype, attn_implementation=how.attention, **quantized, **SAFE
     )
     return model.to(how.device)

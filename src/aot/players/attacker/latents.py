@@ -14,10 +14,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from aot.players.attacker.qwen_image_21 import is_qwen_image_21
 from aot.types import Image
 
 BLOCK_PX = 16
-"""Side of the square of pixels behind one packed token (VAE factor 8, packed 2 x 2)."""
+"""Side of the square of pixels behind one token (VAE factor 8, packed 2 x 2; of Qwen-Image-2.1 16, not packed)."""
 
 
 def codes_changes(vae: Any) -> bool:
@@ -51,10 +52,10 @@ def unpack(packed: Tensor, size_px: tuple[int, int] | torch.Size) -> Tensor:
     return patches.reshape(len(packed), -1, 1, rows * 2, columns * 2)
 
 
-def padded(image: Image) -> Image:
-    """Edges repeated up to the next multiple of 16 px."""
+def padded(image: Image, side_px: int = BLOCK_PX) -> Image:
+    """Edges repeated up to the next multiple of so many pixels."""
     height, width = image.shape[:2]
-    return np.pad(image, ((0, -height % BLOCK_PX), (0, -width % BLOCK_PX), (0, 0)), mode="edge")
+    return np.pad(image, ((0, -height % side_px), (0, -width % side_px), (0, 0)), mode="edge")
 
 
 def padded_size(image: Image) -> tuple[int, int]:
@@ -69,6 +70,10 @@ def source_latents(vae: Any, images: npt.NDArray[np.uint8]) -> Tensor:
     signal = as_signal(images).to(vae.device)
     if codes_changes(vae):
         return _normalised(vae, vae.encode_blocks(signal))
+    if is_qwen_image_21(vae):
+        opaque = torch.cat([signal, torch.ones_like(signal[:, :1])], 1)
+        latents = vae.encode(opaque.unsqueeze(2).to(vae.dtype)).latent_dist.mode()
+        return _normalised(vae, latents.flatten(2).transpose(1, 2).float())
     return _normalised(vae, pack(vae.encode(signal.unsqueeze(2).to(vae.dtype)).latent_dist.mode()).float())
 
 
@@ -91,8 +96,8 @@ def paint(vae: Any, sources: npt.NDArray[np.uint8], latents: Tensor, *, at_once:
         if codes_changes(vae):
             signal = vae.apply_edit(as_signal(sources[part]).to(vae.device), packed)
         else:
-            unpacked = unpack(packed, sources.shape[1:3]).to(vae.dtype)
-            signal = vae.decode(unpacked, return_dict=False)[0][:, :, 0]
+            unpacked = _unpacked(vae, packed, sources.shape[1:3]).to(vae.dtype)
+            signal = vae.decode(unpacked, return_dict=False)[0][:, :3, 0]
         images += list(as_images(signal))
     return images
 
@@ -103,13 +108,21 @@ def round_trip(vae: Any, image: Image) -> Image:
     return paint(vae, sources, edit_latents(vae, sources, sources))[0][: image.shape[0], : image.shape[1]]
 
 
+def _unpacked(vae: Any, packed: Tensor, size_px: tuple[int, ...]) -> Tensor:
+    rows, columns = (side // BLOCK_PX for side in size_px)
+    if is_qwen_image_21(vae):
+        return packed.transpose(1, 2).unflatten(2, (1, rows, columns))
+    return unpack(packed, (size_px[0], size_px[1]))
+
+
 def _normalised(vae: Any, packed: Tensor) -> Tensor:
     std, mean = _statistics(vae)
     return (packed - mean) / std
 
 
 def _statistics(vae: Any) -> tuple[Tensor, Tensor]:
-    """Standard deviation and mean per packed channel, `[4 z_dim]` each."""
+    """Standard deviation and mean per packed channel, `[4 z_dim]` each; where nothing is packed `[z_dim]`."""
     pair = (vae.config.latents_std, vae.config.latents_mean)
-    std, mean = (torch.tensor(values, device=vae.device).repeat_interleave(4) for values in pair)
+    times = 1 if is_qwen_image_21(vae) else 4
+    std, mean = (torch.tensor(values, device=vae.device).repeat_interleave(times) for values in pair)
     return std, mean

@@ -17,6 +17,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from aot.errors import AotError
+from aot.players.attacker.qwen_image_21 import TARGETS as QWEN_IMAGE_21_TARGETS
+from aot.players.attacker.qwen_image_21 import is_qwen_image_21
 from aot.players.load_errors import REMAKE, reading
 from aot.players.settings import LoraSettings
 
@@ -52,7 +54,7 @@ def adapter_weights(model: nn.Module, adapter: str = ADAPTER) -> dict[str, nn.Pa
 def add_adapter(model: Any, settings: LoraSettings, *, seed: int, adapter: str = ADAPTER) -> None:
     """Freezes the model and adds an adapter without effect to it, in float32: A is Gaussian, B zero. The global
     torch generator is left as it was. Raises `AotError` where a target matches no layer."""
-    targets = list(settings.targets or EDITOR_TARGETS)
+    targets = list(settings.targets or (QWEN_IMAGE_21_TARGETS if is_qwen_image_21(model) else EDITOR_TARGETS))
     names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     for target in targets:
         if not any(f".{name}".endswith(f".{target}") for name in names):

@@ -98,7 +98,7 @@ def painted(
 ) -> tuple[Tensor, Tensor | None]:
     """`x0` and `changed`, as an `EditSet` has them, of edited images. Where latents stand for whole images and not for
     changes, a token is changed whose pixels are: by more than `SAME_LEVELS`, which a JPEG may change."""
-    padded_targets = np.stack([padded(target) for target in targets])
+    padded_targets = np.stack([padded(target, attacker.side_px) for target in targets])
     x0 = attacker.encode_edits(conditions.images, padded_targets)
     if codes_changes(attacker.vae):
         return x0, None
