@@ -35,7 +35,9 @@ def refusing(status: int, message: str, **more: object) -> tuple[int, dict[str, 
 
 
 def replies_of(server: FaultServer, asks: list[Ask], **settings: object) -> dict[str, Reply]:
-    backend = OpenAiBackend(server.url, "mini", **{"timeout": 20, "backoff_s": 0.01, "attempts": 2, **settings})  # type: ignore[arg-type]
+    backend = OpenAiBackend(
+        server.url, "mini", **{"timeout": 20, "backoff_s": 0.01, "attempts": 2, **settings}
+    )  # type: ignore[arg-type]
     return {ask.id: reply for ask, reply in backend.ask(asks, GREEDY)}
 
 
@@ -49,12 +51,39 @@ def test_an_answer_that_was_cut_is_truncated(finish: str) -> None:
     assert read_completion(completion({"content": "A"}, finish_reason=finish)) == Reply("A", "truncated")
 
 
-@pytest.mark.parametrize("finish", ["content_filter", "safety", "SAFETY", "refusal", "prohibited_content"])
+@pytest.mark.parametrize(
+    "finish", ["content_filter", "safety", "SAFETY", "refusal", "sensitive", "content-filter"]
+)
 def test_an_answer_that_was_withheld_is_refused(finish: str) -> None:
-    assert read_completion(completion({"content": "A"}, finish_reason=finish)) == Reply("A", "refused", finish)
+    assert read_completion(completion({"content": "A"}, finish_reason=finish)) == Reply(
+        "A", "refused", finish
+    )
 
 
-@pytest.mark.parametrize("finish", ["error", "abort", "tool_calls", "function_call", "soon", 3, {}, ["stop"], True])
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ([{"type": "reasoning", "text": "A. "}, {"type": "text", "text": "B"}], Reply("B")),
+        ([{"type": "thinking", "text": "A"}, {"type": "output_text", "text": "B"}], Reply("B")),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "A"}]}, "B"], Reply("B")),
+        ([{"type": "refusal", "refusal": "I cannot"}], Reply("", "refused", "I cannot")),
+    ],
+)
+def test_of_a_content_in_parts_only_what_is_said_counts(parts: list[Any], said: Reply) -> None:
+    assert read_completion(completion({"content": parts}, finish_reason="stop")) == said
+
+
+def test_an_error_by_another_name_beside_text_is_a_fault() -> None:
+    beside = {"base_resp": {"status_code": 1002, "status_msg": "rate limit"}}
+    read = read_completion(completion({"content": "A"}, beside=beside))
+    assert isinstance(read, Fault) and read.word == "error_inside" and "rate limit" in read.detail
+    beside = {"base_resp": {"status_code": 0, "status_msg": ""}}
+    assert read_completion(completion({"content": "A"}, beside=beside)) == Reply("A")
+
+
+@pytest.mark.parametrize(
+    "finish", ["error", "abort", "tool_calls", "function_call", "soon", 3, {}, ["stop"], True]
+)
 def test_any_other_end_is_a_fault(finish: object) -> None:
     read = read_completion(completion({"content": "A"}, finish_reason=finish))
     assert isinstance(read, Fault) and read.word == "finish_reason"
@@ -132,14 +161,18 @@ def test_an_error_inside_a_success_ends_the_run_as_its_status_would(error: dict[
         assert error["message"] in str(told.value) and server.requests.total() < 10
 
 
-@pytest.mark.parametrize("error", [{"code": 502, "message": "engine died"}, "busy", {"code": 429, "message": "slow"}])
+@pytest.mark.parametrize(
+    "error", [{"code": 502, "message": "engine died"}, "busy", {"code": 429, "message": "slow"}]
+)
 def test_another_error_inside_a_success_is_tried_again(error: Any) -> None:
     with FaultServer(lambda *_: "A", raw=lambda _: succeeding(error)) as server:
         reply = replies_of(server, [Ask("1", ("is it 402 or 401?",))], attempts=3)["1"]
     assert (reply.status, reply.attempts) == ("error", 3)
 
 
-@pytest.mark.parametrize("question", ["Does not support image?", "A safety vest, flagged?", "Which seed? Line\ntwo"])
+@pytest.mark.parametrize(
+    "question", ["Does not support image?", "A safety vest, flagged?", "Which seed? Line\ntwo"]
+)
 def test_what_only_repeats_the_question_is_an_error(question: str) -> None:
     with FaultServer(lambda *_: "A", raw=lambda text: refusing(400, f"bad request: {text!r}")) as server:
         reply = replies_of(server, [Ask("1", (question,))])["1"]
@@ -202,7 +235,9 @@ def test_pickles_are_refused(tmp_path: Path) -> None:
         load_model(str(tmp_path), "auto")
 
 
-@pytest.mark.parametrize("junk", [b"", b"[1, 2]", b'{"a": 1}', b"\xff\xfe", b"null", b'{"model": {"type": "BPE"}}'])
+@pytest.mark.parametrize(
+    "junk", [b"", b"[1, 2]", b'{"a": 1}', b"\xff\xfe", b"null", b'{"model": {"type": "BPE"}}']
+)
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
 def test_junk_in_a_folder_is_told(tmp_path: Path, name: str, junk: bytes) -> None:
     folder = tmp_path / "model"

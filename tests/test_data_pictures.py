@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as PilImage
 
 from aot.data import decoding, images
-from aot.data.decoding import BadPicture, opened, upright
+from aot.data.decoding import BadPicture, opened, to_rgb, upright
 from aot.data.images import BadRow, Refusal, at_most, read_image, read_image_file, square
 from aot.data.photos import Photo
 from aot.data.sources import open_source
@@ -76,8 +76,12 @@ def test_damaged_tags_and_pictures_raise_nothing_else(seed: int) -> None:
                     use(damaged.tobytes())
 
 
-@pytest.mark.parametrize("error", [TypeError, KeyError, IndexError, ZeroDivisionError, MemoryError, RecursionError])
-def test_whatever_a_decoder_raises_is_a_reason(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+@pytest.mark.parametrize(
+    "error", [TypeError, KeyError, IndexError, ZeroDivisionError, MemoryError, RecursionError]
+)
+def test_whatever_a_decoder_raises_is_a_reason(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
     def fails(*_: object) -> None:
         raise error
 
@@ -123,7 +127,17 @@ def test_every_image_in_a_folder_is_read_or_refused(tmp_path: Path) -> None:
 
 def test_image_files_by_odd_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.jpg").write_bytes(encoded())
-    for name in ("x" * 5000, "x/" * 3000, "a\0.jpg", "", ".", "/etc/hostname", "../a.jpg", "a.jpg/b", "\udcff.jpg"):
+    for name in (
+        "x" * 5000,
+        "x/" * 3000,
+        "a\0.jpg",
+        "",
+        ".",
+        "/etc/hostname",
+        "../a.jpg",
+        "a.jpg/b",
+        "\udcff.jpg",
+    ):
         with pytest.raises(BadRow) as error:
             read_image_file(tmp_path, name)
         assert len(str(error.value).encode()) < 1000
@@ -131,3 +145,9 @@ def test_image_files_by_odd_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(BadRow, match="more than 100") as error:
         read_image_file(tmp_path, "a.jpg")
     assert error.value.word == "too_large"
+
+
+def test_floats_from_0_to_1_are_no_black_picture() -> None:
+    levels = np.linspace(0, 1, 256, dtype=np.float32)[None]
+    read = np.asarray(to_rgb(PilImage.fromarray(levels)))
+    assert read.max() == 255 and abs(read[0, :, 0].astype(int) - np.arange(256)).max() <= 1

@@ -38,7 +38,9 @@ def table(folder: Path, lines: list[str]) -> Path:
     return path
 
 
-def line(index: int, question: str = "Which?", answer: str = "B", options: tuple[str, ...] = ("a", "b", "", "")) -> str:
+def line(
+    index: int, question: str = "Which?", answer: str = "B", options: tuple[str, ...] = ("a", "b", "", "")
+) -> str:
     return "\t".join([str(index), "0", question, "", *options, answer, "c"])
 
 
@@ -112,7 +114,11 @@ def test_records_of_a_comma_separated_file() -> None:
 def test_missing_cells_of_others(shared_data: Path) -> None:
     scenes, refused = load_scenes(shared_data / "cases/nan_cells/q.tsv")
     right = {s.id: (s.question.letter, s.question.right, s.question.text) for s in scenes}
-    assert right["q-1"] == ("B", "No", "[n1] Is it red?") and right["q-2"] == ("D", "Three", "[n2] How many cats?")
+    assert right["q-1"] == ("B", "No", "[n1] Is it red?") and right["q-2"] == (
+        "D",
+        "Three",
+        "[n2] How many cats?",
+    )
     assert right["q-3"][:2] == ("B", "Two") or right["q-3"][:2] == ("B", "One")
     assert not refused and not any("nan" in s.question.options for s in scenes)
     scenes, refused = load_scenes(shared_data / "cases/ai2d_empty_option/AI2D_TEST.tsv")
@@ -139,7 +145,9 @@ def test_an_empty_option_keeps_its_neighbours_letters(tmp_path: Path, empty: str
 
 
 def test_words_that_only_look_missing_are_kept(tmp_path: Path) -> None:
-    scenes, refused = load_scenes(table(tmp_path, [line(1, answer="B", options=("NA", "None", "null", "Nan"))]))
+    scenes, refused = load_scenes(
+        table(tmp_path, [line(1, answer="B", options=("NA", "None", "null", "Nan"))])
+    )
     assert scenes[1].question.options == ("NA", "None", "null", "Nan") and not refused
 
 
@@ -160,7 +168,10 @@ def test_options_as_lines_of_one_cell(tmp_path: Path) -> None:
     lines.append('2\t0\tWhich?\t"A. red\nB. blue"\tA\ttall\tlow')
     (tmp_path / "t.tsv").write_text("\n".join([header, *lines]) + "\n", "utf-8")
     scenes, refused = load_scenes(tmp_path / "t.tsv")
-    assert [(s.question.options, s.question.letter) for s in scenes] == [(("red", "blue"), "B"), (("tall", "low"), "A")]
+    assert [(s.question.options, s.question.letter) for s in scenes] == [
+        (("red", "blue"), "B"),
+        (("tall", "low"), "A"),
+    ]
     assert [r.word for r in refused] == ["answer_not_among_options"]
 
 
@@ -173,7 +184,9 @@ def test_json_lines_with_missing_values(tmp_path: Path) -> None:
         image | {"question": "Red?", "answer": float("nan")},
     ]
     path = tmp_path / "rows.jsonl"
-    text = "\n".join(json.dumps(row) for row in rows) + "\n" + "[" * 100_000 + '\n{"image": ' + "9" * 5000 + "}"
+    text = (
+        "\n".join(json.dumps(row) for row in rows) + "\n" + "[" * 100_000 + '\n{"image": ' + "9" * 5000 + "}"
+    )
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
     scenes, refused = load_scenes(path)
     assert [(s.question.letter, s.question.right) for s in scenes] == [("D", "y")]
@@ -187,7 +200,11 @@ def shard(path: Path, rows: int = 3, **columns: Any) -> Path:
     import pyarrow as pa
     import pyarrow.parquet
 
-    cells = {"image": [{"bytes": png(), "path": None}] * rows, "question": ["Red?"] * rows, "answer": ["yes"] * rows}
+    cells = {
+        "image": [{"bytes": png(), "path": None}] * rows,
+        "question": ["Red?"] * rows,
+        "answer": ["yes"] * rows,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.table(cells | {name: [value] * rows for name, value in columns.items()})
     pyarrow.parquet.write_table(table, path)
@@ -196,7 +213,9 @@ def shard(path: Path, rows: int = 3, **columns: Any) -> Path:
 
 def ids(path: Path) -> tuple[list[str], list[str]]:
     scenes, refused = load_scenes(path, fit=square(8))
-    return [s.id.removeprefix(f"{path.name}-") for s in scenes], [f"{Path(r.file).name}: {r.reason}" for r in refused]
+    return [s.id.removeprefix(f"{path.name}-") for s in scenes], [
+        f"{Path(r.file).name}: {r.reason}" for r in refused
+    ]
 
 
 def test_the_differing_shards_of_others(shared_data: Path) -> None:
@@ -241,3 +260,32 @@ def test_no_readable_shard(tmp_path: Path) -> None:
         (tmp_path / f"train-{n}.parquet").write_bytes(b"PAR1")
     with pytest.raises(AotError, match="cannot be read as a dataset"):
         load_scenes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "right"),
+    [
+        (["x", "y"], "(B)", 1),
+        (["x", "y"], "B.", 1),
+        (["x", "y"], "B. y", 1),
+        (["x", "y"], "B. x", None),
+        (["(A) x", "(B) y"], "(B) y", 1),
+        (["x", "y"], 1, 1),
+        ([1, 2, 3], 2, 1),
+        (["1", "2", "3"], "2", 1),
+        (["1", "2", "3"], 1, None),  # "1", or the second one
+        (["0", "1", "2"], 1, 1),
+        (["x", "y"], ["x"], None),
+    ],
+)
+def test_answers_in_every_spelling(
+    tmp_path: Path, options: list[Any], answer: Any, right: int | None
+) -> None:
+    PilImage.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    row = {"image": "a.png", "question": "Which?", "options": options, "answer": answer}
+    (tmp_path / "q.jsonl").write_text(
+        json.dumps(row) + "\n" + json.dumps(row | {"question": ["Which?"]}), "utf-8"
+    )
+    scenes, refused = load_scenes(tmp_path / "q.jsonl")
+    assert [scene.question.answer for scene in scenes] == ([] if right is None else [right])
+    assert refused[-1].reason == "the question is no text"

@@ -290,7 +290,7 @@ def test_bad_coco_rows_are_refused_one_by_one(tmp_path: Path) -> None:
             {"id": 1, "image_id": 7, "category_id": 3, "bbox": [0, 0, 9, 9]},
             {"id": 20, "image_id": 99, "category_id": 0, "bbox": [0, 0, 9, 9]},
             {"id": 21, "image_id": 7, "category_id": [], "bbox": [0, 0, 9, 9]},
-            {"image_id": 7, "category_id": 3, "bbox": [0, 0, 9, 9]},
+            {"id": {}, "image_id": 7, "category_id": 3, "bbox": [0, 0, 9, 9]},
         ],
         categories=[{"id": 0, "name": "again"}, {"id": []}],
     )
@@ -298,7 +298,7 @@ def test_bad_coco_rows_are_refused_one_by_one(tmp_path: Path) -> None:
     assert {s.id.split("-")[0] for s in scenes} == {"7"}
     assert {s.question.text for s in scenes} == {"Is the bus in the left or right half?", "Is there a bus?"}
     reasons = [r.reason for r in refused]
-    for words in ("occurs twice", "unknown image 99", "category \\[\\]", "id is None", "cannot be read"):
+    for words in ("occurs twice", "unknown image 99", "category \\[\\]", "id is {}", "cannot be read"):
         assert any(words.replace("\\", "") in reason for reason in reasons), (words, reasons)
     for words in ("gone.png", "50x100 px here and 100x100", "leaves the folder"):
         assert any(words in reason for reason in reasons), (words, reasons)

@@ -50,6 +50,8 @@ REFUSED = {
     "safety",
     "image_safety",
     "moderation",
+    "sensitive",
+    "error_toxic",
     "prohibited_content",
     "blocklist",
     "recitation",
@@ -58,8 +60,12 @@ REFUSED = {
 }
 """What servers call the end of an answer, in small letters. Any other word is a fault: what stands there may be half an
 answer."""
+SAID_IN = (None, "text", "output_text")
+"""Types of a content's parts that hold what a model says; others hold thoughts, refusals, calls."""
 THOUGHTS = ("reasoning_content", "reasoning")
 """Where servers put what a model thought before its answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A request that brought nothing to read. `word` is counted; `wait_s`: the server asked to wait so long; `error`:
@@ -122,13 +128,22 @@ def read_completion(body: bytes, options: Sequence[str] = ()) -> Reply | Fault:
     choice = at(value, "choices", 0)
     message = at(choice, "message")
     wrong = next((each for part in (value, choice, message) if (each := at(part, "error"))), None)
+    status = at(value, "base_resp", "status_code")
+    wrong = wrong or (at(value, "base_resp") if type(status) is int and status else None)
     says = f"the server says: {error_text({'error': wrong})}" if wrong else ""
     if not isinstance(message, dict):
         return Fault("wrong_shape", says or f"the answer holds no message: {body[:120]!r}", error=wrong)
     if wrong:
         return Fault("error_inside", says, error=wrong)
-    text, refusal, finish = _text(message.get("content")), message.get("refusal"), at(choice, "finish_reason")
-    reason = "" if finish is None else finish.strip().lower() if isinstance(finish, str) else repr(finish)
+    content, finish = message.get("content"), at(choice, "finish_reason")
+    text, refusal = _text(content), message.get("refusal") or _refusal(content)
+    reason = (
+        ""
+        if finish is None
+        else finish.strip().lower().replace("-", "_")
+        if isinstance(finish, str)
+        else repr(finish)
+    )
     known: dict[str, Any] = {
         "prompt_tokens": _count(at(value, "usage", "prompt_tokens")),
         "completion_tokens": _count(at(value, "usage", "completion_tokens")),
@@ -149,6 +164,12 @@ def read_completion(body: bytes, options: Sequence[str] = ()) -> Reply | Fault:
         return Fault("empty", f"the answer is empty{'; ' * bool(thoughts)}{thoughts}")
     tokens = at(choice, "logprobs", "content")
     return Reply(text, probabilities=option_probabilities(tokens, options), **known)
+
+
+def _refusal(content: Any) -> str | None:
+    """The words of the part of a content that is a refusal."""
+    parts = content if isinstance(content, list) else []
+    return next((part["refusal"] for part in parts if isinstance(at(part, "refusal"), str)), None)
 
 
 def _thoughts(message: dict[str, Any]) -> str:
@@ -178,7 +199,9 @@ def error_text(body: object) -> str:
     error = at(body, "error")
     for each in (error, body):
         if isinstance(each, dict):
-            words = [each.get(key) for key in ("message", "code", "type", "detail")]
+            words = [
+                each.get(key) for key in ("message", "code", "type", "detail", "status_msg", "status_code")
+            ]
             if told := [str(word) for word in words if isinstance(word, str | int) and str(word)]:
                 return " · ".join(told)[:SAID]
     return str(error or body or "")[:SAID]
@@ -189,7 +212,10 @@ def _text(content: Any) -> str | None:
     if content is None:
         return ""
     if isinstance(content, list):
-        parts = [part if isinstance(part, str) else at(part, "text") for part in content]
+        parts = [
+            part if isinstance(part, str) else at(part, "text") if at(part, "type") in SAID_IN else None
+            for part in content
+        ]
         return "".join(part for part in parts if isinstance(part, str))
     return content if isinstance(content, str) else None
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from aot.data.coco import outline
 from aot.data.entries import readable, shown
 from aot.data.images import BadRow, Fit, Refusal, Size, found_in, read_image, read_image_file, scaled_box
 from aot.data.photos import Photo, Source, Thing, same_twice
+from aot.data.polygons import outline
 from aot.errors import AotError
 
 

@@ -14,16 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
-from aot.data.coco_layout import CocoLayout, coco_layouts
+from aot.data.coco_layout import CocoLayout, by_last_part, coco_layouts
 from aot.data.entries import Spellings, entry_id, is_set, label_of, shown, text_of, whole
 from aot.data.images import BadRow, Fit, Refusal, Size, found_in, read_image, read_image_file, scaled_box
-from aot.data.photos import Photo, Polygon, Source, Thing, same_twice
+from aot.data.photos import Photo, Source, Thing, same_twice
+from aot.data.polygons import around, outline
 from aot.errors import AotError
 from aot.runs.files import read_json
 
-HINT = "a COCO-format folder holds instances.json and images/, or annotations/instances_*.json and their folders"
+HINT = (
+    "a COCO-format folder holds instances.json and images/, or annotations/instances_*.json and their folders"
+)
 _Entry = dict[str, Any]
 
 
@@ -72,6 +73,15 @@ def read_coco(folder: Path, fit: Fit) -> Source:
         raise AotError("no instances.json and no other annotation file", where=str(folder), hint=HINT)
     spelled = Spellings()
     files = [_read(layout, spelled) for layout in layouts]
+    there = [
+        file for file in files if any(_exists(file.layout.images, one.name) for one in file.images.values())
+    ]
+    if not there and all(file.images for file in files):
+        raise AotError(_missing(files[0]), where=str(files[0].layout.file), hint=HINT)
+    for file in files:
+        if there and file not in there and file.images:  # one part of the dataset was fetched, not the other
+            file.refused = [Refusal(str(file.layout.file), "the file", _missing(file), "missing_images")]
+            file.images = {}
     labels = {label for file in files for label in file.names.values()}
     return Source((item for file in files for item in _items(file, fit)), sorted(labels))
 
@@ -89,12 +99,18 @@ def _read(layout: CocoLayout, spelled: Spellings) -> _File:
     _annotations(file, lists["annotations"])
     notes = {id(one): one for one in file.images.values()}.values()
     if not notes and not file.refused_images:
-        raise AotError("the list of images is empty", where=str(layout.file), hint="export the annotations again")
-    if notes and not any(_exists(layout.images, one.name) for one in notes):
-        first, where = shown(next(iter(notes)).name), ", ".join(map(str, layout.images))
-        what = f"none of the {len(notes)} image files is there (first: {first}; looked in {where})"
-        raise AotError(what, where=str(layout.file), hint=HINT)
+        raise AotError(
+            "the list of images is empty", where=str(layout.file), hint="export the annotations again"
+        )
+    for one, name in zip(notes, by_last_part([one.name for one in notes], layout.images), strict=True):
+        one.name = name
     return file
+
+
+def _missing(file: _File) -> str:
+    notes = {id(one): one for one in file.images.values()}.values()
+    first, where = shown(next(iter(notes)).name), ", ".join(map(str, file.layout.images))
+    return f"none of the {len(notes)} image files is there (first: {first}; looked in {where})"
 
 
 def _lists(path: Path) -> dict[str, list[Any]]:
@@ -143,18 +159,25 @@ def _images(file: _File, entries: list[Any], licences: dict[str | None, str]) ->
     for number, item in enumerate(entries):
         entry = item if isinstance(item, dict) else {}
         own, name = entry_id(entry.get("id")), entry.get("file_name")
+        if name is None and isinstance(entry.get("coco_url"), str):  # LVIS
+            name = "/".join(entry["coco_url"].split("/")[-2:])
         width, height = whole(entry.get("width")), whole(entry.get("height"))
         where = f"image {number} (id {own})"
         earlier = file.images.get(own or "")
         path = str(PurePosixPath(name)) if isinstance(name, str) else ""
         if own is None or not path or width is None or height is None:
-            values = ", ".join(f"{key} {str(entry.get(key))[:60]!r}" for key in ("id", "file_name", "width", "height"))
+            values = ", ".join(
+                f"{key} {str(entry.get(key))[:60]!r}" for key in ("id", "file_name", "width", "height")
+            )
             file.refuse(where, f"the entry has no usable {values}", "bad_entry")
             file.refused_images |= {own} if own is not None else set()
         elif earlier is not None and earlier.name != path:
             what = f"the id {own} occurs twice, for {shown(earlier.name)} and for {shown(path)}"
             file.refuse(where, what, "bad_entry")
-            earlier.complete, earlier.doubtful = False, set(file.names.values())  # whose boxes these are is not known
+            earlier.complete, earlier.doubtful = (
+                False,
+                set(file.names.values()),
+            )  # whose boxes these are is not known
         elif path in by_name and by_name[path].size != (width, height):
             size = by_name[path].size
             what = f"{shown(path)} is {width}x{height} px here and {size[0]}x{size[1]} px in another entry"
@@ -166,6 +189,15 @@ def _images(file: _File, entries: list[Any], licences: dict[str | None, str]) ->
         else:
             licence = licences.get(entry_id(entry.get("license")), "")
             file.images[own] = by_name[path] = _Notes(own, path, (width, height), licence)
+            _federated(file, by_name[path], entry)
+
+
+def _federated(file: _File, notes: _Notes, entry: _Entry) -> None:
+    """LVIS looks for a few categories in each photo: what has no box may be there, and some boxes may be missing."""
+    notes.complete = "neg_category_ids" not in entry
+    partly = entry.get("not_exhaustive_category_ids")
+    known = map(entry_id, partly if isinstance(partly, list) else [])
+    notes.doubtful |= {file.names[category] for category in known if category in file.names}
 
 
 def _annotations(file: _File, entries: list[Any]) -> None:
@@ -184,11 +216,13 @@ def _annotations(file: _File, entries: list[Any]) -> None:
         if notes is None or label is None:
             _unplaced(file, where, note)
             continue
-        reason = f"id is {note.get('id')!r:.80}" if own is None else f"the id {own} occurs twice" if own in seen else ""
+        reason = f"the id {own} occurs twice" if own in seen else ""
+        if own is None and note.get("id") is not None:
+            reason = f"id is {note.get('id')!r:.80}"
         if reason:
             file.refuse(where, reason, "bad_entry", "box")
-        else:
-            seen.add(own or "")
+        elif own is not None:
+            seen.add(own)
         if reason or is_set(note.get("iscrowd")) or is_set(note.get("ignore")):
             notes.doubtful.add(label)
         else:
@@ -256,7 +290,9 @@ def _photo(file: _File, notes: _Notes, fit: Fit) -> Iterator[Photo | Refusal]:
             continue  # entered twice, and one object
         drawn.add(mark)
         try:
-            box = scaled_box(note.get("bbox"), size, fit(size), label, label_of(note.get("attribute")))
+            parts = outline(note.get("segmentation"), size, size)
+            bbox = around(parts) if note.get("bbox") is None and parts else note.get("bbox")
+            box = scaled_box(bbox, size, fit(size), label, label_of(note.get("attribute")))
             things.append(Thing(box, outline(note.get("segmentation"), size, fit(size))))
         except BadRow as error:
             doubtful.add(label)
@@ -274,19 +310,3 @@ def _photo(file: _File, notes: _Notes, fit: Fit) -> Iterator[Photo | Refusal]:
         licence=notes.licence,
         source=file.layout.source,
     )
-
-
-def outline(segmentation: object, size: Size, fitted: Size) -> tuple[Polygon, ...]:
-    """COCO's polygons [x, y, x, y, ...]; none where they are missing, run-length encoded or malformed: an outline is
-    only needed to cut an object out."""
-    if not isinstance(segmentation, list):
-        return ()
-    scale = np.array([fitted[0] / size[0], fitted[1] / size[1]], np.float32)
-    polygons = []
-    for corners in segmentation:
-        if not (isinstance(corners, list) and len(corners) >= 6 and len(corners) % 2 == 0):
-            return ()
-        if not all(type(v) in (int, float) and abs(v) < 1e9 for v in corners):  # nan is not
-            return ()
-        polygons.append(np.array(corners, np.float32).reshape(-1, 2) * scale)
-    return tuple(polygons)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
+from aot.data.images import found_in
 from aot.runs.files import read_whole
 
 ROBOFLOW = "_annotations.coco.json"
@@ -45,7 +48,9 @@ def _files(folder: Path) -> list[Path]:
     for marks in (("instances.json",), ("annotations/instances*.json",), (ROBOFLOW, f"*/{ROBOFLOW}")):
         if found := sorted(file for mark in marks for file in folder.glob(mark) if file.is_file()):
             return found
-    others = sorted(file for mark in ("*.json", "annotations/*.json", "*/*.json") for file in folder.glob(mark))
+    others = sorted(
+        file for mark in ("*.json", "annotations/*.json", "*/*.json") for file in folder.glob(mark)
+    )
     return [file for file in dict.fromkeys(others) if file.is_file() and is_coco_file(file)]
 
 
@@ -69,3 +74,18 @@ def _image_folders(file: Path) -> tuple[Path, ...]:
         root,
     )
     return tuple(dict.fromkeys(folder for folder in likely if folder.is_dir())) or (beside / "images",)
+
+
+def by_last_part(names: Sequence[str], folders: tuple[Path, ...]) -> list[str]:
+    """The images' names; one that is a place on another disk or server becomes its last part, where that file is there
+    and no two of them have the same."""
+    short = [PureWindowsPath(name).name for name in names]
+    count = Counter(short)
+
+    def there(name: str) -> bool:
+        return found_in(folders, name)[2]
+
+    return [
+        last if count[last] == 1 and last != name and not there(name) and there(last) else name
+        for name, last in zip(names, short, strict=True)
+    ]

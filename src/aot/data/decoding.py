@@ -124,11 +124,12 @@ def upright(picture: PilImage.Image) -> PilImage.Image:
 
 
 def to_rgb(picture: PilImage.Image) -> PilImage.Image:
-    """In RGB: transparency laid on white, 16 bits reduced to 8."""
+    """In RGB: transparency laid on white, 16 bits reduced to 8, floats from 0 to 1 spread over them."""
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         levels = np.asarray(picture, np.float64)
-        deep = levels.max(initial=0) > 255
-        small = (levels / (257 if deep else 1)).clip(0, 255).astype(np.uint8)
+        most = levels.max(initial=0)
+        unit = 257 if most > 255 else 1 / 255 if picture.mode == "F" and 0 < most <= 1 else 1
+        small = (levels / unit).clip(0, 255).astype(np.uint8)
         return PilImage.fromarray(small).convert("RGB")
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")

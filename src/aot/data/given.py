@@ -9,6 +9,7 @@ from aot.data.images import BadRow
 from aot.types import LETTERS, Question
 
 YES_NO = ("Yes", "No")
+LETTERED = re.compile(r"(?=\(?[A-Z][.:)])\(?([A-J])[.:)]+\s*(.*)")
 OPTIONS = "multi-choice options"
 """The column in which TreeBench and MME-RealWorld have all options of a question."""
 
@@ -69,6 +70,10 @@ def _right(answer: str, options: tuple[str, ...]) -> int:
 
 def _named(answer: str, options: tuple[str, ...]) -> int | None:
     words = [option.casefold() for option in options]
+    if (marked := LETTERED.fullmatch(answer)) and answer.casefold() not in words:  # "(B)", "B.", "B. blue"
+        found = LETTERS.index(marked[1])
+        right = found < len(options) and marked[2].casefold() in ("", words[found])
+        return found if right else None
     if answer.casefold() in words and answer not in LETTERS[: len(options)]:
         return words.index(answer.casefold())
     if len(answer) == 1 and answer in LETTERS[: len(options)]:

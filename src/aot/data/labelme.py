@@ -75,19 +75,21 @@ def _image(named: object, file: Path, folder: Path) -> str:
 def _mark(shape: dict[str, Any], label: str, where: str) -> Mark:
     """A point, a line or a shape with a damaged corner has no box: it is refused, and its label is doubtful."""
     corners, kind = _corners(shape.get("points")), shape.get("shape_type") or "polygon"
-    if kind == "rectangle" and len(corners) in (4, 8):  # two corners, or all four
+    if kind in ("rectangle", "mask") and len(corners) in (4, 8):  # two corners, or all four
         return Mark(label, surrounding(corners), (), where)
     if kind == "circle" and len(corners) == 4:
         x, y, radius = corners[0], corners[1], math.dist(corners[:2], corners[2:])
         return Mark(label, (x - radius, y - radius, 2 * radius, 2 * radius), (), where)
-    if kind == "polygon" and len(corners) >= 6:
+    if kind in ("polygon", "rotation") and len(corners) >= 6:
         return Mark(label, surrounding(corners), corners, where)
     return Mark(label, (), (), where)
 
 
 def _corners(points: object) -> list[float]:
     """[x, y, x, y, ...]; empty where one of them is no point."""
-    if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
+    if not isinstance(points, list) or not all(
+        isinstance(point, list) and len(point) == 2 for point in points
+    ):
         return []
     numbers = [value for point in points for value in point]
     sound = all(type(value) in (int, float) and abs(value) < 1e9 for value in numbers)  # nan is not

@@ -5,9 +5,10 @@ A shard that is cut short, or has other columns than most of its split, is refus
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,16 @@ import pyarrow.parquet
 from aot.data.images import Refusal
 from aot.errors import AotError
 
+_MOST_FEATURES = 1000
 BATCH_ROWS = 8
 """Rows in memory at a time: their images are large."""
-SPLITS = {"test": "test", "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation"}
+SPLITS = {
+    "test": "test",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+}
 """Words of file and folder names that tell the split; "train" where there is none."""
 HINT = "give a parquet file, or a folder that datasets.load_dataset or load_from_disk opens"
 _RAISED = (pa.ArrowException, OSError, ValueError)
@@ -36,6 +44,38 @@ class TableRow:
     split: str
     number: int
     cells: dict[str, Any]
+    names: Sequence[str] = ()
+
+
+def class_names(features: Any) -> list[str]:
+    """The names of the class numbers that a dataset's `objects` have, in the features that `datasets` writes down;
+    none where they are texts."""
+    held = features.get("objects") if isinstance(features, dict) else None
+    waiting = [held]
+    for _ in range(_MOST_FEATURES):
+        if not waiting:
+            break
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            names = one.get("names")
+            if (
+                one.get("_type") == "ClassLabel"
+                and isinstance(names, list)
+                and all(isinstance(n, str) for n in names)
+            ):
+                return names
+            waiting += one.values()
+    return []
+
+
+def _names(schema: pa.Schema) -> list[str]:
+    try:
+        about = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        return class_names(about["info"]["features"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return []
 
 
 def shards(folder: Path) -> list[Path]:
@@ -60,7 +100,15 @@ def parquet_rows(path: Path) -> Iterator[TableRow | Refusal]:
 def _split(file: Path, folder: Path) -> str:
     if named := _SHARD.fullmatch(file.stem):
         return SPLITS.get(named[1], named[1])
-    words = file.relative_to(folder).as_posix().lower().replace("_", "-").replace(".", "-").replace("/", "-").split("-")
+    words = (
+        file.relative_to(folder)
+        .as_posix()
+        .lower()
+        .replace("_", "-")
+        .replace(".", "-")
+        .replace("/", "-")
+        .split("-")
+    )
     return next((SPLITS[word] for word in words if word in SPLITS), "train")
 
 
@@ -127,9 +175,10 @@ def _rows(file: Path, split: str, first: int) -> Iterator[TableRow | Refusal]:
     number = first
     try:
         with pyarrow.parquet.ParquetFile(file) as table:
+            names = _names(table.schema_arrow)
             for batch in table.iter_batches(batch_size=BATCH_ROWS):
                 for cells in batch.to_pylist():
-                    yield TableRow(file, split, number, cells)
+                    yield TableRow(file, split, number, cells, names)
                     number += 1
     except _RAISED as error:
         where = f"the shard from row {number - first} on"

@@ -11,19 +11,19 @@ answer is neither yes nor no is taken, too, for who has a judge.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from aot.data.coco import outline
 from aot.data.entries import Spellings, is_set, label_of, shown, text_of
 from aot.data.given import given_question, lettered
-from aot.data.images import BadRow, Fit, Refusal, Size, read_image, read_image_file, scaled_box
+from aot.data.images import BadRow, Fit, Refusal, Size, found_in, read_image, read_image_file, scaled_box
 from aot.data.nlvr import as_row, is_nlvr
-from aot.data.parquet import BATCH_ROWS, HINT, TableRow, parquet_rows
+from aot.data.parquet import BATCH_ROWS, HINT, TableRow, class_names, parquet_rows
 from aot.data.photos import Photo, Source, Thing
+from aot.data.polygons import outline
 from aot.data.tsv import POINTER_CHARS, decoded
 from aot.errors import AotError
 from aot.runs.files import bounded_lines, read_whole
@@ -72,7 +72,8 @@ def photos_of_rows(
             image = row.get("image")
             if not isinstance(image, str):
                 raise BadRow("the row has no image path", "missing_image")
-            content = read_image_file(path.parent, image)
+            folder, image, _ = found_in((path.parent,), image)
+            content = read_image_file(folder, image)
             yield _photo(row, content, f"{name or path.stem}-{number}", path.name, fit, seen, free_text)
         except BadRow as error:
             yield Refusal(str(path), where, str(error), error.word)
@@ -112,10 +113,11 @@ def _saved_rows(path: Path) -> Iterator[TableRow | Refusal]:
         for split, part in parts.items():
             column, number = _image_column(part.column_names, path), 0
             try:
+                names = class_names(part.features.to_dict())
                 for table in part.cast_column(column, Image(decode=False)).with_format("arrow").iter(BATCH_ROWS):
                     table.validate(full=True)  # what is mapped into memory has not been looked at so far
                     for cells in table.to_pylist():
-                        yield TableRow(path, split, number, cells)
+                        yield TableRow(path, split, number, cells, names)
                         number += 1
             except _RAISED as error:
                 where = f"split {split}, from row {number} on"
@@ -136,7 +138,7 @@ def _table_photos(
         try:
             content = _content(row.cells[column], row.file if row.file.is_dir() else row.file.parent)
             name = f"{path.stem}-{row.split}-{row.number}"
-            yield _photo(named(row.cells), content, name, path.name, fit, seen, free_text)
+            yield _photo(named(row.cells, row.names), content, name, path.name, fit, seen, free_text)
         except BadRow as error:
             yield Refusal(str(row.file), f"split {row.split}, row {row.number}", str(error), error.word)
 
@@ -165,19 +167,24 @@ def _content(cell: Any, folder: Path) -> bytes:
     return read_image_file(folder, str(Path(name).relative_to(folder)) if Path(name).is_relative_to(folder) else name)
 
 
-def named(row: Mapping[str, Any]) -> dict[str, Any]:
+def named(row: Mapping[str, Any], classes: Sequence[str] = ()) -> dict[str, Any]:
     """The row with the columns of this file, where it has those of a Hugging Face `imagefolder`: `file_name`, and
-    `objects` with the lists `bbox` and `categories`. Labels that are numbers have no name, and are left empty."""
+    `objects` with the lists `bbox` and `categories`. A label that is a number is that of `classes`, else empty."""
     found = dict(row)
     if "image" not in found and isinstance(found.get("file_name"), str):
         found["image"] = found["file_name"]
     objects = found.get("objects")
     if found.get("boxes") is None and objects is not None:
-        found["boxes"] = _boxes_of(objects)
+        found["boxes"] = [
+            {**box, "label": classes[box["label"]]}
+            if type(box["label"]) is int and 0 <= box["label"] < len(classes)
+            else box
+            for box in _boxes_of(objects)
+        ]
     return found
 
 
-def _boxes_of(objects: Any) -> list[Any]:
+def _boxes_of(objects: Any) -> list[dict[str, Any]]:
     if isinstance(objects, str):
         try:
             objects = json.loads(objects)
@@ -192,7 +199,7 @@ def _boxes_of(objects: Any) -> list[Any]:
         return [{"bbox": box, "label": label} for box, label in zip(boxes, labels, strict=True)]
     if not isinstance(objects, list) or not all(isinstance(item, Mapping) for item in objects):
         raise BadRow("objects is no list", "bad_box")
-    return [{"label": next((item[n] for n in LABELS if n in item), ""), **item} for item in objects]
+    return [{**item, "label": item.get("label", next((item[n] for n in LABELS if n in item), ""))} for item in objects]
 
 
 def _photo(
@@ -208,15 +215,25 @@ def _photo(
     things = tuple(thing for thing, _ in marked)
     about = tuple(thing.box for thing, protected in marked if protected) or tuple(thing.box for thing in things)
     given: tuple[Any, ...] = ()
+    if row.get("question") is not None and not isinstance(row["question"], str | float):
+        raise BadRow("the question is no text", "bad_question")
     text, options = text_of(row.get("question")), lettered([text_of(option) for option in _list(row, "options")])
     # Left blank beside options or an answer, it is a mistake; blank without any, the row just has no question.
     if text or (row.get("question") is not None and (options or text_of(row.get("answer")))):
         kind = text_of(row.get("question_kind")) or text_of(row.get("category"))
-        answer = text_of(row.get("answer"))
+        answer = _answer(row.get("answer"), _list(row, "options"))
         given = ((given_question(text, options, answer, kind=kind, free_text=free_text), about),)
     seen.add(name)
     licence = text_of(row.get("licence")) or text_of(row.get("license"))
     return Photo(name, image, things, given, frozenset(), is_set(row.get("complete")), licence, source)
+
+
+def _answer(value: Any, options: list[Any]) -> str:
+    """An answer as text. A number beside options that are texts counts them; one that may be either is refused."""
+    answer = text_of(value)
+    if type(value) is int and answer in options and options.index(answer) != value:
+        raise BadRow(f"the answer {value} is both an option's text and another one's number", "ambiguous_answer")
+    return answer
 
 
 def _list(row: Mapping[str, Any], key: str) -> list[Any]:

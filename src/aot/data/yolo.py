@@ -1,7 +1,8 @@
 """A YOLO dataset as photos: `data.yaml` (or `classes.txt`) with the labels, `images/`, and a text file for each image.
 
 A line is `class x y width height`, the centre and the sides in shares of the image, or `class x y x y x y ...`, the
-corners of a polygon. An image whose text file is empty has none of the objects; one without a text file is incomplete.
+corners of a polygon; of a pose (`kpt_shape`) the box alone is read. An image whose text file is empty has none of the
+objects; one without a text file is incomplete.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from aot.data.annotated import Mark, Sheet, photos_of, surrounding
 from aot.data.entries import Spellings, entry_id, label_of, shown
 from aot.data.images import Fit
 from aot.data.photos import Source
-from aot.data.pictures import is_picture
+from aot.data.yolo_layout import images_below, placed_elsewhere
 from aot.errors import AotError
 from aot.runs.files import read_whole
 
@@ -46,20 +47,39 @@ def read_yolo(path: Path, fit: Fit) -> Source:
     folder = path.parent if path.is_file() else path
     file = path if path.is_file() else _names_file(folder)
     if file is None:
-        raise AotError("labels/ is there, but no data.yaml with the labels' names", where=str(folder), hint=HINT)
-    names = _names(file)
-    images = sorted(
-        image.relative_to(folder).as_posix()
-        for image in folder.rglob("*")
-        if is_picture(image) and "labels" not in image.relative_to(folder).parts[:-1]
-    )
+        raise AotError(
+            "labels/ is there, but no data.yaml with the labels' names", where=str(folder), hint=HINT
+        )
+    names, keypoints = _names(file), _keypoints(file)
+    images, name = images_below(folder, folder), folder.name
+    unlabelled = all(_label_file(folder, image) is None for image in images)
+    if unlabelled and (placed := placed_elsewhere(file, _settings(file))):  # data.yaml names another folder
+        folder, images = placed
     if not images:
-        raise AotError("no images below this folder", where=str(folder), hint=HINT)
+        what = "no images below this folder, nor where data.yaml says (path, train, val, test)"
+        raise AotError(what, where=str(folder), hint=HINT)
     if all(_label_file(folder, image) is None for image in images):
         what = f"none of the {len(images)} images has a label file (first: {images[0]})"
         raise AotError(what, where=str(folder), hint=HINT)
-    sheets = (_sheet(folder, image, names, file) for image in images)
-    return Source(photos_of(sheets, (folder,), fit, folder.name), sorted(set(names.values())))
+    sheets = (_sheet(folder, image, names, file, keypoints) for image in images)
+    return Source(photos_of(sheets, (folder,), fit, name), sorted(set(names.values())))
+
+
+def _keypoints(file: Path) -> int:
+    """How many numbers follow the box of a line, where the labels are poses; 0 where they are not."""
+    shape = _settings(file).get("kpt_shape")
+    if (
+        not isinstance(shape, list)
+        or len(shape) != 2
+        or not all(type(n) is int and 0 < n < 1000 for n in shape)
+    ):
+        return 0
+    return int(shape[0] * shape[1])
+
+
+def _settings(file: Path) -> dict[Any, Any]:
+    content = _content(file) if file.suffix.lower() in (".yaml", ".yml") else None
+    return content if isinstance(content, dict) else {}
 
 
 def _names_file(folder: Path) -> Path | None:
@@ -121,7 +141,7 @@ def _label_file(folder: Path, image: str) -> Path | None:
     return next((folder / place for place in places if (folder / place).is_file()), None)
 
 
-def _sheet(folder: Path, image: str, names: dict[int, str], named_in: Path) -> Sheet:
+def _sheet(folder: Path, image: str, names: dict[int, str], named_in: Path, keypoints: int) -> Sheet:
     file = _label_file(folder, image)
     if file is None:
         return Sheet(named_in, image, complete=False)
@@ -131,12 +151,12 @@ def _sheet(folder: Path, image: str, names: dict[int, str], named_in: Path) -> S
     except OSError as error:
         sheet.refuse("the file", f"cannot be read ({error.strerror})")
         return sheet
-    for mark in _marks(lines, names, sheet):
+    for mark in _marks(lines, names, sheet, keypoints):
         sheet.marks.append(mark)
     return sheet
 
 
-def _marks(lines: list[str], names: dict[int, str], sheet: Sheet) -> Iterator[Mark]:
+def _marks(lines: list[str], names: dict[int, str], sheet: Sheet, keypoints: int) -> Iterator[Mark]:
     for row, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -147,6 +167,8 @@ def _marks(lines: list[str], names: dict[int, str], sheet: Sheet) -> Iterator[Ma
             sheet.refuse(where, f"unknown class {first[:60]!r}", "unknown_label_or_image")
             continue
         numbers = _numbers(rest)
+        if keypoints and len(numbers) >= 4 + keypoints:  # of a pose only the box is read
+            numbers = numbers[:4]
         if len(numbers) in (4, 5):  # a fifth is a detector's confidence
             x, y, wide, high = numbers[:4]
             yield Mark(label, (x - wide / 2, y - high / 2, wide, high), (), where)
