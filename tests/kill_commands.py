@@ -156,8 +156,9 @@ def _stage(label: str) -> Command:
 
 
 def _finished(folder: Path) -> None:
-    """Nothing but the recipe of the run that an arena is played on."""
+    """The recipe of the run that an arena is played on, and the sign that it has ended."""
     (folder / "run").mkdir()
+    (folder / "run/summary.json").write_text("{}")
     _recipe({"clean_rl": False, "sft_scripted_steps": 0, "best_response_updates": 0})(folder / "run")
 
 
