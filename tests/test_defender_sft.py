@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from aot.players.defender.qwen import QwenDefender
 from aot.prompts import gold_answer, question_prompt
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
+from aot.train.defender.optimizer import adamw
 from aot.train.defender.sft import (
     DefenderSftSettings,
     SftExample,
@@ -139,6 +141,23 @@ def test_killed_and_resumed_is_the_same_to_the_bit(muon_lr: float, tmp_path: Pat
     whole.save(tmp_path / "saved")
     stock = Qwen2_5_VLForConditionalGeneration.from_pretrained(tmp_path / "saved", dtype=torch.float32)
     assert torch.equal(torch.cat([p.flatten() for p in stock.parameters()]), weights(whole))
+
+
+ENDS = [("linear", 0.0, 0.0), ("linear", 0.6, 0.6), ("constant", 0.0, 1.0)]
+
+
+@pytest.mark.parametrize(("schedule", "final", "end"), ENDS)
+def test_a_schedule_ends_at_its_final_rate(schedule: Any, final: float, end: float) -> None:
+    weight = torch.nn.Parameter(torch.zeros(3))
+    how: dict[str, Any] = {"schedule": schedule, "warmup": 4, "steps": 20, "final": final}
+    optimizer, rate = adamw([weight], learning_rate=2.0, weight_decay=0.0, **how)
+    rates = []
+    for _ in range(21):
+        rates += rate.get_last_lr()
+        optimizer.step()
+        rate.step()
+    assert rates[:5] == [0.0, 0.5, 1.0, 1.5, 2.0] and rates[20] == pytest.approx(2 * end)
+    assert np.diff(rates[4:]).max() <= 0 and np.ptp(np.diff(rates[4:])) < 1e-9  # in a line
 
 
 def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest() -> None:

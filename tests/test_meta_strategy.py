@@ -152,7 +152,7 @@ def test_a_recipe_for_chosen_threats() -> None:
 def test_on_own_images_a_distractor_stands_for_the_families_that_need_objects() -> None:
     scripted = miniature().scripted_attacks
     names = [one.name for one in scripted.players(world=False)]
-    assert names == ["texture", "occlusion", "brightness", "random_distractor"]
+    assert names == ["texture", "occlusion", "brightness", "shadow", "random_distractor"]
     assert [one.name for one in scripted.players(world=True)] == [family.name for family in scripted.chosen]
     own = [Scene(s.id, s.image, s.question, s.protected, s.objects) for s in SCENES]
     attacks = scripted.mixed(world=False).attack(own, seed=3)

@@ -43,7 +43,7 @@ def warm_up(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
 
 def train_on_scripted_attacks(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """The baseline without a game: the warm-up, for as long as the whole method takes."""
-    settings = recipe.warm_up.model_copy(update={"steps": recipe.sft_scripted_steps})
+    settings = recipe.warm_up.model_copy(update={"steps": recipe.sft_scripted_steps, "final_rate": 0.0})
     return _sft_on_scripted(recipe, inputs, folder, settings)
 
 
@@ -138,12 +138,14 @@ def _learn_hits(
 ) -> dict[str, Any]:
     """SFT on the hardest attack of each scene that was hard, mixed with scripted attacks on fresh scenes: the hits are
     few, and alone they would be memorised."""
-    decay = recipe.hits_decay ** (iteration_of(inputs.name) - 1)
+    i = iteration_of(inputs.name)
+    decay = recipe.hits_decay ** (i - 1)
     rates = {"learning_rate": recipe.hits.learning_rate * decay, "muon_lr": recipe.hits.muon_lr * decay}
+    rates["final_rate"] = recipe.hits.final_rate if i < recipe.iterations else 0.0
     settings = recipe.hits.model_copy(update=rates)
     few = round(settings.batch * recipe.hits_share)
     hits = hit_batches(episodes, recipe.curriculum, few, seed=inputs.seed)
-    weights = curriculum_weights(recipe, inputs, iteration_of(inputs.name))
+    weights = curriculum_weights(recipe, inputs, i)
     fresh = _scripted(recipe, inputs, recipe.scripted_attacks, settings.drawn(settings.batch - few), weights)
     metrics = _sft(recipe, player, joined(hits, fresh), settings, inputs.seed, folder)
     return {f"hits_{name}": value for name, value in metrics.items()}

@@ -146,7 +146,7 @@ class ExperimentSettings(BaseModel, frozen=True, extra="forbid"):
 
     def _sft(self, name: str, steps: int, **settings: Any) -> dict[str, Any]:
         """The warm-up's training, for longer, from the base defender and without its share of pixels."""
-        sft = self.recipe.warm_up.model_dump(exclude={"pixel"}) | {"steps": steps}
+        sft = self.recipe.warm_up.model_dump(exclude={"pixel", "final_rate"}) | {"steps": steps}
         return {"name": name, "sft": sft, **settings}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
 
 
@@ -19,22 +20,40 @@ def adamw(
     schedule: Literal["linear", "constant"],
     warmup: int,
     steps: int,
+    final: float = 0.0,
 ) -> tuple[torch.optim.AdamW, Any]:
-    """The optimizer and what moves its learning rate: up over `warmup` steps, then down to 0 at `steps`, or on."""
+    """The optimizer and what moves its learning rate: up over `warmup` steps, then on, or down in a line to its share
+    `final` at `steps`."""
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
-    if schedule == "linear":
-        return optimizer, get_linear_schedule_with_warmup(optimizer, warmup, steps)
-    return optimizer, get_constant_schedule_with_warmup(optimizer, warmup)
+    return optimizer, _scheduled(optimizer, schedule, warmup, steps, final)
 
 
 def muon(
-    model: torch.nn.Module, *, learning_rate: float, schedule: Literal["linear", "constant"], warmup: int, steps: int
+    model: torch.nn.Module,
+    *,
+    learning_rate: float,
+    schedule: Literal["linear", "constant"],
+    warmup: int,
+    steps: int,
+    final: float = 0.0,
 ) -> tuple[torch.optim.Muon, Any]:
     """The same for the model's `matrices`, by Muon."""
     optimizer = torch.optim.Muon(list(matrices(model)), lr=learning_rate, weight_decay=0.0)
-    if schedule == "linear":
-        return optimizer, get_linear_schedule_with_warmup(optimizer, warmup, steps)
-    return optimizer, get_constant_schedule_with_warmup(optimizer, warmup)
+    return optimizer, _scheduled(optimizer, schedule, warmup, steps, final)
+
+
+def _scheduled(optimizer: torch.optim.Optimizer, schedule: str, warmup: int, steps: int, final: float) -> LambdaLR:
+    if schedule == "constant":
+        return get_constant_schedule_with_warmup(optimizer, warmup)
+    if not final:
+        return get_linear_schedule_with_warmup(optimizer, warmup, steps)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return step / max(1, warmup)
+        return final + (1 - final) * max(0.0, (steps - step) / max(1, steps - warmup))
+
+    return LambdaLR(optimizer, factor)
 
 
 def matrices(model: torch.nn.Module) -> Iterator[torch.nn.Parameter]:

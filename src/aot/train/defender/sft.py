@@ -52,6 +52,7 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
     muon_lr: float = Field(0.0, ge=0)  # of the matrices inside the blocks, by Muon; 0 gives them to AdamW
     warmup_steps: int = Field(10, ge=0)
     schedule: Literal["linear", "constant"] = "linear"  # after the warm-up
+    final_rate: float = Field(0.0, ge=0, le=1)  # share of the learning rates at which a linear schedule ends
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     ema: float = Field(0.0, ge=0, lt=1)  # the weights kept at the end are averaged; 0 keeps the last ones
@@ -63,7 +64,7 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
     def key(self) -> dict[str, Any]:
         """What a trained defender depends on; without what does nothing of the settings that came later."""
         used = {"pixel": self.pixel.share, "muon_lr": self.muon_lr, "abstain_share": self.abstain_share}
-        used["pool"] = self.pool - 1
+        used |= {"pool": self.pool - 1, "final_rate": self.final_rate}
         return self.model_dump(mode="json", exclude={name for name, value in used.items() if not value})
 
     def drawn(self, batch: int | None = None) -> tuple[int, int]:
@@ -102,7 +103,7 @@ def train_defender_sft(
     """
     s, checkpoint, log = settings, checkpoint or Checkpoint(None), log or TrainLog()
     parameters = defender.begin_training(seed=seed)
-    how: dict[str, Any] = {"schedule": s.schedule, "warmup": s.warmup_steps, "steps": s.steps}
+    how: dict[str, Any] = {"schedule": s.schedule, "warmup": s.warmup_steps, "steps": s.steps, "final": s.final_rate}
     by_muon = {id(p) for p in matrices(defender.model)} if s.muon_lr else set()
     rest = [p for p in parameters if id(p) not in by_muon]
     optimizers: dict[str, Any] = dict(
