@@ -29,6 +29,7 @@ from aot.data.photos import Photo, Source, Thing
 from aot.errors import AotError
 from aot.forge.bank import BankSettings
 from aot.forge.funnel import Funnel
+from aot.forge.objects import ObjectSource
 from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.store import PhotoStore, fill
 from aot.game.referee import RefereeSettings, box_ssim
@@ -43,8 +44,8 @@ NAMES = (*FAMILIES, "mirrored+brightness")
 WORLD_FAMILIES = {family.name: family for family in families(NAMES)}
 RULES = {photos: referees(RefereeSettings(), photos=photos) for photos in (False, True)}
 WHY = {
-    "no_object", "no_place", "no_background", "no_look_alike", "nothing_to_remove", "nothing_to_replace",
-    "nothing_to_scale", "unchanged", "no_wrong_option",
+    "no_object", "no_place", "no_background", "no_such_object", "nothing_to_remove", "nothing_to_replace",
+    "nothing_to_scale", "unchanged", "no_wrong_option", "answer_changed",
 }  # fmt: skip
 
 
@@ -101,7 +102,7 @@ def photos(source: PhotoPairSource) -> list[Scene]:
 
 @pytest.fixture(scope="module")
 def photo_families(source: PhotoPairSource) -> dict[str, Any]:
-    return {family.name: family for family in families(NAMES, None, source)}
+    return {family.name: family for family in families(NAMES, None, ObjectSource(source))}
 
 
 # What holds of every family -----------------------------------------------------------------------------------

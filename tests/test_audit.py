@@ -371,7 +371,7 @@ def test_without_boxes_only_corruptions_are_asked(tmp_path: Path) -> None:
     data = table(tmp_path, ["Is it noise?\tA\tyes\tno", "Is it a cat?\tB\tyes\tno", "Bad row?\tmaybe\tyes\tno"])
     subjects, refused = opened(data, tmp_path / "photos")
     assert len(subjects) == 2 and [r.word for r in refused] == ["answer_not_among_options"]
-    panel = build_panel(ATTACKS, Strengths(), subjects.pair_source)
+    panel = build_panel(ATTACKS, Strengths(), subjects.objects)
     result, _ = run_audit(
         ScriptedBackend(lambda ask: "\\boxed{A}" if "noise" in str(ask.content[1]) else "\\boxed{B}"),
         subjects, panel, SETTINGS, tmp_path / "out", refused=refused, say=lambda _: None,
@@ -404,7 +404,7 @@ def test_a_limit_keeps_as_many_photos_as_it_can(shared_data: Path, tmp_path: Pat
     few = Subjects(every.pair_source, limit=20)
     assert len(every) > 60 and few.images == len(few) == 20
     assert fingerprint(few[0]) == fingerprint(every[0]) != fingerprint(every[1])
-    panel = build_panel(["distractor", "removal", "occlusion"], Strengths(), every.pair_source)
+    panel = build_panel(["distractor", "removal", "occlusion"], Strengths(), every.objects)
     subjects = Subjects(every.pair_source, limit=6)
     backend = ScriptedBackend(lambda ask: "\\boxed{A}")
     result, _ = run_audit(backend, subjects, panel, SETTINGS, tmp_path / "out", say=lambda _: None)

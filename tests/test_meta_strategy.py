@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as PilImage
 from pydantic import ValidationError
 
 from aot.attacks.base import referees
@@ -28,7 +30,6 @@ from aot.miniature.scripted import AlwaysLetter, Oracle, RandomDistractor
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.mixture import AttackerMixture, DefenderMixture
 from aot.runs.run import Run
-from aot.types import Scene
 
 SCENES = draw_scenes(24, 7, "train")
 IMAGES, QUESTIONS = [s.image for s in SCENES], [s.question for s in SCENES]
@@ -83,19 +84,19 @@ def test_families_are_mixed_and_each_is_judged_by_its_own_rule() -> None:
     recipe = smoke().changed(scripted_attacks={"families": ["occlusion", "distractor", "noise"]})
     game = open_game(recipe.game, recipe.referee, seed=0)
     scripted = recipe.scripted_attacks
-    attacks = scripted.mixed(world=True).attack(SCENES, seed=4)
+    attacks = scripted.mixed(game).attack(SCENES, seed=4)
     assert {a.attacker for a in attacks} == {"occlusion", "distractor", "noise"}
     verdicts = judging(game, recipe.referee, scripted).judge(SCENES, attacks)
     rules = referees(RefereeSettings(), photos=False)
-    rule = {family.name: rules[family.rule] for family in scripted.chosen}
+    rule = {family.name: rules[family.rule] for family in scripted.chosen(game)}
     alone = [rule[a.attacker].judge([s], [a])[0] for s, a in zip(SCENES, attacks, strict=True)]
     assert [(v.valid, v.refused_by) for v in verdicts] == [(v.valid, v.refused_by) for v in alone]
     # The world's own rule would refuse a patch: it reads no object back.
     assert any(v.valid for v, a in zip(verdicts, attacks, strict=True) if a.attacker == "occlusion")
-    weighed = scripted.mixed({"noise": 1.0}, world=True).attack(SCENES, seed=4)
+    weighed = scripted.mixed(game, {"noise": 1.0}).attack(SCENES, seed=4)
     assert {a.attacker for a in weighed} == {"noise"}
     referee = judging(game, recipe.referee, scripted)
-    batches = scripted_batches(game, scripted.mixed(world=True), referee, (8, 0), draws=3, seed=1)
+    batches = scripted_batches(game, scripted.mixed(game), referee, (8, 0), draws=3, seed=1)
     assert sum(len(example.attacked) for example in batches(1)) > 8
     with pytest.raises(AotError, match="no such attack"):
         ScriptedAttackSettings(families=("nose",))
@@ -149,13 +150,18 @@ def test_a_recipe_for_chosen_threats() -> None:
         with_threats(smoke().changed(warm_up={"steps": 0}, hits={"steps": 0}), ["pixel"])
 
 
-def test_on_own_images_a_distractor_stands_for_the_families_that_need_objects() -> None:
+def test_a_pasted_sprite_stands_where_own_images_came_without_objects(tmp_path: Path) -> None:
     scripted = miniature().scripted_attacks
-    names = [one.name for one in scripted.players(world=False)]
+    table = tmp_path / "own.jsonl"
+    lines = []
+    for n, s in enumerate(SCENES[:4]):
+        PilImage.fromarray(s.image).save(tmp_path / f"{n}.png")
+        entry = {"image": f"{n}.png", "question": f"{n}: {s.question.text}", "options": list(s.question.options)}
+        lines.append(json.dumps(entry | {"answer": s.question.options[0], "boxes": [[4, 4, 12, 12]]}))
+    table.write_text("\n".join(lines))
+    game = open_game(smoke().game, RefereeSettings(), seed=0, data=table, photos=tmp_path / "photos")
+    names = [one.name for one in scripted.players(game)]
     assert names == ["texture", "occlusion", "brightness", "shadow", "random_distractor"]
-    assert [one.name for one in scripted.players(world=True)] == [family.name for family in scripted.chosen]
-    own = [Scene(s.id, s.image, s.question, s.protected, s.objects) for s in SCENES]
-    attacks = scripted.mixed(world=False).attack(own, seed=3)
-    changed = [not np.array_equal(a.image, s.image) for a, s in zip(attacks, own, strict=True)]
-    assert {a.attacker for a in attacks} <= set(names) and np.mean(changed) > 0.8
-    assert [one.name for one in ScriptedAttackSettings().players(world=False)] == ["random_distractor"]
+    attacks = scripted.mixed(game).attack(game.held_out, seed=3)
+    assert {a.attacker for a in attacks} <= set(names)
+    assert [one.name for one in ScriptedAttackSettings().players(game)] == ["random_distractor"]

@@ -64,7 +64,7 @@ def game() -> Game:
 
 def test_no_refused_attack_is_ever_learned_from(game: Game) -> None:
     refusing = Refusing(game)
-    batches = scripted_batches(game, SETTINGS.mixed(world=True), refusing, (6, 2), draws=3, seed=3)  # type: ignore[arg-type]
+    batches = scripted_batches(game, SETTINGS.mixed(game), refusing, (6, 2), draws=3, seed=3)  # type: ignore[arg-type]
     seen = [example for step in range(1, 5) for example in batches(step)]
     taken = {image.tobytes() for example in seen for image in example.attacked}
     assert len(seen) == 32 and len(taken) > 10 and not taken & set(refusing.refused)
@@ -74,7 +74,7 @@ def test_no_refused_attack_is_ever_learned_from(game: Game) -> None:
 
 
 def test_a_batch_depends_on_its_step_alone(game: Game) -> None:
-    player = SETTINGS.mixed(world=True)
+    player = SETTINGS.mixed(game)
     one, other = (scripted_batches(game, player, game.referee, (3, 3), draws=3, seed=3) for _ in range(2))
     one(1)
     for a, b in zip(one(2), other(2), strict=True):

@@ -47,7 +47,7 @@ class Opened:
             return open_white_box(attacker, self.defender(meeting.against))
         referee = self.game.referee if attacker.rule is None else self._referees[attacker.rule]
         if attacker.folder is None or attacker.run is None:
-            return open_scripted(attacker, self.strengths), referee
+            return open_scripted(attacker, self.strengths, self.game), referee
         load = partial(open_attacker, attacker.folder, attacker.run.recipe.players.attacker, name=attacker.name)
         return self._kept("attacker", canonical_hash(attacker.identity), load), referee
 

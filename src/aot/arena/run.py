@@ -35,7 +35,10 @@ from aot.arena.standings import budgets, differences, dynamics, edit_dynamics, f
 from aot.arena.transfer import transfer
 from aot.arena.transferred import transferred
 from aot.arena.white_box import white_box_attackers
+from aot.attacks.families import needs_objects
+from aot.attacks.possible import possible_line
 from aot.coevolve.evaluation import Mask, Scores
+from aot.coevolve.scenes import PHOTOS
 from aot.runs.files import held, write_json
 from aot.runs.terminal import echo
 
@@ -70,7 +73,7 @@ def run_arena(
     runs = read_runs(folders)
     untrained = scripted_attackers(runs[0], attacks, settings.strengths)
     pool = pool_of(runs, [*untrained, *white_box_attackers(attacks or (), settings.pixels)])
-    game, scenes, notes = arena_scenes(runs, settings.scenes)
+    game, scenes, notes = arena_scenes(runs, settings.scenes, out / PHOTOS)
     with held(out):
         if settings.best_response_updates:
             say(f"best responses: {len(pool.defenders)} trainings of {settings.best_response_updates} updates at most")
@@ -83,7 +86,7 @@ def run_arena(
         scores = collect(play)
         semantic = [a for a in pool.attackers if a.threat == "semantic"]
         edits = {a.name: edits_of(play.attacks(Meeting(a)).attacks, scenes) for a in semantic}
-        result = figures(play, scores, edits, notes)
+        result = figures(play, scores, edits, [*notes, *_possible(play)])
         if settings.confidence:
             result["confidence"] = confidence(pool, scores, weighed(play))
         write_json(out / RESULT, result)
@@ -178,6 +181,19 @@ def figures(play: Play, scores: ArenaScores, edits: dict[str, list[Edit | None]]
             "version": metadata.version("aot-vlm"),
         },
     }
+
+
+def _possible(play: Play) -> list[str]:
+    """Own photos: on how many scenes the families that put objects in or out have a fair attack, and why not."""
+    if play.game.is_world:
+        return []
+    lines = []
+    for attacker in play.pool.attackers:
+        if attacker.kind == "scripted" and attacker.rule is not None and needs_objects(attacker.name):
+            made = play.attacks(Meeting(attacker)).attacks
+            reasons = Counter("" if v.valid else v.refused_by[0] for v in made.verdicts)
+            lines.append(possible_line(attacker.name, reasons, "scenes attacked"))
+    return lines
 
 
 def _run(play: Play, number: int) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from aot.arena.pool import RunFolder
 from aot.coevolve.scenes import Game, open_game, split_by_image
@@ -12,12 +13,12 @@ from aot.errors import AotError
 from aot.types import Scene
 
 
-def arena_scenes(runs: Sequence[RunFolder], most: int) -> tuple[Game, list[Scene], list[str]]:
+def arena_scenes(runs: Sequence[RunFolder], most: int, photos: Path) -> tuple[Game, list[Scene], list[str]]:
     """The first run's game, its held-out scenes (the first `most`; 0: all), and what a reader must know of them.
 
     Scenes of the world are held out of every run: those of training are drawn from another stream. Own images are split
-    by each run's seed: one that another run has trained on is left out. Raises `AotError` where runs of the world and
-    of own images are mixed, or no scene is left.
+    by each run's seed: one that another run has trained on is left out. `photos`: as `open_game`. Raises `AotError`
+    where runs of the world and of own images are mixed, or no scene is left.
     """
     first = runs[0]
     for run in runs[1:]:
@@ -26,7 +27,7 @@ def arena_scenes(runs: Sequence[RunFolder], most: int) -> tuple[Game, list[Scene
             what = f"{first.label} was played on {kinds[0]}, {run.label} on {kinds[1]}"
             raise AotError(what, where=str(run.folder), hint="give runs on the same kind of scenes")
     recipe = first.recipe
-    game = game_of(first)
+    game = game_of(first, photos)
     scenes, notes = list(game.held_out), []
     trained: set[str] = set()
     for run in runs[1:]:
@@ -46,11 +47,11 @@ def arena_scenes(runs: Sequence[RunFolder], most: int) -> tuple[Game, list[Scene
     return game, fair[: most or None], notes
 
 
-def game_of(run: RunFolder) -> Game:
-    """What the run was played on, as `aot coevolve` opened it."""
+def game_of(run: RunFolder, photos: Path | None = None) -> Game:
+    """What the run was played on, as `aot coevolve` opened it. `photos`: as `open_game`."""
     recipe = run.recipe
     free_text = bool(recipe.judge.player)
-    return open_game(recipe.game, recipe.referee, seed=recipe.seed, data=run.data, free_text=free_text)
+    return open_game(recipe.game, recipe.referee, seed=recipe.seed, data=run.data, free_text=free_text, photos=photos)
 
 
 def _trained_on(run: RunFolder) -> set[str]:

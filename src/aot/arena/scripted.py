@@ -7,9 +7,11 @@ from importlib import metadata
 
 from aot.arena.pool import PoolAttacker, RunFolder
 from aot.attacks.base import FamilyAttacker
-from aot.attacks.families import FAMILIES, PIXEL, WITHOUT_OBJECTS, families
+from aot.attacks.families import FAMILIES, families, needs_objects
 from aot.attacks.pixel_settings import WHITE_BOX
 from aot.attacks.strengths import Strengths
+from aot.coevolve.scenes import Game
+from aot.forge.objects import FOR_ATTACKS
 from aot.miniature.scripted import RandomDistractor
 from aot.players.base import Attacker
 
@@ -18,10 +20,10 @@ RANDOM = "random_distractor"
 
 
 def scripted_attackers(first: RunFolder, names: Sequence[str] | None, strengths: Strengths) -> list[PoolAttacker]:
-    """Those of these names (None: all that can be made of the scenes of the first run). Raises `AotError` for an
+    """Those of these names (None: all). Raises `AotError` for an
     unknown name."""
     if names is None:
-        names = [RANDOM, *(FAMILIES if first.data is None else (*WITHOUT_OBJECTS, *PIXEL))]
+        names = [RANDOM, *FAMILIES]
     found = []
     if RANDOM in names:
         related = first.recipe.evaluation.scripted_related
@@ -30,12 +32,14 @@ def scripted_attackers(first: RunFolder, names: Sequence[str] | None, strengths:
     version = metadata.version("aot-vlm")
     for family in families(known, strengths, where="--attacks"):
         identity = {"family": family.name, "strengths": strengths.model_dump(mode="json"), "version": version}
+        if first.data is not None and needs_objects(family.name):
+            identity["photos"] = FOR_ATTACKS.model_dump(mode="json")
         found.append(PoolAttacker(family.name, "scripted", family.threat, identity, rule=family.rule))
     return found
 
 
-def open_scripted(attacker: PoolAttacker, strengths: Strengths) -> Attacker:
+def open_scripted(attacker: PoolAttacker, strengths: Strengths, game: Game) -> Attacker:
     if attacker.name == RANDOM:
         return RandomDistractor(related=attacker.identity[RANDOM])
-    (family,) = families([attacker.name], strengths)
+    (family,) = families([attacker.name], strengths, game.objects if needs_objects(attacker.name) else None)
     return FamilyAttacker(family)

@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from aot.attacks.checks import KnownAnswer, KnownArea, NormBound, NotNamed
-from aot.forge.photo_source import AnswerKept, PhotoScene
+from aot.data.photos import AnnotatedScene
+from aot.forge.checks import AnswerKept
 from aot.game.referee import Check, GlobalSsim, LocalSsim, Overlap, Referee, RefereeSettings, build_referee
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import WorldScene
@@ -68,7 +70,7 @@ class Family(Protocol):
 
 def answer_is_guarded(scene: Scene) -> bool:
     """Whether an edit can be held to the question: by boxes, or because its answer can be worked out again."""
-    known = isinstance(scene, WorldScene) or (isinstance(scene, PhotoScene) and scene.query is not None)
+    known = isinstance(scene, WorldScene) or (isinstance(scene, AnnotatedScene) and scene.query is not None)
     return known or bool(scene.protected)
 
 
@@ -110,26 +112,49 @@ def generator(name: str, scene: Scene, number: int, seed: int) -> np.random.Gene
     return np.random.default_rng([seed, zlib.crc32(scene.id.encode()), zlib.crc32(own.encode()), number])
 
 
-class FamilyAttacker:
-    """A family as an `Attacker`. A scene that occurs again in the call gets another draw; where there is none the image
-    stays as it is, and every referee refuses it ("unchanged"). A family makes its own kind of edit, whatever `kind` is
-    asked for."""
+@dataclass(frozen=True, slots=True, eq=False)
+class NoAttack(Attack):
+    """The image as it is, since an attack was impossible: `reason` says why in a word."""
 
-    def __init__(self, family: Family, name: str = ""):
-        self.family, self.name = family, name or family.name
+    reason: str = ""
+
+
+class FamilyAttacker:
+    """A family as an `Attacker`. A scene that occurs again in the call gets another draw; where there is none the
+    attack is `NoAttack`, which every referee refuses. A family makes its own kind of edit, whatever `kind` is asked
+    for. `most`: only so many different draws a scene, in whichever calls, which are remembered; None: of every seed."""
+
+    def __init__(self, family: Family, name: str = "", *, most: int | None = None):
+        self.family, self.name, self.most = family, name or family.name, most
+        self._remembered: Callable[[Scene, int], Attack | str] | None = None
 
     def attack(self, scenes: Sequence[Scene], *, seed: int, kind: EditKind = "any") -> list[Attack]:
         times: Counter[str] = Counter()
-        attacks = []
+        attacks: list[Attack] = []
         for scene in scenes:
-            made = draw(self.family, scene, times[scene.id], seed)
+            made = self._drawn(scene, times[scene.id], seed)
             times[scene.id] += 1
-            # An unchanged image says so in its instruction: the referee knows only that it is.
             if isinstance(made, str):
-                attacks.append(Attack(scene.id, self.name, "any", scene.image, "", seed))
+                attacks.append(NoAttack(scene.id, self.name, "any", scene.image, "", seed, reason=made))
             else:
                 attacks.append(replace(made, attacker=self.name, seed=seed))
         return attacks
+
+    def _drawn(self, scene: Scene, number: int, seed: int) -> Attack | str:
+        if self.most is None:
+            return draw(self.family, scene, number, seed)
+        if self._remembered is None:
+            self._remembered = lru_cache(max(16, REMEMBERED_BYTES // scene.image.nbytes))(partial(_first, self.family))
+        which = np.random.default_rng([seed, zlib.crc32(scene.id.encode()), number]).integers(self.most)
+        return self._remembered(scene, int(which))
+
+
+REMEMBERED_BYTES = 2**26
+"""Of images that an attacker of few draws remembers, about."""
+
+
+def _first(family: Family, scene: Scene, number: int) -> Attack | str:
+    return draw(family, scene, number, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,6 +184,20 @@ class ComposedReferee(Referee):
         return Verdict((*edit.findings, *self.after.judge([between], [attack])[0].findings))
 
 
+@dataclass(frozen=True)
+class Possible(Referee):
+    """Refuses a `NoAttack` for its own reason, and leaves every other attack to `rule`."""
+
+    rule: Referee = field(default_factory=lambda: Referee(()))
+
+    def judge(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Verdict]:
+        verdicts = self.rule.judge(scenes, attacks)
+        for n, attack in enumerate(attacks):
+            if isinstance(attack, NoAttack):
+                verdicts[n] = Verdict((Finding("possible", False, float("nan"), attack.reason),))
+        return verdicts
+
+
 def referees(
     settings: RefereeSettings,
     *,
@@ -185,4 +224,5 @@ def referees(
         "corruption": Referee([GlobalSsim(corruption_ssim_min, s.window_px)]),
         "norm": Referee([norm if callable(norm) else NormBound(norm)]),
     }
-    return {**alone, "composed": ComposedReferee((), alone, alone["corruption"])}
+    found = {**alone, "composed": ComposedReferee((), alone, alone["corruption"])}
+    return {rule: Possible((), referee) for rule, referee in found.items()} if photos else found

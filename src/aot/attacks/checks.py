@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aot.forge.photo_source import PhotoScene
+from aot.data.photos import AnnotatedScene
 from aot.game.referee import changed_fraction
 from aot.miniature.world.questions import keeps_answer
 from aot.miniature.world.scenes import WorldScene
@@ -26,7 +26,7 @@ class NotNamed:
     def __call__(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Finding]:
         findings = []
         for scene, attack in zip(scenes, attacks, strict=True):
-            if attack.objects is None or (isinstance(scene, PhotoScene) and scene.query is not None):
+            if attack.objects is None or (isinstance(scene, AnnotatedScene) and scene.query is not None):
                 findings.append(Finding("not_named", True, float("nan")))
                 continue
             moved = {box.label for box in set(attack.objects) ^ set(scene.objects)}

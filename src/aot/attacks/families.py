@@ -12,13 +12,15 @@ from aot.attacks.implants import Implant, look_alike_name, mixed_name, related_n
 from aot.attacks.neutral import Neutral
 from aot.attacks.objects import ObjectEdit
 from aot.attacks.occlusion import Occlusion
-from aot.attacks.photo_edits import PhotoImplant, Wanted, is_look_alike, limited
+from aot.attacks.on_photos import OnPhotos
+from aot.attacks.photo_edits import PhotoImplant, Wanted, is_look_alike, is_unrelated, limited
 from aot.attacks.scale import Scale
 from aot.attacks.strengths import Strengths
 from aot.attacks.texture import Texture
 from aot.attacks.typographic import Typographic
 from aot.errors import AotError
-from aot.forge.photo_source import PhotoPairSource
+from aot.forge.objects import ObjectSource
+from aot.forge.propose import is_related
 
 COMPOSITIONS = ("distractor+jpeg", "look_alike+blur", "texture+noise")
 """Those that are listed; any semantic family can be joined to any pixel one."""
@@ -27,15 +29,15 @@ COMPOSITIONS = ("distractor+jpeg", "look_alike+blur", "texture+noise")
 def families(
     names: Sequence[str],
     strengths: Strengths | None = None,
-    pair_source: PhotoPairSource | None = None,
+    objects: ObjectSource | None = None,
     *,
     where: str = "attacks",
 ) -> list[Family]:
     """The families of these names, each once: semantic ones first, then pixel ones, in the order of `FAMILIES`, then
-    compositions like "distractor+jpeg". `pair_source`: makes the edits of photos' objects; without one only the world's
+    compositions like "distractor+jpeg". `objects`: makes the edits of photos' objects; without it only the world's
     scenes have any. Raises `AotError` for an unknown name; `where`: the option or setting that holds the names."""
     s = strengths or Strengths()
-    made = {family.name: family for family in (*_semantic(s, pair_source), *_pixel(s))}
+    made = {family.name: family for family in (*_semantic(s, objects), *_pixel(s))}
     wanted, composed = set(names), {}
     for name in names:
         parts = name.split(JOINT)
@@ -52,7 +54,14 @@ def families(
     return [*(family for name, family in made.items() if name in wanted), *composed.values()]
 
 
-def _semantic(s: Strengths, pair_source: PhotoPairSource | None) -> list[Family]:
+def needs_objects(name: str) -> bool:
+    """Whether the family of this name puts objects in or out, for which own photos take an `ObjectSource`."""
+    return name.split(JOINT)[0] not in (*WITHOUT_OBJECTS, *PIXEL)
+
+
+def _semantic(s: Strengths, objects: ObjectSource | None) -> list[Family]:
+    pair_source = objects.pair_source if objects else None
+
     def photo(related: float, wanted: Wanted | None = None, mirrored: bool = False) -> PhotoImplant | None:
         return PhotoImplant(pair_source, s.tries, related, wanted, mirrored) if pair_source else None
 
@@ -65,10 +74,10 @@ def _semantic(s: Strengths, pair_source: PhotoPairSource | None) -> list[Family]
     flipped = "As look_alike, the new object flipped horizontally."
     many = "From {} to {} objects are put in at once.".format(*s.several)
     add, remove, replace = (limited(pair_source, kind) for kind in ("add", "remove", "replace"))
-    return [
+    listed: list[Family] = [
         ObjectEdit("distractor", "Distractor", put_in, "add", s.related, s.tries, add),
-        Implant("related", "Related distractor", like, related_name, photo(1.0)),
-        Implant("unrelated", "Unrelated distractor", unlike, unrelated_name, photo(0.0)),
+        Implant("related", "Related distractor", like, related_name, photo(1.0, is_related)),
+        Implant("unrelated", "Unrelated distractor", unlike, unrelated_name, photo(0.0, is_unrelated)),
         Implant("look_alike", "Look-alike", alike, look_alike_name, photo(1.0, is_look_alike)),
         Implant(
             "mirrored", "Mirrored look-alike", flipped, look_alike_name, photo(1.0, is_look_alike, True), mirrored=True
@@ -82,6 +91,7 @@ def _semantic(s: Strengths, pair_source: PhotoPairSource | None) -> list[Family]
         Neutral(s.neutral_share, s.neutral_most),
         Typographic(s.typographic_share),
     ]
+    return [OnPhotos(one, objects) if objects and needs_objects(one.name) else one for one in listed]
 
 
 def _pixel(s: Strengths) -> list[Family]:
@@ -99,9 +109,9 @@ def _pixel(s: Strengths) -> list[Family]:
     ]
 
 
+WITHOUT_OBJECTS = ("texture", "occlusion", "neutral", "typographic")
+"""Semantic families that put no object in or out: they need no source of objects on own photos."""
 SEMANTIC = tuple(family.name for family in _semantic(Strengths(), None))
 PIXEL = tuple(family.name for family in _pixel(Strengths()))
-WITHOUT_OBJECTS = ("texture", "occlusion", "neutral", "typographic")
-"""Semantic families that need no source of objects: what own images can be attacked with, besides pixel attacks."""
 FAMILIES = (*SEMANTIC, *PIXEL, *COMPOSITIONS)
 """The names of all families that are listed."""

@@ -13,15 +13,16 @@ import numpy as np
 from aot.attacks.checks import NotNamed
 from aot.data.photos import Thing
 from aot.data.questions import Contents
-from aot.forge.bank import Piece, cut, cut_thing, outline_mask
+from aot.forge.bank import cut, cut_thing, outline_mask
+from aot.forge.checks import AnswerKept
 from aot.forge.implant import HANGING, PasteImplanter
 from aot.forge.paint import heal, paste
-from aot.forge.photo_source import AnswerKept, PhotoPairSource, PhotoScene
+from aot.forge.photo_source import PhotoPairSource, PhotoScene
 from aot.forge.place import free
-from aot.forge.propose import Proposal, family_of, removable
+from aot.forge.propose import Proposal, family_of, is_related, removable
 from aot.types import Attack, Box, Image
 
-IMPOSSIBLE = 3
+IMPOSSIBLE = 5
 """Draws without a place, or that would not look placed, before a scene is given up; *ours*."""
 
 Wanted = Callable[[str, Sequence[str]], bool]
@@ -41,13 +42,21 @@ def limited(
 
 
 def distracted(pair_source: PhotoPairSource, scene: PhotoScene, tries: int, rng: np.random.Generator) -> Attack | str:
-    """The first of some draws that is possible, or why the last one was not."""
-    made = pair_source.distract(scene, rng)
-    for _ in range(tries - 1):
-        if not isinstance(made, str):
-            break
-        made = pair_source.distract(scene, rng)
-    return made
+    """The first of some draws that leaves the answer as it is. A draw that is impossible has tried many places already,
+    so that few of these are made: why the last one was. Where every draw asks for another answer: the last of them."""
+    made: Attack | str = "no_object"
+    impossible: list[str] = []
+    for _ in range(tries):
+        drawn = pair_source.distract(scene, rng)
+        if not isinstance(drawn, str) and keeps(scene, drawn):
+            return drawn
+        if isinstance(drawn, str):
+            impossible.append(drawn)
+            if len(impossible) == IMPOSSIBLE:
+                break
+        else:
+            made = drawn
+    return impossible[-1] if impossible and isinstance(made, str) else made
 
 
 def keeps(scene: PhotoScene, made: Attack) -> bool:
@@ -61,7 +70,7 @@ class MirroredPaste(PasteImplanter):
     def edit(self, image: Image, proposal: Proposal, keep: Sequence[Box], rng: np.random.Generator) -> Image | str:
         assert proposal.new is not None and proposal.place is not None and proposal.gone is None
         piece = cut(self.store, proposal.new)
-        flipped = Piece(piece.rgb[:, ::-1].copy(), piece.alpha[:, ::-1].copy(), piece.around)
+        flipped = replace(piece, rgb=piece.rgb[:, ::-1].copy(), alpha=piece.alpha[:, ::-1].copy())
         return paste(image, flipped, proposal.place, self.paint, stands=proposal.new.label not in HANGING)
 
 
@@ -85,9 +94,12 @@ class PhotoImplant:
             return source
         now, told, reason, put_in = scene, [], "no_object", 0
         for _ in range(count):
-            made = self._kept(source, now, rng)
+            made = distracted(source, now, self.tries, rng)
             if isinstance(made, str):
                 reason = made
+                break
+            if not keeps(now, made):
+                reason = "answer_changed"
                 break
             put_in += 1
             told.append(made.instruction)
@@ -95,20 +107,6 @@ class PhotoImplant:
         if put_in < least:
             return reason
         return Attack(scene.id, name, "add", now.image, " ".join(told), objects=now.objects)
-
-    def _kept(self, source: PhotoPairSource, scene: PhotoScene, rng: np.random.Generator) -> Attack | str:
-        """The first draw that leaves the answer as it is. A draw that is impossible has tried many places already, so
-        that few of these are made: why the last one was."""
-        reasons: list[str] = []
-        for _ in range(self.tries):
-            made = source.distract(scene, rng)
-            if isinstance(made, str):
-                reasons.append(made)
-                if len(reasons) == IMPOSSIBLE:
-                    break
-            elif keeps(scene, made):
-                return made
-        return reasons[-1] if reasons else "no_object"
 
     def _source_for(self, scene: PhotoScene) -> PhotoPairSource | str:
         source = limited(self.pair_source, "add", self.related)
@@ -121,12 +119,18 @@ class PhotoImplant:
             source.implanter = MirroredPaste(source.store, source.settings.paint)
         if self.wanted is not None:
             bank = copy.copy(source.banks[scene.split])
-            some = {label: cutouts for label, cutouts in bank.by_label.items() if self.wanted(label, scene.queried)}
+            again = scene.query is not None and scene.query.kind == "existence"  # else another copy is another answer
+            labels = [label for label in bank.by_label if again or label not in scene.queried]
+            some = {label: bank.by_label[label] for label in labels if self.wanted(label, scene.queried)}
             if not some:
-                return "no_look_alike"
+                return "no_such_object"
             bank.by_label = defaultdict(list, some)
             source.banks = source.banks | {scene.split: bank}
         return source
+
+
+def is_unrelated(label: str, queried: Sequence[str]) -> bool:
+    return not is_related(label, queried)
 
 
 def is_look_alike(label: str, queried: Sequence[str]) -> bool:

@@ -76,7 +76,7 @@ def audit(
             limit=limit,
         )
         trained = open_attacker(attacker, out / "work" / "edits") if attacker else None
-        panel = build_panel(plain, settings.strengths, subjects.pair_source, trained)
+        panel = build_panel(plain, settings.strengths, subjects.objects, trained)
         if by_gradients:
             models = transfer_from or [defender]
             panel += open_white_box(by_gradients, models, out / "work" / "pixels", settings, say)

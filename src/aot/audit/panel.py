@@ -13,7 +13,7 @@ from aot.attacks.base import Family, Threat
 from aot.attacks.families import families
 from aot.attacks.strengths import Strengths
 from aot.audit.metrics import Group
-from aot.forge.photo_source import PhotoPairSource
+from aot.forge.objects import ObjectSource
 
 ATTACKS = (
     "distractor",
@@ -40,9 +40,9 @@ def group_of(attack: Family) -> Group:
 
 
 def build_panel(
-    names: Sequence[str], s: Strengths, pair_source: PhotoPairSource | None, trained: Family | None = None
+    names: Sequence[str], s: Strengths, objects: ObjectSource | None, trained: Family | None = None
 ) -> list[Family]:
     """The attacks of these names and the `trained` one, edits first. Raises `AotError` for an unknown name."""
-    chosen = families(names, s, pair_source, where="--attacks")  # in this order, semantic ones first
+    chosen = families(names, s, objects, where="--attacks")  # in this order, semantic ones first
     edits = [attack for attack in chosen if group_of(attack) == "edit"]
     return [*edits, *([trained] if trained else []), *(attack for attack in chosen if attack not in edits)]

@@ -17,6 +17,7 @@ from aot.attacks.base import Family
 from aot.attacks.pixel_settings import PixelAttackSettings
 from aot.attacks.strengths import Strengths
 from aot.backends.base import Sampling
+from aot.forge.objects import FOR_ATTACKS
 from aot.forge.photo_source import PhotoSettings
 from aot.game.referee import RefereeSettings
 from aot.report.words import duration
@@ -53,7 +54,7 @@ class AuditSettings(BaseModel, frozen=True, extra="forbid"):
     abstain: bool = False  # the prompt offers not to answer: what a defender that was trained so is used to
     strengths: Strengths = Strengths()
     pixels: PixelAttackSettings = PixelAttackSettings()  # of the white-box attacks, where some are chosen
-    photos: PhotoSettings = PhotoSettings(extensions=0)
+    photos: PhotoSettings = FOR_ATTACKS
     referee: RefereeSettings = RefereeSettings()
     sampling: Sampling = Sampling()
     connection: Connection = Connection()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from aot.attacks.base import Family
 from aot.attacks.compose import Composition
+from aot.attacks.possible import possible_line
 from aot.audit.confidence import Completions, confidence, nothing_weighed, weighed_by
 from aot.audit.drawing import Drawing, Drawn
 from aot.audit.metrics import Member, Outcome, Tally
@@ -29,7 +30,7 @@ from aot.backends.defender import read_reply
 from aot.backends.pictures import png
 from aot.backends.sight import ImageEffect
 from aot.data.images import Refusal
-from aot.forge.photo_source import PhotoScene
+from aot.data.photos import AnnotatedScene
 from aot.miniature.world.scenes import WorldScene
 from aot.prompts import question_prompt
 from aot.runs.files import canonical_hash, held, replacing, write_json
@@ -147,7 +148,7 @@ def is_verified(scene: Scene, attack: Family, verdict: Verdict) -> bool:
     if isinstance(scene, WorldScene) or attack.threat == "pixel":
         return True
     if (attack.first if isinstance(attack, Composition) else attack).rule == "paint":
-        return isinstance(scene, PhotoScene) and scene.query is not None
+        return isinstance(scene, AnnotatedScene) and scene.query is not None
     measured = verdict.measured("answer_kept")
     return measured == measured
 
@@ -192,10 +193,23 @@ def run_audit(
                 say(f"  {done} answers of at most {plan.requests}")
         left_out = Counter(outcome.fate for outcome in audit.outcomes.values() if outcome.fate != "asked")
         say(f"  {spent.replies} answers; attacks impossible: {left_out['impossible']}, unfair: {left_out['unfair']}")
+        for line in _left_out(audit):
+            say(f"    {line}")
         result = _result(audit, backend, plan, spent, call, refused, about or {})
         _write_outcomes(out / OUTCOMES, audit.outcomes.values())
         write_json(out / RESULT, result)
     return result, audit
+
+
+def _left_out(audit: Audit) -> list[str]:
+    """Of each attack that was not always possible and fair: how many draws were, and why the others were not."""
+    lines = []
+    for attack in audit.panel:
+        drawn = [outcome for key, outcome in audit.outcomes.items() if key[1] == attack.name]
+        reasons = Counter("" if outcome.fate == "asked" else outcome.reasons[0] for outcome in drawn)
+        if set(reasons) - {""}:
+            lines.append(possible_line(attack.name, reasons, "draws"))
+    return lines
 
 
 def _result(

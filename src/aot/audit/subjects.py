@@ -13,6 +13,8 @@ from aot.data.images import Refusal, at_most
 from aot.data.sources import open_source
 from aot.errors import AotError
 from aot.forge.funnel import Funnel
+from aot.forge.objects import ObjectSource
+from aot.forge.outlines import find_outlines
 from aot.forge.photo_source import PhotoPairSource, PhotoSettings
 from aot.forge.store import PhotoStore, fill
 from aot.game.referee import Check, Referee, RefereeSettings
@@ -45,6 +47,11 @@ class Subjects:
         if self.pair_source is None:
             return draw_scenes(1, self._seed, "test", first=number)
         return self.pair_source.scenes(number, Funnel())
+
+    @property
+    def objects(self) -> ObjectSource | None:
+        """What the photos' objects are attacked with; None on the miniature world."""
+        return ObjectSource(self.pair_source) if self.pair_source else None
 
     def __len__(self) -> int:
         return len(self._places)
@@ -85,6 +92,7 @@ def open_subjects(
     if data is None:
         return Subjects(world=world_scenes, seed=seed, limit=limit), []
     refused = fill(folder, open_source(data, at_most(side_px)))[1]
+    find_outlines(folder, photos.bank)
     pair_source = PhotoPairSource(PhotoStore(folder), photos, referee, seed=seed)
     subjects = Subjects(pair_source, seed=seed, limit=limit)
     if not len(subjects):

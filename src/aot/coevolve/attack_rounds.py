@@ -42,7 +42,7 @@ def by_known_players(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, 
     if not weights:
         return _round(recipe, inputs, folder, scenes, attacker=i - 1, scripted=recipe.attacks.scripted_draws)
     weights.pop(attacker_of(i))  # it attacks every scene anyway
-    players = {one.name: one for one in recipe.scripted_attacks.players(world=inputs.game.is_world)}
+    players = {one.name: one for one in recipe.scripted_attacks.players(inputs.game)}
     pool: list[Attacker] = []
     for name in weights:
         pool.append(players.get(name) or _Trained(recipe, inputs, name, f"iteration_{attacker_number(name)}"))
@@ -71,7 +71,7 @@ def _round(
     players: list[Attacker] = [opened_attacker(recipe, inputs, attacker_of(attacker), name=f"iteration_{attacker}")]
     drawn = recipe.scripted_attacks
     if drawn.families:
-        players += [drawn.mixed(world=inputs.game.is_world)] * scripted
+        players += [drawn.mixed(inputs.game)] * scripted
     else:
         players += [RandomDistractor(related=recipe.attacks.scripted_related)] * scripted
     return _played(recipe, inputs, folder, scenes, players)

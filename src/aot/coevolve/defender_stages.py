@@ -79,7 +79,7 @@ def _scripted(
     """Fresh training scenes, so many with scripted attacks on them and so many clean; `weights` of the families."""
     return scripted_batches(
         inputs.game,
-        scripted.mixed(weights, world=inputs.game.is_world),
+        scripted.mixed(inputs.game, weights),
         judging(inputs.game, recipe.referee, scripted),
         drawn,
         draws=scripted.draws,

@@ -47,9 +47,10 @@ from aot.coevolve.names import (
     stage_of,
 )
 from aot.coevolve.overview import plan
+from aot.coevolve.possible import possible_attacks
 from aot.coevolve.recipe import Recipe
 from aot.coevolve.recipes import recipe_of
-from aot.coevolve.scenes import open_game
+from aot.coevolve.scenes import PHOTOS, open_game
 from aot.coevolve.stages import Stages
 from aot.errors import AotError
 from aot.game.floor import Floor
@@ -85,7 +86,7 @@ def coevolve(
         check_source(recipe.compute.answers, recipe.compute.vllm)
     opening = opening_of(recipe.track, recipe.name)
     alone = launch or recipe.compute.answers == VLLM  # one launcher at a time, one server
-    game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=free_text)
+    game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=free_text, photos=out / PHOTOS)
     say(plan(recipe, game))
     with (
         Run(out, _settings(recipe, data), say=say, free=FREE) as run,
@@ -93,6 +94,8 @@ def coevolve(
         Background(enabled=recipe.processes > 1 and not alone, at_the_end=launch) as background,
     ):
         write_json(out / "refused.json", [asdict(refusal) for refusal in game.refused])
+        for line in possible_attacks(recipe, game, out / PHOTOS):
+            say(line)
         stages = Controller(recipe, run, game) if launch else Stages(recipe, run, game)
         evaluator = Evaluator(stages)
         stages.make_all([attacker_of(0), defender_of(0)])
@@ -145,8 +148,9 @@ def make_stages(
     if heartbeat:
         begin(heartbeat, recipe.compute.stall_minutes * 60)
     torch.set_num_threads(recipe.threads)
+    free_text = bool(recipe.judge.player)
     game = open_game(
-        recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=bool(recipe.judge.player)
+        recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=free_text, photos=out / PHOTOS
     )
     opening = opening_of(recipe.track, recipe.name)
     with (

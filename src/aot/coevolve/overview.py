@@ -24,7 +24,7 @@ def plan(recipe: Recipe, game: Game) -> str:
         taught = f"the pairs in {recipe.pairs}" if recipe.pairs else "scripted attacks"
         lines.insert(1, f"  warm-up: the defender's SFT, {recipe.warm_up.steps} steps on {taught}")
     if recipe.meta.rule != "newest":
-        pool = len(recipe.scripted_attacks.players(world=game.is_world))
+        pool = len(recipe.scripted_attacks.families) or 1
         told = f"{pool} scripted and all trained attackers against all defenders so far, {recipe.meta.scenes} scenes"
         lines.insert(1, f"  opponents: {recipe.meta.rule} over {told}")
     if recipe.sft_scripted_steps:

@@ -83,7 +83,7 @@ def measure_payoff(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, An
     known = Payoff.read(inputs.folder(before)).payoff if before else {}
     scenes = inputs.game.train_scenes(inputs.seed)[: recipe.meta.scenes]
     referee = judging(inputs.game, recipe.referee, recipe.scripted_attacks)
-    scripted = recipe.scripted_attacks.players(world=inputs.game.is_world)
+    scripted = recipe.scripted_attacks.players(inputs.game)
     players: dict[str, Attacker | str] = {one.name: one for one in scripted}
     players |= {stage: stage for stage in attackers_in(inputs.name)}
     stages = defenders_in(recipe, inputs.name)

@@ -5,21 +5,26 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from aot.data.fitting import FitSettings
+from aot.data.photos import AnnotatedScene
 from aot.data.sources import Refusal, load_scenes
 from aot.errors import AotError
+from aot.forge.objects import ObjectSource, open_objects
 from aot.game.equilibrium import MetaRule
 from aot.game.referee import Referee, RefereeSettings, build_referee
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import draw_scenes
 from aot.runs.files import canonical_hash
 from aot.types import Scene
+
+PHOTOS = "photos"
+"""Folder of a run, or of an arena, for the photos that families of attacks work on."""
 
 
 class GameSettings(FitSettings, frozen=True, extra="forbid"):
@@ -69,6 +74,13 @@ class Game:
     refused: Sequence[Refusal] = ()
     free_text: bool = False
     """Some training questions have no options: a judge marks the answers to them."""
+    open_objects: Callable[[], ObjectSource] | None = None
+
+    @cached_property
+    def objects(self) -> ObjectSource | None:
+        """What families of attacks put into own images and take out of them, opened when it is first wanted; None on
+        the miniature world, which has its own, and where the game was opened without a folder for photos."""
+        return self.open_objects() if self.open_objects else None
 
 
 def stage_seed(seed: int, stage: str) -> int:
@@ -83,9 +95,11 @@ def open_game(
     seed: int,
     data: Path | None = None,
     free_text: bool = False,
+    photos: Path | None = None,
 ) -> Game:
-    """The miniature world, or the images and questions at `data` (`aot.data.sources`). `free_text`: own
-    data may ask without options; such questions are trained on and not held out, as nothing there scores them."""
+    """The miniature world, or the images and questions at `data` (`aot.data.sources`). `free_text`: own data may ask
+    without options; such questions are trained on and not held out, as nothing there scores them. `photos`: a folder
+    for the photos whose objects are put in and out, where a family of attacks asks for that."""
     if data is None:
         return Game(
             train_scenes=lru_cache(8)(lambda drawn: draw_scenes(settings.train_scenes, drawn, "train")),
@@ -111,7 +125,18 @@ def open_game(
         key=canonical_hash([settings.model_dump(), sorted({scene.id for scene in scenes})]),
         refused=refused,
         free_text=any(not scene.question.options for scene in train),
+        open_objects=(
+            partial(open_objects, data, photos, settings.fit, referee, seed=seed, splits=_sides(train, held_out))
+            if photos
+            else None
+        ),
     )
+
+
+def _sides(train: Sequence[Scene], held_out: Sequence[Scene]) -> dict[str, str]:
+    """By photo: what goes into held-out images was in no training image."""
+    sides = {scene.photo: "train" for scene in train if isinstance(scene, AnnotatedScene)}
+    return sides | {scene.photo: "held_out" for scene in held_out if isinstance(scene, AnnotatedScene)}
 
 
 def split_by_image(

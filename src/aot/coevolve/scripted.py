@@ -8,13 +8,17 @@ from typing import Any
 from pydantic import BaseModel, Field, field_validator
 
 from aot.attacks.base import Family, FamilyAttacker, referees
-from aot.attacks.families import PIXEL, WITHOUT_OBJECTS, families
+from aot.attacks.families import families, needs_objects
 from aot.attacks.judging import FamilyReferee
 from aot.coevolve.scenes import Game
 from aot.game.referee import Judging, RefereeSettings
 from aot.miniature.scripted import RandomDistractor
 from aot.players.base import Attacker
 from aot.players.mixture import AttackerMixture
+
+EDITS_A_QUESTION = 4
+"""Different attacks of a family on one question about an own photo: an edit of a photo takes a hundred times as long as
+one of the world's, and the questions come again; *ours*."""
 
 
 class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
@@ -35,27 +39,33 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
         """What stages depend on."""
         return self.model_dump(exclude=None if self.families else {"families"})
 
-    @property
-    def chosen(self) -> list[Family]:
-        return families(self.families)
+    def chosen(self, game: Game) -> list[Family]:
+        """The families, able to attack the scenes of the game."""
+        needed = not game.is_world and any(needs_objects(name) for name in self.families)
+        return families(self.families, objects=game.objects if needed else None)
 
-    def mixed(self, weights: Mapping[str, float] | None = None, *, world: bool) -> Attacker:
+    def mixed(self, game: Game, weights: Mapping[str, float] | None = None) -> Attacker:
         """All of them as one attacker; `weights` by name."""
-        members = self.players(world=world)
+        members = self.players(game)
         if len(members) == 1:
             return members[0]
         shares = [weights.get(one.name, 0.0) for one in members] if weights else None
         return AttackerMixture(members, shares if shares and sum(shares) > 0 else None, name="families")
 
-    def players(self, *, world: bool) -> list[Attacker]:
-        """Each of them alone. On own images (not `world`) no family has objects to put in or out: one distractor, which
-        pastes a sprite, stands for all that would."""
-        here = (*WITHOUT_OBJECTS, *PIXEL)
-        able = [one for one in self.chosen if world or set(one.name.split("+")) <= set(here)]
-        players: list[Attacker] = [FamilyAttacker(family) for family in able]
-        if not able or len(able) < len(self.chosen):
-            players.append(RandomDistractor(related=self.related))
-        return players
+    def players(self, game: Game) -> list[Attacker]:
+        """Each of them alone; without families a distractor, which pastes a sprite into own images. The same stands for
+        families that put objects in or out where own images came without any."""
+        chosen = self.chosen(game)
+        if game.is_world:
+            players: list[Attacker] = [FamilyAttacker(family) for family in chosen]
+        else:
+            able = [one for one in chosen if not (needs_objects(one.name) and self._bare(game))]
+            few = {True: EDITS_A_QUESTION, False: None}
+            players = [FamilyAttacker(family, most=few[needs_objects(family.name)]) for family in able]
+        return players if chosen and len(players) == len(chosen) else [*players, RandomDistractor(related=self.related)]
+
+    def _bare(self, game: Game) -> bool:
+        return game.objects is None or game.objects.bare
 
 
 def judging(game: Game, settings: RefereeSettings, scripted: ScriptedAttackSettings) -> Judging:
@@ -63,4 +73,4 @@ def judging(game: Game, settings: RefereeSettings, scripted: ScriptedAttackSetti
     if not scripted.families:
         return game.referee
     rules = referees(settings, photos=not game.is_world)
-    return FamilyReferee(scripted.chosen, rules, game.referee)
+    return FamilyReferee(scripted.chosen(game), rules, game.referee)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aot.attacks.families import needs_objects
 from aot.coevolve import attack_rounds, condition_stages, evaluation_stages, floor_stage
 from aot.coevolve.attacker_stages import answer_best, best_response_training, evolve_attacker
 from aot.coevolve.defender_stages import (
@@ -41,6 +42,7 @@ from aot.coevolve.recipe import Recipe
 from aot.coevolve.scenes import Game, stage_seed
 from aot.coevolve.sft_batches import pairs_key
 from aot.errors import AotError
+from aot.forge.objects import FOR_ATTACKS
 from aot.players.base_players import Role, keep_player, player_key
 from aot.players.settings import PlayerSettings
 
@@ -78,6 +80,8 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
         return (conditions,) if (conditions := conditions_for(recipe, training)) else ()
 
     scripted = recipe.scripted_attacks.key
+    if not game.is_world and any(map(needs_objects, recipe.scripted_attacks.families)):
+        scripted = scripted | {"photos": FOR_ATTACKS.model_dump(mode="json")}
     mixed = [recipe.meta.model_dump()] if recipe.meta.rule != "newest" else []
     by_trl = recipe.dapo.engine == "trl"  # the packed engine works on one device
     attacks = {"frozen": True, "together": recipe.attacks.chunk > 0}

@@ -88,17 +88,30 @@ def questions_of(photo: Photo, labels: Sequence[str], most: int, rng: np.random.
     ]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class AnnotatedScene(Scene):
+    """A question about a photo whose objects are known; with a `query` its answer can be worked out again after an edit
+    of them. `photo`: the photo's id."""
+
+    contents: Contents | None = None
+    query: Query | None = None
+    photo: str = ""
+
+
 def scenes_of(photo: Photo, labels: Sequence[str], most: int, seed: int) -> list[Scene]:
     """The photo's questions as scenes; the only one that came with it has the photo's own id."""
-    rng, boxes = np.random.default_rng([seed, zlib.crc32(photo.id.encode())]), photo.contents.boxes
+    rng, contents = np.random.default_rng([seed, zlib.crc32(photo.id.encode())]), photo.contents
     return [
-        Scene(
+        AnnotatedScene(
             photo.id if len(photo.given) == 1 else f"{photo.id}-{asked.name}",
             photo.image,
             asked.question,
             asked.about,
-            boxes,
+            contents.boxes,
             photo.source,
+            contents,
+            asked.query,
+            photo.id,
         )
         for asked in questions_of(photo, labels, most, rng)
     ]

@@ -12,12 +12,13 @@ from aot.data.images import Fit, Refusal, square
 from aot.data.labelme import labelme_files, read_labelme
 from aot.data.parquet import shards
 from aot.data.photos import Source, scenes_of
-from aot.data.pictures import holds_pictures, read_pictures
+from aot.data.pictures import PICTURES, holds_pictures, read_pictures
 from aot.data.rows import SAVED, read_jsonl, read_table
 from aot.data.tsv import read_tsv
 from aot.data.voc import read_voc, voc_files
 from aot.data.yolo import is_yolo, read_yolo
 from aot.errors import AotError
+from aot.runs.files import canonical_hash, sha256_of
 from aot.types import Scene
 
 __all__ = ["Refusal", "load_scenes"]
@@ -94,6 +95,18 @@ def open_source(path: Path | str, fit: Fit, *, free_text: bool = False) -> Sourc
     if suffix == ".json":
         return _open_json(path, fit, free_text)
     raise AotError("unknown data format", where=str(path), hint=FORMATS)
+
+
+def digest_of(data: Path) -> str:
+    """Changes where the data do. Of a folder's images only the names and sizes are looked at: there may be many."""
+    if data.is_file():
+        return sha256_of(data)
+    files = sorted(path for path in data.rglob("*") if path.is_file())
+    looked_at = {
+        path.relative_to(data).as_posix(): path.stat().st_size if path.suffix.lower() in PICTURES else sha256_of(path)
+        for path in files
+    }
+    return canonical_hash(looked_at)
 
 
 def _open_folder(path: Path, fit: Fit, free_text: bool) -> Source:

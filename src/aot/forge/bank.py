@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -14,13 +15,18 @@ import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from aot.data.photos import Thing
-from aot.forge.grabcut import refined
+from aot.forge.grabcut import Mask, refined, told_apart
 from aot.forge.store import PhotoStore, Record
 from aot.forge.supports import WIDTHS, support_of
 from aot.types import Box, Image
 
 Alpha = npt.NDArray[np.float32]
 """`float32 [H, W]`: how much of a pixel belongs to the object, 0 .. 1."""
+
+
+LEAST_TOLD, MOST_ALIKE = 0.45, 0.3
+"""An outline of less and of more than this (see `told_apart`) holds some background; *ours*."""
+Side = Literal["left", "right", "upper", "lower"]
 
 
 class BankSettings(BaseModel, frozen=True, extra="forbid"):
@@ -34,18 +40,23 @@ class BankSettings(BaseModel, frozen=True, extra="forbid"):
     border: float = Field(0.01, ge=0)  # this near to the photo's border it may be cut off; share of the side
     most_of_photo: float = Field(0.4, gt=0, le=1)  # larger ones are scenes, not objects
     person: float = Field(2.4, ge=0)  # one who stands, whole, is so many times as high as wide
+    # For attacks: also what its photo's border cuts off, to be put at the same border; and what has a label of which
+    # some other object is in doubt.
+    cut_off: bool = False
+    doubtful: bool = False
     most: int = Field(20_000, gt=0)  # cut-outs kept, drawn evenly
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cutout:
     """An object of a stored photo. `height` and `foot`: its height and its lower edge as shares of the photo's height:
-    how large such a thing is that stands there."""
+    how large such a thing is that stands there. `cut_off`: sides on which its photo's border cuts it off."""
 
     photo: int
     thing: Thing
     height: float
     foot: float
+    cut_off: tuple[Side, ...] = ()
 
     @property
     def label(self) -> str:
@@ -69,11 +80,12 @@ class Bank:
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
     """A cut-out's pixels `rgb [h, w, 3]` and `alpha [h, w]`, of the size of its box; and the lightness of what was
-    around it: mean and standard deviation, in levels of CIE Lab."""
+    around it: mean and standard deviation, in levels of CIE Lab. `sure`: its outline was drawn along it."""
 
     rgb: Image
     alpha: Alpha
     around: tuple[float, float]
+    sure: bool = True
 
 
 @lru_cache(maxsize=256)
@@ -92,7 +104,15 @@ def cut_thing(image: Image, thing: Thing) -> Piece:
     part = np.s_[box.y0 : box.y1, box.x0 : box.x1]
     inner = edge[box.y0 - y0 : box.y1 - y0, box.x0 - x0 : box.x1 - x0].astype(np.float32)
     # A view would keep the whole photo in memory.
-    return Piece(image[part].copy(), inner, lightness_around(image, box, alpha))
+    sure = _sure(image[around], alpha[around] > 0.5)
+    return Piece(image[part].copy(), inner, lightness_around(image, box, alpha), sure)
+
+
+def _sure(crop: Image, mask: Mask) -> bool:
+    """Whether the outline was drawn along the object: one that runs through the background has no edge to run along,
+    and holds much that looks like what is outside."""
+    told, alike = told_apart(crop, mask)
+    return told >= LEAST_TOLD or alike <= MOST_ALIKE
 
 
 def lightness_around(image: Image, box: Box, alpha: Alpha | None = None) -> tuple[float, float]:
@@ -122,17 +142,16 @@ def outline_mask(thing: Thing, shape: Sequence[int]) -> Alpha:
 def box_fault(record: Record, thing: Thing, s: BankSettings) -> str:
     """What of its box speaks against cutting the thing out, empty for nothing: no_label, doubtful (its label),
     at_border, too_small, not_whole, too_large, hidden."""
-    (width, height), box = record.size, thing.box
-    dx, dy = max(1, s.border * width), max(1, s.border * height)
+    (width, height), box, cut = record.size, thing.box, _cut_off(record, thing, s)
     if not box.label:
         return "no_label"
-    if box.label in record.fields["doubtful"]:
+    if box.label in record.fields["doubtful"] and not s.doubtful:
         return "doubtful"
-    if not (box.x0 > dx and box.y0 > dy and box.x1 < width - dx and box.y1 < height - dy):
+    if cut and not (s.cut_off and cut not in (("left", "right"), ("upper", "lower")) and len(cut) <= 2):
         return "at_border"
     if box.area_px < s.least_side_px**2 or min(box.x1 - box.x0, box.y1 - box.y0) < s.least_side_px / 2:
         return "too_small"
-    if box.label == "person" and box.y1 - box.y0 < s.person * (box.x1 - box.x0):
+    if box.label == "person" and not cut and box.y1 - box.y0 < s.person * (box.x1 - box.x0):
         return "not_whole"
     if box.area_px > s.most_of_photo * width * height:
         return "too_large"
@@ -156,10 +175,29 @@ def outline_fault(record: Record, thing: Thing, s: BankSettings) -> str:
 def _cutouts(record: Record, s: BankSettings) -> list[Cutout]:
     height = record.size[1]
     return [
-        Cutout(record.number, thing, (thing.box.y1 - thing.box.y0) / height, thing.box.y1 / height)
+        Cutout(
+            record.number,
+            thing,
+            (thing.box.y1 - thing.box.y0) / height,
+            thing.box.y1 / height,
+            _cut_off(record, thing, s),
+        )
         for thing in record.things
         if not (box_fault(record, thing, s) or outline_fault(record, thing, s))
     ]
+
+
+def _cut_off(record: Record, thing: Thing, s: BankSettings) -> tuple[Side, ...]:
+    """The borders of the photo that it reaches."""
+    (width, height), box = record.size, thing.box
+    dx, dy = max(1, s.border * width), max(1, s.border * height)
+    reached: dict[Side, bool] = {
+        "left": box.x0 <= dx,
+        "right": box.x1 >= width - dx,
+        "upper": box.y0 <= dy,
+        "lower": box.y1 >= height - dy,
+    }
+    return tuple(side for side, there in reached.items() if there)
 
 
 def _before(other: Thing, thing: Thing) -> bool:

@@ -14,12 +14,12 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from aot.data.photos import Photo
+from aot.data.photos import AnnotatedScene, Photo
 from aot.data.questions import Contents, Query, answer
 from aot.forge.extend import Extension
 from aot.forge.paint import sharpness
 from aot.game.judge import Judge
-from aot.types import Finding, Image
+from aot.types import Attack, Finding, Image, Scene
 
 ExtensionCheck = Callable[[Photo, Extension], Finding]
 
@@ -134,6 +134,33 @@ def answer_kept(query: Query | None, before: Contents, after: Contents) -> Findi
     why = "second_copy" if max(more) > 0 else "queried_missing" if min(more) < 0 else "answer_changed"
     reason = why if changed else ""
     return Finding("answer_kept", not reason, float(sum(more)), reason)
+
+
+@dataclass(frozen=True)
+class AnswerKept:
+    """A check of the referee: see `answer_kept`. Where the answer cannot be worked out again (a question that came with
+    the data), the `judge` is asked; without one the attack passes unmeasured (nan)."""
+
+    judge: Judge | None = None
+
+    def __call__(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Finding]:
+        findings = [Finding("answer_kept", True, float("nan")) for _ in scenes]
+        unknown = []
+        for i, (scene, attack) in enumerate(zip(scenes, attacks, strict=True)):
+            if isinstance(scene, AnnotatedScene) and scene.contents and scene.query and attack.objects is not None:
+                before = scene.contents
+                after = Contents(attack.objects, before.size, before.doubtful, before.complete)
+                findings[i] = answer_kept(scene.query, before, after)
+            else:
+                unknown.append(i)
+        if self.judge is not None and unknown:
+            questions = [scenes[i].question for i in unknown]
+            fields = [{"question": q.text, "answer": q.options[q.answer]} for q in questions]
+            clean, attacked = [scenes[i].image for i in unknown], [attacks[i].image for i in unknown]
+            judged = self.judge.findings("answer_preserved", attacked, fields, before=clean)
+            for i, finding in zip(unknown, judged, strict=True):
+                findings[i] = finding
+        return findings
 
 
 def _look(image: Image) -> tuple[np.ndarray, float]:

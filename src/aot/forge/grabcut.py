@@ -13,6 +13,8 @@ Labels = npt.NDArray[np.uint8]
 
 SIDE_PX, ITERATIONS = 160, 3
 """*Ours*: larger crops are reduced to this side."""
+ALIKE = 12.0
+"""Two sides of an edge that differ by less look alike, in levels of CIE Lab (all three added); *ours*."""
 
 
 def grabbed(crop: Image, labels: Labels) -> Mask:
@@ -43,6 +45,25 @@ def in_box(crop: Image, box: Box, core: float) -> Mask:
     across, down = (2 * x - box.x0 - box.x1) / (box.x1 - box.x0), (2 * y - box.y0 - box.y1) / (box.y1 - box.y0)
     labels[np.hypot(across, down) < core] = cv2.GC_FGD
     return grabbed(crop, labels)
+
+
+def told_apart(crop: Image, mask: Mask) -> tuple[float, float]:
+    """How well what the mask covers is told from what is around it: the share of it that is found again where only its
+    innermost part is given; and the share of its edge along which both sides look alike (closer than `ALIKE`)."""
+    depth, away = (cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_L2, 3) for part in (mask, ~mask))
+    labels = np.where(mask, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+    labels[depth > 0.6 * depth.max()] = cv2.GC_FGD
+    found = grabbed(crop, labels)
+    lab = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2LAB).astype(np.float32)
+
+    def beside(ring: Mask) -> npt.NDArray[np.float32]:
+        weight = cv2.GaussianBlur(ring.astype(np.float32), (0, 0), 3)
+        return np.asarray(cv2.GaussianBlur(lab * ring[..., None], (0, 0), 3) / np.maximum(weight, 1e-3)[..., None])
+
+    steps = np.abs(beside((depth > 1) & (depth <= 4)) - beside((away > 1) & (away <= 4))).sum(-1)
+    edge = (depth > 0) & (depth <= 1.5)
+    alike = float((steps[edge] < ALIKE).mean()) if edge.any() else 1.0
+    return float((found & mask).sum() / max(1, mask.sum())), alike
 
 
 def refined(crop: Image, mask: Mask, band: int) -> Mask:

@@ -8,6 +8,7 @@ that misses a part would leave that part behind.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +47,8 @@ def find_outlines(folder: Path, bank: BankSettings, settings: OutlineSettings | 
     """Cuts out the objects without an outline of the store in `folder`, and leaves the outlines beside the photos.
     Returns how many such objects there were, and why which were refused: by the bank's checks, or by those here."""
     s, store, funnel = settings or OutlineSettings(), PhotoStore(folder), Funnel()
-    (folder / OUTLINES).mkdir(exist_ok=True)
+    shutil.rmtree(folder / OUTLINES, ignore_errors=True)  # of other photos that lay here
+    (folder / OUTLINES).mkdir()
     for record in store:
         found: dict[int, list[list[list[float]]]] = {}
         bare = [n for n, thing in enumerate(record.things) if not thing.outline]

@@ -40,6 +40,9 @@ class PaintSettings(BaseModel, frozen=True, extra="forbid"):
     heal_share: float = Field(0.03, ge=0)  # ... and so much of its longer side: outlines of large things are coarser
     heal_radius_px: float = Field(4, gt=0)  # Telea's
     smooth_px: float = Field(6, ge=0)  # holes of this depth and less are healed smoothly; others from patches
+    # A wide hole is healed where it is calm around it and another way fills it alike: half the spread of what borders
+    # on it and the mean difference from Telea's fill are at most this, in levels of CIE Lab.
+    doubt: float = Field(30, ge=0)
 
 
 class LightSettings(BaseModel, frozen=True, extra="forbid"):
@@ -87,8 +90,10 @@ def alike(one: Light, two: Light, s: LightSettings) -> bool:
 
 def paste(image: Image, piece: Piece, box: Box, settings: PaintSettings, *, stands: bool) -> Image | str:
     """The image with the cut-out laid into `box`, which lies inside it; or in a word why it would not look placed:
-    other_light, blurred. `stands`: with a shadow under its foot."""
+    coarse_outline, other_light, blurred. `stands`: with a shadow under its foot."""
     s, size = settings, (box.x1 - box.x0, box.y1 - box.y0)
+    if not piece.sure:
+        return "coarse_outline"
     here = lightness_around(image, box)
     if abs(here[0] - piece.around[0]) > s.other_light:
         return "other_light"
@@ -115,21 +120,45 @@ def paste(image: Image, piece: Piece, box: Box, settings: PaintSettings, *, stan
 
 def heal(image: Image, shape: Alpha, settings: PaintSettings, *, avoid: Sequence[Box] = ()) -> Image | str:
     """The image without what `shape [H, W]` covers: a narrow hole filled from its border (Telea 2004, as OpenCV has
-    it), a wide one by patches from around it, none of them out of the boxes to `avoid`; "crowded" where too little else
-    is around it."""
+    it), a wide one by patches from around it, none of them out of the boxes to `avoid`. Or why not: crowded
+    (too little else is around a wide one), would_show (much goes on at its border, or another way gives another fill).
+    """
     drawn = (shape > 0.1).astype(np.uint8)
     _, _, wide, high = cv2.boundingRect(drawn)
     side = 2 * (settings.heal_px + round(settings.heal_share * max(wide, high))) + 1
     mask = cv2.dilate(drawn, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
     hole = mask.astype(bool)
-    if cv2.distanceTransform(mask, cv2.DIST_L2, 3).max() > settings.smooth_px:
-        filled = fill(image, hole, avoid=avoid)
-        return "crowded" if filled is None else filled
+    depth = float(cv2.distanceTransform(mask, cv2.DIST_L2, 3).max())
+    if depth > settings.smooth_px and _busy(image, mask) / 2 > settings.doubt:
+        return "would_show"
     healed = cv2.inpaint(np.ascontiguousarray(image), mask, settings.heal_radius_px, cv2.INPAINT_TELEA)
+    if depth > settings.smooth_px:
+        filled = fill(image, hole, avoid=avoid)
+        if filled is None:
+            return "crowded"
+        doubt = _busy(image, mask) / 2 + _unlike(filled, healed, hole, depth)
+        return "would_show" if doubt > settings.doubt else filled
     # The fill is smooth; the surroundings' grain on it is what a camera would have left.
     noise = np.random.default_rng(0).normal(0, _grain(image, hole), image.shape[:2])[..., None]
     smooth = np.where(hole[..., None], np.clip(healed + noise, 0, 255), image)
     return np.round(smooth).astype(np.uint8)
+
+
+def _busy(image: Image, mask: npt.NDArray[np.uint8]) -> float:
+    """Spread of the colours that border on the mask, in levels of CIE Lab, without grain."""
+    lab = cv2.GaussianBlur(_lab(image), (0, 0), 2)
+    ring = cv2.dilate(mask, np.ones((13, 13), np.uint8)).astype(bool) & (mask == 0)
+    return float(np.sqrt(lab[ring].var(0).sum())) if ring.any() else 0.0
+
+
+def _unlike(one: Image, two: Image, hole: Mask, depth: float) -> float:
+    """Mean difference of two fills of a hole of this depth, in levels of CIE Lab, without detail."""
+    blurred = [cv2.GaussianBlur(_lab(image), (0, 0), max(2.0, depth / 3)) for image in (one, two)]
+    return float(np.abs(blurred[0] - blurred[1]).sum(-1)[hole].mean())
+
+
+def _lab(image: Image) -> npt.NDArray[np.float32]:
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2LAB), np.float32)
 
 
 def _edge(alpha: Alpha, s: PaintSettings) -> tuple[Alpha, Mask]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -11,10 +11,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from pydantic import BaseModel, Field
 
-from aot.data.photos import Photo, Thing, questions_of
-from aot.data.questions import Contents, Query
+from aot.data.photos import AnnotatedScene, Photo, Thing, questions_of
 from aot.forge.bank import Bank, BankSettings, Cutout
-from aot.forge.checks import answer_kept, extension_checks
+from aot.forge.checks import AnswerKept, extension_checks
 from aot.forge.extend import CanvasExtender, CanvasSettings, Extender
 from aot.forge.funnel import Funnel
 from aot.forge.generated import GeneratedExtender, GeneratedImplanter, GeneratorKind, open_inpainter
@@ -32,7 +31,7 @@ from aot.game.judge import Judge
 from aot.game.referee import Referee, RefereeSettings, build_referee
 from aot.players.base_players import player_folder
 from aot.prompts import attack_instruction, edit_instruction
-from aot.types import Attack, Box, EditKind, Finding, Image, Scene
+from aot.types import Attack, Box, EditKind, Image, Scene
 
 ATTACKER = "photos.attacker_folder"
 """The setting that names the attacker that implants."""
@@ -64,12 +63,10 @@ class PairSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PhotoScene(Scene):
-    """A scene whose objects are known, and with a `query` also its answer after an edit of them."""
+class PhotoScene(AnnotatedScene):
+    """A question about a stored photo, with all that an edit of its objects takes."""
 
     things: tuple[Thing, ...] = ()
-    contents: Contents | None = None
-    query: Query | None = None
     licence: str = ""
     extended: bool = False
     split: str = SPLITS[0]
@@ -106,33 +103,6 @@ class PhotoSettings(BaseModel, frozen=True, extra="forbid"):
     paint: PaintSettings = PaintSettings()
 
 
-@dataclass(frozen=True)
-class AnswerKept:
-    """A check of the referee: see `answer_kept`. Where the answer cannot be worked out again (a question that came with
-    the data), the `judge` is asked; without one the attack passes unmeasured (nan)."""
-
-    judge: Judge | None = None
-
-    def __call__(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Finding]:
-        findings = [Finding("answer_kept", True, float("nan")) for _ in scenes]
-        unknown = []
-        for i, (scene, attack) in enumerate(zip(scenes, attacks, strict=True)):
-            if isinstance(scene, PhotoScene) and scene.contents and scene.query and attack.objects is not None:
-                before = scene.contents
-                after = Contents(attack.objects, before.size, before.doubtful, before.complete)
-                findings[i] = answer_kept(scene.query, before, after)
-            else:
-                unknown.append(i)
-        if self.judge is not None and unknown:
-            questions = [scenes[i].question for i in unknown]
-            fields = [{"question": q.text, "answer": q.options[q.answer]} for q in questions]
-            clean, attacked = [scenes[i].image for i in unknown], [attacks[i].image for i in unknown]
-            judged = self.judge.findings("answer_preserved", attacked, fields, before=clean)
-            for i, finding in zip(unknown, judged, strict=True):
-                findings[i] = finding
-        return findings
-
-
 class PhotoPairSource:
     """Scenes from stored photos; distractors from their own objects. What goes into a photo, its neighbour or a
     cut-out, is from photos on the same side of the split: held-out scenes hold nothing that was trained on."""
@@ -148,11 +118,17 @@ class PhotoPairSource:
         *,
         seed: int,
         held_out_share: float = 0.0,
+        splits: Mapping[str, str] | None = None,
         judge: Judge | None = None,
         author: Author | None = None,
     ):
+        """`splits`: by a photo's id on which side it is; those that it does not name, and without it all, are held out
+        by `held_out_share`."""
         self.store, self.settings, self.seed = store, settings, seed
-        self.splits = [split_of(record.source_id, held_out_share, seed) for record in store]
+        told = splits or {}
+        self.splits = [
+            told.get(record.id) or split_of(record.source_id, held_out_share, seed) for record in store
+        ]
         sides = {split: [n for n, its in enumerate(self.splits) if its == split] for split in SPLITS}
         self.banks = {
             split: Bank(with_outlines(store.folder, map(store.record, its)), settings.bank, seed=seed)
@@ -245,6 +221,7 @@ class PhotoPairSource:
                 things=photo.things,
                 contents=contents,
                 query=asked.query,
+                photo=photo.id,
                 licence=" + ".join(licences),
                 extended=bool(parts),
                 split=split,

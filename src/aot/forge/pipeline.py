@@ -31,8 +31,7 @@ import torch
 from pydantic import BaseModel, Field
 
 from aot.data.images import at_most
-from aot.data.pictures import PICTURES
-from aot.data.sources import open_source
+from aot.data.sources import digest_of, open_source
 from aot.errors import AotError
 from aot.forge.dataset import row, write_rows
 from aot.forge.executor import Executor, builds, check_executor
@@ -54,7 +53,7 @@ from aot.players.base_players import player_folder
 from aot.players.defender.writer import QwenWriter
 from aot.players.digests import player_digests
 from aot.prompts import FORGE_PROMPTS, JUDGE_VERSION
-from aot.runs.files import canonical_hash, sha256_of, write_json
+from aot.runs.files import write_json
 from aot.runs.run import Run, Stage
 from aot.runs.terminal import echo
 
@@ -260,21 +259,9 @@ def _stored(run: Run, data: Path, settings: ForgeSettings) -> Stage:
         write_json(folder / REFUSED, [{"file": r.file, "row": r.row, "reason": r.reason} for r in refused])
         return {"funnel": funnel.as_json()}
 
-    key = {"data": str(data), "files": _contents(data), "side_px": settings.side_px}
+    key = {"data": str(data), "files": digest_of(data), "side_px": settings.side_px}
     key |= {"bank": settings.photos.bank.model_dump(mode="json")}
     return run.stage("work/photos", build, key=key, quiet=True)
-
-
-def _contents(data: Path) -> str:
-    """Changes where the data do. Of a folder's images only the names and sizes are looked at: there may be many."""
-    if data.is_file():
-        return sha256_of(data)
-    files = sorted(path for path in data.rglob("*") if path.is_file())
-    looked_at = {
-        path.relative_to(data).as_posix(): path.stat().st_size if path.suffix.lower() in PICTURES else sha256_of(path)
-        for path in files
-    }
-    return canonical_hash(looked_at)
 
 
 def summary_lines(funnel: Mapping[str, Any]) -> list[str]:

@@ -106,14 +106,14 @@ def somewhere(
 def in_place_of(thing: Thing, label: str, size: tuple[int, int], site: Site, s: PlaceSettings) -> Box | None:
     """On the foot of what goes, if that stands on the same, and as large as such a thing is there."""
     gone, support = thing.box, support_of(label)
-    part = next((part for part in _parts(site) if _inside(gone, part)), None)
+    part = next((part for part in parts_of(site) if inside(gone, part)), None)
     if part is None or support != support_of(gone.label) or (support == "own" and gone.label != label):
         return None
     if not _stands(thing, site.things, part):
         return None
     scale = _extent(gone, support) / metres(gone.label, support)
     box = _box((gone.x0 + gone.x1) / 2, gone.y1, scale, label, size, support, site, s)
-    if box is None or not _inside(box, part):
+    if box is None or not inside(box, part):
         return None
     others = [b for b in site.contents.boxes if b != gone]
     hides = any(box.overlap_px(b) > s.most_overlap * min(b.area_px, box.area_px) for b in others)
@@ -153,10 +153,10 @@ def _as_it_was(
     label: str, size: tuple[int, int], site: Site, s: PlaceSettings, rng: np.random.Generator, origin: Origin, side: str
 ) -> Box | None:
     """Onto a surface like the one that it stood on, as high and as large: most of perspective, in people's photos."""
-    parts = _parts(site)
+    parts = parts_of(site)
     for _ in range(s.places):
         part = parts[int(rng.integers(len(parts)))]
-        labels = {thing.box.label for thing in site.things if _inside(thing.box, part)}
+        labels = {thing.box.label for thing in site.things if inside(thing.box, part)}
         # Something of its kind of support shows that this is a picture of such a place, at about such a scale.
         if not any(support_of(each) == support_of(label) for each in labels - SHELVED - set(FIXED)):
             continue
@@ -181,7 +181,7 @@ def _as_it_was(
 
 def _fits(box: Box, part: Box, held: str, origin: Origin | None, site: Site, s: PlaceSettings) -> bool:
     """It is free, nothing that nobody has told of lies under it, and on a table it is seen from about where it was."""
-    if not _inside(box, part) or not free(box, site, s):
+    if not inside(box, part) or not free(box, site, s):
         return False
     if held in ("sky", "own"):
         return True
@@ -195,8 +195,8 @@ def _anchors(
 ) -> tuple[str, list[tuple[Box, list[Anchor]]]]:
     """What would hold the thing, and each part of the picture with the points where that is known to be."""
     support, found, carried = support_of(label), [], []
-    for part in _parts(site):
-        here = [thing for thing in site.things if _inside(thing.box, part)]
+    for part in parts_of(site):
+        here = [thing for thing in site.things if inside(thing.box, part)]
         labels = {thing.box.label for thing in here}
         if any(label in kind and not labels & kind for kind in (OUTDOORS, INDOORS)) or label in FIXED:
             continue
@@ -217,7 +217,7 @@ def _anchors(
     return (support, found) if found or not carried else ("carried", carried)
 
 
-def _parts(site: Site) -> tuple[Box, ...]:
+def parts_of(site: Site) -> tuple[Box, ...]:
     return site.parts or (Box(0, 0, *site.contents.size),)
 
 
@@ -288,7 +288,7 @@ def _box(
     return Box(left, low - round(high), left + round(wide), low, label)
 
 
-def _inside(box: Box, part: Box) -> bool:
+def inside(box: Box, part: Box) -> bool:
     return part.x0 <= box.x0 and part.y0 <= box.y0 and box.x1 <= part.x1 and box.y1 <= part.y1
 
 

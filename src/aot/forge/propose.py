@@ -15,8 +15,11 @@ from pydantic import BaseModel, Field, field_validator
 
 from aot.data.photos import Thing
 from aot.data.questions import Contents
+from aot.forge.anywhere import anywhere as somewhere_else
+from aot.forge.anywhere import at_home, instead_of
 from aot.forge.bank import Bank, Cutout
 from aot.forge.place import Origin, PlaceSettings, Site, in_place_of, somewhere, touches
+from aot.forge.supports import SUPERCATEGORIES
 from aot.prompts import with_article
 from aot.types import Box, EditKind
 
@@ -59,6 +62,8 @@ class ProposeSettings(BaseModel, frozen=True, extra="forbid"):
     objects: int = Field(12, gt=0)  # drawn before a kind is given up
     removable: float = Field(0.04, gt=0, le=1)  # a larger hole, as a share of the image, is not healed believably
     noticed: float = Field(0.003, ge=0, le=1)  # whether a smaller thing is there, nobody sees
+    beside: float = Field(0.2, ge=0, le=1)  # most of a thing that goes which lies over or under another one
+    anywhere: bool = False  # for attacks: where nothing tells where an object can stand, wherever there is room
     place: PlaceSettings = PlaceSettings()
 
     @field_validator("kinds")
@@ -104,15 +109,22 @@ def propose(
     """One drawn edit, or why the last of some draws gave none: no_object, other_light, no_place, nothing_to_remove.
     `queried`: labels that the question names, also of what is not there."""
     drawn: Proposal | str = "no_object"
-    for _ in range(settings.tries):
-        drawn = _drawn(site, queried, bank, settings, rng, origins)
+    for n in range(settings.tries * (1 + settings.anywhere)):
+        drawn = _drawn(site, queried, bank, settings, rng, origins, anywhere=n >= settings.tries)
         if not isinstance(drawn, str):
             break
     return drawn
 
 
 def _drawn(
-    site: Site, queried: Sequence[str], bank: Bank, s: ProposeSettings, rng: np.random.Generator, origins: Origins
+    site: Site,
+    queried: Sequence[str],
+    bank: Bank,
+    s: ProposeSettings,
+    rng: np.random.Generator,
+    origins: Origins,
+    *,
+    anywhere: bool,
 ) -> Proposal | str:
     kind, gone = drawn_kind(s, rng), None
     if kind != "add":
@@ -124,25 +136,47 @@ def _drawn(
         assert gone is not None
         return Proposal("remove", sentence_of("remove", gone=gone, site=site), gone=gone)
     reason = "no_object"
-    for _ in range(s.objects):
+    for n in range(s.objects):
         drawn = _draw(bank, queried, s, rng)
         if drawn is None:
             return reason
         family, new = drawn
         origin = origins(new)
+        if anywhere and n >= s.objects // 2:  # first such as would be at home here
+            origin = Origin(new.height, new.foot)
+        elif anywhere and not at_home(new.label, site):
+            origin = None
         if origin is None:
             reason = "other_light" if reason == "no_object" else reason
             continue
         reason = "no_place"
-        size = size_of(new)
-        if kind == "replace":
-            assert gone is not None
-            place = in_place_of(gone, new.label, size, site, s.place)
-        else:
-            place = somewhere(new.label, size, site, s.place, rng, origin=origin)
+        place = _place(new, gone if kind == "replace" else None, site, s, rng, origin, anywhere=anywhere)
         if place is not None:
             return Proposal(kind, sentence_of(kind, new.label, gone, site), family, new, place, gone)
     return reason
+
+
+def _place(
+    new: Cutout,
+    replaced: Thing | None,
+    site: Site,
+    s: ProposeSettings,
+    rng: np.random.Generator,
+    origin: Origin,
+    *,
+    anywhere: bool,
+) -> Box | None:
+    """For the cut-out, in place of a thing or beside all."""
+    label, size = new.label, size_of(new)
+    if not anywhere:
+        if new.cut_off:  # where it is whole, nobody knows
+            return None
+        if replaced is not None:
+            return in_place_of(replaced, label, size, site, s.place)
+        return somewhere(label, size, site, s.place, rng, origin=origin)
+    if replaced is not None:
+        return None if new.cut_off else instead_of(replaced.box, label, size, site, s.place)
+    return somewhere_else(label, size, site, s.place, rng, origin=origin, cut_off=new.cut_off)
 
 
 def drawn_kind(s: ProposeSettings, rng: np.random.Generator) -> EditKind:
@@ -176,6 +210,13 @@ def family_of(label: str, queried: Sequence[str]) -> Family:
     return "control" if _ALIKE.get(label, frozenset()).isdisjoint(queried) else "look_alike"
 
 
+def is_related(label: str, queried: Sequence[str]) -> bool:
+    """Whether it is queried, looks alike, or is of the same kind of things as something queried."""
+    if family_of(label, queried) != "control":
+        return True
+    return any(label in group and not group.isdisjoint(queried) for group in SUPERCATEGORIES)
+
+
 def removable(site: Site, s: ProposeSettings) -> list[Thing]:
     """What is small, apart from the question, and not in front of or behind something else."""
     least, most = (share * site.contents.size[0] * site.contents.size[1] for share in (s.noticed, s.removable))
@@ -185,7 +226,7 @@ def removable(site: Site, s: ProposeSettings) -> list[Thing]:
         if thing.box.label
         and least <= thing.box.area_px <= most
         and not touches(thing.box, site, s.place)
-        and all(o is thing or thing.box.overlap_px(o.box) <= 0.2 * thing.box.area_px for o in site.things)
+        and all(o is thing or thing.box.overlap_px(o.box) <= s.beside * thing.box.area_px for o in site.things)
     ]
 
 

@@ -7,6 +7,24 @@ from typing import Literal
 Support = Literal["ground", "top", "sky", "own"]
 """What holds a thing: the ground; a table or the like; nothing; "own": only where another of its label is."""
 
+SUPERCATEGORIES = tuple(
+    frozenset(group.split(", "))
+    for group in (
+        "bicycle, car, motorcycle, airplane, bus, train, truck, boat",
+        "traffic light, fire hydrant, stop sign, parking meter, bench",
+        "bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, teddy bear, person",
+        "backpack, umbrella, handbag, tie, suitcase",
+        "frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard, surfboard, "
+        "tennis racket",
+        "bottle, wine glass, cup, fork, knife, spoon, bowl, vase, potted plant",
+        "banana, apple, sandwich, orange, broccoli, carrot, hot dog, pizza, donut, cake",
+        "chair, couch, bed, dining table, toilet, bench",
+        "tv, laptop, mouse, remote, keyboard, cell phone, clock, book",
+        "microwave, oven, toaster, sink, refrigerator",
+        "scissors, toothbrush, hair drier",
+    )
+)
+"""COCO's supercategories, with persons among the animals and a few labels in a second group."""
 HEIGHTS = {
     "person": 1.65, "bicycle": 1.05, "car": 1.5, "motorcycle": 1.15, "bus": 3.1, "truck": 2.8, "dog": 0.55, "cat": 0.3,
     "horse": 1.7, "sheep": 0.85, "cow": 1.45, "elephant": 2.8, "bear": 1.2, "zebra": 1.45, "giraffe": 4.5,

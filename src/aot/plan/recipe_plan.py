@@ -133,7 +133,7 @@ def _editing(m: Measures, edits: float) -> list[Phase]:
 def payoff(m: Measures) -> StageNeed:
     """Half an iteration's part of the matrix of all attackers and defenders: what was measured before is kept."""
     r, n = m.recipe, m.recipe.iterations
-    scripted = len(r.scripted_attacks.players(world=True))
+    scripted = len(r.scripted_attacks.families) or 1
     # As iteration i begins, a new defender meets all attackers; once it is trained, a new attacker all defenders.
     trained, looks = n * (n + 1), n + n * (n + 1) // 2
     cells = trained + scripted * n
