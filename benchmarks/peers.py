@@ -8,6 +8,7 @@ dapo        whole updates of 16 x 8 answers (drawing, rewards, dynamic sampling,
 flow_grpo   whole updates of 24 x 8 edits against a plain loop over the published method: a starting noise an edit, the
             stock forward pass, log-probabilities computed once more for the loss
 
+The peers' models have PyTorch's own linear layers (ours: `aot.players.linear`).
 Prints median and range of the ratios of turns that follow each other. CPU seconds, so that other work on the machine
 counts less.
 """
@@ -29,7 +30,7 @@ from PIL import Image as PilImage
 from rich.console import Console
 from rich.table import Table
 from skimage.metrics import structural_similarity
-from torch import Tensor
+from torch import Tensor, nn
 
 from aot.data.curriculum import CurriculumRow
 from aot.game.referee import RefereeSettings, box_ssim
@@ -40,6 +41,7 @@ from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor import Conditions
 from aot.players.base_players import player_folder
 from aot.players.defender.qwen import QwenDefender
+from aot.players.linear import Linear
 from aot.rl.advantage import group_advantages
 from aot.rl.flow import transition
 from aot.runs.checkpoints import Checkpoint
@@ -134,6 +136,8 @@ def dapo(repeats: int, _: Path | None) -> Iterator[Row]:
         settings = DapoSettings(engine=engine, updates=3, groups=16, group_size=8, max_draws=2)
 
         defender = QwenDefender.load(player_folder("miniature", "defender"))
+        if engine == "trl":
+            stock(defender.model)
         shipped = {name: value.clone() for name, value in defender.model.state_dict().items()}
 
         def train(turn: int) -> None:
@@ -156,6 +160,8 @@ def dapo(repeats: int, _: Path | None) -> Iterator[Row]:
 def flow_grpo(repeats: int, _: Path | None) -> Iterator[Row]:
     settings = FlowGrpoSettings(updates=repeats + 1)
     ours, plain = environment(settings), environment(settings)
+    for model in (plain.attacker.transformer, plain.defender.model):
+        stock(model)
     learner = FlowGrpo(ours.attacker, ours, settings, 0)
     loop = PlainLoop(plain, settings)
     ratios = turns(lambda turn: learner.update(turn + 1, 0), loop.update, repeats)
@@ -169,6 +175,13 @@ def environment(settings: FlowGrpoSettings) -> AttackEnvironment:
     return AttackEnvironment(
         attacker, scenes, world_referee(RefereeSettings()), defender, settings.environment
     )
+
+
+def stock(model: nn.Module) -> None:
+    """Gives a peer's model the linear layers that it has without us."""
+    for module in model.modules():
+        if type(module) is Linear:
+            module.__class__ = nn.Linear
 
 
 class PlainLoop:

@@ -42,6 +42,7 @@ from aot.players.attacker.keep import kept
 from aot.players.attacker.latents import BLOCK_PX, edit_latents, padded, paint, source_latents
 from aot.players.attacker.lora import adapter_rank
 from aot.players.base_players import Base, described
+from aot.players.linear import quicken
 from aot.players.noise_levels import noise_levels
 from aot.players.processor import PromptEncoder
 from aot.players.settings import Keep
@@ -71,9 +72,9 @@ class EditAttacker:
         """`folder`: where the weights, or under an adapter the frozen ones, lie; `base`: how they are referred to. Who
         has its conditions from elsewhere needs no text encoder, and who only makes some no transformer: None."""
         self.pipeline_class = pipeline_class
-        self.transformer, self.vae, self.scheduler = transformer, vae.requires_grad_(False), scheduler
+        self.transformer, self.vae, self.scheduler = quicken(transformer), vae.requires_grad_(False), scheduler
         self.folder, self.base = folder, base
-        self.text_encoder = text_encoder and text_encoder.eval().requires_grad_(False)
+        self.text_encoder = text_encoder and quicken(text_encoder.eval().requires_grad_(False))
         self.processor, self.settings, self.name = processor, settings or EditorSettings(), name
         self.encoder = PromptEncoder(processor)
 

@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from diffusers import QwenImageTransformer2DModel
 from torch import Tensor, nn
 
+from aot.players.linear import Linear, linear
+
 Grid = tuple[int, int, int]
 """(frames, rows, columns) of a token grid, as in the pipeline's `img_shapes`."""
 
@@ -59,7 +61,7 @@ def is_fusible(transformer: nn.Module) -> bool:
     )
     attn = transformer.transformer_blocks[0].attn
     read = (attn.to_q, attn.to_k, attn.to_v, attn.add_q_proj, attn.add_k_proj, attn.add_v_proj)
-    return not special and all(type(m) is nn.Linear and m.weight.dtype is torch.float32 for m in read)
+    return not special and all(type(m) in (nn.Linear, Linear) and m.weight.dtype is torch.float32 for m in read)
 
 
 class _Rotation(NamedTuple):
@@ -209,7 +211,7 @@ def _qkv(x: Tensor, layers: tuple[nn.Linear, nn.Linear, nn.Linear], heads: int, 
     rows = (torch.arange(0, inner, inner // heads, device=order.device)[:, None] + order).reshape(-1)
     weight = torch.cat([layers[0].weight[rows], layers[1].weight[rows], layers[2].weight])
     bias = torch.cat([layers[0].bias[rows], layers[1].bias[rows], layers[2].bias])
-    return F.linear(x, weight, bias).unflatten(-1, (3, heads, inner // heads))
+    return linear(x, weight, bias).unflatten(-1, (3, heads, inner // heads))
 
 
 def _norm_rotate(

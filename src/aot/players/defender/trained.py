@@ -20,6 +20,7 @@ from aot.data.images import size_within
 from aot.errors import AotError
 from aot.players.base_players import BASE, Base
 from aot.players.defender.lora import Adapters, new_adapters
+from aot.players.linear import quicken
 from aot.players.settings import LoraSettings
 from aot.players.special_tokens import UNSAID
 from aot.prompts import question_prompt
@@ -54,7 +55,7 @@ class TrainedDefender(ABC):
         checkpointing: bool = False,
         abstain: bool = False,
     ):
-        self.model, self.processor, self.name = model.eval(), processor, name
+        self.model, self.processor, self.name = quicken(model.eval()), processor, name
         self.tokenizer = processor.tokenizer
         self.max_new_tokens, self.batch, self.area = max_new_tokens, batch, area
         self.lora, self.adapters, self.base = lora or LoraSettings(), adapters, base
