@@ -200,6 +200,23 @@ def test_no_json_is_named(tmp_path: Path, content: bytes) -> None:
         load_scenes(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        ("instances.json", "utf-16"),
+        ("instances.json", "utf-16-le"),
+        ("export.json", "utf-16"),
+        ("export.json", "utf-8-sig"),
+    ],
+)
+def test_other_encodings_ask_the_same(tmp_path: Path, name: str, encoding: str) -> None:
+    questions = asked(written(tmp_path, NOTES))
+    text = (tmp_path / "instances.json").read_text("utf-8")
+    (tmp_path / "instances.json").unlink()
+    (tmp_path / name).write_text(text, encoding)
+    assert questions and asked(tmp_path) == questions
+
+
 def test_odd_entries_are_refused_one_by_one(tmp_path: Path) -> None:
     good = {"id": 7, "file_name": "7.png", "width": 100, "height": 100}
     odd: list[Any] = [5, None, {}, good | {"id": 9, "width": None}, good | {"id": 10, "file_name": "\0"}]

@@ -368,9 +368,11 @@ def test_imagefolder(tmp_path: Path) -> None:
 
     picture(tmp_path / "b/one.png")
     rows = [["one.png", "Red?", "yes"], ["gone.png", "Red?", "yes"], ["one.png", "nan", ""]]
-    write(tmp_path / "b/metadata.csv", "\n".join(map(",".join, [["file_name", "question", "answer"], *rows])))
-    photos, refused = read(tmp_path / "b")
-    assert [len(photo.given) for photo in photos.values()] == [1, 0] and refused[0].word == "missing_image"
+    for separator in (";", ","):
+        lines = map(separator.join, [["file_name", "question", "answer"], *rows])
+        write(tmp_path / "b/metadata.csv", "\n".join(lines))
+        photos, refused = read(tmp_path / "b")
+        assert [len(photo.given) for photo in photos.values()] == [1, 0] and refused[0].word == "missing_image"
 
     picture(tmp_path / "c/one.png")
     table = pa.table({"file_name": ["one.png"], "objects": [OBJECTS | {"categories": [3, 4]}]})
@@ -378,8 +380,9 @@ def test_imagefolder(tmp_path: Path) -> None:
     (photo,) = read(tmp_path / "c")[0].values()
     assert boxes(photo) == [("", 10, 10, 30, 30), ("", 50, 40, 90, 80)], "a number is no label"
     write(tmp_path / "d/metadata.csv", "name\n1\n")
-    with pytest.raises(AotError, match="no column file_name"):
+    with pytest.raises(AotError, match="no column file_name") as raised:
         load_scenes(tmp_path / "d")
+    assert "the header has name" in str(raised.value.hint)
     short = {"file_name": "one.png", "objects": {"bbox": [[1, 2, 3, 4]], "categories": []}}
     write(tmp_path / "b/metadata.csv", "")
     write(tmp_path / "c/metadata.jsonl", json.dumps(short))

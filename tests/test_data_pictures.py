@@ -64,7 +64,7 @@ def test_damaged_tags_and_pictures_raise_nothing_else(seed: int) -> None:
     rng = np.random.default_rng(seed)
     exif = PilImage.Exif()
     exif[0x0112], exif[0x010F], exif[0x011A] = 6, "maker", 72.0
-    kinds = {"JPEG": 400, "TIFF": 300, "PNG": 200, "GIF": 200, "WEBP": 200, "BMP": 60}
+    kinds = {"JPEG": 400, "TIFF": 300, "PNG": 200, "GIF": 200, "WEBP": 200, "BMP": 60, "ICO": 60}
     for kind, head in kinds.items():
         whole = np.frombuffer(encoded(kind, exif.tobytes()), np.uint8)
         for _ in range(40):
@@ -100,8 +100,9 @@ def test_heic_without_its_library_says_what_to_do() -> None:
 def test_every_image_in_a_folder_is_read_or_refused(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
-    for name in ("a.jpg", "b.JPG", "c.jfif", "no_ending", "Δ.png"):
-        (folder / name).write_bytes(encoded("PNG" if name.endswith("png") else "JPEG"))
+    for name in ("a.jpg", "b.JPG", "c.jfif", "no_ending", "Δ.png", "icon.ico"):
+        kind = {".png": "PNG", ".ico": "ICO"}.get(Path(name).suffix, "JPEG")
+        (folder / name).write_bytes(encoded(kind))
     (tmp_path / "outside.jpg").write_bytes(encoded())
     (tmp_path / "more").mkdir()
     (folder / "link_out.jpg").symlink_to(tmp_path / "outside.jpg")
@@ -110,16 +111,17 @@ def test_every_image_in_a_folder_is_read_or_refused(tmp_path: Path) -> None:
     (folder / "circle.jpg").symlink_to(folder / "circle.jpg")
     (folder / "folder_link").symlink_to(tmp_path / "more")
     (folder / "folder.jpg").mkdir()
-    (folder / "raw.CR2").write_bytes(b"nothing")
+    for name in ("raw.CR2", "damaged.ico"):
+        (folder / name).write_bytes(b"nothing")
     (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     (folder / "notes.txt").write_text("nothing")
     os.mkfifo(folder / "pipe.png")
     with open(os.fsencode(folder) + b"/bad\xff.jpg", "wb") as file:
         file.write(encoded())
     photos, refused = read(folder)
-    assert {p.id for p in photos} == {"a.jpg", "b.JPG", "c.jfif", "no_ending", "Δ.png", "link_in.jpg"}
+    assert {p.id for p in photos} == {"a.jpg", "b.JPG", "c.jfif", "no_ending", "Δ.png", "link_in.jpg", "icon.ico"}
     words = {r.row: r.word for r in refused}
-    assert words.pop("raw.CR2") == words.pop("phone.heic") == "unreadable_image"
+    assert {words.pop(name) for name in ("raw.CR2", "phone.heic", "damaged.ico")} == {"unreadable_image"}
     assert words.pop("link_out.jpg") == words.pop("folder_link") == "unsafe_path"
     assert set(words) == {"broken.jpg", "circle.jpg", "pipe.png", "bad\\udcff.jpg"}
     assert "\n".join(map(str, refused)).encode()

@@ -15,7 +15,7 @@ from PIL import Image as PilImage
 from aot.data.given import given_question, lettered
 from aot.data.images import BadRow, square
 from aot.data.sources import load_scenes
-from aot.data.tsv_records import tsv_records
+from aot.data.tsv_records import csv_records, tsv_records
 from aot.errors import AotError
 from aot.prompts import ANSWER_FORMAT, question_prompt
 
@@ -106,6 +106,22 @@ def test_records_of_a_comma_separated_file() -> None:
         (8, "z"),
     ]
     assert [number for number, _, reason in found if reason] == [4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        ("\na;b\n1,5;2\n", [["a", "b"], ["1,5", "2"]]),
+        ("a;b,c\n1,2\n", [["a;b", "c"], ["1", "2"]]),
+        ("a\n1;2\n", [["a"], ["1;2"]]),
+        ("", []),
+    ],
+)
+def test_semicolons_separate_where_the_header_has_no_comma(text: str, cells: list[list[str]]) -> None:
+    found = list(csv_records(text.splitlines(keepends=True)))
+    assert [each for _, each, _ in found] == cells
+    first = 2 if text.startswith("\n") else 1
+    assert [number for number, _, _ in found] == list(range(first, first + len(cells)))
 
 
 # Missing values and empty options.

@@ -21,7 +21,7 @@ import pyarrow.parquet
 from aot.bench.pictures import found_image, named_images
 from aot.data.images import BadRow, Refusal
 from aot.data.tsv import POINTER_CHARS, decoded, pictured_rows, row_images
-from aot.data.tsv_records import tsv_records
+from aot.data.tsv_records import csv_records
 from aot.errors import AotError
 from aot.runs.files import bounded_lines, read_whole
 
@@ -218,7 +218,7 @@ def _object(value: Any) -> dict[str, Any] | BadRow:
 def csv_rows(path: Path, needs: Needs) -> Rows:
     """Comma-separated, without images: the benchmark says where they are."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        records = tsv_records(bounded_lines(file), ",")
+        records = csv_records(bounded_lines(file))
         _, names, _ = next(records, (1, [], ""))
         columns = [name.strip() for name in names]
         _demand(columns, needs, path)

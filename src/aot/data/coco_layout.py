@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -41,6 +42,8 @@ def is_coco_file(file: Path) -> bool:
         content = read_whole(file)
     except OSError:
         return False
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        content = content.decode("utf-16", "replace").encode(errors="replace")
     return all(key in content for key in _KEYS)
 
 

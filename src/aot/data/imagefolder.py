@@ -9,7 +9,7 @@ from aot.data.images import BadRow, Fit, Refusal
 from aot.data.parquet import parquet_rows
 from aot.data.photos import Photo, Source
 from aot.data.rows import Held, photos_of_rows
-from aot.data.tsv_records import tsv_records
+from aot.data.tsv_records import csv_records
 from aot.errors import AotError
 from aot.runs.files import bounded_lines
 
@@ -52,11 +52,12 @@ def _photos(file: Path, folder: Path, fit: Fit, free_text: bool) -> Iterator[Pho
 
 
 def _csv_rows(file: Path, lines: Iterable[str]) -> _Rows:
-    records = tsv_records(lines, ",")
+    records = csv_records(lines)
     _, header, _ = next(records, (1, [], ""))
     columns = [name.strip() for name in header]
     if "file_name" not in columns:
-        raise AotError("no column file_name", where=str(file), hint=HINT)
+        has = f"the header has {', '.join(columns)[:300]}; " if columns else ""
+        raise AotError("no column file_name", where=str(file), hint=has + HINT)
     for number, cells, reason in records:
         held = BadRow(reason, "bad_quotes") if reason else dict(zip(columns, cells, strict=False))
         yield f"line {number}", str(number), held

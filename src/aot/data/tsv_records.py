@@ -10,6 +10,7 @@ import csv
 from collections import deque
 from collections.abc import Iterable, Iterator
 from io import StringIO
+from itertools import chain
 
 _CELL_CHARS = 2**30
 UNCLOSED = "a quotation mark is opened and never closed"
@@ -34,6 +35,18 @@ def tsv_records(lines: Iterable[str], delimiter: str = "\t") -> Iterator[tuple[i
         for _ in range(more):
             ahead.popleft()
         number += more
+
+
+def csv_records(lines: Iterable[str]) -> Iterator[tuple[int, list[str], str]]:
+    """As `tsv_records`, of comma-separated lines; separated by semicolons where the header has these and no comma, as
+    spreadsheets write them in countries with a decimal comma."""
+    source, begun = iter(lines), list[str]()
+    for line in source:
+        begun.append(line)
+        if line.strip():
+            break
+    header = "".join(begun)
+    return tsv_records(chain(begun, source), ";" if ";" in header and "," not in header else ",")
 
 
 def _record(

@@ -139,7 +139,7 @@ def read_json(path: Path, *, hint: str, needs: Sequence[str] | None = None) -> A
     """Reads JSON; with `needs`, an object that has these keys. Raises `AotError` with `hint` as the next step where the
     file is missing, damaged or holds something else."""
     try:
-        value = json.loads(read_whole(path).decode("utf-8-sig"))  # others' files may begin with a byte-order mark
+        value = json.loads(json_text(read_whole(path)))
     except FileNotFoundError as error:
         raise AotError("no such file", where=str(path), hint=hint) from error
     except RecursionError as error:
@@ -153,6 +153,11 @@ def read_json(path: Path, *, hint: str, needs: Sequence[str] | None = None) -> A
     if missing := [key for key in needs if key not in value]:
         raise AotError(f"lacks {', '.join(missing)}", where=str(path), hint=hint)
     return value
+
+
+def json_text(content: bytes) -> str:
+    """The text of others' JSON files, in UTF-8 or UTF-16, with a byte-order mark or without. Raises ValueError."""
+    return content.decode(json.detect_encoding(content))
 
 
 def canonical_hash(value: Any) -> str:
