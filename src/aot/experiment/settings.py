@@ -167,7 +167,7 @@ def headline() -> ExperimentSettings:
         name="headline",
         recipe=miniature().changed(game={"held_out_scenes": 400}, clean_rl_updates=150),
         augmentations=augmentations,
-        steps=BaselineSteps(augment=1100, pgd=260, same_attacks=900),
+        steps=BaselineSteps(augment=1200, pgd=580, same_attacks=1200),
     )
 
 
