@@ -35,6 +35,12 @@ def test_small_products_and_other_dtypes_are_the_stock_layers():
         assert torch.equal(linear(x, weight), F.linear(x, weight))
 
 
+def test_autocast_is_the_stock_layers() -> None:
+    x, weight = torch.randn(2000, 96), torch.randn(128, 96)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert linear(x, weight).dtype == torch.bfloat16
+
+
 def test_a_quickened_model_keeps_weights_and_names_and_leaves_other_layers_alone():
     class Other(nn.Linear):
         pass

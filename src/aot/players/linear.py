@@ -3,7 +3,7 @@
 PyTorch multiplies float32 matrices on a CPU by MKL, which keeps to AVX2 on processors that are not Intel's; oneDNN,
 which PyTorch brings too, takes what the processor has: twice as many products a second on an AMD EPYC with AVX-512. The
 sums are the same in another order (a test holds values and gradients to 1e-5). Other devices, dtypes and builds of
-PyTorch get the stock layer.
+PyTorch get the stock layer, and so does autocast.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def quicken(model: Model) -> Model:
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """As `torch.nn.functional.linear`: x `[..., K]`, weight `[N, K]`, bias `[N]` -> `[..., N]`."""
     plain = type(x) is Tensor and x.dtype is weight.dtype is torch.float32 and x.device.type == "cpu"
-    if _onednn is None or not plain or x.numel() * len(weight) < LEAST:
+    if _onednn is None or not plain or x.numel() * len(weight) < LEAST or torch.is_autocast_enabled("cpu"):
         return F.linear(x, weight, bias)
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         return _Product.apply(x, weight, bias)
@@ -55,7 +55,8 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
+        of_x, of_weight, _ = ctx.needs_input_grad
+        ctx.save_for_backward(x if of_weight else None, weight if of_x else None)
         return _product(x, weight, bias)
 
     @staticmethod
