@@ -21,6 +21,7 @@ from aot.attacks.checks import KnownArea, NormBound
 from aot.attacks.compose import Composition
 from aot.attacks.families import FAMILIES, PIXEL, SEMANTIC, families
 from aot.attacks.strengths import Strengths
+from aot.attacks.titles import attack_title
 from aot.attacks.world_sprites import Sprite, free_places, paste
 from aot.attacks.worst import WorstOfK
 from aot.audit.panel import ATTACKS, build_panel, group_of
@@ -312,12 +313,32 @@ def test_a_shadow_takes_light_away_and_no_more_than_its_share() -> None:
         assert (made.image == scene.image).all(-1).any() and (made.image < scene.image * 0.61 + 1).all(-1).any()
 
 
+# Titles --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("pgd_8", "PGD 8/255"),
+        ("apgd_0.5@base", "APGD 0.5/255 of base"),
+        ("robust_vlm_2@my_model", "RobustVLM 2/255 of my_model"),
+        ("distractor+jpeg", "Distractor + JPEG"),
+        ("texture+noise", "Texture + noise"),
+        ("mirrored", "Mirrored look-alike"),
+        ("random_distractor", "Random distractor"),
+        ("pgd", "PGD"),
+    ],
+)
+def test_titles(name: str, title: str) -> None:
+    assert attack_title(name) == title
+
+
 # Compositions -----------------------------------------------------------------------------------------------------
 
 
 def test_a_composition_is_its_edit_and_then_its_corruption() -> None:
     family = WORLD_FAMILIES["look_alike+blur"]
-    assert (family.title, family.threat) == ("Look-alike + Blur", "composed")
+    assert (attack_title(family.name), family.threat) == ("Look-alike + blur", "composed")
     attack = draw(family, WORLD[0], 0, 0)
     assert isinstance(attack, ComposedAttack) and attack.edited is not None
     assert attack.edited.attacker == "look_alike" and attack.objects == attack.edited.objects

@@ -417,7 +417,7 @@ def test_a_limit_keeps_as_many_photos_as_it_can(shared_data: Path, tmp_path: Pat
 ASKED = {
     scene: Question("?", ("a", "b"), 0, kind) for scene, kind in (("s0", "x"), ("s1", "x"), ("s2", "y"), ("s3", "y"))
 }
-MEMBERS = [Member("edit", "Edit", "edit"), Member("noise", "Noise", "corruption")]
+MEMBERS = [Member("edit", "edit"), Member("noise", "corruption")]
 
 
 def said(scene: str, attack: str, nth: int, right: bool | None, status: Any = "answered") -> Outcome:

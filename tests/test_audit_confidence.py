@@ -170,7 +170,7 @@ def test_the_worst_case_is_the_surest_wrong_answer_or_the_least_sure_right_one()
         outcome("d", "x", False, None),  # nobody knows how sure
     ]
     questions = {scene: Question("?", ("l", "r"), 0) for scene in "abcd"}
-    found = confidence(Tally(outcomes, questions, [Member("x", "X", "edit")]))
+    found = confidence(Tally(outcomes, questions, [Member("x", "edit")]))
     worst = found["worst_case"]["edit"]
     assert worst == {"left_out": 1} | selective(
         [Sure("a", True, 0.5), Sure("b", False, 0.7), Sure("c", True, 0.9)]

@@ -266,12 +266,12 @@ def test_tables_figure_and_page_are_made_of_the_summary() -> None:
     table = markdown(summary)
     row = next(line for line in table.splitlines() if line.startswith("| SFT on scripted attacks"))
     assert "**92.5 ±1.2**" in row and "+3.0 (+3.0 .. +3.0)" in row
-    assert "| defender | distractor | removal | scale † | noise † |" in table
+    assert "| defender | Distractor | Removal | Scale † | Noise † |" in table
     widths = [{line.count("|") for line in part.splitlines()} for part in table.split("\n\n")[2:]]
     assert all(len(width) == 1 for width in widths)
     figure, html = headline_figure(summary), page(summary)
     assert figure.count("<circle") == 2 + len(RISING) * 5 and "AOT iteration 1" in figure
-    assert figure in html and "against sft scripted +3.0" in html
+    assert figure in html and "against SFT on scripted attacks +3.0 points" in html
     assert "does not hold" not in html and html == page(summary)
     assert "<script" not in page(summary | {"name": "<script>"})
 

@@ -57,7 +57,7 @@ def defender_name(name: str) -> str:
 def short_defender(name: str) -> str:
     """Two or three letters for an axis."""
     own = name.rpartition("/")[2]
-    known = {"base": "base", "warm_up": "warm", "sft_scripted": "sft", "clean_rl": "clean"}
+    known = {"base": "base", "warm_up": "warm", "sft_scripted": "sft", "clean_rl": "rl"}
     return known.get(own) or own.removeprefix("iteration_")[:6]
 
 

@@ -24,7 +24,7 @@ from aot.arena.charts import (
 from aot.arena.diversity import ASPECTS
 from aot.arena.scores import Json
 from aot.arena.table import TITLES
-from aot.report.gallery import DIFFERENCE_GAIN, Card
+from aot.report.gallery import Card
 from aot.report.page import Tile, environment, flatten
 from aot.report.svg import nice_ceiling
 from aot.report.words import interval, percent
@@ -69,7 +69,6 @@ def _context(result: Json, cards: Sequence[tuple[str, list[Card]]]) -> Json:
         "diverse": [(name, a["diversity"]) for name, a in result["attackers"].items() if a.get("diversity")],
         "against_base": _against_base(result),
         "cards": [(name, found) for name, found in cards if found],
-        "gain": DIFFERENCE_GAIN,
         "protocol": list(flatten(result["protocol"])),
     }
 

@@ -11,8 +11,17 @@ from aot.answers import parse_answer
 from aot.arena.play import Play
 from aot.arena.pool import PoolAttacker, PoolDefender
 from aot.arena.scores import ArenaScores
+from aot.arena.white_box import eps_of
 from aot.coevolve.evaluation import AttackSet
-from aot.report.gallery import Card, GalleryAnswer, GalleryFinding, GalleryItem, card_of
+from aot.report.gallery import (
+    DIFFERENCE_GAIN,
+    Card,
+    GalleryAnswer,
+    GalleryFinding,
+    GalleryItem,
+    card_of,
+    gain_within,
+)
 from aot.types import Attack, Scene, Verdict
 
 SMALL_PX = 160
@@ -28,10 +37,10 @@ def cards(play: Play, scores: ArenaScores) -> list[tuple[str, list[Card]]]:
     for attacker in play.pool.attackers:
         met = play.first_draw(attacker, shown[0])
         made = play.attacks(met).attacks
-        asked = shown[:1] if met.against else shown  # a white box shows its image to its own defender alone
+        asked = shown[:1] if met.against else shown  # the image was made on that defender
         said = {d: (play.answers(d, None).texts, play.answers(d, met).texts) for d in asked}
         chosen = _chosen(play, scores, attacker, shown[0].name)
-        found.append((attacker.name, [_card(play.scenes[i], made, said, attacker.name, i) for i in chosen]))
+        found.append((attacker.name, [_card(play.scenes[i], made, said, attacker, i) for i in chosen]))
     return found
 
 
@@ -55,14 +64,20 @@ def _in_turn(indices: Sequence[int], groups: Sequence[str], most: int) -> list[i
 
 
 def _card(
-    scene: Scene, made: AttackSet, said: Mapping[PoolDefender, tuple[list[str], list[str]]], name: str, i: int
+    scene: Scene,
+    made: AttackSet,
+    said: Mapping[PoolDefender, tuple[list[str], list[str]]],
+    attacker: PoolAttacker,
+    i: int,
 ) -> Card:
     attack, verdict = made.attacks[i], made.verdicts[i]
     before = [_answer(defender, clean[i], scene) for defender, (clean, _) in said.items()]
     after = [_answer(defender, attacked[i], scene) for defender, (_, attacked) in said.items() if verdict.valid]
     image = attack.image if attack.image.shape == scene.image.shape else scene.image
     lossy = max(scene.image.shape[:2]) > SMALL_PX
-    return card_of(_item(scene, attack, verdict, name, before, after), scene.image, image, lossy=lossy)
+    gain = gain_within(eps_of(attacker)) if attacker.kind == "white_box" else DIFFERENCE_GAIN
+    item = _item(scene, attack, verdict, attacker.name, before, after)
+    return card_of(item, scene.image, image, lossy=lossy, gain=gain)
 
 
 def _item(

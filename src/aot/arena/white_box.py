@@ -25,6 +25,11 @@ def white_box_attackers(names: Sequence[str], settings: PixelAttackSettings) -> 
     return found
 
 
+def eps_of(attacker: PoolAttacker) -> float:
+    """In levels: 1/255."""
+    return float(attacker.identity["settings"]["eps"][0])
+
+
 def gradients_of(attacker: PoolAttacker) -> int:
     """At most so many an image."""
     settings = PixelAttackSettings.model_validate(attacker.identity["settings"])

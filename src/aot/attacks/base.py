@@ -24,6 +24,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from aot.attacks.checks import KnownAnswer, KnownArea, NormBound, NotNamed
+from aot.attacks.titles import AGAINST
 from aot.data.photos import AnnotatedScene
 from aot.forge.checks import AnswerKept
 from aot.game.referee import Check, GlobalSsim, LocalSsim, Overlap, Referee, RefereeSettings, build_referee
@@ -37,8 +38,6 @@ Rule = Literal["objects", "known", "paint", "corruption", "norm", "composed"]
 objects that the maker names, `paint` looks at the boxes only, `corruption` at the whole image (SSIM), `norm` at the
 largest change of a value; `composed` is the rule of the edit, then that of the corruption."""
 
-AGAINST = "@"
-"""In a name, before the defender whose gradients the attack has: "pgd_8@base"."""
 CORRUPTION_SSIM_MIN = 0.4
 """Below this global SSIM a corrupted image cannot be asked about; *ours*."""
 
@@ -48,9 +47,6 @@ class Family(Protocol):
 
     @property
     def name(self) -> str: ...
-
-    @property
-    def title(self) -> str: ...
 
     @property
     def about(self) -> str:

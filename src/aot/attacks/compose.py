@@ -11,11 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from aot.attacks.base import ComposedAttack, Family, Rule, Threat
+from aot.attacks.titles import JOINT
 from aot.errors import AotError
 from aot.types import Attack, Scene
-
-JOINT = "+"
-"""Between the names of the two: distractor+jpeg."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +33,6 @@ class Composition:
     @property
     def name(self) -> str:
         return f"{self.first.name}{JOINT}{self.second.name}"
-
-    @property
-    def title(self) -> str:
-        return f"{self.first.title} + {self.second.title}"
 
     @property
     def about(self) -> str:

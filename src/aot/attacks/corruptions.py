@@ -20,7 +20,6 @@ class Corruption:
     in words what it was."""
 
     name: str
-    title: str
     about: str
     limits: tuple[float, float]
     change: Callable[[Image, float, np.random.Generator], Image]

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 
 from aot.attacks.base import Family
-from aot.attacks.compose import JOINT, Composition
+from aot.attacks.compose import Composition
 from aot.attacks.corruptions import Corruption, blurred, compressed, noisy, relit, shaded
 from aot.attacks.implants import Implant, look_alike_name, mixed_name, related_name, unrelated_name
 from aot.attacks.neutral import Neutral
@@ -17,6 +17,7 @@ from aot.attacks.photo_edits import PhotoImplant, Wanted, is_look_alike, is_unre
 from aot.attacks.scale import Scale
 from aot.attacks.strengths import Strengths
 from aot.attacks.texture import Texture
+from aot.attacks.titles import JOINT
 from aot.attacks.typographic import Typographic
 from aot.errors import AotError
 from aot.forge.objects import ObjectSource
@@ -71,20 +72,18 @@ def _semantic(s: Strengths, objects: ObjectSource | None) -> list[Family]:
     like = "An object is put in that resembles a queried one, in kind or (in the world) in colour."
     unlike = "An object is put in that resembles no queried one."
     alike = "An object is put in that is easily taken for a queried one: another kind, in the world of its colour."
-    flipped = "As look_alike, the new object flipped horizontally."
+    flipped = "A look-alike, flipped horizontally."
     many = "From {} to {} objects are put in at once.".format(*s.several)
     add, remove, replace = (limited(pair_source, kind) for kind in ("add", "remove", "replace"))
     listed: list[Family] = [
-        ObjectEdit("distractor", "Distractor", put_in, "add", s.related, s.tries, add),
-        Implant("related", "Related distractor", like, related_name, photo(1.0, is_related)),
-        Implant("unrelated", "Unrelated distractor", unlike, unrelated_name, photo(0.0, is_unrelated)),
-        Implant("look_alike", "Look-alike", alike, look_alike_name, photo(1.0, is_look_alike)),
-        Implant(
-            "mirrored", "Mirrored look-alike", flipped, look_alike_name, photo(1.0, is_look_alike, True), mirrored=True
-        ),
-        Implant("several", "Several distractors", many, mixed_name(s.related), photo(s.related), *s.several),
-        ObjectEdit("removal", "Removal", goes, "remove", s.related, s.tries, remove),
-        ObjectEdit("replacement", "Replacement", becomes, "replace", s.related, s.tries, replace),
+        ObjectEdit("distractor", put_in, "add", s.related, s.tries, add),
+        Implant("related", like, related_name, photo(1.0, is_related)),
+        Implant("unrelated", unlike, unrelated_name, photo(0.0, is_unrelated)),
+        Implant("look_alike", alike, look_alike_name, photo(1.0, is_look_alike)),
+        Implant("mirrored", flipped, look_alike_name, photo(1.0, is_look_alike, True), mirrored=True),
+        Implant("several", many, mixed_name(s.related), photo(s.related), *s.several),
+        ObjectEdit("removal", goes, "remove", s.related, s.tries, remove),
+        ObjectEdit("replacement", becomes, "replace", s.related, s.tries, replace),
         Scale(s.scale, pair_source),
         Texture(s.texture_levels, s.texture_share),
         Occlusion(s.occlusion_share, s.occlusion_places),
@@ -101,11 +100,11 @@ def _pixel(s: Strengths) -> list[Family]:
     light = "Contrast changed by {:.0%} to {:.0%}, lightness by half as much.".format(*s.light_share)
     shadow = "A band with soft edges loses {:.0%} to {:.0%} of its light.".format(*s.shadow_share)
     return [
-        Corruption("noise", "Noise", noise, s.noise_levels, noisy, "Noise of {:.0f}/255."),
-        Corruption("blur", "Blur", blur, s.blur_sigma_px, blurred, "Gaussian blur, sigma {:.1f} px."),
-        Corruption("jpeg", "JPEG", jpeg, s.jpeg_quality, compressed, "JPEG of quality {:.0f}."),
-        Corruption("brightness", "Brightness", light, s.light_share, relit, "Light changed by {:.0%}."),
-        Corruption("shadow", "Shadow", shadow, s.shadow_share, shaded, "A shadow takes {:.0%} of the light."),
+        Corruption("noise", noise, s.noise_levels, noisy, "Noise of {:.0f}/255."),
+        Corruption("blur", blur, s.blur_sigma_px, blurred, "Gaussian blur, sigma {:.1f} px."),
+        Corruption("jpeg", jpeg, s.jpeg_quality, compressed, "JPEG of quality {:.0f}."),
+        Corruption("brightness", light, s.light_share, relit, "Light changed by {:.0%}."),
+        Corruption("shadow", shadow, s.shadow_share, shaded, "A shadow takes {:.0%} of the light."),
     ]
 
 

@@ -73,7 +73,6 @@ class Implant:
     where `mirrored`. Photos: `photo` puts them in."""
 
     name: str
-    title: str
     about: str
     names: DrawName
     photo: PhotoImplant | None = None

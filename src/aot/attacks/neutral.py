@@ -25,7 +25,6 @@ class Neutral:
     share: tuple[float, float]
     most: int
     name: str = "neutral"
-    title: str = "Neutral shapes"
     about: str = "Plain discs, bars or triangles in muted colours beside the protected boxes."
     rule: Rule = "paint"
     threat: Threat = "semantic"

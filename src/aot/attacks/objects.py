@@ -22,7 +22,6 @@ class ObjectEdit:
     source, limited to this kind; the world: by its own edits."""
 
     name: str
-    title: str
     about: str
     kind: Literal["add", "remove", "replace"]
     related: float

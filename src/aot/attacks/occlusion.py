@@ -24,7 +24,6 @@ class Occlusion:
     share: tuple[float, float]
     places: int
     name: str = "occlusion"
-    title: str = "Occlusion"
     about: str = "A grey, coloured or blurred patch beside the protected boxes."
     rule: Rule = "paint"
     threat: Threat = "semantic"

@@ -25,10 +25,6 @@ class OnPhotos:
         return self.family.name
 
     @property
-    def title(self) -> str:
-        return self.family.title
-
-    @property
     def about(self) -> str:
         return self.family.about
 

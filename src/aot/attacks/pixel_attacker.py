@@ -16,12 +16,13 @@ from functools import partial
 import numpy as np
 
 from aot.attacks.apgd import apgd
-from aot.attacks.base import AGAINST, Rule, Threat, generator
+from aot.attacks.base import Rule, Threat, generator
 from aot.attacks.norms import NormName
 from aot.attacks.pgd import pgd
 from aot.attacks.pixel_settings import NORM_NAMES, WHITE_BOX, PixelAttackSettings
 from aot.attacks.pixels import Method, climbed
 from aot.attacks.robust_vlm import robust_vlm
+from aot.attacks.titles import AGAINST
 from aot.errors import AotError
 from aot.players.base import Defender
 from aot.players.defender.differentiable import DifferentiableProcessor, with_gradients
@@ -44,13 +45,12 @@ class PixelAttacker:
         norm: NormName,
         eps: float,
         name: str,
-        title: str,
         about: str,
         gradients: int,
         outside_boxes: bool = False,
     ):
         self.defender, self.method, self.norm, self.eps = with_gradients(defender), method, norm, eps
-        self.name, self.title, self.about, self.outside_boxes = name, title, about, outside_boxes
+        self.name, self.about, self.outside_boxes = name, about, outside_boxes
         self.gradients = gradients
 
     def attack(self, scenes: Sequence[Scene], *, seed: int, kind: EditKind = "any") -> list[Attack]:
@@ -127,14 +127,12 @@ def _attacker(
         of_all = settings.robust_vlm.model_copy(update={"eps": eps})
         method = partial(robust_vlm, settings=of_all)
         about = f"RobustVLM's attacks in turn, {of_all.steps} steps each, {within}"
-    title = {"pgd": "PGD", "apgd": "APGD", "robust_vlm": "RobustVLM"}[name]
     return PixelAttacker(
         defender,
         method,
         norm=settings.norm,
         eps=eps,
         name=f"{name}_{eps:g}" + (f"{AGAINST}{against}" if against else ""),
-        title=f"{title} {eps:g}/255" + (f" of {against}" if against else ""),
         about=about.replace("the model's", f"{against}'s") if against else about,
         gradients=settings.gradients(name),
         outside_boxes=settings.outside_boxes,

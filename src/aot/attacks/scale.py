@@ -29,7 +29,6 @@ class Scale:
     pair_source: PhotoPairSource | None = None
     moved_px: int = 3
     name: str = "scale"
-    title: str = "Scale"
     about: str = "An object that the question is not about becomes larger or smaller."
     rule: Rule = "known"
     threat: Threat = "semantic"

@@ -38,7 +38,6 @@ class Texture:
     contrast_levels: tuple[float, float]
     share: tuple[float, float]
     name: str = "texture"
-    title: str = "Texture"
     about: str = "Another background (stripes, checks, noise or a soft one); the protected boxes keep their pixels."
     rule: Rule = "known"
     threat: Threat = "semantic"

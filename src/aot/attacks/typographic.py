@@ -32,7 +32,6 @@ class Typographic:
 
     share: tuple[float, float]
     name: str = "typographic"
-    title: str = "Typographic"
     about: str = "A wrong option is written beside the protected boxes."
     rule: Rule = "paint"
     threat: Threat = "semantic"

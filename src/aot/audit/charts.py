@@ -147,6 +147,8 @@ def budget_figure(result: Json, *, width: int = 860) -> Markup:
         return Markup("")
     compact = width < 500
     left, right, top, bottom, height = (34, 136, 16, 44, 320) if compact else (44, 176, 16, 46, 360)
+    longest = max(len(curve.label) for curve in curves) + 4  # with its value
+    right = max(right, min(round(22 + 6.3 * longest), width // 2))
     highest = max(_ends(s)[1] if c.bold else s["value"] for c in curves for _, s in c.points)
     ceiling = min(1.0, nice_ceiling(max(highest, 0.04) * 1.05))
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from aot.attacks.titles import attack_title
 from aot.audit.shares import Json, change, share
 from aot.types import AnswerStatus, Question
 
@@ -65,7 +66,6 @@ class Member:
     """An attack as it is reported."""
 
     name: str
-    title: str
     group: Group
     about: str = ""
 
@@ -119,7 +119,7 @@ class Tally:
         reached = [scene for scene in at_stake if any(o.right is not None for o in tried[scene])]
         broken = partial(self.broken, member.name)
         return {
-            "title": member.title,
+            "title": attack_title(member.name),
             "about": member.about,
             "group": member.group,
             "scenes": len(tried),

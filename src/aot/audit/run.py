@@ -137,7 +137,7 @@ class Audit:
 
     @property
     def members(self) -> list[Member]:
-        return [Member(attack.name, attack.title, group_of(attack), attack.about) for attack in self.panel]
+        return [Member(attack.name, group_of(attack), attack.about) for attack in self.panel]
 
     def tally(self) -> Tally:
         return Tally(self.outcomes.values(), self.questions, self.members, self.images)

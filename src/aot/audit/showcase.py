@@ -6,18 +6,23 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
-from aot.attacks.base import Family
 from aot.attacks.norms import scaled
 from aot.audit.metrics import Outcome
 from aot.audit.run import Audit, Key
 from aot.audit.white_box import KeptPixels
-from aot.report.gallery import DIFFERENCE_GAIN, Card, GalleryAnswer, GalleryFinding, GalleryItem, card_of
+from aot.report.gallery import (
+    DIFFERENCE_GAIN,
+    Card,
+    GalleryAnswer,
+    GalleryFinding,
+    GalleryItem,
+    card_of,
+    gain_within,
+)
 from aot.types import LETTERS
 
 SMALL_PX = 160
 """Up to this side pictures are kept without loss: every pixel of the miniature world is seen."""
-FAINT_GAIN = 128
-"""A change by the whole of a perturbation's eps is shown as so many levels."""
 UNFAIR_SHARE = 8
 """One card in so many shows an attack that the referee refused."""
 
@@ -77,7 +82,7 @@ def cards(audit: Audit, defender: str) -> list[Card]:
             boxes = scaled(boxes, scene.image, *clean.shape[:2])
         item = GalleryItem(
             scene_id=scene.id,
-            attacker=attack.title,
+            attacker=attack.name,
             question=scene.question.text,
             options=list(scene.question.options),
             answer=scene.question.answer,
@@ -102,15 +107,9 @@ def cards(audit: Audit, defender: str) -> list[Card]:
             attacked="",
         )
         lossy = max(scene.image.shape[:2]) > SMALL_PX
-        made.append(card_of(item, clean, edit.image, lossy=lossy, gain=_gain(attack)))
+        gain = gain_within(attack.attacker.eps) if isinstance(attack, KeptPixels) else DIFFERENCE_GAIN
+        made.append(card_of(item, clean, edit.image, lossy=lossy, gain=gain))
     return made
-
-
-def _gain(attack: Family) -> int:
-    """How much the difference is amplified: what is bound within a few levels is not seen else."""
-    if not isinstance(attack, KeptPixels):
-        return DIFFERENCE_GAIN
-    return max(1, round(FAINT_GAIN / max(attack.attacker.eps, 1)))
 
 
 def _answer(outcome: Outcome, defender: str) -> GalleryAnswer:

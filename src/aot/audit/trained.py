@@ -24,7 +24,6 @@ class TrainedAttacker:
     digest: str
     kept: Path
     name: str = "attacker"
-    title: str = "Trained attacker"
     about: str = "A generative editor that was trained to deceive."
     rule: Rule = "objects"
     threat: Threat = "semantic"

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aot.attacks.base import AGAINST, Family, Rule, Threat
+from aot.attacks.base import Family, Rule, Threat
 from aot.attacks.families import FAMILIES
 from aot.attacks.pixel_settings import WHITE_BOX
+from aot.attacks.titles import AGAINST
 from aot.attacks.within_ball import WithinBall
 from aot.audit.kept_edits import all_kept
 from aot.audit.plan import AuditSettings
@@ -71,10 +72,6 @@ class KeptPixels:
     @property
     def name(self) -> str:
         return self.attacker.name
-
-    @property
-    def title(self) -> str:
-        return self.attacker.title
 
     @property
     def about(self) -> str:

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from aot.attacks.compose import JOINT
 from aot.attacks.families import FAMILIES, PIXEL, SEMANTIC
+from aot.attacks.titles import JOINT
 from aot.coevolve.miniature_recipes import miniature, smoke
 from aot.coevolve.names import BASE, CLEAN_RL, SFT_SCRIPTED
 from aot.coevolve.recipe import Recipe

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aot.attacks.titles import attack_title
 from aot.report.words import DASH, percent, plain, signed_points
 
 Json = dict[str, Any]
@@ -25,7 +26,7 @@ def label(name: str, variants: int) -> str:
         meant = "" if variants == 1 else f", {variant}"
         return f"AOT iteration {iteration.rpartition('_')[2]}{meant}"
     if name.startswith("pgd_at_"):
-        return f"PGD training, eps {name.rpartition('_')[2]}"
+        return f"{attack_title('pgd_' + name.rpartition('_')[2])} training"
     if name.startswith("augment_"):
         return f"augmentation: {name.removeprefix('augment_').replace('_', ' ')}"
     return LABELS.get(name, plain(name))
@@ -53,47 +54,46 @@ def difference_of(found: Json | None) -> str:
 
 def markdown(summary: Json) -> str:
     """`table.md`: the sentences, the table of all defenders, and the one by family."""
-    parts = ["\n".join(sentences(summary)), headline_table(summary), family_table(summary), MARKED]
+    parts = ["\n".join(sentences(summary)), _table(headline_rows(summary)), _table(family_rows(summary)), MARKED]
     return "\n\n".join(parts) + "\n"
 
 
 def columns(summary: Json) -> dict[str, str]:
     """Metrics that were measured -> their heads."""
     known = {metric for entry in summary["defenders"].values() for metric in entry["metrics"]}
-    heads = {"clean": "clean", "worst_case": "worst case", "left_out": "of left-out families"}
-    heads |= {m: f"PGD {m.removeprefix('pgd_')}" for m in sorted(known) if m.startswith("pgd_")}
+    heads = {"clean": "clean", "worst_case": "worst case", "left_out": "worst case, left-out families"}
+    heads |= {m: attack_title(m) for m in sorted(known) if m.startswith("pgd_")}
     heads["fresh_attacker"] = "fresh attacker"
     return {metric: head for metric, head in heads.items() if metric in known}
 
 
-def headline_table(summary: Json) -> str:
+def headline_rows(summary: Json) -> list[list[str]]:
+    """Heads and cells; the worst case in bold."""
     heads = columns(summary)
     rows = [["defender", *heads.values(), "CPU s", "x method", "AOT ahead, points (95 %)"]]
     for name, entry in summary["defenders"].items():
-        cells = [value_of(entry["metrics"].get(metric)) for metric in heads]
+        values = {metric: value_of(entry["metrics"].get(metric)) for metric in heads}
+        cells = [f"**{value}**" if metric == "worst_case" else value for metric, value in values.items()]
         spent, ratio = entry["cpu_seconds"], entry["cpu_ratio"]
         cells += ["" if spent is None else f"{spent:.0f}", "" if not ratio else f"{ratio:.2f}"]
         cells.append(difference_of(entry.get("ahead", {}).get("worst_case")))
         rows.append([label(name, variants_in(summary)), *cells])
-    return _table(rows, bold=1 + list(heads).index("worst_case"))
+    return rows
 
 
-def family_table(summary: Json) -> str:
-    """Accuracy under each family, with the mark of what training saw of it."""
+def family_rows(summary: Json) -> list[list[str]]:
+    """Heads and cells: accuracy under each family, with the mark of what training saw of it."""
     families = list(dict.fromkeys(f for entry in summary["defenders"].values() for f in entry["families"]))
-    rows = [["defender", *(f"{family}{MARKS[summary['seen'][family]]}" for family in families)]]
+    rows = [["defender", *(f"{attack_title(family)}{MARKS[summary['seen'][family]]}" for family in families)]]
     for name, entry in summary["defenders"].items():
         cells = [value_of(entry["families"].get(family)) for family in families]
         rows.append([label(name, variants_in(summary)), *cells])
-    return _table(rows)
+    return rows
 
 
-def _table(rows: Sequence[Sequence[str]], bold: int = -1) -> str:
-    lines = [f"| {' | '.join(rows[0])} |", f"|{'---|' * len(rows[0])}"]
-    for row in rows[1:]:
-        cells = [f"**{cell}**" if number == bold else cell for number, cell in enumerate(row)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    head, *lines = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, f"|{'---|' * len(rows[0])}", *lines])
 
 
 def sentences(summary: Json) -> list[str]:
@@ -118,6 +118,15 @@ def sentences(summary: Json) -> list[str]:
 
 
 def _numbers(numbers: Mapping[str, float]) -> str:
-    told = {"against": signed_points, "points": signed_points}
-    shown = [f"{name.replace('_', ' ')} {told.get(name.split()[0], percent)(value)}" for name, value in numbers.items()]
+    """Of a claim: defenders in percent, differences in points."""
+    shown = []
+    for name, value in numbers.items():
+        kind, _, other = name.partition(" ")
+        if kind == "against":
+            shown.append(f"against {label(other, 1)} {signed_points(value)} points")
+        elif kind == "points":
+            under = f"{attack_title(other.removeprefix('under '))}: " if other else ""
+            shown.append(f"{under}{signed_points(value)} points")
+        else:
+            shown.append(f"{'by' if name == 'cut' else label(name, 1)} {percent(value)} %")
     return f"; {', '.join(shown)}" if shown else ""

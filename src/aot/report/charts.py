@@ -8,7 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from aot.report.summary import METRICS, ArmsRaceStep, Summary, TrainingLog
+from aot.report.run_data import METRICS, TrainingLog
+from aot.report.summary import ArmsRaceStep, Summary
 from aot.report.svg import (
     ATTACK,
     BAND,
@@ -88,7 +89,8 @@ def _arms_race_point(
         marks.append(dot(x, y_point, 5.5, colour))
     else:
         marks.append(rect(x - 5, y_point - 5, 10, 10, colour, rim=CARD))
-    value_y = min(ends[0], y_point - 5) - 7 if up else min(max(ends[-1], y_point + 5) + 16, base_line - 3)
+    above, below = min(ends[0], y_point - 5) - 7, max(ends[-1], y_point + 5) + 16
+    value_y = above if up or below > base_line - 3 else below
     marks.append(
         text(x, value_y, percent(step.valid_success, 0 if compact else 1), size=13, weight=650, halo=True)
     )
@@ -217,5 +219,5 @@ def shared_range(logs: Iterable[TrainingLog]) -> tuple[float, float] | None:
 
 
 def _short_defender(name: str) -> str:
-    short = {"base": "base", "warm_up": "0", "clean_rl": "clean", "sft_scripted": "sft"}
+    short = {"base": "base", "warm_up": "0", "clean_rl": "rl", "sft_scripted": "sft"}
     return short.get(name) or name.removeprefix("iteration_")[:6]

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image as PilImage
 from pydantic import BaseModel, ValidationError
 
-from aot.report.summary import read_json
+from aot.report.run_data import read_json
 from aot.types import LETTERS, Image
 
 MAX_CARDS = 48
@@ -24,7 +24,9 @@ MAX_SIDE_PX = 320
 """Larger pictures are reduced: a page of full-size photos could not be sent to anybody."""
 MAX_PIXELS = 64_000_000
 DIFFERENCE_GAIN = 4
-"""The same for every card, so that cards can be compared; 4 shows changes of three grey levels."""
+"""The same for every card of edits, so that these can be compared; 4 shows changes of three grey levels."""
+FAINT_LEVELS = 128
+"""A change by the whole of a perturbation's eps is shown as so many levels."""
 
 
 class GalleryFinding(BaseModel, frozen=True, extra="ignore"):
@@ -124,6 +126,11 @@ def make_card(folder: Path, item: GalleryItem) -> Card:
     if clean.shape != attacked.shape:
         raise ValueError(f"{item.clean} and {item.attacked} differ in size")
     return card_of(item, clean, attacked)
+
+
+def gain_within(eps: float) -> int:
+    """By which the difference is amplified where it is bound to `eps` levels: it would not be seen else."""
+    return max(1, round(FAINT_LEVELS / max(eps, 1)))
 
 
 def card_of(

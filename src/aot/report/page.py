@@ -17,7 +17,8 @@ from markupsafe import Markup
 
 from aot.report import charts, words
 from aot.report.gallery import DIFFERENCE_GAIN, Card, read_gallery
-from aot.report.summary import RunData, Summary, TrainingLog, in_order, iteration_of, read_run
+from aot.report.run_data import RunData, TrainingLog, read_run
+from aot.report.summary import Summary, in_order, iteration_of
 from aot.runs.files import replacing
 from aot.types import LETTERS
 

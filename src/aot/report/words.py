@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from aot.attacks.titles import attack_title
 from aot.report.summary import DefenderFigures, Interval, Summary, in_order, iteration_of
 
 DASH = "–"
@@ -14,8 +17,11 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def signed_points(value: float | None) -> str:
-    """A difference of fractions in percentage points, with its sign: .083 -> "+8.3"."""
-    return DASH if value is None else f"{100 * value:+.1f}".replace("-", MINUS)
+    """A difference of fractions in percentage points, with its sign: .083 -> "+8.3"; what rounds to 0 has none."""
+    if value is None:
+        return DASH
+    shown = f"{100 * value:+.1f}".replace("-", MINUS)
+    return "0.0" if shown[1:] == "0.0" else shown
 
 
 def relative(change: float) -> str:
@@ -61,6 +67,11 @@ def plain(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+def within(label: str) -> str:
+    """A label inside of a sentence: "warm-up", but "SFT on scripted attacks"."""
+    return label if label[:2].isupper() else label[:1].lower() + label[1:]
+
+
 BASELINES = {"clean_rl": "Clean-data RL", "sft_scripted": "SFT on scripted attacks"}
 
 
@@ -74,9 +85,13 @@ def defender_label(name: str) -> str:
 
 
 def attacker_label(name: str) -> str:
+    if answers := re.fullmatch(r"best_response(?:_(\d+))?_(.+)", name):
+        updates, defender = answers.groups()
+        after = f" ({updates} update{'s' if updates != '1' else ''})" if updates else ""
+        return f"Best response to {within(defender_label(defender))}{after}"
     number = iteration_of(name)
     if number is None:
-        return plain(name)
+        return attack_title(name)
     return "Attacker 0 (cold start)" if number == 0 else f"Attacker {number}"
 
 
@@ -137,7 +152,9 @@ def verdict(summary: Summary) -> str:
     assert bounds is not None
     side = "is ahead of" if bounds[0] > 0 else "is behind" if bounds[1] < 0 else "cannot be told from"
     ratio = summary.cpu_ratio(name)
-    cost = "" if ratio is None else f" (which took {ratio:.2f} times its CPU seconds)"
+    times = "" if ratio is None else f"{ratio:.2f}"
+    told = "in the same CPU time" if times == "1.00" else f"which took {times} times its CPU seconds"
+    cost = f" ({told})" if times else ""
     span = f"{signed_points(value)} points, 95 % interval {interval(bounds, signed=True)}"
     return f"AOT {side} the strongest baseline, {BASELINES.get(name, plain(name))}{cost}: {how} ({span}).{pool}"
 
