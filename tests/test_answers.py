@@ -1145,3 +1145,51 @@ def test_replies_of_a_second_round(text: str, options: tuple[str, ...], expected
 )
 def test_yes_and_no_of_a_second_round(text: str, expected: int | None) -> None:
     assert parse_yes_no(text).choice == expected
+
+
+# --- what a reply does not assert, and bare mentions in forms that say nothing of the subject: one line a kind
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        # supposed, reported, former, asked
+        ("I would have said A, had the roof been red.", COLOURS, None),
+        ("I would have said A, but the paint is blue.", COLOURS, "B"),
+        ("If it is the left car, the answer is B.", COLOURS, None),
+        ("Suppose the answer is A. Then the roof must be red.", COLOURS, None),
+        ("Many students choose B here.", COLOURS, None),
+        ("My colleague thinks the answer is A.", COLOURS, None),
+        ("They all chose D; I choose A.", COLOURS, "A"),
+        ("My first thought was B.", COLOURS, None),
+        ("I almost chose B. Then I saw the green door. C.", COLOURS, "C"),
+        ('Output format: {"answer": "A"}', COLOURS, None),
+        ("有人会选A。", CHINESE, None),
+        ("我本来想选A。", CHINESE, None),
+        ("大家都选A，我选C。", CHINESE, "C"),
+        # taken back without another answer
+        ("The answer is B. I retract that.", COLOURS, None),
+        ("B. Hmm, maybe not.", COLOURS, None),
+        ("The answer is B. Then again, it may be C.", COLOURS, None),
+        ("<answer>A</answer> is wrong.", COLOURS, None),
+        # another one beside it
+        ("The answer is B. But C is also correct.", COLOURS, None),
+        ("The answer is B. Or C. I don't know.", COLOURS, None),
+        ("Answer: A\nAnswer: B", COLOURS, None),
+        ("B; C", COLOURS, None),
+        # bare mentions
+        ("The red car's driver wears a hat.", COLOURS, None),
+        ("The car stands beside a blue house.", COLOURS, None),
+        ("There's nothing red here.", COLOURS, None),
+        ("It is nearly red, but hard to see", COLOURS, None),
+        ("It could pass for red.", COLOURS, None),
+        ("Its body is", COLOURS, None),
+        ("The vehicle has a blue body.", COLOURS, "B"),
+        ("A cat is lying under the table.", ("cat", "dog"), "A"),
+        ("红色的房子旁边有一辆车。", CHINESE, None),
+        ("Option A mentions a colour.", COLOURS, None),
+        ("Option B fits.", COLOURS, "B"),
+    ],
+)
+def test_only_what_is_asserted_counts(text: str, options: tuple[str, ...], expected: str | None) -> None:
+    assert letter(text, options) == expected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from aot.answers.explicit import AND_ANOTHER, LINE, Found, own_option, without_own
+from aot.answers.explicit import AND_ANOTHER, LINE, Found, own_option, rivalled, without_own
 from aot.answers.mentions import is_own_letter
 from aot.answers.refusal import declines
 from aot.answers.rejected import REJECTS, kept, lists_letters
@@ -13,7 +13,7 @@ from aot.answers.text import unwrapped
 
 LEADING = re.compile(
     r"[\s\"'>#\-]*(?:(?:option|choice|选项)\s*)?[(\[]?([A-Z])"
-    r"(?:[)\]]|\s*[.:,)。、;!]|\s*\n|\s*$|\s+[-–—=]\s|(?=\s*[\u4e00-\u9fff]))(?!\w)",
+    r"(?:[)\]]|\s*[.:,)。、;!]|\s*\n|\s*$|\s+[-–—]\s|(?=\s*[\u4e00-\u9fff]))(?!\w)",
     re.IGNORECASE,
 )
 INLINE = re.compile(r"(?<![\w(])([A-J])(?:[):]|\.(?=\s))|\(([A-J])\)")
@@ -48,6 +48,8 @@ def leading_letter(plain: str, options: tuple[str, ...]) -> Found:
     ):
         return None
     own = own_option(match[1], plain[match.end() :], options)
+    if rivalled(plain[match.end() :], own, options):
+        return set()
     if re.match(r"A\s*:", plain) and own and (declines(first) or named(first[2:], options) - own):
         return set()  # "A:" may stand for "answer"
     return own

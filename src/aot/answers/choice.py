@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+from aot.answers.asserted import asserted
 from aot.answers.beginning import chinese_yes, leading_letter, leading_option
 from aot.answers.explicit import (
     CONCLUSION,
@@ -29,6 +30,7 @@ from aot.answers.explicit import (
 from aot.answers.judged import judged_options
 from aot.answers.mentions import CONFLICT, lettered, mentions
 from aot.answers.numbers import many_numbers, without_other_numbers
+from aot.answers.predicated import predicated
 from aot.answers.refusal import abstains, declines, despite_refusals, refuses, without_refusals
 from aot.answers.rejected import (
     REJECTS,
@@ -40,12 +42,25 @@ from aot.answers.rejected import (
     without_questions,
 )
 from aot.answers.revised import led, turns
-from aot.answers.statements import AFTER_COLON, AN_OPTION, SENTENCE, UNSURE, named, stated
+from aot.answers.statements import (
+    AFTER_COLON,
+    AN_OPTION,
+    SENTENCE,
+    UNSURE,
+    marked_options,
+    named,
+    stated,
+)
 from aot.answers.text import BOX, TAG, spoken, squeezed, unwrapped
 from aot.types import LETTERS, Answer
 
 NAMED = re.compile(
     rf"(?:\b(?:option|choice)s?|选项)\s*[(\"']?([A-J]){UNGLUED}|\b([A-J])\s*选项", re.IGNORECASE
+)
+NAMED_ALONE = re.compile(
+    r"(?<!see )\b(?:option|choice)s?\s*[(\"']?[A-J][)\"']*\s*(?:$|[.:,;()\-–—\n]|because|since|as\b|fits|matches"
+    r"|works|is\s+(?:correct|right|true|best|the)\b)|选项|[A-J]\s*选项",
+    re.IGNORECASE,
 )
 STANDS_APART = re.compile(r"\(([A-J])\)|^\s*([A-J])\s*(?:[.):]|$)(?!\w)", re.MULTILINE)
 COMPARES = re.compile(
@@ -56,7 +71,7 @@ JUSTIFIES = re.compile(
     r"|the reason|because)",
     re.I,
 )
-FEW_SENTENCES = 4
+FEW_SENTENCES, FEW_WORDS = 4, 3
 BESIDE = re.compile(r"(?<!\w)\(?([A-J])\s*[).:\-–—]+\s*\(?([A-J])(?!\w)")
 
 
@@ -68,8 +83,8 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
     if abstains(said):
         return Answer(text, None, "refused")
     given = tuple(options)
-    said = without_other_numbers(said, given)
-    found = _revised(said, given, _first(said, given))
+    plain = without_other_numbers(asserted(said, given), given)
+    found = _revised(plain, given, _first(plain, given))
     if len(found) == 1 and CONFLICT not in found:
         return Answer(text, found.pop())
     declined = declines(said) and not mentioned(without_refusals(said), given)
@@ -81,13 +96,14 @@ def _first(said: str, options: tuple[str, ...]) -> set[int]:
 
 
 def _revised(said: str, options: tuple[str, ...], found: set[int]) -> set[int]:
-    """What a response says after it took its answer back, where that is plain; nothing where it is not."""
+    """What a response says after it took its answer back, where that is plain; nothing where it is not
+    or where nothing follows."""
     for rest, beyond_doubt in turns(said):
         for words in (rest, led(rest)):
             later = next((f for step in CHOOSING if (f := step(words, options)) is not None), None)
             if later is not None and len(later) == 1:
                 return later
-        if beyond_doubt and len(other := _first(rest, options)) == 1 and other != found:
+        if beyond_doubt and _first(rest, options) != found:
             return set()
     return found
 
@@ -100,7 +116,7 @@ def _boxed(plain: str, options: tuple[str, ...]) -> Found:
 
 def _tagged(plain: str, options: tuple[str, ...]) -> Found:
     """What the last tag holds; nothing where the one before it holds another option and was not taken back."""
-    marks = list(TAG.finditer(plain))
+    marks = [m for m in TAG.finditer(plain) if not REJECTS.search(_same_clause(plain, m.end()))]
     if not marks:
         return None
     last = _content(_inside(marks[-1]), options)
@@ -125,7 +141,8 @@ def _ambiguous(plain: str, options: tuple[str, ...]) -> Found:
     if not any(o in LETTERS[: len(own)] and o != LETTERS[i] for i, o in enumerate(own) if len(o) == 1):
         return None
     labels = set(re.findall(r"\(([A-J])\)", plain))
-    if len(labels) == 1:
+    beside = {own[i] for i in indices(labels, options) or ()} | labels
+    if len(labels) == 1 and {LETTERS[m.option] for m in lettered(plain, options) if m.option >= 0} <= beside:
         return indices(labels, options)
     pairs = {
         LETTERS.index(m[1])
@@ -138,7 +155,7 @@ def _ambiguous(plain: str, options: tuple[str, ...]) -> Found:
 def _content(plain: str, options: tuple[str, ...]) -> Found:
     """What a box or tag holds: letter, letter with its option, or the option's words. None where it is none of these:
     then the rest of the response may say more."""
-    words = plain.strip(" .,;:!()[]{}\"'\n")
+    words = re.sub(r"^\W*(?:option|choice)\s+", "", plain, flags=re.IGNORECASE).strip(" .,;:!()[]{}\"'\n")
     if len(words) == 1 and words.isascii() and words.isalpha():
         return indices({words.upper()}, options)
     cued = explicit(plain, options)
@@ -177,8 +194,12 @@ def _concluded(plain: str, options: tuple[str, ...]) -> Found:
     said = named(sentence, options)
     if not said:
         return set() if lists_words(sentence) != sentence else None
-    after = {i for part in later for i in named(part, options)}
-    return set() if found[-1][0].strip(" ,.;:\n").casefold() == "so" and after - said else said
+    if found[-1][0].strip(" ,.;:\n").casefold() in ("so", "therefore"):
+        before = plain[: found[-1].start()]
+        by_letter = any(m.letter for m in mentions(sentence, options))
+        others = later if by_letter or len(before.split()) < FEW_WORDS else [*later, before]
+        return set() if named("\n".join(others), options) - said else said
+    return said
 
 
 def _named(plain: str, options: tuple[str, ...]) -> Found:
@@ -187,7 +208,10 @@ def _named(plain: str, options: tuple[str, ...]) -> Found:
         return None
     if rejects_all(plain, options):
         return set()
-    letters = {(a or b).upper() for a, b in NAMED.findall(kept(despite_refusals(without_lists(plain))))}
+    left = kept(despite_refusals(without_lists(plain)))
+    letters = {(a or b).upper() for a, b in NAMED.findall(left)}
+    if not NAMED_ALONE.search(left):
+        return set()  # "option A mentions a colour"
     return (
         indices(letters, options)
         if len(letters) == 1 and not lists_letters(without_lists(plain))
@@ -235,7 +259,10 @@ def _anywhere(plain: str, options: tuple[str, ...]) -> set[int]:
         return set()
     if any(map(_declines, options)):  # "It cannot be determined" may be the right one
         return {m.option for m in lettered(kept(plain), options)} | mentioned(plain, options)
-    found = named(without_questions(despite_refusals(plain)), options)
+    left = kept(
+        marked_options(lists_words(without_lists(without_questions(despite_refusals(plain)))), options)
+    )
+    found = predicated(left, options)
     if COMPARES.search(plain) and lists_words(plain) != plain:
         return set()  # "the first and third images are the most similar" names neither by its own words
     sentences = SENTENCE.split(plain.strip())

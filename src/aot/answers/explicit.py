@@ -6,7 +6,7 @@ import re
 
 from aot.answers.mentions import ARTICLE, CONFLICT, GLUE, lettered, mentions, pattern, worded
 from aot.answers.numbers import numeric
-from aot.answers.rejected import HYPOTHESIS, REJECTS, kept
+from aot.answers.rejected import REJECTS, kept
 from aot.answers.text import after_cues
 from aot.types import LETTERS
 
@@ -18,23 +18,32 @@ LINE = re.compile(
     r"^[\s>\-#•]*(?:\d\.\s*)?(?:(?:[Oo]ption|[Cc]hoice)\s+)?\(?([A-J])\s*(?:[.):]|$)(?!\w)(.*)$", re.MULTILINE
 )
 AND_ANOTHER = re.compile(
-    r"\W{0,2}\s*(?:(?P<joins>or|and|/|&|\+|或者?|还是|和|与|、)|,)\s*"
+    r"\W{0,3}\s*(?:(?P<joins>or(?:\s+is\s+it)?|and|/|&|\+|或者?|还是|和|与|、)|,)\s*"
     r"(?:(?:else|also|or|and|possibly|maybe|perhaps|potentially|even)\s+)*"
-    rf"(?:(?:the\s+)?(?:option|choice|选项)\s+)?\W?(?:[A-HJ]{UNGLUED}(?(joins)|(?!\s+[a-z]))|I{UNGLUED}(?!\s+[a-z]))|[.;|][A-HJ](?!\w)"
+    rf"(?:(?:the\s+)?(?:option|choice|选项)\s+)?\W?(?:[A-HJ]{UNGLUED}(?(joins)|(?!\s+[a-z]))|I{UNGLUED}(?!\s+[a-z]))"
+    rf"|[.;|]\s*[A-HJ](?![\w.:)])\W*(?:$|\n)|[.;|][A-HJ](?!\w)"
 )
 ALSO = re.compile(
     r"(?<![A-Za-z])\(?[A-J]\)?\s+(?:(?:is|are|could|may|might|would|seems?)\s+)?(?:be\s+)?(?:also|equally)\b"
-    r"|\b(?:and|or|but)\s+\(?[A-J]\)?\s+(?:for|if|when|otherwise|in)\b|\balso\s+(?:possibly\s+)?(?:option\s+)?\(?[A-J](?![\w'])",
+    r"|\b(?:and|or|but)\s+\(?[A-J]\)?\s+(?:for|if|when|otherwise|in)\b"
+    r"|\balso\s+(?:possibly\s+)?(?:option\s+)?\(?[A-J](?![\w'])",
 )
 # What stands right before a cue and turns it round: "the incorrect answer is", "I doubt that the answer is".
 TURNED_ROUND = re.compile(
     r"(?:\b(?:incorrect|wrong|false|mistaken|worst|poorest|impossible|(?:least|less|un)\s?\w+)|错误的?|最不\S{0,6})\s*$"
-    r"|(?:\bdoubt|\bdisagree|(?:n't|\bnot)\s+(?:\w+\s+)?(?:think|believe|say|suppose|agree|mean|conclude)|\btempted\s+to\s+\w+"
-    r"|\b(?:one|some|you|people|many|others?)\s+(?:\w+\s+)?(?:might|may|could|would|often)\s+(?:\w+\s+)?\w+"
+    r"|(?:\bdoubt|\bdisagree|\bnot\s+that|(?:n't|\bnot)\s+(?:\w+\s+)?(?:think|believe|say|suppose|agree|mean"
+    r"|conclude)|\btempted\s+to\s+\w+"
     r"|\b(?:mistake|wrong|incorrect|false)\s+(?:to\s+\w+|that))\s+(?:that\s+)?(?:\w+\s+){0,3}$",
     re.IGNORECASE,
 )
-SUPPOSES = re.compile(rf"{HYPOTHESIS}[^.!?\n]*$|(?:如果|假如|若是)[^。!?\n]*$", re.IGNORECASE)
+RIVAL = re.compile(
+    r"(?<![A-Za-z])\(?([A-J])\)?\s+(?:is|are|could|may|might|would|seems)\s+(?:be\s+)?(?:(?:\w+\s+)?(?:also"
+    r"|too(?=\s*(?:[.,;]|$))|equally|as well|just as)\b)"
+    r"|(?:^|[.;,!?]\s+)(?:or|and|maybe|perhaps|possibly|alternatively|but\s+maybe)[\s,]+(?:it(?:'s|\s+is"
+    r"|\s+may\s+be)\s+)?(?:option\s+)?\(?([A-J])\)?(?=\s*(?:[.,;!?]|$))"
+    r"|\bit\s+(?:may|might|could)\s+(?:also\s+)?be\s+\(?([A-J])(?!\w)",
+    re.IGNORECASE,
+)
 CONCLUSION = re.compile(
     r"(?:^|[\s,.])(?:therefore|thus|hence|in conclusion|consequently)\b[,:]?|\b(?:overall"
     r"|in summary)[,:]|因此|所以|综上|故"
@@ -62,11 +71,15 @@ def explicit(plain: str, options: tuple[str, ...]) -> Found:
             continue
         found = _cued(rest, sentence, options)
         if found is not None:
-            answers.append((before, found))
+            answers.append((before, set() if rivalled(rest, found, options) else found))
     if not answers:
         return None
     if ENDS.search(plain):  # "...\n\nAnswer: H" at the very end is meant to be read
-        return answers[0][1]
+        return (
+            answers[0][1]
+            if len(answers) < 2 or len(answers[0][0].strip()) > 8 or answers[0][1] == answers[1][1]
+            else set()
+        )
     before, last = answers[0]
     others = [found for _, found in answers[1:] if found != last]
     if not others or not last:
@@ -77,18 +90,23 @@ def explicit(plain: str, options: tuple[str, ...]) -> Found:
     return last if revised and len({min(found, default=CONFLICT) for found in others}) == 1 else set()
 
 
+def rivalled(rest: str, own: set[int], options: tuple[str, ...]) -> bool:
+    """Whether what follows an answer offers another letter beside it ("Or C.", "But C is also correct.")."""
+    letters = {next(filter(None, m.groups())) for m in RIVAL.finditer(kept(rest))}
+    return bool({i for x in letters for i in indices({x}, options)} - own)
+
+
 def turned_round(before: str) -> bool:
     """Whether the words before a cue make it name what the answer is not, or would be."""
-    supposed = SUPPOSES.search(before)
-    return TURNED_ROUND.search(before) is not None or (
-        supposed is not None and re.search(r"\b(?:but|however|so)\b|但|所以|因此", supposed[0]) is None
-    )
+    return TURNED_ROUND.search(before) is not None
 
 
 def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
     head = re.split(r"[,.;!?\n]|\b(?:because|since|as)\b", sentence, maxsplit=1)[0]
-    if REJECTS.search(without_own(head, options)):
+    if REJECTS.search(without_own(head, options)) or re.match(r"[\s\"'(]*[¬!~≠]", rest):
         return None
+    if re.match(r"also\b", rest, re.IGNORECASE):
+        return set()
     found = at_start(rest, options)
     if found is not None:
         named_here = re.split(
@@ -143,7 +161,7 @@ def _goes_on(tail: str, options: tuple[str, ...], letter: str) -> bool:
 def own_option(letter: str, tail: str, options: tuple[str, ...]) -> set[int]:
     """The letter's option, unless the words of another one follow it."""
     found = indices({letter}, options)
-    start = tail.lstrip(" \"'()]}.:,-–—\n")
+    start = re.sub(r"^(?:the|an?)\s+", "", tail.lstrip(" \"'()]}.:,-–—\n"))
     worded = [(i, o) for i, o in enumerate(options) if len(o) > 1 or numeric(o)]
     spans = [(len(p[0]), i) for i, o in worded if (p := pattern(o).match(start))]
     longest = {i for size, i in spans if size == max(spans)[0]}

@@ -12,13 +12,15 @@ RIGHT = re.compile(
     re.IGNORECASE,
 )
 WRONG = re.compile(
-    r"\b(?:incorrect|wrong|false)\b|\b(?:is|are|was|does|do)(?:\s+not|n't)\b|\bnot\s+(?:correct|a\s+match)\b|[✗✘❌]|错误|不正确|不符合"
+    r"\b(?:incorrect|wrong|false)\b|\b(?:is|are|was|does|do)(?:\s+not|n't)\b|\bnot\s+(?:correct|a\s+match)\b|[✗✘❌]"
+    r"|错误|不正确|不符合"
     r"|(?:^|[:.|\-–—]\s*)\W*no\b",
     re.IGNORECASE,
 )
 ROW = re.compile(r"^[ \t]*\|[ \t]*\(?([A-J])\)?[ \t]*(?:[.:][^|\n]*)?\|", re.MULTILINE)
 INLINE = re.compile(
-    r"(?<![\w'])\(?([A-J])(?:\)?\s*(?:[.:?)=]|\s[-–—]\s|\bis\b(?:\s+also)?)\s*(?:(yes|correct|right)|(no|incorrect|wrong|not\s+correct))\b"
+    r"(?<![\w'])\(?([A-J])(?:\)?\s*(?:[.:?)=]|\s[-–—]\s|\bis\b(?:\s+also)?)\s*(?:(yes|correct|right)|(no|incorrect"
+    r"|wrong|not\s+correct))\b"
     r"|\)?[.:)]?[ \t]*(?:([✓✔✅])|([✗✘❌])))",
     re.IGNORECASE,
 )

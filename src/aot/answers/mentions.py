@@ -21,7 +21,9 @@ GLUE = r"(?:是|选项|项|正确|更|最|符合|对|错|不|吧|和|或|与|还
 OTHER = rf"(?![A-Za-z0-9'/_\-]|(?!{GLUE})[\u4e00-\u9fff])"
 BARE = re.compile(rf"(?<![A-Za-z0-9'/_\-\u4e00-\u9fff])([A-Z]){OTHER}|(?<=[选是为项择案有])([A-Z]){OTHER}")
 NEGATED = re.compile(
-    r"(?:\bnot|\bno|n't|\bneither|\bnor|\brather than|\binstead of|[不没非无]|没有|不是|并非)\s*(?:an?\s+|the\s+)?$"
+    r"(?:\bnot|\bno|n't|\bneither|\bnor|\brather than|\binstead of|\bhardly|\bbarely|\bscarcely|\bfar from|\bnothing"
+    r"|\black(?:s|ing)?(?: any)?|\bwithout|\babsence of|\black of|\bopposite of|[¬!~≠]|[不没非无]|没有|不是|并非)"
+    r"\s*(?:an?\s+|the\s+)?$"
 )
 # Words before a bare letter that leave it an option's name; any other word makes it a part of a name ("vitamin C").
 BEFORE = re.compile(
@@ -36,7 +38,8 @@ BEFORE = re.compile(
 )
 # Words after it that leave it one.
 AFTER = re.compile(
-    r"[)\]\"']*\s*(?:$|[^\w\s(+#^=<>/\\]|\n|\((?:[^)]{0,40})\)|(?:is|was|are|because|since|as|for|would|should|could|might|may|must|can|does"
+    r"[)\]\"']*\s*(?:$|[^\w\s(+#^=<>/\\]|\n|\((?:[^)]{0,40})\)|(?:is|was|are|because|since|as|for|would|should|could"
+    r"|might|may|must|can|does"
     r"|fits?|best|more|most|matches|seems?|appears?|looks?|and|or|but|here|correctly|accurately|shows?"
     r"|corresponds|has|rather|instead|otherwise|only|alone|not|fails?|contradicts"
     r"|follows|completes|which|where|while|due|based|although|though|however|so|nor|if|when|also"

@@ -16,7 +16,11 @@ BOUND = re.compile(
     re.I,
 )
 ANY = re.compile(r"\d[\d.,]*%?")
-PLACE = re.compile(r"\b(?:option|choice)\s*[(#]?\s*\d+\b|选项\s*\d+|第\s*\d+", re.IGNORECASE)
+PLACE = re.compile(
+    r"\b(?:option|choice|chapter|page|figure|section|table|step|question|example)\s*[(#]?\s*\d+\b|\b\d+\s+o'clock"
+    r"|选项\s*\d+|第\s*\d+",
+    re.IGNORECASE,
+)
 
 
 def numeric(option: str) -> bool:

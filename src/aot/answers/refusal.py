@@ -114,7 +114,12 @@ def despite_refusals(text: str) -> str:
     for sentence in SENTENCE.split(text.strip()):
         declining = refuses(sentence)
         if declining:
-            said += [part for part in re.split(TURN, sentence, flags=re.IGNORECASE) if not refuses(part)]
+            parts = re.split(TURN, sentence, flags=re.IGNORECASE)
+            said += (
+                parts[max(n for n, part in enumerate(parts) if refuses(part)) + 1 :]
+                if any(map(refuses, parts))
+                else []
+            )
         elif before and AFTER_ALL.match(sentence):
             said.append(sentence)
         before = declining

@@ -18,7 +18,7 @@ CLAUSE = re.compile(
 # "Although A is near, B is nearer": what is conceded is not chosen.
 CONCEDED = re.compile(
     r"(?:^|(?<=[.!?;\n] )|(?<=\n))(?:while|although|though|even though|whereas)\b[^,.!?;\n]*,"
-    r"|(?:如果|假如|若是)[^。!?\n]*?(?=但|不过|所以|因此|[。!?\n]|$)",
+    r"|虽然[^,。!?\n]*,|(?:如果|假如|若是)[^。!?\n]*?(?=但|不过|所以|因此|[。!?\n]|$)",
     re.IGNORECASE,
 )
 HYPOTHESIS = r"\bif\b(?!\s+(?:i|we|one|you|forced)\b)[^,.;!?\n]{0,80}\b(?:were|was|had|would)\b"
@@ -27,18 +27,23 @@ REJECTS = re.compile(
     r"|\b(?:is|are|was|be|does|do|did|would|could|can|has|have|should)(?:\s+(?:also|clearly|simply"
     r"|therefore))?"
     r"(?:\s+not\b|n't\b)|\bcannot\b|\brul(?:e|es|ed|ing)\s+out\b|\b(?:eliminat(?!ion)|exclud|reject|dismiss)\w*"
-    r"|\bare\s+out\b|\bis\s+out\b|\bwould\s+(?:need|require|imply|mean)\b|\bneither\b|\bnor\b"
+    r"|\bare\s+out\b|\bis\s+out\b|\bwould\s+(?:need|require|imply|mean)\b|\bneither\b|\bnor\b|\bnot that\b"
+    r"|\bin no way\b|\bby no means\b|\bpremature\b|\bpass(?:es)? for\b|\bdistractor\b|\bworst\b|\bsecond[- ]best\b"
+    r"|\brunner-up\b|\b(?:never|rather\s+not)\s+(?:choose|say|pick|select|answer|go)\b|\bdoubt\s+it\b"
     rf"|{HYPOTHESIS}"
-    r"|\b(?:one|some|you|people|many|others?)\b(?:\s+\w+)?\s+(?:might|may|could|would|often)\b|\btempt(?:ed|ing)\b|\btrap\b"
+    r"|\b(?:one|some|you|people|many|others?)\b(?:\s+\w+)?\s+(?:might|may|could|would|often)\b|\btempt(?:ed|ing)\b"
+    r"|\btrap\b"
     r"|(?<!no )(?<!without )(?<!without a )\bdoubt(?:ful)?\b|\bmistake\b|\bcontradict\w*|\bdiscard\w*|\bavoid\b"
-    r"|\b(?:has|have|had)\s+(?:no|little)\b|\bno\s+(?:\w+\s+)?(?:evidence|support|sign|indication|basis)\b|\boff\s+the\s+table\b"
+    r"|\b(?:has|have|had)\s+(?:no|little)\b|\bno\s+(?:\w+\s+)?(?:evidence|support|sign|indication|basis)\b"
+    r"|\boff\s+the\s+table\b"
     r"|\bnone\s+of\b|\b(?:less|least)\s+\w+"
     r"|\b(?:do(?:es)?|did|ca|wo|would)n't\b|\bunlike\b|\bmay\s+or\s+may\b|\bfails?\b|\beither\b"
-    r"|错误|不正确|不对|不符|排除|不是|不可能|不能|不应|不选|如果|假如|有人",
+    r"|错误|不正确|不对|不符|排除|不是|不可能|不能|不应|不选|不认为",
     re.IGNORECASE,
 )
 DENIED = re.compile(
-    r"(?:,\s*|\band\s+|\bbut\s+)?(?:n't|\b(?:not|rather\s+than|instead\s+of|unlike|contrary\s+to|without|anything\s+but))\s+"
+    r"(?:,\s*|\band\s+|\bbut\s+)?(?:n't|\b(?:not|rather\s+than|instead\s+of|unlike|contrary\s+to|without"
+    r"|anything\s+but))\s+"
     r"(?:(?:the\s+)?(?:option|choice|answer|letter|point|box|image|picture)\s+)?"
     r"(?:\(?(?:[A-J]\b|⟦-?\d+⟧)\)?|(?:(?!\bbut\b)[^,.;()\n]){0,40}\([A-J]\))"
     r"|不(?:是|选|应该?选?|该选?|能选?|可能是)\s*(?:选项)?\(?(?:[A-J](?![A-Za-z])\)?|⟦-?\d+⟧)",
@@ -51,18 +56,23 @@ CONSIDERED = re.compile(
     r"\(?(?:(?-i:[A-J])\b|⟦-?\d+⟧)\)?[^,.;!?\n]*",
     re.IGNORECASE,
 )
-THAN = re.compile(r"\b(?:than|compared\s+(?:to|with))\b[^.;!?\n]*", re.IGNORECASE)
+THAN = re.compile(
+    r"\b(?:than|compared\s+(?:to|with))\b[^.;!?\n]*?(?=,\s*\(?(?:[A-J]|⟦\d+⟧)\)?\s+(?:is|looks|seems)\b|[.;!?\n]|$)",
+    re.IGNORECASE,
+)
 ABBREVIATION = re.compile(r"\b[A-Z](?:/[A-Z])+\b|\b(?:[A-Z]\.){2,}")
 LIST = re.compile(
     r"\(?\b[A-HJ]\b\)?(?:\s*,\s*(?:and\s+|or\s+)?\(?[A-HJ]\b\)?)+(?:\s*,?\s*(?:and|or)\s+\(?[A-HJ]\b\)?)?"
     r"|\(?\b[B-HJ]\b\)?\s+(?:and|or|or\s+even)\s+\(?[A-HJ]\b\)?|\(?\bA\)?\s+(?:and|or)\s+\(?[B-HJ]\b\)?"
     r"|\(?(?<![A-Za-z])[A-HJ]\)?\s*(?:和|或者?|与|还是|、|及)\s*\(?[A-HJ](?![A-Za-z])\)?"
-    r"|不是[A-HJ]就是[A-HJ]|(?<![\w'])[A-J](?:\s*[<>]\s*|\s+to\s+)[A-J](?![\w'])|(?<![\w+])[A-J](?:\s?\+\s?[A-J])+(?![\w+])"
+    r"|\(?\b[A-HJ]\)?\s+(?:vs\.?|versus)\s+\(?[A-HJ]\b|不是[A-HJ]就是[A-HJ]|(?<![\w'])[A-J](?:\s*[<>]\s*"
+    r"|\s+to\s+)[A-J](?![\w'])|(?<![\w+])[A-J](?:\s?\+\s?[A-J])+(?![\w+])"
 )
 
 
 QUESTION = re.compile(
-    r"(?:^|(?<=[.!?\n:]))\s*(?:what|which|who|where|when|why|how|is|are|was|were|do|does|did|can|could|should)\b[^.!?\n]*[?]"
+    r"(?:^|(?<=[.!?\n:]))\s*(?:what|which|who|where|when|why|how|is|are|was|were|do|does|did|can|could"
+    r"|should)\b[^.!?\n]*[?]"
     r"|[^。!?\n]*(?:吗|还是|是不是|是否|有没有)[^。!?\n]*[?]",
     re.IGNORECASE,
 )

@@ -63,6 +63,7 @@ MAY = re.compile(r"\b(?:may|might|could|can)\b", re.IGNORECASE)
 CERTAIN = re.compile(
     r"\b(?:certain(?:ty)?|definitive(?:ly)?|conclusive(?:ly)?|100%|for sure|exact(?:ly)?)\b", re.IGNORECASE
 )
+TOO = re.compile(r"\b(?:too|also|as well|equally)\b", re.IGNORECASE)
 CHOOSES = re.compile(r"\b(?:choose|select|pick|answer)\b", re.IGNORECASE)
 # "Point D is the correct point (C)" says two things.
 LABEL = re.compile(r"\b(?:point|answer|match|choice)\s+\(⟦(-?\d+)⟧\)", re.IGNORECASE)
@@ -104,7 +105,9 @@ def stated(text: str, options: tuple[str, ...]) -> set[int] | None:
     if any(DRAWS.match(s) and named(s, options) - choices[-1][1] for s in sentences[last + 1 :]):
         return set()
     doubts = [s for s in sentences[last + 1 :] if refuses(s)]
-    if rejects_all(tail, options) or not all(concluded and CERTAIN.search(s) for s in doubts):
+    if rejects_all(tail if concluded else text, options) or not all(
+        concluded and CERTAIN.search(s) for s in doubts
+    ):
         return set()
     concluding = [found for n, found in choices if CONCLUDES.match(sentences[n])]
     if concluded:
@@ -119,7 +122,7 @@ def stated(text: str, options: tuple[str, ...]) -> set[int] | None:
             and choices[0][0] == 0
             and not any(CHOOSES.search(sentences[n]) for n, _ in choices[1:])
         ):
-            decided = choices[0][1]
+            decided = choices[0][1] if not any(TOO.search(sentences[n]) for n, _ in choices[1:]) else set()
     return decided if len(decided) == 1 and CONFLICT not in decided else set()
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
+from aot.answers.asserted import asserted
 from aot.answers.beginning import leading_option
 from aot.answers.explicit import turned_round
 from aot.answers.mentions import NEGATED
 from aot.answers.refusal import abstains, refuses, without_refusals
-from aot.answers.rejected import HYPOTHESIS, without_questions
+from aot.answers.rejected import without_questions
 from aot.answers.text import after_cues, marked, spoken, squeezed, unwrapped
 from aot.types import Answer
 
@@ -22,7 +23,6 @@ IDIOM = re.compile(
     r"|[\"']?\b(?:yes|no)\b[\"']?\s+(?:would|is|was)\s+(?:be\s+)?(?:wrong|incorrect|not)\b",
     re.IGNORECASE,
 )
-SUPPOSED = re.compile(rf"{HYPOTHESIS}[^.!?\n]*?(?=\b(?:but|however|so)\b|[.!?\n]|$)", re.IGNORECASE)
 CORRECTED = re.compile(r"\b(?:actually|wait|correction|on second thought)\b", re.IGNORECASE)
 JUDGED = {"true": 0, "false": 1}  # of a statement, when it is the whole answer
 
@@ -62,7 +62,7 @@ def _mentioned(text: str) -> set[int]:
 
 
 def _words(plain: str) -> set[int]:
-    plain = SUPPOSED.sub(" ", without_questions(plain)).strip() or plain
+    plain = asserted(without_questions(plain), OPTIONS).strip() or plain
     for before, rest, sentence in after_cues(plain):
         if turned_round(before):
             plain = plain.replace(sentence, " ")
