@@ -61,13 +61,13 @@ FORMERLY = (
     r"|initially|originally|at\s+first|previously)\b"
     r"|\b(?:first|initial)\s+(?:thought|guess|impression|idea|instinct|glance)\b|\b(?:initial|earlier|previous|prior"
     r"|original|old)\s+(?:\w+\s+)?(?:answer|choice|pick|question|attempt)\b"
-    r"|\bi\s+first\s+\w+|本来|起初|原本|一开始|乍一看|之前"
+    r"|\bi\s+first\s+\w+|上一题|上次|\blast\s+(?:time|round)\b|本来|起初|原本|一开始|乍一看|之前"
 )
 ASSERTS_NOTHING = re.compile(f"{SUPPOSES}|{REPORTS}|{FORMERLY}", re.IGNORECASE | re.MULTILINE)
 
 THEN = re.compile(r"\W*then\b", re.IGNORECASE)
 
-DESCRIBES = re.compile(r"(?!.*\b[A-JX]\b)\s*(?:\w+\s+){3,}", re.DOTALL)
+DESCRIBES = re.compile(r"(?!.*\b[A-JX]\b)\s*(?:[\w,-]+\s+){3,}", re.DOTALL)
 
 
 def asserted(text: str, options: tuple[str, ...]) -> str:

@@ -18,6 +18,7 @@ LEADING = re.compile(
 )
 INLINE = re.compile(r"(?<![\w(])([A-J])(?:[):]|\.(?=\s))|\(([A-J])\)")
 ENDS_THERE = r"(?:[,.;:!。,](?:\s|$|[\u4e00-\u9fff])|\s*$|\s*\n)"
+FIRST = re.compile(r"[.!?](?:\s|$)|\n")
 CHINESE_YES = re.compile(r"\s*(?:(是的|对的?|是)|(不是|不对|否|没有|不))\s*(?:[,.;!。]|$)")
 
 
@@ -63,6 +64,8 @@ def leading_option(plain: str, options: tuple[str, ...]) -> Found:
         for i, o in enumerate(options)
         if o.strip() and not is_own_letter(o, i)
     }
+    if declines(FIRST.split(plain, maxsplit=1)[0]):
+        return None  # "No, I cannot see the image."
     starts = [(i, m) for i, o in filled.items() if (m := re.match(re.escape(o) + ENDS_THERE, plain))]
     if len(starts) != 1:
         return None

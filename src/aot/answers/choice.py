@@ -4,7 +4,8 @@ An ordered parser: a box, an `<answer>` tag, an explicit "answer is", the letter
 that is judged right, a sentence that chooses ("I would pick B"), a conclusion ("therefore ..."), "option X", a letter
 that stands apart, and last the option's own words. The first step that finds anything decides; where it finds two
 different options, or a letter that is no option, the answer is unparsed (*ours*; the traps are those of the field's
-parsers, see the tests). Options that are named only to be rejected are not found (`rejected`).
+parsers, see the tests). Options that are named only to be rejected are not found (`rejected`), nor those in
+sentences that assert nothing (`asserted`); bare mentions count in a few forms only (`predicated`).
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ JUSTIFIES = re.compile(
     r"|the reason|because)",
     re.I,
 )
+EITHER = re.compile(r"\W*(?:or|and)\b", re.IGNORECASE)
 FEW_SENTENCES, FEW_WORDS = 4, 3
 BESIDE = re.compile(r"(?<!\w)\(?([A-J])\s*[).:\-–—]+\s*\(?([A-J])(?!\w)")
 
@@ -111,6 +113,8 @@ def _revised(said: str, options: tuple[str, ...], found: set[int]) -> set[int]:
 def _boxed(plain: str, options: tuple[str, ...]) -> Found:
     """What the last box holds that is not rejected right after it ("... would be wrong")."""
     marks = [m for m in list(BOX.finditer(plain))[-8:] if not REJECTS.search(_same_clause(plain, m.end()))]
+    if len(marks) > 1 and EITHER.match(plain[marks[-2].end() : marks[-1].start()]):
+        return set()
     return _content(_inside(marks[-1]), options) if marks else None
 
 

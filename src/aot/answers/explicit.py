@@ -18,7 +18,7 @@ LINE = re.compile(
     r"^[\s>\-#•]*(?:\d\.\s*)?(?:(?:[Oo]ption|[Cc]hoice)\s+)?\(?([A-J])\s*(?:[.):]|$)(?!\w)(.*)$", re.MULTILINE
 )
 AND_ANOTHER = re.compile(
-    r"\W{0,3}\s*(?:(?P<joins>or(?:\s+is\s+it)?|and|/|&|\+|或者?|还是|和|与|、)|,)\s*"
+    r"\W{0,3}\s*(?:(?P<joins>and/or|->|→|or(?:\s+is\s+it)?|and|/|&|\+|或者?|还是|和|与|、)|,)\s*"
     r"(?:(?:else|also|or|and|possibly|maybe|perhaps|potentially|even)\s+)*"
     rf"(?:(?:the\s+)?(?:option|choice|选项)\s+)?\W?(?:[A-HJ]{UNGLUED}(?(joins)|(?!\s+[a-z]))|I{UNGLUED}(?!\s+[a-z]))"
     rf"|[.;|]\s*[A-HJ](?![\w.:)])\W*(?:$|\n)|[.;|][A-HJ](?!\w)"

@@ -14,14 +14,14 @@ CLAUSE = re.compile(
 )
 # A modal, a past habit or nobody as the subject: nothing is said to be so.
 IRREAL = re.compile(
-    r"\b(?:would|could|might|may|should|used\s+to|nobody|no\s+one|nothing|none|never|rather\s+not|yesterday|once"
+    r"\b(?:would|could|might|may|should|used\s+to|nobody|no\s+one|nothing|none|never|rather\s+not|yesterday|tomorrow|part(?:ly|ially)|exactly|once"
     r"|fake|painted\s+to|half"
     r"|resembl\w+|imitat\w+|pretend\w*|dressed|only\s+for|or)\b(?!\s+(?:be\s+|have\s+to\s+)?(?:say|seen|expected"
     r"|be\s+seen|guess|go|pick|choose|call\s+it))",
     re.IGNORECASE,
 )
 _GAP = (
-    r"(?:\s+(?!(?:to|from|of|like|next|near|beside|than|against|before|after|behind|under|without|beyond|not"
+    r"(?:\s+(?!(?:to|from|of|waiting|as|too|enough|like|next|near|beside|than|against|before|after|behind|under|without|beyond|not"
     r"|apart)\b)[\w'-]+){0,4}?"
 )
 LINKED = re.compile(

@@ -27,7 +27,7 @@ CHINESE = (
 REFUSAL = re.compile(
     rf"\b(?:{UNABLE})\s+(?:\w+\s+){{0,2}}?(?:{TO_ANSWER})\b|\bdo(?:n't|\s+not)\s+(?:\w+\s+)?know\b"
     r"|(?:\bnot|n't|\bno|\binsufficient)\s+(?:\w+\s+)?(?:information|context)\b"
-    rf"|\bnot\s+(?:sure|certain)\b|\bno\s+idea\b|{CHINESE}",
+    rf"|\bnot\s+(?:sure|certain)\b|\bno\s+idea\b|\b(?:upload|send|share|attach)\w*\s+(?:me\s+)?(?:the|an?|your)\s+(?:image|picture|photo)\b|{CHINESE}",
     re.IGNORECASE,
 )
 # One of these is in all of them: searching for them first is what keeps the trainings' parser fast.
@@ -43,6 +43,10 @@ HINTS = (
     "difficult",
     "hard ",
     "tough",
+    "upload",
+    "send",
+    "shar",
+    "attach",
 )
 CHINESE_HINTS = ("challenging", "无法", "没", "不", "难以", "缺", "抱歉", "对不起")
 # What it declines to say belongs to it ("... whether it is red"); what follows a turn ("but it looks blue") does not.

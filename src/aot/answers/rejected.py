@@ -38,7 +38,7 @@ REJECTS = re.compile(
     r"|\boff\s+the\s+table\b"
     r"|\bnone\s+of\b|\b(?:less|least)\s+\w+"
     r"|\b(?:do(?:es)?|did|ca|wo|would)n't\b|\bunlike\b|\bmay\s+or\s+may\b|\bfails?\b|\beither\b"
-    r"|错误|不正确|不对|不符|排除|不是|不可能|不能|不应|不选|不认为",
+    r"|\ball\s+(?:but|except)\b|\bbeware\b|不太可能|没有一|错误|不正确|不对|不符|排除|不是|不可能|不能|不应|不选|不认为",
     re.IGNORECASE,
 )
 DENIED = re.compile(
