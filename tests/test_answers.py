@@ -1177,6 +1177,10 @@ def test_yes_and_no_of_a_second_round(text: str, expected: int | None) -> None:
         ("The answer is B. Or C. I don't know.", COLOURS, None),
         ("Answer: A\nAnswer: B", COLOURS, None),
         ("B; C", COLOURS, None),
+        ("B. Or C.", COLOURS, None),
+        ("The answer is B. The answer is also C.", COLOURS, None),
+        ("\\boxed{A}, or equivalently \\boxed{B}", COLOURS, None),
+        ("The paint is dark, hence blue.", COLOURS, "B"),
         # bare mentions
         ("The red car's driver wears a hat.", COLOURS, None),
         ("The car stands beside a blue house.", COLOURS, None),

@@ -92,7 +92,7 @@ def explicit(plain: str, options: tuple[str, ...]) -> Found:
 
 def rivalled(rest: str, own: set[int], options: tuple[str, ...]) -> bool:
     """Whether what follows an answer offers another letter beside it ("Or C.", "But C is also correct.")."""
-    letters = {next(filter(None, m.groups())) for m in RIVAL.finditer(kept(rest))}
+    letters = {next(filter(None, m.groups())) for m in RIVAL.finditer(kept(rest).lstrip())}
     return bool({i for x in letters for i in indices({x}, options)} - own)
 
 
