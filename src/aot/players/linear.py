@@ -1,9 +1,9 @@
 """Linear layers of players on a CPU, by oneDNN where the product is large. *Ours.*
 
 PyTorch multiplies float32 matrices on a CPU by MKL, which keeps to AVX2 on processors that are not Intel's; oneDNN,
-which PyTorch brings too, takes what the processor has: twice as many products a second on an AMD EPYC with AVX-512. The
-sums are the same in another order (a test holds values and gradients to 1e-5). Other devices, dtypes and builds of
-PyTorch get the stock layer, and so does autocast.
+which PyTorch brings too, takes what the processor has: twice as many products a second on an AMD processor with
+AVX-512. The sums are the same in another order (a test holds values and gradients to 1e-5). Other devices, dtypes and
+builds of PyTorch get the stock layer, and so does autocast.
 """
 
 from __future__ import annotations
