@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aot.answers import final_answer, parse_answer, parse_open, parse_yes_no
@@ -156,6 +156,7 @@ def test_gold_answers_parse_and_an_always_a_model_scores_chance(n, data):
 
 
 @given(st.text(max_size=200), st.lists(st.text(max_size=12), min_size=1, max_size=10))
+@example("", ["*"])
 def test_any_text_parses_to_an_option_or_to_nothing(text, options):
     choice = parse_answer(text, options).choice
     assert choice is None or 0 <= choice < len(options)

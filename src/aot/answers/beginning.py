@@ -59,11 +59,8 @@ def leading_letter(plain: str, options: tuple[str, ...]) -> Found:
 def leading_option(plain: str, options: tuple[str, ...]) -> Found:
     """ "Yes, there is a dog; no cat." begins with its answer."""
     plain = plain.strip().casefold()
-    filled = {
-        i: unwrapped(o).strip().casefold()
-        for i, o in enumerate(options)
-        if o.strip() and not is_own_letter(o, i)
-    }
+    words = (unwrapped(o).strip().casefold() for o in options)  # of "*" nothing is left
+    filled = {i: o for i, o in enumerate(words) if o and not is_own_letter(options[i], i)}
     if declines(FIRST.split(plain, maxsplit=1)[0]):
         return None  # "No, I cannot see the image."
     starts = [(i, m) for i, o in filled.items() if (m := re.match(re.escape(o) + ENDS_THERE, plain))]
