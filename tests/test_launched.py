@@ -87,7 +87,8 @@ def test_a_hung_command_is_ended_with_all_that_it_started(tmp_path: Path) -> Non
 
 
 CONTROLLER = """
-import sys, pathlib
+import pathlib, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
 from aot.runs.launched import run_command, this_process
 code = '''
 import sys, time, os
