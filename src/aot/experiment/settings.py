@@ -156,7 +156,7 @@ def name_in_table(unit: str, defender: str) -> str:
 
 
 def headline() -> ExperimentSettings:
-    """The miniature: an hour of one core a seed (docs/log.md)."""
+    """The miniature: an hour and a half of one core a seed (docs/log.md)."""
     augmentations = {
         "augment_add": ("distractor",),
         "augment_replace": ("replacement",),
