@@ -60,8 +60,8 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
             players: list[Attacker] = [FamilyAttacker(family) for family in chosen]
         else:
             able = [one for one in chosen if not (needs_objects(one.name) and self._bare(game))]
-            few = {True: EDITS_A_QUESTION, False: None}
-            players = [FamilyAttacker(family, most=few[needs_objects(family.name)]) for family in able]
+            few = [EDITS_A_QUESTION if needs_objects(one.name) else None for one in able]
+            players = [FamilyAttacker(one, most=most) for one, most in zip(able, few, strict=True)]
         return players if chosen and len(players) == len(chosen) else [*players, RandomDistractor(related=self.related)]
 
     def _bare(self, game: Game) -> bool:
