@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +16,8 @@ from aot.errors import AotError
 from aot.miniature.pairs import instruction_pairs
 from aot.miniature.world.scenes import draw_scenes
 from aot.plan.full_size import attacker_without_data
+from aot.plan.live_memory import LiveMemory
+from aot.plan.without_data import META, without_data
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.latents import round_trip
 from aot.players.attacker.lora import adapter_weights
@@ -26,6 +31,7 @@ from aot.train.attacker.sft import SftSettings, train_sft
 from aot.types import Scene
 from stock_classes import named_as_stock
 from test_attacker_training import ANYTHING_GOES, FAST, Fickle
+from test_plan import attackers_work
 from tiny_editors import tiny_qwen_image_21
 
 SENTENCES = ["Add a red cup beside the cup", "Remove the cup"]
@@ -126,6 +132,33 @@ def test_a_whole_editor_is_saved_as_its_stock_folder(folder, tmp_path):
     assert again.settings == ours.settings and again.settings.steps == 40 and again.settings.guidance == 1
 
 
-def test_a_plan_says_that_it_does_not_know_it(folder):
-    with pytest.raises(AotError, match="plans know Qwen-Image-Edit"):
-        attacker_without_data(AttackerSettings(model=str(folder)), train=True)
+def test_planned_memory_is_that_of_its_training(folder):
+    player = AttackerSettings(model=str(folder), lora=LoraSettings(rank=2), gradient_checkpointing=True, **FEW)
+    settings = FlowGrpoSettings(groups=2, group_size=4, micro_batch=4)
+    measured = attackers_work(LiveMemory("cpu"), open_attacker_to_train(folder, player, name="a", seed=0), settings)
+    with without_data():
+        planned = attackers_work(LiveMemory(META), attacker_without_data(player, train=True), settings)
+    for piece, found in measured.items():
+        assert planned[piece].total == pytest.approx(found.total, rel=0.05), piece
+        assert planned[piece].peak["weights"] == found.peak["weights"]
+
+
+def test_a_folders_own_noise_levels_are_the_pipelines(folder, pipeline, tmp_path):
+    """As a distilled editor has them; other numbers of steps are evenly spaced."""
+    copied = shutil.copytree(folder, tmp_path / "distilled")
+    index = json.loads((copied / "model_index.json").read_text())
+    (copied / "model_index.json").write_text(json.dumps(index | {"sample_sigmas": [1.0, 0.9, 0.4]}))
+    ours = open_attacker(copied, AttackerSettings(batch=4, encode_batch=8, decode_batch=8), name="a")
+    assert ours.settings.steps == 3
+    pipeline.register_to_config(sample_sigmas=[1.0, 0.9, 0.4])
+    conditions = ours.conditions([np.asarray(picture())], SENTENCES[:1])
+    noise = ours.noise(conditions, torch.Generator().manual_seed(0))
+    expected = pipeline(output_type="latent", **asked(noise, SENTENCES[0])).images
+    torch.testing.assert_close(ours.sample(conditions, noise), expected, atol=2e-5, rtol=1e-5)
+    plain = open_attacker(folder, AttackerSettings(), name="a")
+    assert torch.equal(ours.sigmas(24, steps=2), plain.sigmas(24, steps=2))
+    ours.save(tmp_path / "again")
+    again = EditAttacker.load(tmp_path / "again")
+    assert again.settings.sample_sigmas == (1.0, 0.9, 0.4)
+    saved = json.loads((tmp_path / "again" / "model_index.json").read_text())
+    assert saved["sample_sigmas"] == [1.0, 0.9, 0.4]

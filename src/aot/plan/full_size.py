@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKLQwenImage, FlowMatchEulerDiscreteScheduler, QwenImageTransformer2DModel
+from diffusers import (
+    AutoencoderKLQwenImage,
+    AutoencoderKLQwenImage21,
+    FlowMatchEulerDiscreteScheduler,
+    QwenImage21Transformer2DModel,
+    QwenImageTransformer2DModel,
+)
 from torch import nn
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 import aot
@@ -18,9 +23,9 @@ from aot.plan.fewer_bits import in_fewer_bits
 from aot.plan.known_configs import ATTACKERS, DEFENDERS, PLUS, QWEN25_VL_PIXELS, Config
 from aot.plan.without_data import META
 from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.editor import EditorSettings, stock_settings
-from aot.players.attacker.editor_folder import INDEX, PIPELINES, SETTINGS
+from aot.players.attacker.editor_folder import INDEX, PIPELINES, pipeline_class, settings_in, settings_of
 from aot.players.attacker.lora import add_adapter
+from aot.players.attacker.qwen_image_21 import is_qwen_image_21
 from aot.players.base_players import SHIPPED, Role, is_miniature, token_limit
 from aot.players.defender.opening import MINIATURES_BATCH, USUAL_BATCH
 from aot.players.defender.qwen import QwenDefender
@@ -35,10 +40,13 @@ from aot.runs.files import read_json
 def attacker_without_data(settings: AttackerSettings, *, train: bool) -> EditAttacker:
     """The editor as `open_attacker` loads it; `train`: with the adapter and the checkpointing of
     `open_attacker_to_train`. Raises `AotError` where its architecture is not known here."""
-    configs, folder = _editor_configs(settings)
-    transformer = _built(QwenImageTransformer2DModel.from_config, configs["transformer"], settings.torch_dtype)
-    own = folder is not None and json.loads((folder / INDEX).read_text())["vae"][0] == aot.__name__
-    vae_class = getattr(aot, configs["vae"]["_class_name"]) if own else AutoencoderKLQwenImage
+    configs, index, folder = _editor_configs(settings)
+    pipeline = PIPELINES[index["_class_name"]]
+    is_21, own = is_qwen_image_21(pipeline), index["vae"][0] == aot.__name__
+    network = QwenImage21Transformer2DModel if is_21 else QwenImageTransformer2DModel
+    transformer = _built(network.from_config, configs["transformer"], settings.torch_dtype)
+    stock_vae = AutoencoderKLQwenImage21 if is_21 else AutoencoderKLQwenImage
+    vae_class = getattr(aot, configs["vae"]["_class_name"]) if own else stock_vae
     vae = _built(vae_class.from_config, configs["vae"], torch.float32 if own else settings.torch_dtype)
     encoder = _built(_language_model, configs["text_encoder"], settings.torch_dtype)
     scheduler = FlowMatchEulerDiscreteScheduler.from_config(configs["scheduler"])
@@ -53,17 +61,8 @@ def attacker_without_data(settings: AttackerSettings, *, train: bool) -> EditAtt
         transformer.requires_grad_(False)
     processor = _processor(encoder, folder and folder / "processor", SHIPPED / "attacker" / "processor")
     parts = (transformer, vae, scheduler, encoder, processor)
-    return EditAttacker(*parts, _asked(settings, folder).model_copy(update=settings.asked))
-
-
-def _asked(settings: AttackerSettings, folder: Path | None) -> EditorSettings:
-    """How the editor is asked: as its folder says, else as its stock pipeline."""
-    if folder is not None and (folder / SETTINGS).is_file():
-        return EditorSettings.model_validate_json((folder / SETTINGS).read_text())
-    plus = (
-        settings.model in PLUS if folder is None else "Plus" in json.loads((folder / INDEX).read_text())["_class_name"]
-    )
-    return stock_settings(PIPELINES["QwenImageEditPlusPipeline" if plus else "QwenImageEditPipeline"])
+    asked = (folder and settings_in(folder)) or settings_of(index)
+    return EditAttacker(*parts, asked.model_copy(update=settings.asked), pipeline_class=pipeline)
 
 
 def defender_without_data(settings: DefenderSettings) -> QwenDefender:
@@ -109,10 +108,9 @@ def _built(make: Any, config: Config, dtype: torch.dtype) -> Any:
     return model.eval()
 
 
-def _language_model(config: Config) -> Qwen2_5_VLForConditionalGeneration:
-    read = Qwen2_5_VLConfig(**_without_dtype(config))
-    read._attn_implementation = "sdpa"
-    return Qwen2_5_VLForConditionalGeneration(read)
+def _language_model(config: Config) -> Any:
+    read = AutoConfig.for_model(config["model_type"], **_without_dtype(config))
+    return AutoModelForImageTextToText.from_config(read, attn_implementation="sdpa")
 
 
 def _without_dtype(config: Config) -> Config:
@@ -121,17 +119,19 @@ def _without_dtype(config: Config) -> Config:
     return {key: _without_dtype(value) if key.endswith("_config") else value for key, value in kept.items()}
 
 
-def _editor_configs(settings: PlayerSettings) -> tuple[dict[str, Config], Path | None]:
+def _editor_configs(settings: PlayerSettings) -> tuple[dict[str, Config], Config, Path | None]:
+    """Of each part; the pipeline's own (`model_index.json`); and where they lie, if in a folder."""
     folder = _folder(settings, "attacker")
     if folder is None:
-        return ATTACKERS[settings.model], None
-    if "21" in (kind := json.loads((folder / INDEX).read_text())["_class_name"]):
-        what = f"plans know Qwen-Image-Edit and its successors 2509 and 2511, and this is a {kind}"
-        raise AotError(what, where=str(folder), hint=f"plan with one of them: {', '.join(ATTACKERS)}")
+        kind = "QwenImageEditPlusPipeline" if settings.model in PLUS else "QwenImageEditPipeline"
+        index = {"_class_name": kind, "vae": ("diffusers", "AutoencoderKLQwenImage")}
+        return ATTACKERS[settings.model], index, None
+    hint = "fetch the folder again"
+    index = read_json(folder / INDEX, hint=hint, needs=("_class_name", "vae"))
+    pipeline_class(index["_class_name"], folder)
     names = dict.fromkeys(("transformer", "vae", "text_encoder"), "config.json")
     names["scheduler"] = "scheduler_config.json"
-    hint = "fetch the folder again"
-    return {part: read_json(folder / part / name, hint=hint, needs=()) for part, name in names.items()}, folder
+    return {part: read_json(folder / part / name, hint=hint, needs=()) for part, name in names.items()}, index, folder
 
 
 def _defender_config(settings: PlayerSettings) -> tuple[Config, Path | None]:

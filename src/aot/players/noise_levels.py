@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit import calculate_shift
 from torch import Tensor
 
 
-def noise_levels(scheduler: FlowMatchEulerDiscreteScheduler, tokens: int, steps: int) -> Tensor:
-    """`[steps + 1]` from 1 to 0, shifted for an image of so many tokens. They become the scheduler's own, too."""
+def noise_levels(
+    scheduler: FlowMatchEulerDiscreteScheduler, tokens: int, steps: int, sample_sigmas: Sequence[float] = ()
+) -> Tensor:
+    """`[steps + 1]` from 1 to 0, shifted for an image of so many tokens. They become the scheduler's own, too. Before
+    the shift they are `sample_sigmas` where those are as many as the steps, else evenly spaced."""
+    even = np.linspace(1.0, 1 / steps, steps)
     config = scheduler.config
     mu = calculate_shift(
         tokens,
@@ -18,5 +24,5 @@ def noise_levels(scheduler: FlowMatchEulerDiscreteScheduler, tokens: int, steps:
         config.get("base_shift", 0.5),
         config.get("max_shift", 1.15),
     )
-    scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), mu=mu)
+    scheduler.set_timesteps(sigmas=np.array(sample_sigmas) if len(sample_sigmas) == steps else even, mu=mu)
     return scheduler.sigmas.clone()

@@ -146,7 +146,7 @@ class EditAttacker:
             "transformer": self.transformer,
         }
         if self.is_21:
-            return self.pipeline_class(**components)
+            return self.pipeline_class(**components, sample_sigmas=list(self.settings.sample_sigmas) or None)
         pipeline = self.pipeline_class(**components, tokenizer=self.processor.tokenizer)
         pipeline.prompt_template_encode = self.settings.template.replace(PICTURE, "")
         return pipeline
@@ -243,7 +243,7 @@ class EditAttacker:
 
     def sigmas(self, tokens: int, steps: int | None = None) -> Tensor:
         """`[steps + 1]` noise levels from 1 to 0 for L tokens (`noise_levels`)."""
-        return noise_levels(self.scheduler, tokens, steps or self.settings.steps)
+        return noise_levels(self.scheduler, tokens, steps or self.settings.steps, self.settings.sample_sigmas)
 
     def noise(self, conditions: Conditions, generator: torch.Generator) -> Tensor:
         """Starting latents `[N, L, C]`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +53,9 @@ class EditorSettings(BaseModel, frozen=True, extra="forbid"):
     # or counted on like words, as the stock pipelines ask since transformers 5 (huggingface/diffusers#14194).
     text_positions: TextPositions = "stock"
     steps: int = Field(8, gt=0)  # Qwen-Image-Edit: 50; the miniature (ours): 8
+    # Noise levels of that many steps, before the shift and without the last 0, as a distilled Qwen-Image-2.1 comes with
+    # its own. Empty, or where other steps are asked for: evenly spaced.
+    sample_sigmas: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
     guidance: float = Field(1.0, ge=1)  # Qwen-Image-Edit: true CFG 4; ours: 1 is without, at half the cost
     batch: int = Field(128, gt=0)  # edits at once in sampling
     encode_batch: int = Field(256, gt=0)  # images at once through the text encoder and into the autoencoder
@@ -58,11 +63,15 @@ class EditorSettings(BaseModel, frozen=True, extra="forbid"):
     keep: Keep = "none"  # see `aot.players.attacker.keep`
 
 
-def stock_settings(pipeline: PipelineClass = QwenImageEditPipeline) -> EditorSettings:
+def stock_settings(
+    pipeline: PipelineClass = QwenImageEditPipeline, sample_sigmas: Sequence[float] | None = None
+) -> EditorSettings:
     """The template and sampling of an editor's own pipeline, for folders that were not saved by us; its images have the
-    positions that the text encoder was trained with."""
+    positions that the text encoder was trained with. `sample_sigmas`: that the folder has, if any."""
     if pipeline is QwenImage21Pipeline:  # the template is the pipeline's own affair; 40 steps without guidance are its
-        return EditorSettings(template="{}", steps=40, batch=1, encode_batch=4, decode_batch=2)
+        own = tuple(sample_sigmas or ())
+        few = {"batch": 1, "encode_batch": 4, "decode_batch": 2}
+        return EditorSettings(template="{}", steps=len(own) or 40, sample_sigmas=own, **few)
     nothing = dict.fromkeys(("scheduler", "vae", "text_encoder", "tokenizer", "processor", "transformer"))
     stock = pipeline(**nothing)
     template, area = stock.prompt_template_encode, 0

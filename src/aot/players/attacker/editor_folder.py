@@ -84,7 +84,7 @@ def read_editor(folder: Path, how: Loading) -> EditorParts:
     transformer = encoder = None
     with reading("the attacker", frozen, hint=REMAKE):
         index = json.loads((frozen / INDEX).read_text())
-        pipeline = _pipeline_class(str(index["_class_name"]), frozen)
+        pipeline = pipeline_class(str(index["_class_name"]), frozen)
         library, class_name = index["vae"]
         own = library == aot.__name__
         is_21 = is_qwen_image_21(pipeline)
@@ -100,7 +100,7 @@ def read_editor(folder: Path, how: Loading) -> EditorParts:
             encoder = _text_encoder(reader, frozen / "text_encoder", how)
         scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(frozen / "scheduler")
         processor = load_processor(frozen / "processor", "qwen3_vl" if is_21 else "qwen2_5_vl")
-        settings = _settings_in(folder) or _settings_in(frozen) or stock_settings(pipeline)
+        settings = settings_in(folder) or settings_in(frozen) or settings_of(index)
     if transformer is not None and (folder / WEIGHTS).is_file():
         load_adapter(transformer, folder)
     models = (transformer, vae, scheduler, encoder)
@@ -126,14 +126,19 @@ def _text_encoder(reader: Any, folder: Path, how: Loading) -> Any:
     return model.to(how.device)
 
 
-def _pipeline_class(name: str, folder: Path) -> PipelineClass:
+def settings_of(index: dict[str, Any]) -> EditorSettings:
+    """How the stock pipeline that a `model_index.json` names is asked."""
+    return stock_settings(PIPELINES[index["_class_name"]], index.get("sample_sigmas"))
+
+
+def pipeline_class(name: str, folder: Path) -> PipelineClass:
     if name not in PIPELINES:
         what = f"a folder of {name} is no editor that is known here"
         raise AotError(what, where=str(folder / INDEX), hint=f"known are {', '.join(PIPELINES)}")
     return PIPELINES[name]
 
 
-def _settings_in(folder: Path) -> EditorSettings | None:
+def settings_in(folder: Path) -> EditorSettings | None:
     path = folder / SETTINGS
     return EditorSettings.model_validate_json(path.read_text()) if path.is_file() else None
 

@@ -69,9 +69,10 @@ def predict_velocity(
     image's places from `begins` on, sigma `[B]` in (0, 1]. No text is padded: the tokens of the edited image have their
     positions from what stands before them, and an edit in a padded batch would not be what it is alone."""
     count, places = len(latents), latents.shape[1] // PLACE_TOKENS
-    at_image = torch.zeros(count, text.shape[1] + places, dtype=torch.bool, device=text.device)
+    at_image = torch.zeros(count, text.shape[1] + places, dtype=torch.bool)
     at_image[:, begins : begins + places] = True
     at_image[:, text.shape[1] :] = True
+    at_image = at_image.to(text.device)  # made on the CPU: a plan's tensors elsewhere have no data
     out: Tensor = transformer(
         hidden_states=torch.cat([source, latents], 1),
         encoder_hidden_states=text,

@@ -156,7 +156,9 @@ class TrainedDefender(ABC):
             hint = "players.defender.dtype=float32 (with dapo.trl.bf16=true), or players.defender.lora.rank=64"
             raise AotError(what, where="players.defender.dtype", hint=hint)
         if self.checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            name = "activation_checkpointing_enable"  # of transformers 5.2x, whose older name warns
+            enable = getattr(self.model, name, self.model.gradient_checkpointing_enable)
+            enable({"use_reentrant": False})
             if self.adapters is not None:
                 self.model.enable_input_require_grads()  # else nothing before the first adapter has a gradient
         return learning
