@@ -3,9 +3,9 @@ process that imports for seconds.
 
     python tests/launch_check.py [--out FOLDER] [LAUNCHER ...]
 
-For each launcher (python; torchrun with two ranks): the trained weights are those of one process, to the bit where one
-rank makes each stage, else but for rounding. Then a rank of a training is killed with SIGKILL: one error, and the same
-command ends in the same weights. Exit status 1 where anything differs. Linux only: it reads /proc.
+For each launcher (python; torchrun and Ray with two ranks): the trained weights are those of one process, to the bit
+where one rank makes each stage, else but for rounding. Then a rank of a training is killed with SIGKILL: one error, and
+the same command ends in the same weights. Exit status 1 where anything differs. Linux only: it reads /proc.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-LAUNCHERS = ("python", "torchrun --standalone --nproc-per-node 2")
+LAUNCHERS = (
+    "python",
+    "torchrun --standalone --nproc-per-node 2",
+    "python -m aot.runs.ray_launch --workers 2",
+)
 RECIPE = ["smoke", "attacks.chunk=8", "evaluation.chunk=8", "evaluation.distractors=1", "floor.scenes=0"]
 RECIPE += ["game.train_scenes=24", "game.held_out_scenes=24", "sft_scripted_steps=0", "best_response_updates=0"]
 RECIPE += ["clean_rl=false", "attacker.checkpoint_every=1", "defender_checkpoint_every=1"]
@@ -67,7 +71,8 @@ def is_rank(pid: int, out: Path, stage: str) -> bool:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     except OSError:
         return False
-    return "torchrun" not in " ".join(words[:3]) and {"stage", str(out), stage} <= {*words}
+    launchers = ("torchrun", "ray_launch")
+    return not any(name in " ".join(words[:3]) for name in launchers) and {"stage", str(out), stage} <= {*words}
 
 
 def largest_difference(one: Path, other: Path) -> float:
@@ -96,7 +101,7 @@ def main() -> None:
         for made in (folder, again):
             worst = largest_difference(out / "one", made)
             print(f"  {made.name}: weights differ by {worst:.1e} at most", flush=True)
-            if worst > (LARGEST if "torchrun" in launch else 0.0):
+            if worst > (0.0 if launch == "python" else LARGEST):
                 sys.exit("that is too much")
 
 

@@ -39,6 +39,7 @@ def shard(folder: Path, name: str) -> None:
 
 
 LAUNCH = "compute.launch=torchrun --nnodes 2 --nproc-per-node 4"
+RAY = "compute.launch=python -m aot.runs.ray_launch --workers"
 DAMAGE: dict[str, tuple[Role, Callable[[Path], object], str]] = {
     "no config": ("defender", lambda f: (f / "config.json").unlink(), "config.json is missing"),
     "no tokenizer": ("defender", lambda f: (f / "tokenizer.json").unlink(), "vocab.json is missing"),
@@ -210,6 +211,8 @@ def test_a_recipe_that_can_run_is_begun_without_a_word(tmp_path: Path, capsys: p
         (["compute.launch=no-launcher -n 2"], "there is no program 'no-launcher'", "install it"),
         (["compute.launch=accelerate launch --config_file x.yaml"], "x.yaml: no such file", "accelerate config"),
         (["dapo.engine=trl", "dapo.groups=6", LAUNCH], "shared by 8 ranks in whole groups", "--set dapo.groups=8"),
+        (["dapo.engine=trl", "dapo.groups=6", f"{RAY} 4"], "shared by 4 ranks", "--set dapo.groups=8"),
+        ([f"{RAY} 2"], "Ray: not installed", "ray[data]"),
         (["players.defender.device=cuda"], "players.defender.device=cuda needs one", "nvidia-smi"),
         (
             ['players.attacker={"quantization": "nf4", "lora": {"rank": 4}}'],

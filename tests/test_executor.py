@@ -17,12 +17,16 @@ import pytest
 from aot.cli import main
 from aot.errors import AotError
 from aot.forge import executor, pipeline
-from aot.forge.executor import Actor, builds, check_executor, ray_started
+from aot.forge.executor import Actor, builds, check_executor
 from aot.forge.models import DefenderFolder
 from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.world import WorldSettings
 from aot.players.base_players import player_folder
+from aot.runs import ray_cluster
+from aot.runs.ray_cluster import ray_started
+from aot.runs.ray_launch import launch
 from test_forge import EASY, folder_of_photos
+from test_launched import gone
 
 SCENES = ForgeSettings(world=WorldSettings(scenes=20), chunk=10)
 
@@ -148,10 +152,10 @@ class Recorded:
 @pytest.mark.parametrize("address", ["", "local", "10.0.0.7:6379", "ray://head:10001", "auto"])
 def test_a_cluster_that_the_environment_names_is_joined(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = Recorded()
-    monkeypatch.setattr(executor, "_ray", lambda: recorded)
+    monkeypatch.setattr(ray_cluster, "imported_ray", lambda: recorded)
     monkeypatch.setenv("RAY_ADDRESS", address)
     joined = address not in ("", "local")
-    monkeypatch.setenv(executor.NETWORK, "1" if joined else "0")
+    monkeypatch.setenv(ray_cluster.NETWORK, "1" if joined else "0")
     with ray_started(3) as found:
         assert found is recorded
     assert recorded.ended and recorded.started["address"] == (address if joined else "local")
@@ -159,7 +163,7 @@ def test_a_cluster_that_the_environment_names_is_joined(address: str, monkeypatc
 
 
 def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "_ray", lambda: Recorded("connection refused"))
+    monkeypatch.setattr(ray_cluster, "imported_ray", lambda: Recorded("connection refused"))
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.7:6379")
     told = r"RAY_ADDRESS=10.0.0.7:6379: no Ray cluster there \(connection refused\)(.|\n)*unset RAY_ADDRESS"
     with pytest.raises(AotError, match=told), ray_started(1):
@@ -228,3 +232,40 @@ def test_flags_that_make_no_sense(
 
 def test_local_needs_nothing() -> None:
     check_executor("local", None)
+
+
+RANKS = """
+import sys
+from aot.runs import ranks
+print("ranks", ranks.gather([ranks.rank(), ranks.world_size(), ranks.local_rank()]), flush=True)
+sys.exit(int(sys.argv[1]) if ranks.is_main() else 0)
+"""
+
+
+def test_a_command_is_run_by_ranks_on_ray(ray: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """They find each other as torchrun's do, and each is alone with its node's devices."""
+    assert launch([sys.executable, "-c", RANKS, "0"], 2) == 0
+    assert capsys.readouterr().out.splitlines() == ["ranks [[0, 2, 0], [1, 2, 0]]"] * 2
+
+
+LATE = """
+import os, sys, time
+print(os.getpid(), flush=True)
+if os.environ["RANK"] == "1":
+    time.sleep(1)
+    sys.exit(3)
+time.sleep(600)
+"""
+
+
+def test_a_rank_that_fails_ends_the_others(ray: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert launch([sys.executable, "-c", LATE], 2) == 3
+    *pids, told = capsys.readouterr().out.splitlines()
+    assert told == "rank 1 ended with exit status 3; the others were ended"
+    assert all(gone(int(pid)) for pid in pids)
+
+
+def test_ranks_for_which_there_is_no_room_are_told(ray: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aot.runs.ray_launch.ROOM_S", 0.5)
+    with pytest.raises(AotError, match=r"no room for 3 ranks of \{'CPU': 1\.0\}.*the cluster has \{'CPU': 2"):
+        launch([sys.executable, "-c", ""], 3)

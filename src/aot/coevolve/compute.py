@@ -5,6 +5,7 @@
     compute.launch = "torchrun --standalone --nproc-per-node 8"            each by eight ranks
     compute.launch = "accelerate launch --config_file fsdp.yaml"           the same, as the file says
     compute.launch = "srun --nodes 2 torchrun --nnodes 2 ..."              on two machines that share the run folder
+    compute.launch = "python -m aot.runs.ray_launch --workers 8"           by eight ranks on a Ray cluster
 
 The launcher's command is followed by `-m aot stage RUN NAME`: all of these take a module so. A run may go on with
 another launcher, and with more or fewer ranks.

@@ -28,7 +28,7 @@ OPTIONAL = {
     "vllm": "dapo.trl.vllm",
     "bitsandbytes": "quantization=nf4",
     "torchao": "quantization=fp8",
-    "ray": "aot forge --executor ray",
+    "ray": "aot forge --executor ray, compute.launch on a cluster",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ from aot.coevolve.recipe import Recipe
 from aot.doctor import machine
 from aot.doctor.finding import Finding
 from aot.errors import AotError
+from aot.runs.ray_cluster import INSTALL
 
+RAY_LAUNCH = "aot.runs.ray_launch"
 
 def of_compute(recipe: Recipe) -> Iterator[Finding]:
     """Its program, files, ranks, ports and servers."""
@@ -23,6 +26,8 @@ def of_compute(recipe: Recipe) -> Iterator[Finding]:
         yield _program(recipe)
         yield from _files(compute.launch)
         yield from _ranks(recipe)
+        if RAY_LAUNCH in compute.launch and importlib.util.find_spec("ray") is None:
+            yield Finding("Ray", "not installed", "wrong", INSTALL)
     if compute.answers == VLLM:
         yield from _vllm(recipe)
     elif compute.answers != IN_PROCESS:
@@ -31,8 +36,10 @@ def of_compute(recipe: Recipe) -> Iterator[Finding]:
 
 
 def ranks_of(launch: str) -> tuple[int, int] | None:
-    """(on a machine, in all) ranks that torchrun is told to start; None where it finds out itself, or it is another
-    launcher."""
+    """(on a machine, in all) ranks that the launcher is told to start; None where it finds out itself, or is another
+    than torchrun and ours for Ray, which chooses the machines (0)."""
+    if on_ray := re.search(rf"{RAY_LAUNCH}.* --workers[= ](\d+)", launch):
+        return 0, int(on_ray[1])
     here = re.search(r"--nproc[-_]per[-_]node[= ](\d+)", launch)
     machines = re.search(r"--nnodes[= ](\d+)(?![:\d])", launch)
     return (int(here[1]), int(here[1]) * (int(machines[1]) if machines else 1)) if here else None

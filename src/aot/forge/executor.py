@@ -3,24 +3,21 @@
 *Ours.* One interface, `builds`: chunks in, and for each in order a function that leaves its files in a folder, as
 `Run.stage` wants it. Actors write files into a scratch folder of the dataset and send back a line of JSON; the main
 process moves the files to their place. So no image goes through the object store, and a chunk that stands is whole.
-Ray is started on this machine, for itself alone; or RAY_ADDRESS names a cluster, whose nodes must have this package and
-see the dataset's folder.
+Where Ray is: `aot.runs.ray_cluster`; a cluster's nodes must have this package and see the dataset's folder.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
-import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from aot.errors import AotError
+from aot.runs.ray_cluster import imported_ray, ray_started
 
 Executor = Literal["local", "ray"]
 Figures = dict[str, Any]
@@ -28,24 +25,12 @@ Maker = Callable[[range, Path], Figures]
 """Makes the source images of a range: files in a folder, and metrics as JSON values. For Ray it must be small enough
 to send, and open what it needs (photos, a defender) when it is first called, then keep it."""
 
-INSTALL = 'pip install "ray[data]>=2.60"'
-STORE_BYTES = 100 * 2**20  # about the least that Ray takes; only lines of JSON go through it
-# Off, it makes Ray listen on the loopback address only, on Linux, too; `_node_ip_address="127.0.0.1"` does not.
-NETWORK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-LOOPBACK = "127.0.0.1"
-ENVIRONMENT = {
-    NETWORK: "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # its log files stay; what concerns our user comes as an exception
-}
-
-
 def check_executor(executor: Executor, workers: int | None) -> None:
     """Raises `AotError` where `workers` has no meaning, or where Ray is asked for and not installed."""
     if workers is not None and workers < 1:
         raise AotError(f"{workers} workers cannot work", where="--workers", hint="give 1 or more")
     if executor == "ray":
-        _ray()
+        imported_ray()
     elif workers is not None:
         raise AotError("the local executor has no workers", where="--workers", hint="add --executor ray")
 
@@ -141,61 +126,3 @@ class Actor:
             hint = "run the same command again with fewer --workers, or with --executor local"
             raise AotError(what, where=str(folder), hint=hint) from error
         return self.make(images, folder)
-
-
-@contextmanager
-def ray_started(workers: int) -> Iterator[Any]:
-    """The `ray` module, started on this machine for so many actors of one core each and stopped at the end: loopback
-    only, no dashboard, no usage statistics, no chatter. A Ray that the caller has started is used, and kept, as it is;
-    the cluster that RAY_ADDRESS names is joined, and left.
-
-    Raises `AotError` where Ray is not installed, would listen on the network, or no cluster is at that address.
-    """
-    ray = _ray()
-    if ray.is_initialized():
-        yield ray
-        return
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if cluster := cluster_address():
-        try:
-            ray.init(address=cluster, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            hint = "start it (`ray start --head`), or unset RAY_ADDRESS to use this machine alone"
-            raise AotError(f"no Ray cluster there ({error})", where=f"RAY_ADDRESS={cluster}", hint=hint) from error
-    elif os.environ[NETWORK] != "0":
-        raise _exposed("would listen on the network")
-    else:
-        own = {"num_cpus": workers, "object_store_memory": STORE_BYTES, "include_dashboard": False}
-        ray.init(address="local", **own, **quiet)
-    try:
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        if not cluster and (address := ray.util.get_node_ip_address()) != LOOPBACK:
-            raise _exposed(f"listened on {address}, and was stopped")
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def cluster_address() -> str:
-    """Of the cluster that the environment names: "auto", "host:port", "ray://..."; "" where this machine is meant."""
-    address = os.environ.get("RAY_ADDRESS", "").strip()
-    return "" if address == "local" else address
-
-
-def _ray() -> Any:
-    if "ray" in sys.modules:  # too late for the settings below, which Ray reads when it is imported
-        os.environ.setdefault(NETWORK, "1")
-    for name, value in ENVIRONMENT.items():
-        if name != NETWORK or not cluster_address():  # whoever joins a cluster is spoken to by its nodes
-            os.environ.setdefault(name, value)
-    try:
-        import ray.data
-    except ImportError as error:
-        what = f"Ray is not installed, or not all of it ({error})"
-        raise AotError(what, where="--executor ray", hint=f"{INSTALL}, or --executor local") from error
-    return ray
-
-
-def _exposed(what: str) -> AotError:
-    hint = f"set {NETWORK}=0 in the environment, before anything imports ray"
-    return AotError(f"Ray {what}", where="--executor ray", hint=hint)

@@ -209,11 +209,12 @@ def _told_status(status: int, lines: Sequence[str]) -> str:
     """How it ended, in words; a rank that died first is named where the launcher names it."""
     for line in lines:  # torchrun's: "failed (exitcode: -9) local_rank: 1 (pid: 4242) of binary: ..."
         if found := re.search(r"failed \(exitcode: (-?\d+)\) local_rank: (\d+)", line):
-            return f"rank {found[2]} {_told_exit(int(found[1]))}"
-    return f"it {_told_exit(status)}"
+            return f"rank {found[2]} {told_exit(int(found[1]))}"
+    return f"it {told_exit(status)}"
 
 
-def _told_exit(status: int) -> str:
+def told_exit(status: int) -> str:
+    """How a process ended, by its exit status or minus the signal that killed it."""
     killed = -status if status < 0 else status - 128
     if killed in set(signal.Signals) and (status < 0 or status > 128):
         return f"was killed ({signal.Signals(killed).name})"
