@@ -24,6 +24,7 @@ from aot.experiment.figure import headline_figure
 from aot.experiment.jobs import Task, make_units
 from aot.experiment.measure import scores_of, scores_text
 from aot.experiment.page import page
+from aot.experiment.readme import BEGIN, END, claims_in_words, write_into
 from aot.experiment.results import Entry, SeedResult, is_landed, read_results
 from aot.experiment.run import experiment_settings, plan, run_experiment, write_results
 from aot.experiment.settings import EXPERIMENTS, ExperimentSettings
@@ -274,6 +275,26 @@ def test_tables_figure_and_page_are_made_of_the_summary() -> None:
     assert figure in html and "against SFT on scripted attacks +3.0 points" in html
     assert "does not hold" not in html and html == page(summary)
     assert "<script" not in page(summary | {"name": "<script>"})
+
+
+def test_readmes_part_is_written_between_its_marks(tmp_path: Path) -> None:
+    summary, readme = summarise(SMOKE, made_up(RISING)), tmp_path / "README.md"
+    readme.write_text(f"# Ours\n\n{BEGIN}\nold\n{END}\n\n## More\n")
+    for _ in range(2):  # again: the same
+        write_into(readme, summary, tmp_path / "results" / "smoke")
+        told = readme.read_text()
+        assert told.startswith(f"# Ours\n\n{BEGIN}\n![") and told.endswith(f"{END}\n\n## More\n")
+        assert "\nold\n" not in told
+        assert "(results/smoke/headline.svg)" in told and told.count("| SFT on scripted attacks |") == 1
+        assert "x method" not in told and "AOT iteration 1" in told and "Does not hold" not in told
+    shorter = summary | {"claims": [claim | {"holds": False} for claim in summary["claims"]]}
+    assert claims_in_words(shorter).startswith("**Does not hold**")
+    readme.write_text(f"# Ours\n{BEGIN}\n")
+    with pytest.raises(AotError, match="marks of the part are missing"):
+        write_into(readme, summary, tmp_path)
+    assert readme.read_text() == f"# Ours\n{BEGIN}\n"
+    with pytest.raises(AotError, match="cannot be read"):
+        write_into(tmp_path / "none.md", summary, tmp_path)
 
 
 def test_one_seed_has_intervals_over_examples() -> None:

@@ -20,6 +20,9 @@ def experiment(
     table: Annotated[
         bool, typer.Option("--table", help="Only make summary, table and figure again, of the seeds that are there.")
     ] = False,
+    readme: Annotated[
+        Path | None, typer.Option(help="Markdown file that gets a short table and the figure, between its marks.")
+    ] = None,
     overrides: SetOption = None,
 ) -> None:
     """The method beside its baselines over several seeds, measured alike; results land as they come. Run again to
@@ -29,12 +32,16 @@ def experiment(
     settings = experiment_settings(name, overrides or [])
     results = out or Path("results") / name
     if table:
-        write_results(results)
+        summary = write_results(results)
     else:
         from aot.players.base_players import quiet_loading
 
         quiet_loading()
         with resumable():
-            run_experiment(settings, results, runs or Path("runs") / name, seeds=seeds, jobs=jobs)
+            summary = run_experiment(settings, results, runs or Path("runs") / name, seeds=seeds, jobs=jobs)
+    if readme:
+        from aot.experiment.readme import write_into
+
+        write_into(readme, summary, results)
     echo((results / "table.md").read_text(encoding="utf-8"))
     echo(f"figure: {results / 'headline.svg'}\npage: {results / 'headline.html'}")

@@ -54,8 +54,8 @@ def difference_of(found: Json | None) -> str:
 
 def markdown(summary: Json) -> str:
     """`table.md`: the sentences, the table of all defenders, and the one by family."""
-    parts = ["\n".join(sentences(summary)), _table(headline_rows(summary)), _table(family_rows(summary)), MARKED]
-    return "\n\n".join(parts) + "\n"
+    tables = [in_markdown(rows) for rows in (headline_rows(summary), family_rows(summary))]
+    return "\n\n".join(["\n".join(sentences(summary)), *tables, MARKED]) + "\n"
 
 
 def columns(summary: Json) -> dict[str, str]:
@@ -91,7 +91,8 @@ def family_rows(summary: Json) -> list[list[str]]:
     return rows
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def in_markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table; the first row is its head."""
     head, *lines = (f"| {' | '.join(row)} |" for row in rows)
     return "\n".join([head, f"|{'---|' * len(rows[0])}", *lines])
 
