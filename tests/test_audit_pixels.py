@@ -117,7 +117,11 @@ def test_a_killed_audit_goes_on_from_the_parts_that_are_kept(
     assert after == whole
 
 
-def test_mistakes_are_told_before_anything_is_loaded(tmp_path: Path) -> None:
+def in_tiles(*_: object) -> None:
+    raise AotError("its processor shows one image in tiles")
+
+
+def test_mistakes_are_told_before_anything_is_attacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AotError, match="did you mean apgd"):
         check_attacks(("apdg",), "miniature", ())
     with pytest.raises(AotError, match="no attack needs"):
@@ -125,5 +129,6 @@ def test_mistakes_are_told_before_anything_is_loaded(tmp_path: Path) -> None:
     with pytest.raises(AotError, match="given twice"):
         check_attacks(("pgd",), "miniature", ["miniature", "miniature"])
     BUILDERS["llava"](tmp_path / "llava")
-    with pytest.raises(AotError, match=r"gradients[\s\S]*--transfer-from"):
+    monkeypatch.setattr("aot.players.defender.probed_pixels.ProbedProcessor.fitted", in_tiles)
+    with pytest.raises(AotError, match=r"gradients[\s\S]*in tiles[\s\S]*--transfer-from"):
         open_white_box(("pgd",), [str(tmp_path / "llava")], tmp_path, audit_settings([]))

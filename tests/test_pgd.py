@@ -29,10 +29,10 @@ from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import SHIPPED
 from aot.players.defender.differentiable import (
     DifferentiableProcessor,
-    PixelLosses,
+    QwenPixelLosses,
     attacked_weights,
-    with_gradients,
 )
+from aot.players.defender.pixel_gradients import pixel_gradients
 from aot.players.defender.qwen import QwenDefender
 from aot.prompts import gold_answer
 from aot.runs.checkpoints import Checkpoint
@@ -98,7 +98,7 @@ def test_other_sizes_are_brought_to_the_models(name: str, height: int, width: in
 
 def test_the_losses_are_the_defenders_own(defender: QwenDefender) -> None:
     images, questions = [s.image for s in SCENES], [s.question for s in SCENES]
-    losses, pixels = PixelLosses(defender, images, questions), levels(images) / 255
+    losses, pixels = QwenPixelLosses(defender, images, questions), levels(images) / 255
     assert len({len(q.options) for q in questions}) > 1
     with torch.no_grad():
         rows = losses.option_logprobs(pixels)
@@ -113,7 +113,7 @@ def test_the_losses_are_the_defenders_own(defender: QwenDefender) -> None:
     torch.testing.assert_close(said, -summed / tokens, atol=1e-4, rtol=1e-4)
     # A gradient is the slope: a small step along it raises the loss by its length.
     x = pixels[:4].clone().requires_grad_(True)
-    four = PixelLosses(defender, images[:4], questions[:4])
+    four = QwenPixelLosses(defender, images[:4], questions[:4])
     (gradient,) = torch.autograd.grad(four.untargeted(x).sum(), x)
     length = gradient.flatten(1).norm(dim=1)
     step = 1e-3 * gradient / length.view(-1, 1, 1, 1)
@@ -132,8 +132,8 @@ def test_weights_are_frozen_during_an_attack_and_as_before_after_it(defender: Qw
 
 
 def test_who_has_no_gradients_is_told() -> None:
-    with pytest.raises(AotError, match="gradients of the pixels"):
-        with_gradients(WorldReader())
+    with pytest.raises(AotError, match="no gradients of its pixels"):
+        pixel_gradients(WorldReader())
 
 
 # ---------------------------------------------------------------- balls
@@ -214,7 +214,7 @@ def attacked(
     made = PgdSettings(**{"steps": 4, **settings})
     scenes = [SCENES[i] for i in chosen]
     return climbed(
-        defender,
+        pixel_gradients(defender),
         [s.image for s in scenes],
         [s.question for s in scenes],
         lambda losses, ball, draws: pgd(losses.untargeted, ball, draws, settings=made),
@@ -259,7 +259,7 @@ def test_images_that_the_processor_resizes_come_back_in_the_models_size(defender
     image = np.ascontiguousarray(SCENES[0].image.repeat(2, axis=0).repeat(2, axis=1))
     box = Box(10, 10, 31, 31)
     (made,) = climbed(
-        defender,
+        pixel_gradients(defender),
         [image],
         [SCENES[0].question],
         lambda losses, ball, draws: pgd(losses.untargeted, ball, draws, settings=PgdSettings(steps=1)),
@@ -343,21 +343,21 @@ def test_robust_vlm_keeps_the_worst_and_stops_at_wrong_answers(
 ) -> None:
     images, questions = [s.image for s in SCENES[:4]], [s.question for s in SCENES[:4]]
     told: list[tuple[int, str]] = []
-    texts = PixelLosses.targeted
+    texts = QwenPixelLosses.targeted
 
-    def noted(self: PixelLosses, targets: Sequence[str]) -> Any:
+    def noted(self: QwenPixelLosses, targets: Sequence[str]) -> Any:
         told.append((len(targets), targets[0]))
         return texts(self, targets)
 
-    monkeypatch.setattr(PixelLosses, "targeted", noted)
-    losses, ball = PixelLosses(defender, images, questions), Ball(levels(images), 0)
+    monkeypatch.setattr(QwenPixelLosses, "targeted", noted)
+    losses, ball = QwenPixelLosses(defender, images, questions), Ball(levels(images), 0)
     settings = RobustVlmSettings(steps=1)
     assert torch.equal(robust_vlm(losses, ball, torch.zeros_like(ball.clean), settings=settings), ball.clean)
     gold = gold_answer(questions[0])
     assert told == [(4, gold), (4, gold), (4, "maybe"), (4, "Word")]
     told.clear()
     missed = dataclasses.replace(questions[0], answer=(questions[0].answer + 1) % len(questions[0].options))
-    losses = PixelLosses(defender, images, [missed, *questions[1:]])
+    losses = QwenPixelLosses(defender, images, [missed, *questions[1:]])
     robust_vlm(losses, ball, torch.zeros_like(ball.clean), settings=settings)
     assert [n for n, _ in told] == [3, 3, 3, 3]
 

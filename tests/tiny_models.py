@@ -164,7 +164,9 @@ def gemma3(folder: Path) -> None:
         image_token_id=words.image_token_id,
     )
     torch.manual_seed(0)
-    finished(Gemma3ForConditionalGeneration(config), words, folder, repetition_penalty=5.0)
+    model = Gemma3ForConditionalGeneration(config)
+    torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight)  # zero: it would be blind
+    finished(model, words, folder, repetition_penalty=5.0)
     images = Gemma3ImageProcessorPil(size={"height": 32, "width": 32})
     template = LLAVA_TEMPLATE.replace("<image>\n", "<start_of_image>")
     Gemma3Processor(images, words, chat_template=template, image_seq_length=4).save_pretrained(folder)

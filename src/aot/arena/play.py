@@ -270,7 +270,7 @@ class Play:
         """The gradients that it needs an image, at most; says once how long all white-box cells take at most."""
         if todo and not self._told:
             self._told, some = True, todo[0].of(scenes)
-            each = gradient_seconds(player.defender, [s.image for s in some], [s.question for s in some])
+            each = gradient_seconds(player.pixel_gradients, [s.image for s in some], [s.question for s in some])
             left = [m for m in self.meetings() if m.against and not self.store.has(ATTACKS, self.attack_key(m))]
             count = len(scenes) * sum(gradients_of(meeting.attacker) for meeting in left)
             told = f"{count:,} gradients of an image, {1000 * each:.1f} ms each here: {duration(each * count)}"

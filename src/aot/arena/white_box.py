@@ -40,4 +40,4 @@ def open_white_box(attacker: PoolAttacker, defender: Defender) -> tuple[PixelAtt
     """The attacker with this defender's gradients, and who judges it. Raises `AotError` for a defender without."""
     settings = PixelAttackSettings.model_validate(attacker.identity["settings"])
     (player,) = pixel_attackers([attacker.identity["white_box"]], defender, settings)
-    return player, Referee([WithinBall([player])])
+    return player, Referee([WithinBall([player])], any_size=True)

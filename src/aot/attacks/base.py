@@ -202,7 +202,7 @@ def referees(
     norm: Check | float = 8.0,
 ) -> dict[Rule, Referee]:
     """Who judges attacks of each rule, on photos or on scenes of the miniature world. `norm`: the largest change of a
-    value in levels of 255, or a check of another bound."""
+    value in levels of 255, or a check of another bound, which sees to the size of images itself."""
     s = settings
     beside = build_referee(s)
     in_photos: list[Check] = [AnswerKept(), NotNamed()]
@@ -218,7 +218,7 @@ def referees(
         "known": Referee([*known, *(in_photos if photos else [KnownAnswer()])]),
         "paint": beside,
         "corruption": Referee([GlobalSsim(corruption_ssim_min, s.window_px)]),
-        "norm": Referee([norm if callable(norm) else NormBound(norm)]),
+        "norm": Referee([norm], any_size=True) if callable(norm) else Referee([NormBound(norm)]),
     }
     found = {**alone, "composed": ComposedReferee((), alone, alone["corruption"])}
     return {rule: Possible((), referee) for rule, referee in found.items()} if photos else found

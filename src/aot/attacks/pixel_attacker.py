@@ -1,7 +1,7 @@
 """White-box attacks on pixels as members of the game: `pgd`, `apgd`, `robust_vlm`, within a norm around every image.
 
-A `PixelAttacker` has the gradients of a defender (Qwen2.5-VL). It is an `Attacker`, many scenes at once, as well as a
-`Family`, one scene and a generator at a time. An image that the defender's processor resizes is attacked, and comes
+A `PixelAttacker` has the gradients of a defender in this process. It is an `Attacker`, many scenes at once, as well as
+a `Family`, one scene and a generator at a time. An image that the defender's processor resizes is attacked, and comes
 back, in the size that the model sees; `aot.attacks.within_ball` judges it there.
 """
 
@@ -25,7 +25,7 @@ from aot.attacks.robust_vlm import robust_vlm
 from aot.attacks.titles import AGAINST
 from aot.errors import AotError
 from aot.players.base import Defender
-from aot.players.defender.differentiable import DifferentiableProcessor, with_gradients
+from aot.players.defender.pixel_gradients import pixel_gradients
 from aot.types import Attack, EditKind, Image, Scene
 
 
@@ -49,7 +49,8 @@ class PixelAttacker:
         gradients: int,
         outside_boxes: bool = False,
     ):
-        self.defender, self.method, self.norm, self.eps = with_gradients(defender), method, norm, eps
+        self.pixel_gradients, self.method = pixel_gradients(defender), method
+        self.norm, self.eps = norm, eps
         self.name, self.about, self.outside_boxes = name, about, outside_boxes
         self.gradients = gradients
 
@@ -68,12 +69,12 @@ class PixelAttacker:
 
     def fitted(self, image: Image) -> Image:
         """The image in the size of its attack."""
-        return DifferentiableProcessor(self.defender.processor).fitted(image)
+        return self.pixel_gradients.fitted(image)
 
     def attacks(self, scenes: Sequence[Scene], rngs: Sequence[np.random.Generator]) -> list[Attack]:
         """A generator a scene."""
         images = climbed(
-            self.defender,
+            self.pixel_gradients,
             [scene.image for scene in scenes],
             [scene.question for scene in scenes],
             self.method,

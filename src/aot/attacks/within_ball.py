@@ -18,8 +18,9 @@ if TYPE_CHECKING:  # takes seconds to import, and who has no such attack needs n
 @dataclass(frozen=True)
 class WithinBall:
     """The referee's check of white-box attacks, by the name of each: the change is within its norm, and nothing in the
-    protected boxes moves where it may not. An attack of another size is compared with the clean image as the processor
-    resizes it. `measured`: the largest change in levels. Reasons: out_of_norm; protected_changed; unchanged."""
+    protected boxes moves where it may not. An attack is compared with the clean image as the model sees it, and has
+    that one's size. `measured`: the largest change in levels. Reasons: size; out_of_norm; protected_changed;
+    unchanged."""
 
     attackers: Sequence[PixelAttacker]
 
@@ -29,6 +30,8 @@ class WithinBall:
     def _of(self, scene: Scene, attack: Attack) -> Finding:
         attacker = next(each for each in self.attackers if each.name == attack.attacker)
         clean = attacker.fitted(scene.image)
+        if attack.image.shape != clean.shape:
+            return Finding("norm", False, float(attack.image.size), "size")
         change = attack.image.astype(np.int32) - clean
         length = float(np.linalg.norm(change)) if attacker.norm == "l2" else float(np.abs(change).max())
         largest = float(np.abs(change).max())

@@ -51,7 +51,7 @@ class Foretold:
         from aot.attacks.pixels import gradient_seconds  # takes seconds to import
 
         self.told = True
-        each = gradient_seconds(attacker.defender, [s.image for s in scenes], [s.question for s in scenes])
+        each = gradient_seconds(attacker.pixel_gradients, [s.image for s in scenes], [s.question for s in scenes])
         told = f"{left:,.0f} gradients of an image, {1000 * each:.1f} ms each here: {duration(each * left)}"
         self.say(f"  white-box attacks: at most {told}; what is made is kept every {PART} images")
 
@@ -159,8 +159,8 @@ def open_white_box(
     are several; `folder`: where images are kept. Raises `AotError` where there is no such model, or no gradients of its
     pixels are known."""
     from aot.attacks.pixel_attacker import pixel_attackers  # takes seconds to import, and few audits have one
-    from aot.players.defender.differentiable import with_gradients
     from aot.players.defender.opening import open_defender
+    from aot.players.defender.pixel_gradients import pixel_gradients
 
     sampling, on = settings.sampling, settings.connection.device or "auto"
     on_gpu = DefenderSettings(device=on).torch_device.type == "cuda"
@@ -175,7 +175,7 @@ def open_white_box(
         place = player_folder(model, "defender", option="--transfer-from FOLDER")
         defender = open_defender(place, player, name=label)
         try:
-            with_gradients(defender)
+            pixel_gradients(defender)
         except AotError as error:
             raise AotError(error.message, where=model, hint=TRANSFER) from error
         made = pixel_attackers(names, defender, settings.pixels, label if len(models) > 1 else "")

@@ -112,7 +112,7 @@ def _pgd(recipe: Recipe, inputs: Inputs, settings: MeasureSettings, folder: Path
     """Answers to the first scenes, each attacked by PGD from the defender's own gradients. The images are of whole
     levels, and asked about by the stock path."""
     from aot.attacks.pixels import climbed
-    from aot.players.defender.differentiable import with_gradients
+    from aot.players.defender.pixel_gradients import pixel_gradients
 
     scenes, found = inputs.game.held_out[: settings.pgd_scenes], dict[str, Scores]()
     (player,) = inputs.stages
@@ -121,7 +121,7 @@ def _pgd(recipe: Recipe, inputs: Inputs, settings: MeasureSettings, folder: Path
         for eps in settings.eps:
             attack = PgdSettings(eps=eps, steps=settings.pgd_steps)
             images = climbed(
-                with_gradients(defender),
+                pixel_gradients(defender),
                 [scene.image for scene in scenes],
                 [scene.question for scene in scenes],
                 partial(_climb, settings=attack),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import operator
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import cv2
@@ -66,19 +66,21 @@ class Judging(Protocol):
 
 @dataclass(frozen=True)
 class Referee:
-    """Judges attacks by a list of checks."""
+    """Judges attacks by a list of checks. `any_size`: these see to the size of images themselves."""
 
     checks: Sequence[Check]
+    any_size: bool = field(default=False, kw_only=True)
 
     def judge(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Verdict]:
         """One verdict an attack, in order; `attacks[i]` is against `scenes[i]`. An image of another size than
-        its scene's is refused ("size") before any other check looks at it."""
+        its scene's is refused ("size") before any other check looks at it, but with `any_size`."""
         if [s.id for s in scenes] != [a.scene_id for a in attacks]:
             raise ValueError("attacks and scenes are not in the same order")
         findings: list[list[Finding]] = [[] for _ in scenes]
         comparable = []
         for i, (scene, attack) in enumerate(zip(scenes, attacks, strict=True)):
-            if attack.image.shape == scene.image.shape and attack.image.dtype == np.uint8:
+            alike = self.any_size or attack.image.shape == scene.image.shape
+            if alike and attack.image.dtype == np.uint8:
                 comparable.append(i)
             else:
                 findings[i].append(Finding("size", False, float(attack.image.size), "size"))

@@ -16,7 +16,7 @@ from aot.attacks.pgd import value_and_gradient
 from aot.data.curriculum import CurriculumRow
 from aot.plan.live_memory import LiveMemory, Measured
 from aot.plan.without_data import META, autocast
-from aot.players.defender.differentiable import DifferentiableProcessor, PixelLosses, attacked_weights
+from aot.players.defender.differentiable import DifferentiableProcessor, QwenPixelLosses, attacked_weights
 from aot.players.defender.group_sampling import SampledGroup
 from aot.players.defender.qwen import QwenDefender
 from aot.train.defender.dapo.dynamic_sampling import ScoredGroup
@@ -95,7 +95,7 @@ def pixels(live: LiveMemory, defender: QwenDefender, settings: DefenderSftSettin
 
     def work() -> None:
         with attacked_weights(defender.model):
-            value_and_gradient(PixelLosses(defender, images, questions).untargeted, seen)
+            value_and_gradient(QwenPixelLosses(defender, images, questions).untargeted, seen)
 
     return live.measure(work)
 

@@ -1,14 +1,16 @@
-"""From float images to a defender's losses with gradients: what white-box attacks on Qwen2.5-VL maximise.
+"""From float images to a defender's losses with gradients: what white-box attacks maximise, here of Qwen2.5-VL.
 
 `DifferentiableProcessor` makes the stock image processor's tensor out of pixels that carry gradients (the stock one
 works on NumPy arrays). Its images have the size that `smart_resize` gives, so that the stock resize is the identity and
 a bound on pixels holds for what the model sees; any other image is brought to this size first (`fitted`, by the stock
-resize). `PixelLosses` keeps the prompts of a batch and takes its images again and again.
+resize). `PixelLosses` keep the prompts of a batch and take its images again and again. Other models:
+`aot.players.defender.probed_pixels`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,9 +21,9 @@ from torch import Tensor, nn
 from transformers.image_utils import SizeDict
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-from aot.errors import AotError
 from aot.players.defender.qwen import QwenDefender
 from aot.players.defender.shared_prefix import completion_logprobs
+from aot.players.defender.trained import TrainedDefender
 from aot.types import Image, Question
 
 
@@ -72,29 +74,48 @@ class DifferentiableProcessor:
         return x.reshape(batch * rows * columns, 3 * frames * patch * patch)
 
 
-class PixelLosses:
-    """The prompts of B questions, whose images of one size are given with every call; a batch is only as large as the
-    defender's `batch` allows. Log-probabilities are in nats."""
+class PixelLosses(ABC):
+    """The prompts of B questions, whose images of one size are given with every call, `[B, 3, H, W]` in [0, 1]; a batch
+    is only as large as the defender's `batch` allows. Log-probabilities are in nats."""
 
-    def __init__(self, defender: QwenDefender, images: Sequence[Image], questions: Sequence[Question]):
+    def __init__(self, defender: TrainedDefender, images: Sequence[Image], questions: Sequence[Question]):
         self.defender, self.images, self.questions = defender, list(images), list(questions)
-        self.prompts = defender.encode(images, questions)
-        self.processor = DifferentiableProcessor(defender.processor)
         self.right = torch.tensor([q.answer for q in questions], device=defender.device)
-        self._options = defender.option_tokens(questions)
 
+    @abstractmethod
     def option_logprobs(self, pixels: Tensor) -> Tensor:
         """`float [B, most options]`, normalised over the canonical answers of each question's options; -inf where there
         is none."""
-        return self.defender.score_options(self._seen(pixels), self._options)[0].log_softmax(-1)
+
+    @abstractmethod
+    def targeted(self, texts: Sequence[str]) -> Callable[[Tensor], Tensor]:
+        """A loss `[B]` of images: the log-probability of the token mean of each row's target text, closed by
+        end-of-turn (minus its cross-entropy). What an attack wants large."""
+
+    @abstractmethod
+    def rows(self, rows: Sequence[int]) -> PixelLosses:
+        """Those of some of the questions."""
 
     def untargeted(self, pixels: Tensor) -> Tensor:
         """`[B]`: minus the log-probability of the right option among the options. What an attack wants large."""
         return -self.option_logprobs(pixels).gather(-1, self.right[:, None])[:, 0]
 
+
+class QwenPixelLosses(PixelLosses):
+    """Of Qwen2.5-VL, by its fast paths."""
+
+    defender: QwenDefender
+
+    def __init__(self, defender: QwenDefender, images: Sequence[Image], questions: Sequence[Question]):
+        super().__init__(defender, images, questions)
+        self.prompts = defender.encode(images, questions)
+        self.processor = DifferentiableProcessor(defender.processor)
+        self._options = defender.option_tokens(questions)
+
+    def option_logprobs(self, pixels: Tensor) -> Tensor:
+        return self.defender.score_options(self._seen(pixels), self._options)[0].log_softmax(-1)
+
     def targeted(self, texts: Sequence[str]) -> Callable[[Tensor], Tensor]:
-        """A loss `[B]` of images: the log-probability of the token mean of each row's target text, closed by
-        end-of-turn (minus its cross-entropy). What an attack wants large."""
         ids, mask = (x.to(self.defender.device) for x in self.defender.pad_answers([[text] for text in texts]))
 
         def loss(pixels: Tensor) -> Tensor:
@@ -103,20 +124,11 @@ class PixelLosses:
 
         return loss
 
-    def rows(self, rows: Sequence[int]) -> PixelLosses:
-        """Those of some of the questions."""
-        return PixelLosses(self.defender, [self.images[i] for i in rows], [self.questions[i] for i in rows])
+    def rows(self, rows: Sequence[int]) -> QwenPixelLosses:
+        return QwenPixelLosses(self.defender, [self.images[i] for i in rows], [self.questions[i] for i in rows])
 
     def _seen(self, pixels: Tensor) -> Any:
         return dataclasses.replace(self.prompts, pixel_values=self.processor(pixels))
-
-
-def with_gradients(defender: Any) -> QwenDefender:
-    """The defender as one that gradients can be had of. Raises `AotError` for any other."""
-    if isinstance(defender, QwenDefender):
-        return defender
-    what = f"gradients of the pixels are known of Qwen2.5-VL alone, and {defender.name} is none"
-    raise AotError(what, hint="a model folder of Qwen2.5-VL's class, with an attention other than flash_attention_2")
 
 
 @contextmanager

@@ -116,7 +116,7 @@ class QwenDefender(TrainedDefender):
 
     def _batches(self, questions: Sequence[Question]) -> Iterator[list[int]]:
         """Indices of each batch: prompts of about one length together, so that little is padded."""
-        length = [self.encoder.length(question) for question in questions]
+        length = [self.prompt_length(question) for question in questions]
         order = sorted(range(len(questions)), key=length.__getitem__)
         for start in range(0, len(order), self.batch):
             yield order[start : start + self.batch]
@@ -269,6 +269,9 @@ class QwenDefender(TrainedDefender):
         ids, mask = (x.to(self.device) for x in self.pad_answers([[text] for text in texts]))
         logprobs, _ = completion_logprobs(self.model, prompts, ids, mask)
         return -logprobs.sum((1, 2)), mask.sum((1, 2))
+
+    def prompt_length(self, question: Question) -> int:
+        return self.encoder.length(question)
 
     def answer_tokens(self, question: Question, answer: str | None = None) -> int:
         return len(self.encoder.tokens(gold_answer(question) if answer is None else answer)) + 1

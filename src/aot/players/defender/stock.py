@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,15 @@ from aot.types import Answer, Image, Question
 
 Row = tuple[Image, str]
 """An image and what is asked about it."""
+
+
+@dataclass(frozen=True)
+class Completions:
+    """Prompts with tokens behind them: the model's inputs, the prompts' lengths, and the tokens of each completion."""
+
+    inputs: dict[str, Tensor]
+    lengths: list[int]
+    ends: list[list[int]]
 
 
 class StockDefender(TrainedDefender):
@@ -119,8 +129,18 @@ class StockDefender(TrainedDefender):
     def completion_logprobs(self, rows: Sequence[Row], completions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Log-probability in nats of each completion behind its prompt, closed by end-of-turn, summed over its tokens,
         with gradients; and the number of these. Both `[B]`. One stock forward pass."""
+        return self.logprobs_of(self.asked(rows, completions))
+
+    def asked(self, rows: Sequence[Row], completions: Sequence[str]) -> Completions:
+        """Prompts with these completions behind them, each closed by end-of-turn, ready for a forward pass."""
         ends = [self._end(text) for text in completions]
-        inputs, lengths = self._followed(self._inputs(rows), ends)
+        return Completions(*self._followed(self._inputs(rows), ends), ends)
+
+    def logprobs_of(self, asked: Completions, pixel_values: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """As `completion_logprobs`. `pixel_values`: in the place of the processor's."""
+        inputs, lengths, ends = asked.inputs, asked.lengths, asked.ends
+        if pixel_values is not None:
+            inputs = inputs | {"pixel_values": pixel_values.to(self.model.dtype)}
         total, first = inputs["input_ids"].shape[1], min(lengths)
         kept = {}
         if "logits_to_keep" in inspect.signature(self.model.forward).parameters:  # else gigabytes of unread logits
@@ -157,9 +177,14 @@ class StockDefender(TrainedDefender):
 
     def _inputs(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """The processor's tensors of prompts on the model's device, left-padded."""
+        on_device = {key: value.to(self.device) for key, value in self.processed(rows).items()}
+        return {k: v.to(self.model.dtype) if v.is_floating_point() else v for k, v in on_device.items()}
+
+    def processed(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+        """The processor's tensors as it makes them."""
         texts = [self._chat(prompt) for _, prompt in rows]
         first = self.tokenizer.bos_token
-        inputs = self.processor(
+        made: dict[str, Tensor] = self.processor(
             text=texts,
             images=[[self.picture(image)] for image, _ in rows],
             padding=True,
@@ -167,8 +192,7 @@ class StockDefender(TrainedDefender):
             add_special_tokens=not (first and texts[0].startswith(first)),
             return_tensors="pt",
         )
-        on_device: dict[str, Tensor] = {key: value.to(self.device) for key, value in inputs.items()}
-        return {k: v.to(self.model.dtype) if v.is_floating_point() else v for k, v in on_device.items()}
+        return made
 
     def _chat(self, prompt: str) -> str:
         """A user's turn with one image, as the model's own template has it."""

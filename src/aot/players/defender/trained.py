@@ -71,6 +71,10 @@ class TrainedDefender(ABC):
         """The user's turn with a question."""
         return question_prompt(question, abstain=self.abstain)
 
+    def prompt_length(self, question: Question) -> int:
+        """By which prompts of about one length are told."""
+        return len(self.prompt(question))
+
     @abstractmethod
     def answer(
         self,

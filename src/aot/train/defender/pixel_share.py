@@ -42,9 +42,9 @@ def with_pixels_attacked(
     """What is seen, the settings' share of it after PGD, and how many these are: fewer where there are fewer of the
     wanted kind. A rank attacks those in its own share. Raises `AotError` for a defender without gradients of pixels."""
     from aot.attacks.pixels import climbed  # takes seconds to import, and few trainings have such a share
-    from aot.players.defender.differentiable import with_gradients
+    from aot.players.defender.pixel_gradients import pixel_gradients
 
-    model = with_gradients(defender)
+    model = pixel_gradients(defender)
     wanted = [i for i, attacked in enumerate(is_attacked) if attacked == (settings.on == "attacked")]
     most = round(len(seen) * settings.share)
     chosen = sorted(np.random.default_rng([*seed, 0]).permutation(wanted)[:most].tolist())
