@@ -64,7 +64,7 @@ def accuracy_figure(result: Json, *, width: int = 860) -> Markup:
     if clean["value"] is None:
         return Markup("")
     compact = width < 500
-    left, right, top, bottom = (112, 56, 14, 34) if compact else (204, 66, 14, 36)
+    left, right, top, bottom = (112, 56, 14, 34) if compact else (228, 66, 14, 36)
     blocks = [(g, _rows(result, g, compact)) for g in GROUP_TITLES if g in result["worst_case"]]
     height = top + ROW + sum(HEAD + ROW * len(rows) for _, rows in blocks) + bottom
     every_share = [s for _, rows in blocks for r in rows for s in (r.first, r.worst)]
