@@ -99,25 +99,6 @@ class Play:
         """What the matrix shows of the two."""
         return Meeting(attacker, 0, defender if attacker.kind == "white_box" else None)
 
-    def plan(self) -> list[str]:
-        """What is there and what has to be made, before anything is."""
-        attacks, pairs = self.meetings(), [(d, m) for d in self.pool.defenders for m in (None, *self.meetings(d))]
-        there = sum(self.store.has(ATTACKS, self.attack_key(meeting)) for meeting in attacks)
-        answered = sum(self.store.has(ANSWERS, self.answer_key(*pair)) for pair in pairs)
-        edits = sum(len(self.scenes_of(m.draw)) for m in attacks)
-        asked = sum(len(self.scenes if m is None else self.scenes_of(m.draw)) for _, m in pairs)
-        first = self.pool.runs[0]
-        weighed = [pair for pair in pairs if self.is_weighed(*pair)]
-        known = sum(self.store.has(CONFIDENCES, self.confidence_key(*pair)) for pair in weighed)
-        told = f"  confidences: {len(weighed)} cells; {known} cells are there"
-        return [
-            f"arena: {len(self.pool.attackers)} attackers x {len(self.pool.defenders)} defenders on {len(self.scenes)} "
-            f"held-out scenes of {first.label}",
-            f"  attacks: {len(attacks)} cells, {edits:,} attacks; {there} cells are there",
-            f"  answers: {len(pairs)} cells, at most {asked:,} answers; {answered} cells are there",
-            *[told] * bool(weighed),
-        ]
-
     def play(self) -> None:
         """Makes all cells that are missing."""
         for attacker in self.pool.attackers:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aot.arena.cell_plan import plan_lines
 from aot.arena.cells import ANSWERS, ATTACKS, CONFIDENCES, CellStore
 from aot.arena.confidence import Confidences, confidence
 from aot.arena.diversity import Edit, diversity_of, edits_of
@@ -80,7 +81,7 @@ def run_arena(
             pool = with_responses(pool, fresh_responses(pool, settings.best_response_updates, out, say))
         store = CellStore(out, say)
         play = Play(pool, game, scenes, settings, store, say)
-        say("\n".join(play.plan()))
+        say("\n".join(plan_lines(play)))
         play.play()
         say(_spent(store))
         scores = collect(play)
