@@ -26,30 +26,36 @@ SUPPOSES = (
     r"|\bhad\s+(?:the|it|this|there)\s+(?:\w+\s+){0,3}been\b|\bwould\s+have\s+(?:been|said|chosen|picked|answered"
     r"|guessed|gone)\b"
     r"|\bdepend(?:s|ing|ent)?\s+on\b|\bin\s+that\s+case\b|\botherwise\b"
-    r"|\bwould\s+(?:only\s+)?be\s+(?:(?:option\s+)?\(?[A-J]\)?|right|correct|true)\s+(?:only\s+)?(?:in|under|during"
+    r"|\bwould\s+(?:only\s+)?be\s+(?:(?:option\s+)?\(?[A-J]\)?|right|correct|true)\s+(?:only\s+)?(?:in|under"
+    r"|during"
     r"|when|for|at|with|on)\b"
     r"|如果|假如|假设|若是|要是|除非|取决于"
 )
 _PEOPLE = (
-    r"(?:some(?:one|body)|any(?:one|body)|people|you|he|she|they|(?:some|others?|many|most|few)(?=\s+(?:would|might"
+    r"(?:some(?:one|body)|any(?:one|body)|people|you|he|she|they|(?:some|others?|many|most|few)(?=\s+(?:would"
+    r"|might"
     r"|may|could|will|often|also|\w+s?\s+\(?[A-J]\b))"
     r"|(?:(?:a|an|the|my|your|our|this|that|some|many|most|other|another)\s+)(?:[\w-]+\s+)?"
     r"(?:students?|readers?|viewers?|persons?|people|observers?|colleagues?|friends?|teachers?|users?|assistants?"
     r"|models?"
-    r"|experts?|humans?|beginners?|textbook|book|hint|caption|author|paper|dataset|annotat\w+|prompt|question|title"
+    r"|experts?|humans?|beginners?|textbook|book|hint|caption|author|paper|dataset|annotat\w+|prompt|question"
+    r"|title"
     r"|description)"
     r"|GPT\S*|ChatGPT|Claude|Gemini|Qwen\S*|LLaVA\S*|InternVL\S*|(?:person|student|annotator|model)\s+\S+)"
 )
 _CLAIM = (
     r"(?:sa(?:y|ys|id)|claim(?:s|ed)?|thinks?|thought|answers|answered|(?<=would )answer|(?<=students )answer"
     r"|cho(?:ose|oses|se)|pick(?:s|ed)?|select(?:s|ed)?"
-    r"|suggest(?:s|ed)?|believe[sd]?|argue[sd]?|guess(?:es|ed)?|insist(?:s|ed)?|state[sd]?|go(?:es)?\s+(?:for|with)"
+    r"|suggest(?:s|ed)?|believe[sd]?|argue[sd]?|guess(?:es|ed)?|insist(?:s|ed)?|state[sd]?|go(?:es)?\s+(?:for"
+    r"|with)"
     r"|mistake[s]?|call(?:s|ed)?|told|assume[sd]?)"
 )
 REPORTS = (
     rf"\b(?:{_PEOPLE})\s+(?:[\w-]+\s+){{0,4}}?{_CLAIM}\b"
-    r"|\baccording\s+to\s+(?:the|my|your|some|a)\s+(?:user|student|hint|caption|prompt|colleague|friend|others?)\b"
-    r"|\b(?:for\s+example|for\s+instance|e\.\s?g\.)|^\W*example\b|\bin\s+the\s+(?:format|form|style)\b|\ba\s+typical\b"
+    r"|\bone\s+(?:might|may|could)\s+\w+|\baccording\s+to\s+(?:the|my|your|some|a)\s+(?:user|student|hint"
+    r"|caption|prompt|colleague|friend|others?)\b"
+    r"|\b(?:for\s+example|for\s+instance|e\.\s?g\.)|^\W*example\b|\bin\s+the\s+(?:format|form|style)\b"
+    r"|\ba\s+typical\b"
     r"|[\"'](?:the\s+)?(?:\w+\s+)?answer(?:\s+is|:)[^\"'\n]{0,40}[\"']"
     r"|^\W*(?:the\s+)?question\s*:\s*\""
     r"|^\W*(?:reply|respond|output|return|pick|choose|please)\s+(?:with|format|\(?A\b|answer)"
@@ -59,13 +65,28 @@ REPORTS = (
 FORMERLY = (
     r"\b(?:was|were)\s+(?:about|going|tempted|inclined)\s+to\b|\b(?:almost\s+(?:said|chose|picked|answered|went)"
     r"|initially|originally|at\s+first|previously)\b"
-    r"|\b(?:first|initial)\s+(?:thought|guess|impression|idea|instinct|glance)\b|\b(?:initial|earlier|previous|prior"
+    r"|\b(?:first|initial)\s+(?:thought|guess|impression|idea|instinct|glance)\b|\b(?:initial|earlier|previous"
+    r"|prior"
     r"|original|old)\s+(?:\w+\s+)?(?:answer|choice|pick|question|attempt)\b"
     r"|\bi\s+first\s+\w+|上一题|上次|\blast\s+(?:time|round)\b|本来|起初|原本|一开始|乍一看|之前"
 )
 ASSERTS_NOTHING = re.compile(f"{SUPPOSES}|{REPORTS}|{FORMERLY}", re.IGNORECASE | re.MULTILINE)
 
 THEN = re.compile(r"\W*then\b", re.IGNORECASE)
+
+# "A. Wait, actually B": what a response says after it took its answer back.
+TURN = re.compile(
+    r"(?:^|(?<=[\s.,!?;:(]))(?:(?:wait|hold\s+on)(?=\s*[,.!:…\-–—])|on\s+second\s+thoughts?\b|correction\b"
+    r"|no,?\s+(?:wait|sorry)\b"
+    r"|let\s+me\s+(?:re-?\w+|double-?check|check\s+again|look\s+again|correct)\b|sorry,?\s+i\s+meant\b"
+    r"|i\s+meant?\b"
+    r"|(?:scratch|strike|ignore|forget|i\s+retract|i\s+withdraw)\s+(?:that|this|it)\b|then\s+again\b"
+    r"|hmm+,?\s+no\b"
+    r"|on\s+(?:closer\s+(?:look|inspection)|reflection)\b|(?:maybe|perhaps)\s+not\b|no[.,]\s+(?=\(?[A-J]\b))"
+    r"(?:[\s,.!:;…\-–—]*(?:(?:no|sorry|actually|wait|hmm+|i\s+mean|it\s*(?:is|'s))\b))*"
+    r"|(?<![^。,;\n实])不对(?:,应该?是)?|不完全是|等等(?=[,.!…])|等一下(?:[,.]?重新看一下)?|更正|重新看(?:一下)?",
+    re.IGNORECASE,
+)
 
 DESCRIBES = re.compile(r"(?!.*\b[A-JX]\b)\s*(?:[\w,-]+\s+){3,}", re.DOTALL)
 
@@ -82,6 +103,12 @@ def asserted(text: str, options: tuple[str, ...]) -> str:
         pieces += [" " if void else piece, turn[0] if turn else ""]
         start = turn.end() if turn else end
     return "".join(pieces)
+
+
+def after_turn(text: str) -> str | None:
+    """What follows the last place where a response takes its answer back; None where it does not."""
+    found = list(TURN.finditer(text))[-1:]
+    return text[found[0].end() :].lstrip(" ,.!:;…-–—\n") if found else None
 
 
 def _asserts_nothing(piece: str, options: tuple[str, ...]) -> bool:

@@ -9,19 +9,24 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from aot.answers.numbers import AFTER as AFTER_NUMBER
 from aot.answers.numbers import BEFORE as BEFORE_NUMBER
 from aot.answers.numbers import numeric
+from aot.answers.rejected import kept
 from aot.answers.text import unwrapped
 from aot.types import LETTERS
 
 # After a letter these Chinese words do not belong to a name with it ("B是", "B选项"; but "C大调").
 GLUE = r"(?:是|选项|项|正确|更|最|符合|对|错|不|吧|和|或|与|还是|才|看起来|都|均|也|、)"
 OTHER = rf"(?![A-Za-z0-9'/_\-]|(?!{GLUE})[\u4e00-\u9fff])"
-BARE = re.compile(rf"(?<![A-Za-z0-9'/_\-\u4e00-\u9fff])([A-Z]){OTHER}|(?<=[选是为项择案有])([A-Z]){OTHER}")
+BARE = re.compile(
+    rf"(?<![A-Za-z0-9'/_\-\u4e00-\u9fff])([A-Z]){OTHER}|(?<=[选是为项择案有])([A-Z]){OTHER}|(?<=\()([a-j])(?=\))"
+)
 NEGATED = re.compile(
-    r"(?:\bnot|\bno|n't|\bneither|\bnor|\brather than|\binstead of|\bhardly|\bbarely|\bscarcely|\bfar from|\bnothing"
+    r"(?:\bnot|\bno|n't|\bneither|\bnor|\brather than|\binstead of|\bhardly|\bbarely|\bscarcely|\bfar from"
+    r"|\bnothing"
     r"|\black(?:s|ing)?(?: any)?|\bwithout|\babsence of|\black of|\bopposite of|[¬!~≠]|[不没非无]|没有|不是|并非)"
     r"\s*(?:an?\s+|the\s+)?$"
 )
@@ -29,7 +34,8 @@ NEGATED = re.compile(
 BEFORE = re.compile(
     r"(?:^|[^\w\s]|\n|\b(?:is|be|was|with|choose|chose|select|pick|say|said|therefore|thus|hence|so"
     r"|that|for|to|towards?|guess"
-    r"|probably|vote|voting|by|maybe|perhaps|possibly|likely|clearly|definitely|letter|option|choice|answer|answers"
+    r"|probably|vote|voting|by|maybe|perhaps|possibly|likely|clearly|definitely|letter|option|choice|answer"
+    r"|answers"
     r"|candidate|both|either"
     r"|or|and|then|think|believe|indeed|certainly|surely|it's|as|but|suggest|prefer|only|than|options"
     r"|choices|while|because)"
@@ -38,7 +44,8 @@ BEFORE = re.compile(
 )
 # Words after it that leave it one.
 AFTER = re.compile(
-    r"[)\]\"']*\s*(?:$|[^\w\s(+#^=<>/\\]|\n|\((?:[^)]{0,40})\)|(?:is|was|are|because|since|as|for|would|should|could"
+    r"[)\]\"']*\s*(?:$|[^\w\s(+#^=<>/\\]|\n|\((?:[^)]{0,40})\)|(?:is|was|are|because|since|as|for|would|should"
+    r"|could"
     r"|might|may|must|can|does"
     r"|fits?|best|more|most|matches|seems?|appears?|looks?|and|or|but|here|correctly|accurately|shows?"
     r"|corresponds|has|rather|instead|otherwise|only|alone|not|fails?|contradicts"
@@ -136,7 +143,7 @@ def lettered(text: str, options: tuple[str, ...]) -> list[Mention]:
     return [
         Mention(m.start(), m.end(), allowed.index(letter) if letter in allowed else CONFLICT, True)
         for m in BARE.finditer(text)
-        if (letter := m[1] or m[2]) in LETTERS[:10] and _is_name(text, m, letter, options)
+        if (letter := (m[1] or m[2] or m[3]).upper()) in LETTERS[:10] and _is_name(text, m, letter, options)
     ]
 
 
@@ -167,16 +174,25 @@ def _labels(noun: str, options: tuple[str, ...]) -> bool:
     )
 
 
+def _parts(text: str) -> list[str]:
+    """Words and signs; between any two " " where the space belongs to the text, else ""."""
+    tokens = re.findall(r"[^\W\d_]+|\d+|\S", text)
+    parts = tokens[:1]
+    for last, token in pairwise(tokens):
+        parts += [" " if last.isalpha() and token.isalpha() else "", token]
+    return parts
+
+
 @lru_cache(maxsize=4096)
 def pattern(option: str) -> re.Pattern[str]:
     """The option's words, in any case and spacing, bounded by non-words; nothing for an empty option. Chinese has no
     spaces: there only a Latin letter or digit at the edge is bounded, and a single character stands alone. "no" is
     a determiner in "no car" and counts only where its phrase ends; a number is no part of another one."""
-    words = unwrapped(option).strip(" .").split()
-    if not words:
+    text = " ".join(unwrapped(option).strip(" .").split())
+    if not text:
         return re.compile(r"(?!)")
-    joined = r"\s+".join(map(re.escape, words))
-    text = " ".join(words)
+    # Between words stands a space; around signs, and in "3 a", there may be one.
+    joined = "".join(r"\s+" if t == " " else r"\s*" if not t else re.escape(t) for t in _parts(text))
     if text.casefold() == "no":
         return re.compile(r"(?<!\w)no(?=\s*(?:[^\w\s]|\n|$))", re.IGNORECASE)
     if numeric(text):
@@ -186,3 +202,20 @@ def pattern(option: str) -> re.Pattern[str]:
         after = r"(?![A-Za-z0-9])" if text[-1].isascii() else ""
         return re.compile(before + joined + after, re.IGNORECASE)
     return re.compile(r"(?<!\w)(?<!ish-)" + joined + r"(?!\w)", re.IGNORECASE)
+
+
+MARK = re.compile(r"⟦(-?\d+)⟧")
+
+
+def marked_options(text: str, options: tuple[str, ...]) -> str:
+    """The text with ⟦number⟧ in the place of each naming of an option."""
+    pieces, start = [], 0
+    for mention in mentions(text, options):
+        pieces += [text[start : mention.start], f"⟦{mention.option}⟧"]
+        start = mention.end
+    return "".join([*pieces, text[start:]])
+
+
+def named(text: str, options: tuple[str, ...]) -> set[int]:
+    """The options that are named and not rejected."""
+    return {int(number) for number in MARK.findall(kept(marked_options(text, options)))}

@@ -42,6 +42,6 @@ def without_other_numbers(text: str, options: tuple[str, ...]) -> str:
 
 def many_numbers(text: str, options: tuple[str, ...]) -> bool:
     """Whether a text about options that are numbers names another number, too: then no bare one is the answer."""
-    if not any(map(numeric, options)):
+    if not any(re.match(r"\W*\d", option) for option in options):
         return False
     return len({n.strip(".,") for n in ANY.findall(text)}) > 1

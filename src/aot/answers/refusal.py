@@ -21,13 +21,15 @@ TO_ANSWER = (
     r"|(?:see|view|access|process|analy[sz]e)\s+(?:the\s+|any\s+|this\s+|an\s+)?(?:image|picture|photo)s?"
 )
 CHINESE = (
-    r"(?:无法|不能|难以|没法|没有办法)[^。,.!?\n]{0,8}?(?:确定|判断|回答|理解|识别|查看|看到|提供|得出|得知|辨认|选择)"
+    r"(?:无法|不能|难以|没法|没有办法)[^。,.!?\n]{0,8}?(?:确定|判断|回答|理解|识别|查看|看到|提供|得出|得知"
+    r"|辨认|选择)"
     r"|(?:没有|缺乏|缺少)足够的?信息|(?:信息|条件)不足|不(?:太)?(?:清楚|知道|确定)|抱歉|对不起"
 )
 REFUSAL = re.compile(
     rf"\b(?:{UNABLE})\s+(?:\w+\s+){{0,2}}?(?:{TO_ANSWER})\b|\bdo(?:n't|\s+not)\s+(?:\w+\s+)?know\b"
     r"|(?:\bnot|n't|\bno|\binsufficient)\s+(?:\w+\s+)?(?:information|context)\b"
-    rf"|\bnot\s+(?:sure|certain)\b|\bno\s+idea\b|\b(?:upload|send|share|attach)\w*\s+(?:me\s+)?(?:the|an?|your)\s+(?:image|picture|photo)\b|{CHINESE}",
+    rf"|\bnot\s+(?:sure|certain)\b|\bno\s+idea\b|\b(?:upload|send|share|attach)\w*\s+(?:me\s+)?(?:the|an?"
+    rf"|your)\s+(?:image|picture|photo)\b|{CHINESE}",
     re.IGNORECASE,
 )
 # One of these is in all of them: searching for them first is what keeps the trainings' parser fast.

@@ -10,7 +10,8 @@ import re
 # A clause ends at a full stop, a line's end, or a turn of the argument.
 CLAUSE = re.compile(
     r"(?<=[.!?;。;!?])\s+|\n+|(?<=。)"
-    r"|(?:,\s*|(?<!\s)\s+)(?=(?:but|while|whereas|however|so|therefore|thus|hence)\b)"
+    r"|(?:,\s*|(?<!\s)\s+)(?=(?:but|while|whereas|however|so|therefore|thus|hence)\b)|,\s*(?=(?:as|which|with"
+    r"|making)\b)"
     r"|(?<=[\u4e00-\u9fff]),\s*|(?<=[A-J⟧]),\s*(?=[\u4e00-\u9fff])"
     r"|,?(?=而是|但是?|所以|因此)|(?<!\s)\s+(?=(?:because|since|even though)\b"
     r"|as (?:it|they|both|the)\b)"
@@ -28,36 +29,41 @@ REJECTS = re.compile(
     r"|therefore))?"
     r"(?:\s+not\b|n't\b)|\bcannot\b|\brul(?:e|es|ed|ing)\s+out\b|\b(?:eliminat(?!ion)|exclud|reject|dismiss)\w*"
     r"|\bare\s+out\b|\bis\s+out\b|\bwould\s+(?:need|require|imply|mean)\b|\bneither\b|\bnor\b|\bnot that\b"
-    r"|\bin no way\b|\bby no means\b|\bpremature\b|\bpass(?:es)? for\b|\bdistractor\b|\bworst\b|\bsecond[- ]best\b"
+    r"|\bin no way\b|\bby no means\b|\bpremature\b|\bpass(?:es)? for\b|\bdistractor\b|\bworst\b"
+    r"|\bsecond[- ]best\b"
     r"|\brunner-up\b|\b(?:never|rather\s+not)\s+(?:choose|say|pick|select|answer|go)\b|\bdoubt\s+it\b"
     rf"|{HYPOTHESIS}"
-    r"|\b(?:one|some|you|people|many|others?)\b(?:\s+\w+)?\s+(?:might|may|could|would|often)\b|\btempt(?:ed|ing)\b"
+    r"|\b(?:one|some|you|people|many|others?)\b(?:\s+\w+)?\s+(?:might|may|could|would|often)\b|\btempt(?:ed"
+    r"|ing)\b"
     r"|\btrap\b"
     r"|(?<!no )(?<!without )(?<!without a )\bdoubt(?:ful)?\b|\bmistake\b|\bcontradict\w*|\bdiscard\w*|\bavoid\b"
     r"|\b(?:has|have|had)\s+(?:no|little)\b|\bno\s+(?:\w+\s+)?(?:evidence|support|sign|indication|basis)\b"
     r"|\boff\s+the\s+table\b"
     r"|\bnone\s+of\b|\b(?:less|least)\s+\w+"
     r"|\b(?:do(?:es)?|did|ca|wo|would)n't\b|\bunlike\b|\bmay\s+or\s+may\b|\bfails?\b|\beither\b"
-    r"|\ball\s+(?:but|except)\b|\bbeware\b|不太可能|没有一|错误|不正确|不对|不符|排除|不是|不可能|不能|不应|不选|不认为",
+    r"|\ball\s+(?:but|except)\b|\bbeware\b|不太可能|没有一|错误|不正确|不对|不符|排除|不是|不可能|不能|不应"
+    r"|不选|不认为",
     re.IGNORECASE,
 )
 DENIED = re.compile(
     r"(?:,\s*|\band\s+|\bbut\s+)?(?:n't|\b(?:not|rather\s+than|instead\s+of|unlike|contrary\s+to|without"
     r"|anything\s+but))\s+"
     r"(?:(?:the\s+)?(?:option|choice|answer|letter|point|box|image|picture)\s+)?"
-    r"(?:\(?(?:[A-J]\b|⟦-?\d+⟧)\)?|(?:(?!\bbut\b)[^,.;()\n]){0,40}\([A-J]\))"
+    r"(?:\(?(?:(?-i:[A-J])\b|⟦-?\d+⟧)\)?|(?:(?!\bbut\b)[^,.;()\n]){0,40}\([A-J]\))"
     r"|不(?:是|选|应该?选?|该选?|能选?|可能是)\s*(?:选项)?\(?(?:[A-J](?![A-Za-z])\)?|⟦-?\d+⟧)",
     re.IGNORECASE,
 )
 # "Looking at (A), ...", "let's consider option B": looked at, not chosen.
 CONSIDERED = re.compile(
     r"\b(?:consider|analy[sz]e|analy[sz]ing|examin|evaluat|check|compar|inspect|look(?:s|ed|ing)?\s+at"
-    r"|(?:start|begin)\w*\s+with|regarding|as\s+for)\w*\s+(?:the\s+)?(?:(?:options?|choices?|answers?|statements?)\s+)?"
+    r"|(?:start|begin)\w*\s+with|regarding|as\s+for)\w*\s+(?:the\s+)?(?:(?:options?|choices?|answers?"
+    r"|statements?)\s+)?"
     r"\(?(?:(?-i:[A-J])\b|⟦-?\d+⟧)\)?[^,.;!?\n]*",
     re.IGNORECASE,
 )
 THAN = re.compile(
-    r"\b(?:than|compared\s+(?:to|with))\b[^.;!?\n]*?(?=,\s*\(?(?:[A-J]|⟦\d+⟧)\)?\s+(?:is|looks|seems)\b|[.;!?\n]|$)",
+    r"\b(?:than|compared\s+(?:to|with))\b[^.;!?\n]*?(?=,\s*\(?(?:[A-J]|⟦\d+⟧)\)?\s+(?:is|looks|seems)\b"
+    r"|[.;!?\n]|$)",
     re.IGNORECASE,
 )
 ABBREVIATION = re.compile(r"\b[A-Z](?:/[A-Z])+\b|\b(?:[A-Z]\.){2,}")
@@ -84,16 +90,18 @@ LABELS = re.compile(
     r"|labell?ed)\s+\"?[A-J]\"?(?:\s*,\s*\"?[A-J]\b\"?)*\s*,?\s+and\s+\"?[A-J]\b\"?"
 )
 NONE = re.compile(
-    r"\bnone of\b|\b(?:is|are) not (?:listed|among|one of|provided|given|an option)"
+    r"\bnone of\b|\b(?:is|are|was) not (?:listed|available|(?:in|on|from) the|among|one of|provided|given"
+    r"|an option)"
     r"|\bno correct (?:answer|option|choice)"
-    r"|\berror in the (?:question|options?|choices?|answer)|\bnot match any\b|\bno (?:option|choice"
+    r"|\b(?:error|mistake|issue|typo) (?:in|with) (?:the|this) (?:question|problem|given|options?|choices?"
+    r"|answer)|\bnot match any\b|\bno (?:option|choice"
     r"|answer) (?:matches|is correct|fits)"
     r"|\bno (?:clear|strong|immediate|obvious|definitive) (?:indicat\w+|reason|signs?|evidence)\b"
     r"|\bthey all (?:could|have|exhibit|are|seem|appear)"
     r"|\b(?:all|any) (?:of the |the )?(?:two|three|four|five|six)?\s*(?:images|options|choices|pictures"
     r"|points)\b[^.\n]{0,40}"
     r"\b(?:could|have the potential|are real|are not real|as real|equally)"
-    r"|以上都不|都不(?:是|对|正确)|没有(?:正确|合适)",
+    r"|不在(?:选择|选项|答案)|以上都不|都不(?:是|对|正确)|没有(?:正确|合适)",
     re.IGNORECASE,
 )
 NEITHER = re.compile(r"\bneither\b", re.IGNORECASE)

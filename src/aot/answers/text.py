@@ -13,13 +13,15 @@ _NAMES = (
     "|caption|antthinking|internal_monologue|inner_thoughts?|unused94"
 )
 OPENING = re.compile(
-    rf"<(?:{_NAMES})(?:\s[^<>\n]{{0,80}})?>|\[think(?:ing)?\]|◁think▷|<\|begin_of_thought\|>|<\|start_thinking\|>",
+    rf"<(?:{_NAMES})(?:\s[^<>\n]{{0,80}})?>|\[think(?:ing)?\]|◁think▷|<\|begin_of_thought\|>"
+    rf"|<\|start_thinking\|>",
     re.IGNORECASE,
 )
 CLOSING = re.compile(
     rf"</(?:{_NAMES})\s*>|<unused95>|\[/think(?:ing)?\]|◁/think▷|<\|end_of_thought\|>|<\|end_thinking\|>",
     re.IGNORECASE,
 )
+FURTHER = re.compile(r"(?<=\S)[^\S\n]*\n\s*(?:Question|Q|问题|题目)\s*\d*\s*[:：].*", re.DOTALL)
 CHANNEL = re.compile(r"<\|channel\|>")
 FINAL = re.compile(
     r"<\|channel\|>\s*final\b[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>(.*?)"
@@ -29,27 +31,36 @@ FINAL = re.compile(
 # The same channels where the special tokens were dropped in decoding.
 PLAIN_CHANNELS = re.compile(r"\A\s*analysis(?=[A-Z\s]).*assistantfinal", re.DOTALL)
 SPECIAL = re.compile(
-    r"</?s>|<｜[^｜<>]{1,40}｜>|<\|(?:im_end|im_start|endoftext|eot_id|return|end|begin_of_solution|end_of_solution)\|>"
+    r"</?s>|<(?:eo[a-z]|bos|pad)>|<｜[^｜<>]{1,40}｜>|<\|(?:im_end|im_start|endoftext|eot_id|return|end"
+    r"|begin_of_solution|end_of_solution)\|>"
 )
 BOX = re.compile(
     r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}|<\|begin_of_box\|>(.*?)(?:<\|end_of_box\|>|\Z)", re.DOTALL
 )
 _TAGS = "answer|conclusion|final_answer"
 TAG = re.compile(rf"<(?:{_TAGS})>(.*?)(?:</(?:{_TAGS})>|\Z)", re.DOTALL | re.IGNORECASE)
-LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|mathit)\s*\{([^{}]*)\}")
+LATEX = re.compile(
+    r"\\(?:text|textbf|mathrm|mathbf|textit|mathit)\s*\{([^{}]*)\}|\\(?:left|right|displaystyle|[,;!])|\\?~"
+)
+ROOT = re.compile(r"\\sqrt\s*\{([^{}]*)\}")
+FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?")
 QUOTED = re.compile(r"(?<![A-Za-z0-9])['\"]([A-Z])['\"](?![A-Za-z0-9])")
 MATHS = re.compile(
     r"\\[()\[\]]|</?(?:b|strong|i|em|u)>|__|\\(?:rm|bf|it|sf)\b|</?(?:output|response|final|ans|choice|result)>"
 )
 _BE = r"(?:(?:is|are|be|would be|should be|must be|will be|seems to be|appears to be)\b|[:=]|\s[-–—]\s)"
 CUE = re.compile(
-    r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\s*"
+    r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\s*(?:letter\s*)?"
     rf"(?:(?:here|then|therefore|thus)\s+)?{_BE}[\s:]*"
     r"(?:therefore\b|thus\b|most likely\b|clearly\b|indeed\b|probably\b|likely\b)?[\s,:]*"
     r"(?:(?:the\s+)?(?:option|choice|letter)\s+)?"
+    r"|\bstatement\s+is\s+(?=true|false)"
     r"|\b(?:correct|final|answer|pick|selection|solution)\s*:\s*"
-    r"|(?:答案|回答(?=\s*:)|正确的?选项|最佳选项)(?:应该|应当|应|就)?\s*(?:是|为|选)?\s*[:=]?\s*(?:选项)?\s*"
-    r"|(?<![不别可])(?<!不应)(?<!不该)(?<!不应该)(?:故选|应选|应该选|选择|选)\s*:?\s*(?:选项)?\s*(?=[(\"]?[A-J](?![A-Za-z]))",
+    r"|(?:答案|回答(?=\s*:)|(?:正确|对应|最佳)的?选项)[)\]]?(?:应该|应当|应|就)?\s*(?:是|为"
+    r"|选)?\s*[:=]?\s*(?:选项)?\s*"
+    r"|(?<![不别可])(?<!不应)(?<!不该)(?<!不应该)(?:故选|应选|应该选|选择"
+    r"|选)\s*:?\s*(?:选项)?\s*(?=[(\"]?[A-J](?![A-Za-z]))",
     re.IGNORECASE,
 )
 
@@ -62,7 +73,7 @@ def bounded(text: str) -> str:
 def spoken(text: str) -> str:
     """What stands outside the thought, in the dialects of thinking models. Of harmony's channels the last `final`; of a
     thought that was never closed only an `<answer>` in it."""
-    text = bounded(text)
+    text = _own(bounded(text))
     if CHANNEL.search(text):
         finals = FINAL.findall(text)
         return finals[-1] if finals else " "
@@ -74,6 +85,12 @@ def spoken(text: str) -> str:
         return outside
     tags = TAG.findall(thought)
     return outside + (f" <answer>{tags[-1]}</answer>" if tags else "")
+
+
+def _own(text: str) -> str:
+    """Without the next question and answer that a base model goes on with."""
+    further = FURTHER.search(text)
+    return text[: further.start()] if further else text
 
 
 def _parted(text: str) -> tuple[str, str, bool]:
@@ -157,6 +174,9 @@ def squeezed(text: str) -> str:
 
 def unwrapped(text: str) -> str:
     """Without LaTeX wrappers, markdown emphasis and quotes around a letter; full-width letters made plain."""
-    text = LATEX.sub(r"\1", unicodedata.normalize("NFKC", text))
+    text = unicodedata.normalize("NFKC", text)
+    if "\\" in text:
+        text = DEGREES.sub("°", LATEX.sub(r"\1", text))
+        text = FRACTION.sub(r"\1/\2", ROOT.sub(r"√\1", text))
     text = MATHS.sub(" ", text).translate(PLAIN)
     return QUOTED.sub(r"\1", text)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 from aot.answers.asserted import asserted
-from aot.answers.beginning import leading_option
-from aot.answers.explicit import turned_round
 from aot.answers.mentions import NEGATED
+from aot.answers.reading import TURNED_ROUND, leading_words
 from aot.answers.refusal import abstains, refuses, without_refusals
 from aot.answers.rejected import without_questions
 from aot.answers.text import after_cues, marked, spoken, squeezed, unwrapped
@@ -19,7 +18,8 @@ WORD = re.compile(r"(?<!\w)(?:(yes)|(no))(?!\w)", re.IGNORECASE)
 CHINESE = re.compile(r"\s*(?:(是的?|对|有|存在)|(否|不是|不对|没有|不存在))\s*(?:[,.;!,。;!]|$)")
 # Words with "no" in them that deny nothing.
 IDIOM = re.compile(
-    r"\bno\s+(?:doubt|question|matter|problem|idea|wonder|answer|image|picture|photo|comment|response|information)\b"
+    r"\bno\s+(?:doubt|question|matter|problem|idea|wonder|answer|image|picture|photo|comment|response"
+    r"|information)\b"
     r"|[\"']?\b(?:yes|no)\b[\"']?\s+(?:would|is|was)\s+(?:be\s+)?(?:wrong|incorrect|not)\b",
     re.IGNORECASE,
 )
@@ -64,12 +64,12 @@ def _mentioned(text: str) -> set[int]:
 def _words(plain: str) -> set[int]:
     plain = asserted(without_questions(plain), OPTIONS).strip() or plain
     for before, rest, sentence in after_cues(plain):
-        if turned_round(before):
+        if TURNED_ROUND.search(before):
             plain = plain.replace(sentence, " ")
             continue
         chinese = CHINESE.match(rest)
-        found = {0 if chinese[1] else 1} if chinese else leading_option(rest, OPTIONS) or _mentioned(sentence)
+        found = {0 if chinese[1] else 1} if chinese else leading_words(rest, OPTIONS) or _mentioned(sentence)
         if found:
             return found
-    first = None if CORRECTED.search(plain) else leading_option(plain, OPTIONS)
+    first = None if CORRECTED.search(plain) else leading_words(plain, OPTIONS)
     return first or _content(IDIOM.sub(" ", without_refusals(plain)))

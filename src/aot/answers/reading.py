@@ -1,0 +1,280 @@
+"""An option where answers stand (*ours*): after "the answer is", at the beginning, on the last line, in a box.
+
+There a letter needs no more than to end like a name ("B.", "(b)", "B because"), and an option's words count alone.
+All functions take text without markup (`text.unwrapped`).
+"""
+
+from __future__ import annotations
+
+import re
+
+from aot.answers.mentions import GLUE, is_own_letter, mentions, named, pattern, worded
+from aot.answers.refusal import declines, refuses
+from aot.answers.rejected import REJECTS, kept
+from aot.answers.text import BOX, TAG, after_cues, unwrapped
+from aot.types import LETTERS
+
+Found = set[int] | None
+"""Options a step found: None = the step does not apply; otherwise it decides (one element = answered)."""
+
+NAME = r"(?:(?:the\s+)?(?:option|choice|letter|answer)\s+|选项\s*)?"
+LETTER = re.compile(
+    rf"[\s\"'>#*\-•]{{0,20}}{NAME}[(\[{{\"']{{0,3}}(?P<letter>[A-Ja-j])(?P<close>[)\]}}]?)(?![A-Za-z0-9'/_+²]"
+    rf"|\s?[=<>])",
+    re.IGNORECASE,
+)
+ENDS = re.compile(rf"\s*(?:[.:,;!?。、)\]\"'(<]|\n|$|[-–—]+(?:\s|>))|\s*{GLUE}|[\u4e00-\u9fff]")
+GOES_ON = re.compile(
+    r"\s+(?:because|since|as|is|was|due|based|which|where|with|for|given|if|while|but|and|or|than|from|here"
+    r"|would|when)\b"
+)
+SMALL_ENDS = re.compile(r"\s*(?:[.:)](?:\s|$)|\n|$)")
+ANOTHER = re.compile(
+    r"[\s)\]\"'.]*(?:(?:[,/&+;|、\n]|->|→)\s*(?:and/or|or|and|也)?|\s*\b(?:and/or|and|or)\b|[或和与]者?|还是)\s*"
+    rf"(?:(?:else|also|or|possibly|maybe|perhaps|even|is\s+it)\s+)*{NAME}[(\[\"']?"
+    r"(?:(?P<other>[B-HJ](?![A-Za-z0-9'/])|[AI](?=[)\].,]|\s*$|\s+only))|(?P<another>[A-J][)\]]))"
+    r"|\s*\((?P<third>[A-J])\)"
+    r"|[^.!?;\n]{0,80}(?:\b(?:or|and)|[或和])\s*(?:option\s+)?\((?P<fourth>[A-J])\)"
+)
+SEVERAL = re.compile(r"[\s(\"']*[A-J]{2,10}(?!\w)")  # "ABD"
+ALSO = re.compile(
+    r"\b(?P<a>[A-J])\)?\s+(?:(?:is|are|could|may|might|would|seems?)\s+)?(?:be\s+)?(?:(?:also|equally|as\s+well"
+    r"|just\s+as)\b|too\s*(?:[.,;)]|$))"
+    r"|\b(?:and|or|but)\s+\(?(?P<b>[A-J])\)?\s+(?:for|if|when|otherwise|in)\b"
+    r"|\bit\s+(?:may|might|could)\s+(?:also\s+)?be\s+\(?(?P<c>[A-J])(?!\w)"
+    r"|(?:^|[.;,!?]\s+)(?:or|and|maybe|perhaps|possibly|(?i:or|maybe|perhaps"
+    r"|possibly))[\s,]+(?:option\s+)?\(?(?P<d>[A-J])\)?(?=\s*(?:[.;,!?]|$))"
+)
+LINE = re.compile(
+    rf"^[\s>\-#•]*(?:\d\.\s*)?{NAME}\(?([A-Ja-j])\s*(?:[.):](?!\w)|(?=[\u4e00-\u9fff])|\s*$)(.*)$", re.MULTILINE
+)
+TURNED_ROUND = re.compile(
+    r"(?:\b(?:incorrect|wrong|false|mistaken|worst|poorest|impossible|(?:least|less|un)\s?\w+)|错误的?"
+    r"|最不\S{0,6})\s*$"
+    r"|(?:\bdoubt|\bdisagree|\bnot\s+that|(?:n't|\bnot)\s+(?:\w+\s+)?(?:think|believe|say|suppose|agree|mean"
+    r"|conclude)|\btempted\s+to\s+\w+|\b(?:mistake|wrong|incorrect|false)\s+(?:to\s+\w+|that))\s+(?:that\s+)?"
+    r"(?:\w+\s+){0,3}$",
+    re.IGNORECASE,
+)
+REVISES = re.compile(
+    r"\b(?:but|however|correction|in fact|instead|final|therefore|thus|hence|in conclusion|so)\b|但|所以|因此"
+    r"|综上",
+    re.IGNORECASE,
+)
+ENDS_THERE = r"(?:[,.;:!。,](?:\s|$|[\u4e00-\u9fff])|\s*$|\s*\n)"
+CHINESE_YES = re.compile(r"\s*(?:(是的|对的?|是)|(不是|不对|否|没有|不))\s*(?:[,.;!。]|$)")
+HEAD = re.compile(r"[,.;!?\n。]|\b(?:because|since|as)\b|因为")
+MOST_MARKS = 8
+
+
+def marked(plain: str, options: tuple[str, ...]) -> Found:
+    """What the last box holds, else the last tag, that is not rejected right after it ("... would be wrong"); nothing
+    where the one before it holds another option and was not taken back."""
+    for kind in (BOX, TAG):
+        marks = [m for m in list(kind.finditer(plain))[-MOST_MARKS:] if not REJECTS.search(_clause(plain[m.end() :]))]
+        held = [_content(next((g for g in m.groups() if g is not None), ""), options) for m in marks]
+        if not held or held[-1] is None:
+            continue
+        if len(held) > 1 and held[-2] not in (None, held[-1]):
+            between = plain[marks[-2].end() : marks[-1].start()]
+            return held[-1] if REVISES.search(between) else set()
+        return held[-1]
+    return None
+
+
+def _clause(rest: str) -> str:
+    return re.split(r"[.!?;,\n]|\\", rest[:80], maxsplit=1)[0]
+
+
+def _content(plain: str, options: tuple[str, ...]) -> Found:
+    """What a box or tag holds. None where it is no option: then the rest of the response may say more."""
+    words = plain.strip(" .,;:!()[]{}\"'\n")
+    if len(words) == 1 and words.isascii() and words.isalpha():
+        return indices({words.upper()}, options)
+    cued = explicit(plain, options)
+    said = at_start(plain, options) if cued is None else cued
+    return (mentioned(plain, options) or None) if said is None else said
+
+
+def explicit(plain: str, options: tuple[str, ...]) -> Found:
+    """The last "answer is X" that names a letter or an option, where no other is named so without being revised."""
+    answers = [
+        (before, found)
+        for before, rest, sentence in after_cues(plain)
+        if not TURNED_ROUND.search(before) and (found := _cued(rest, sentence, options)) is not None
+    ]
+    if not answers:
+        return None
+    (before, last), *earlier = answers
+    others = [found for _, found in earlier if found != last]
+    if last and others:
+        revised = (REVISES.search(before[-80:]) or "\n\n" in before[-12:]) and all(o == others[0] for o in others)
+        return last if revised else set()
+    return last
+
+
+def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
+    if re.match(r"also\b", rest, re.IGNORECASE):
+        return set()
+    found = at_start(rest, options)
+    if found is None:
+        said = {m.option for m in mentions(kept(sentence), options) if not m.letter}
+        return said or None
+    head = HEAD.split(without_own(sentence, options), maxsplit=1)[0]
+    if REJECTS.search(head) or re.match(r"[\s\"'(]*[¬!~≠]", rest):
+        return None
+    return set() if found and (offers_another(rest, found, options) or begins_list(rest, options)) else found
+
+
+def offers_another(rest: str, own: set[int], options: tuple[str, ...]) -> bool:
+    """Whether what follows an answer names another letter beside it ("Or C.", "But C is also correct.")."""
+    others = {next(filter(None, m.groups())) for m in ALSO.finditer(kept(rest[:400]))}
+    return bool({i for x in others for i in indices({x}, options)} - own)
+
+
+def begins_list(plain: str, options: tuple[str, ...]) -> bool:
+    """Whether the first two lines are two options, none of them rejected."""
+    lines = [m for line in plain.split("\n", 2)[:2] if (m := LINE.match(line))]
+    if len(lines) < 2 or bool(lines[0][2].strip()) != bool(lines[1][2].strip()):
+        return False
+    return len({m[1] for m in lines if not REJECTS.search(without_own(m[2], options))}) == 2
+
+
+def at_start(rest: str, options: tuple[str, ...]) -> Found:
+    """A letter, else an option's words, right at the beginning of `rest`."""
+    start = rest.lstrip(" \"'([{\n")
+    spans = [(len(p[0]), i) for i, o in enumerate(options) if len(o) > 1 and (p := pattern(o).match(start))]
+    found = letter_at_start(rest, options) if not spans or max(spans)[0] == 1 else None
+    if found is not None or not spans:
+        return found
+    size, said = max(spans)
+    beside = re.match(r"\s*\(([A-J])\)", start[size:])
+    return {said} if beside is None or indices({beside[1]}, options) == {said} else set()
+
+
+def letter_at_start(rest: str, options: tuple[str, ...]) -> Found:
+    match = LETTER.match(rest)
+    if match is None:
+        return set() if SEVERAL.match(rest) else None
+    letter, tail = match["letter"], rest[match.end() :]
+    wrapped = bool(match["close"])
+    own = own_option(letter.upper(), tail, options)
+    named_so = wrapped or own is not None or (
+        (ENDS.match(tail) or GOES_ON.match(tail)) if letter.isupper() else SMALL_ENDS.match(tail)
+    )
+    if not named_so or (letter.upper() == "I" and not (wrapped or re.match(r"[.:]|\s*$", tail))):
+        return None
+    another = ANOTHER.match(without_own(tail, options) if own else tail)
+    if another and next(filter(None, another.groups()))[0] != letter.upper():
+        return set()
+    return indices({letter.upper()}, options) if own is None else own
+
+
+def own_option(letter: str, tail: str, options: tuple[str, ...]) -> Found:
+    """The letter's option where its own words follow; nothing where another's do; None where neither."""
+    start = re.sub(r"^(?:[\s\"'()\]}.:,–—]|-(?!\.?\d|\$))+", "", tail)
+    starts = (start, re.sub(r"^(?:the|an?)\s+", "", start, flags=re.IGNORECASE))
+    worded = [(i, p) for i, o in enumerate(options) if not is_own_letter(o, i) for p in (pattern(o),)]
+    spans = [(len(m[0]), i) for i, p in worded if (m := p.match(starts[0]) or p.match(starts[1]))]
+    longest = {i for size, i in spans if size == max(spans)[0]}
+    found = indices({letter}, options)
+    return None if not longest else found if found & longest else set()
+
+
+def without_own(text: str, options: tuple[str, ...]) -> str:
+    """The text after a letter without the option's words: they may sound like a rejection ("False", "is not round")."""
+    for option in sorted(options, key=len, reverse=True):
+        if own := re.compile(r"[\s.:()\-–—A-Ja-j]{0,8}" + pattern(option).pattern, re.IGNORECASE).match(text):
+            return text[own.end() :]
+    return text
+
+
+def leading(plain: str, options: tuple[str, ...]) -> Found:
+    """What the response begins with: a letter, unless it begins a list of options; or an option's words alone."""
+    plain = plain.strip()
+    match = LETTER.match(plain)
+    if match is None or not _set_off(match, plain[match.end() :], options):
+        return leading_words(plain, options)
+    found, rest = letter_at_start(plain, options), plain[match.end() :]
+    if not found:
+        return found
+    judged = without_own(rest.lstrip(" .:)"), options)[:30]
+    if REJECTS.search(re.split(r"[.!?;](?:\s|$)|[,\n。]|\b[A-J]\b", judged, maxsplit=1)[0]):
+        return None
+    first = kept(without_own(rest, options).split("\n", 1)[0].replace(" - ", "\n"))
+    inline = {a or b for a, b in re.findall(r"(?<![\w(])([A-J])(?:[):]|\.(?=\s))|\(([A-J])\)", first)}
+    if inline - {match["letter"].upper()} or begins_list(plain, options):
+        return None
+    said = plain[2:].split("\n", 1)[0]
+    if plain.startswith("A:") and (declines(said) or named(said, options) - found):
+        return set()  # "A:" may stand for "answer"
+    return set() if offers_another(rest, found, options) else found
+
+
+def _set_off(match: re.Match[str], tail: str, options: tuple[str, ...]) -> bool:
+    """Whether a letter at the very beginning is set off from what follows: "B.", "B\n", "(B)", "B blue"."""
+    if re.search(r"\w{2}", match[0]) and re.match(r"[,、\u4e00-\u9fff]", tail):
+        return False  # "Option A, ..." begins to discuss it
+    if match["close"] or re.match(r"\s*(?:[.:,;!。、]|\n|$|[-–—]+\s|"+GLUE+")", tail):
+        return True
+    return bool(match["letter"].isupper() and own_option(match["letter"], tail, options))
+
+
+def leading_words(plain: str, options: tuple[str, ...]) -> Found:
+    """ "Yes, there is a dog; no cat." begins with its answer."""
+    yes = CHINESE_YES.match(plain)
+    names = [unwrapped(o).strip(" .").casefold() for o in options]
+    if yes and sorted(names) in (["no", "yes"], ["否", "是"]):
+        return {names.index(name) for name in (("yes", "是") if yes[1] else ("no", "否")) if name in names}
+    lower = plain.strip().casefold()
+    words = {i: unwrapped(o).strip(" .").casefold() for i, o in enumerate(options) if not is_own_letter(o, i)}
+    words = {i: word for i, word in words.items() if word}
+    if declines(re.split(r"[.!?](?:\s|$)|\n", lower, maxsplit=1)[0]):
+        return None  # "No, I cannot see the image."
+    starts = [(i, m) for i, w in words.items() if (m := re.match(re.escape(w) + ENDS_THERE, lower))]
+    if len(starts) != 1:
+        return None
+    (said, match), rest = starts[0], lower[starts[0][1].end() :].lstrip()
+    others = [re.escape(w) for i, w in words.items() if i != said]
+    ends = match[0].rstrip()[-1]
+    if ends == "," and (words[said] == "right" or any(re.match(o + ENDS_THERE, rest) for o in others)):
+        return None  # a list; "Right, so ..."
+    if ends == ":" and any(re.search(rf"\b{o}\s*:", rest) for o in others):
+        return None  # "Left: a cat. Right: a dog."
+    return {said}
+
+
+def line_alone(plain: str, options: tuple[str, ...]) -> Found:
+    """A line that is nothing but an option, where no other line is: the last one, or one after a colon."""
+    lines = [line.strip() for line in plain.split("\n") if line.strip()]
+    whole = [(n, found) for n, line in enumerate(lines) if (found := whole_option(line, options))]
+    if not whole or any(found != whole[-1][1] for _, found in whole):
+        return None
+    n, found = whole[-1]
+    if n + 1 < len(lines) and (not lines[n - 1].endswith(":") or LINE.match(lines[n + 1])):
+        return None
+    return None if refuses("\n".join(lines[n:])) else found
+
+
+def whole_option(line: str, options: tuple[str, ...]) -> Found:
+    """The option that a line is, by its letter, its words or both."""
+    line = line.strip(" .!\"'")
+    if match := re.fullmatch(rf"{NAME}\(?([A-Ja-j])\)?", line, re.IGNORECASE):
+        return indices({match[1].upper()}, options)
+    words = {i for i, o in enumerate(options) if not is_own_letter(o, i) and pattern(o).fullmatch(line)}
+    match = LINE.fullmatch(line)
+    own = own_option(match[1].upper(), match[2], options) if match and match[2] else None
+    if own and any(pattern(options[i]).fullmatch(match[2].strip(" .()")) for i in own):
+        return own
+    return words if len(words) == 1 else None
+
+
+def mentioned(text: str, options: tuple[str, ...]) -> set[int]:
+    """Options whose words occur in the text, not counting those inside a longer option or after "not"."""
+    return {mention.option for mention in worded(text, options)}
+
+
+def indices(letters: set[str], options: tuple[str, ...]) -> set[int]:
+    """Letters to option numbers; empty where one of them is no option, as then nothing can be trusted."""
+    allowed = LETTERS[: len(options)]
+    return {allowed.index(x) for x in letters} if all(x in allowed for x in letters) else set()

@@ -1,0 +1,220 @@
+"""Sentences that choose an option (*ours*): "I would pick B", "the best match is (C)", "point D is the closest".
+
+A sentence is read with each naming of an option as one mark, so that its form tells a choice from a description.
+"""
+
+from __future__ import annotations
+
+import re
+
+from aot.answers.mentions import CONFLICT, marked_options, named, worded
+from aot.answers.numbers import many_numbers
+from aot.answers.reading import Found, indices, mentioned
+from aot.answers.refusal import despite_refusals, refuses, without_refusals
+from aot.answers.rejected import (
+    REJECTS,
+    kept,
+    lists_letters,
+    lists_words,
+    rejects_all,
+    without_lists,
+    without_questions,
+)
+
+NOUN = (
+    r"(?:the\s+|option\s+|choice\s+|answer\s+|letter\s+|image\s+|points?\s+|circled\s+and\s+"
+    r"|labell?ed\s+(?:with\s+|as\s+)?|(?:\w{1,12}-)?circled?\s+|选项)*"
+)
+OPTION = rf"[\"'(\[]?{NOUN}[\"'(\[]{{0,3}}⟦(-?\d+)⟧"
+HEDGE = (
+    r"(?:(?:likely|most likely|probably|clearly|indeed|therefore|thus|actually|definitely|simply|also|in fact"
+    r"|then)\b[\s,]*)*"
+)
+JUDGED = (
+    r"(?:correct|right|best|better|most\s+\w+|more\s+(?:likely|similar|accurate|accurately|closely|plausible"
+    r"|suitable|appropriate)|closest|closer|nearest|nearer|answer|match|matching|missing|only|next"
+    r"|final|corresponding|corresponds|appropriate|suitable|darker|lighter|same|[a-z]{3,}est)"
+)
+BE = r"(?:is|are|was|would be|should be|must be|will be|seems to be|appears to be|has to be|be)"
+PICKS = re.compile(
+    r"\b(?:choose|select|pick|chose|selected|picked|go(?:ing)? with|opt for|vote(?: for)?|lean(?:ing)? towards?"
+    r"|settle on"
+    r"|bet on|i(?:'d| would| will|'ll)? (?:guess|say|suggest|conclude|think|believe)|we (?:can )?conclude"
+    r"|points? to"
+    r"|leav(?:es|ing)(?: us)?(?: with)?(?: only)?|my (?:guess|pick|choice) is)\b"
+    rf"[\s:,]*(?:that\s+|it\s+is\s+|it's\s+|it\s+would\s+be\s+)*{HEDGE}{OPTION}"
+    r"|(?:应该?是|应该?选择?|我选择?|会选择?|因此选择?|所以选择?|故选)[\s:]*" + OPTION,
+    re.IGNORECASE,
+)
+IS_JUDGED = re.compile(
+    rf"\b{JUDGED}\b[^⟦⟧.;!?]{{0,160}}?(?:\b{BE}\b|:)[\s:]*{HEDGE}{OPTION}(?!\s*(?:['’]s|and\b|or\b|,\s*⟦|/))",
+    re.IGNORECASE,
+)
+JUDGES = re.compile(
+    rf"{OPTION}[)\]\"']*(?:\s*\([^()⟦⟧]{{1,60}}\))?\s*(?:,[^,.;⟦⟧]*,|,)?\s*(?:image\s+|is the one that\s+)?"
+    rf"(?:(?:{BE}|seems?|appears?|looks?|fits?|matches|shares?|[-–—:=])\s*(?:to\s+be\s+)?{HEDGE}(?:the\s+"
+    rf"|an?\s+|slightly\s+|much\s+|visually\s+)*"
+    rf"(?:{JUDGED}|same|yes)\b|(?:fits|works)\b|(?:best|more (?:accurately|closely)|most (?:accurately|closely)"
+    rf"|better)\b)"
+    r"|⟦(-?\d+)⟧\s*(?:选项|项)?\s*(?:是|为)?\s*(?:正确|最|更|才|[:]?符合)|⟦(-?\d+)⟧[^⟦]{0,4}[✓✔✅]"
+    r"|[✓✔✅]\s*⟦(-?\d+)⟧",
+    re.IGNORECASE,
+)
+RELATES = re.compile(
+    rf"^[^⟦⟧]*\b(?:(?:similar|closest|identical|close|match|matches) to|correspond(?:s|ing)?(?: best"
+    rf"| most closely)? (?:to|with)(?: the point [^⟦⟧.;!?]{{0,40}}that is)?)\s+{OPTION}",
+    re.IGNORECASE,
+)
+AT_LAST = re.compile(rf":\s*\n\s*{OPTION}", re.IGNORECASE)
+NAMED = re.compile(
+    r"(?:\b(?:is|was|be|by|matches|with|to)|[:,])\s+(?:the\s+)?(?:option|choice)\s+[(\"']*⟦(-?\d+)⟧",
+    re.IGNORECASE,
+)
+IS_LETTER = re.compile(
+    rf"\b{BE}\s+{HEDGE}(?:the\s+)?(?:(?:option|choice|point|box|image)\s+)?\(([A-J])\)",
+    re.IGNORECASE,
+)
+# "Point D is the correct point (C)" says two things.
+LABEL = re.compile(r"\b(?:point|answer|match|choice|option)\s+\(⟦(-?\d+)⟧\)", re.IGNORECASE)
+FORMS = (PICKS, IS_JUDGED, JUDGES, RELATES, AT_LAST, NAMED, LABEL)
+AFTER_COLON = re.compile(r":\s*\n\s*[\W_]*\(?[A-J]\b[).:]?[^\n]*$")
+AN_OPTION = re.compile(r"[\s\-#•]*\(?[B-J]\s*(?:[).:]|$)")
+DRAWS = re.compile(
+    r"\W*(?:therefore|thus|hence|so|in conclusion|in summary|overall|consequently|based on|(?:at|in) the end"
+    r"|ultimately|(?:(?:but|however),? )?if (?:i|forced)|因此|所以|综上|故)\b",
+    re.IGNORECASE,
+)
+# Before the words of an option that is a whole clause ("A is closer"): "In the image, point A is closer to the camera".
+OPENS = re.compile(r"\W*(?:\w+,?\s+){0,4}\Z")
+VERB = re.compile(r"\w\s+(?:is|are|was|were|has|have)\s+\w|\w(?:是|更)\w")
+ENDED = re.compile(r"[.!?。)\]\"']\s*$")
+UNFINISHED = re.compile(r"\w\s+\w*[a-z,]\s*$")
+MAY = re.compile(r"\b(?:may|might|could|can)\b", re.IGNORECASE)
+# Who only doubts that the answer is certain has given it.
+CERTAIN = re.compile(
+    r"\b(?:certain(?:ty)?|definitive(?:ly)?|conclusive(?:ly)?|100%|for sure|exact(?:ly)?)\b", re.IGNORECASE
+)
+CORRECT = re.compile(
+    r"(?<!most )\b(?:correct|right|true)\b(?! (?:answer|choice|option|match|one|point|corresponding))"
+    r"|正确(?!答案|选项)",
+    re.IGNORECASE,
+)
+LISTED = re.compile(r"⟦-?\d+⟧\W{0,3}\s*(?:,|and|or|/|和|或)\s*\W{0,2}(?:the\s+)?⟦")
+SENTENCE = re.compile(
+    r"(?<=[.!?;])\s+(?![\"')]*\s*$)|(?<![:\s])\s*\n+|(?<=。)|\s+(?=(?:therefore|thus|hence|so)\b,?)", re.IGNORECASE
+)
+UNSURE = re.compile(
+    r"\b(?:if (?!i\b|we\b|one\b|you\b|forced\b)|whether|which (?:of|image|picture|point|one|option|box)"
+    r"|possible that|suppose|unless|neither)\b|[?]",
+    re.IGNORECASE,
+)
+FEW_SENTENCES, LONG = 3, 14
+# What a sentence says something to be: "the car is ⟦1⟧", "it shows a ⟦1⟧", "图中的动物是⟦1⟧", or a whole clause "⟦1⟧."
+SAYS = re.compile(
+    r"(?:\b(?:is|are|was|it's|that's|there's|looks?(?:\s+like)?|seems?|appears?|shows?|depicts?|contains?"
+    r"|ha(?:s|ve|d)|represents?|illustrates?|uses?|(?:\w+ed|made|due|refers?)\s+(?:to|of|by|in|as)|typical\s+of"
+    r"|wears?|wearing"
+    r"|holds?|reads?|means|equals?|say|guess|hence|so|therefore|with|by|in|on|at|but|be|option|likely|probably"
+    r"|definitely|certainly|clearly|maybe|perhaps|only)\b(?:\s+(?!to\b|from\b|of\b|not\b|next\b|near\b"
+    r"|beside\b)[\w'-]+){0,4}?"
+    r"|\b\w+ing\s+(?:(?:to|towards?)\s+)?(?:the\s+)?|[是为有在呈色叫作选而]|^|[,;:])\W*$",
+    re.IGNORECASE,
+)
+IRREAL = re.compile(
+    r"\b(?:would|could|might|may|should|nobody|no one|nothing|none|never|used to|almost|nearly|or|fake)\b",
+    re.IGNORECASE,
+)
+DESCRIBES = re.compile(r"的[\u4e00-\u9fff]")  # "⟦0⟧的房子"
+# What follows an answer and gives the reason for it.
+JUSTIFIES = re.compile(r"\W*(?:this (?:is|can be|was)|here's why|the reason|because)\b", re.IGNORECASE)
+MARK = re.compile(r"⟦(-?\d+)⟧")
+
+
+def stated(text: str, options: tuple[str, ...]) -> Found:
+    """The option that all choosing sentences agree on, or that the last conclusion names. None: there is no such
+    sentence; an empty set: they disagree."""
+    sentences = [s for s in SENTENCE.split(text.strip()) if s.strip()]
+    choices = [(n, found) for n in range(len(sentences)) if (found := _choice(sentences, n, options))]
+    if not choices:
+        return None
+    last, decided = choices[-1]
+    if last + 1 < len(sentences) and UNFINISHED.search(sentences[-1]):
+        return set()
+    concluded = DRAWS.match(sentences[last]) is not None
+    if any(DRAWS.match(s) and named(s, options) - decided for s in sentences[last + 1 :]):
+        return set()
+    if rejects_all(" ".join(sentences[last:]) if concluded else text, options):
+        return set()
+    if not all(CERTAIN.search(s) for s in sentences[last + 1 :] if refuses(s)):
+        return set()
+    if not concluded:
+        decided = set().union(*(found for _, found in choices))
+        if any(CORRECT.search(sentences[n]) for n, _ in choices) and named(_left(text), options) - decided:
+            return set()  # one of several that are judged: the question may ask for the wrong one
+    elif any(DRAWS.match(sentences[n]) and found != decided for n, found in choices[:-1]):
+        return set()  # "So the point is A ... So the point is B": conclusions about parts
+    return decided if len(decided) == 1 and CONFLICT not in decided else set()
+
+
+def _choice(sentences: list[str], n: int, options: tuple[str, ...]) -> set[int]:
+    """What a sentence chooses: by its form, or because it concludes and names one option only."""
+    sentence = sentences[n]
+    if AFTER_COLON.search(sentence) and any(AN_OPTION.match(s) and not REJECTS.search(s) for s in sentences[n + 1 :]):
+        return set()  # the first of a list
+    found = chosen(sentence, options)
+    if found or not DRAWS.match(sentence) or UNSURE.search(sentence) or MAY.search(sentence) or refuses(sentence):
+        return found
+    if many_numbers(sentence, options) or len(sentences) - n > (2 if ENDED.search(sentences[-1]) else 1):
+        return set()  # a step of the argument
+    return left if len(left := named(_left(sentence), options)) == 1 else set()
+
+
+def _left(text: str) -> str:
+    return lists_words(without_lists(text))
+
+
+def chosen(sentence: str, options: tuple[str, ...]) -> set[int]:
+    """The options that one sentence chooses by its form."""
+    if CERTAIN.search(sentence):
+        sentence = without_refusals(sentence)
+    if UNSURE.search(sentence) or refuses(sentence):
+        return set()
+    plain = _left(sentence)
+    left = kept(marked_options(plain, options))
+    if lists_letters(left) or LISTED.search(left):
+        return set()
+    found = {int(next(filter(None, m.groups()))) for form in FORMS for m in form.finditer(left)}
+    found |= indices({letter.upper() for letter in IS_LETTER.findall(kept(plain))}, options)
+    clauses = [m for m in worded(kept(plain), options) if VERB.search(options[m.option])]
+    return found | {m.option for m in clauses if OPENS.match(kept(plain)[: m.start])}
+
+
+def said_to_be(plain: str, options: tuple[str, ...]) -> set[int]:
+    """In a few sentences, the one option that they name and say something to be; the last step: it always decides."""
+    if lists_letters(without_lists(plain)) or rejects_all(plain, options):
+        return set()
+    if many_numbers(plain, options) and len(SENTENCE.split(plain.strip())) > 1:
+        return set()
+    if any(map(refuses, options)):  # "It cannot be determined" may be the right one
+        return mentioned(plain, options)
+    if lists_words(plain) != plain:
+        return set()
+    plain = _left(without_questions(despite_refusals(plain)))
+    left = kept(marked_options(plain, options))
+    marks = {int(m[1]) for m in MARK.finditer(left)}
+    bracketed = set(re.findall(r"\(([A-Z])\)", plain))
+    if len(bracketed) == 1 and marks == indices(bracketed, options) and not IRREAL.search(plain):
+        return marks
+    sentences = SENTENCE.split(left.strip())
+    if len(sentences) > 1 and JUSTIFIES.match(sentences[1]):
+        sentences = sentences[:1]
+        marks = {int(m[1]) for m in MARK.finditer(sentences[0])}
+    if len(marks) != 1 or len(sentences) > FEW_SENTENCES:
+        return set()
+    long = [i for i, o in enumerate(options) if len(o.split()) > 2 or len(o) > LONG]  # rarely named by the way
+    for sentence in sentences:
+        for mark in MARK.finditer(sentence):
+            said = int(mark[1]) in long or SAYS.search(sentence[: mark.start()])
+            if said and not IRREAL.search(sentence) and not DESCRIBES.match(sentence[mark.end() :]):
+                return marks
+    return set()
