@@ -86,7 +86,7 @@ QUESTION = re.compile(
 
 IN_BRACKETS = re.compile(r"\(\s*[A-J](?:\s*(?:,|/|,?\s*\b(?:and|or))\s*[A-J]\b)+\s*\)")
 LABELS = re.compile(
-    r"\b(?:points?|boxes|images?|pictures?|locations?|objects?|regions?"
+    r"\b(?i:points?|boxes|images?|pictures?|locations?|objects?|regions?|options?"
     r"|labell?ed)\s+\"?[A-J]\"?(?:\s*,\s*\"?[A-J]\b\"?)*\s*,?\s+and\s+\"?[A-J]\b\"?"
 )
 NONE = re.compile(

@@ -65,7 +65,6 @@ RELATES = re.compile(
     rf"| most closely)? (?:to|with)(?: the point [^⟦⟧.;!?]{{0,40}}that is)?)\s+{OPTION}",
     re.IGNORECASE,
 )
-AT_LAST = re.compile(rf":\s*\n\s*{OPTION}", re.IGNORECASE)
 NAMED = re.compile(
     r"(?:\b(?:is|was|be|by|matches|with|to)|[:,])\s+(?:the\s+)?(?:option|choice)\s+[(\"']*⟦(-?\d+)⟧",
     re.IGNORECASE,
@@ -76,7 +75,7 @@ IS_LETTER = re.compile(
 )
 # "Point D is the correct point (C)" says two things.
 LABEL = re.compile(r"\b(?:point|answer|match|choice|option)\s+\(⟦(-?\d+)⟧\)", re.IGNORECASE)
-FORMS = (PICKS, IS_JUDGED, JUDGES, RELATES, AT_LAST, NAMED, LABEL)
+FORMS = (PICKS, IS_JUDGED, JUDGES, RELATES, NAMED, LABEL)
 AFTER_COLON = re.compile(r":\s*\n\s*[\W_]*\(?[A-J]\b[).:]?[^\n]*$")
 AN_OPTION = re.compile(r"[\s\-#•]*\(?[B-J]\s*(?:[).:]|$)")
 DRAWS = re.compile(

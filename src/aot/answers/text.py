@@ -51,7 +51,7 @@ MATHS = re.compile(
 )
 _BE = r"(?:(?:is|are|be|would be|should be|must be|will be|seems to be|appears to be)\b|[:=]|\s[-–—]\s)"
 CUE = re.compile(
-    r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\s*(?:letter\s*)?"
+    r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\s*(?:letter\s*|\([^()\n]{1,40}\)\s*)?"
     rf"(?:(?:here|then|therefore|thus)\s+)?{_BE}[\s:]*"
     r"(?:therefore\b|thus\b|most likely\b|clearly\b|indeed\b|probably\b|likely\b)?[\s,:]*"
     r"(?:(?:the\s+)?(?:option|choice|letter)\s+)?"
