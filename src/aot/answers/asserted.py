@@ -12,62 +12,46 @@ import re
 from aot.answers.mentions import pattern
 
 PIECE = re.compile(
-    r"(?<=[.!?;])(?<!e\.g\.)\s+(?![\"')]*\s*$)|\n+|(?<=。)|(?<=[a-z.]\")\s+"
-    r"|,?\s+(?=(?:but|however|because|since|so|therefore|thus|hence|whereas)\b)"
-    r"|,\s*(?=(?:yet|then|which means)\b)|,\s*(?=我)|,?(?=但|不过|所以|因此|其实|而是)",
+    r"(?<=[.!?;])(?<!e\.g\.)\s+(?![\"')]*\s*$)|\n+|(?<=。)|(?<=[a-z.]\")\s+|,?\s+(?=(?:but|however|because|since|so"
+    r"|therefore|thus|hence|whereas)\b)|,\s*(?=(?:yet|then|which means)\b)|,\s*(?=我)|,?(?=但|不过|所以|因此|其实"
+    r"|而是)",
     re.IGNORECASE,
 )
 BEFORE_IF = ("see", "check", "tell", "know", "determine", "sure", "even", "as", "decide", "ask")
 SUPPOSES = (
     "".join(f"(?<!{word} )" for word in BEFORE_IF)
-    + r"\bif\b(?!\s+(?:i\b(?!\s+squint)|we|one|you\b(?!\s+(?:mean|refer|ask))|forced|pressed|pushed|anything|so|not)\b)"
-    r"|\bunless\b|^\W*(?:suppose|assum(?:e|ing)|imagine|say\s+it|had\s+(?:the|it)|were\s+(?:the|it|this))\b"
-    r"|\bonly\s+if\b"
-    r"|\bhad\s+(?:the|it|this|there)\s+(?:\w+\s+){0,3}been\b|\bwould\s+have\s+(?:been|said|chosen|picked|answered"
-    r"|guessed|gone)\b"
+    + r"\bif\b(?!\s+(?:i\b(?!\s+squint)|we|one|you\b(?!\s+(?:mean|refer|ask))|forced|pressed|anything|so|not)\b)"
+    r"|\bunless\b|^\W*(?:suppose|assum(?:e|ing)|imagine|had\s+(?:the|it))\b|\bonly\s+if\b"
+    r"|\bhad\s+(?:the|it|this|there)\s+(?:\w+\s+){0,3}been\b|\bwould\s+have\s+(?:been|said|chosen|picked|answered)\b"
     r"|\bdepend(?:s|ing|ent)?\s+on\b|\bin\s+that\s+case\b|\botherwise\b"
-    r"|\bwould\s+(?:only\s+)?be\s+(?:(?:option\s+)?\(?[A-J]\)?|right|correct|true)\s+(?:only\s+)?(?:in|under"
-    r"|during"
-    r"|when|for|at|with|on)\b"
+    r"|\bwould\s+(?:only\s+)?be\s+(?:(?:option\s+)?\(?[A-J]\)?|right|correct|true)\s+(?:only\s+)?(?:in|under|when|for|at)\b"
     r"|如果|假如|假设|若是|要是|除非|取决于"
 )
 _PEOPLE = (
-    r"(?:some(?:one|body)|any(?:one|body)|people|you|he|she|they|(?:some|others?|many|most|few)(?=\s+(?:would"
-    r"|might"
-    r"|may|could|will|often|also|\w+s?\s+\(?[A-J]\b))"
-    r"|(?:(?:a|an|the|my|your|our|this|that|some|many|most|other|another)\s+)(?:[\w-]+\s+)?"
-    r"(?:students?|readers?|viewers?|persons?|people|observers?|colleagues?|friends?|teachers?|users?|assistants?"
-    r"|models?"
-    r"|experts?|humans?|beginners?|textbook|book|hint|caption|author|paper|dataset|annotat\w+|prompt|question"
-    r"|title"
-    r"|description)"
+    r"(?:some(?:one|body)|any(?:one|body)|people|you|he|she|they|(?:some|others?|many|most|few)(?=\s+(?:would|might|may"
+    r"|could|will|often|also|\w+s?\s+\(?[A-J]\b))|(?:an?|the|my|your|our|this|that|some|many|most|other|another)\s+"
+    r"(?:[\w-]+\s+)?(?:students?|viewers?|persons?|people|colleagues?|friends?|teachers?|users?|assistants?|models?|experts?"
+    r"|humans?|book|hint|caption|author|paper|annotat\w+|prompt|question|title|description)"
     r"|GPT\S*|ChatGPT|Claude|Gemini|Qwen\S*|LLaVA\S*|InternVL\S*|(?:person|student|annotator|model)\s+\S+)"
 )
 _CLAIM = (
     r"(?:sa(?:y|ys|id)|claim(?:s|ed)?|thinks?|thought|answers|answered|(?<=would )answer|(?<=students )answer"
-    r"|cho(?:ose|oses|se)|pick(?:s|ed)?|select(?:s|ed)?"
-    r"|suggest(?:s|ed)?|believe[sd]?|argue[sd]?|guess(?:es|ed)?|insist(?:s|ed)?|state[sd]?|go(?:es)?\s+(?:for"
-    r"|with)"
-    r"|mistake[s]?|call(?:s|ed)?|told|assume[sd]?)"
+    r"|cho(?:ose|oses|se)|pick(?:s|ed)?|select(?:s|ed)?|suggest(?:s|ed)?|believe[sd]?|argue[sd]?|guess(?:es|ed)?"
+    r"|insist(?:s|ed)?|state[sd]?|go(?:es)?\s+(?:for|with)|mistakes?|call(?:s|ed)?|told|assume[sd]?)"
 )
 REPORTS = (
     rf"\b(?:{_PEOPLE})\s+(?:[\w-]+\s+){{0,4}}?{_CLAIM}\b"
-    r"|\bone\s+(?:might|may|could)\s+\w+|\baccording\s+to\s+(?:the|my|your|some|a)\s+(?:user|student|hint"
-    r"|caption|prompt|colleague|friend|others?)\b"
-    r"|\b(?:for\s+example|for\s+instance|e\.\s?g\.)|^\W*example\b|\bin\s+the\s+(?:format|form|style)\b"
-    r"|\ba\s+typical\b"
-    r"|[\"'](?:the\s+)?(?:\w+\s+)?answer(?:\s+is|:)[^\"'\n]{0,40}[\"']"
-    r"|^\W*(?:the\s+)?question\s*:\s*\""
+    r"|\bone\s+(?:might|may|could)\s+\w+|\baccording\s+to\s+(?:the|my|your|some|a)\s+(?:user|student|hint|caption|prompt)\b"
+    r"|\b(?:for\s+example|for\s+instance|e\.\s?g\.)|^\W*example\b|\bin\s+the\s+(?:format|form|style)\b|\ba\s+typical\b"
+    r"|[\"'](?:the\s+)?(?:\w+\s+)?answer(?:\s+is|:)[^\"'\n]{0,40}[\"']|^\W*(?:the\s+)?question\s*:\s*\""
     r"|^\W*(?:reply|respond|output|return|pick|choose|please)\s+(?:with|format|\(?A\b|answer)"
-    r"|\bsuch\s+as\s+\"?\(?[A-J]\b|\bexpected\s+(?:output|format)"
-    r"|^(?!\W*X\b)[^\n]*[?][\"')]*\s*$|大家|有人|有些人|很多人|别人|同学|例如|比如|题目问"
+    r"|\bsuch\s+as\s+\"?\(?[A-J]\b|\bexpected\s+(?:output|format)|^(?!\W*X\b)[^\n]*[?][\"')]*\s*$"
+    r"|大家|有人|有些人|很多人|别人|同学|例如|比如|题目问"
 )
 FORMERLY = (
-    r"\b(?:was|were)\s+(?:about|going|tempted|inclined)\s+to\b|\b(?:almost\s+(?:said|chose|picked|answered|went)"
-    r"|initially|originally|at\s+first|previously)\b"
-    r"|\b(?:first|initial)\s+(?:thought|guess|impression|idea|instinct|glance)\b|\b(?:initial|earlier|previous"
-    r"|prior"
-    r"|original|old)\s+(?:\w+\s+)?(?:answer|choice|pick|question|attempt)\b"
+    r"\b(?:was|were)\s+(?:about|going|tempted|inclined)\s+to\b|\balmost\s+(?:said|chose|picked|answered|went)\b"
+    r"|\b(?:initially|originally|at\s+first|previously)\b|\b(?:first|initial)\s+(?:thought|guess|impression|idea|instinct"
+    r"|glance)\b|\b(?:initial|earlier|previous|prior|original|old)\s+(?:\w+\s+)?(?:answer|choice|pick|question|attempt)\b"
     r"|\bi\s+first\s+\w+|上一题|上次|\blast\s+(?:time|round)\b|本来|起初|原本|一开始|乍一看|之前"
 )
 ASSERTS_NOTHING = re.compile(f"{SUPPOSES}|{REPORTS}|{FORMERLY}", re.IGNORECASE | re.MULTILINE)
@@ -77,14 +61,12 @@ THEN = re.compile(r"\W*then\b", re.IGNORECASE)
 # "A. Wait, actually B": what a response says after it took its answer back.
 TURN = re.compile(
     r"(?:^|(?<=[\s.,!?;:(]))(?:(?:wait|hold\s+on)(?=\s*[,.!:…\-–—])|on\s+second\s+thoughts?\b|correction\b"
-    r"|no,?\s+(?:wait|sorry)\b"
-    r"|let\s+me\s+(?:re-?\w+|double-?check|check\s+again|look\s+again|correct)\b|sorry,?\s+i\s+meant\b"
-    r"|i\s+meant?\b"
-    r"|(?:scratch|strike|ignore|forget|i\s+retract|i\s+withdraw)\s+(?:that|this|it)\b|then\s+again\b"
-    r"|hmm+,?\s+no\b"
-    r"|on\s+(?:closer\s+(?:look|inspection)|reflection)\b|(?:maybe|perhaps)\s+not\b|no[.,]\s+(?=\(?[A-J]\b))"
-    r"(?:[\s,.!:;…\-–—]*(?:(?:no|sorry|actually|wait|hmm+|i\s+mean|it\s*(?:is|'s))\b))*"
-    r"|(?<![^。,;\n实])不对(?:,应该?是)?|不完全是|等等(?=[,.!…])|等一下(?:[,.]?重新看一下)?|更正|重新看(?:一下)?",
+    r"|no,?\s+(?:wait|sorry)\b|let\s+me\s+(?:re-?\w+|double-?check|check\s+again|look\s+again|correct)\b"
+    r"|sorry,?\s+i\s+meant\b|i\s+meant?\b|(?:scratch|strike|ignore|forget|i\s+retract|i\s+withdraw)\s+(?:that|this"
+    r"|it)\b|then\s+again\b|hmm+,?\s+no\b|on\s+(?:closer\s+(?:look|inspection)|reflection)\b|(?:maybe"
+    r"|perhaps)\s+not\b|no[.,]\s+(?=\(?[A-J]\b))(?:[\s,.!:;…\-–—]*(?:(?:no|sorry|actually|wait|hmm+|i\s+mean"
+    r"|it\s*(?:is|'s))\b))*|(?<![^。,;\n实])不对(?:,应该?是)?|不完全是|等等(?=[,.!…])|等一下(?:[,.]?重新看一下)?"
+    r"|更正|重新看(?:一下)?",
     re.IGNORECASE,
 )
 

@@ -26,31 +26,23 @@ BARE = re.compile(
 )
 NEGATED = re.compile(
     r"(?:\bnot|\bno|n't|\bneither|\bnor|\brather than|\binstead of|\bhardly|\bbarely|\bscarcely|\bfar from"
-    r"|\bnothing"
-    r"|\black(?:s|ing)?(?: any)?|\bwithout|\babsence of|\black of|\bopposite of|[¬!~≠]|[不没非无]|没有|不是|并非)"
-    r"\s*(?:an?\s+|the\s+)?$"
+    r"|\bnothing|\black(?:s|ing)?(?: any)?|\bwithout|\babsence of|\black of|\bopposite of|[¬!~≠]|[不没非无]|没有"
+    r"|不是|并非)\s*(?:an?\s+|the\s+)?$"
 )
 # Words before a bare letter that leave it an option's name; any other word makes it a part of a name ("vitamin C").
 BEFORE = re.compile(
-    r"(?:^|[^\w\s]|\n|\b(?:is|be|was|with|choose|chose|select|pick|say|said|therefore|thus|hence|so"
-    r"|that|for|to|towards?|guess"
-    r"|probably|vote|voting|by|maybe|perhaps|possibly|likely|clearly|definitely|letter|option|choice|answer"
-    r"|answers"
-    r"|candidate|both|either"
-    r"|or|and|then|think|believe|indeed|certainly|surely|it's|as|but|suggest|prefer|only|than|options"
-    r"|choices|while|because)"
-    r"|[选是为项择案有])\s*[(\[\"']*$",
+    r"(?:^|[^\w\s]|\n|\b(?:is|be|was|with|choose|chose|select|pick|say|said|therefore|thus|hence|so|that|for|to"
+    r"|towards?|guess|probably|vote|voting|by|maybe|perhaps|possibly|likely|clearly|definitely|letter|option|choice"
+    r"|answer|answers|candidate|both|either|or|and|then|think|believe|indeed|certainly|surely|it's|as|but|suggest"
+    r"|prefer|only|than|options|choices|while|because)|[选是为项择案有])\s*[(\[\"']*$",
     re.IGNORECASE,
 )
 # Words after it that leave it one.
 AFTER = re.compile(
     r"[)\]\"']*\s*(?:$|[^\w\s(+#^=<>/\\]|\n|\((?:[^)]{0,40})\)|(?:is|was|are|because|since|as|for|would|should"
-    r"|could"
-    r"|might|may|must|can|does"
-    r"|fits?|best|more|most|matches|seems?|appears?|looks?|and|or|but|here|correctly|accurately|shows?"
-    r"|corresponds|has|rather|instead|otherwise|only|alone|not|fails?|contradicts"
-    r"|follows|completes|which|where|while|due|based|although|though|however|so|nor|if|when|also"
-    r"|clearly|in|on|at|to|with"
+    r"|could|might|may|must|can|does|fits?|best|more|most|matches|seems?|appears?|looks?|and|or|but|here|correctly"
+    r"|accurately|shows?|corresponds|has|rather|instead|otherwise|only|alone|not|fails?|contradicts|follows"
+    r"|completes|which|where|while|due|based|although|though|however|so|nor|if|when|also|clearly|in|on|at|to|with"
     r"|from|stands?|lies|represents?)\b|[\u4e00-\u9fff])",
     re.IGNORECASE,
 )
@@ -60,11 +52,9 @@ VALUE = re.compile(
 )
 # Words before an option's that make it an everyday word: "that's right", "has left", "as stated above", "this one".
 SPEECH = re.compile(
-    r"\b(?:that's|that is|you're|you are|all|just|quite) (?=right$)"
-    r"|\b(?:what's|what is|has|have|had|he|she|they|who) (?=left$)"
-    r"|\b(?:of the|the|as \w+|\w+ed|see) (?=(?:above|below)$)"
-    r"|\b(?:the|this|that|each|every|which|any|another)(?: \w+)? (?=one$)"
-    r"|\b(?:says|reads|saying|reading|word) [\"']?(?=(?:yes|no)$)",
+    r"\b(?:that's|that is|you're|you are|all|just|quite) (?=right$)|\b(?:what's|what is|has|have|had|he|she|they"
+    r"|who) (?=left$)|\b(?:of the|the|as \w+|\w+ed|see) (?=(?:above|below)$)|\b(?:the|this|that|each|every|which"
+    r"|any|another)(?: \w+)? (?=one$)|\b(?:says|reads|saying|reading|word) [\"']?(?=(?:yes|no)$)",
     re.IGNORECASE,
 )
 NOUNS = (

@@ -25,40 +25,35 @@ LETTER = re.compile(
 )
 ENDS = re.compile(rf"\s*(?:[.:,;!?。、)\]\"'(<]|\n|$|[-–—]+(?:\s|>))|\s*{GLUE}|[\u4e00-\u9fff]")
 GOES_ON = re.compile(
-    r"\s+(?:because|since|as|is|was|due|based|which|where|with|for|given|if|while|but|and|or|than|from|here"
-    r"|would|when)\b"
+    r"\s+(?:because|since|as|is|was|due|based|which|where|with|for|given|if|while|but|and|or|than|from|here|would"
+    r"|when)\b"
 )
 SMALL_ENDS = re.compile(r"\s*(?:[.:)](?:\s|$)|\n|$)")
 ANOTHER = re.compile(
     r"[\s)\]\"'.]*(?:(?:[,/&+;|、\n]|->|→)\s*(?:and/or|or|and|也)?|\s*\b(?:and/or|and|or)\b|[或和与]者?|还是)\s*"
     rf"(?:(?:else|also|or|possibly|maybe|perhaps|even|is\s+it)\s+)*{NAME}[(\[\"']?"
     r"(?:(?P<other>[B-HJ](?![A-Za-z0-9'/])|[AI](?=[)\].,]|\s*$|\s+only))|(?P<another>[A-J][)\]]))"
-    r"|\s*\((?P<third>[A-J])\)"
-    r"|[^.!?;\n]{0,80}(?:\b(?:or|and)|[或和])\s*(?:option\s+)?\((?P<fourth>[A-J])\)"
+    r"|\s*\((?P<third>[A-J])\)|[^.!?;\n]{0,80}(?:\b(?:or|and)|[或和])\s*(?:option\s+)?\((?P<fourth>[A-J])\)"
 )
 SEVERAL = re.compile(r"[\s(\"']*[A-J]{2,10}(?!\w)")  # "ABD"
 ALSO = re.compile(
     r"\b(?P<a>[A-J])\)?\s+(?:(?:is|are|could|may|might|would|seems?)\s+)?(?:be\s+)?(?:(?:also|equally|as\s+well"
-    r"|just\s+as)\b|too\s*(?:[.,;)]|$))"
-    r"|\b(?:and|or|but)\s+\(?(?P<b>[A-J])\)?\s+(?:for|if|when|otherwise|in)\b"
-    r"|\bit\s+(?:may|might|could)\s+(?:also\s+)?be\s+\(?(?P<c>[A-J])(?!\w)"
-    r"|(?:^|[.;,!?]\s+)(?:or|and|maybe|perhaps|possibly|(?i:or|maybe|perhaps"
-    r"|possibly))[\s,]+(?:option\s+)?\(?(?P<d>[A-J])\)?(?=\s*(?:[.;,!?]|$))"
+    r"|just\s+as)\b|too\s*(?:[.,;)]|$))|\b(?:and|or|but)\s+\(?(?P<b>[A-J])\)?\s+(?:for|if|when|otherwise|in)\b"
+    r"|\bit\s+(?:may|might|could)\s+(?:also\s+)?be\s+\(?(?P<c>[A-J])(?!\w)|(?:^|[.;,!?]\s+)(?:or|and|maybe|perhaps"
+    r"|possibly|(?i:or|maybe|perhaps|possibly))[\s,]+(?:option\s+)?\(?(?P<d>[A-J])\)?(?=\s*(?:[.;,!?]|$))"
 )
 LINE = re.compile(
     rf"^[\s>\-#•]*(?:\d\.\s*)?{NAME}\(?([A-Ja-j])\s*(?:[.):](?!\w)|(?=[\u4e00-\u9fff])|\s*$)(.*)$", re.MULTILINE
 )
 TURNED_ROUND = re.compile(
     r"(?:\b(?:incorrect|wrong|false|mistaken|worst|poorest|impossible|(?:least|less|un)\s?\w+)|错误的?"
-    r"|最不\S{0,6})\s*$"
-    r"|(?:\bdoubt|\bdisagree|\bnot\s+that|(?:n't|\bnot)\s+(?:\w+\s+)?(?:think|believe|say|suppose|agree|mean"
-    r"|conclude)|\btempted\s+to\s+\w+|\b(?:mistake|wrong|incorrect|false)\s+(?:to\s+\w+|that))\s+(?:that\s+)?"
-    r"(?:\w+\s+){0,3}$",
+    r"|最不\S{0,6})\s*$|(?:\bdoubt|\bdisagree|\bnot\s+that|(?:n't|\bnot)\s+(?:\w+\s+)?(?:think|believe|say|suppose"
+    r"|agree|mean|conclude)|\btempted\s+to\s+\w+|\b(?:mistake|wrong|incorrect|false)\s+(?:to\s+\w+"
+    r"|that))\s+(?:that\s+)?(?:\w+\s+){0,3}$",
     re.IGNORECASE,
 )
 REVISES = re.compile(
-    r"\b(?:but|however|correction|in fact|instead|final|therefore|thus|hence|in conclusion|so)\b|但|所以|因此"
-    r"|综上",
+    r"\b(?:but|however|correction|in fact|instead|final|therefore|thus|hence|in conclusion|so)\b|但|所以|因此|综上",
     re.IGNORECASE,
 )
 ENDS_THERE = r"(?:[,.;:!。,](?:\s|$|[\u4e00-\u9fff])|\s*$|\s*\n)"

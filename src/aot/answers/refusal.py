@@ -7,23 +7,20 @@ import re
 from aot.answers.text import marked, unwrapped
 
 UNABLE = (
-    r"can(?:not|'t|\s+not)|could(?:n't|\s+not)|won't|will\s+not|(?:unable|not\s+able)\s+to"
-    r"|(?:impossible|not\s+possible|(?:difficult|hard|challenging|tough)(?:\s+for\s+\w+)?)\s+to"
-    r"|(?:refuse|decline)\s+to"
+    r"can(?:not|'t|\s+not)|could(?:n't|\s+not)|won't|will\s+not|(?:unable|not\s+able)\s+to|(?:impossible"
+    r"|not\s+possible|(?:difficult|hard|challenging|tough)(?:\s+for\s+\w+)?)\s+to|(?:refuse|decline)\s+to"
     r"|no\s+(?:definitive\s+|clear\s+)?way\s+(?:to|of)"
 )
 TO_ANSWER = (
-    r"help|assist|answer(?:ed)?|determin(?:e|ed|ing)|identif(?:y|ied)|tell(?:ing)?|say|know(?:n|ing)?"
-    r"|judged?|assess"
-    r"|provide|comply|fulfill?|respond|discuss|confirm|verify|decide|ascertain|conclude|choose|select|pick"
-    r"|make\s+(?:an?|any|the)\s+(?:\w+\s+)?(?:selection|choice|determination|judge?ment|decision"
-    r"|assessment|answer|statement)"
-    r"|(?:see|view|access|process|analy[sz]e)\s+(?:the\s+|any\s+|this\s+|an\s+)?(?:image|picture|photo)s?"
+    r"help|assist|answer(?:ed)?|determin(?:e|ed|ing)|identif(?:y|ied)|tell(?:ing)?|say|know(?:n|ing)?|judged?"
+    r"|assess|provide|comply|fulfill?|respond|discuss|confirm|verify|decide|ascertain|conclude|choose|select|pick"
+    r"|make\s+(?:an?|any|the)\s+(?:\w+\s+)?(?:selection|choice|determination|judge?ment|decision|assessment|answer"
+    r"|statement)|(?:see|view|access|process|analy[sz]e)\s+(?:the\s+|any\s+|this\s+|an\s+)?(?:image|picture"
+    r"|photo)s?"
 )
 CHINESE = (
-    r"(?:无法|不能|难以|没法|没有办法)[^。,.!?\n]{0,8}?(?:确定|判断|回答|理解|识别|查看|看到|提供|得出|得知"
-    r"|辨认|选择)"
-    r"|(?:没有|缺乏|缺少)足够的?信息|(?:信息|条件)不足|不(?:太)?(?:清楚|知道|确定)|抱歉|对不起"
+    r"(?:无法|不能|难以|没法|没有办法)[^。,.!?\n]{0,8}?(?:确定|判断|回答|理解|识别|查看|看到|提供|得出|得知|辨认"
+    r"|选择)|(?:没有|缺乏|缺少)足够的?信息|(?:信息|条件)不足|不(?:太)?(?:清楚|知道|确定)|抱歉|对不起"
 )
 REFUSAL = re.compile(
     rf"\b(?:{UNABLE})\s+(?:\w+\s+){{0,2}}?(?:{TO_ANSWER})\b|\bdo(?:n't|\s+not)\s+(?:\w+\s+)?know\b"
@@ -59,15 +56,13 @@ CLAUSE = re.compile(
 )
 SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+|(?<=。)")
 AFTER_ALL = re.compile(
-    rf"\W*(?:{TURN}|still|nevertheless|if i (?:had|have|must|were)|my best guess|i would guess|i(?:'d"
-    rf"| would) say)",
+    rf"\W*(?:{TURN}|still|nevertheless|if i (?:had|have|must|were)|my best guess|i would guess|i(?:'d| would) say)",
     re.IGNORECASE,
 )
 # Somebody in the picture who cannot do something declines nothing, nor does what is quoted or asked.
 OTHERS = re.compile(
-    r"\b(?:he|she|they|who|(?:the|a|this|that)\s+(?:man|woman|person|people|boy|girl|child|dog|cat"
-    r"|animal|driver|player))"
-    r"\s+(?:\w+\s+)?$",
+    r"\b(?:he|she|they|who|(?:the|a|this|that)\s+(?:man|woman|person|people|boy|girl|child|dog|cat|animal|driver"
+    r"|player))\s+(?:\w+\s+)?$",
     re.IGNORECASE,
 )
 ECHOED = re.compile(
@@ -75,8 +70,8 @@ ECHOED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 POLITE = re.compile(
-    r"[^.!?\n]*\?|\b(?:i'm|i|it|am|is|be|that|this|sorry|unfortunately|apologi[sz]e|but|there|however"
-    r"|an? (?:ai|assistant|language model)|as|ai|(?:language )?model|assistant)\b|[我这那您,]",
+    r"[^.!?\n]*\?|\b(?:i'm|i|it|am|is|be|that|this|sorry|unfortunately|apologi[sz]e|but|there|however|an? (?:ai"
+    r"|assistant|language model)|as|ai|(?:language )?model|assistant)\b|[我这那您,]",
     re.IGNORECASE,
 )
 

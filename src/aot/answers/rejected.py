@@ -9,77 +9,64 @@ import re
 
 # A clause ends at a full stop, a line's end, or a turn of the argument.
 CLAUSE = re.compile(
-    r"(?<=[.!?;。;!?])\s+|\n+|(?<=。)"
-    r"|(?:,\s*|(?<!\s)\s+)(?=(?:but|while|whereas|however|so|therefore|thus|hence)\b)|,\s*(?=(?:as|which|with"
-    r"|making)\b)"
-    r"|(?<=[\u4e00-\u9fff]),\s*|(?<=[A-J⟧]),\s*(?=[\u4e00-\u9fff])"
-    r"|,?(?=而是|但是?|所以|因此)|(?<!\s)\s+(?=(?:because|since|even though)\b"
-    r"|as (?:it|they|both|the)\b)"
+    r"(?<=[.!?;。;!?])\s+|\n+|(?<=。)|(?:,\s*|(?<!\s)\s+)(?=(?:but|while|whereas|however|so|therefore|thus"
+    r"|hence)\b)|,\s*(?=(?:as|which|with|making)\b)|(?<=[\u4e00-\u9fff]),\s*|(?<=[A-J⟧]),\s*(?=[\u4e00-\u9fff])"
+    r"|,?(?=而是|但是?|所以|因此)|(?<!\s)\s+(?=(?:because|since|even though)\b|as (?:it|they|both|the)\b)"
 )
 # "Although A is near, B is nearer": what is conceded is not chosen.
 CONCEDED = re.compile(
-    r"(?:^|(?<=[.!?;\n] )|(?<=\n))(?:while|although|though|even though|whereas)\b[^,.!?;\n]*,"
-    r"|虽然[^,。!?\n]*,|(?:如果|假如|若是)[^。!?\n]*?(?=但|不过|所以|因此|[。!?\n]|$)",
+    r"(?:^|(?<=[.!?;\n] )|(?<=\n))(?:while|although|though|even though|whereas)\b[^,.!?;\n]*,|虽然[^,。!?\n]*,"
+    r"|(?:如果|假如|若是)[^。!?\n]*?(?=但|不过|所以|因此|[。!?\n]|$)",
     re.IGNORECASE,
 )
 HYPOTHESIS = r"\bif\b(?!\s+(?:i|we|one|you|forced)\b)[^,.;!?\n]{0,80}\b(?:were|was|had|would)\b"
 REJECTS = re.compile(
-    r"\b(?:incorrect|wrong|inaccurate|false|unlikely|invalid|implausible|irrelevant|mistaken)\b"
-    r"|\b(?:is|are|was|be|does|do|did|would|could|can|has|have|should)(?:\s+(?:also|clearly|simply"
-    r"|therefore))?"
-    r"(?:\s+not\b|n't\b)|\bcannot\b|\brul(?:e|es|ed|ing)\s+out\b|\b(?:eliminat(?!ion)|exclud|reject|dismiss)\w*"
-    r"|\bare\s+out\b|\bis\s+out\b|\bwould\s+(?:need|require|imply|mean)\b|\bneither\b|\bnor\b|\bnot that\b"
-    r"|\bin no way\b|\bby no means\b|\bpremature\b|\bpass(?:es)? for\b|\bdistractor\b|\bworst\b"
-    r"|\bsecond[- ]best\b"
-    r"|\brunner-up\b|\b(?:never|rather\s+not)\s+(?:choose|say|pick|select|answer|go)\b|\bdoubt\s+it\b"
+    r"\b(?:incorrect|wrong|inaccurate|false|unlikely|invalid|implausible|irrelevant|mistaken)\b|\b(?:is|are|was|be"
+    r"|does|do|did|would|could|can|has|have|should)(?:\s+(?:also|clearly|simply|therefore))?(?:\s+not\b|n't\b)"
+    r"|\bcannot\b|\brul(?:e|es|ed|ing)\s+out\b|\b(?:eliminat(?!ion)|exclud|reject|dismiss)\w*|\bare\s+out\b"
+    r"|\bis\s+out\b|\bwould\s+(?:need|require|imply|mean)\b|\bneither\b|\bnor\b|\bnot that\b|\bin no way\b"
+    r"|\bby no means\b|\bpremature\b|\bpass(?:es)? for\b|\bdistractor\b|\bworst\b|\bsecond[- ]best\b|\brunner-up\b"
+    r"|\b(?:never|rather\s+not)\s+(?:choose|say|pick|select|answer|go)\b|\bdoubt\s+it\b"
     rf"|{HYPOTHESIS}"
-    r"|\b(?:one|some|you|people|many|others?)\b(?:\s+\w+)?\s+(?:might|may|could|would|often)\b|\btempt(?:ed"
-    r"|ing)\b"
-    r"|\btrap\b"
-    r"|(?<!no )(?<!without )(?<!without a )\bdoubt(?:ful)?\b|\bmistake\b|\bcontradict\w*|\bdiscard\w*|\bavoid\b"
-    r"|\b(?:has|have|had)\s+(?:no|little)\b|\bno\s+(?:\w+\s+)?(?:evidence|support|sign|indication|basis)\b"
-    r"|\boff\s+the\s+table\b"
-    r"|\bnone\s+of\b|\b(?:less|least)\s+\w+"
-    r"|\b(?:do(?:es)?|did|ca|wo|would)n't\b|\bunlike\b|\bmay\s+or\s+may\b|\bfails?\b|\beither\b"
-    r"|\ball\s+(?:but|except)\b|\bbeware\b|不太可能|没有一|错误|不正确|不对|不符|排除|不是|不可能|不能|不应"
-    r"|不选|不认为",
+    r"|\b(?:one|some|you|people|many|others?)\b(?:\s+\w+)?\s+(?:might|may|could|would|often)\b|\btempt(?:ed|ing)\b"
+    r"|\btrap\b|(?<!no )(?<!without )(?<!without a )\bdoubt(?:ful)?\b|\bmistake\b|\bcontradict\w*|\bdiscard\w*"
+    r"|\bavoid\b|\b(?:has|have|had)\s+(?:no|little)\b|\bno\s+(?:\w+\s+)?(?:evidence|support|sign|indication"
+    r"|basis)\b|\boff\s+the\s+table\b|\bnone\s+of\b|\b(?:less|least)\s+\w+|\b(?:do(?:es)?|did|ca|wo|would)n't\b"
+    r"|\bunlike\b|\bmay\s+or\s+may\b|\bfails?\b|\beither\b|\ball\s+(?:but|except)\b|\bbeware\b|不太可能|没有一|错误"
+    r"|不正确|不对|不符|排除|不是|不可能|不能|不应|不选|不认为",
     re.IGNORECASE,
 )
 DENIED = re.compile(
     r"(?:,\s*|\band\s+|\bbut\s+)?(?:n't|\b(?:not|rather\s+than|instead\s+of|unlike|contrary\s+to|without"
-    r"|anything\s+but))\s+"
-    r"(?:(?:the\s+)?(?:option|choice|answer|letter|point|box|image|picture)\s+)?"
-    r"(?:\(?(?:(?-i:[A-J])\b|⟦-?\d+⟧)\)?|(?:(?!\bbut\b)[^,.;()\n]){0,40}\([A-J]\))"
-    r"|不(?:是|选|应该?选?|该选?|能选?|可能是)\s*(?:选项)?\(?(?:[A-J](?![A-Za-z])\)?|⟦-?\d+⟧)",
+    r"|anything\s+but))\s+(?:(?:the\s+)?(?:option|choice|answer|letter|point|box|image"
+    r"|picture)\s+)?(?:\(?(?:(?-i:[A-J])\b|⟦-?\d+⟧)\)?|(?:(?!\bbut\b)[^,.;()\n]){0,40}\([A-J]\))|不(?:是|选"
+    r"|应该?选?|该选?|能选?|可能是)\s*(?:选项)?\(?(?:[A-J](?![A-Za-z])\)?|⟦-?\d+⟧)",
     re.IGNORECASE,
 )
 # "Looking at (A), ...", "let's consider option B": looked at, not chosen.
 CONSIDERED = re.compile(
-    r"\b(?:consider|analy[sz]e|analy[sz]ing|examin|evaluat|check|compar|inspect|look(?:s|ed|ing)?\s+at"
-    r"|(?:start|begin)\w*\s+with|regarding|as\s+for)\w*\s+(?:the\s+)?(?:(?:options?|choices?|answers?"
-    r"|statements?)\s+)?"
-    r"\(?(?:(?-i:[A-J])\b|⟦-?\d+⟧)\)?[^,.;!?\n]*",
+    r"\b(?:consider|analy[sz]e|analy[sz]ing|examin|evaluat|check|compar|inspect|look(?:s|ed|ing)?\s+at|(?:start"
+    r"|begin)\w*\s+with|regarding|as\s+for)\w*\s+(?:the\s+)?(?:(?:options?|choices?|answers?"
+    r"|statements?)\s+)?\(?(?:(?-i:[A-J])\b|⟦-?\d+⟧)\)?[^,.;!?\n]*",
     re.IGNORECASE,
 )
 THAN = re.compile(
-    r"\b(?:than|compared\s+(?:to|with))\b[^.;!?\n]*?(?=,\s*\(?(?:[A-J]|⟦\d+⟧)\)?\s+(?:is|looks|seems)\b"
-    r"|[.;!?\n]|$)",
+    r"\b(?:than|compared\s+(?:to|with))\b[^.;!?\n]*?(?=,\s*\(?(?:[A-J]|⟦\d+⟧)\)?\s+(?:is|looks|seems)\b|[.;!?\n]|$)",
     re.IGNORECASE,
 )
 ABBREVIATION = re.compile(r"\b[A-Z](?:/[A-Z])+\b|\b(?:[A-Z]\.){2,}")
 LIST = re.compile(
     r"\(?\b[A-HJ]\b\)?(?:\s*,\s*(?:and\s+|or\s+)?\(?[A-HJ]\b\)?)+(?:\s*,?\s*(?:and|or)\s+\(?[A-HJ]\b\)?)?"
     r"|\(?\b[B-HJ]\b\)?\s+(?:and|or|or\s+even)\s+\(?[A-HJ]\b\)?|\(?\bA\)?\s+(?:and|or)\s+\(?[B-HJ]\b\)?"
-    r"|\(?(?<![A-Za-z])[A-HJ]\)?\s*(?:和|或者?|与|还是|、|及)\s*\(?[A-HJ](?![A-Za-z])\)?"
-    r"|\(?\b[A-HJ]\)?\s+(?:vs\.?|versus)\s+\(?[A-HJ]\b|不是[A-HJ]就是[A-HJ]|(?<![\w'])[A-J](?:\s*[<>]\s*"
-    r"|\s+to\s+)[A-J](?![\w'])|(?<![\w+])[A-J](?:\s?\+\s?[A-J])+(?![\w+])"
+    r"|\(?(?<![A-Za-z])[A-HJ]\)?\s*(?:和|或者?|与|还是|、|及)\s*\(?[A-HJ](?![A-Za-z])\)?|\(?\b[A-HJ]\)?\s+(?:vs\.?"
+    r"|versus)\s+\(?[A-HJ]\b|不是[A-HJ]就是[A-HJ]|(?<![\w'])[A-J](?:\s*[<>]\s*|\s+to\s+)[A-J](?![\w'])"
+    r"|(?<![\w+])[A-J](?:\s?\+\s?[A-J])+(?![\w+])"
 )
 
 
 QUESTION = re.compile(
     r"(?:^|(?<=[.!?\n:]))\s*(?:what|which|who|where|when|why|how|is|are|was|were|do|does|did|can|could"
-    r"|should)\b[^.!?\n]*[?]"
-    r"|[^。!?\n]*(?:吗|还是|是不是|是否|有没有)[^。!?\n]*[?]",
+    r"|should)\b[^.!?\n]*[?]|[^。!?\n]*(?:吗|还是|是不是|是否|有没有)[^。!?\n]*[?]",
     re.IGNORECASE,
 )
 
@@ -90,17 +77,12 @@ LABELS = re.compile(
     r"|labell?ed)\s+\"?[A-J]\"?(?:\s*,\s*\"?[A-J]\b\"?)*\s*,?\s+and\s+\"?[A-J]\b\"?"
 )
 NONE = re.compile(
-    r"\bnone of\b|\b(?:is|are|was) not (?:listed|available|(?:in|on|from) the|among|one of|provided|given"
-    r"|an option)"
-    r"|\bno correct (?:answer|option|choice)"
-    r"|\b(?:error|mistake|issue|typo) (?:in|with) (?:the|this) (?:question|problem|given|options?|choices?"
-    r"|answer)|\bnot match any\b|\bno (?:option|choice"
-    r"|answer) (?:matches|is correct|fits)"
-    r"|\bno (?:clear|strong|immediate|obvious|definitive) (?:indicat\w+|reason|signs?|evidence)\b"
-    r"|\bthey all (?:could|have|exhibit|are|seem|appear)"
-    r"|\b(?:all|any) (?:of the |the )?(?:two|three|four|five|six)?\s*(?:images|options|choices|pictures"
-    r"|points)\b[^.\n]{0,40}"
-    r"\b(?:could|have the potential|are real|are not real|as real|equally)"
+    r"\bnone of\b|\b(?:is|are|was) not (?:listed|available|(?:in|on|from) the|among|one of|provided|given|an option)"
+    r"|\bno correct (?:answer|option|choice)|\bno (?:option|choice|answer) (?:matches|is correct|fits)"
+    r"|\bnot match any\b"
+    r"|\b(?:error|mistake|issue|typo) (?:in|with) (?:the|this) (?:question|problem|given|options?|choices?|answer)"
+    r"|\b(?:all|any) (?:of the |the )?(?:\w+ )?(?:images|options|choices|points)\b[^.\n]{0,40}\b(?:could|equally)\b"
+    r"|\bthey all (?:could|have|seem|appear)\b"
     r"|不在(?:选择|选项|答案)|以上都不|都不(?:是|对|正确)|没有(?:正确|合适)",
     re.IGNORECASE,
 )
@@ -145,8 +127,8 @@ def lists_letters(text: str) -> bool:
 
 ORDINAL = r"(?:first|second|third|fourth|fifth|sixth|last|left|right|top|bottom|upper|lower|middle)"
 COORDINATED = re.compile(
-    rf"\b(?:the\s+)?{ORDINAL}(?:\s*,?\s*(?:and|or|nor|,)\s*(?:the\s+)?{ORDINAL})+\b(?:\s+(?:images?"
-    rf"|pictures?|options?|ones?))?",
+    rf"\b(?:the\s+)?{ORDINAL}(?:\s*,?\s*(?:and|or|nor|,)\s*(?:the\s+)?{ORDINAL})+\b(?:\s+(?:images?|pictures?"
+    rf"|options?|ones?))?",
     re.IGNORECASE,
 )
 

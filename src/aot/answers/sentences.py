@@ -12,7 +12,6 @@ from aot.answers.numbers import many_numbers
 from aot.answers.reading import Found, indices, mentioned
 from aot.answers.refusal import despite_refusals, refuses, without_refusals
 from aot.answers.rejected import (
-    REJECTS,
     kept,
     lists_letters,
     lists_words,
@@ -22,8 +21,8 @@ from aot.answers.rejected import (
 )
 
 NOUN = (
-    r"(?:the\s+|option\s+|choice\s+|answer\s+|letter\s+|image\s+|points?\s+|circled\s+and\s+"
-    r"|labell?ed\s+(?:with\s+|as\s+)?|(?:\w{1,12}-)?circled?\s+|选项)*"
+    r"(?:the\s+|option\s+|choice\s+|answer\s+|letter\s+|image\s+|points?\s+|circled\s+and\s+|labell?ed\s+(?:with\s+"
+    r"|as\s+)?|(?:\w{1,12}-)?circled?\s+|选项)*"
 )
 OPTION = rf"[\"'(\[]?{NOUN}[\"'(\[]{{0,3}}⟦(-?\d+)⟧"
 HEDGE = (
@@ -32,16 +31,14 @@ HEDGE = (
 )
 JUDGED = (
     r"(?:correct|right|best|better|most\s+\w+|more\s+(?:likely|similar|accurate|accurately|closely|plausible"
-    r"|suitable|appropriate)|closest|closer|nearest|nearer|answer|match|matching|missing|only|next"
-    r"|final|corresponding|corresponds|appropriate|suitable|darker|lighter|same|[a-z]{3,}est)"
+    r"|suitable|appropriate)|closest|closer|nearest|nearer|answer|match|matching|missing|only|next|final"
+    r"|corresponding|corresponds|appropriate|suitable|darker|lighter|same|[a-z]{3,}est)"
 )
 BE = r"(?:is|are|was|would be|should be|must be|will be|seems to be|appears to be|has to be|be)"
 PICKS = re.compile(
     r"\b(?:choose|select|pick|chose|selected|picked|go(?:ing)? with|opt for|vote(?: for)?|lean(?:ing)? towards?"
-    r"|settle on"
-    r"|bet on|i(?:'d| would| will|'ll)? (?:guess|say|suggest|conclude|think|believe)|we (?:can )?conclude"
-    r"|points? to"
-    r"|leav(?:es|ing)(?: us)?(?: with)?(?: only)?|my (?:guess|pick|choice) is)\b"
+    r"|settle on|bet on|i(?:'d| would| will|'ll)? (?:guess|say|suggest|conclude|think|believe)|we (?:can )?conclude"
+    r"|points? to|leav(?:es|ing)(?: us)?(?: with)?(?: only)?|my (?:guess|pick|choice) is)\b"
     rf"[\s:,]*(?:that\s+|it\s+is\s+|it's\s+|it\s+would\s+be\s+)*{HEDGE}{OPTION}"
     r"|(?:应该?是|应该?选择?|我选择?|会选择?|因此选择?|所以选择?|故选)[\s:]*" + OPTION,
     re.IGNORECASE,
@@ -51,11 +48,10 @@ IS_JUDGED = re.compile(
     re.IGNORECASE,
 )
 JUDGES = re.compile(
-    rf"{OPTION}[)\]\"']*(?:\s*\([^()⟦⟧]{{1,60}}\))?\s*(?:,[^,.;⟦⟧]*,|,)?\s*(?:image\s+|is the one that\s+)?"
-    rf"(?:(?:{BE}|seems?|appears?|looks?|fits?|matches|shares?|[-–—:=])\s*(?:to\s+be\s+)?{HEDGE}(?:the\s+"
-    rf"|an?\s+|slightly\s+|much\s+|visually\s+)*"
-    rf"(?:{JUDGED}|same|yes)\b|(?:fits|works)\b|(?:best|more (?:accurately|closely)|most (?:accurately|closely)"
-    rf"|better)\b)"
+    rf"{OPTION}[)\]\"']*(?:\s*\([^()⟦⟧]{{1,60}}\))?\s*(?:,[^,.;⟦⟧]*,|,)?\s*(?:image\s+"
+    rf"|is the one that\s+)?(?:(?:{BE}|seems?|appears?|looks?|fits?|matches|shares?"
+    rf"|[-–—:=])\s*(?:to\s+be\s+)?{HEDGE}(?:the\s+|an?\s+|slightly\s+|much\s+|visually\s+)*(?:{JUDGED}|same|yes)\b"
+    rf"|(?:fits|works)\b|(?:best|more (?:accurately|closely)|most (?:accurately|closely)|better)\b)"
     r"|⟦(-?\d+)⟧\s*(?:选项|项)?\s*(?:是|为)?\s*(?:正确|最|更|才|[:]?符合)|⟦(-?\d+)⟧[^⟦]{0,4}[✓✔✅]"
     r"|[✓✔✅]\s*⟦(-?\d+)⟧",
     re.IGNORECASE,
@@ -94,8 +90,8 @@ CERTAIN = re.compile(
     r"\b(?:certain(?:ty)?|definitive(?:ly)?|conclusive(?:ly)?|100%|for sure|exact(?:ly)?)\b", re.IGNORECASE
 )
 CORRECT = re.compile(
-    r"(?<!most )\b(?:correct|right|true)\b(?! (?:answer|choice|option|match|one|point|corresponding))"
-    r"|正确(?!答案|选项)",
+    r"(?<!most )\b(?:correct|right|true)\b(?! (?:answer|choice|option|match|one|point|corresponding))|正确(?!答案"
+    r"|选项)",
     re.IGNORECASE,
 )
 LISTED = re.compile(r"⟦-?\d+⟧\W{0,3}\s*(?:,|and|or|/|和|或)\s*\W{0,2}(?:the\s+)?⟦")
@@ -110,13 +106,11 @@ UNSURE = re.compile(
 FEW_SENTENCES, LONG = 3, 14
 # What a sentence says something to be: "the car is ⟦1⟧", "it shows a ⟦1⟧", "图中的动物是⟦1⟧", or a whole clause "⟦1⟧."
 SAYS = re.compile(
-    r"(?:\b(?:is|are|was|it's|that's|there's|looks?(?:\s+like)?|seems?|appears?|shows?|depicts?|contains?"
-    r"|ha(?:s|ve|d)|represents?|illustrates?|uses?|(?:\w+ed|made|due|refers?)\s+(?:to|of|by|in|as)|typical\s+of"
-    r"|wears?|wearing"
-    r"|holds?|reads?|means|equals?|say|guess|hence|so|therefore|with|by|in|on|at|but|be|option|likely|probably"
-    r"|definitely|certainly|clearly|maybe|perhaps|only)\b(?:\s+(?!to\b|from\b|of\b|not\b|next\b|near\b"
-    r"|beside\b)[\w'-]+){0,4}?"
-    r"|\b\w+ing\s+(?:(?:to|towards?)\s+)?(?:the\s+)?|[是为有在呈色叫作选而]|^|[,;:])\W*$",
+    r"(?:\b(?:is|are|was|it's|that's|there's|looks?(?:\s+like)?|seems?|appears?|shows?|depicts?|contains?|ha(?:s|ve"
+    r"|d)|represents?|illustrates?|uses?|(?:\w+ed|made|due|refers?)\s+(?:to|of|by|in|as)|typical\s+of|wears?"
+    r"|wearing|holds?|reads?|means|equals?|say|guess|hence|so|therefore|with|by|in|on|at|but|be|option|likely"
+    r"|probably|definitely|certainly|clearly|maybe|perhaps|only)\b(?:\s+(?!to\b|from\b|of\b|not\b|next\b|near\b"
+    r"|beside\b)[\w'-]+){0,4}?|\b\w+ing\s+(?:(?:to|towards?)\s+)?(?:the\s+)?|[是为有在呈色叫作选而]|^|[,;:])\W*$",
     re.IGNORECASE,
 )
 IRREAL = re.compile(
@@ -158,7 +152,7 @@ def stated(text: str, options: tuple[str, ...]) -> Found:
 def _choice(sentences: list[str], n: int, options: tuple[str, ...]) -> set[int]:
     """What a sentence chooses: by its form, or because it concludes and names one option only."""
     sentence = sentences[n]
-    if AFTER_COLON.search(sentence) and any(AN_OPTION.match(s) and not REJECTS.search(s) for s in sentences[n + 1 :]):
+    if AFTER_COLON.search(sentence) and any(map(AN_OPTION.match, sentences[n + 1 :])):
         return set()  # the first of a list
     found = chosen(sentence, options)
     if found or not DRAWS.match(sentence) or UNSURE.search(sentence) or MAY.search(sentence) or refuses(sentence):
@@ -174,18 +168,21 @@ def _left(text: str) -> str:
 
 def chosen(sentence: str, options: tuple[str, ...]) -> set[int]:
     """The options that one sentence chooses by its form."""
-    if CERTAIN.search(sentence):
-        sentence = without_refusals(sentence)
-    if UNSURE.search(sentence) or refuses(sentence):
+    marked = marked_options(_left(sentence), options)
+    if "⟦" not in marked or UNSURE.search(sentence):
         return set()
-    plain = _left(sentence)
-    left = kept(marked_options(plain, options))
+    if refuses(sentence):
+        if not CERTAIN.search(sentence):
+            return set()
+        sentence = without_refusals(sentence)
+        marked = marked_options(_left(sentence), options)
+    left, plain = kept(marked), kept(_left(sentence))
     if lists_letters(left) or LISTED.search(left):
         return set()
     found = {int(next(filter(None, m.groups()))) for form in FORMS for m in form.finditer(left)}
-    found |= indices({letter.upper() for letter in IS_LETTER.findall(kept(plain))}, options)
-    clauses = [m for m in worded(kept(plain), options) if VERB.search(options[m.option])]
-    return found | {m.option for m in clauses if OPENS.match(kept(plain)[: m.start])}
+    found |= indices({letter.upper() for letter in IS_LETTER.findall(plain)}, options)
+    clauses = [m for m in worded(plain, options) if VERB.search(options[m.option])]
+    return found | {m.option for m in clauses if OPENS.match(plain[: m.start])}
 
 
 def said_to_be(plain: str, options: tuple[str, ...]) -> set[int]:

@@ -13,8 +13,7 @@ _NAMES = (
     "|caption|antthinking|internal_monologue|inner_thoughts?|unused94"
 )
 OPENING = re.compile(
-    rf"<(?:{_NAMES})(?:\s[^<>\n]{{0,80}})?>|\[think(?:ing)?\]|◁think▷|<\|begin_of_thought\|>"
-    rf"|<\|start_thinking\|>",
+    rf"<(?:{_NAMES})(?:\s[^<>\n]{{0,80}})?>|\[think(?:ing)?\]|◁think▷|<\|begin_of_thought\|>|<\|start_thinking\|>",
     re.IGNORECASE,
 )
 CLOSING = re.compile(
@@ -24,8 +23,8 @@ CLOSING = re.compile(
 FURTHER = re.compile(r"(?<=\S)[^\S\n]*\n\s*(?:Question|Q|问题|题目)\s*\d*\s*[:：].*", re.DOTALL)
 CHANNEL = re.compile(r"<\|channel\|>")
 FINAL = re.compile(
-    r"<\|channel\|>\s*final\b[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>(.*?)"
-    r"(?=<\|(?:end|return|start|call|channel)\|>|\Z)",
+    r"<\|channel\|>\s*final\b[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>(.*?)(?=<\|(?:end|return|start|call"
+    r"|channel)\|>|\Z)",
     re.DOTALL,
 )
 # The same channels where the special tokens were dropped in decoding.
@@ -53,13 +52,10 @@ _BE = r"(?:(?:is|are|be|would be|should be|must be|will be|seems to be|appears t
 CUE = re.compile(
     r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\s*(?:letter\s*|\([^()\n]{1,40}\)\s*)?"
     rf"(?:(?:here|then|therefore|thus)\s+)?{_BE}[\s:]*"
-    r"(?:therefore\b|thus\b|most likely\b|clearly\b|indeed\b|probably\b|likely\b)?[\s,:]*"
-    r"(?:(?:the\s+)?(?:option|choice|letter)\s+)?"
-    r"|\bstatement\s+is\s+(?=true|false)"
-    r"|\b(?:correct|final|answer|pick|selection|solution)\s*:\s*"
-    r"|(?:答案|回答(?=\s*:)|(?:正确|对应|最佳)的?选项)[)\]]?(?:应该|应当|应|就)?\s*(?:是|为"
-    r"|选)?\s*[:=]?\s*(?:选项)?\s*"
-    r"|(?<![不别可])(?<!不应)(?<!不该)(?<!不应该)(?:故选|应选|应该选|选择"
+    r"(?:therefore\b|thus\b|most likely\b|clearly\b|indeed\b|probably\b|likely\b)?[\s,:]*(?:(?:the\s+)?(?:option"
+    r"|choice|letter)\s+)?|\bstatement\s+is\s+(?=true|false)|\b(?:correct|final|answer|pick|selection"
+    r"|solution)\s*:\s*|(?:答案|回答(?=\s*:)|(?:正确|对应|最佳)的?选项)[)\]]?(?:应该|应当|应|就)?\s*(?:是|为"
+    r"|选)?\s*[:=]?\s*(?:选项)?\s*|(?<![不别可])(?<!不应)(?<!不该)(?<!不应该)(?:故选|应选|应该选|选择"
     r"|选)\s*:?\s*(?:选项)?\s*(?=[(\"]?[A-J](?![A-Za-z]))",
     re.IGNORECASE,
 )
