@@ -57,8 +57,8 @@ JUDGES = re.compile(
     re.IGNORECASE,
 )
 RELATES = re.compile(
-    rf"^[^⟦⟧]*\b(?:(?:similar|closest|identical|close|match|matches) to|correspond(?:s|ing)?(?: best"
-    rf"| most closely)? (?:to|with)(?: the point [^⟦⟧.;!?]{{0,40}}that is)?)\s+{OPTION}",
+    r"^[^⟦⟧]*(?:\b(?:is|are|be|most)\b[^⟦⟧]*\b(?:similar|closest|identical|close|match)\s+to|\bcorrespond(?:s|ing)?"
+    rf"(?: best| most closely)? (?:to|with)(?: the point [^⟦⟧.;!?]{{0,40}}that is)?)\s+{OPTION}",
     re.IGNORECASE,
 )
 NAMED = re.compile(
