@@ -469,6 +469,8 @@ def test_real_ways_of_answering(text: str, options: tuple[str, ...], expected: s
         ("答案是:否", 1),
         ("There is no dog.", 1),
         ("不清楚", None),
+        ("Let us see. The answer (Yes or No) is No.", 1),
+        ("Cold water sinks, so yes it may.\nThe answer (yes/no) is:\n\nYes", 0),
     ],
 )
 def test_yes_and_no_in_both_languages(text: str, expected: int | None) -> None:
@@ -1234,6 +1236,9 @@ MATHS = ("$\\frac{1}{2}$", "$3 a+4 b$", "$36^{\\circ}$", "1")
         ("The third angle would be 45 degrees. This option is not available in the choices.", ANGLES, None),
         ("Point A might be lighter than point B.", ("A is lighter", "B is lighter"), None),
         ("I would say point C fits. So the correct point, as far as we can", POINTS, None),
+        # cut before the answer
+        ("The lamps are red, as the report has it. We look at the cable, the switch and then at the fu", COLOURS, None),
+        ("A: red is not likely here, as nothing glows in the dark.\nB: blue may be seen on the do", COLOURS, None),
         ("(A) lamp one\n(B) lamp two\n\nIt could be the blue one", COLOURS, None),
         # a whole clause as an option
         ("In the photo, point B is closer to us. It is on the fence. Point A is on the hill.", DEPTHS, "B"),

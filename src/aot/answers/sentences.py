@@ -103,7 +103,7 @@ UNSURE = re.compile(
     r"|possible that|suppose|unless|neither)\b|[?]",
     re.IGNORECASE,
 )
-FEW_SENTENCES, LONG = 3, 14
+FEW_SENTENCES, LONG, MOST_WORDS = 3, 14, 12
 # What a sentence says something to be: "the car is ⟦1⟧", "it shows a ⟦1⟧", "图中的动物是⟦1⟧", or a whole clause "⟦1⟧."
 SAYS = re.compile(
     r"(?:\b(?:is|are|was|it's|that's|there's|looks?(?:\s+like)?|seems?|appears?|shows?|depicts?|contains?|ha(?:s|ve"
@@ -189,6 +189,8 @@ def said_to_be(plain: str, options: tuple[str, ...]) -> set[int]:
     """In a few sentences, the one option that they name and say something to be; the last step: it always decides."""
     if lists_letters(without_lists(plain)) or rejects_all(plain, options):
         return set()
+    if UNFINISHED.search(plain) and len(plain.split()) > MOST_WORDS:
+        return set()  # it was cut before it came to an answer
     if many_numbers(plain, options) and len(SENTENCE.split(plain.strip())) > 1:
         return set()
     if any(map(refuses, options)):  # "It cannot be determined" may be the right one
