@@ -1249,6 +1249,7 @@ MATHS = ("$\\frac{1}{2}$", "$3 a+4 b$", "$36^{\\circ}$", "1")
         ("The answer is: \\frac{1}{2}", MATHS, "A"),
         ("3a+4b", MATHS, "B"),
         ("36°", MATHS, "C"),
+        ("50 cm", ("$40 \\mathrm{~cm}$", "$50 \\mathrm{~cm}$"), "B"),
     ],
 )
 def test_recorded_forms(text: str, options: tuple[str, ...], expected: str | None) -> None:

@@ -259,7 +259,7 @@ def whole_option(line: str, options: tuple[str, ...]) -> Found:
     words = {i for i, o in enumerate(options) if not is_own_letter(o, i) and pattern(o).fullmatch(line)}
     match = LINE.fullmatch(line)
     own = own_option(match[1].upper(), match[2], options) if match and match[2] else None
-    if own and any(pattern(options[i]).fullmatch(match[2].strip(" .()")) for i in own):
+    if match and own and any(pattern(options[i]).fullmatch(match[2].strip(" .()")) for i in own):
         return own
     if match and re.fullmatch(rf"\s*\w+\s+{match[1]}", match[2]):  # "(D) picture D"
         return indices({match[1]}, options)

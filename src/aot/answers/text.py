@@ -39,7 +39,7 @@ BOX = re.compile(
 _TAGS = "answer|conclusion|final_answer"
 TAG = re.compile(rf"<(?:{_TAGS})>(.*?)(?:</(?:{_TAGS})>|\Z)", re.DOTALL | re.IGNORECASE)
 LATEX = re.compile(
-    r"\\(?:text|textbf|mathrm|mathbf|textit|mathit)\s*\{([^{}]*)\}|\\(?:left|right|displaystyle|[,;!])|\\?~"
+    r"\\(?:text|textbf|mathrm|mathbf|textit|mathit)\s*\{([^{}]*)\}|\\(?:left|right|displaystyle|[,;!])"
 )
 ROOT = re.compile(r"\\sqrt\s*\{([^{}]*)\}")
 FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
@@ -172,7 +172,7 @@ def unwrapped(text: str) -> str:
     """Without LaTeX wrappers, markdown emphasis and quotes around a letter; full-width letters made plain."""
     text = unicodedata.normalize("NFKC", text)
     if "\\" in text:
-        text = DEGREES.sub("°", LATEX.sub(r"\1", text))
+        text = DEGREES.sub("°", LATEX.sub(r"\1", text)).replace("~", " ")
         text = FRACTION.sub(r"\1/\2", ROOT.sub(r"√\1", text))
     text = MATHS.sub(" ", text).translate(PLAIN)
     return QUOTED.sub(r"\1", text)
