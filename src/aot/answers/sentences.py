@@ -103,7 +103,7 @@ UNSURE = re.compile(
     r"|possible that|suppose|unless|neither)\b|[?]",
     re.IGNORECASE,
 )
-FEW_SENTENCES, LONG, MOST_WORDS = 3, 14, 12
+FEW_SENTENCES, LONG, MOST_WORDS, REACH = 3, 14, 12, 80
 # What a sentence says something to be: "the car is ⟦1⟧", "it shows a ⟦1⟧", "图中的动物是⟦1⟧", or a whole clause "⟦1⟧."
 SAYS = re.compile(
     r"(?:\b(?:is|are|was|it's|that's|there's|looks?(?:\s+like)?|seems?|appears?|shows?|depicts?|contains?|ha(?:s|ve"
@@ -212,7 +212,7 @@ def said_to_be(plain: str, options: tuple[str, ...]) -> set[int]:
     long = [i for i, o in enumerate(options) if len(o.split()) > 2 or len(o) > LONG]  # rarely named by the way
     for sentence in sentences:
         for mark in MARK.finditer(sentence):
-            said = int(mark[1]) in long or SAYS.search(sentence[: mark.start()])
+            said = int(mark[1]) in long or SAYS.search(sentence, max(0, mark.start() - REACH), mark.start())
             if said and not IRREAL.search(sentence) and not DESCRIBES.match(sentence[mark.end() :]):
                 return marks
     return set()
