@@ -991,6 +991,8 @@ def test_a_letter_is_always_one_of_the_options(text: str, n: int) -> None:
         "actually ",
         "if it were ",
         "不是A,",
+        "选项A",
+        "((((",
     ],
 )
 def test_a_reply_of_200_kilobytes_is_read_in_a_second(piece: str) -> None:

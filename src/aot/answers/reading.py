@@ -210,7 +210,7 @@ def _set_off(match: re.Match[str], tail: str, options: tuple[str, ...]) -> bool:
     """Whether a letter at the very beginning is set off from what follows: "B.", "B\n", "(B)", "B blue"."""
     if re.search(r"\w{2}", match[0]) and re.match(r"[,、\u4e00-\u9fff]", tail):
         return False  # "Option A, ..." begins to discuss it
-    if match["close"] or re.match(r"\s*(?:[.:,;!。、]|\n|$|[-–—]+\s|"+GLUE+")", tail):
+    if match["close"] or re.match(rf"\s*(?:[.:,;!。、]|\n|$|[-–—]+\s|{GLUE})", tail):
         return True
     return bool(match["letter"].isupper() and own_option(match["letter"], tail, options))
 
