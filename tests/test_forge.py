@@ -29,8 +29,9 @@ from aot.forge.checks import COMPUTED, Duplication, answer_kept
 from aot.forge.dataset import read_rows
 from aot.forge.extend import CanvasExtender, CanvasSettings, Extension
 from aot.forge.funnel import Funnel
+from aot.forge.heal import heal
 from aot.forge.models import DefenderFolder
-from aot.forge.paint import PaintSettings, heal, paste
+from aot.forge.paint import PaintSettings, paste
 from aot.forge.pairs import PairSettings, decoded, encoded, make_pairs
 from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.pipeline import ChunkMaker, ForgeSettings, forge

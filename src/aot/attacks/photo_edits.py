@@ -15,8 +15,9 @@ from aot.data.photos import Thing
 from aot.data.questions import Contents
 from aot.forge.bank import cut, cut_thing, outline_mask
 from aot.forge.checks import AnswerKept
+from aot.forge.heal import heal
 from aot.forge.implant import HANGING, PasteImplanter
-from aot.forge.paint import heal, paste
+from aot.forge.paint import paste
 from aot.forge.photo_source import PhotoPairSource, PhotoScene
 from aot.forge.place import free
 from aot.forge.propose import Proposal, family_of, is_related, removable

@@ -39,7 +39,8 @@ class BankSettings(BaseModel, frozen=True, extra="forbid"):
     most_touched: float = Field(0.15, ge=0, le=1)  # share of the contour that is another's: may be cut off there
     border: float = Field(0.01, ge=0)  # this near to the photo's border it may be cut off; share of the side
     most_of_photo: float = Field(0.4, gt=0, le=1)  # larger ones are scenes, not objects
-    person: float = Field(2.4, ge=0)  # one who stands, whole, is so many times as high as wide
+    person: float = Field(2.4, ge=0)  # one who stands, whole, is so many times as high as wide ...
+    finger: float = Field(4.2, ge=0)  # ... and not so many: that is an arm or a leg
     # For attacks: also what its photo's border cuts off, to be put at the same border; and what has a label of which
     # some other object is in doubt.
     cut_off: bool = False
@@ -64,7 +65,7 @@ class Cutout:
 
 
 class Bank:
-    """Cut-outs of some photos, by label; no more than `most` are ever held."""
+    """Cut-outs of some photos, by label and by photo; no more than `most` are ever held."""
 
     def __init__(self, records: Iterable[Record], settings: BankSettings, *, seed: int = 0):
         rng = np.random.default_rng([seed, 0xBA])
@@ -73,8 +74,10 @@ class Bank:
         drawn = heapq.nsmallest(settings.most, ((rng.random(), n, cutout) for n, cutout in enumerate(found)))
         self.cutouts = [cutout for _, _, cutout in sorted(drawn, key=lambda each: each[1])]
         self.by_label: dict[str, list[Cutout]] = defaultdict(list)
+        self.by_photo: dict[int, list[Cutout]] = defaultdict(list)
         for cutout in self.cutouts:
             self.by_label[cutout.label].append(cutout)
+            self.by_photo[cutout.photo].append(cutout)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,8 +154,10 @@ def box_fault(record: Record, thing: Thing, s: BankSettings) -> str:
         return "at_border"
     if box.area_px < s.least_side_px**2 or min(box.x1 - box.x0, box.y1 - box.y0) < s.least_side_px / 2:
         return "too_small"
-    if box.label == "person" and not cut and box.y1 - box.y0 < s.person * (box.x1 - box.x0):
-        return "not_whole"
+    if box.label == "person" and not cut:
+        tall = (box.y1 - box.y0) / (box.x1 - box.x0)
+        if not s.person <= tall <= s.finger:
+            return "not_whole"
     if box.area_px > s.most_of_photo * width * height:
         return "too_large"
     # Of two that overlap, the one that reaches lower stands before the other.

@@ -4,7 +4,7 @@ paints by masks is in `aot.forge.generated`.)"""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,7 +13,8 @@ import torch
 
 from aot.data.photos import Thing
 from aot.forge.bank import cut, outline_mask
-from aot.forge.paint import PaintSettings, heal, paste
+from aot.forge.heal import heal
+from aot.forge.paint import PaintSettings, paste
 from aot.forge.propose import Proposal
 from aot.forge.store import PhotoStore
 from aot.types import Box, Image
@@ -49,7 +50,10 @@ class PasteImplanter:
         if isinstance(edited, str) or proposal.new is None or proposal.place is None:
             return edited
         stands = proposal.new.label not in HANGING
-        return paste(edited, cut(self.store, proposal.new), proposal.place, self.paint, stands=stands)
+        piece = cut(self.store, proposal.new)
+        if proposal.mirrored:
+            piece = replace(piece, rgb=piece.rgb[:, ::-1].copy(), alpha=piece.alpha[:, ::-1].copy())
+        return paste(edited, piece, proposal.place, self.paint, stands=stands)
 
     def _without(self, image: Image, gone: Thing, keep: Sequence[Box]) -> Image | str:
         if image is not self._last:

@@ -26,6 +26,7 @@ from aot.forge.bank import BankSettings
 from aot.forge.outlines import find_outlines
 from aot.forge.paint import PaintSettings
 from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
+from aot.forge.place import PlaceSettings
 from aot.forge.propose import ProposeSettings
 from aot.forge.store import PhotoStore, fill
 from aot.game.referee import RefereeSettings
@@ -37,7 +38,7 @@ SIDE_PX = 512
 FOR_ATTACKS = PhotoSettings(
     extensions=0,
     bank=BankSettings(cut_off=True, doubtful=True, least_side_px=28),
-    propose=ProposeSettings(anywhere=True, tries=2, removable=0.06, beside=0.35),
+    propose=ProposeSettings(anywhere=True, tries=2, removable=0.06, beside=0.35, place=PlaceSettings(kin=False)),
     paint=PaintSettings(doubt=70),
 )
 """A dataset keeps only pairs that look placed; an attack has to leave the question alone, and is made wherever one can

@@ -1,4 +1,4 @@
-"""Painting on photos without a generator: putting a cut-out in, taking an object out (*ours*).
+"""Painting on photos without a generator: putting a cut-out in (*ours*); `aot.forge.heal` takes an object out.
 
 What makes a pasted object look placed: an edge without a fringe of its old background, the light and the sharpness of
 where it stands with its own colours, and a shadow where it touches the ground. What cannot be made to look so is
@@ -7,7 +7,6 @@ refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -16,7 +15,6 @@ import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from aot.forge.bank import Alpha, Piece, lightness_around
-from aot.forge.fill import fill
 from aot.types import Box, Image
 
 Mask = npt.NDArray[np.bool_]
@@ -40,9 +38,14 @@ class PaintSettings(BaseModel, frozen=True, extra="forbid"):
     heal_share: float = Field(0.03, ge=0)  # ... and so much of its longer side: outlines of large things are coarser
     heal_radius_px: float = Field(4, gt=0)  # Telea's
     smooth_px: float = Field(6, ge=0)  # holes of this depth and less are healed smoothly; others from patches
-    # A wide hole is healed where it is calm around it and another way fills it alike: half the spread of what borders
-    # on it and the mean difference from Telea's fill are at most this, in levels of CIE Lab.
-    doubt: float = Field(30, ge=0)
+    # A wide hole is copied from one place where the borders of the two differ by at most so much of the spread of
+    # colours along its own: what runs into it goes on there. Else it is filled from patches ...
+    goes_on: float = Field(0.75, ge=0)
+    # ... where it is calm around it and another way fills it alike: half the spread of what borders on it and the mean
+    # difference from Telea's fill are at most this, in levels of CIE Lab ...
+    doubt: float = Field(12, ge=0)
+    doubt_sharp: float = Field(26, ge=0)  # ... or this, where the fill is so many times as sharp as what is around it
+    sharp: float = Field(0.6, ge=0)
 
 
 class LightSettings(BaseModel, frozen=True, extra="forbid"):
@@ -116,49 +119,6 @@ def paste(image: Image, piece: Piece, box: Box, settings: PaintSettings, *, stan
     mixed = part + shape[..., None] * (colour.astype(np.float32) - part)
     out[box.y0 : box.y1, box.x0 : box.x1] = np.clip(np.round(mixed), 0, 255)
     return out
-
-
-def heal(image: Image, shape: Alpha, settings: PaintSettings, *, avoid: Sequence[Box] = ()) -> Image | str:
-    """The image without what `shape [H, W]` covers: a narrow hole filled from its border (Telea 2004, as OpenCV has
-    it), a wide one by patches from around it, none of them out of the boxes to `avoid`. Or why not: crowded
-    (too little else is around a wide one), would_show (much goes on at its border, or another way gives another fill).
-    """
-    drawn = (shape > 0.1).astype(np.uint8)
-    _, _, wide, high = cv2.boundingRect(drawn)
-    side = 2 * (settings.heal_px + round(settings.heal_share * max(wide, high))) + 1
-    mask = cv2.dilate(drawn, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-    hole = mask.astype(bool)
-    depth = float(cv2.distanceTransform(mask, cv2.DIST_L2, 3).max())
-    if depth > settings.smooth_px and _busy(image, mask) / 2 > settings.doubt:
-        return "would_show"
-    healed = cv2.inpaint(np.ascontiguousarray(image), mask, settings.heal_radius_px, cv2.INPAINT_TELEA)
-    if depth > settings.smooth_px:
-        filled = fill(image, hole, avoid=avoid)
-        if filled is None:
-            return "crowded"
-        doubt = _busy(image, mask) / 2 + _unlike(filled, healed, hole, depth)
-        return "would_show" if doubt > settings.doubt else filled
-    # The fill is smooth; the surroundings' grain on it is what a camera would have left.
-    noise = np.random.default_rng(0).normal(0, _grain(image, hole), image.shape[:2])[..., None]
-    smooth = np.where(hole[..., None], np.clip(healed + noise, 0, 255), image)
-    return np.round(smooth).astype(np.uint8)
-
-
-def _busy(image: Image, mask: npt.NDArray[np.uint8]) -> float:
-    """Spread of the colours that border on the mask, in levels of CIE Lab, without grain."""
-    lab = cv2.GaussianBlur(_lab(image), (0, 0), 2)
-    ring = cv2.dilate(mask, np.ones((13, 13), np.uint8)).astype(bool) & (mask == 0)
-    return float(np.sqrt(lab[ring].var(0).sum())) if ring.any() else 0.0
-
-
-def _unlike(one: Image, two: Image, hole: Mask, depth: float) -> float:
-    """Mean difference of two fills of a hole of this depth, in levels of CIE Lab, without detail."""
-    blurred = [cv2.GaussianBlur(_lab(image), (0, 0), max(2.0, depth / 3)) for image in (one, two)]
-    return float(np.abs(blurred[0] - blurred[1]).sum(-1)[hole].mean())
-
-
-def _lab(image: Image) -> npt.NDArray[np.float32]:
-    return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2LAB), np.float32)
 
 
 def _edge(alpha: Alpha, s: PaintSettings) -> tuple[Alpha, Mask]:
@@ -238,11 +198,3 @@ def _shadowed(image: Image, box: Box, shape: Alpha, darkest: float) -> Image:
     shade = shade[max(0, -y0) : max(0, -y0) + rows - max(0, y0), max(0, -x0) : max(0, -x0) + width - max(0, x0)]
     out[part] = np.round(out[part] * (1 - darkest * shade[..., None]))
     return out
-
-
-def _grain(image: Image, mask: Mask) -> float:
-    """Standard deviation of the finest detail beside the mask, where it is calmest."""
-    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    fine = grey - cv2.GaussianBlur(grey, (0, 0), 1.0)
-    near = cv2.dilate(mask.astype(np.uint8), np.ones((25, 25), np.uint8)).astype(bool) & ~mask
-    return float(np.median(np.abs(fine[near])) * 1.48) if near.any() else 0.0

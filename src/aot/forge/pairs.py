@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -28,6 +29,9 @@ class PairSettings(BaseModel, frozen=True, extra="forbid"):
 
     candidates: int = Field(6, gt=0)  # edits drawn for each question
     jpeg_quality: int | None = Field(95, ge=50, le=100)  # none: PNG
+    # Kept pairs of one source image at most, and of these with one instruction: one dog on one lawn teaches one thing.
+    most: int = Field(12, gt=0)
+    most_alike: int = Field(2, gt=0)
 
 
 class EffectSettings(BaseModel, frozen=True, extra="forbid"):
@@ -69,7 +73,7 @@ def make_pairs(
     effect: EffectSettings | None = None,
     similarity: Similarity | None = None,
 ) -> tuple[list[Pair], Funnel]:
-    """All valid (with a `defender`: and effective) pairs of these source images, and what became of the others.
+    """All valid (with a `defender`: and effective), varied pairs of these source images, and what became of the others.
     `similarity` is told of every judged edit.
 
     A question's edits depend on `seed` and its id only: not on what is forged beside it. What is judged is what is
@@ -100,7 +104,31 @@ def make_pairs(
     pairs += _judged(drawn, pair_source.referee, funnel, similarity)
     if defender is not None:
         pairs = _effective(pairs, defender, effect or EffectSettings(), funnel, seed)
-    return pairs, funnel
+    return varied(pairs, settings, funnel), funnel
+
+
+def varied(pairs: Sequence[Pair], settings: PairSettings, funnel: Funnel) -> list[Pair]:
+    """Those that do not repeat an image or an edit too often, in the order given: each question's first pair goes
+    before any question's second. The funnel's stage `variety` counts the others: enough_alike, enough_of_image."""
+    nth: Counter[str] = Counter()
+    ranked = []
+    for n, pair in enumerate(pairs):
+        scene = pair.episode.scene.id
+        ranked.append((nth[scene], n))
+        nth[scene] += 1
+    images: Counter[int] = Counter()
+    edits: Counter[tuple[int, str]] = Counter()
+    kept = []
+    for _, n in sorted(ranked):
+        image, edit = pairs[n].source, (pairs[n].source, pairs[n].episode.attack.instruction)
+        reason = "enough_alike" if edits[edit] >= settings.most_alike else ""
+        reason = "enough_of_image" if images[image] >= settings.most else reason
+        funnel.add("variety", reason)
+        if not reason:
+            images[image] += 1
+            edits[edit] += 1
+            kept.append(n)
+    return [pairs[n] for n in sorted(kept)]
 
 
 def _judged(drawn: Sequence[_Drawn], referee: Referee, funnel: Funnel, similarity: Similarity) -> list[Pair]:

@@ -72,11 +72,12 @@ class PhotoScene(AnnotatedScene):
     split: str = SPLITS[0]
     parts: tuple[Box, ...] = ()
     ideas: tuple[Idea, ...] = ()
+    number: int | None = None
 
     @property
     def site(self) -> Site:
         assert self.contents is not None
-        return Site(self.image, self.things, self.contents, self.protected, self.parts)
+        return Site(self.image, self.things, self.contents, self.protected, self.parts, self.number)
 
     @property
     def queried(self) -> tuple[str, ...]:
@@ -184,7 +185,7 @@ class PhotoPairSource:
                 photos.append((extended.photo, f"{photo.id}-x{n}", extended.parts))
         scenes: list[Scene] = []
         for each, name, parts in photos:
-            asked = self._asked(each, name, split, parts, rng)
+            asked = [replace(scene, number=number) for scene in self._asked(each, name, split, parts, rng)]
             funnel.add("question", "" if asked else "nothing_to_ask")
             scenes += [self._with_ideas(scene, funnel) for scene in asked]
         return scenes

@@ -30,6 +30,12 @@ class PlaceSettings(BaseModel, frozen=True, extra="forbid"):
     most_side: float = Field(0.5, gt=0, le=1)
     most_enlarged: float = Field(1.3, ge=1)
     most_overlap: float = Field(0.2, ge=0, le=1)  # of an object that is no part of the question, by the new one
+    # Only what stands in the photo itself is put in once more, beside itself, where what it would stand on looks like
+    # what is to both sides of it (at most: difference of two surfaces, in levels of CIE Lab; in the sky: spread of
+    # lightness). False: also what comes from other photos, where something of its kind of support is.
+    kin: bool = True
+    same_ground: float = Field(24.0, ge=0)
+    calm_sky: float = Field(12.0, ge=0)
     reach: float = Field(3.0, ge=0)  # how far from a known object, in widths
     other_ground: float = Field(28.0, ge=0)  # at most: difference of two surfaces, in levels of CIE Lab
     like_ground: float = Field(8.0, ge=0)  # the same where nothing is known to stand
@@ -43,13 +49,14 @@ class PlaceSettings(BaseModel, frozen=True, extra="forbid"):
 @dataclass(frozen=True, slots=True, eq=False)
 class Site:
     """What is known of a picture into which something is to be put. `parts`: those that one camera took at once (an
-    extended photo has two)."""
+    extended photo has two). `photo`: the number of the stored photo that it is, or continues."""
 
     image: Image
     things: tuple[Thing, ...]
     contents: Contents
     protected: tuple[Box, ...]
     parts: tuple[Box, ...] = ()
+    photo: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +93,7 @@ def somewhere(
     if label in SHELVED and size[1] > size[0]:  # it hung, or stood in something
         return None
     held, found = _anchors(label, (origin.height if origin else 0) * site.contents.size[1], site, s)
-    if not found and origin and label not in FIXED:
+    if not found and origin and label not in FIXED and not s.kin:
         return _as_it_was(label, size, site, s, rng, origin, side)
     for _ in range(s.places if found else 0):
         part, anchors = found[int(rng.integers(len(found)))]
@@ -96,6 +103,10 @@ def somewhere(
         x, foot, scale = where or _beside(one, size, label, held, s, rng)
         box = _box(x, foot, scale * rng.uniform(0.92, 1.08), label, size, held, site, s)
         if box is None or not on_side(box, part, side) or not _fits(box, part, held, origin, site, s):
+            continue
+        if s.kin:
+            if origin and _at_home(box, one, held, origin, site, s):
+                return box
             continue
         known = [one.box, two.box] if where else [one.box]
         if held == "carried" or min(_unlike(site.image, box, each) for each in known) <= s.other_ground:
@@ -107,7 +118,7 @@ def in_place_of(thing: Thing, label: str, size: tuple[int, int], site: Site, s: 
     """On the foot of what goes, if that stands on the same, and as large as such a thing is there."""
     gone, support = thing.box, support_of(label)
     part = next((part for part in parts_of(site) if inside(gone, part)), None)
-    if part is None or support != support_of(gone.label) or (support == "own" and gone.label != label):
+    if part is None or support != support_of(gone.label) or ((support == "own" or s.kin) and gone.label != label):
         return None
     if not _stands(thing, site.things, part):
         return None
@@ -179,6 +190,18 @@ def _as_it_was(
     return None
 
 
+def _at_home(box: Box, one: Anchor, held: str, origin: Origin, site: Site, s: PlaceSettings) -> bool:
+    """It would be there as it is beside: on one ground to its left, to its right, and here. Only in a calm sky it can
+    be higher or lower than the known `one`: birds stand, too."""
+    level = abs(box.y1 - one.foot) <= 0.1 * (box.y1 - box.y0)
+    if held == "sky" and not level and spread(site.image, box, 1.0) > s.calm_sky:
+        return False
+    here = surface(site.image, box.x0, box.x1, box)
+    if here is None or len(origin.grounds) < 2:
+        return False
+    return max(float(np.abs(here - each).sum()) for each in origin.grounds) <= s.same_ground
+
+
 def _fits(box: Box, part: Box, held: str, origin: Origin | None, site: Site, s: PlaceSettings) -> bool:
     """It is free, nothing that nobody has told of lies under it, and on a table it is seen from about where it was."""
     if not inside(box, part) or not free(box, site, s):
@@ -201,18 +224,19 @@ def _anchors(
         if any(label in kind and not labels & kind for kind in (OUTDOORS, INDOORS)) or label in FIXED:
             continue
         standing = [thing.box for thing in here if _stands(thing, here, part)]
-        same = [b for b in standing if (support_of(b.label) == support and support != "own") or b.label == label]
+        alike = support != "own" and not s.kin
+        same = [b for b in standing if b.label == label or (alike and support_of(b.label) == support)]
         # Of the same label the size is known, not only that of their kind.
         anchors = [_anchor(box, support) for box in [b for b in same if b.label == label] or same]
         if support == "top" and anchors:
             usual = float(np.median([anchor.scale for anchor in anchors]))
             anchors = [a for a in anchors if usual / s.other_scale <= a.scale <= usual * s.other_scale]
-        if support == "own" and not same and high:
+        if support == "own" and not same and high and not s.kin:
             anchors = [Anchor((box.x0 + box.x1) / 2, box.y1, high, box) for box in standing]
         if anchors:
             found.append((part, anchors))
         tables = [t.box for t in here if t.box.label in WIDTHS and part.x0 + 2 < t.box.x0 and t.box.x1 < part.x1 - 2]
-        if tables and support == "top":
+        if tables and support == "top" and not s.kin:
             carried.append((part, [_carrier(box) for box in tables]))
     return (support, found) if found or not carried else ("carried", carried)
 
@@ -272,7 +296,7 @@ def _beside(
     extent = one.scale * metres(label, held)
     wide = extent * size[0] / (size[1] if held in ("ground", "own") else max(size))
     away = (one.box.x1 - one.box.x0 + wide) / 2 * rng.uniform(1.02, 1 + s.reach)
-    foot = one.foot + rng.normal(0, 0.06 if held != "sky" else 0.5) * high
+    foot = one.foot + rng.normal(0, 0.06 if held != "sky" or rng.random() < 0.5 else 0.5) * high
     return one.x + away * rng.choice([-1, 1]), foot, one.scale
 
 

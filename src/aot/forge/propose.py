@@ -19,7 +19,7 @@ from aot.forge.anywhere import anywhere as somewhere_else
 from aot.forge.anywhere import at_home, instead_of
 from aot.forge.bank import Bank, Cutout
 from aot.forge.place import Origin, PlaceSettings, Site, in_place_of, somewhere, touches
-from aot.forge.supports import SUPERCATEGORIES
+from aot.forge.supports import HOLLOW, SUPERCATEGORIES
 from aot.prompts import with_article
 from aot.types import Box, EditKind
 
@@ -50,6 +50,12 @@ _ALIKE: dict[str, frozenset[str]] = {
 }
 
 
+WRITTEN_ON = frozenset(
+    {"airplane", "book", "bottle", "bus", "clock", "keyboard", "laptop", "stop sign", "train", "truck", "tv"}
+)
+"""Labels of things with writing or dials: mirrored, they tell that they are."""
+
+
 class ProposeSettings(BaseModel, frozen=True, extra="forbid"):
     """All *ours*."""
 
@@ -77,7 +83,8 @@ class ProposeSettings(BaseModel, frozen=True, extra="forbid"):
 @dataclass(frozen=True, slots=True, eq=False)
 class Proposal:
     """One edit: the new object (`new`: its cut-out; a generator only needs the box's label) with its place, the object
-    that goes, and the sentence that tells an editor so. `known`: the new object's label is one of the data's."""
+    that goes, and the sentence that tells an editor so. `known`: the new object's label is one of the data's;
+    `mirrored`: it is put in so, since it is seen in the photo as it is."""
 
     kind: EditKind
     sentence: str
@@ -86,6 +93,7 @@ class Proposal:
     place: Box | None = None
     gone: Thing | None = None
     known: bool = True
+    mirrored: bool = False
 
     def contents_after(self, before: Contents) -> Contents:
         """What is in the image then."""
@@ -106,8 +114,8 @@ def propose(
     rng: np.random.Generator,
     origins: Origins,
 ) -> Proposal | str:
-    """One drawn edit, or why the last of some draws gave none: no_object, other_light, no_place, nothing_to_remove.
-    `queried`: labels that the question names, also of what is not there."""
+    """One drawn edit, or why the last of some draws gave none: no_object, no_kin (nothing to put in beside itself),
+    other_light, no_place, nothing_to_remove. `queried`: labels that the question names, also of what is not there."""
     drawn: Proposal | str = "no_object"
     for n in range(settings.tries * (1 + settings.anywhere)):
         drawn = _drawn(site, queried, bank, settings, rng, origins, anywhere=n >= settings.tries)
@@ -137,10 +145,12 @@ def _drawn(
         return Proposal("remove", sentence_of("remove", gone=gone, site=site), gone=gone)
     reason = "no_object"
     for n in range(s.objects):
-        drawn = _draw(bank, queried, s, rng)
+        drawn = _draw(bank, queried, None if anywhere or not s.place.kin else site, s, rng)
         if drawn is None:
-            return reason
+            return "no_kin" if s.place.kin and bank.by_label else reason
         family, new = drawn
+        if gone is not None and _same(new, gone, site):
+            continue
         origin = origins(new)
         if anywhere and n >= s.objects // 2:  # first such as would be at home here
             origin = Origin(new.height, new.foot)
@@ -152,7 +162,8 @@ def _drawn(
         reason = "no_place"
         place = _place(new, gone if kind == "replace" else None, site, s, rng, origin, anywhere=anywhere)
         if place is not None:
-            return Proposal(kind, sentence_of(kind, new.label, gone, site), family, new, place, gone)
+            mirrored = new.photo == site.photo and new.label not in WRITTEN_ON
+            return Proposal(kind, sentence_of(kind, new.label, gone, site), family, new, place, gone, mirrored=mirrored)
     return reason
 
 
@@ -231,21 +242,38 @@ def removable(site: Site, s: ProposeSettings) -> list[Thing]:
 
 
 def _draw(
-    bank: Bank, queried: Sequence[str], s: ProposeSettings, rng: np.random.Generator
+    bank: Bank, queried: Sequence[str], kin_of: Site | None, s: ProposeSettings, rng: np.random.Generator
 ) -> tuple[Family, Cutout] | None:
-    """A cut-out that resembles what is asked about, or any: first its label is drawn, then one of these."""
+    """A cut-out that resembles what is asked about, or any: first its label is drawn, then one of these. Only one out
+    of the photo `kin_of`, if that is given, and none that is `HOLLOW`."""
+    cutouts = _own(bank, kin_of) if kin_of else bank.by_label
     by_family: dict[Family, list[str]] = {"look_alike": [], "same_class": [], "control": []}
-    for label in sorted(bank.by_label):
+    for label in sorted(cutouts):
         by_family[family_of(label, queried)].append(label)
     related: list[Family] = [family for family in ("look_alike", "same_class") if by_family[family]]
     family: Family = "control"
     if related and rng.random() < s.related:
         family = related[int(rng.integers(len(related)))]
+    if kin_of and not by_family[family]:
+        family = next((each for each in by_family if by_family[each]), family)
     labels = by_family[family]
     if not labels:
         return None
-    chosen = bank.by_label[labels[int(rng.integers(len(labels)))]]
+    chosen = cutouts[labels[int(rng.integers(len(labels)))]]
     return family, chosen[int(rng.integers(len(chosen)))]
+
+
+def _own(bank: Bank, site: Site) -> dict[str, list[Cutout]]:
+    """By label, what can be cut out of the photo that the site is or continues, and put in once more."""
+    found: dict[str, list[Cutout]] = {}
+    for cutout in bank.by_photo[site.photo] if site.photo is not None else ():
+        if cutout.label not in HOLLOW:
+            found.setdefault(cutout.label, []).append(cutout)
+    return found
+
+
+def _same(new: Cutout, gone: Thing, site: Site) -> bool:
+    return new.photo == site.photo and new.thing.box == gone.box
 
 
 def _called(box: Box, contents: Contents) -> str:

@@ -60,6 +60,10 @@ SHELVED = {"fork", "knife", "spoon", "scissors", "toothbrush", "cell phone", "te
 """What hangs on walls, stands on shelves, is in hands: no sign of a table, unless it is seen on one."""
 
 
+HOLLOW = {"chair", "bench", "bicycle", "umbrella", "potted plant", "dining table", "bed", "parking meter"}
+"""Outlines of these hold what is seen between their parts, or leave out a part that holds them (pot, pole, cloth)."""
+
+
 def support_of(label: str) -> Support:
     if label in SKY:
         return "sky"

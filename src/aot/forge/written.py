@@ -134,7 +134,8 @@ def realised(
     if gone is not None:
         place = gone.box if new is None else in_place_of(gone, label, size, site, s.place)
     else:
-        place = somewhere(label, size, site, s.place, rng, origin=origin, side=side)
+        where = s.place if new else s.place.model_copy(update={"kin": False})  # a generator suits it to the place
+        place = somewhere(label, size, site, where, rng, origin=origin, side=side)
         if place is None and new is None:
             place = _anywhere(label, side, site, s, rng)
     if place is None:

@@ -1,0 +1,89 @@
+"""Taking an object out of a photo without a generator: its hole is filled, or refused where that would show (*ours*).
+
+Three ways. A narrow hole is filled from its border. Where what runs into a wide one goes on elsewhere in the photo (a
+horizon, a fence), that part is copied as it is (`aot.forge.shift`). Any other is filled patch by patch, and kept where
+it is calm around it or the fill is as sharp as its surroundings: where patches disagree their mean is a smear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from aot.forge.bank import Alpha
+from aot.forge.fill import fill
+from aot.forge.paint import PaintSettings
+from aot.forge.shift import shifted
+from aot.types import Box, Image
+
+Mask = npt.NDArray[np.bool_]
+
+
+def heal(image: Image, shape: Alpha, settings: PaintSettings, *, avoid: Sequence[Box] = ()) -> Image | str:
+    """The image without what `shape [H, W]` covers: a narrow hole filled from its border (Telea 2004, as OpenCV has
+    it), a wide one from around it, nothing out of the boxes to `avoid`. Or why not: crowded (too little else is around
+    a wide one), would_show (much goes on at its border, another way gives another fill, or the fill is a smear).
+    """
+    s, drawn = settings, (shape > 0.1).astype(np.uint8)
+    _, _, wide, high = cv2.boundingRect(drawn)
+    side = 2 * (s.heal_px + round(s.heal_share * max(wide, high))) + 1
+    mask = cv2.dilate(drawn, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    hole = mask.astype(bool)
+    depth = float(cv2.distanceTransform(mask, cv2.DIST_L2, 3).max())
+    if depth > s.smooth_px:
+        moved = shifted(image, hole, avoid=avoid)
+        if moved is not None and moved.unlike <= s.goes_on * moved.spread:
+            return moved.image
+        busy = _busy(image, mask) / 2
+        if busy > max(s.doubt, s.doubt_sharp):
+            return "would_show"
+    healed = cv2.inpaint(np.ascontiguousarray(image), mask, s.heal_radius_px, cv2.INPAINT_TELEA)
+    if depth > s.smooth_px:
+        filled = fill(image, hole, avoid=avoid)
+        if filled is None:
+            return "crowded"
+        doubt = busy + _unlike(filled, healed, hole, depth)
+        kept = doubt <= s.doubt or (doubt <= s.doubt_sharp and _sharper(filled, mask) >= s.sharp)
+        return filled if kept else "would_show"
+    # The fill is smooth; the surroundings' grain on it is what a camera would have left.
+    noise = np.random.default_rng(0).normal(0, _grain(image, hole), image.shape[:2])[..., None]
+    smooth = np.where(hole[..., None], np.clip(healed + noise, 0, 255), image)
+    return np.round(smooth).astype(np.uint8)
+
+
+def _busy(image: Image, mask: npt.NDArray[np.uint8]) -> float:
+    """Spread of the colours that border on the mask, in levels of CIE Lab, without grain."""
+    lab = cv2.GaussianBlur(_lab(image), (0, 0), 2)
+    ring = cv2.dilate(mask, np.ones((13, 13), np.uint8)).astype(bool) & (mask == 0)
+    return float(np.sqrt(lab[ring].var(0).sum())) if ring.any() else 0.0
+
+
+def _unlike(one: Image, two: Image, hole: Mask, depth: float) -> float:
+    """Mean difference of two fills of a hole of this depth, in levels of CIE Lab, without detail."""
+    blurred = [cv2.GaussianBlur(_lab(image), (0, 0), max(2.0, depth / 3)) for image in (one, two)]
+    return float(np.abs(blurred[0] - blurred[1]).sum(-1)[hole].mean())
+
+
+def _sharper(filled: Image, mask: npt.NDArray[np.uint8]) -> float:
+    """How many times as much fine detail there is in the filled hole as around it."""
+    grey = cv2.cvtColor(np.ascontiguousarray(filled), cv2.COLOR_RGB2GRAY)
+    detail = np.abs(cv2.Laplacian(grey, cv2.CV_32F))
+    seam = np.ones((3, 3), np.uint8)
+    inner = cv2.erode(mask, seam).astype(bool)
+    around = cv2.dilate(mask, np.ones((25, 25), np.uint8)).astype(bool) & (cv2.dilate(mask, seam) == 0)
+    return float((detail[inner].mean() + 1) / (detail[around].mean() + 1)) if around.any() else 0.0
+
+
+def _lab(image: Image) -> npt.NDArray[np.float32]:
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2LAB), np.float32)
+
+
+def _grain(image: Image, mask: Mask) -> float:
+    """Standard deviation of the finest detail beside the mask, where it is calmest."""
+    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    fine = grey - cv2.GaussianBlur(grey, (0, 0), 1.0)
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((25, 25), np.uint8)).astype(bool) & ~mask
+    return float(np.median(np.abs(fine[near])) * 1.48) if near.any() else 0.0
