@@ -35,7 +35,7 @@ from aot.forge.paint import PaintSettings, paste
 from aot.forge.pairs import PairSettings, decoded, encoded, make_pairs
 from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.pipeline import ChunkMaker, ForgeSettings, forge
-from aot.forge.place import Origin
+from aot.forge.place import Origin, PlaceSettings
 from aot.forge.propose import ProposeSettings, propose
 from aot.forge.similarity import FATES, Similarity
 from aot.forge.split import SPLITS
@@ -54,7 +54,11 @@ EASY = ForgeSettings(
     held_out_share=0.4,
     chunk=2,
     pairs=PairSettings(candidates=3),
-    photos=PhotoSettings(canvas=CanvasSettings(fade_px=4), bank=BankSettings(least_side_px=8)),
+    photos=PhotoSettings(
+        canvas=CanvasSettings(fade_px=4),
+        bank=BankSettings(least_side_px=8),
+        propose=ProposeSettings(place=PlaceSettings(kin=False)),
+    ),
 )
 
 
@@ -206,12 +210,12 @@ def test_a_given_question_is_not_carried_to_another_scene(store: PhotoStore) -> 
 
 
 def test_proposals_keep_away_from_the_question(pair_source: PhotoPairSource) -> None:
-    rng, kinds = np.random.default_rng(0), set()
+    rng, kinds, wide = np.random.default_rng(0), set(), EASY.photos.propose
     for number in range(len(pair_source)):
         for scene in pair_source.scenes(number, Funnel()):
             assert isinstance(scene, PhotoScene) and scene.contents is not None and scene.query is not None
             for _ in range(20):
-                how = pair_source.banks[scene.split], ProposeSettings(), rng, lambda cutout: Origin(cutout.height, 0.5)
+                how = pair_source.banks[scene.split], wide, rng, lambda cutout: Origin(cutout.height, 0.5)
                 made = propose(scene.site, scene.queried, *how)
                 if isinstance(made, str):
                     assert made in ("no_place", "no_object", "nothing_to_remove")
@@ -299,7 +303,7 @@ def test_a_judge_looks_at_extended_photos_and_unknown_answers(store: PhotoStore)
 def test_what_is_stored_is_what_was_judged(pair_source: PhotoPairSource) -> None:
     pairs, funnel = make_pairs(pair_source, range(len(pair_source)), PairSettings(), seed=0)
     counts = funnel.as_json()
-    assert pairs and counts["referee"]["kept"] == len(pairs)
+    assert pairs and counts["referee"]["kept"] == counts["variety"]["in"] and counts["variety"]["kept"] == len(pairs)
     assert counts["distractor"]["kept"] == counts["referee"]["in"]
     for pair in pairs:
         scene, attack = pair.episode.scene, pair.episode.attack
@@ -365,7 +369,7 @@ def test_a_dataset_that_others_open(photos: Path, whole: Path, tmp_path: Path) -
     opened = load_dataset(str(whole), cache_dir=str(tmp_path / "cache"))
     assert set(opened) == {"train", "held_out"}
     rows = [row for split in opened.values() for row in split]
-    assert len(rows) == funnel["referee"]["kept"] and len({row["id"] for row in rows}) == len(rows)
+    assert len(rows) == funnel["variety"]["kept"] and len({row["id"] for row in rows}) == len(rows)
     assert not set(opened["train"]["source_id"]) & set(opened["held_out"]["source_id"])
     first = rows[0]
     assert first["clean"].size == first["attacked"].size and first["licence"] == "made by a test"

@@ -132,7 +132,7 @@ def test_questions_grow_and_are_scenes_and_rows(tmp_path: Path) -> None:
     pairs, counts = make_pairs(made, [0], PairSettings(), seed=0)
     law(counts.as_json())
     assert all(np.isnan(p.episode.verdict.measured("answer_kept")) for p in pairs)
-    assert set(counts.as_json()["distractor"]["refused"]) <= {"nothing_to_remove", "no_place", "drawn_before"}
+    assert set(counts.as_json()["distractor"]["refused"]) <= {"nothing_to_remove", "no_kin", "drawn_before"}
 
 
 def test_a_folder_of_images_gives_questions_that_other_commands_read(

@@ -36,7 +36,7 @@ class BankSettings(BaseModel, frozen=True, extra="forbid"):
     least_fill: float = Field(0.3, gt=0, le=1)  # share of the box inside the outline: thin ones fray
     least_in_one: float = Field(0.9, ge=0, le=1)  # share of its largest part: others hide what is between the parts
     most_hidden: float = Field(0.25, ge=0, le=1)  # share of the box under one that stands before it
-    most_touched: float = Field(0.15, ge=0, le=1)  # share of the contour that is another's: may be cut off there
+    most_touched: float = Field(0.08, ge=0, le=1)  # share of the contour that is another's: may be cut off there
     border: float = Field(0.01, ge=0)  # this near to the photo's border it may be cut off; share of the side
     most_of_photo: float = Field(0.4, gt=0, le=1)  # larger ones are scenes, not objects
     person: float = Field(2.4, ge=0)  # one who stands, whole, is so many times as high as wide ...

@@ -35,7 +35,8 @@ def heal(image: Image, shape: Alpha, settings: PaintSettings, *, avoid: Sequence
     depth = float(cv2.distanceTransform(mask, cv2.DIST_L2, 3).max())
     if depth > s.smooth_px:
         moved = shifted(image, hole, avoid=avoid)
-        if moved is not None and moved.unlike <= s.goes_on * moved.spread:
+        goes_on = moved is not None and moved.unlike <= s.goes_on * moved.spread
+        if moved is not None and goes_on and _change(image, moved.image, shape > 0.5) > s.twin:
             return moved.image
         busy = _busy(image, mask) / 2
         if busy > max(s.doubt, s.doubt_sharp):
@@ -52,6 +53,11 @@ def heal(image: Image, shape: Alpha, settings: PaintSettings, *, avoid: Sequence
     noise = np.random.default_rng(0).normal(0, _grain(image, hole), image.shape[:2])[..., None]
     smooth = np.where(hole[..., None], np.clip(healed + noise, 0, 255), image)
     return np.round(smooth).astype(np.uint8)
+
+
+def _change(one: Image, two: Image, where: Mask) -> float:
+    """Mean difference of two images there, in levels of CIE Lab."""
+    return float(np.abs(_lab(one) - _lab(two)).sum(-1)[where].mean()) if where.any() else 0.0
 
 
 def _busy(image: Image, mask: npt.NDArray[np.uint8]) -> float:

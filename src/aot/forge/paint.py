@@ -41,6 +41,7 @@ class PaintSettings(BaseModel, frozen=True, extra="forbid"):
     # A wide hole is copied from one place where the borders of the two differ by at most so much of the spread of
     # colours along its own: what runs into it goes on there. Else it is filled from patches ...
     goes_on: float = Field(0.75, ge=0)
+    twin: float = Field(24, ge=0)  # what is copied differs from what goes by more: another such thing is no hole's fill
     # ... where it is calm around it and another way fills it alike: half the spread of what borders on it and the mean
     # difference from Telea's fill are at most this, in levels of CIE Lab ...
     doubt: float = Field(12, ge=0)

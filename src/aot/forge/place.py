@@ -43,7 +43,7 @@ class PlaceSettings(BaseModel, frozen=True, extra="forbid"):
     other_scale: float = Field(2.0, ge=1)  # known things on one table that disagree by more tell no scale
     uneven: float = Field(26.0, ge=0)  # most spread of lightness where it stands or lies: an edge runs there
     other_view: float = Field(0.12, ge=0)  # on tables: most that it moves up or down in the picture; the view changes
-    places: int = Field(20, gt=0)  # drawn before a cut-out is given up
+    places: int = Field(60, gt=0)  # drawn before a cut-out is given up
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,8 +191,10 @@ def _as_it_was(
 
 
 def _at_home(box: Box, one: Anchor, held: str, origin: Origin, site: Site, s: PlaceSettings) -> bool:
-    """It would be there as it is beside: on one ground to its left, to its right, and here. Only in a calm sky it can
-    be higher or lower than the known `one`: birds stand, too."""
+    """It would be there as it is beside, apart from its like: on one ground to its left, to its right, and here. Only
+    in a calm sky it can be higher or lower than the known `one`: birds stand, too."""
+    if any(box.overlap_px(each) for each in site.contents.named(box.label)):
+        return False
     level = abs(box.y1 - one.foot) <= 0.1 * (box.y1 - box.y0)
     if held == "sky" and not level and spread(site.image, box, 1.0) > s.calm_sky:
         return False

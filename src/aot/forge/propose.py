@@ -68,6 +68,7 @@ class ProposeSettings(BaseModel, frozen=True, extra="forbid"):
     objects: int = Field(12, gt=0)  # drawn before a kind is given up
     removable: float = Field(0.04, gt=0, le=1)  # a larger hole, as a share of the image, is not healed believably
     noticed: float = Field(0.003, ge=0, le=1)  # whether a smaller thing is there, nobody sees
+    seam: float = Field(0.04, ge=0, le=1)  # nothing goes so near to where a photo is continued; share of the width
     beside: float = Field(0.2, ge=0, le=1)  # most of a thing that goes which lies over or under another one
     anywhere: bool = False  # for attacks: where nothing tells where an object can stand, wherever there is room
     place: PlaceSettings = PlaceSettings()
@@ -237,8 +238,16 @@ def removable(site: Site, s: ProposeSettings) -> list[Thing]:
         if thing.box.label
         and least <= thing.box.area_px <= most
         and not touches(thing.box, site, s.place)
+        and not _at_seam(thing.box, site, s)
         and all(o is thing or thing.box.overlap_px(o.box) <= s.beside * thing.box.area_px for o in site.things)
     ]
+
+
+def _at_seam(box: Box, site: Site, s: ProposeSettings) -> bool:
+    """It may go on in the other part, or in what fades from one to the other."""
+    near = round(s.seam * site.contents.size[0])
+    seams = {part.x0 for part in site.parts if part.x0 > 0}
+    return any(box.x0 - near < seam < box.x1 + near for seam in seams)
 
 
 def _draw(

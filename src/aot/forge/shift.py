@@ -79,7 +79,7 @@ def _joined(mine: Floats, theirs: Floats, hole: Mask, ring: Mask) -> Image:
 
 
 def smooth_inside(values: Floats, known: Mask) -> Floats:
-    """`values [H, W, C]` where they are `known [H, W]`, and between these as a membrane would lie (Laplace's equation,
+    """`values [H, W, 3]` where they are `known [H, W]`, and between these as a membrane would lie (Laplace's equation,
     from coarse to fine)."""
     levels = [(values * known[..., None], known.astype(np.float32))]
     while min(levels[-1][1].shape) > 4:
