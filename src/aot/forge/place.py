@@ -43,7 +43,7 @@ class PlaceSettings(BaseModel, frozen=True, extra="forbid"):
     other_scale: float = Field(2.0, ge=1)  # known things on one table that disagree by more tell no scale
     uneven: float = Field(26.0, ge=0)  # most spread of lightness where it stands or lies: an edge runs there
     other_view: float = Field(0.12, ge=0)  # on tables: most that it moves up or down in the picture; the view changes
-    places: int = Field(60, gt=0)  # drawn before a cut-out is given up
+    places: int = Field(20, gt=0)  # drawn before a cut-out is given up
 
 
 @dataclass(frozen=True, slots=True, eq=False)
