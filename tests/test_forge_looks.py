@@ -17,7 +17,7 @@ from aot.forge.heal import heal
 from aot.forge.paint import PaintSettings
 from aot.forge.pairs import Pair, PairSettings, varied
 from aot.forge.place import Origin, Site
-from aot.forge.propose import WRITTEN_ON, ProposeSettings, propose
+from aot.forge.propose import WRITTEN_ON, ProposeSettings, _own, propose
 from aot.forge.shift import shifted, smooth_inside
 from aot.forge.store import PhotoStore, Record, fill
 from aot.forge.surfaces import grounds_of
@@ -148,6 +148,21 @@ def test_only_what_stands_in_the_photo_is_put_in_beside_itself(
 ) -> None:
     found = added(store_of(tmp_path, (label, "sheep")), number)
     assert ends <= set(found) <= ends | {"no_place"}
+
+
+def test_what_touches_its_like_is_not_put_in_once_more() -> None:
+    """The one may stand before the other, whose outline then ends where nothing of it does."""
+
+    def square(x: int) -> Thing:
+        corners = np.array([[x, 50], [x + 60, 50], [x + 60, 110], [x, 110]], np.float32)
+        return Thing(Box(x, 50, x + 60, 110, "bear"), (corners,))
+
+    things = square(20), square(70), square(220)
+    record = Record(0, "0", (320, 200), things, {"doubtful": []})
+    bank = Bank([record], BankSettings(most_touched=1, most_hidden=1))
+    assert [cutout.meets_like for cutout in bank.cutouts] == [True, True, False]
+    site = Site(shore(), things, Contents(tuple(t.box for t in things), record.size), (), (), 0)
+    assert _own(bank, site) == {"bear": [bank.cutouts[2]]}
 
 
 def test_on_other_ground_than_its_own_nothing_is_put(tmp_path: Path) -> None:

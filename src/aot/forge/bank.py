@@ -51,13 +51,15 @@ class BankSettings(BaseModel, frozen=True, extra="forbid"):
 @dataclass(frozen=True, slots=True, eq=False)
 class Cutout:
     """An object of a stored photo. `height` and `foot`: its height and its lower edge as shares of the photo's height:
-    how large such a thing is that stands there. `cut_off`: sides on which its photo's border cuts it off."""
+    how large such a thing is that stands there. `cut_off`: sides on which its photo's border cuts it off.
+    `meets_like`: the box of another of its label overlaps its own."""
 
     photo: int
     thing: Thing
     height: float
     foot: float
     cut_off: tuple[Side, ...] = ()
+    meets_like: bool = False
 
     @property
     def label(self) -> str:
@@ -186,6 +188,7 @@ def _cutouts(record: Record, s: BankSettings) -> list[Cutout]:
             (thing.box.y1 - thing.box.y0) / height,
             thing.box.y1 / height,
             _cut_off(record, thing, s),
+            any(o.box.overlap_px(thing.box) > 0 for o in record.things if o is not thing and _alike(o, thing)),
         )
         for thing in record.things
         if not (box_fault(record, thing, s) or outline_fault(record, thing, s))
@@ -203,6 +206,10 @@ def _cut_off(record: Record, thing: Thing, s: BankSettings) -> tuple[Side, ...]:
         "lower": box.y1 >= height - dy,
     }
     return tuple(side for side, there in reached.items() if there)
+
+
+def _alike(one: Thing, two: Thing) -> bool:
+    return one.box.label == two.box.label
 
 
 def _before(other: Thing, thing: Thing) -> bool:

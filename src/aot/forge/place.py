@@ -34,7 +34,7 @@ class PlaceSettings(BaseModel, frozen=True, extra="forbid"):
     # what is to both sides of it (at most: difference of two surfaces, in levels of CIE Lab; in the sky: spread of
     # lightness). False: also what comes from other photos, where something of its kind of support is.
     kin: bool = True
-    same_ground: float = Field(24.0, ge=0)
+    same_ground: float = Field(18.0, ge=0)
     calm_sky: float = Field(12.0, ge=0)
     reach: float = Field(3.0, ge=0)  # how far from a known object, in widths
     other_ground: float = Field(28.0, ge=0)  # at most: difference of two surfaces, in levels of CIE Lab

@@ -273,10 +273,11 @@ def _draw(
 
 
 def _own(bank: Bank, site: Site) -> dict[str, list[Cutout]]:
-    """By label, what can be cut out of the photo that the site is or continues, and put in once more."""
+    """By label, what can be cut out of the photo that the site is or continues, and put in once more: nothing hollow,
+    nothing that touches its like, which may stand before it."""
     found: dict[str, list[Cutout]] = {}
-    for cutout in bank.by_photo[site.photo] if site.photo is not None else ():
-        if cutout.label not in HOLLOW:
+    for cutout in bank.by_photo.get(site.photo, []) if site.photo is not None else []:
+        if cutout.label not in HOLLOW and not cutout.meets_like:
             found.setdefault(cutout.label, []).append(cutout)
     return found
 
