@@ -137,9 +137,10 @@ def added(store: PhotoStore, number: int | None, image: Image | None = None) -> 
     ("label", "number", "ends"),
     [
         ("dog", 0, {"own"}),
-        ("laptop", 0, {"own"}),
+        ("bus", 0, {"own"}),
+        ("cup", 0, {"no_kin"}),  # where its table ends nobody knows
         ("chair", 0, {"no_kin"}),  # what is seen between its legs would be put in, too
-        ("traffic light", 0, {"no_place"}),  # nothing tells where another one could hang
+        ("traffic light", 0, {"no_kin"}),  # nothing tells where another one could hang
         ("dog", None, {"no_kin"}),  # a picture of which no stored photo is known
     ],
 )

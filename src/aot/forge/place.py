@@ -36,6 +36,7 @@ class PlaceSettings(BaseModel, frozen=True, extra="forbid"):
     kin: bool = True
     same_ground: float = Field(18.0, ge=0)
     calm_sky: float = Field(12.0, ge=0)
+    covered: float = Field(0.8, ge=0, le=1)  # with `kin`: least share of what is replaced that the new thing hides
     reach: float = Field(3.0, ge=0)  # how far from a known object, in widths
     other_ground: float = Field(28.0, ge=0)  # at most: difference of two surfaces, in levels of CIE Lab
     like_ground: float = Field(8.0, ge=0)  # the same where nothing is known to stand
@@ -125,6 +126,8 @@ def in_place_of(thing: Thing, label: str, size: tuple[int, int], site: Site, s: 
     scale = _extent(gone, support) / metres(gone.label, support)
     box = _box((gone.x0 + gone.x1) / 2, gone.y1, scale, label, size, support, site, s)
     if box is None or not inside(box, part):
+        return None
+    if s.kin and box.overlap_px(gone) < s.covered * gone.area_px:
         return None
     others = [b for b in site.contents.boxes if b != gone]
     hides = any(box.overlap_px(b) > s.most_overlap * min(b.area_px, box.area_px) for b in others)

@@ -19,7 +19,7 @@ from aot.forge.anywhere import anywhere as somewhere_else
 from aot.forge.anywhere import at_home, instead_of
 from aot.forge.bank import Bank, Cutout
 from aot.forge.place import Origin, PlaceSettings, Site, in_place_of, somewhere, touches
-from aot.forge.supports import HOLLOW, SUPERCATEGORIES
+from aot.forge.supports import HOLLOW, SUPERCATEGORIES, support_of
 from aot.prompts import with_article
 from aot.types import Box, EditKind
 
@@ -273,11 +273,13 @@ def _draw(
 
 
 def _own(bank: Bank, site: Site) -> dict[str, list[Cutout]]:
-    """By label, what can be cut out of the photo that the site is or continues, and put in once more: nothing hollow,
-    nothing that touches its like, which may stand before it."""
+    """By label, what can be cut out of the photo that the site is or continues, and put in once more: what is on the
+    ground or in the sky (where a table ends nobody knows), not hollow, and does not touch its like, which may stand
+    before it."""
     found: dict[str, list[Cutout]] = {}
     for cutout in bank.by_photo.get(site.photo, []) if site.photo is not None else []:
-        if cutout.label not in HOLLOW and not cutout.meets_like:
+        told = support_of(cutout.label) in ("ground", "sky") and cutout.label not in HOLLOW
+        if told and not cutout.meets_like:
             found.setdefault(cutout.label, []).append(cutout)
     return found
 
