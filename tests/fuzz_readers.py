@@ -113,7 +113,7 @@ def _labelme(folder: Path) -> Path:
 def _imagefolder(ending: str) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         _picture(folder / "a.png")
-        objects = {"bbox": [[1.0, 2.0, 8.0, 9.0]], "categories": ["cup"]}
+        objects = {"bbox": [[6.0, 2.0, 4.0, 9.0]], "categories": ["cup"]}
         row = {"file_name": "a.png", "objects": objects, "complete": True}
         if ending == "jsonl":
             _write(
@@ -124,7 +124,7 @@ def _imagefolder(ending: str) -> Callable[[Path], Path]:
                 "a.png",
                 '"Is it a ""cup""?"',
                 "Yes",
-                '"{""bbox"": [[1, 2, 8, 9]], ""categories"": [""cup""]}"',
+                '"{""bbox"": [[6, 2, 4, 9]], ""categories"": [""cup""]}"',
             ]
             _write(folder / "metadata.csv", "file_name,question,answer,objects\n" + ",".join(cells) + "\n")
         else:

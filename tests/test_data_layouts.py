@@ -429,10 +429,10 @@ def test_class_numbers_of_a_dataset_get_their_names(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     objects = Sequence({"bbox": Sequence(Value("float32"), 4), "category": ClassLabel(names=["cup", "bus"])})
     row = {"image": {"bytes": (tmp_path / "a.png").read_bytes(), "path": None}}
-    row["objects"] = {"bbox": [[10, 10, 20, 20], [1, 2, 3, 4]], "category": [1, 0]}
+    row["objects"] = {"bbox": [[10, 10, 20, 20], [30, 2, 3, 4]], "category": [1, 0]}
     made = Dataset.from_list([row], features=Features({"image": ImageFeature(), "objects": objects}))
     made.to_parquet(str(tmp_path / "one.parquet"))
     made.save_to_disk(str(tmp_path / "saved"))
     for path in (tmp_path / "one.parquet", tmp_path / "saved"):
         (photo,) = read(path)[0].values()
-        assert boxes(photo) == [("bus", 10, 10, 30, 30), ("cup", 1, 2, 4, 6)]
+        assert boxes(photo) == [("bus", 10, 10, 30, 30), ("cup", 30, 2, 33, 6)]

@@ -172,11 +172,23 @@ def read_image(content: bytes, fit: Fit, *, declared: Size | None = None) -> tup
     return np.asarray(small), size
 
 
+def image_size(content: bytes) -> Size:
+    """(width, height) of the image upright, from its header. No image: `BadRow`."""
+    try:
+        with decoding():
+            picture = opened(content)
+            return picture.size[::-1] if orientation(picture) >= 5 else picture.size
+    except BadPicture as error:
+        raise BadRow(str(error), error.word) from error
+
+
 def scaled_box(xywh: object, size: Size, fitted: Size, label: str, attribute: str = "") -> Box:
     """COCO's [x, y, width, height] in pixels of an image of `size`, as a box of the image once it is `fitted`.
 
     Outside the image by more than a pixel (annotations round), empty or not four numbers: `BadRow`.
     """
+    if isinstance(xywh, (list, tuple)) and not xywh:
+        raise BadRow("no box can be read", "bad_box")
     if not (
         isinstance(xywh, (list, tuple)) and len(xywh) == 4 and all(type(v) in (int, float) for v in xywh)
     ):

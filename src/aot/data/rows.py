@@ -4,79 +4,108 @@ Columns, all but the image optional: `image` (JSON lines: a path from the file's
 `question`, `options`, `answer`, `boxes`, `licence`. A box is [x, y, width, height] in pixels of the image, or an
 object with `bbox` and where known `label`, `attribute`, `segmentation` (COCO's polygons) and `protected`. The question
 is about the protected boxes; where none says so, about all. A row without a question gets those that its boxes decide,
-and `complete` (default false) says whether what has no box is not there. `free_text`: a question without options whose
-answer is neither yes nor no is taken, too, for who has a judge.
+and `complete` (default false) says whether what has no box is not there. How other datasets have their objects:
+`aot.data.objects_column`. `free_text`: a question without options whose answer is neither yes nor no is taken, too, for
+who has a judge.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from aot.data.box_form import Form
 from aot.data.entries import Spellings, is_set, label_of, shown, text_of
 from aot.data.given import given_question, lettered
-from aot.data.images import BadRow, Fit, Refusal, Size, found_in, read_image, read_image_file, scaled_box
+from aot.data.images import BadRow, Fit, Refusal, Size, found_in, image_size, read_image, read_image_file, scaled_box
 from aot.data.nlvr import as_row, is_nlvr
+from aot.data.objects_column import form_of, has_objects, named
 from aot.data.parquet import BATCH_ROWS, HINT, TableRow, class_names, parquet_rows
 from aot.data.photos import Photo, Source, Thing
 from aot.data.polygons import outline
 from aot.data.tsv import POINTER_CHARS, decoded
 from aot.errors import AotError
-from aot.runs.files import bounded_lines, read_whole
+from aot.runs.files import bounded_lines, encoding_of, read_whole
 from aot.types import Box
 
 IMAGE_COLUMNS = ("image", "clean")
 """Where a table has its image; `clean` is what the forge calls it."""
-LABELS = ("categories", "category", "labels", "label", "names", "name")
-"""Where `objects` of an imagefolder have their labels."""
 SAVED = ("state.json", "dataset_dict.json")
 """What a folder has that `datasets` saved."""
 _RAISED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, pa.ArrowException)
 """What `datasets` raises for damaged files."""
-Held = str | dict[str, Any] | BadRow
-"""A row as JSON, as its cells, or why it is refused."""
+Row = tuple[str, str, str | dict[str, Any] | BadRow]
+"""Where a row is, its number, and its cells, the JSON that holds them, or why it is refused."""
 
 
 def read_jsonl(path: Path, fit: Fit, *, free_text: bool = False) -> Source:
     """A photo for each line, and refused lines, as they are read."""
-    return Source(_lines(path, fit, free_text))
+
+    def photos() -> Iterator[Photo | Refusal]:
+        form = form_of(((row, partial(size_in, row, path)) for row in rows_held(json_lines(path))), path)
+        yield from photos_of_rows(json_lines(path), path, fit, free_text, form)
+
+    return Source(photos())
 
 
-def _lines(path: Path, fit: Fit, free_text: bool) -> Iterator[Photo | Refusal]:
+def json_lines(path: Path) -> Iterator[Row]:
+    """The rows of a file of JSON lines. Unreadable: `AotError`."""
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as lines:
-            numbered = enumerate(bounded_lines(lines), 1)
-            rows = ((f"line {number}", line) for number, line in numbered if line.strip())
-            yield from photos_of_rows(((where, where.split()[1], line) for where, line in rows), path, fit, free_text)
+        with path.open(encoding=encoding_of(path), errors="replace") as lines:
+            for number, line in enumerate(bounded_lines(lines), 1):
+                if line.strip():
+                    yield f"line {number}", str(number), line
     except OSError as error:
         raise AotError(f"cannot be read ({error.strerror})", where=str(path), hint="check the file") from error
 
 
 def photos_of_rows(
-    rows: Iterable[tuple[str, str, Held]], path: Path, fit: Fit, free_text: bool, name: str = ""
+    rows: Iterable[Row], path: Path, fit: Fit, free_text: bool, form: Form, name: str = ""
 ) -> Iterator[Photo | Refusal]:
-    """Photos of rows whose images are named from the file's folder. A row: where it is, its number, and its cells or
-    the line that holds them as JSON, or why there are none. `name` begins the ids of rows without one."""
+    """Photos of rows whose images are named from the file's folder. `form`: what the boxes of their objects are. `name`
+    begins the ids of rows without one."""
     seen: set[str] = set()
     for where, number, held in rows:
         try:
             if isinstance(held, BadRow):
                 raise held
-            row = named(_parsed(held) if isinstance(held, str) else held)
+            row = named(_parsed(held) if isinstance(held, str) else held, form)
             if is_nlvr(row):
                 row = as_row(row, path)
-            image = row.get("image")
-            if not isinstance(image, str):
-                raise BadRow("the row has no image path", "missing_image")
-            folder, image, _ = found_in((path.parent,), image)
-            content = read_image_file(folder, image)
+            content = _named_image(row, path)
             yield _photo(row, content, f"{name or path.stem}-{number}", path.name, fit, seen, free_text)
         except BadRow as error:
             yield Refusal(str(path), where, str(error), error.word)
+
+
+def rows_held(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
+    """The cells of those rows that have objects."""
+    for _, _, held in rows:
+        with suppress(BadRow):
+            row = _parsed(held) if isinstance(held, str) else held
+            if not isinstance(row, BadRow) and has_objects(row):
+                yield row
+
+
+def _named_image(row: Mapping[str, Any], path: Path) -> bytes:
+    image = row.get("image")
+    if not isinstance(image, str):
+        raise BadRow("the row has no image path", "missing_image")
+    folder, image, _ = found_in((path.parent,), image)
+    return read_image_file(folder, image)
+
+
+def size_in(row: dict[str, Any], path: Path) -> Size | None:
+    """Of the image that a row names; None where it cannot be told."""
+    with suppress(BadRow):
+        return image_size(_named_image(row if "image" in row else {"image": row.get("file_name")}, path))
+    return None
 
 
 def _parsed(line: str) -> dict[str, Any]:
@@ -92,8 +121,8 @@ def _parsed(line: str) -> dict[str, Any]:
 def read_table(path: Path, fit: Fit, *, free_text: bool = False) -> Source:
     """A photo for each row of a parquet file, of a folder of them, or of one that `datasets` saved."""
     is_saved = path.is_dir() and any((path / name).is_file() for name in SAVED)
-    rows = _saved_rows(path) if is_saved else parquet_rows(path)
-    return Source(_table_photos(rows, path, fit, free_text))
+    rows = partial(_saved_rows if is_saved else parquet_rows, path)
+    return Source(_table_photos(rows(), rows, path, fit, free_text))
 
 
 def _saved_rows(path: Path) -> Iterator[TableRow | Refusal]:
@@ -127,20 +156,43 @@ def _saved_rows(path: Path) -> Iterator[TableRow | Refusal]:
 
 
 def _table_photos(
-    rows: Iterator[TableRow | Refusal], path: Path, fit: Fit, free_text: bool
+    rows: Iterator[TableRow | Refusal],
+    again: Callable[[], Iterator[TableRow | Refusal]],
+    path: Path,
+    fit: Fit,
+    free_text: bool,
 ) -> Iterator[Photo | Refusal]:
+    """`again` gives the rows a second time: the first ones with objects are looked at before any is read."""
     seen: set[str] = set()
+    form: Form | None = None
     for row in rows:
         if isinstance(row, Refusal):
             yield row
             continue
-        column = _image_column(row.cells, row.file)
+        if form is None and has_objects(row.cells):
+            form = form_of(((row.cells, partial(_size_of, row)) for row in _with_objects(again())), path)
         try:
-            content = _content(row.cells[column], row.file if row.file.is_dir() else row.file.parent)
+            content = _image_of(row)
             name = f"{path.stem}-{row.split}-{row.number}"
-            yield _photo(named(row.cells, row.names), content, name, path.name, fit, seen, free_text)
+            cells = named(row.cells, form or "sides", row.names)
+            yield _photo(cells, content, name, path.name, fit, seen, free_text)
         except BadRow as error:
             yield Refusal(str(row.file), f"split {row.split}, row {row.number}", str(error), error.word)
+
+
+def _with_objects(rows: Iterable[TableRow | Refusal]) -> Iterator[TableRow]:
+    return (row for row in rows if isinstance(row, TableRow) and has_objects(row.cells))
+
+
+def _image_of(row: TableRow) -> bytes:
+    column = _image_column(row.cells, row.file)
+    return _content(row.cells[column], row.file if row.file.is_dir() else row.file.parent)
+
+
+def _size_of(row: TableRow) -> Size | None:
+    with suppress(BadRow):
+        return image_size(_image_of(row))
+    return None
 
 
 def _image_column(columns: Iterable[str], path: Path) -> str:
@@ -165,41 +217,6 @@ def _content(cell: Any, folder: Path) -> bytes:
     if not isinstance(cell, Mapping) and len(name) > POINTER_CHARS and not (folder / name[:200]).is_file():
         return decoded(name)
     return read_image_file(folder, str(Path(name).relative_to(folder)) if Path(name).is_relative_to(folder) else name)
-
-
-def named(row: Mapping[str, Any], classes: Sequence[str] = ()) -> dict[str, Any]:
-    """The row with the columns of this file, where it has those of a Hugging Face `imagefolder`: `file_name`, and
-    `objects` with the lists `bbox` and `categories`. A label that is a number is that of `classes`, else empty."""
-    found = dict(row)
-    if "image" not in found and isinstance(found.get("file_name"), str):
-        found["image"] = found["file_name"]
-    objects = found.get("objects")
-    if found.get("boxes") is None and objects is not None:
-        found["boxes"] = [
-            {**box, "label": classes[box["label"]]}
-            if type(box["label"]) is int and 0 <= box["label"] < len(classes)
-            else box
-            for box in _boxes_of(objects)
-        ]
-    return found
-
-
-def _boxes_of(objects: Any) -> list[dict[str, Any]]:
-    if isinstance(objects, str):
-        try:
-            objects = json.loads(objects)
-        except (ValueError, RecursionError) as error:
-            raise BadRow("objects is no list", "bad_box") from error
-    if isinstance(objects, Mapping):
-        boxes = objects.get("bbox")
-        labels = next((objects[name] for name in LABELS if objects.get(name) is not None), None)
-        labels = [""] * len(boxes) if labels is None and isinstance(boxes, list) else labels
-        if not (isinstance(boxes, list) and isinstance(labels, list) and len(labels) == len(boxes)):
-            raise BadRow("objects has no list bbox as long as its list of labels", "bad_box")
-        return [{"bbox": box, "label": label} for box, label in zip(boxes, labels, strict=True)]
-    if not isinstance(objects, list) or not all(isinstance(item, Mapping) for item in objects):
-        raise BadRow("objects is no list", "bad_box")
-    return [{**item, "label": item.get("label", next((item[n] for n in LABELS if n in item), ""))} for item in objects]
 
 
 def _photo(

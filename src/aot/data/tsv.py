@@ -23,7 +23,7 @@ from aot.data.images import BadRow, Fit, Refusal, Size, read_image, read_image_f
 from aot.data.photos import Photo, Source, Thing
 from aot.data.tsv_records import tsv_records
 from aot.errors import AotError
-from aot.runs.files import bounded_lines
+from aot.runs.files import bounded_lines, encoding_of
 from aot.types import LETTERS, Box, Image, Question
 
 POINTER_CHARS = 64
@@ -96,7 +96,7 @@ def _pointed(picture: P | BadRow) -> P | BadRow:
 def _rows(path: Path) -> Iterator[tuple[int, TsvRow, BadRow | None]]:
     """(number of the row, its cells by column, what is wrong with it); a byte that is no UTF-8 becomes U+FFFD."""
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        with path.open(encoding=encoding_of(path), errors="replace", newline="") as file:
             records = tsv_records(bounded_lines(file))
             _, names, fault = next(records, (1, [], None))
             columns = [name.strip() for name in names]

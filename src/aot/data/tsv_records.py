@@ -39,14 +39,15 @@ def tsv_records(lines: Iterable[str], delimiter: str = "\t") -> Iterator[tuple[i
 
 def csv_records(lines: Iterable[str]) -> Iterator[tuple[int, list[str], str]]:
     """As `tsv_records`, of comma-separated lines; separated by semicolons where the header has these and no comma, as
-    spreadsheets write them in countries with a decimal comma."""
+    spreadsheets write them in countries with a decimal comma, or by tabs."""
     source, begun = iter(lines), list[str]()
     for line in source:
         begun.append(line)
         if line.strip():
             break
     header = "".join(begun)
-    return tsv_records(chain(begun, source), ";" if ";" in header and "," not in header else ",")
+    other = next((mark for mark in "\t;" if mark in header and "," not in header), ",")
+    return tsv_records(chain(begun, source), other)
 
 
 def _record(

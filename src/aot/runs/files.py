@@ -6,6 +6,7 @@ content or the new, never a mixture.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import hashlib
 import json
@@ -118,6 +119,12 @@ def read_whole(path: Path) -> bytes:
         if about.st_size > MOST_BYTES:
             raise OSError(errno.EINVAL, f"larger than {MOST_BYTES >> 30} GiB")
         return file.read()
+
+
+def encoding_of(path: Path) -> str:
+    """Of a text file that others wrote: UTF-16 where a byte-order mark says so, else UTF-8. Raises OSError."""
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
 def bounded_lines(file: TextIO) -> Iterator[str]:
