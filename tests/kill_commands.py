@@ -110,7 +110,7 @@ ON_DISK = {"players": {"attacker": LORA | {"conditions": "disk"}}}
 IN_TURN = {"attacks": {"chunk": 8}, "evaluation": {"chunk": 8}}
 BATCH = {"updates": 2, "groups": 2, "group_size": 4}
 IMITATED = {"rounds": 2, "scenes": 4, "samples": 2, "updates": 2}
-PAIRS = {"curate": {"scenes": 24}, "sft": {"steps": 2, "batch": 4}}
+PAIRS = {"curate": {"world": {"scenes": 24}}, "sft": {"steps": 2, "batch": 4}}
 STAGES: dict[str, tuple[str, Sequence[str], dict[str, Any]]] = {
     "attacker_packed": ("iteration_1/attacker", WARM, {}),
     "defender_packed": ("iteration_1/defender", ATTACKED, {}),

@@ -219,7 +219,7 @@ def test_of_yolo_poses_the_box_is_read(tmp_path: Path, shape: str, points: str) 
     assert boxes(read(folder)[0]["images/train/a.png"]) == [("cup", 10, 10, 30, 30)]
 
 
-@pytest.mark.parametrize("line", ["7 0.5 0.5 0.1 0.1", "cup 0.5 0.5 0.1 0.1", "-1 0.5 0.5 0.1 0.1"])
+@pytest.mark.parametrize("line", ["7 0.5 0.5 0.1 0.1", "vase 0.5 0.5 0.1 0.1", "-1 0.5 0.5 0.1 0.1"])
 def test_an_unknown_class_makes_the_photo_incomplete(tmp_path: Path, line: str) -> None:
     photos, refused = read(yolo(tmp_path, f"0 0.2 0.25 0.2 0.25\n{line}\n"))
     assert not photos["images/train/a.png"].complete and refused[0].row == "line 2"

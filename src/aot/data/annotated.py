@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,7 +30,8 @@ class Mark:
 @dataclass
 class Sheet:
     """All that a file says of one image. `refused`: what of it cannot be read, for which `complete` is then False.
-    `shares`: the marks are in shares of the image's sides. `merged`: several files speak of the image."""
+    `shares`: the marks are in shares of the image's sides. `merged`: several files speak of the image. `embedded`:
+    gives the image that is inside the file, else raises `BadRow`."""
 
     file: Path
     image: str
@@ -40,6 +41,7 @@ class Sheet:
     declared: Size | None = None
     shares: bool = False
     merged: bool = False
+    embedded: Callable[[], bytes] | None = None
 
     def refuse(self, where: str, reason: str, word: str = "bad_box", what: str = "box") -> None:
         """Count something that cannot be placed: what has no box may be there, then."""
@@ -61,7 +63,7 @@ def source_of(sheets: Sequence[Sheet | Refusal], folders: Sequence[Path], fit: F
     """The photos of files that are all read, with the labels that these speak of. None of the images there: `AotError`
     with this `hint`."""
     read = [sheet for sheet in sheets if isinstance(sheet, Sheet)]
-    if read and not any(found_in(folders, sheet.image)[2] for sheet in read):
+    if read and not any(sheet.embedded or found_in(folders, sheet.image)[2] for sheet in read):
         what = f"none of the {len(read)} image files is there (first: {shown(read[0].image)})"
         raise AotError(what, where=str(path), hint=hint)
     labels = sorted({mark.label for sheet in read for mark in sheet.marks})
@@ -87,7 +89,8 @@ def photos_of(
             if name != sheet.image:
                 raise BadRow("the file's name is not UTF-8: rename it", "bad_name")
             folder, place, _ = found_in(folders, sheet.image)
-            image, size = read_image(read_image_file(folder, place), fit, declared=sheet.declared)
+            content = sheet.embedded() if sheet.embedded else read_image_file(folder, place)
+            image, size = read_image(content, fit, declared=sheet.declared)
         except BadRow as error:
             yield Refusal(str(sheet.file), f"image {shown(name)}", str(error), error.word)
             continue

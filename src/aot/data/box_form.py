@@ -1,7 +1,7 @@
 """What the four numbers of a box mean where a dataset does not say: decided by all of its boxes together.
 
-They are [x, y, width, height], as in COCO, or two corners, [x0, y0, x1, y1]. A box that would reach beyond its image, or
-whose second corner would be left of its first one or above it, can have one of the two meanings only. Shares of the
+They are [x, y, width, height], as in COCO, or two corners, [x0, y0, x1, y1]. A box that would reach beyond its image,
+or whose second corner would be left of its first one or above it, can have one of the two meanings only. Shares of the
 image's sides are told by numbers that never exceed 1.
 """
 
@@ -41,7 +41,7 @@ class Evidence:
             return
         first, second, third, fourth = (float(value) for value in box)
         self.seen += 1
-        self.shares += 0 <= min(first, second) and 0 < max(third, fourth) and max(first, second, third, fourth) <= 1
+        self.shares += min(box) >= 0 and max(box) <= 1
         sides, corners = _within(first, second, third, fourth, size), _within(*_as_sides(box), size)
         if sides and corners and type(area_px) in (int, float):
             areas = third * fourth, (third - first) * (fourth - second)

@@ -9,30 +9,34 @@ doubtful, and without any annotation it is no object at all.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from aot.data.box_form import Evidence
 from aot.data.coco_layout import CocoLayout, by_last_part
 from aot.data.entries import Spellings, entry_id, is_set, label_of, shown, text_of, whole
-from aot.data.images import Refusal, Size
+from aot.data.images import BadRow, Refusal, Size, found_in, image_size, read_image_file
 from aot.errors import AotError
 from aot.runs.files import read_json
 
 HINT = (
     "a COCO-format folder holds instances.json and images/, or annotations/instances_*.json and their folders"
 )
+_MOST_OPENED = 32
+"""Images whose size is looked up to learn what the boxes are, where the file does not say it."""
 _Entry = dict[str, Any]
 
 
 @dataclass
 class ImageNotes:
     """One image's annotations before the image is opened. `doubtful`, `complete`: see `aot.data.questions.Contents`.
-    `merged`: the file has the image more than once."""
+    `merged`: the file has the image more than once. `size`: None where the file does not say it."""
 
     id: str
     name: str
-    size: Size
+    size: Size | None
     licence: str
     boxes: list[tuple[str, _Entry]] = field(default_factory=list)
     doubtful: set[str] = field(default_factory=set)
@@ -71,6 +75,7 @@ def read_coco_file(layout: CocoLayout, spelled: Spellings) -> CocoFile:
     }
     _images(file, lists["images"], licences)
     _annotations(file, lists["annotations"])
+    _check_form(file)
     notes = {id(one): one for one in file.images.values()}.values()
     if not notes and not file.refused_images:
         raise AotError(
@@ -129,11 +134,11 @@ def _images(file: CocoFile, entries: list[Any], licences: dict[str | None, str])
         own, name = entry_id(entry.get("id")), entry.get("file_name")
         if name is None and isinstance(entry.get("coco_url"), str):  # LVIS
             name = "/".join(entry["coco_url"].split("/")[-2:])
-        width, height = whole(entry.get("width")), whole(entry.get("height"))
+        size = _size(entry)
         where = f"image {number} (id {own})"
         earlier = file.images.get(own or "")
         path = str(PurePosixPath(name)) if isinstance(name, str) else ""
-        if own is None or not path or width is None or height is None:
+        if own is None or not path or size == ():
             values = ", ".join(
                 f"{key} {str(entry.get(key))[:60]!r}" for key in ("id", "file_name", "width", "height")
             )
@@ -146,9 +151,9 @@ def _images(file: CocoFile, entries: list[Any], licences: dict[str | None, str])
                 False,
                 set(file.names.values()),
             )  # whose boxes these are is not known
-        elif path in by_name and by_name[path].size != (width, height):
-            size = by_name[path].size
-            what = f"{shown(path)} is {width}x{height} px here and {size[0]}x{size[1]} px in another entry"
+        elif path in by_name and by_name[path].size != (size or None):
+            here, there = ("x".join(map(str, one or ("?", "?"))) for one in (size, by_name[path].size))
+            what = f"{shown(path)} is {here} px here and {there} px in another entry"
             file.refuse(where, what, "bad_entry")
             file.resized[own] = by_name[path]
         elif path in by_name:
@@ -156,8 +161,38 @@ def _images(file: CocoFile, entries: list[Any], licences: dict[str | None, str])
             file.images[own] = by_name[path]
         else:
             licence = licences.get(entry_id(entry.get("license")), "")
-            file.images[own] = by_name[path] = ImageNotes(own, path, (width, height), licence)
+            file.images[own] = by_name[path] = ImageNotes(own, path, size or None, licence)
             _federated(file, by_name[path], entry)
+
+
+def _size(entry: _Entry) -> Size | tuple[()] | None:
+    """(width, height); None where the entry has neither, or zeros, and () where it has something else."""
+    sides = [entry.get(key) for key in ("width", "height")]
+    if all(side is None or entry_id(side) in ("0", "-1") for side in sides):
+        return None
+    width, height = map(whole, sides)
+    return (width, height) if width and height else ()
+
+
+def _check_form(file: CocoFile) -> None:
+    """COCO's boxes are [x, y, width, height]. Where all together can only be something else: `AotError`."""
+    evidence, opened = Evidence(), 0
+    for notes in {id(one): one for one in file.images.values()}.values():
+        size = notes.size
+        if size is None and notes.boxes and opened < _MOST_OPENED:
+            opened += 1
+            with suppress(BadRow):
+                folder, name, _ = found_in(file.layout.images, notes.name)
+                size = image_size(read_image_file(folder, name))
+        for _, note in notes.boxes:
+            evidence.see(note.get("bbox"), size, note.get("area"))
+    what = {
+        "corners": f"{evidence.corners} of {evidence.seen} boxes can only be two corners, [x0, y0, x1, y1]",
+        "shares": f"all of the {evidence.seen} boxes are in shares of the image's sides",
+    }
+    if told := what.get(evidence.verdict):
+        hint = "COCO's bbox is [x, y, width, height] in pixels of the image: write them so"
+        raise AotError(told, where=str(file.layout.file), hint=hint)
 
 
 def _federated(file: CocoFile, notes: ImageNotes, entry: _Entry) -> None:

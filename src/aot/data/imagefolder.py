@@ -33,7 +33,8 @@ def read_imagefolder(folder: Path, fit: Fit, *, free_text: bool = False) -> Sour
     files = metadata_files(folder)
 
     def photos() -> Iterator[Photo | Refusal]:
-        form = form_of(((row, partial(size_in, row, file)) for file in files for row in rows_held(_named(file))), folder)
+        sized = ((row, partial(size_in, row, file)) for file in files for row in rows_held(_named(file)))
+        form = form_of(sized, folder)
         for file in files:
             name = "-".join(file.parent.relative_to(folder).parts) or folder.name
             if file.suffix == ".parquet":

@@ -6,13 +6,15 @@ Who draws with labelme marks what is wanted, which may be less than all: what ha
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from aot.data.annotated import Mark, Sheet, source_of, surrounding
 from aot.data.entries import Spellings, label_of, whole
-from aot.data.images import Fit, Refusal, found_in
+from aot.data.images import BadRow, Fit, Refusal, found_in
 from aot.data.photos import Source
+from aot.data.tsv import decoded
 from aot.errors import AotError
 from aot.runs.files import read_json, read_whole
 
@@ -50,7 +52,11 @@ def _sheet(file: Path, folder: Path, spelled: Spellings) -> Sheet | Refusal:
     shapes = content.get("shapes") if isinstance(content, dict) else None
     if not isinstance(shapes, list):
         return Refusal(str(file), "the file", "has no list `shapes`", "bad_entry")
-    sheet = Sheet(file, _image(content.get("imagePath"), file, folder), complete=False)
+    image, is_there = _image(content.get("imagePath"), file, folder)
+    sheet = Sheet(file, image, complete=False)
+    if not is_there and content.get("imageData"):  # two files may name one image and hold two
+        sheet.image = file.relative_to(folder).with_suffix("").as_posix()
+        sheet.embedded = partial(_embedded, file)
     wide, high = whole(content.get("imageWidth")), whole(content.get("imageHeight"))
     sheet.declared = (wide, high) if wide and high else None
     for number, shape in enumerate(shapes, 1):
@@ -62,14 +68,22 @@ def _sheet(file: Path, folder: Path, spelled: Spellings) -> Sheet | Refusal:
     return sheet
 
 
-def _image(named: object, file: Path, folder: Path) -> str:
-    """Relative to the dataset's folder: the image that the file names, beside the file or where the name leads."""
+def _embedded(file: Path) -> bytes:
+    data = read_json(file, hint=HINT).get("imageData")
+    if not isinstance(data, str):
+        raise BadRow("imageData is no text", "unreadable_image")
+    return decoded(data)
+
+
+def _image(named: object, file: Path, folder: Path) -> tuple[str, bool]:
+    """Relative to the dataset's folder: the image that the file names, beside the file or where the name leads; and
+    whether it is there."""
     name = named.replace("\\", "/") if isinstance(named, str) else file.with_suffix(".jpg").name
     beside = file.parent.relative_to(folder)
     for place in (beside / name, beside / PureWindowsPath(name).name):
         if found_in((folder,), place.as_posix())[2]:
-            return place.as_posix()
-    return PureWindowsPath(name).name
+            return place.as_posix(), True
+    return PureWindowsPath(name).name, False
 
 
 def _mark(shape: dict[str, Any], label: str, where: str) -> Mark:

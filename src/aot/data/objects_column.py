@@ -31,7 +31,7 @@ _CORNERS += (("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"))
 _SIDES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
 _MOST_CHARS = 2**20
 """Of a cell that is parsed as Python."""
-HOW = 'a column bbox_format with "xywh" or "xyxy" tells, or boxes as {"xmin": ..., "ymin": ..., "xmax": ..., "ymax": ...}'
+HOW = 'add a column bbox_format with "xywh" or "xyxy", or write each box as a dict with xmin, ymin, xmax and ymax'
 Row = Mapping[str, Any]
 
 

@@ -23,7 +23,17 @@ import pyarrow as pa
 from aot.data.box_form import Form
 from aot.data.entries import Spellings, is_set, label_of, shown, text_of
 from aot.data.given import given_question, lettered
-from aot.data.images import BadRow, Fit, Refusal, Size, found_in, image_size, read_image, read_image_file, scaled_box
+from aot.data.images import (
+    BadRow,
+    Fit,
+    Refusal,
+    Size,
+    found_in,
+    image_size,
+    read_image,
+    read_image_file,
+    scaled_box,
+)
 from aot.data.nlvr import as_row, is_nlvr
 from aot.data.objects_column import form_of, has_objects, named
 from aot.data.parquet import BATCH_ROWS, HINT, TableRow, class_names, parquet_rows

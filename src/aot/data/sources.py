@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aot.data.coco import read_coco
 from aot.data.coco_layout import coco_layouts, is_coco_file
+from aot.data.foreign import exporter_of
 from aot.data.imagefolder import metadata_files, read_imagefolder
 from aot.data.images import Fit, Refusal, square
 from aot.data.labelme import labelme_files, read_labelme
@@ -94,7 +95,7 @@ def open_source(path: Path | str, fit: Fit, *, free_text: bool = False) -> Sourc
         return read_yolo(path, fit)
     if suffix == ".json":
         return _open_json(path, fit, free_text)
-    raise AotError("unknown data format", where=str(path), hint=FORMATS)
+    raise _unknown(path, "unknown data format")
 
 
 def digest_of(data: Path) -> str:
@@ -132,7 +133,7 @@ def _open_folder(path: Path, fit: Fit, free_text: bool) -> Source:
         raise AotError("the folder holds several tables", where=str(path), hint=f"name one of them: {names}")
     if holds_pictures(path):
         if unread := _unread_annotations(path):
-            raise AotError("may be annotations, of no known format", where=str(unread), hint=FORMATS)
+            raise _unknown(unread, "may be annotations, of no known format")
         return read_pictures(path, fit)
     raise AotError("no instances.json, no other annotations and no images", where=str(path), hint=FORMATS)
 
@@ -152,9 +153,10 @@ def _is_nlvr(file: Path) -> bool:
 
 
 def _unread_annotations(folder: Path) -> Path | None:
-    """A file that may say what is in the images, by its name and ending."""
+    """A file that says what is in the images, by how it begins, or may do so, by its name and ending."""
     files = sorted(file for mark in ("*", "*/*") for file in folder.glob(mark) if file.suffix.lower() in _NOTE_ENDINGS)
-    return next((file for file in files if _NOTES.search(file.relative_to(folder).as_posix())), None)
+    named = (file for file in files if _NOTES.search(file.relative_to(folder).as_posix()))
+    return next((file for file in files if exporter_of(file)), None) or next(named, None)
 
 
 def _open_json(path: Path, fit: Fit, free_text: bool) -> Source:
@@ -164,4 +166,11 @@ def _open_json(path: Path, fit: Fit, free_text: bool) -> Source:
         return read_labelme(path, fit)
     if _is_nlvr(path):
         return read_jsonl(path, fit, free_text=free_text)
-    raise AotError("a JSON file of no known format", where=str(path), hint=FORMATS)
+    raise _unknown(path, "a JSON file of no known format")
+
+
+def _unknown(file: Path, otherwise: str) -> AotError:
+    what, step = exporter_of(file) or ("", "")
+    if what:
+        return AotError(f"{what}, which is not read", where=str(file), hint=f"{step}; or {FORMATS}")
+    return AotError(otherwise, where=str(file), hint=FORMATS)

@@ -7,6 +7,7 @@ marked `difficult` are there, but were not annotated with care: their label is d
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree
 
@@ -18,6 +19,9 @@ from aot.data.pictures import PICTURES
 
 HINT = "Pascal VOC has Annotations/*.xml and JPEGImages/, or each .xml beside its image"
 _MOST_BYTES = 2**24
+_ENCODING = re.compile(rb"""\s*<\?xml[^>]*encoding=["']([\w.-]+)["']""")
+_EXPATS = (b"utf-8", b"utf8", b"utf-16", b"us-ascii", b"ascii", b"iso-8859-1")
+_ROOT = re.compile(rb"<annotation[\s>]")
 
 
 def voc_files(folder: Path) -> list[Path]:
@@ -30,7 +34,7 @@ def voc_files(folder: Path) -> list[Path]:
 def _says_annotation(file: Path) -> bool:
     try:
         with file.open("rb") as opened:
-            return b"<annotation" in opened.read(4096)
+            return _ROOT.search(opened.read(4096).replace(b"\0", b"")) is not None  # UTF-16 has zero bytes
     except OSError:
         return False
 
@@ -72,6 +76,9 @@ def _parsed(content: bytes) -> ElementTree.Element:
     plain = content.replace(b"\0", b"")  # UTF-16 has a zero byte in each letter
     if b"<!DOCTYPE" in plain or b"<!ENTITY" in plain:
         raise ValueError("a document type or an entity is declared")
+    named = _ENCODING.match(content)
+    if named and named[1].lower() not in _EXPATS:  # expat knows few encodings, Python many
+        return ElementTree.fromstring(content.decode(named[1].decode()))
     return ElementTree.fromstring(content)
 
 

@@ -7,8 +7,9 @@ objects; one without a text file is incomplete.
 
 from __future__ import annotations
 
-import math
+import codecs
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,15 @@ from aot.data.entries import Spellings, entry_id, label_of, shown
 from aot.data.images import Fit
 from aot.data.photos import Source
 from aot.data.yolo_layout import images_below, placed_elsewhere
+from aot.data.yolo_lines import LineForms, class_of, numbers_of, words_of
 from aot.errors import AotError
 from aot.runs.files import read_whole
 
 NAMES = ("classes.txt", "labels/classes.txt", "obj.names", "labels/obj.names")
 """Files with a label a line, where there is no data.yaml."""
+LINE = "a line is `class x y width height`, the centre and the sides in shares of the image; classes count from 0"
+_MOST_LOOKED_AT = 5000
+"""Label files that are read before the first photo (*ours*)."""
 HINT = "a YOLO dataset has data.yaml with `names`, images/ and labels/ with a .txt for each image"
 
 _RAISED = (OSError, ValueError, yaml.YAMLError, RecursionError, LookupError, AttributeError, TypeError)
@@ -61,8 +66,19 @@ def read_yolo(path: Path, fit: Fit) -> Source:
     if all(_label_file(folder, image) is None for image in images):
         what = f"none of the {len(images)} images has a label file (first: {images[0]})"
         raise AotError(what, where=str(folder), hint=HINT)
+    _check_lines(file, [label for image in images if (label := _label_file(folder, image))], names, keypoints)
     sheets = (_sheet(folder, image, names, file, keypoints) for image in images)
     return Source(photos_of(sheets, (folder,), fit, name), sorted(set(names.values())))
+
+
+def _check_lines(file: Path, labels: list[Path], names: dict[int, str], keypoints: int) -> None:
+    """Where the lines give other boxes or labels than YOLO's would: `AotError`."""
+    forms = LineForms()
+    for label in labels[:_MOST_LOOKED_AT]:
+        with suppress(OSError):
+            forms.see(_lines(label), names, keypoints)
+    if fault := forms.fault(names):
+        raise AotError(fault, where=str(labels[0].parent), hint=f"export the labels again: {LINE}")
 
 
 def _keypoints(file: Path) -> int:
@@ -104,7 +120,9 @@ def _content(file: Path) -> Any:
 
 
 def _lines(file: Path) -> list[str]:
-    return read_whole(file).decode("utf-8-sig", errors="replace").splitlines()
+    content = read_whole(file)
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_wide else "utf-8-sig", errors="replace").splitlines()
 
 
 def _names(file: Path) -> dict[int, str]:
@@ -160,28 +178,18 @@ def _marks(lines: list[str], names: dict[int, str], sheet: Sheet, keypoints: int
     for row, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        where, first, *rest = f"line {row}", *line.split()
-        number = entry_id(first)
-        label = names.get(int(number)) if number is not None and number.isdigit() else None
+        where, words = f"line {row}", words_of(line)
+        label, rest = class_of(words, names) if words else (None, [])
         if label is None:
-            sheet.refuse(where, f"unknown class {first[:60]!r}", "unknown_label_or_image")
+            sheet.refuse(where, f"unknown class {shown(line.strip(), 60)!r}", "unknown_label_or_image")
             continue
-        numbers = _numbers(rest)
+        numbers = numbers_of(rest)
         if keypoints and len(numbers) >= 4 + keypoints:  # of a pose only the box is read
             numbers = numbers[:4]
-        if len(numbers) in (4, 5):  # a fifth is a detector's confidence
+        if len(numbers) == 4 or (len(numbers) == 5 and 0 <= numbers[4] <= 1):  # a fifth is a detector's confidence
             x, y, wide, high = numbers[:4]
             yield Mark(label, (x - wide / 2, y - high / 2, wide, high), (), where)
         elif len(numbers) >= 6 and len(numbers) % 2 == 0:
             yield Mark(label, surrounding(numbers), numbers, where)
         else:
             yield Mark(label, (), (), where)  # refused as a box; its label is doubtful
-
-
-def _numbers(words: list[str]) -> list[float]:
-    """None at all where one of them is no finite number."""
-    try:
-        numbers = [float(word) for word in words]
-    except ValueError:
-        return []
-    return numbers if all(math.isfinite(number) for number in numbers) else []
