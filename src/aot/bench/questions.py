@@ -18,6 +18,12 @@ BRACKETED = re.compile(r"\(?([A-Ja-j])[).:]?")
 ONE = r"\(?['\"]?[A-J]['\"]?\)?"
 SEVERAL = re.compile(rf"\[?{ONE}(?:\s*(?:,|;|/|&|\band\b|\bor\b)?\s*{ONE})+\]?")
 MARKED = re.compile(r"^\(?[A-Ja-j][).:]\s+")
+REQUEST = re.compile(
+    r"\s*\n\s*(please\s+)?(answer|select|choose|reply|respond)\b[^\n]*\b(letter|option|choice)s?\b[^\n]*\s*$", re.I
+)
+"""The last line of a question that asks for a letter: the request is ours here."""
+ONE_CELL = ("options", "choices", given.OPTIONS)
+"""Columns with all options of a question."""
 YES, NO = ("yes", "true", "1"), ("no", "false", "0")
 
 
@@ -74,15 +80,35 @@ def short_answer(
 
 
 def lmu_item(row: Row, *, category: str = "", groups: Mapping[str, str] | None = None) -> Item:
-    """An item of the columns question, A .., answer, category and hint: without options a yes/no question where the
-    answer is yes or no, else one with a short answer."""
-    question, answer, options = row.text("question"), row.text("answer"), lettered(row)
-    named: dict[str, Any] = {"category": category or row.text("category"), "groups": groups}
+    """An item of the columns question, answer, category and hint, with options wherever published tables have them:
+    without any a yes/no question where the answer is yes or no, else one with a short answer. An answer that is a
+    letter of options which are not found, or may be an option's words as well as another one's number: `BadRow`."""
+    question, answer, options = row.text("question"), row.text("answer"), own_options(row)
+    named: dict[str, Any] = {"category": category or row.text("category", "task"), "groups": groups}
+    if not options:
+        question, options = inside(REQUEST.sub("", question))
     if options:
+        number = int(answer) if answer.isascii() and answer.isdigit() and len(answer) < 3 else len(options)
+        if answer in options and number < len(options) and options.index(answer) != number:
+            raise BadRow(f"the answer {answer} is both an option's text and another one's number", "ambiguous_answer")
         return choice(row, question, options, answer, **named)
     if answer.casefold() in ("yes", "no"):
         return yes_no(row, question, answer, **named)
+    if BRACKETED.fullmatch(answer):
+        what = f"the answer {answer!r} looks like an option's letter, and there are no options"
+        raise BadRow(f"{what} (columns A, B, ..., options, choices or {given.OPTIONS})", "bad_options")
     return short_answer(row, question, [answer], **named)
+
+
+def own_options(row: Row) -> list[str]:
+    """The options of the columns A, B, ... or `choice_a`, `choice_b`, ..., or of one cell; none where none are."""
+    spelled = given.lettered([row.text(f"choice_{letter.lower()}", f"option_{letter.lower()}") for letter in LETTERS])
+    if found := lettered(row) or list(spelled):
+        return found
+    cell = next((row.cells[name] for name in ONE_CELL if row.cells.get(name)), None)
+    if isinstance(cell, Mapping):
+        return list(given.lettered([str(cell.get(letter) or "") for letter in LETTERS]))
+    return in_one_cell(cell) if cell is not None else []
 
 
 def lettered(row: Row) -> list[str]:

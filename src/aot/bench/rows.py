@@ -23,7 +23,7 @@ from aot.data.images import BadRow, Refusal
 from aot.data.tsv import POINTER_CHARS, decoded, pictured_rows, row_images
 from aot.data.tsv_records import csv_records
 from aot.errors import AotError
-from aot.runs.files import bounded_lines, read_whole
+from aot.runs.files import bounded_lines, encoding_of, read_whole
 
 IMAGE_COLUMNS = ("image", "images", *(f"image_{n}" for n in range(1, 11)))
 """Where tables have their images; all that are filled belong to the row, in this order."""
@@ -187,7 +187,7 @@ def json_rows(path: Path, needs: Needs) -> Rows:
 
 def json_values(path: Path) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
     """Every object of the file (lines, a list, or one alone) with its place, or why it is none."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
+    with path.open(encoding=encoding_of(path), errors="replace") as file:
         first = next((line.strip() for line in bounded_lines(file) if line.strip()), "")
         if lines := not first.startswith("[") and first != "{":
             file.seek(0)
@@ -195,7 +195,7 @@ def json_values(path: Path) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
     if lines:
         return
     try:
-        whole = json.loads(read_whole(path).decode("utf-8-sig", errors="replace"))
+        whole = json.loads(read_whole(path).decode(encoding_of(path), errors="replace"))
     except (ValueError, RecursionError) as error:
         raise AotError(f"cannot be read as JSON ({error})", where=str(path), hint="fetch the file again") from error
     values = whole if isinstance(whole, list) else [whole]
@@ -216,8 +216,8 @@ def _object(value: Any) -> dict[str, Any] | BadRow:
 
 
 def csv_rows(path: Path, needs: Needs) -> Rows:
-    """Comma-separated, without images: the benchmark says where they are."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+    """Comma-separated. An image is the name of a file, or the benchmark says where it is."""
+    with path.open(encoding=encoding_of(path), errors="replace", newline="") as file:
         records = csv_records(bounded_lines(file))
         _, names, _ = next(records, (1, [], ""))
         columns = [name.strip() for name in names]
@@ -225,7 +225,11 @@ def csv_rows(path: Path, needs: Needs) -> Rows:
         for number, (line, cells, reason) in enumerate(records):
             problem = BadRow(f"line {line}: {reason}", "bad_quotes") if reason else None
             row = {} if reason else dict.fromkeys(columns, "") | dict(zip(columns, cells, strict=False))
-            yield Row(str(path), f"row {number + 2}", number, row, (), problem)
+            place = f"row {number + 2}"
+            if problem is not None:
+                yield Row(str(path), place, number, row, (), problem)
+            else:
+                yield row_with(path, place, number, row, partial(named_images, row, path.parent))
 
 
 READERS: dict[str, Callable[[Path, Needs], Rows]] = {
@@ -257,7 +261,8 @@ def row_with(
 
 
 def _table_images(cells: Mapping[str, Any], folder: Path) -> tuple[bytes, ...]:
-    found = [_cell_images(cells.get(column), folder) for column in IMAGE_COLUMNS]
+    columns = IMAGE_COLUMNS if any(cells.get(column) for column in IMAGE_COLUMNS) else ("bytes",)  # MME-RealWorld's
+    found = [_cell_images(cells.get(column), folder) for column in columns]
     filled = [index for index, images in enumerate(found) if images]
     if filled and (gap := set(range(filled[0], filled[-1])) - set(filled)) and filled[0] > 1:
         raise BadRow(f"{IMAGE_COLUMNS[min(gap)]} is empty before another image", "missing_image")

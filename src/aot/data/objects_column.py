@@ -16,7 +16,7 @@ from typing import Any
 
 from aot.data.box_form import FORMS, Evidence, Form, as_sides, is_four
 from aot.data.entries import text_of
-from aot.data.given import lettered
+from aot.data.given import OPTIONS, lettered, options_in
 from aot.data.images import BadRow, Size
 from aot.errors import AotError
 from aot.types import LETTERS
@@ -75,10 +75,7 @@ def named(row: Row, form: Form, classes: Sequence[str] = ()) -> dict[str, Any]:
     found = dict(row)
     if "image" not in found and isinstance(found.get("file_name"), str):
         found["image"] = found["file_name"]
-    if isinstance(found.get("options"), str):
-        found["options"] = _held(found["options"], "options is no list", "bad_options")
-    elif found.get("options") is None and "A" in found and "B" in found:
-        found["options"] = list(lettered([text_of(found.get(letter)) for letter in LETTERS]))
+    found["options"] = _options(row)
     if not has_objects(row):
         return found
     boxes = []
@@ -88,6 +85,16 @@ def named(row: Row, form: Form, classes: Sequence[str] = ()) -> dict[str, Any]:
             label = classes[label] if 0 <= label < len(classes) else ""
         boxes.append({**entry, "label": label, "bbox": as_sides(entry["bbox"], entry.get(FORMAT) or form)})
     return {**found, "boxes": boxes}
+
+
+def _options(row: Row) -> Any:
+    """Of one cell, as a list, its text or lines with letters, or of the columns A, B, ...; no list stays as it is."""
+    cell = next((row[name] for name in ("options", "choices", OPTIONS) if text_of(row.get(name))), None)
+    if isinstance(cell, str):
+        return list(options_in(cell)) or _held(cell, "options is no list", "bad_options")
+    if cell is None and "A" in row and "B" in row:
+        return list(lettered([text_of(row.get(letter)) for letter in LETTERS]))
+    return cell
 
 
 def _flat(row: Row) -> dict[str, Any] | None:

@@ -1,0 +1,100 @@
+"""Tables of one's own, in the columns of published ones: options are found, or no letter is taken for an answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aot.bench.item import Item
+from aot.bench.table import named
+from aot.data.images import Refusal, at_most
+from aot.data.photos import Photo
+from aot.data.sources import open_source
+from bench_layouts import base64_picture, picture, write_parquet, write_tsv
+
+ASKED = "Which colour?"
+LETTERED = "Which colour?\n(A) red\n(B) blue\nAnswer with the option's letter from the given choices directly."
+ROWS: list[dict[str, Any]] = [
+    {"choices": ["red", "blue"], "answer": "(B)"},
+    {"choices": ["red", "blue"], "answer": 1},
+    {"options": ["A. red", "B. blue"], "answer": "B"},
+    {"options": "['red', 'blue']", "answer": "B."},
+    {"options": {"A": "red", "B": "blue", "C": None}, "answer": "B"},
+    {"multi-choice options": "A. red\nB. blue", "answer": "B"},
+    {"A": "red", "B": "blue", "C": "nan", "answer": "blue"},
+    {"choice_a": "red", "choice_b": "blue", "answer": "b"},
+    {"question": "Which colour?\nA. red\nB. blue", "answer": "B"},
+    {"question": LETTERED, "answer": "(B)"},
+]
+
+
+def items(path: Path, name: str = "custom:mine") -> tuple[list[Item], list[Refusal]]:
+    read = list(named(name).read(path))
+    return [one for one in read if isinstance(one, Item)], [one for one in read if isinstance(one, Refusal)]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_options_are_found_where_published_tables_have_them(tmp_path: Path, row: dict[str, Any]) -> None:
+    known = {"question": ASKED, "image": {"bytes": picture(1), "path": None}} | row
+    write_parquet(tmp_path / "one.parquet", [known])
+    (item,), refused = items(tmp_path / "one.parquet")
+    assert not refused and (item.kind, item.answer, item.question) == ("choice", "B", ASKED)
+    assert [option for option in item.options if option != "nan"] == ["red", "blue"]
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if "question" not in row and "choice_a" not in row][:4])
+def test_an_audit_finds_them_too(tmp_path: Path, row: dict[str, Any]) -> None:
+    known = {"question": ASKED, "image": {"bytes": picture(1), "path": None}} | row
+    write_parquet(tmp_path / "one.parquet", [known])
+    (photo,) = open_source(tmp_path / "one.parquet", at_most(64)).items
+    assert isinstance(photo, Photo) and "blue" in photo.given[0][0].options[photo.given[0][0].answer]
+
+
+@pytest.mark.parametrize(
+    ("row", "word"),
+    [
+        ({"answer": "B"}, "bad_options"),
+        ({"answer": "(c)"}, "bad_options"),
+        ({"choices": ["1", "2", "3"], "answer": 2}, "ambiguous_answer"),
+        ({"options": "red or blue", "answer": "B"}, "bad_options"),
+        ({"options": 7, "answer": "B"}, "bad_options"),
+        ({"options": {"x": "red"}, "answer": "B"}, "bad_options"),
+    ],
+)
+def test_a_letter_without_options_is_no_short_answer(tmp_path: Path, row: dict[str, Any], word: str) -> None:
+    known = {"question": ASKED, "image": {"bytes": picture(1), "path": None}} | row
+    write_parquet(tmp_path / "one.parquet", [known])
+    found, refused = items(tmp_path / "one.parquet")
+    assert not found and [refusal.word for refusal in refused] == [word]
+
+
+@pytest.mark.parametrize("row", [{"answer": "three"}, {"answer": "7"}, {"choices": [], "answer": "7"}])
+def test_what_has_no_options_is_asked_openly(tmp_path: Path, row: dict[str, Any]) -> None:
+    rows = [{"index": 0, "question": ASKED, "image": base64_picture(1), **row, "choices": ""}]
+    (item,), _ = items(write_tsv(tmp_path / "mine.tsv", rows))
+    assert (item.kind, item.answer) == ("open", row["answer"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-8-sig"])
+@pytest.mark.parametrize("separator", [",", ";", "jsonl", "json"])
+def test_files_of_questions_beside_their_images(tmp_path: Path, separator: str, encoding: str) -> None:
+    (tmp_path / "a.png").write_bytes(picture(1))
+    row = {"image_path": "a.png", "question": ASKED, "A": "red", "B": "blue", "answer": "B"}
+    text = "\n".join(map(separator.join, (row.keys(), row.values())))
+    if separator.startswith("json"):
+        text = json.dumps([row] if separator == "json" else row)
+    file = tmp_path / ("mine.csv" if len(separator) == 1 else f"mine.{separator}")
+    file.write_text(text, encoding)
+    (item,), refused = items(file)
+    assert (item.kind, item.answer, item.images) == ("choice", "B", (picture(1),)) and not refused
+
+
+def test_mme_realworld_of_the_hub_has_its_images_in_bytes(tmp_path: Path) -> None:
+    row = {"index": "0", "bytes": base64_picture(1), "question": ASKED, "answer": "B", "category": "Perception/OCR"}
+    row["multi-choice options"] = ["(A) red", "(B) blue"]  # type: ignore[assignment]
+    write_parquet(tmp_path / "one.parquet", [row], images=())
+    (item,), refused = items(tmp_path / "one.parquet", "MME-RealWorld-Lite")
+    assert (item.answer, item.options, len(item.images)) == ("B", ("red", "blue"), 1) and not refused
