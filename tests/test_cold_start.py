@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image as PillowImage
@@ -165,10 +168,17 @@ def test_tokens_that_an_edit_changes_weigh_more_whatever_the_autoencoder_codes(d
     assert torch.equal(token_weights(shifted, 4.0)[0], weights[1]), "what a JPEG may change is no edit"
 
 
-def png(grey: int, side: int = 16) -> bytes:
+def png(grey: int, side: int = 16, high: int | None = None) -> bytes:
     buffer = BytesIO()
-    PillowImage.fromarray(np.full((side, side, 3), grey, np.uint8)).save(buffer, "PNG")
+    PillowImage.fromarray(np.full((high or side, side, 3), grey, np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def shard(folder: Path, rows: list[dict], number: int = 0) -> Path:
+    (folder / "data").mkdir(exist_ok=True)
+    file = folder / f"data/train-{number:05}-of-00009.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), file)
+    return file
 
 
 ROW = {
@@ -185,7 +195,15 @@ ROW = {
         ({"answer": None}, "answer is missing"),
         ({"answer": "C"}, "no letter of its options"),
         ({"options": None}, "options is missing"),
-        ({"options": []}, "no text"),
+        ({"options": []}, "different options"),
+        ({"options": ["red"]}, "different options"),
+        ({"options": ["blue", "blue"]}, "different options"),
+        ({"options": ["", " "]}, "different options"),
+        ({"options": [str(n) for n in range(12)]}, "different options"),
+        ({"options": ["red", "", "blue"]}, "an empty option"),
+        ({"question": " "}, "question is missing"),
+        ({"id": "0"}, "the id '0' occurs twice"),
+        ({"clean": {"bytes": png(0, 800, 2)}, "attacked": {"bytes": png(9, 800, 2)}}, "so long and narrow"),
         ({"options": ["red", None]}, "no text"),
         ({"box_labels": None}, "box_labels is missing"),
         ({"clean": None}, "clean is missing"),
@@ -195,13 +213,40 @@ ROW = {
     ],
 )
 def test_a_row_that_lacks_something_is_refused_and_the_others_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: dict, reason: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict, reason: str
 ) -> None:
-    rows = [ROW, ROW | change, ROW]
-    monkeypatch.setattr("aot.forge.read_pairs.read_rows", lambda paths: iter(rows))
+    rows = [ROW | {"id": "0"}, ROW | {"id": "1"} | change, ROW | {"id": "2"}]
+    shard(tmp_path, rows)
     assert len(forged_pairs(tmp_path, named_kind=0, seed=0)) == 2
     said = capsys.readouterr().err
     assert "refused rows" in said and "row 1: " in said and reason in said
-    monkeypatch.setattr("aot.forge.read_pairs.read_rows", lambda paths: iter(rows[1:2]))
+    shard(tmp_path, [rows[0], rows[1]] if change == {"id": "0"} else rows[1:2])
+    if change != {"id": "0"}:
+        with pytest.raises(AotError, match=r"no pairs .* \(1 rows refused\)"):
+            forged_pairs(tmp_path, named_kind=0, seed=0)
+
+
+@pytest.mark.parametrize("change", [{"kind": 3}, {"answer": 1}, {"options": "red, blue"}, {"clean": png(0)}])
+def test_a_column_of_another_type_is_refused_row_by_row(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict
+) -> None:
+    shard(tmp_path, [ROW | change])
     with pytest.raises(AotError, match="no pairs"):
         forged_pairs(tmp_path, named_kind=0, seed=0)
+    assert "row 0: " in capsys.readouterr().err
+
+
+def test_a_shard_that_cannot_be_read_is_refused_and_the_others_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard(tmp_path, [ROW])
+    cut = shard(tmp_path, [ROW | {"id": "b"}], 1)
+    cut.write_bytes(cut.read_bytes()[:-200])
+    shard(tmp_path, [{"a": 1}], 2)
+    os.mkfifo(tmp_path / "data/train-00003-of-00009.parquet")
+    (tmp_path / "data/train-00004-of-00009.parquet").mkdir()
+    (tmp_path / "data/train-00005-of-00009.parquet").symlink_to("nowhere")
+    assert len(forged_pairs(tmp_path, named_kind=0, seed=0)) == 1
+    said = capsys.readouterr().err
+    assert "refused rows" in said and ": 5" in said
+    assert "cannot be read" in said and "other columns" in said and said.count("no ordinary file") == 3
