@@ -49,6 +49,12 @@ def imagefolder(folder: Path, row: dict[str, Any], count: int = 3, ending: str =
         {"objects": {"bbox": [SIDES[0]], "category": ["cup"], "area": [400]}},
         {"objects": [{"label": "cup", "xmin": 10, "ymin": 10, "xmax": 30, "ymax": 30}]},
         {"objects": [{"names": ["cup"], "x": 10, "y": 10, "w": 20, "h": 20}]},
+        {"annotations": [{"bbox": box, "category": label} for box, label in zip(CORNERS, LABELS, strict=True)]},
+        {"instances": {"bbox": SIDES, "category": LABELS}, "annotations": "none"},
+        {"label": "cup", "xmin": 10, "ymin": 10, "xmax": 30, "ymax": 30},
+        {"label": "cup", "xmin": "10", "ymin": "10", "xmax": "30.0", "ymax": "30"},
+        {"objects": {"bbox": ["10 10 20 20", "[50, 20, 40, 40]"], "category": LABELS}},
+        {"objects": {"bbox": [[str(v) for v in box] for box in CORNERS], "category": LABELS}},
         {"objects": [{"label": "cup", "box": {"xmin": 10, "ymin": 10, "xmax": 30, "ymax": 30}}]},
     ],
 )
@@ -66,8 +72,8 @@ def test_boxes_of_objects_are_read_as_what_they_are(
     ("row", "told"),
     [
         ({"objects": {"bbox": [SIDES[0]], "category": ["cup"]}}, "of 3, 0 can only be the former"),
-        ({"objects": {"bbox": [[0.1, 0.1, 0.3, 0.3]], "category": ["cup"]}}, "shares of the image's sides"),
-        ({"bbox": [[0.5, 0.1, 0.3, 0.3]], "category": ["cup"]}, "shares of the image's sides"),
+        ({"objects": {"bbox": [[0.1, 0.1, 0.3, 0.3]], "category": ["cup"]}}, "shares or percents of the image's sides"),
+        ({"bbox": [[0.5, 0.1, 0.3, 0.3]], "category": ["cup"]}, "shares or percents of the image's sides"),
     ],
 )
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
@@ -78,10 +84,45 @@ def test_boxes_that_do_not_tell_what_they_are_stop_the_reader(
         read(imagefolder(tmp_path, row, ending=ending))
 
 
+def other_boxes(form: str) -> list[list[float]]:
+    """Boxes of a 300 x 200 image in a form that is not read."""
+    found = []
+    for n in range(12):
+        x, y, wide, high = 22 * n, (37 * n) % 120, 40 + 3 * (n % 5), 30 + 5 * (n % 4)
+        forms: dict[str, list[float]] = {
+            "centre": [x + wide / 2, y + high / 2, wide, high],
+            "y_first": [y, x, y + high, x + wide],
+            "of_1000": [1000 * x / 300, 1000 * y / 200, 1000 * (x + wide) / 300, 1000 * (y + high) / 200],
+            "of_100": [100 * x / 300, 100 * y / 200, 100 * wide / 300, 100 * high / 200],
+            "of_twice_the_size": [2 * x, 2 * y, 2 * wide, 2 * high],
+        }
+        found.append(forms[form])
+    return found
+
+
+@pytest.mark.parametrize("form", ["centre", "y_first", "of_1000", "of_100", "of_twice_the_size"])
+@pytest.mark.parametrize("coco", [True, False])
+def test_boxes_of_another_form_stop_the_reader(tmp_path: Path, form: str, coco: bool) -> None:
+    bbox = other_boxes(form)
+    picture(tmp_path / "images/a.png", 300, 200)
+    if coco:
+        notes = [{"id": n, "image_id": 1, "category_id": 1, "bbox": box} for n, box in enumerate(bbox)]
+        image = {"id": 1, "file_name": "a.png", "width": 300, "height": 200}
+        write(tmp_path / "instances.json", json.dumps(COCO | {"images": [image], "annotations": notes}))
+    else:
+        row = {"file_name": "images/a.png", "objects": {"bbox": bbox, "category": ["cup"] * len(bbox)}}
+        write(tmp_path / "metadata.jsonl", json.dumps(row))
+    with pytest.raises(AotError, match=r"outside their images|shares or percents|two corners"):
+        read(tmp_path)
+
+
 def test_a_dataset_of_boxes_beyond_their_images_keeps_the_sound_ones(tmp_path: Path) -> None:
     row = {"objects": {"bbox": [*SIDES, [90, 10, 95, 50]], "category": [*LABELS, "dog"]}}
     photos, refused = read(imagefolder(tmp_path, row))
     assert not photos and {refusal.word for refusal in refused} == {"box_outside"}
+    row["objects"]["bbox"][2] = None
+    photos, refused = read(imagefolder(tmp_path, row))
+    assert not photos and {refusal.word for refusal in refused} == {"bad_box"}
 
 
 @pytest.mark.parametrize("told", ["yxyx", 7])

@@ -1,8 +1,9 @@
 """What the four numbers of a box mean where a dataset does not say: decided by all of its boxes together.
 
 They are [x, y, width, height], as in COCO, or two corners, [x0, y0, x1, y1]. A box that would reach beyond its image,
-or whose second corner would be left of its first one or above it, can have one of the two meanings only. Shares of the
-image's sides are told by numbers that never exceed 1.
+or whose second corner would be left of its first one or above it, can have one of the two meanings only. Boxes that can
+have neither are of another form (centre and sides, y before x, another image's size) or wrong. Shares and percents of
+the image's sides are told by numbers that never exceed 1, or 100 in large images.
 """
 
 from __future__ import annotations
@@ -15,23 +16,32 @@ from aot.data.images import Size
 
 Form = Literal["sides", "corners"]
 """[x, y, width, height], or [x0, y0, x1, y1]."""
-Verdict = Literal["sides", "corners", "shares", "either", "none"]
+Verdict = Literal["sides", "corners", "shares", "neither", "either", "none"]
 FORMS: dict[str, Form] = {"xywh": "sides", "coco": "sides", "xyxy": "corners", "pascal_voc": "corners"}
 """What a dataset may write in `bbox_format`."""
-_SETTLED = 16
+_SETTLED = 64
 """Boxes of one meaning after which no more are looked at (*ours*)."""
+_PERCENT_OF_PX, _FEW = 200, 8
+"""Percents are told in images whose sides are at least so long, by at least so many boxes; so are centres (*ours*)."""
 _MUCH_MORE = 4
 """So many times as many boxes must be corners only as sides only (*ours*): some boxes of every dataset are wrong."""
 
 
 @dataclass
 class Evidence:
-    """Counts of boxes: `sides`, `corners`: of one meaning only; `either`: of both; `shares`: all numbers at most 1."""
+    """Counts of boxes: `sides`, `corners`: of one meaning only; `either`: of both; `neither`: of none; `shares`,
+    `percents`: see above; `centred`: inside as centre and sides. A verdict of "neither" needs more than `wrong` of all
+    boxes to be so, or one where all are centred: of true [x, y, width, height] those near the left and the top are not.
+    """
 
+    wrong: float = 0.05
     sides: int = 0
     corners: int = 0
     either: int = 0
+    neither: int = 0
     shares: int = 0
+    percents: int = 0
+    centred: int = 0
     seen: int = 0
 
     def see(self, box: object, size: Size | None, area_px: object = None) -> None:
@@ -42,6 +52,8 @@ class Evidence:
         first, second, third, fourth = (float(value) for value in box)
         self.seen += 1
         self.shares += min(box) >= 0 and max(box) <= 1
+        large = size is not None and min(size) >= _PERCENT_OF_PX
+        self.percents += large and min(box) >= 0 and max(box) <= 100
         sides, corners = _within(first, second, third, fourth, size), _within(*_as_sides(box), size)
         if sides and corners and type(area_px) in (int, float):
             areas = third * fourth, (third - first) * (fourth - second)
@@ -50,6 +62,8 @@ class Evidence:
         self.sides += sides and not corners
         self.corners += corners and not sides
         self.either += sides and corners
+        self.neither += not sides and not corners
+        self.centred += _within(first - third / 2, second - fourth / 2, third, fourth, size)
 
     @property
     def settled(self) -> bool:
@@ -58,8 +72,12 @@ class Evidence:
     @property
     def verdict(self) -> Verdict:
         """"either" where the boxes do not tell, or contradict each other."""
-        if self.seen and self.shares == self.seen:
+        if self.seen and (self.shares == self.seen or (self.percents == self.seen >= _FEW)):
             return "shares"
+        if self.neither > 1 and self.neither > self.wrong * self.seen:
+            return "neither"
+        if self.neither and self.centred == self.seen >= _FEW:
+            return "neither"
         if self.corners > 1 and self.corners > _MUCH_MORE * self.sides:
             return "corners"
         if self.sides and self.sides >= self.corners:

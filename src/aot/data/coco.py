@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from aot.data.coco_file import HINT, CocoFile, ImageNotes, read_coco_file
+from aot.data.coco_file import HINT, CocoFile, ImageNotes, check_form, read_coco_file
 from aot.data.coco_layout import coco_layouts
 from aot.data.entries import Spellings, entry_id, label_of, shown
 from aot.data.images import BadRow, Fit, Refusal, found_in, read_image, read_image_file, scaled_box
@@ -34,6 +34,8 @@ def read_coco(folder: Path, fit: Fit) -> Source:
     ]
     if not there and all(file.images for file in files):
         raise AotError(_missing(files[0]), where=str(files[0].layout.file), hint=HINT)
+    for file in there:
+        check_form(file)
     for file in files:
         if there and file not in there and file.images:  # one part of the dataset was fetched, not the other
             file.refused = [Refusal(str(file.layout.file), "the file", _missing(file), "missing_images")]

@@ -26,6 +26,8 @@ HINT = (
 )
 _MOST_OPENED = 32
 """Images whose size is looked up to learn what the boxes are, where the file does not say it."""
+_MOST_OUTSIDE = 0.25
+"""Where more boxes are outside, the others cannot be trusted; where fewer, these alone are refused (*ours*)."""
 _Entry = dict[str, Any]
 
 
@@ -75,7 +77,6 @@ def read_coco_file(layout: CocoLayout, spelled: Spellings) -> CocoFile:
     }
     _images(file, lists["images"], licences)
     _annotations(file, lists["annotations"])
-    _check_form(file)
     notes = {id(one): one for one in file.images.values()}.values()
     if not notes and not file.refused_images:
         raise AotError(
@@ -174,9 +175,9 @@ def _size(entry: _Entry) -> Size | tuple[()] | None:
     return (width, height) if width and height else ()
 
 
-def _check_form(file: CocoFile) -> None:
+def check_form(file: CocoFile) -> None:
     """COCO's boxes are [x, y, width, height]. Where all together can only be something else: `AotError`."""
-    evidence, opened = Evidence(), 0
+    evidence, opened = Evidence(wrong=_MOST_OUTSIDE), 0
     for notes in {id(one): one for one in file.images.values()}.values():
         size = notes.size
         if size is None and notes.boxes and opened < _MOST_OPENED:
@@ -188,7 +189,8 @@ def _check_form(file: CocoFile) -> None:
             evidence.see(note.get("bbox"), size, note.get("area"))
     what = {
         "corners": f"{evidence.corners} of {evidence.seen} boxes can only be two corners, [x0, y0, x1, y1]",
-        "shares": f"all of the {evidence.seen} boxes are in shares of the image's sides",
+        "shares": f"all of the {evidence.seen} boxes are in shares or percents of the image's sides",
+        "neither": f"{evidence.neither} of {evidence.seen} boxes are outside their images, or empty",
     }
     if told := what.get(evidence.verdict):
         hint = "COCO's bbox is [x, y, width, height] in pixels of the image: write them so"

@@ -29,7 +29,7 @@ def labelme_files(path: Path) -> list[Path]:
 
 def _has_shapes(file: Path) -> bool:
     try:
-        content = read_whole(file)
+        content = read_whole(file).replace(b"\0", b"")  # UTF-16 has a zero byte in each letter
     except OSError:
         return False
     return b'"shapes"' in content and b'"imagePath"' in content

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from aot.types import LETTERS
 
 LABELS = ("categories", "category", "labels", "label", "class_labels", "classes", "class", "names", "name")
 """Where objects have their labels."""
+OBJECTS = ("objects", "annotations", "instances", "detections", "faces")
+"""Where rows have their objects; under the later names only what has boxes."""
 BOXES = ("bbox", "bboxes", "boxes", "box")
 """Where objects have their boxes."""
 FORMAT = "bbox_format"
@@ -37,7 +40,7 @@ Row = Mapping[str, Any]
 
 def has_objects(row: Row) -> bool:
     """Whether the row has objects that are not written the way our own rows have them (`boxes`)."""
-    return row.get("objects") is not None or _flat(row) is not None
+    return _objects(row) is not None
 
 
 def form_of(rows: Iterable[tuple[Row, Callable[[], Size | None]]], where: Path) -> Form:
@@ -60,7 +63,11 @@ def form_of(rows: Iterable[tuple[Row, Callable[[], Size | None]]], where: Path) 
         return "corners" if verdict == "corners" else "sides"
     if verdict == "shares":
         hint = "write them in pixels of the image, [x, y, width, height]"
-        raise AotError("the boxes are in shares of the image's sides", where=str(where), hint=hint)
+        raise AotError("the boxes are in shares or percents of the image's sides", where=str(where), hint=hint)
+    if verdict == "neither":
+        told = f"{evidence.neither} of {evidence.seen} boxes are outside their images, or empty"
+        what = f"{told}, both as [x, y, width, height] and as two corners"
+        raise AotError(what, where=str(where), hint=f"write them in pixels of these images; where they are, {HOW}")
     if verdict == "either":
         told = f"{evidence.sides} can only be the former, {evidence.corners} only the latter, {evidence.either} both"
         what = f"the boxes may be [x, y, width, height] or two corners: of {evidence.seen}, {told}"
@@ -97,6 +104,20 @@ def _options(row: Row) -> Any:
     return cell
 
 
+def _objects(row: Row) -> Any:
+    """What the row holds of its objects; None where that is nothing, or `boxes`, as in our own rows."""
+    if row.get("objects") is not None:
+        return row["objects"]
+    for name in OBJECTS[1:]:
+        held = row.get(name)
+        first = held[0] if isinstance(held, list) and held else held
+        if isinstance(first, Mapping) and any(first.get(box) is not None for box in BOXES):
+            return held
+    if row.get("boxes") is None and (corners := next((one for one in _CORNERS if set(one) <= row.keys()), None)):
+        return [{name: row[name] for name in (*corners, *LABELS) if name in row}]  # a row an object
+    return _flat(row)
+
+
 def _flat(row: Row) -> dict[str, Any] | None:
     """The lists of boxes and labels that are columns of the row; None where there are none, or `boxes` is our own."""
     for name in BOXES:
@@ -113,9 +134,7 @@ def _flat(row: Row) -> dict[str, Any] | None:
 
 def _entries(row: Row) -> list[dict[str, Any]]:
     """`bbox`, `label` and where it is told `bbox_format` ("sides" or "corners") of each object."""
-    objects = row.get("objects")
-    if objects is None:
-        objects = _flat(row) or []
+    objects = _objects(row)
     if isinstance(objects, str):
         objects = _held(objects, "objects is no list", "bad_box")
     told = row.get(FORMAT)
@@ -143,20 +162,32 @@ def _listed(objects: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _entry(item: Mapping[str, Any], told: Any) -> dict[str, Any]:
     label = next((item[name] for name in ("label", *LABELS) if item.get(name) is not None), "")
     label = label[0] if isinstance(label, list) and label else label
-    box: Any = next((item[name] for name in BOXES if item.get(name) is not None), item)
+    box: Any = next((item[name] for name in BOXES if name in item), item)
     told = item.get(FORMAT) or told
     entry = {**item, "label": label, "bbox": box, FORMAT: None}
     if isinstance(box, Mapping):
         names, form = _names(box)
         if not names:
             raise BadRow(f"the box {str(dict(box))[:120]} has neither xmin, ... nor x, y, width, height", "bad_box")
-        return {**entry, "bbox": [box[name] for name in names], FORMAT: form}
+        return {**entry, "bbox": _numbers([box[name] for name in names]), FORMAT: form}
+    entry["bbox"] = _numbers(box)
     if told is not None:
         form = FORMS.get(str(told).casefold())
         if form is None:
             raise BadRow(f"{FORMAT} {str(told)[:60]!r} is none of {', '.join(FORMS)}", "bad_box")
         entry[FORMAT] = form
     return entry
+
+
+def _numbers(box: Any) -> Any:
+    """A box whose numbers are texts, or that is a text itself ("10 20 30 40"), as numbers; else as it is."""
+    parts = re.split(r"[\s,;]+", box.strip(" []()")) if isinstance(box, str) else box
+    if isinstance(parts, list) and len(parts) == 4 and all(isinstance(part, str) for part in parts):
+        try:
+            return [float(part) for part in parts]
+        except ValueError:
+            return box
+    return box
 
 
 def _names(box: Mapping[str, Any]) -> tuple[tuple[str, ...], Form | None]:

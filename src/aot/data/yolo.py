@@ -154,7 +154,7 @@ def _label_file(folder: Path, image: str) -> Path | None:
     parts = list(path.parts)
     places = [path, Path("labels", path), Path("labels", path.name)]
     for n, part in enumerate(parts[:-1]):
-        if part == "images":
+        if part in ("images", "JPEGImages"):
             places.insert(0, Path(*parts[:n], "labels", *parts[n + 1 :]))
     return next((folder / place for place in places if (folder / place).is_file()), None)
 

@@ -22,6 +22,7 @@ _ROUNDING = 0.01
 
 def words_of(line: str) -> list[str]:
     """The words between spaces, commas and semicolons; "0,25" between spaces or semicolons is one number."""
+    line = line.replace('"', " ")
     words = [word.rstrip(",") for word in re.split(r"[\s;]+", line) if word.rstrip(",")]
     if len(words) > 4 and "." not in line and all(_DECIMAL_COMMA.fullmatch(word) for word in words[-4:]):
         return [word.replace(",", ".") for word in words]
