@@ -98,3 +98,28 @@ def test_mme_realworld_of_the_hub_has_its_images_in_bytes(tmp_path: Path) -> Non
     write_parquet(tmp_path / "one.parquet", [row], images=())
     (item,), refused = items(tmp_path / "one.parquet", "MME-RealWorld-Lite")
     assert (item.answer, item.options, len(item.images)) == ("B", ("red", "blue"), 1) and not refused
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "options"),
+    [
+        ("Is it blue?\nOptions: A: Yes, B: No, C: nan, D: nan", "B", ("Yes", "No")),
+        ("How many?\nOptions: A: Two, B: One, C: nan, D: Three", "D", ("Two", "One", "", "Three")),
+        ("How many?\nOptions: A: nan, B: Two, C: One, D: Three", "A", None),
+    ],
+)
+def test_a_missing_option_of_mmstar_is_none(
+    tmp_path: Path, question: str, answer: str, options: tuple[str, ...] | None
+) -> None:
+    row = {"index": 1, "question": question, "image": {"bytes": picture(1)}, "answer": answer, "category": "x"}
+    write_parquet(tmp_path / "mmstar.parquet", [row])
+    found, refused = items(tmp_path / "mmstar.parquet", "MMStar")
+    assert [item.options for item in found] == ([options] if options else [])
+    assert [refusal.word for refusal in refused] == ([] if options else ["answer_not_among_options"])
+
+
+def test_numbers_of_a_column_with_gaps_are_options(tmp_path: Path) -> None:
+    row = {"question": ASKED, "image": {"bytes": picture(1)}, "answer": "B", "A": 3.0, "B": 4.0, "C": float("nan")}
+    write_parquet(tmp_path / "one.parquet", [row])
+    (item,), _ = items(tmp_path / "one.parquet")
+    assert item.options == ("3.0", "4.0")

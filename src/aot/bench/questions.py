@@ -11,6 +11,7 @@ from typing import Any
 from aot.bench.item import Item
 from aot.bench.rows import Row
 from aot.data import given
+from aot.data.entries import text_of
 from aot.data.images import BadRow
 from aot.types import LETTERS
 
@@ -131,7 +132,7 @@ def listed(value: Any) -> list[str]:
             raise BadRow(f"{value[:60]!r} is not a list ({type(error).__name__})", "bad_options") from error
     if not isinstance(value, (list, tuple)):
         raise BadRow(f"the options are a {type(value).__name__}, not a list", "bad_options")
-    return [str(part).strip() for part in value]
+    return list(given.lettered([text_of(part) for part in value]))
 
 
 def without_letters(options: Sequence[str]) -> list[str]:
@@ -153,8 +154,8 @@ def inside(text: str) -> tuple[str, list[str]]:
     if len(marks) < 2:
         return text, []
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    options = [text[mark.end() : end].strip(" ,;\n") for mark, end in zip(marks, ends, strict=True)]
-    return text[: marks[0].start()].strip().removesuffix("Options:").strip(), options
+    options = [text_of(text[mark.end() : end].strip(" ,;\n")) for mark, end in zip(marks, ends, strict=True)]
+    return text[: marks[0].start()].strip().removesuffix("Options:").strip(), list(given.lettered(options))
 
 
 def gold_letter(answer: str, options: Sequence[str]) -> str:

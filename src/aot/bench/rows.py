@@ -19,6 +19,7 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 from aot.bench.pictures import found_image, named_images
+from aot.data.entries import text_of
 from aot.data.images import BadRow, Refusal
 from aot.data.tsv import POINTER_CHARS, decoded, pictured_rows, row_images
 from aot.data.tsv_records import csv_records
@@ -43,12 +44,8 @@ class Row:
     problem: BadRow | None = None
 
     def text(self, *names: str) -> str:
-        """The first of these cells that is filled, as text; else empty."""
-        for name in names:
-            value = self.cells.get(name)
-            if value is not None and (found := str(value).strip()):
-                return found
-        return ""
+        """The first of these cells that is filled, as text; else empty. A missing value ("nan") is no text."""
+        return next((found for name in names if (found := text_of(self.cells.get(name)))), "")
 
     def refusal(self, error: BadRow) -> Refusal:
         return Refusal(self.file, self.place, str(error), error.word, "question")
