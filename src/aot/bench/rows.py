@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.ipc
@@ -171,6 +172,17 @@ def _parquet(path: Path) -> pyarrow.parquet.ParquetFile:
         raise AotError(f"cannot be read as parquet ({error})", where=str(path), hint="fetch the file again") from error
 
 
+@contextmanager
+def _text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
+    """The file, opened; what cannot be read, in it too: `AotError`."""
+    try:
+        with path.open(encoding=encoding_of(path), errors="replace", newline=newline) as file:
+            yield file
+    except OSError as error:
+        what = f"cannot be read ({error.strerror or error})"
+        raise AotError(what, where=str(path), hint="fetch the file again") from error
+
+
 def json_rows(path: Path, needs: Needs) -> Rows:
     """JSON lines, or one list of objects; an image is the name of a file."""
     for place, value in json_values(path):
@@ -183,8 +195,9 @@ def json_rows(path: Path, needs: Needs) -> Rows:
 
 
 def json_values(path: Path) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
-    """Every object of the file (lines, a list, or one alone) with its place, or why it is none."""
-    with path.open(encoding=encoding_of(path), errors="replace") as file:
+    """Every object of the file (lines, a list, or one alone) with its place, or why it is none. A file that cannot be
+    read: `AotError`."""
+    with _text(path) as file:
         first = next((line.strip() for line in bounded_lines(file) if line.strip()), "")
         if lines := not first.startswith("[") and first != "{":
             file.seek(0)
@@ -193,7 +206,7 @@ def json_values(path: Path) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
         return
     try:
         whole = json.loads(read_whole(path).decode(encoding_of(path), errors="replace"))
-    except (ValueError, RecursionError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise AotError(f"cannot be read as JSON ({error})", where=str(path), hint="fetch the file again") from error
     values = whole if isinstance(whole, list) else [whole]
     yield from ((f"entry {number}", _object(value)) for number, value in enumerate(values, 1))
@@ -214,7 +227,7 @@ def _object(value: Any) -> dict[str, Any] | BadRow:
 
 def csv_rows(path: Path, needs: Needs) -> Rows:
     """Comma-separated. An image is the name of a file, or the benchmark says where it is."""
-    with path.open(encoding=encoding_of(path), errors="replace", newline="") as file:
+    with _text(path, newline="") as file:
         records = csv_records(bounded_lines(file))
         _, names, _ = next(records, (1, [], ""))
         columns = [name.strip() for name in names]

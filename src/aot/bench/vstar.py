@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from aot.bench.benchmark import Benchmark
 from aot.bench.item import Item
@@ -42,13 +43,21 @@ def _originals(path: Path) -> Rows:
                 yield LeftOut(f"part {part.name}", len(files))
             continue
         for file in files:
-            place, cells = next(json_values(file), ("the file", BadRow("the file is empty", "not_json")))
+            place, cells = _only_object(file)
             if isinstance(cells, BadRow):
                 yield Row(str(file), place, number, {}, (), cells)
             else:
                 known = {**cells, "id": f"{part.name}/{file.stem}", "category": part.name, "original": True}
                 yield row_with(file, place, number, known, partial(_image, file))
             number += 1
+
+
+def _only_object(file: Path) -> tuple[str, dict[str, Any] | BadRow]:
+    """One file of hundreds that cannot be read costs only itself."""
+    try:
+        return next(json_values(file), ("the file", BadRow("the file is empty", "not_json")))
+    except AotError as error:
+        return "the file", BadRow(error.message, "not_json")
 
 
 def _image(file: Path) -> tuple[bytes, ...]:

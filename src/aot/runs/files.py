@@ -122,8 +122,11 @@ def read_whole(path: Path) -> bytes:
 
 
 def encoding_of(path: Path) -> str:
-    """Of a text file that others wrote: UTF-16 where a byte-order mark says so, else UTF-8. Raises OSError."""
-    with path.open("rb") as file:
+    """Of a text file that others wrote: UTF-16 where a byte-order mark says so, else UTF-8. Raises OSError, also for
+    what is no ordinary file and may have no end."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # a pipe is not waited for
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "no ordinary file")
         return "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
