@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -463,6 +464,16 @@ def test_text_from_data_is_never_markup(tmp_path: Path) -> None:
     assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
     assert "{{ 7*7 }}" in page.text and "49" not in [word.strip() for word in page.words]
     ElementTree.fromstring(arms_race_figure(summary))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_a_picture_of_the_gallery_that_is_no_plain_file_is_not_waited_for(tmp_path: Path, make: Any) -> None:
+    fake_gallery(tmp_path / "gallery", n=1)
+    picture = tmp_path / "gallery/0000_clean.png"
+    picture.unlink()
+    make(picture)
+    with pytest.raises(ValueError, match=r"cannot be read|refused"):
+        read_picture(tmp_path / "gallery", picture.name)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from aot.runs import files
 from special_files import ALL, tried
 
-FEW = ("coco", "tsv", "jsonl", "imagefolder_csv", "recipe", "payoff")
+FEW = ("coco", "tsv", "jsonl", "imagefolder_csv", "MMVP_csv", "recipe", "payoff")
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")

@@ -23,7 +23,7 @@ from aot.backends.asking import check_answered
 from aot.backends.opening import is_url, open_backend
 from aot.backends.sight import SightChecked, unmoved_note
 from aot.players.base_players import quiet_loading
-from aot.runs.files import held
+from aot.runs.files import held, read_whole
 from aot.runs.overrides import overridden
 from aot.runs.terminal import Terminal, echo, warn
 
@@ -101,7 +101,7 @@ def audit(
 def _other_model(result: Path, name: str) -> str:
     """Whose audit stands there, if it is another model's. A damaged one is nobody's."""
     try:
-        before = str(json.loads(result.read_text(encoding="utf-8"))["defender"]["name"])
+        before = str(json.loads(read_whole(result))["defender"]["name"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
     return before if before != name else ""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image as PilImage
 
-from aot.runs.files import canonical_hash, replacing
+from aot.runs.files import canonical_hash, read_whole, replacing
 from aot.types import Image, Scene
 
 
@@ -54,7 +55,7 @@ def _keep(path: Path, image: Image) -> None:
 def _read(path: Path) -> Image | None:
     """None where there is none, or it is damaged."""
     try:
-        with PilImage.open(path, formats=["PNG"]) as picture:
+        with PilImage.open(BytesIO(read_whole(path)), formats=["PNG"]) as picture:
             return np.asarray(picture.convert("RGB"))
     except (OSError, SyntaxError):
         return None

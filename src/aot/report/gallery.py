@@ -17,6 +17,7 @@ from PIL import Image as PilImage
 from pydantic import BaseModel, ValidationError
 
 from aot.report.run_data import read_json
+from aot.runs.files import read_whole
 from aot.types import LETTERS, Image
 
 MAX_CARDS = 48
@@ -167,7 +168,7 @@ def read_picture(folder: Path, name: str) -> Image:
     if not plain_name or path.resolve().parent != folder.resolve():
         raise ValueError(f"{name!r} is not the name of a PNG file in the gallery's folder: refused")
     try:
-        with PilImage.open(path, formats=["PNG"]) as picture:
+        with PilImage.open(io.BytesIO(read_whole(path)), formats=["PNG"]) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise ValueError(f"{name} has more than {MAX_PIXELS:,} pixels")
             return np.asarray(picture.convert("RGB"))
