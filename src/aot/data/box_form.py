@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from aot.data.images import Size
 
@@ -49,21 +49,21 @@ class Evidence:
         for a box of both meanings where it is that of one."""
         if not is_four(box):
             return
-        first, second, third, fourth = (float(value) for value in box)
+        first, second, third, fourth = map(float, box)
         self.seen += 1
         self.shares += min(box) >= 0 and max(box) <= 1
         large = size is not None and min(size) >= _PERCENT_OF_PX
         self.percents += large and min(box) >= 0 and max(box) <= 100
-        sides, corners = _within(first, second, third, fourth, size), _within(*_as_sides(box), size)
-        if sides and corners and type(area_px) in (int, float):
+        sides, corners = _within(box, size), _within(_as_sides(box), size)
+        if sides and corners and isinstance(area_px, int | float):
             areas = third * fourth, (third - first) * (fourth - second)
-            near = [abs(area_px - area) <= 1 + 0.001 * area for area in areas]  # type: ignore[operator]
+            near = [abs(area_px - area) <= 1 + 0.001 * area for area in areas]
             sides, corners = (near[0], near[1]) if near[0] != near[1] else (sides, corners)
         self.sides += sides and not corners
         self.corners += corners and not sides
         self.either += sides and corners
         self.neither += not sides and not corners
-        self.centred += _within(first - third / 2, second - fourth / 2, third, fourth, size)
+        self.centred += _within([first - third / 2, second - fourth / 2, third, fourth], size)
 
     @property
     def settled(self) -> bool:
@@ -85,7 +85,7 @@ class Evidence:
         return "either" if self.corners or self.either else "none"
 
 
-def is_four(box: object) -> bool:
+def is_four(box: object) -> TypeGuard[Sequence[float]]:
     """Whether it is a list of four finite numbers."""
     return (
         isinstance(box, list | tuple)
@@ -103,8 +103,9 @@ def _as_sides(box: Sequence[float]) -> list[float]:
     return [box[0], box[1], box[2] - box[0], box[3] - box[1]]
 
 
-def _within(x: float, y: float, wide: float, high: float, size: Size | None) -> bool:
-    """Whether it is a box of its image, but for a pixel of rounding."""
+def _within(box: Sequence[float], size: Size | None) -> bool:
+    """Whether [x, y, width, height] is a box of its image, but for a pixel of rounding."""
+    x, y, wide, high = box
     if not (x >= -1 and y >= -1 and wide > 0 and high > 0):
         return False
     return size is None or (x + wide <= size[0] + 1 and y + high <= size[1] + 1)

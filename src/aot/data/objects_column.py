@@ -29,8 +29,10 @@ OBJECTS = ("objects", "annotations", "instances", "detections", "faces")
 BOXES = ("bbox", "bboxes", "boxes", "box")
 """Where objects have their boxes."""
 FORMAT = "bbox_format"
-_CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"), ("x0", "y0", "x1", "y1"))
-_CORNERS += (("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"))
+_CORNERS = (
+    *(("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"), ("x0", "y0", "x1", "y1")),
+    *(("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom")),
+)
 _SIDES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
 _MOST_CHARS = 2**20
 """Of a cell that is parsed as Python."""
