@@ -76,6 +76,8 @@ def test_boxes_of_objects_are_read_as_what_they_are(
         ({"objects": {"bbox": [SIDES[0]], "category": ["cup"]}}, "of 3, 0 can only be the former"),
         ({"objects": {"bbox": [[0.1, 0.1, 0.3, 0.3]], "category": ["cup"]}}, "shares or percents of the image's sides"),
         ({"bbox": [[0.5, 0.1, 0.3, 0.3]], "category": ["cup"]}, "shares or percents of the image's sides"),
+        ({"objects": [{"label": "cup", "xmin": 0.1, "ymin": 0.1, "xmax": 0.3, "ymax": 0.3}]}, "shares or percents"),
+        ({"objects": {"bbox": [[0.1, 0.1, 0.3, 0.3]], "category": ["cup"], "bbox_format": "xyxy"}}, "shares or"),
     ],
 )
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
@@ -234,6 +236,8 @@ def test_yolo_lines_of_many_hands(tmp_path: Path, line: str, encoding: str) -> N
         ("0 0.9 0.2 0.25 0.2 0.25\n1 0.9 0.7 0.5 0.4 0.5", "their box in the last four"),
         ("0 0.2 0.25 0.2 0.25 1.2\n1 0.7 0.5 0.4 0.5 -0.3", "no confidence"),
         ("1 0.2 0.25 0.2 0.25\n2 0.7 0.5 0.4 0.5", "class numbers run from 1 to 2"),
+        ("\n".join(f"0 {n / 10} {n / 10} 0.15 0.2" for n in range(8)), "as corner and sides"),
+        ("0 0.2 0.1 0.2 0.4\n1 0.9 0.5 0.4 0.2\n1 0.5 0.5 0.1 0.1", "2 of 3 boxes are outside"),
     ],
 )
 def test_yolo_lines_of_another_form_are_stopped(tmp_path: Path, lines: str, told: str) -> None:

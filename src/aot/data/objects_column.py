@@ -48,31 +48,30 @@ def has_objects(row: Row) -> bool:
 def form_of(rows: Iterable[tuple[Row, Callable[[], Size | None]]], where: Path) -> Form:
     """What the boxes of all these rows are; each comes with what gives its image's size, None where that is unknown.
     Boxes of which that cannot be told, or in shares of the image's sides: `AotError`."""
-    evidence = Evidence()
+    evidence, told = Evidence(), Evidence()
     for row, size_of in rows:
-        if evidence.settled:
+        if evidence.settled or told.settled:
             break
         try:
-            untold = [entry for entry in _entries(row) if entry[FORMAT] is None]
+            entries = [entry for entry in _entries(row) if is_four(entry["bbox"])]
         except BadRow:  # refused where it is read
             continue
-        if any(is_four(entry["bbox"]) for entry in untold):
-            size = size_of()
-            for entry in untold:
-                evidence.see(entry["bbox"], size, entry.get("area"))
+        size = size_of() if entries else None
+        for entry in entries:
+            (evidence if entry[FORMAT] is None else told).see(entry["bbox"], size, entry.get("area"))
     verdict = evidence.verdict
-    if verdict in ("corners", "none"):
+    if "shares" not in (verdict, told.verdict) and verdict in ("corners", "none"):
         return "corners" if verdict == "corners" else "sides"
-    if verdict == "shares":
+    if "shares" in (verdict, told.verdict):
         hint = "write them in pixels of the image, [x, y, width, height]"
         raise AotError("the boxes are in shares or percents of the image's sides", where=str(where), hint=hint)
     if verdict == "neither":
-        told = f"{evidence.neither} of {evidence.seen} boxes are outside their images, or empty"
-        what = f"{told}, both as [x, y, width, height] and as two corners"
+        outside = f"{evidence.neither} of {evidence.seen} boxes are outside their images, or empty"
+        what = f"{outside}, both as [x, y, width, height] and as two corners"
         raise AotError(what, where=str(where), hint=f"write them in pixels of these images; where they are, {HOW}")
     if verdict == "either":
-        told = f"{evidence.sides} can only be the former, {evidence.corners} only the latter, {evidence.either} both"
-        what = f"the boxes may be [x, y, width, height] or two corners: of {evidence.seen}, {told}"
+        counts = f"{evidence.sides} can only be the former, {evidence.corners} only the latter, {evidence.either} both"
+        what = f"the boxes may be [x, y, width, height] or two corners: of {evidence.seen}, {counts}"
         raise AotError(what, where=str(where), hint=HOW)
     return "sides"
 

@@ -2,7 +2,7 @@
 
 Lines come with spaces, tabs, commas or semicolons between the numbers, with a decimal comma, and with a class's name in
 place of its number. What would give wrong boxes or labels without a sign of it is looked for in the whole dataset:
-corners in place of centre and sides, pixels, a confidence before the box, an angle behind it, classes counted from 1.
+a corner or two in place of the centre, pixels, a confidence before the box, an angle behind it, classes counted from 1.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from aot.data.entries import entry_id, label_of
 
 _MANY = 4
 """So many times as many boxes must be of another form only (*ours*): some lines of every dataset are wrong."""
+_FEW = 8
+"""Boxes from which a corner in place of the centre is told (*ours*)."""
+_MOST_OUTSIDE = 0.25
+"""Where more boxes are outside, the others cannot be trusted; where fewer, these alone are refused (*ours*)."""
 _DECIMAL_COMMA = re.compile(r"\d+(,\d+)?(e-?\d+)?", re.IGNORECASE)
 _ROUNDING = 0.01
 
@@ -53,11 +57,14 @@ def numbers_of(words: list[str]) -> list[float]:
 @dataclass
 class LineForms:
     """Counts of a dataset's lines: of boxes in shares that are inside the image only as centre and sides (`centres`),
-    or only as two corners (`corners`); of boxes in pixels; of a fifth number, those that are no share (`angles`), and
-    those whose box is inside the image only without its first number (`first`)."""
+    or only as two corners (`corners`), or as none of the two (`outside`), or with their corner in place of the centre
+    (`top_left`); of boxes in pixels; of a fifth number, those that are no share (`angles`), and those whose box is
+    inside the image only without its first number (`first`)."""
 
     centres: int = 0
     corners: int = 0
+    outside: int = 0
+    top_left: int = 0
     pixels: int = 0
     boxes: int = 0
     fives: int = 0
@@ -84,6 +91,9 @@ class LineForms:
         self.pixels += max(numbers[:4]) > 1 + _ROUNDING
         self.centres += centre and not corners
         self.corners += corners and not centre
+        self.outside += not centre and not corners
+        x, y, wide, high = numbers[:4]
+        self.top_left += _as_centre([x + wide / 2, y + high / 2, wide, high])
         if len(numbers) == 5:
             self.fives += 1
             self.angles += not 0 <= numbers[4] <= 1
@@ -99,6 +109,10 @@ class LineForms:
             return f"{self.first} of {self.fives} lines with five numbers have their box in the last four"
         if self.corners > 1 and self.corners > _MANY * self.centres:
             return f"{self.corners} of {self.boxes} boxes can only be two corners; YOLO's are centre and sides"
+        if self.corners + self.outside and self.top_left == self.boxes >= _FEW:
+            return f"all {self.boxes} boxes are inside their images as corner and sides, but not as centre and sides"
+        if self.outside > 1 and self.outside > _MOST_OUTSIDE * self.boxes:
+            return f"{self.outside} of {self.boxes} boxes are outside their images"
         if names and 0 not in self.classes and max(self.classes, default=0) == max(names) + 1:
             return f"the class numbers run from {min(self.classes)} to {max(names) + 1}: YOLO's count from 0"
         return ""
