@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from aot.data.box_form import Evidence
 from aot.data.yolo_lines import class_of, words_of
 from aot.errors import AotError
+from aot.runs.files import encoding_of
 from bench_layouts import write_parquet
 from test_data_layouts import COCO, boxes, labelme, picture, read, voc, write, yolo
 
@@ -312,3 +314,19 @@ def test_metadata_as_spreadsheets_write_it(tmp_path: Path, separator: str, encod
     (photo,) = read(tmp_path)[0].values()
     ((question, _),) = photo.given
     assert question.options == ("red", "blue") and question.answer == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [(b"", "utf-8-sig"), (b"a", "utf-8-sig"), (b"\xff\xfea\0", "utf-16"), (b"\xfe\xff\0a", "utf-16")],
+)
+def test_the_encoding_of_a_text_file(tmp_path: Path, content: bytes, encoding: str) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    assert encoding_of(tmp_path / "a.txt") == encoding
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_text_file_has_no_encoding_and_is_not_waited_for(tmp_path: Path, make: Any) -> None:
+    make(tmp_path / "a.txt")
+    with pytest.raises(OSError):
+        encoding_of(tmp_path / "a.txt")
