@@ -28,9 +28,9 @@ from aot.audit.panel import ATTACKS, build_panel, group_of
 from aot.audit.run import is_verified
 from aot.data.photos import Photo, Source, Thing
 from aot.errors import AotError
-from aot.forge.bank import BankSettings
 from aot.forge.funnel import Funnel
 from aot.forge.objects import ObjectSource
+from aot.forge.photo_edits.bank import BankSettings
 from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.store import PhotoStore, fill
 from aot.game.referee import RefereeSettings, box_ssim

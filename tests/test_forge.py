@@ -23,20 +23,20 @@ from aot.data.questions import Contents, Query
 from aot.data.sources import open_source
 from aot.errors import AotError
 from aot.forge import pipeline
-from aot.forge.bank import Bank, BankSettings, cut, outline_mask
 from aot.forge.card import _as_markdown
-from aot.forge.checks import COMPUTED, Duplication, answer_kept
 from aot.forge.dataset import read_rows
-from aot.forge.extend import CanvasExtender, CanvasSettings, Extension
 from aot.forge.funnel import Funnel
-from aot.forge.heal import heal
 from aot.forge.models import DefenderFolder
-from aot.forge.paint import PaintSettings, paste
 from aot.forge.pairs import PairSettings, decoded, encoded, make_pairs
+from aot.forge.photo_edits.bank import Bank, BankSettings, cut, outline_mask
+from aot.forge.photo_edits.checks import COMPUTED, Duplication, answer_kept
+from aot.forge.photo_edits.extend import CanvasExtender, CanvasSettings, Extension
+from aot.forge.photo_edits.heal import heal
+from aot.forge.photo_edits.paint import PaintSettings, paste
+from aot.forge.photo_edits.place import Origin, PlaceSettings
+from aot.forge.photo_edits.propose import ProposeSettings, propose
 from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.pipeline import ChunkMaker, ForgeSettings, forge
-from aot.forge.place import Origin, PlaceSettings
-from aot.forge.propose import ProposeSettings, propose
 from aot.forge.similarity import FATES, Similarity
 from aot.forge.split import SPLITS
 from aot.forge.store import PhotoStore, fill

@@ -11,16 +11,16 @@ import pytest
 
 from aot.data.photos import Photo, Source, Thing
 from aot.data.questions import Contents
-from aot.forge.bank import Bank, BankSettings, box_fault
 from aot.forge.funnel import Funnel
-from aot.forge.heal import heal
-from aot.forge.paint import PaintSettings
 from aot.forge.pairs import Pair, PairSettings, varied
-from aot.forge.place import Origin, Site
-from aot.forge.propose import WRITTEN_ON, ProposeSettings, _own, propose
-from aot.forge.shift import shifted, smooth_inside
+from aot.forge.photo_edits.bank import Bank, BankSettings, box_fault
+from aot.forge.photo_edits.heal import heal
+from aot.forge.photo_edits.paint import PaintSettings
+from aot.forge.photo_edits.place import Origin, Site
+from aot.forge.photo_edits.propose import WRITTEN_ON, ProposeSettings, _own, propose
+from aot.forge.photo_edits.shift import shifted, smooth_inside
+from aot.forge.photo_edits.surfaces import grounds_of
 from aot.forge.store import PhotoStore, Record, fill
-from aot.forge.surfaces import grounds_of
 from aot.types import Attack, Box, Episode, Image, Question, Scene, Verdict
 
 

@@ -19,19 +19,19 @@ from aot.data.images import at_most, square
 from aot.data.sources import load_scenes, open_source
 from aot.errors import AotError
 from aot.forge import pipeline
-from aot.forge.bank import BankSettings
 from aot.forge.funnel import Funnel
 from aot.forge.grow import Author
-from aot.forge.implant import Editor
 from aot.forge.models import DefenderFolder, DefenderUrl
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
+from aot.forge.photo_edits.bank import BankSettings
+from aot.forge.photo_edits.implant import Editor
+from aot.forge.photo_edits.place import Origin, PlaceSettings, Site
+from aot.forge.photo_edits.propose import ProposeSettings
+from aot.forge.photo_edits.written import Idea, ideas_in, label_of, realised, side_of, write_ideas
 from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.pipeline import ForgeSettings, forge
-from aot.forge.place import Origin, PlaceSettings, Site
-from aot.forge.propose import ProposeSettings
 from aot.forge.store import PhotoStore, fill
 from aot.forge.world import WorldSettings
-from aot.forge.written import Idea, ideas_in, label_of, realised, side_of, write_ideas
 from aot.game.referee import RefereeSettings
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import player_folder
@@ -334,7 +334,7 @@ def test_a_missing_attacker_is_named(tmp_path: Path) -> None:
 def test_nothing_is_put_where_nothing_is_known_to_stand() -> None:
     from aot.data.photos import Thing
     from aot.data.questions import Contents
-    from aot.forge.place import somewhere
+    from aot.forge.photo_edits.place import somewhere
 
     image = np.full((200, 300, 3), 120, np.uint8)
     rng, s = np.random.default_rng(0), PlaceSettings()

@@ -13,12 +13,12 @@ import pytest
 from aot.data.images import at_most
 from aot.data.photos import Thing
 from aot.data.sources import open_source
-from aot.forge.bank import Bank, BankSettings, Piece, box_fault, outline_fault, outline_mask
-from aot.forge.fill import fill as fill_hole
 from aot.forge.funnel import Funnel
-from aot.forge.heal import heal
-from aot.forge.outlines import OutlineSettings, cut_out, find_outlines, with_outlines
-from aot.forge.paint import LightSettings, PaintSettings, alike, is_grey, light_of, paste
+from aot.forge.photo_edits.bank import Bank, BankSettings, Piece, box_fault, outline_fault, outline_mask
+from aot.forge.photo_edits.fill import fill as fill_hole
+from aot.forge.photo_edits.heal import heal
+from aot.forge.photo_edits.outlines import OutlineSettings, cut_out, find_outlines, with_outlines
+from aot.forge.photo_edits.paint import LightSettings, PaintSettings, alike, is_grey, light_of, paste
 from aot.forge.store import PhotoStore, Record, fill
 from aot.types import Box
 

@@ -39,11 +39,11 @@ from aot.data.photos import Photo, Thing
 from aot.data.sources import open_source
 from aot.errors import AotError
 from aot.forge import photo_source
-from aot.forge.bank import BankSettings
-from aot.forge.checks import COMPUTED, Duplication
-from aot.forge.extend import Extension
 from aot.forge.funnel import Funnel
-from aot.forge.generated import (
+from aot.forge.photo_edits.bank import BankSettings
+from aot.forge.photo_edits.checks import COMPUTED, Duplication
+from aot.forge.photo_edits.extend import Extension
+from aot.forge.photo_edits.generated import (
     GeneratedExtender,
     GeneratedSettings,
     exchange,

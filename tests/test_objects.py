@@ -19,9 +19,9 @@ from aot.coevolve.possible import FILE, possible_attacks
 from aot.coevolve.scenes import Game, open_game
 from aot.data.photos import AnnotatedScene
 from aot.data.questions import Contents, answer
-from aot.forge.anywhere import anywhere
 from aot.forge.objects import FOR_ATTACKS, ObjectSource, at_least
-from aot.forge.place import Origin, PlaceSettings
+from aot.forge.photo_edits.anywhere import anywhere
+from aot.forge.photo_edits.place import Origin, PlaceSettings
 from aot.game.referee import RefereeSettings
 from aot.types import Scene
 

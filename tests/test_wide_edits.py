@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from aot.forge.propose import ProposeSettings
+from aot.forge.photo_edits.propose import ProposeSettings
 from aot.forge.world import WorldPairSource, WorldSettings
 from aot.game.referee import RefereeSettings
 from aot.miniature.scripted import RandomDistractor

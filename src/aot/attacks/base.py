@@ -26,7 +26,7 @@ import numpy as np
 from aot.attacks.checks import KnownAnswer, KnownArea, NormBound, NotNamed
 from aot.attacks.titles import AGAINST
 from aot.data.photos import AnnotatedScene
-from aot.forge.checks import AnswerKept
+from aot.forge.photo_edits.checks import AnswerKept
 from aot.game.referee import Check, GlobalSsim, LocalSsim, Overlap, Referee, RefereeSettings, build_referee
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import WorldScene

@@ -21,7 +21,7 @@ from aot.attacks.titles import JOINT
 from aot.attacks.typographic import Typographic
 from aot.errors import AotError
 from aot.forge.objects import ObjectSource
-from aot.forge.propose import is_related
+from aot.forge.photo_edits.propose import is_related
 
 COMPOSITIONS = ("distractor+jpeg", "look_alike+blur", "texture+noise")
 """Those that are listed; any semantic family can be joined to any pixel one."""

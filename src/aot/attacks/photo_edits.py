@@ -13,14 +13,14 @@ import numpy as np
 from aot.attacks.checks import NotNamed
 from aot.data.photos import Thing
 from aot.data.questions import Contents
-from aot.forge.bank import cut, cut_thing, outline_mask
-from aot.forge.checks import AnswerKept
-from aot.forge.heal import heal
-from aot.forge.implant import HANGING, PasteImplanter
-from aot.forge.paint import paste
+from aot.forge.photo_edits.bank import cut, cut_thing, outline_mask
+from aot.forge.photo_edits.checks import AnswerKept
+from aot.forge.photo_edits.heal import heal
+from aot.forge.photo_edits.implant import HANGING, PasteImplanter
+from aot.forge.photo_edits.paint import paste
+from aot.forge.photo_edits.place import free
+from aot.forge.photo_edits.propose import Proposal, family_of, is_related, removable
 from aot.forge.photo_source import PhotoPairSource, PhotoScene
-from aot.forge.place import free
-from aot.forge.propose import Proposal, family_of, is_related, removable
 from aot.types import Attack, Box, Image
 
 IMPOSSIBLE = 5

@@ -14,7 +14,7 @@ from aot.data.sources import open_source
 from aot.errors import AotError
 from aot.forge.funnel import Funnel
 from aot.forge.objects import ObjectSource
-from aot.forge.outlines import find_outlines
+from aot.forge.photo_edits.outlines import find_outlines
 from aot.forge.photo_source import PhotoPairSource, PhotoSettings
 from aot.forge.store import PhotoStore, fill
 from aot.game.referee import Check, Referee, RefereeSettings

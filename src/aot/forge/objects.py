@@ -22,12 +22,12 @@ from aot.data.images import Fit, Size
 from aot.data.photos import AnnotatedScene
 from aot.data.questions import protected
 from aot.data.sources import digest_of, open_source
-from aot.forge.bank import BankSettings
-from aot.forge.outlines import find_outlines
-from aot.forge.paint import PaintSettings
+from aot.forge.photo_edits.bank import BankSettings
+from aot.forge.photo_edits.outlines import find_outlines
+from aot.forge.photo_edits.paint import PaintSettings
+from aot.forge.photo_edits.place import PlaceSettings
+from aot.forge.photo_edits.propose import ProposeSettings
 from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
-from aot.forge.place import PlaceSettings
-from aot.forge.propose import ProposeSettings
 from aot.forge.store import PhotoStore, fill
 from aot.game.referee import RefereeSettings
 from aot.runs.files import canonical_hash

@@ -12,21 +12,26 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from aot.data.photos import AnnotatedScene, Photo, Thing, questions_of
-from aot.forge.bank import Bank, BankSettings, Cutout
-from aot.forge.checks import AnswerKept, extension_checks
-from aot.forge.extend import CanvasExtender, CanvasSettings, Extender
 from aot.forge.funnel import Funnel
-from aot.forge.generated import GeneratedExtender, GeneratedImplanter, GeneratorKind, open_inpainter
 from aot.forge.grow import Author, GrowSettings, grow, row_of
-from aot.forge.implant import Editor, Implanter, PasteImplanter
-from aot.forge.outlines import with_outlines
-from aot.forge.paint import Light, LightSettings, PaintSettings, alike, light_of
-from aot.forge.place import Origin, Site
-from aot.forge.propose import ProposeSettings, drawn_kind, propose
+from aot.forge.photo_edits.bank import Bank, BankSettings, Cutout
+from aot.forge.photo_edits.checks import AnswerKept, extension_checks
+from aot.forge.photo_edits.extend import CanvasExtender, CanvasSettings, Extender
+from aot.forge.photo_edits.generated import (
+    GeneratedExtender,
+    GeneratedImplanter,
+    GeneratorKind,
+    open_inpainter,
+)
+from aot.forge.photo_edits.implant import Editor, Implanter, PasteImplanter
+from aot.forge.photo_edits.outlines import with_outlines
+from aot.forge.photo_edits.paint import Light, LightSettings, PaintSettings, alike, light_of
+from aot.forge.photo_edits.place import Origin, Site
+from aot.forge.photo_edits.propose import ProposeSettings, drawn_kind, propose
+from aot.forge.photo_edits.surfaces import Surface, grounds_of
+from aot.forge.photo_edits.written import Idea, realised, write_ideas
 from aot.forge.split import SPLITS, split_of
 from aot.forge.store import PhotoStore
-from aot.forge.surfaces import Surface, grounds_of
-from aot.forge.written import Idea, realised, write_ideas
 from aot.game.judge import Judge
 from aot.game.referee import Referee, RefereeSettings, build_referee
 from aot.players.base_players import player_folder

@@ -38,8 +38,8 @@ from aot.forge.executor import Executor, builds, check_executor
 from aot.forge.funnel import Funnel
 from aot.forge.grow import Author
 from aot.forge.models import DefenderFolder, DefenderUrl
-from aot.forge.outlines import find_outlines
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
+from aot.forge.photo_edits.outlines import find_outlines
 from aot.forge.photo_source import ATTACKER, PairSource, PhotoPairSource, PhotoSettings
 from aot.forge.publish import GROWN, REFUSED, publish
 from aot.forge.similarity import Similarity

@@ -1,7 +1,7 @@
 """Stage 1, scene extension (method section 1.1): more of a scene around a photo, its boxes carried along exactly.
 
-An extender is anything with `extend`; its work is judged by `aot.forge.checks`. The one here needs no generator: it
-continues the photo, on one side, with a part of another real photo that fits at the seam (*ours*).
+An extender is anything with `extend`; its work is judged by `aot.forge.photo_edits.checks`. The one here needs no
+generator: it continues the photo, on one side, with a part of another real photo that fits at the seam (*ours*).
 """
 
 from __future__ import annotations

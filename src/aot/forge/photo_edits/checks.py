@@ -16,8 +16,8 @@ import numpy as np
 
 from aot.data.photos import AnnotatedScene, Photo
 from aot.data.questions import Contents, Query, answer
-from aot.forge.extend import Extension
-from aot.forge.paint import sharpness
+from aot.forge.photo_edits.extend import Extension
+from aot.forge.photo_edits.paint import sharpness
 from aot.game.judge import Judge
 from aot.types import Attack, Finding, Image, Scene
 

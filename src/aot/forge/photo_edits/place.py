@@ -8,16 +8,23 @@ theirs. Where a photo tells nothing, nothing is put in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from aot.data.photos import Thing
-from aot.data.questions import Contents
-from aot.forge.supports import FIXED, INDOORS, OUTDOORS, SHELVED, WIDTHS, Support, metres, support_of
-from aot.forge.surfaces import Surface, grounds_of, spread, surface
+from aot.forge.photo_edits.anchors import Anchor, Site, anchors_of, extent_of, inside, parts_of, stands
+from aot.forge.photo_edits.supports import (
+    FIXED,
+    INDOORS,
+    OUTDOORS,
+    SHELVED,
+    WIDTHS,
+    metres,
+    support_of,
+)
+from aot.forge.photo_edits.surfaces import Surface, grounds_of, spread, surface
 from aot.types import Box, Image
 
 
@@ -48,35 +55,12 @@ class PlaceSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Site:
-    """What is known of a picture into which something is to be put. `parts`: those that one camera took at once (an
-    extended photo has two). `photo`: the number of the stored photo that it is, or continues."""
-
-    image: Image
-    things: tuple[Thing, ...]
-    contents: Contents
-    protected: tuple[Box, ...]
-    parts: tuple[Box, ...] = ()
-    photo: int | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Origin:
     """How a cut-out was in its own photo: its height and its foot as shares of that, and the surfaces beside it."""
 
     height: float
     foot: float
     grounds: tuple[Surface, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """A point where something stands: `x` and `foot` in px, px per metre there, and its box."""
-
-    x: float
-    foot: float
-    scale: float
-    box: Box
 
 
 def somewhere(
@@ -93,7 +77,9 @@ def somewhere(
     "right", "upper", "lower"; empty: anywhere)."""
     if label in SHELVED and size[1] > size[0]:  # it hung, or stood in something
         return None
-    held, found = _anchors(label, (origin.height if origin else 0) * site.contents.size[1], site, s)
+    held, found = anchors_of(
+        label, (origin.height if origin else 0) * site.contents.size[1], site, kin=s.kin, other_scale=s.other_scale
+    )
     if not found and origin and label not in FIXED and not s.kin:
         return _as_it_was(label, size, site, s, rng, origin, side)
     for _ in range(s.places if found else 0):
@@ -121,9 +107,9 @@ def in_place_of(thing: Thing, label: str, size: tuple[int, int], site: Site, s: 
     part = next((part for part in parts_of(site) if inside(gone, part)), None)
     if part is None or support != support_of(gone.label) or ((support == "own" or s.kin) and gone.label != label):
         return None
-    if not _stands(thing, site.things, part):
+    if not stands(thing, site.things, part):
         return None
-    scale = _extent(gone, support) / metres(gone.label, support)
+    scale = extent_of(gone, support) / metres(gone.label, support)
     box = _box((gone.x0 + gone.x1) / 2, gone.y1, scale, label, size, support, site, s)
     if box is None or not inside(box, part):
         return None
@@ -218,69 +204,6 @@ def _fits(box: Box, part: Box, held: str, origin: Origin | None, site: Site, s: 
     return moved <= s.other_view and spread(site.image, box, 0.5 if lies else 0.125) <= s.uneven
 
 
-def _anchors(
-    label: str, high: float, site: Site, s: PlaceSettings
-) -> tuple[str, list[tuple[Box, list[Anchor]]]]:
-    """What would hold the thing, and each part of the picture with the points where that is known to be."""
-    support, found, carried = support_of(label), [], []
-    for part in parts_of(site):
-        here = [thing for thing in site.things if inside(thing.box, part)]
-        labels = {thing.box.label for thing in here}
-        if any(label in kind and not labels & kind for kind in (OUTDOORS, INDOORS)) or label in FIXED:
-            continue
-        standing = [thing.box for thing in here if _stands(thing, here, part)]
-        alike = support != "own" and not s.kin
-        same = [b for b in standing if b.label == label or (alike and support_of(b.label) == support)]
-        # Of the same label the size is known, not only that of their kind.
-        anchors = [_anchor(box, support) for box in [b for b in same if b.label == label] or same]
-        if support == "top" and anchors:
-            usual = float(np.median([anchor.scale for anchor in anchors]))
-            anchors = [a for a in anchors if usual / s.other_scale <= a.scale <= usual * s.other_scale]
-        if support == "own" and not same and high and not s.kin:
-            anchors = [Anchor((box.x0 + box.x1) / 2, box.y1, high, box) for box in standing]
-        if anchors:
-            found.append((part, anchors))
-        tables = [t.box for t in here if t.box.label in WIDTHS and part.x0 + 2 < t.box.x0 and t.box.x1 < part.x1 - 2]
-        if tables and support == "top" and not s.kin:
-            carried.append((part, [_carrier(box) for box in tables]))
-    return (support, found) if found or not carried else ("carried", carried)
-
-
-def parts_of(site: Site) -> tuple[Box, ...]:
-    return site.parts or (Box(0, 0, *site.contents.size),)
-
-
-def _stands(thing: Thing, others: Sequence[Thing], part: Box) -> bool:
-    """Its foot is seen: not cut off by the border, nothing before it; and it is large enough to tell."""
-    box = thing.box
-    wide, high = box.x1 - box.x0, box.y1 - box.y0
-    if box.y1 >= part.y1 - 2 or max(wide, high) < 0.04 * (part.y1 - part.y0):
-        return False
-    if box.label == "person" and high < 1.8 * wide:  # sits, or is seen in part
-        return False
-    tables = [o.box for o in others if o.box.label in WIDTHS]
-    if box.label in SHELVED and not any(table.overlap_px(box) >= 0.5 * box.area_px for table in tables):
-        return False
-    foot = Box(box.x0, box.y1 - max(2, high // 8), box.x1, box.y1 + 1)
-    lower = [o.box for o in others if o is not thing and o.box.y1 > box.y1 and o.box.label not in WIDTHS]
-    return not any(foot.overlap_px(each) > 0.5 * foot.area_px for each in lower)
-
-
-def _extent(box: Box, support: str) -> float:
-    """The side that `_metres` speaks of, in px."""
-    wide, high = box.x1 - box.x0, box.y1 - box.y0
-    return high if support in ("ground", "own") else max(wide, high)
-
-
-def _anchor(box: Box, support: Support) -> Anchor:
-    scale = _extent(box, support) / metres(box.label, support)
-    return Anchor((box.x0 + box.x1) / 2, box.y1, scale, box)
-
-
-def _carrier(box: Box) -> Anchor:
-    return Anchor((box.x0 + box.x1) / 2, box.y1, (box.x1 - box.x0) / WIDTHS[box.label], box)
-
-
 def _between(one: Anchor, two: Anchor, rng: np.random.Generator) -> tuple[float, float, float] | None:
     """A point of the line between two that stand on one plane: what is nearer stands lower, and is larger."""
     near, far = (one, two) if one.foot >= two.foot else (two, one)
@@ -315,10 +238,6 @@ def _box(
         return None
     left, low = round(x - wide / 2), round(foot)
     return Box(left, low - round(high), left + round(wide), low, label)
-
-
-def inside(box: Box, part: Box) -> bool:
-    return part.x0 <= box.x0 and part.y0 <= box.y0 and box.x1 <= part.x1 and box.y1 <= part.y1
 
 
 def _unlike(image: Image, new: Box, known: Box) -> float:

@@ -18,9 +18,9 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from aot.data.photos import Polygon
-from aot.forge.bank import BankSettings, box_fault, outline_fault
 from aot.forge.funnel import Funnel
-from aot.forge.grabcut import Mask, in_box
+from aot.forge.photo_edits.bank import BankSettings, box_fault, outline_fault
+from aot.forge.photo_edits.grabcut import Mask, in_box
 from aot.forge.store import PhotoStore, Record
 from aot.runs.files import write_json
 from aot.types import Box, Image

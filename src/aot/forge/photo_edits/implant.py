@@ -1,5 +1,5 @@
 """Who carries out an edit: pasting of cut-outs, or an attacker model that follows an instruction. (A generator that
-paints by masks is in `aot.forge.generated`.)"""
+paints by masks is in `aot.forge.photo_edits.generated`.)"""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from aot.data.photos import Thing
-from aot.forge.bank import cut, outline_mask
-from aot.forge.heal import heal
-from aot.forge.paint import PaintSettings, paste
-from aot.forge.propose import Proposal
+from aot.forge.photo_edits.bank import cut, outline_mask
+from aot.forge.photo_edits.heal import heal
+from aot.forge.photo_edits.paint import PaintSettings, paste
+from aot.forge.photo_edits.propose import Proposal
 from aot.forge.store import PhotoStore
 from aot.types import Box, Image
 

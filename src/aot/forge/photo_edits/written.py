@@ -14,10 +14,18 @@ from typing import Literal, cast
 
 import numpy as np
 
-from aot.forge.bank import Bank
 from aot.forge.funnel import Funnel
-from aot.forge.place import Site, in_place_of, on_side, somewhere, touches
-from aot.forge.propose import Origins, Proposal, ProposeSettings, family_of, removable, sentence_of, size_of
+from aot.forge.photo_edits.bank import Bank
+from aot.forge.photo_edits.place import Site, in_place_of, on_side, somewhere, touches
+from aot.forge.photo_edits.propose import (
+    Origins,
+    Proposal,
+    ProposeSettings,
+    family_of,
+    removable,
+    sentence_of,
+    size_of,
+)
 from aot.players.defender.writer import Writer
 from aot.prompts import PROPOSALS_WANTED, with_article
 from aot.types import Box, Scene

@@ -1,9 +1,10 @@
 """Scenes and edits that a generator paints: the forge's stages 1 and 2 with an `Inpainter` instead of cut-outs.
 
 `GeneratedExtender` stands where `CanvasExtender` does; `implant`, `remove` and `exchange` where `paste` and `heal` of
-`aot.forge.paint` do. What a generator painted has no boxes: an extended photo is not `complete`, so that nothing is
-asked about it that would need them (is there a ...?, how many ...?), and whether a second copy of one of its own things
-appeared, which the paper has an MLLM look at, the computed check of duplication cannot tell. Let an MLLM look.
+`aot.forge.photo_edits.paint` do. What a generator painted has no boxes: an extended photo is not `complete`, so that
+nothing is asked about it that would need them (is there a ...?, how many ...?), and whether a second copy of one of its
+own things appeared, which the paper has an MLLM look at, the computed check of duplication cannot tell. Let an MLLM
+look.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from aot.data.photos import Photo
-from aot.forge.bank import outline_mask
-from aot.forge.extend import Extension, moved_thing
-from aot.forge.propose import Proposal
+from aot.forge.photo_edits.bank import outline_mask
+from aot.forge.photo_edits.extend import Extension, moved_thing
+from aot.forge.photo_edits.propose import Proposal
 from aot.players.inpaint.base import Inpainter, Mask
 from aot.prompts import EXTEND_PROMPT, IMPLANT_PROMPT, REMOVE_PROMPT, REPLACE_PROMPT, with_article
 from aot.types import Box, Image

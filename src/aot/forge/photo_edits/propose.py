@@ -1,7 +1,7 @@
 """What to put into a scene, or take out of it, and where: semantic distractors (method section 1.2), by rules (*ours*).
 
-A distractor changes what is around the queried objects and never overlaps their boxes; `aot.forge.place` knows where it
-can stand.
+A distractor changes what is around the queried objects and never overlaps their boxes; `aot.forge.photo_edits.place`
+knows where it can stand.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pydantic import BaseModel, Field, field_validator
 
 from aot.data.photos import Thing
 from aot.data.questions import Contents
-from aot.forge.anywhere import anywhere as somewhere_else
-from aot.forge.anywhere import at_home, instead_of
-from aot.forge.bank import Bank, Cutout
-from aot.forge.place import Origin, PlaceSettings, Site, in_place_of, somewhere, touches
-from aot.forge.supports import HOLLOW, SUPERCATEGORIES, support_of
+from aot.forge.photo_edits.anywhere import anywhere as somewhere_else
+from aot.forge.photo_edits.anywhere import at_home, instead_of
+from aot.forge.photo_edits.bank import Bank, Cutout
+from aot.forge.photo_edits.place import Origin, PlaceSettings, Site, in_place_of, somewhere, touches
+from aot.forge.photo_edits.supports import HOLLOW, SUPERCATEGORIES, support_of
 from aot.prompts import with_article
 from aot.types import Box, EditKind
 

@@ -1,8 +1,9 @@
 """Taking an object out of a photo without a generator: its hole is filled, or refused where that would show (*ours*).
 
 Three ways. A narrow hole is filled from its border. Where what runs into a wide one goes on elsewhere in the photo (a
-horizon, a fence), that part is copied as it is (`aot.forge.shift`). Any other is filled patch by patch, and kept where
-it is calm around it or the fill is as sharp as its surroundings: where patches disagree their mean is a smear.
+horizon, a fence), that part is copied as it is (`aot.forge.photo_edits.shift`). Any other is filled patch by patch, and
+kept where it is calm around it or the fill is as sharp as its surroundings: where patches disagree their mean is a
+smear.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aot.forge.bank import Alpha
-from aot.forge.fill import fill
-from aot.forge.paint import PaintSettings
-from aot.forge.shift import shifted
+from aot.forge.photo_edits.bank import Alpha
+from aot.forge.photo_edits.fill import fill
+from aot.forge.photo_edits.paint import PaintSettings
+from aot.forge.photo_edits.shift import shifted
 from aot.types import Box, Image
 
 Mask = npt.NDArray[np.bool_]

@@ -1,4 +1,4 @@
-"""Painting on photos without a generator: putting a cut-out in (*ours*); `aot.forge.heal` takes an object out.
+"""Painting on photos without a generator: putting a cut-out in (*ours*). Its other half, `heal`, takes objects out.
 
 What makes a pasted object look placed: an edge without a fringe of its old background, the light and the sharpness of
 where it stands with its own colours, and a shadow where it touches the ground. What cannot be made to look so is
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
 
-from aot.forge.bank import Alpha, Piece, lightness_around
+from aot.forge.photo_edits.bank import Alpha, Piece, lightness_around
 from aot.types import Box, Image
 
 Mask = npt.NDArray[np.bool_]

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from aot.data.photos import Thing
-from aot.forge.grabcut import Mask, refined, told_apart
+from aot.forge.photo_edits.grabcut import Mask, refined, told_apart
+from aot.forge.photo_edits.supports import WIDTHS, support_of
 from aot.forge.store import PhotoStore, Record
-from aot.forge.supports import WIDTHS, support_of
 from aot.types import Box, Image
 
 Alpha = npt.NDArray[np.float32]

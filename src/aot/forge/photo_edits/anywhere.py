@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aot.forge.place import Origin, PlaceSettings, Site, allowed_size, free, inside, parts_of
-from aot.forge.supports import INDOORS, OUTDOORS, support_of
-from aot.forge.surfaces import spread
+from aot.forge.photo_edits.place import Origin, PlaceSettings, Site, allowed_size, free, inside, parts_of
+from aot.forge.photo_edits.supports import INDOORS, OUTDOORS, support_of
+from aot.forge.photo_edits.surfaces import spread
 from aot.types import Box
 
 CANDIDATES = 6
