@@ -14,12 +14,14 @@ from aot.forge.pipeline import ForgeSettings
 from aot.game.referee import RefereeSettings
 from aot.miniature.pairs import instruction_pairs
 from aot.miniature.pretrain import run as module
-from aot.miniature.pretrain.run import PretrainSettings, defender_metrics, pretrain
+from aot.miniature.pretrain.editor import AttackerGate
+from aot.miniature.pretrain.run import PretrainSettings, defender_metrics, pretrain, wide_settings
 from aot.miniature.scripted import AlwaysLetter, Oracle, WorldReader
 from aot.miniature.tokenizer import build_tokenizer
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.questions import PHRASES, WORDS
 from aot.miniature.world.scenes import draw_scenes
+from aot.players.base_players import player_folder
 from aot.players.defender.qwen import DefenderShape, QwenDefender
 from aot.runs.overrides import overridden
 from aot.train.attacker import cold_start as cold_start_module
@@ -112,6 +114,25 @@ def test_players_that_miss_their_gate_are_not_shipped(calls: list[str], tmp_path
     assert "  gate of the defender: MISSED: clean 0.980 < 0.99" in lines
     assert "  gate of the attacker: MISSED: replace 0.700 < 0.9" in lines
     assert not (tmp_path / "shipped").exists()
+
+
+def test_the_wider_attacker_is_made_alone_beside_the_shipped_defender(calls: list[str], tmp_path: Path) -> None:
+    lines, say = said()
+    begin = wide_settings().model_dump()
+    settings = overridden(PretrainSettings, begin, ["plain_scenes=4", "told_scenes=4"], where="t")
+    assert pretrain(settings, tmp_path / "run", say=say)
+    assert calls == ["editor", "cold start"]
+    defender = tmp_path / "run/defender/model.safetensors"
+    assert defender.read_bytes() == (player_folder("miniature", "defender") / "model.safetensors").read_bytes()
+    assert "  gate of the attacker: passed" in lines
+    with pytest.raises(AotError, match="base pair alone"):
+        pretrain(settings, tmp_path / "run", ship=True, say=say)
+
+
+def test_the_gate_asks_for_the_wider_kinds_only_of_who_learns_them() -> None:
+    gate = AttackerGate()
+    assert gate.failures(GOOD) == []
+    assert gate.failures(GOOD | {"scale": 0.1, "texture": 0.9}) == ["scale 0.100 < 0.6"]
 
 
 def test_a_setting_that_does_not_exist_is_named() -> None:

@@ -164,3 +164,21 @@ def test_the_reader_learns_wider_tasks(tiny: QwenDefender):
     kept = Checkpoint(None)
     _, metrics = pretrain_reader(tiny, EDIT_TEMPLATE, TINY, seed=1, checkpoint=kept, log=TrainLog(), kinds=WIDE_MIX)
     assert set(metrics) == set(WIDE_READINGS)
+
+
+def test_an_anchored_reader_says_of_the_usual_kinds_what_it_said(tiny: QwenDefender):
+    usual = examples(3, 0, 24, "validation")
+    before = last_states(tiny.model, tiny.encoder, EDIT_TEMPLATE, usual)
+    moved = []
+    for anchor in (0.0, 300.0):
+        settings = TINY.model_copy(update={"anchor": anchor})
+        given = {"seed": 1, "checkpoint": Checkpoint(None), "log": TrainLog(), "kinds": WIDE_MIX}
+        model, _ = pretrain_reader(tiny, EDIT_TEMPLATE, settings, **given)
+        after = last_states(model, tiny.encoder, EDIT_TEMPLATE, usual)
+        moved.append(float((after - before).square().mean().detach()))
+    assert 0 < moved[1] < moved[0] / 2
+
+
+def test_what_an_anchor_weighs_is_told_only_where_there_is_one():
+    assert "anchor" not in ReaderSettings().model_dump()
+    assert ReaderSettings(anchor=2.0).model_dump()["anchor"] == 2.0

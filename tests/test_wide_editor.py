@@ -1,4 +1,4 @@
-"""The editor's pretraining with wider edits: it goes on from another editor in latents fitted anew."""
+"""The editor's pretraining with wider edits: it goes on from another editor, which gets what these need."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from aot.cli.play import play_scripted
 from aot.errors import AotError
-from aot.miniature.autoencoder import ResidualAutoencoder, rebase
+from aot.game.referee import RefereeSettings
 from aot.miniature.pairs import distractor_pairs, instruction_pairs
-from aot.miniature.pretrain.editor import (
-    AutoencoderSettings,
-    PretrainEditorSettings,
-    painted_as_told,
-    pretrain_editor,
-)
+from aot.miniature.pretrain.as_told import attacked_as_told, painted_as_told
+from aot.miniature.pretrain.editor import PretrainEditorSettings, pretrain_editor
 from aot.miniature.pretrain.reader import ReaderSettings
 from aot.miniature.pretrain.run import PretrainSettings
+from aot.miniature.pretrain.widen import OTHER_LATENTS, TEXTURE_LATENTS, widened
 from aot.miniature.world.described import world_traits
 from aot.miniature.world.edits import WIDE_KINDS, WIDE_MIX
 from aot.miniature.world.preserved import world_referee
+from aot.miniature.world.recognise import read
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.latents import as_signal
+from aot.players.attacker.latents import edit_latents, paint
 from aot.players.base_players import SHIPPED
 from aot.players.defender.qwen import QwenDefender
 from aot.rl.diversity import DiversitySettings
@@ -42,35 +41,49 @@ def shipped() -> EditAttacker:
     return EditAttacker.load(SHIPPED / "attacker")
 
 
-def turned(vae: ResidualAutoencoder) -> ResidualAutoencoder:
-    """The same space in other coordinates."""
-    other, size = copy.deepcopy(vae), vae.analysis.shape[0]
-    turn = torch.linalg.qr(torch.randn(size, size, generator=torch.Generator().manual_seed(0)))[0]
-    other.analysis.copy_(turn @ vae.analysis)
-    other.synthesis.copy_(vae.synthesis @ turn.T)
-    return other
+@pytest.fixture(scope="module")
+def wider(shipped: EditAttacker) -> EditAttacker:
+    return widened(shipped, seed=0)
 
 
-def test_an_editor_in_other_coordinates_of_its_latents_paints_the_same(shipped: EditAttacker) -> None:
-    scenes = draw_scenes(6, 0, "validation")
-    after = copy.copy(shipped)
-    after.transformer, after.vae = copy.deepcopy(shipped.transformer), turned(shipped.vae)
-    rebase(after.transformer, shipped.vae, after.vae)
-    changed = {
-        name
-        for (name, p), q in zip(shipped.transformer.named_parameters(), after.transformer.parameters(), strict=True)
-        if not torch.equal(p, q)
-    }
-    assert changed == {"img_in.weight", "proj_out.weight", "proj_out.bias"}
-    velocities = []
-    for editor in (shipped, after):
-        given = editor.conditions([s.image for s in scenes], ["Add a red cup."] * len(scenes))
-        painted = as_signal(np.stack([s.image for s in draw_scenes(6, 1, "validation")]))
-        x = editor.vae.encode_edit(as_signal(given.images), painted)
-        with torch.no_grad():
-            v = editor.velocity(given, x, torch.full((len(scenes),), 0.5))
-        velocities.append(v @ editor.vae.synthesis.T)
-    torch.testing.assert_close(*velocities, atol=2e-3, rtol=1e-3)
+def test_a_widened_editor_has_more_words_and_other_latents_and_keeps_what_it_could(
+    shipped: EditAttacker, wider: EditAttacker
+) -> None:
+    old, new = shipped.vae.analysis, wider.vae.analysis
+    assert int((old != new).any(1).sum()) == TEXTURE_LATENTS + OTHER_LATENTS
+    across = new @ wider.vae.synthesis
+    torch.testing.assert_close(across, torch.eye(len(new)), atol=1e-5, rtol=0)
+    words, rows = shipped.processor.tokenizer, shipped.text_encoder.get_input_embeddings().weight
+    assert torch.equal(wider.text_encoder.get_input_embeddings().weight[: len(rows)], rows)
+    for sentence, tokens in (("Add a red cup.", 0), ("Make the cup smaller.", 4), ("Add a small white patch.", 3)):
+        spelled, told = words(sentence).input_ids, wider.processor.tokenizer(sentence).input_ids
+        assert told == spelled if not tokens else len(told) == tokens
+    scenes = draw_scenes(40, 3, "validation")
+    before, after = (painted_as_told(editor, scenes, seed=0) for editor in (shipped, wider))
+    assert all(after[kind] >= before[kind] - 0.2 for kind in before)
+    again = widened(shipped, seed=0)
+    assert all(torch.equal(a, b) for a, b in zip(_weights(again), _weights(wider), strict=True))
+
+
+def test_what_a_wider_edit_changes_is_painted_whole_in_the_wider_latents(
+    shipped: EditAttacker, wider: EditAttacker
+) -> None:
+    scenes = draw_scenes(60, 2, "validation")
+    for kind in WIDE_KINDS:
+        pairs = instruction_pairs(scenes, seed=1, kind=kind)
+        sources, targets = np.stack([p.source for p in pairs]), np.stack([p.target for p in pairs])
+        right = read(targets, scenes, also_wide=True)
+        shares = []
+        for vae in (shipped.vae, wider.vae):
+            painted = paint(vae, sources, edit_latents(vae, sources, targets))
+            seen = read(np.stack(painted), scenes, also_wide=True)
+            same = [a.sizes == b.sizes and {*a.surfaces} == {*b.surfaces} for a, b in zip(seen, right, strict=True)]
+            shares.append(np.mean(same))
+        assert shares[1] >= 0.95 and shares[1] >= shares[0]
+
+
+def _weights(editor: EditAttacker) -> list[torch.Tensor]:
+    return [p for part in (editor.transformer, editor.vae, editor.text_encoder) for p in part.parameters()]
 
 
 def test_wider_pairs_differ_where_they_are_asked_for() -> None:
@@ -90,15 +103,14 @@ def test_pretraining_goes_on_from_the_shipped_editor(tmp_path: Path) -> None:
         kinds=WIDE_MIX,
         start="shipped",
         painting_scenes=80,
-        autoencoder=AutoencoderSettings(scenes=80),
-        reader=ReaderSettings(steps=1, batch=8, muon_lr=1e-6, adamw_lr=1e-6),
+        reader=ReaderSettings(steps=1, batch=8, anchor=1.0, muon_lr=1e-6, adamw_lr=1e-6),
         painting=SftSettings(steps=1, batch=4),
     )
     defender = QwenDefender.load(SHIPPED / "defender")
     attacker, metrics = pretrain_editor(defender, settings, seed=0, folder=tmp_path)
     assert "detail" in metrics["reader"]
     done = painted_as_told(attacker, draw_scenes(60, 5, "validation"), seed=0, kinds=WIDE_MIX)
-    # What it could paint it still can, in the new latents; what is new it cannot yet.
+    # What it could paint it still can; what is new it cannot yet.
     assert done.keys() == WIDE_MIX.keys() and done["remove"] >= 0.5 and done["add"] >= 0.5
     assert max(done[kind] for kind in WIDE_KINDS) < 0.5
     (tmp_path / "empty").mkdir()
@@ -132,3 +144,19 @@ def test_flow_grpo_weighs_diversity(shipped: EditAttacker) -> None:
     plain, weighed = found
     assert "diversity" not in plain and 0 <= weighed["diversity"] <= 0.5
     assert plain["reward"] == weighed["reward"]
+
+
+def test_attacks_of_a_named_kind_are_told_from_others(shipped: EditAttacker) -> None:
+    """The shipped attacker makes the usual kinds, and none of the wider ones."""
+    referee = world_referee(RefereeSettings(wide_edits=True))
+    found = attacked_as_told(shipped, draw_scenes(24, 12, "validation"), referee, ("add", "scale"), seed=0)
+    assert found["add"]["done"] >= 0.5 and found["add"]["both"] >= 0.4 and found["scale"]["done"] <= 0.3
+    assert found["add"]["scenes"] == 24 >= found["scale"]["scenes"] > 10
+
+
+def test_a_game_is_played_with_an_attacker_in_a_folder() -> None:
+    folder = str(SHIPPED / "attacker")
+    played = play_scripted(folder, "oracle", scenes=6, seed=0, kind="add")
+    assert [e.attack.attacker for e in played] == ["attacker"] * 6 and sum(e.verdict.valid for e in played) >= 3
+    with pytest.raises(AotError, match="no attacker there"):
+        play_scripted(str(SHIPPED / "defender"), "oracle", scenes=1, seed=0)

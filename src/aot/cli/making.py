@@ -82,19 +82,23 @@ def stage(
 
 def pretrain(
     overrides: SetOption = None,
-    out: Annotated[Path, typer.Option(help="Run folder, with the players in it.")] = Path("runs/pretrain"),
+    out: Annotated[Path | None, typer.Option(help="Run folder, with the players in it. [default: runs/<name>]")] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Only an attacker that also makes the wider edits, from the shipped one.")
+    ] = False,
     ship: Annotated[bool, typer.Option("--ship", help="Players that pass become the package's.")] = False,
 ) -> None:
     """Train base players from scratch and hold them to their quality gate."""
-    from aot.miniature.pretrain.run import PretrainSettings
+    from aot.miniature.pretrain.run import PretrainSettings, wide_settings
     from aot.miniature.pretrain.run import pretrain as make_players
     from aot.players.base_players import quiet_loading
     from aot.runs.overrides import overridden
 
-    settings = overridden(PretrainSettings, PretrainSettings().model_dump(), overrides or [], where="pretrain")
+    begin = wide_settings() if wide else PretrainSettings()
+    settings = overridden(PretrainSettings, begin.model_dump(), overrides or [], where="pretrain")
     quiet_loading()
     with resumable():
-        passed = make_players(settings, out, ship=ship)
+        passed = make_players(settings, out or Path("runs") / begin.name, ship=ship)
     if not passed:
         raise typer.Exit(1)
 

@@ -9,6 +9,8 @@ where the images agree.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,17 @@ class EncodedImage:
     """What `encode` returns; the pipeline reads `.latents`."""
 
     latents: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """Edits that an autoencoder shall express better, uint8 `[N, H, W, 3]`, by so many `latents`, whose root mean
+    square in a changed block becomes `level`."""
+
+    sources: npt.NDArray[np.uint8]
+    targets: npt.NDArray[np.uint8]
+    latents: int
+    level: float = 1.0
 
 
 class ResidualAutoencoder(ModelMixin, ConfigMixin):
@@ -63,11 +76,9 @@ class ResidualAutoencoder(ModelMixin, ConfigMixin):
         targets: npt.NDArray[np.uint8],
         *,
         whitening: float = 0.5,
-        mean: Tensor | None = None,
         **config: Any,
     ) -> ResidualAutoencoder:
         """Principal components, half of images and half of changes; sources, targets uint8 `[N, H, W, 3]`.
-        `mean [768]`: of another autoencoder, to be kept; None: of the sources.
 
         Latents have standard deviations proportional to (component's own) ^ (1 - `whitening`), scaled so
         that a changed block has a mean square of 1: coarse components stay larger, so that noise hides them
@@ -77,18 +88,39 @@ class ResidualAutoencoder(ModelMixin, ConfigMixin):
         size = vae.analysis.shape[0]
         before, after = (_blocks(as_signal(images)).flatten(0, 1).double() for images in (sources, targets))
         changes = (after - before)[(after != before).any(1)]
-        mean = before.mean(0) if mean is None else mean.double()
+        mean = before.mean(0)
         seen = torch.cat([before, after]) - mean
         covariance = seen.T @ seen / len(seen) + changes.T @ changes / len(changes)
-        _, vectors = torch.linalg.eigh(covariance)
-        basis = vectors.flip(1)[:, :size]
-        # The sign of an eigenvector is arbitrary: fix it, so that the fit does not depend on the library.
-        basis = basis * basis.gather(0, basis.abs().argmax(0, keepdim=True)).sign()
+        basis = _directions(covariance, size)
         scale = (changes @ basis).square().mean(0).sqrt() ** whitening
         scale = scale * (changes @ basis / scale).square().mean().sqrt()
         vae.mean.copy_(mean)
         vae.analysis.copy_((basis / scale).T)
         vae.synthesis.copy_(basis * scale)
+        return vae
+
+    def refitted(self, lessons: Sequence[Lesson], *, whitening: float = 0.5) -> ResidualAutoencoder:
+        """With its least latents replaced, in their places, by principal components of what the others leave out of the
+        changes in `lessons`, in turn. All other latents stay as they are, so that an editor of these goes on painting
+        (measured: as well as before), and knows in all of them what noise looks like. `whitening`: as in `fit`."""
+        analysis, synthesis = self.analysis.double(), self.synthesis.double()
+        sizes = synthesis.norm(dim=0)
+        least = sizes.argsort()[: sum(lesson.latents for lesson in lessons)].sort().values
+        others = torch.ones(len(sizes), dtype=torch.bool)
+        others[least] = False
+        known, scales = synthesis[:, others] / sizes[others], []
+        for lesson in lessons:
+            changes = _changes(lesson.sources, lesson.targets)
+            left = changes - changes @ known @ known.T
+            basis = _directions(left.T @ left / len(left), lesson.latents)
+            scale = (left @ basis).square().mean(0).sqrt() ** whitening
+            scales.append(scale * (left @ basis / scale).square().mean().sqrt() / lesson.level)
+            known = torch.cat([known, basis], 1)
+        new, scale = known[:, -len(least) :], torch.cat(scales)
+        analysis[least], synthesis[:, least] = (new / scale).T, new * scale
+        vae = copy.deepcopy(self)
+        vae.analysis.copy_(analysis)
+        vae.synthesis.copy_(synthesis)
         return vae
 
     def encode_blocks(self, images: Tensor) -> Tensor:
@@ -123,15 +155,17 @@ class ResidualAutoencoder(ModelMixin, ConfigMixin):
         return EncodedImage(image) if return_dict else (image,)
 
 
-@torch.no_grad()
-def rebase(transformer: Any, before: ResidualAutoencoder, after: ResidualAutoencoder) -> None:
-    """Changes the first and last layer of an editor of `before`'s latents so that it reads and paints in those of
-    `after`, in place. Exact where both span the same space and have the same mean; else what only one of them
-    expresses is lost, for training to learn anew."""
-    into_before, into_after = before.analysis @ after.synthesis, after.analysis @ before.synthesis
-    transformer.img_in.weight.copy_(transformer.img_in.weight @ into_before)
-    transformer.proj_out.weight.copy_(into_after @ transformer.proj_out.weight)
-    transformer.proj_out.bias.copy_(into_after @ transformer.proj_out.bias)
+def _changes(sources: npt.NDArray[np.uint8], targets: npt.NDArray[np.uint8]) -> Tensor:
+    """`float64 [N, 768]`: the differences of the blocks that differ."""
+    change = (_blocks(as_signal(targets)).double() - _blocks(as_signal(sources)).double()).flatten(0, 1)
+    return change[(change != 0).any(1)]
+
+
+def _directions(covariance: Tensor, count: int) -> Tensor:
+    """The directions of most variance, `[N, count]`."""
+    basis = torch.linalg.eigh(covariance)[1].flip(1)[:, :count]
+    # The sign of an eigenvector is arbitrary: fix it, so that the fit does not depend on the library.
+    return basis * basis.gather(0, basis.abs().argmax(0, keepdim=True)).sign()
 
 
 def _blocks(images: Tensor) -> Tensor:

@@ -72,9 +72,14 @@ def build_tokenizer(words: Sequence[str], phrases: Iterable[str]) -> Qwen2Tokeni
         model_max_length=32768,
         padding_side="left",
     )
-    added = dict.fromkeys([*prompt_phrases(), *phrases])
-    tokenizer.add_tokens([_phrase_token(text) for text in added if len(tokenizer(text).input_ids) > 1])
+    add_phrases(tokenizer, [*prompt_phrases(), *phrases])
     return tokenizer
+
+
+def add_phrases(tokenizer: Qwen2Tokenizer, phrases: Iterable[str]) -> None:
+    """Makes each phrase one token, where it is more; those that are known keep their numbers."""
+    added = dict.fromkeys(phrases)
+    tokenizer.add_tokens([_phrase_token(text) for text in added if len(tokenizer(text).input_ids) > 1])
 
 
 def _phrase_token(text: str) -> AddedToken:

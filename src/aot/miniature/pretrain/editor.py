@@ -8,27 +8,26 @@ from __future__ import annotations
 
 import operator
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from pydantic import BaseModel, Field
 
 from aot.errors import AotError
 from aot.game.episodes import play
 from aot.game.referee import Referee
-from aot.miniature.autoencoder import ResidualAutoencoder, rebase
-from aot.miniature.cell_heads import CellHeads
+from aot.miniature.autoencoder import ResidualAutoencoder
+from aot.miniature.cell_heads import CLASSES, WIDE_CLASSES, CellHeads
 from aot.miniature.pairs import distractor_pairs, instruction_pairs
+from aot.miniature.pretrain.as_told import attacked_as_told, painted_as_told
 from aot.miniature.pretrain.reader import ReaderSettings, is_wide, pretrain_reader
-from aot.miniature.world.edits import Kinds, instruction_edits
-from aot.miniature.world.recognise import Recognition, read
-from aot.miniature.world.scenes import WorldScene, draw_scenes, render
+from aot.miniature.pretrain.widen import widened
+from aot.miniature.world.edits import WIDE_KINDS, Kinds
+from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor import EditorSettings, EditorShape
-from aot.players.attacker.latents import paint
 from aot.players.base_players import SHIPPED
 from aot.players.defender.qwen import QwenDefender
 from aot.runs.checkpoints import Checkpoint
@@ -38,6 +37,9 @@ from aot.train.attacker.outcomes import summarise
 from aot.train.attacker.sft import SftSettings, train_sft
 from aot.train.attacker.trainer import OptimizerSettings
 from aot.types import EditKind
+
+TOLD = 200
+"""*Ours*: held-out scenes that are attacked by every kind of edit."""
 
 
 class AutoencoderSettings(BaseModel, frozen=True, extra="forbid"):
@@ -55,7 +57,7 @@ class PretrainEditorSettings(BaseModel, frozen=True, extra="forbid"):
     editor: EditorSettings = EditorSettings()
     # Which edits it learns, in which shares; {}: without the wider kinds, which the referee must know (`wide_edits`).
     kinds: Kinds = {}
-    # An editor's folder, or "shipped": its weights are trained on, in latents fitted anew, instead of new ones.
+    # An editor's folder, or "shipped": its weights are trained on, instead of new ones; it gets what wider kinds need.
     start: str = Field("", exclude_if=operator.not_)
     autoencoder: AutoencoderSettings = AutoencoderSettings()
     reader: ReaderSettings = ReaderSettings()
@@ -73,17 +75,22 @@ class PretrainEditorSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 class AttackerGate(BaseModel, frozen=True, extra="forbid"):
-    """What a base attacker must reach on held-out scenes (the project's own bar)."""
+    """What a base attacker must reach on held-out scenes (the project's own bar); of the wider kinds those that it
+    learns."""
 
     add: float = 0.9
     remove: float = 0.9
     replace: float = 0.6
+    scale: float = 0.6
+    texture: float = 0.6
+    occlude: float = 0.6
     integrity: float = 0.95
     valid_success: float = 0.2
 
     def failures(self, metrics: dict[str, Any]) -> list[str]:
         """The metrics below the bar, in words."""
-        return [f"{k} {metrics[k]:.3f} < {bar}" for k, bar in self.model_dump().items() if metrics[k] < bar]
+        bars = {k: bar for k, bar in self.model_dump().items() if k not in WIDE_KINDS or k in metrics}
+        return [f"{k} {metrics[k]:.3f} < {bar}" for k, bar in bars.items() if metrics[k] < bar]
 
 
 def pretrain_editor(
@@ -103,15 +110,9 @@ def pretrain_editor(
     share = round(len(scenes) * s.distractor_share)
     plain, told = scenes[share:], scenes[:share]
     pairs = instruction_pairs(plain, seed=seed, kinds=s.kinds) + distractor_pairs(told, seed=seed, kinds=s.kinds)
-    sample = pairs[-s.autoencoder.scenes :]
     before = _to_train_on(s.start) if s.start else None
-    vae = ResidualAutoencoder.fit(
-        np.stack([p.source for p in sample]),
-        np.stack([p.target for p in sample]),
-        whitening=s.autoencoder.whitening,
-        mean=before.vae.mean if before else None,
-        dead_zone=s.autoencoder.dead_zone,
-    )
+    if before is not None and is_wide(s.kinds):
+        before = widened(before, seed=seed)
     metrics: dict[str, Any] = {}
     with _log(folder, "reader", s.reader.steps, quiet) as log:
         keep: dict[str, Any] = {"checkpoint": _kept(folder, "reader"), "log": log}
@@ -119,14 +120,20 @@ def pretrain_editor(
         reads = QwenDefender(before.text_encoder, before.processor) if before else defender
         reader, metrics["reader"] = pretrain_reader(reads, s.editor.template, s.reader, seed=seed, **keep)
     if before is None:
+        sample = pairs[-s.autoencoder.scenes :]
+        vae = ResidualAutoencoder.fit(
+            np.stack([p.source for p in sample]),
+            np.stack([p.target for p in sample]),
+            whitening=s.autoencoder.whitening,
+            dead_zone=s.autoencoder.dead_zone,
+        )
         attacker = EditAttacker.new(reader, defender.processor, vae, s.shape, s.editor, seed=seed)
     else:
-        assert isinstance(before.vae, ResidualAutoencoder)
-        rebase(before.transformer, before.vae, vae)
-        attacker = EditAttacker(before.transformer, vae, before.scheduler, reader, before.processor, s.editor)
+        attacker = EditAttacker(before.transformer, before.vae, before.scheduler, reader, before.processor, s.editor)
     painting = EditSet.of(attacker, pairs)
+    classes = WIDE_CLASSES if is_wide(s.kinds) else CLASSES
     with (
-        CellHeads(attacker.transformer, s.shape.heads * s.shape.head_dim, seed=seed) as heads,
+        CellHeads(attacker.transformer, s.shape.heads * s.shape.head_dim, seed=seed, classes=classes) as heads,
         _log(folder, "painting", s.painting.steps, quiet) as log,
     ):
         keep = {"checkpoint": _kept(folder, "painting"), "log": log}
@@ -169,47 +176,11 @@ def attacker_metrics(
         by_type[episode.scene.question.kind].append(episode.success)
         for reason in episode.verdict.refused_by:
             refused[reason] += 1
+    if is_wide(kinds):
+        metrics["attacked_as_told"] = attacked_as_told(attacker, scenes[:TOLD], referee, kinds or (), seed=seed)
     metrics["success_by_type"] = {kind: float(np.mean(hits)) for kind, hits in by_type.items()}
     metrics["refused"] = dict(refused)
     return metrics
-
-
-def painted_as_told(
-    attacker: EditAttacker,
-    scenes: Sequence[WorldScene],
-    *,
-    seed: int,
-    kinds: Mapping[EditKind, float] | None = None,
-) -> dict[str, float]:
-    """Share of plain editing tasks after which exactly the right things are recognised, by kind of edit.
-    Where the sentence leaves the place open ("Add a red cup."), any free cell is right."""
-    rng = np.random.default_rng(seed)
-    edits = [instruction_edits(scene, rng, kinds=kinds) for scene in scenes]
-    conditions = attacker.conditions([s.image for s in scenes], [sentence for _, _, sentence in edits])
-    generator = torch.Generator().manual_seed(seed)
-    images = np.stack(
-        paint(attacker.vae, conditions.images, attacker.sample(conditions, attacker.noise(conditions, generator)))
-    )
-    asked = [render(layout) for _, layout, _ in edits]
-    also_wide = is_wide(kinds)
-    done: dict[str, list[bool]] = defaultdict(list)
-    as_asked, as_painted = (read(some, scenes, also_wide=also_wide) for some in (np.stack(asked), images))
-    for scene, (kind, _, sentence), seen, right in zip(scenes, edits, as_painted, as_asked, strict=True):
-        wanted, got = _cells(right), _cells(seen)
-        before = _cells(Recognition(scene.objects, sizes=tuple(o.side_px for o in scene.layout.objects)))
-        if sentence.startswith("Add "):
-            added = sorted(name for name, _ in wanted - before) == sorted(name for name, _ in got - before)
-            done[kind].append(added and wanted & before == got & before and not seen.unrecognised)
-        else:
-            done[kind].append(wanted == got and not seen.unrecognised)
-    return {kind: float(np.mean(values)) for kind, values in sorted(done.items())}
-
-
-def _cells(seen: Recognition) -> set[tuple[str, tuple[int, int]]]:
-    """What is where: (size, colour and kind, or a surface's name; cell)."""
-    objects = zip(seen.objects, seen.sizes, strict=True)
-    found = {(f"{n} {b.attribute} {b.label}", ((b.y0 + b.y1) // 32, (b.x0 + b.x1) // 32)) for b, n in objects}
-    return found | set(seen.surfaces)
 
 
 def _kept(folder: Path | None, name: str) -> Checkpoint:

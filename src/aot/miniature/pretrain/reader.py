@@ -5,11 +5,15 @@ has read questions only: of "Add a red cup." its last state tells kind and colou
 log), and an editor cannot paint what it is not told. So the attacker's own copy is trained for a minute to
 say, through throw-away heads on the instruction's last token, what the sentence is about: what is to be done,
 and kind, colour and cell of the (up to) two objects that it names. The visual tower stays the defender's.
+
+A reader that is trained on, for the wider kinds, is anchored: an editor already paints by what it says of the usual
+ones, and without that paints wrongly afterwards (measured, see the log).
 """
 
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,15 +25,15 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
+from aot.miniature.cell_heads import DETAILS
 from aot.miniature.pretrain.muon_adamw import MuonAdamW
 from aot.miniature.world.edits import WIDE_KINDS, instruction_edits
 from aot.miniature.world.questions import QUESTION_KINDS
 from aot.miniature.world.scenes import Layout, Placed, WorldScene, draw_scenes
 from aot.miniature.world.sprites import COLOURS, GRID, KINDS, SIZES
-from aot.miniature.world.surfaces import PATCH_SHADES, PATCH_SIDES, TEXTURES, Patch
 from aot.players.defender.qwen import QwenDefender
 from aot.players.defender.shared_prefix import embed_prompts, packed_mask, text_states
-from aot.players.processor import PromptEncoder
+from aot.players.processor import PromptBatch, PromptEncoder
 from aot.prompts import EDIT_VERBS, FIRST_VERBS, attack_instruction
 from aot.types import EditKind, Image
 
@@ -51,14 +55,8 @@ READINGS = {
     **{f"second_{name}": size for name, size in OBJECT.items()},
 }
 """Each head and its number of classes."""
-DETAILS = (
-    *SIZES.values(),
-    *TEXTURES,
-    *(Patch(shade, 0, 0, side).name for side in PATCH_SIDES.values() for shade in PATCH_SHADES),
-)
-"""What a wider edit's sentence says besides objects: 0 = nothing."""
 WIDE_READINGS = {**READINGS, "verb": len(ALL_VERBS), "detail": len(DETAILS) + 1}
-"""With the wider kinds."""
+"""With the wider kinds; the detail is what a sentence says besides objects, 0 = nothing."""
 
 
 class ReaderSettings(BaseModel, frozen=True, extra="forbid"):
@@ -70,6 +68,8 @@ class ReaderSettings(BaseModel, frozen=True, extra="forbid"):
     adamw_lr: float = Field(2e-3, gt=0)
     warmup: int = Field(30, ge=1)
     grad_clip: float = Field(1.0, gt=0)
+    # Weight of how far its states of the usual kinds' instructions move, where it is trained on; not told where it is 0
+    anchor: float = Field(0.0, ge=0, exclude_if=operator.not_)
 
     def schedule(self, step: int) -> float:
         """Factor on the learning rates at step 0, 1, ...: warm-up, then linear decay."""
@@ -149,16 +149,25 @@ def examples(
 def last_states(
     model: Qwen2_5_VLForConditionalGeneration, encoder: PromptEncoder, template: str, batch: Sequence[Example]
 ) -> Tensor:
-    """`[B, hidden]`: final hidden state of each instruction's last token, with gradients.
+    """`[B, hidden]`: final hidden state of each instruction's last token, with gradients."""
+    return states(model, asked(encoder, template, batch), 1)[:, 0]
+
+
+def asked(encoder: PromptEncoder, template: str, batch: Sequence[Example]) -> PromptBatch:
+    """The examples' prompts."""
+    return encoder.encode_texts([x[0] for x in batch], [template.format(x[1]) for x in batch])
+
+
+def states(model: Qwen2_5_VLForConditionalGeneration, prompts: PromptBatch, last: int) -> Tensor:
+    """`[B, last, hidden]`: final hidden states of the prompts' last tokens, with gradients.
 
     As the stock pipeline asks its encoder: diffusers 0.42 passes no `mm_token_type_ids`, without which
     transformers 5 numbers visual tokens like words instead of by row and column.
     """
-    prompts = encoder.encode_texts([x[0] for x in batch], [template.format(x[1]) for x in batch])
     positions = (prompts.attention_mask.long().cumsum(-1) - 1).clamp(min=0).expand(3, -1, -1)
     allowed = packed_mask(prompts.attention_mask, 0, 1)
     embeddings = embed_prompts(model, prompts)
-    return text_states(model, embeddings, positions, allowed, first=embeddings.shape[1] - 1)[:, 0]
+    return text_states(model, embeddings, positions, allowed, first=embeddings.shape[1] - last)
 
 
 def pretrain_reader(
@@ -174,7 +183,8 @@ def pretrain_reader(
     """A trained copy of the defender's model, and its held-out accuracy by reading. `kinds`: of edits that its
     instructions are about, as `instruction_edits`."""
     readings = WIDE_READINGS if is_wide(kinds) else READINGS
-    model, encoder = copy.deepcopy(defender.model).train(), defender.encoder
+    before, encoder = defender.model, defender.encoder
+    model = copy.deepcopy(before).train()
     model.requires_grad_(True).model.visual.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -185,15 +195,37 @@ def pretrain_reader(
     log.resume(first)
     for step in range(first, settings.steps):
         batch = examples(seed, step, settings.batch, kinds=kinds)
-        wanted = torch.tensor([x[2] for x in batch])
-        read = heads(last_states(model, encoder, template, batch)).split([*readings.values()], -1)
+        wanted, prompts = torch.tensor([x[2] for x in batch]), asked(encoder, template, batch)
+        lengths = _lengths(model, prompts)
+        said = states(model, prompts, int(lengths.max()) if settings.anchor else 1)
+        read = heads(said[:, -1]).split([*readings.values()], -1)
         loss = torch.stack([F.cross_entropy(x, wanted[:, i]) for i, x in enumerate(read)]).mean()
-        norm = optimizer.step(loss, settings.schedule(step))
+        figures, total = {"loss": loss.item()}, loss
+        if settings.anchor:
+            usual = torch.tensor([ALL_VERBS[x[2][0]] not in WIDE_KINDS for x in batch])
+            moved = _moved(said, before, prompts, lengths * usual)
+            figures["moved"], total = moved.item(), loss + settings.anchor * moved
+        norm = optimizer.step(total, settings.schedule(step))
         if (step + 1) % 10 == 0:
-            log.write(step + 1, loss=loss.item(), grad_norm=norm)
+            log.write(step + 1, **figures, grad_norm=norm)
         checkpoint.save(step + 1, **optimizer.state)
     model.eval()
     return model, held_out_accuracy(model, heads, encoder, template, seed=seed, kinds=kinds)
+
+
+def _lengths(model: Qwen2_5_VLForConditionalGeneration, prompts: PromptBatch) -> Tensor:
+    """`int64 [B]`: tokens of each prompt behind its image, which are what an editor is given."""
+    ends = (prompts.input_ids == model.config.vision_end_token_id).int().argmax(1)
+    return prompts.input_ids.shape[1] - ends - 1
+
+
+def _moved(said: Tensor, before: Qwen2_5_VLForConditionalGeneration, prompts: PromptBatch, lengths: Tensor) -> Tensor:
+    """Mean square of how far the last `lengths [B]` states of each prompt are from `before`'s, as a share of these
+    states' variance; scalar. said `[B, T, hidden]`: the states of all prompts' last tokens."""
+    with torch.no_grad():
+        were = states(before, prompts, said.shape[1])
+    counted = torch.arange(said.shape[1])[None] >= said.shape[1] - lengths[:, None]
+    return F.mse_loss(said[counted], were[counted]) / were[counted].var()
 
 
 @torch.no_grad()

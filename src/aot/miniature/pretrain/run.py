@@ -1,4 +1,5 @@
-"""`aot pretrain`: trains base players from scratch and holds them to their quality gate.
+"""`aot pretrain`: trains base players and holds them to their quality gate: both from scratch, or, on the shipped ones,
+an attacker that also makes the wider kinds of edits.
 
 *Ours.* The paper starts from published models; the miniature makes its own: a defender, an editor, and, as in the
 paper, an attacker by SFT of the editor on what the forge finds to deceive that defender. All are stages of a run
@@ -7,6 +8,7 @@ folder: a killed call goes on where it was.
 
 from __future__ import annotations
 
+import operator
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,37 +18,46 @@ import numpy as np
 import torch
 from pydantic import BaseModel, Field, model_validator
 
+from aot.errors import AotError
 from aot.forge.models import DefenderFolder
 from aot.forge.pairs import EffectSettings, PairSettings
 from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.world import WorldSettings
 from aot.game.episodes import play
 from aot.game.referee import Referee, RefereeSettings
-from aot.miniature.pairs import instruction_pairs
+from aot.miniature.pairs import distractor_pairs, instruction_pairs
+from aot.miniature.pretrain.as_told import painted_as_told
 from aot.miniature.pretrain.defender import PretrainDefenderSettings, pretrain_defender
 from aot.miniature.pretrain.editor import (
     AttackerGate,
     PretrainEditorSettings,
     attacker_metrics,
-    painted_as_told,
     pretrain_editor,
 )
 from aot.miniature.scripted import BestOfK, RandomDistractor
-from aot.miniature.world.edits import WIDE_KINDS
+from aot.miniature.world.edits import WIDE_KINDS, WIDE_MIX
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.base import Attacker, Defender
-from aot.players.base_players import SHIPPED
+from aot.players.base_players import SHIPPED, keep_player, player_key
 from aot.players.defender.qwen import QwenDefender
+from aot.players.settings import DefenderSettings
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of
+from aot.runs.overrides import merged
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage
 from aot.runs.terminal import echo
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.cold_start import ColdStartPairs, ColdStartSettings, cold_start
 from aot.train.attacker.sft_pairs import AS_SELDOM_DECEIVED
-from aot.types import Scene
+from aot.types import EditKind, Scene
+
+WIDE_LESSONS: dict[EditKind, float] = {
+    **{"add": 0.24, "replace": 0.09, "remove": 0.06, "hybrid": 0.11},
+    **{"scale": 0.2, "texture": 0.12, "occlude": 0.18},
+}
+"""Shares of the kinds of edits that the wider attacker learns from: half of them are new to it."""
 
 
 class DefenderGate(BaseModel, frozen=True, extra="forbid"):
@@ -63,6 +74,8 @@ class PretrainSettings(BaseModel, frozen=True, extra="forbid"):
     """Everything that the base players depend on."""
 
     name: str = "pretrain"
+    # The defender is the shipped one, and only an attacker is made. Not told where it is off, as what follows from it.
+    attacker_only: bool = Field(False, exclude_if=operator.not_)
     seed: int = Field(0, ge=0)
     threads: int = Field(1, gt=0)  # ours: CPU threads; part of what makes the players bit-reproducible
     defender: PretrainDefenderSettings = PretrainDefenderSettings()
@@ -77,6 +90,7 @@ class PretrainSettings(BaseModel, frozen=True, extra="forbid"):
         effect=EffectSettings(answers=1, temperature=0, least_wrong=1),
     )
     plain_scenes: int = Field(13_000, ge=0)  # plain editing tasks at hand for the cold start
+    told_scenes: int = Field(0, ge=0, exclude_if=operator.not_)  # random valid attacks among these, of all kinds
     cold_start: ColdStartSettings = ColdStartSettings()
     attacker_gate: AttackerGate = AttackerGate()
     referee: RefereeSettings = RefereeSettings()
@@ -91,14 +105,41 @@ class PretrainSettings(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
+def wide_settings() -> PretrainSettings:
+    """Of the attacker that also makes the wider kinds: the shipped one, trained on. Values *ours*."""
+    usual, knowing = PretrainSettings(), {"wide_edits": True}
+    painting = {"steps": 2000, "batch": 32, "optimizer": {"adamw_lr": 4e-3}}
+    changes = {
+        "name": "pretrain_wide",
+        "attacker_only": True,
+        "editor": {
+            "kinds": WIDE_LESSONS,
+            "start": "shipped",
+            "reader": {"steps": 350, "anchor": 5.0},
+            "painting_scenes": 10_000,
+            "painting": painting,
+        },
+        "pairs": {"world": {"scenes": 2200, "edits": WIDE_MIX}, "referee": knowing},
+        "plain_scenes": 2000,
+        "told_scenes": 2000,
+        # Few of the pairs that deceive are of a wider kind: most of what is shown keeps all kinds in mind.
+        "cold_start": {"retention": 0.7, "sft": {"steps": 400}},
+        "referee": knowing,
+    }
+    return PretrainSettings.model_validate(merged(usual.model_dump(), changes))
+
+
 def pretrain(
     settings: PretrainSettings, out: Path, *, ship: bool = False, say: Callable[[str], None] = echo
 ) -> bool:
-    """Makes both base players in the run folder `out` and says whether they pass their gate.
+    """Makes the base players in the run folder `out` and says whether they pass their gate.
 
     `ship`: players that pass replace those in the package.
     """
     s = settings
+    if ship and s.attacker_only:
+        hint = f"without --ship; then --set players.attacker={out}/attacker --set referee.wide_edits=true"
+        raise AotError("the package holds the base pair alone", where="aot pretrain --wide --ship", hint=hint)
     torch.set_num_threads(s.threads)
     referee = world_referee(s.referee)
     with Run(out, s.model_dump(mode="json"), say=say) as run:
@@ -110,6 +151,9 @@ def pretrain(
             player.save(folder, dtype=torch.float16)
             shipped = QwenDefender.load(folder)  # what is measured is what is shipped: rounded to 16 bits
             return defender_metrics(shipped, referee, n=s.gate_scenes, seed=s.seed)
+
+        def keep_defender(folder: Path) -> dict[str, Any]:
+            return keep_player(DefenderSettings(), "defender", folder)
 
         def make_editor(folder: Path) -> dict[str, Any]:
             base = QwenDefender.load(defender.folder)
@@ -123,6 +167,8 @@ def pretrain(
             plain = instruction_pairs(
                 draw_scenes(s.plain_scenes, s.seed, "train"), seed=s.seed, kinds=s.editor.kinds
             )
+            told = draw_scenes(s.told_scenes, s.seed, "train", first=s.plain_scenes)
+            plain += distractor_pairs(told, seed=s.seed, kinds=s.editor.kinds)
             with TrainLog(folder / LOG, s.cold_start.sft.steps, "base attacker, cold start") as log:
                 keep: dict[str, Any] = {"checkpoint": Checkpoint(folder / CHECKPOINT, every_steps=200), "log": log}
                 shown = ColdStartPairs.of(pairs, s.cold_start, seed=s.seed, plain=plain)
@@ -133,12 +179,18 @@ def pretrain(
                 shipped, base, referee, n=s.gate_scenes, seed=s.seed, kinds=s.editor.kinds
             )
 
-        defender = run.stage("defender", make_defender, key=s.defender.model_dump(), seed=s.seed)
-        failures = report_gate(defender, s.defender_gate.failures(defender.metrics), say)
+        if s.attacker_only:
+            defender = run.stage("defender", keep_defender, key=player_key(DefenderSettings(), "defender"))
+            failures: list[str] = []
+        else:
+            defender = run.stage("defender", make_defender, key=s.defender.model_dump(), seed=s.seed)
+            failures = report_gate(defender, s.defender_gate.failures(defender.metrics), say)
         editor = run.stage("editor", make_editor, key=s.editor.model_dump(), seed=s.seed, parents=[defender])
         pairs = out / "pairs"
         forge(None, pairs, s.pairs, defender=DefenderFolder(defender.folder, "base"), say=say)
         key = {**s.cold_start.model_dump(), "plain": s.plain_scenes, "pairs": digests_of(pairs / "data")}
+        if s.told_scenes:
+            key["told"] = s.told_scenes
         attacker = run.stage("attacker", make_attacker, key=key, seed=s.seed, parents=[defender, editor])
         failures += report_gate(attacker, s.attacker_gate.failures(attacker.metrics), say)
         if ship and not failures:

@@ -18,7 +18,7 @@ from aot.miniature.world.questions import Name, keeps_answer
 from aot.miniature.world.scenes import Layout, Placed, WorldScene, render
 from aot.miniature.world.sprites import COLOURS, KINDS, SIZES, look_alike
 from aot.miniature.world.surfaces import PATCH_SHADES, PATCH_SIDES, TEXTURES, Patch
-from aot.prompts import with_article
+from aot.prompts import EDIT_VERBS, with_article
 from aot.types import Attack, EditKind
 
 Edit = tuple[EditKind, Layout, str]
@@ -37,6 +37,14 @@ WIDE_MIX: dict[EditKind, float] = {
     "occlude": 0.12,
 }
 """All kinds; where one is impossible an object is added, which is why that is drawn more seldom."""
+
+WIDE_PHRASES = (
+    *(EDIT_VERBS[kind].removesuffix(EDIT_VERBS["any"]) for kind in WIDE_KINDS),
+    *("Make the", "Change the background to", "Cover the"),
+    *(f" {word}" for word in (*SIZES.values(), *TEXTURES)),
+    *(f" {Patch(shade, 0, 0, side).name}" for side in PATCH_SIDES.values() for shade in PATCH_SHADES),
+)
+"""Pieces of what the wider kinds are told by, which the players' vocabulary only spells."""
 
 
 def _shares(kinds: dict[EditKind, float]) -> dict[EditKind, float]:
