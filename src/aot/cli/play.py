@@ -19,27 +19,31 @@ from aot.attacks.families import families
 from aot.game.episodes import play
 from aot.game.referee import Referee, RefereeSettings
 from aot.miniature.scripted import AlwaysLetter, BestOfK, Noise, Oracle, RandomDistractor, WorldReader
+from aot.miniature.world.edits import WIDE_KINDS
 from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.base import Attacker, Defender
 from aot.players.base_players import player_folder
-from aot.types import Answer, Episode
+from aot.types import Answer, EditKind, Episode
 
 SCRIPTED = ("random_distractor", "best_of_8", "noise", "shipped")
-"""Attackers besides the families of `aot.attacks`."""
+"""Attackers besides the families of `aot.attacks`, and folders of trained ones."""
 DefenderName = Literal["shortsighted_reader", "world_reader", "oracle", "always_a", "shipped"]
 
 
-def play_scripted(attacker: str, defender: DefenderName, *, scenes: int, seed: int) -> list[Episode]:
-    """One episode on each of `scenes` drawn scenes; a family's attacks are judged by its own rule. Same arguments: same
-    episodes. Raises `AotError` for an unknown attacker."""
-    chosen = [] if attacker in SCRIPTED else families([attacker], where="--attacker")
+def play_scripted(
+    attacker: str, defender: DefenderName, *, scenes: int, seed: int, kind: EditKind = "any"
+) -> list[Episode]:
+    """One episode on each of `scenes` drawn scenes, with edits of this `kind`; a family's attacks are of its own, and
+    judged by its own rule. Same arguments: same episodes. Raises `AotError` for an unknown attacker."""
+    is_folder = Path(attacker).is_dir()
+    chosen = [] if attacker in SCRIPTED or is_folder else families([attacker], where="--attacker")
     drawn, answering = draw_scenes(scenes, seed, "test"), make_defender(defender)
     if chosen:
         rules = referees(RefereeSettings(), photos=False)
         return play(drawn, FamilyAttacker(chosen[0]), rules[chosen[0].rule], answering, seed=seed)
-    referee = world_referee(RefereeSettings())
-    return play(drawn, make_attacker(attacker, referee, answering), referee, answering, seed=seed)
+    referee = world_referee(RefereeSettings(wide_edits=is_folder or kind in WIDE_KINDS))
+    return play(drawn, make_attacker(attacker, referee, answering), referee, answering, seed=seed, kind=kind)
 
 
 def make_defender(name: DefenderName) -> Defender:
@@ -55,10 +59,11 @@ def make_defender(name: DefenderName) -> Defender:
 
 
 def make_attacker(name: str, referee: Referee, defender: Defender) -> Attacker:
-    if name == "shipped":
+    if name == "shipped" or name not in SCRIPTED:
         from aot.players.attacker.edit_attacker import EditAttacker
 
-        return EditAttacker.load(player_folder("miniature", "attacker"), name="shipped")
+        where = "miniature" if name == "shipped" else name
+        return EditAttacker.load(player_folder(where, "attacker", option="--attacker FOLDER"), name=Path(name).name)
     if name == "best_of_8":
         return BestOfK(RandomDistractor(), 8, referee, defender)
     return Noise() if name == "noise" else RandomDistractor()

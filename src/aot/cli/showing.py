@@ -10,6 +10,7 @@ import typer
 from aot.cli.options import SeedOption, SetOption
 from aot.errors import AotError
 from aot.runs.terminal import Terminal, echo
+from aot.types import EditKind
 
 
 def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
@@ -74,20 +75,21 @@ def _show_differences(first: str, second: str) -> None:
 
 def play(
     attacker: Annotated[
-        str, typer.Option(help="Who edits: random_distractor, best_of_8, noise, shipped, or a family of attacks.")
+        str, typer.Option(help="Who edits: random_distractor, best_of_8, noise, shipped, a family, or a folder.")
     ] = "best_of_8",
     defender: Annotated[
         Literal["shortsighted_reader", "world_reader", "oracle", "always_a", "shipped"],
         typer.Option(help="Who answers."),
     ] = "shortsighted_reader",
     scenes: Annotated[int, typer.Option(min=1, help="How many scenes.")] = 12,
+    kind: Annotated[EditKind, typer.Option(help="What the edits do, of attackers that can be told.")] = "any",
     seed: SeedOption = 0,
     out: Annotated[Path | None, typer.Option(help="Also save the images as PNG files here.")] = None,
 ) -> None:
     """Watch two players meet on a few scenes: learn the game in a second."""
     from aot.cli.play import episode_table, play_scripted, save_pictures, score_line
 
-    episodes = play_scripted(attacker, defender, scenes=scenes, seed=seed)
+    episodes = play_scripted(attacker, defender, scenes=scenes, seed=seed, kind=kind)
     Terminal().print(episode_table(episodes))
     echo(score_line(episodes))
     if out:
