@@ -31,6 +31,8 @@ from aot.errors import AotError
 from aot.forge.funnel import Funnel
 from aot.forge.objects import ObjectSource
 from aot.forge.photo_edits.bank import BankSettings
+from aot.forge.photo_edits.place import PlaceSettings
+from aot.forge.photo_edits.propose import ProposeSettings
 from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.store import PhotoStore, fill
 from aot.game.referee import RefereeSettings, box_ssim
@@ -91,7 +93,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> PhotoPairSource:
         photo("b", {"bus": (50, 86, 44, 36), "cow": (110, 94, 28, 22), "dog": (165, 104, 18, 14)}, 1),
     ]
     fill(folder, Source(iter(photos), ("car", "bus", "dog", "horse", "cow")))
-    own = PhotoSettings(extensions=0, questions=2, bank=BankSettings(least_side_px=8))
+    anything = ProposeSettings(place=PlaceSettings(kin=False))  # as attacks have it, not the pairs of a dataset
+    own = PhotoSettings(extensions=0, questions=2, bank=BankSettings(least_side_px=8), propose=anything)
     return PhotoPairSource(PhotoStore(folder), own, RefereeSettings(), seed=0)
 
 
@@ -114,7 +117,8 @@ def hold_contract(name: str, scenes: list[Scene], table: dict[str, Any], *, on_p
     made = made_by(name, scenes, table=table)
     assert pixels(made) == pixels(made_by(name, scenes, table=table))
     assert pixels(made) != pixels(made_by(name, scenes, number=1, table=table))
-    assert pixels(made) != pixels(made_by(name, scenes, seed=1, table=table))
+    # A photo may offer two or three replacements only.
+    assert any(pixels(made) != pixels(made_by(name, scenes, seed=seed, table=table)) for seed in (1, 2, 3))
     assert {each for each in made if isinstance(each, str)} <= WHY
     possible = [(scene, each) for scene, each in zip(scenes, made, strict=True) if not isinstance(each, str)]
     assert len(possible) >= len(scenes) / 2
