@@ -21,9 +21,10 @@ from contextlib import contextmanager, suppress
 from queue import Queue
 from typing import Any
 
-from aot.errors import AotError, printable
+from aot.errors import AotError
 from aot.runs.launched import told_exit
 from aot.runs.ray_cluster import WHERE, ray_started
+from aot.runs.terminal import echo, warn
 
 ROOM_S = 120.0
 """So long the cluster may take to make room for all ranks."""
@@ -130,12 +131,12 @@ def _passed_on(told: Queue[tuple[int, str | int | None]], workers: int) -> int:
     while left:
         number, what = told.get()
         if isinstance(what, str):
-            print(what, flush=True)
+            echo(what)
         elif what == 0:
             left -= 1
         else:
             how = "was lost with its node or process" if what is None else told_exit(what)
-            print(f"rank {number} {how}; the others were ended", flush=True)
+            echo(f"rank {number} {how}; the others were ended")
             return what if what is not None and what > 0 else 1
     return 0
 
@@ -155,8 +156,7 @@ def main() -> None:
     try:
         status = launch(words, given.workers, cpus=given.cpus_per_worker, gpus=given.gpus_per_worker)
     except AotError as error:
-        with suppress(BrokenPipeError):
-            print(f"error: {printable(error.render())}", flush=True)
+        warn(f"error: {error.render()}")
         status = 2
     sys.exit(status)
 
