@@ -9,6 +9,7 @@ processor that shows an image in tiles of several scales, is refused. `StockPixe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from aot.types import Image, Question
 
 CLOSE = 0.05
 """Largest difference of a random image's values, in levels."""
+MAPS_IN_MEMORY = 2
+"""That of a megapixel has six million values of 17 bytes (two frames), and photos have many sizes."""
 ASKED = "What is this?"
 """Stands for a question where only the image counts."""
 
@@ -71,7 +74,8 @@ class ProbedProcessor:
     the processor are not an image's pixels."""
 
     def __init__(self, defender: StockDefender):
-        self.defender, self._maps = defender, dict[tuple[int, int], PixelMap]()
+        self.defender = defender
+        self._map = lru_cache(MAPS_IN_MEMORY)(self._probed)
 
     def fitted(self, image: Image) -> Image:
         """The image as the model sees it, in pixels; itself where it has the size already."""
@@ -84,10 +88,8 @@ class ProbedProcessor:
         gives."""
         return self._map((pixels.shape[2], pixels.shape[3]))(pixels)
 
-    def _map(self, size: tuple[int, int]) -> PixelMap:
-        if size not in self._maps:
-            self._maps[size] = PixelMap(*size, lambda image: self._read(image)[0])
-        return self._maps[size]
+    def _probed(self, size: tuple[int, int]) -> PixelMap:
+        return PixelMap(*size, lambda image: self._read(image)[0])
 
     def _read(self, image: Image) -> tuple[Tensor, tuple[int, int]]:
         """The processor's values, and the height and width of the image in them."""
