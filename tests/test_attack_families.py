@@ -317,6 +317,19 @@ def test_a_shadow_takes_light_away_and_no_more_than_its_share() -> None:
         assert (made.image == scene.image).all(-1).any() and (made.image < scene.image * 0.61 + 1).all(-1).any()
 
 
+def test_uneven_light_is_smooth_and_bounded() -> None:
+    scene, family = WORLD[0], families(["uneven_light"], Strengths(uneven_share=(0.4, 0.4)))[0]
+    grey = replace(scene, image=np.full_like(scene.image, 128))
+    made = [draw(family, grey, number, 0) for number in range(12)]
+    changes = [attack.image.astype(np.int16) - 128 for attack in made if isinstance(attack, Attack)]
+    assert len(changes) == 12 and all(change.any() for change in changes)
+    for change in changes:  # neighbours differ by little: no edge is drawn
+        assert max(np.abs(np.diff(change, axis=axis)).max() for axis in (0, 1)) <= 30
+        assert np.abs(change).max() <= 1.5 * (0.4 * 128 + 0.1 * 255) + 0.28 * 128
+    assert any((change[..., 0] != change[..., 1]).any() for change in changes), "some in colour"
+    assert any((change[..., 0] == change[..., 1]).all() for change in changes), "some in grey"
+
+
 # Titles --------------------------------------------------------------------------------------------------------------
 
 

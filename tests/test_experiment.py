@@ -87,11 +87,13 @@ def test_variants_share_what_no_meta_strategy_changes(tmp_path: Path) -> None:
 def test_of_a_family_training_saw_all_a_part_or_nothing() -> None:
     settings = EXPERIMENTS["headline"]()
     seen = {family: settings.seen(family) for family in settings.measure.families}
-    assert seen["look_alike+blur"] == seen["distractor"] == seen["removal"] == "trained"
-    assert seen["look_alike"] == seen["blur"] == seen["jpeg"] == seen["texture+noise"] == "in_part"
-    assert seen["neutral"] == seen["mirrored"] == seen["noise"] == "left_out"
+    assert seen["distractor+jpeg"] == seen["distractor"] == seen["removal"] == "trained"
+    assert seen["look_alike+blur"] == seen["texture+noise"] == "in_part"
+    assert seen["neutral"] == seen["mirrored"] == seen["noise"] == seen["look_alike"] == "left_out"
     # Semantic ones only, and none that was seen in part.
-    assert {"mirrored", "neutral"} <= set(settings.left_out) <= set(settings.semantic) - {"look_alike", "distractor"}
+    assert {"mirrored", "neutral"} <= set(settings.left_out) <= set(settings.semantic) - {"distractor"}
+    alone = experiment_settings("headline", ["recipe.scripted_attacks.composed_share=0"])
+    assert alone.seen("distractor+jpeg") == "in_part", "where its parts were met alone"
 
 
 def test_a_unit_is_done_again_where_what_it_depends_on_changed() -> None:

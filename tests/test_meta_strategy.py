@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ def test_mixed_attackers_are_drawn_by_weight_and_scene() -> None:
 
 
 def test_families_are_mixed_and_each_is_judged_by_its_own_rule() -> None:
-    recipe = smoke().changed(scripted_attacks={"families": ["occlusion", "distractor", "noise"]})
+    recipe = smoke().changed(scripted_attacks={"families": ["occlusion", "distractor", "noise"], "composed_share": 0})
     game = open_game(recipe.game, recipe.referee, seed=0)
     scripted = recipe.scripted_attacks
     attacks = scripted.mixed(game).attack(SCENES, seed=4)
@@ -101,6 +102,29 @@ def test_families_are_mixed_and_each_is_judged_by_its_own_rule() -> None:
     with pytest.raises(AotError, match="no such attack"):
         ScriptedAttackSettings(families=("nose",))
     assert "families" not in ScriptedAttackSettings().key, "stages of earlier versions stand"
+
+
+def test_a_share_of_the_attacks_are_compositions() -> None:
+    settings = ScriptedAttackSettings(families=("occlusion", "distractor", "noise", "blur"), composed_share=0.5)
+    recipe = smoke().changed(scripted_attacks=settings.model_dump())
+    game = open_game(recipe.game, recipe.referee, seed=0)
+    many = [scene for scene in SCENES for _ in range(60)]
+    made = Counter(attack.attacker for attack in settings.mixed(game).attack(many, seed=4))
+    joined = {name: count for name, count in made.items() if "+" in name}
+    assert set(joined) == {f"{edit}+{after}" for edit in ("occlusion", "distractor") for after in ("noise", "blur")}
+    assert sum(joined.values()) / len(many) == pytest.approx(0.5, abs=0.05)
+    assert (made["noise"] + made["blur"]) / len(many) == pytest.approx(0.25, abs=0.04)
+    weighed = settings.mixed(game, {"occlusion": 3.0, "noise": 1.0}).attack(many, seed=4)
+    shares = Counter(attack.attacker for attack in weighed)
+    assert set(shares) == {"occlusion", "occlusion+noise", "noise"}
+    assert shares["occlusion"] / len(many) == pytest.approx(0.375, abs=0.05)
+    verdicts = judging(game, recipe.referee, settings).judge(many, weighed)
+    checks = [finding.check for finding in verdicts[[a.attacker for a in weighed].index("occlusion+noise")].findings]
+    assert checks[-1] == "global_ssim" and len(checks) > 1, "the edit by its own rule, then the corruption by its"
+    assert settings.trains("occlusion+blur") and not settings.trains("texture+blur")
+    alone = settings.model_copy(update={"composed_share": 0.0})
+    assert not alone.trains("occlusion+blur") and "composed_share" not in alone.key
+    assert {player.name for player in settings.players(game)} == set(settings.families), "rounds meet them alone"
 
 
 def test_a_run_by_equilibrium(tmp_path: Path) -> None:
@@ -161,7 +185,9 @@ def test_a_pasted_sprite_stands_where_own_images_came_without_objects(tmp_path: 
     table.write_text("\n".join(lines))
     game = open_game(smoke().game, RefereeSettings(), seed=0, data=table, photos=tmp_path / "photos")
     names = [one.name for one in scripted.players(game)]
-    assert names == ["texture", "occlusion", "brightness", "shadow", "random_distractor"]
-    attacks = scripted.mixed(game).attack(game.held_out, seed=3)
-    assert {a.attacker for a in attacks} <= set(names)
+    corruptions = ["blur", "jpeg", "brightness", "shadow", "uneven_light"]
+    assert names == ["texture", "occlusion", *corruptions, "random_distractor"]
+    attacks = scripted.mixed(game).attack(game.held_out * 9, seed=3)
+    composed = {f"{edit}+{after}" for edit in names[:2] for after in corruptions}
+    assert {a.attacker for a in attacks} <= {*names, *composed}
     assert [one.name for one in ScriptedAttackSettings().players(game)] == ["random_distractor"]

@@ -56,4 +56,5 @@ def trained_for(recipe: Recipe, attacker: PoolAttacker) -> bool:
     """Whether the run's SFT has this family, or perturbations by gradients where the attack is one."""
     if attacker.kind == "white_box":
         return any(sft.steps and sft.pixel.share for sft in (recipe.warm_up, recipe.hits))
-    return attacker.name in (recipe.scripted_attacks.families or (RANDOM,))
+    scripted = recipe.scripted_attacks
+    return scripted.trains(attacker.name) if scripted.families else attacker.name == RANDOM

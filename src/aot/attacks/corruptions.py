@@ -1,4 +1,4 @@
-"""The whole image, changed a little: noise, blur, JPEG, brightness, a shadow."""
+"""The whole image, changed a little: noise, blur, JPEG, brightness, a shadow, uneven light."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from io import BytesIO
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image as PilImage
 
 from aot.attacks.base import Rule, Threat
@@ -70,3 +71,24 @@ def shaded(image: Image, share: float, rng: np.random.Generator) -> Image:
     away = np.abs(np.cos(angle) * (x - middle[0]) + np.sin(angle) * (y - middle[1])) - half
     dark = share * np.clip(0.5 - away / (2 * soft), 0, 1)
     return np.rint(image * (1 - dark[..., None])).astype(np.uint8)
+
+
+def unevenly_lit(image: Image, share: float, rng: np.random.Generator) -> Image:
+    """Uneven light, haze or a colour cast: a smooth field multiplies the light by 1 +- `share`, another one adds up to
+    a quarter of `share` of the range, in grey or in colour; in half of the draws a colour covers up to 0.7 `share`."""
+    height, width = image.shape[:2]
+    knots = int(rng.integers(2, 6))
+    light = image * (1 + rng.uniform(0, share) * _smooth(knots, height, width, rng))
+    light = light + rng.uniform(0, share / 4) * 255 * _smooth(knots, height, width, rng)
+    if rng.random() < 0.5:
+        cover = rng.uniform(0, 0.7 * share)
+        light = light * (1 - cover) + rng.uniform(0, 255, 3) * cover
+    return np.rint(light).clip(0, 255).astype(np.uint8)
+
+
+def _smooth(knots: int, height: int, width: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """`float64 [height, width, 1 or 3]`, about -1 to 1: random values at `knots` x `knots` points, joined smoothly."""
+    channels = 3 if rng.random() < 0.5 else 1
+    grid = rng.uniform(-1, 1, (knots, knots, channels))
+    smooth = cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(smooth, np.float64).reshape(height, width, channels)

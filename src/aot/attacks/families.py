@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from aot.attacks.base import Family
 from aot.attacks.compose import Composition
-from aot.attacks.corruptions import Corruption, blurred, compressed, noisy, relit, shaded
+from aot.attacks.corruptions import Corruption, blurred, compressed, noisy, relit, shaded, unevenly_lit
 from aot.attacks.implants import Implant, look_alike_name, mixed_name, related_name, unrelated_name
 from aot.attacks.neutral import Neutral
 from aot.attacks.objects import ObjectEdit
@@ -99,12 +99,16 @@ def _pixel(s: Strengths) -> list[Family]:
     jpeg = "Compressed to quality {:g} to {:g}.".format(*s.jpeg_quality)
     light = "Contrast changed by {:.0%} to {:.0%}, lightness by half as much.".format(*s.light_share)
     shadow = "A band with soft edges loses {:.0%} to {:.0%} of its light.".format(*s.shadow_share)
+    uneven = "Uneven light, haze or a colour cast: a smooth field changes up to {:.0%} to {:.0%} of the light.".format(
+        *s.uneven_share
+    )
     return [
         Corruption("noise", noise, s.noise_levels, noisy, "Noise of {:.0f}/255."),
         Corruption("blur", blur, s.blur_sigma_px, blurred, "Gaussian blur, sigma {:.1f} px."),
         Corruption("jpeg", jpeg, s.jpeg_quality, compressed, "JPEG of quality {:.0f}."),
         Corruption("brightness", light, s.light_share, relit, "Light changed by {:.0%}."),
         Corruption("shadow", shadow, s.shadow_share, shaded, "A shadow takes {:.0%} of the light."),
+        Corruption("uneven_light", uneven, s.uneven_share, unevenly_lit, "Uneven light, up to {:.0%}."),
     ]
 
 

@@ -37,4 +37,5 @@ class Strengths(BaseModel, frozen=True, extra="forbid"):
     blur_sigma_px: Limits = (0.8, 2.0)
     jpeg_quality: Limits = (10, 30)
     shadow_share: Limits = (0.25, 0.5)  # of the light that a shadow takes
+    uneven_share: Limits = (0.2, 0.5)  # of the light, by which a smooth field changes it
     light_share: Limits = (0.15, 0.35)  # of the full range: brightness by so much, and contrast

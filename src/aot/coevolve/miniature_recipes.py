@@ -6,11 +6,10 @@ from aot.coevolve.recipe import Recipe
 
 FAMILIES = (
     *("distractor", "related", "several", "replacement", "scale", "texture", "occlusion"),
-    *("brightness", "shadow", "look_alike+blur", "distractor+jpeg"),
+    *("brightness", "shadow", "uneven_light", "blur", "jpeg"),
 )
 """Scripted attacks that the miniature trains on, beside those of its attackers. Left out, to measure what transfers:
-unrelated and mirrored objects, look-alikes without blur, neutral shapes, writing, removal, noise, and blur or JPEG
-alone."""
+unrelated objects, look-alikes, mirrored ones, neutral shapes, writing, removal and noise."""
 
 
 def miniature() -> Recipe:
@@ -35,7 +34,7 @@ def miniature() -> Recipe:
     return Recipe(name="miniature").changed(
         game={"train_scenes": 250, "held_out_scenes": 800},
         warm_up={**sft, "steps": 200, "candidates": 1, "learning_rate": 1e-3, "muon_lr": 0.01},
-        scripted_attacks={"families": FAMILIES, "draws": 1},
+        scripted_attacks={"families": FAMILIES, "draws": 1, "composed_share": 0.75},
         attacker={"method": "flow_grpo", "flow_grpo": {"updates": 6}},
         attacks={"scripted_draws": 1},
         curriculum={"rows": 400, "clean_share": 0.52},

@@ -8,8 +8,10 @@ from typing import Any
 from pydantic import BaseModel, Field, field_validator
 
 from aot.attacks.base import Family, FamilyAttacker, referees
+from aot.attacks.compose import Composition
 from aot.attacks.families import families, needs_objects
 from aot.attacks.judging import FamilyReferee
+from aot.attacks.titles import JOINT
 from aot.coevolve.scenes import Game
 from aot.game.referee import Judging, RefereeSettings
 from aot.miniature.scripted import RandomDistractor
@@ -27,6 +29,7 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
     draws: int = Field(4, gt=0)  # attacks a scene: what `candidates` chooses from
     related: float = Field(0.7, ge=0, le=1)  # distractors: share of them that resembles what is asked about
     families: tuple[str, ...] = ()  # of `aot.attacks`, each as likely, or by the meta-strategy; (): distractors alone
+    composed_share: float = Field(0.0, ge=0, le=1)  # of SFT's: a semantic one, followed by one of the whole image
 
     @field_validator("families")
     @classmethod
@@ -37,35 +40,58 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
     @property
     def key(self) -> dict[str, Any]:
         """What stages depend on."""
-        return self.model_dump(exclude=None if self.families else {"families"})
+        used = {"families": self.families, "composed_share": self.composed_share}
+        return self.model_dump(exclude={name for name, value in used.items() if not value})
+
+    def trains(self, name: str) -> bool:
+        """Whether SFT meets the family or composition of this name as it is."""
+        parts = set(name.split(JOINT))
+        return name in self.families or (self.composed_share > 0 and parts <= set(self.families))
 
     def chosen(self, game: Game) -> list[Family]:
         """The families, able to attack the scenes of the game."""
         needed = not game.is_world and any(needs_objects(name) for name in self.families)
         return families(self.families, objects=game.objects if needed else None)
 
+    def compositions(self, game: Game) -> list[Composition]:
+        """Every semantic family followed by every family of pixels; none without a `composed_share`."""
+        chosen = self.chosen(game) if self.composed_share else []
+        after = [family for family in chosen if family.threat == "pixel"]
+        made = [Composition(first, second) for first in chosen if first.threat == "semantic" for second in after]
+        return [one for one in made if one.name not in self.families]
+
     def mixed(self, game: Game, weights: Mapping[str, float] | None = None) -> Attacker:
-        """All of them as one attacker; `weights` by name."""
+        """All of them as one attacker, `composed_share` of whose attacks are compositions; `weights` by name."""
         members = self.players(game)
-        if len(members) == 1:
-            return members[0]
-        shares = [weights.get(one.name, 0.0) for one in members] if weights else None
-        return AttackerMixture(members, shares if shares and sum(shares) > 0 else None, name="families")
+        shares = {one.name: weights.get(one.name, 0.0) if weights else 1.0 for one in members}
+        if not any(shares.values()):
+            shares = dict.fromkeys(shares, 1.0)
+        made = [one for one in self.compositions(game) if shares.get(one.first.name, 0) * shares[one.second.name] > 0]
+        composed = {one.name: shares[one.first.name] * shares[one.second.name] for one in made}
+        members += [self._player(game, one) for one in made]
+        alone = 1 - self.composed_share if made else 1.0
+        shares = _scaled(shares, alone) | _scaled(composed, 1 - alone)
+        return members[0] if len(members) == 1 else AttackerMixture(members, list(shares.values()), name="families")
 
     def players(self, game: Game) -> list[Attacker]:
         """Each of them alone; without families a distractor, which pastes a sprite into own images. The same stands for
         families that put objects in or out where own images came without any."""
         chosen = self.chosen(game)
-        if game.is_world:
-            players: list[Attacker] = [FamilyAttacker(family) for family in chosen]
-        else:
-            able = [one for one in chosen if not (needs_objects(one.name) and self._bare(game))]
-            few = [EDITS_A_QUESTION if needs_objects(one.name) else None for one in able]
-            players = [FamilyAttacker(one, most=most) for one, most in zip(able, few, strict=True)]
+        able = [one for one in chosen if game.is_world or not (needs_objects(one.name) and self._bare(game))]
+        players: list[Attacker] = [self._player(game, one) for one in able]
         return players if chosen and len(players) == len(chosen) else [*players, RandomDistractor(related=self.related)]
+
+    def _player(self, game: Game, family: Family) -> Attacker:
+        few = not game.is_world and needs_objects(family.name)
+        return FamilyAttacker(family, most=EDITS_A_QUESTION if few else None)
 
     def _bare(self, game: Game) -> bool:
         return game.objects is None or game.objects.bare
+
+
+def _scaled(shares: dict[str, float], total: float) -> dict[str, float]:
+    """With this sum."""
+    return {name: total * share / sum(shares.values()) for name, share in shares.items()}
 
 
 def judging(game: Game, settings: RefereeSettings, scripted: ScriptedAttackSettings) -> Judging:
@@ -73,4 +99,4 @@ def judging(game: Game, settings: RefereeSettings, scripted: ScriptedAttackSetti
     if not scripted.families:
         return game.referee
     rules = referees(settings, photos=not game.is_world)
-    return FamilyReferee(scripted.chosen(game), rules, game.referee)
+    return FamilyReferee([*scripted.chosen(game), *scripted.compositions(game)], rules, game.referee)

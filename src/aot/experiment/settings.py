@@ -84,10 +84,10 @@ class ExperimentSettings(BaseModel, frozen=True, extra="forbid"):
     def seen(self, family: str) -> Seen:
         """What the game's players see of a family in training: it was `trained` as it is; `in_part`, where a trained
         composition is made of it, or it is a composition of which a part was trained; or it was `left_out`."""
-        known = {*PLAYED, *self.recipe.scripted_attacks.families}
-        if family in known:
+        scripted = self.recipe.scripted_attacks
+        if family in PLAYED or scripted.trains(family):
             return "trained"
-        parts = {part for name in known for part in name.split(JOINT)}
+        parts = {part for name in (*PLAYED, *scripted.families) for part in name.split(JOINT)}
         return "in_part" if parts & set(family.split(JOINT)) else "left_out"
 
     def units(self) -> list[str]:
