@@ -170,14 +170,19 @@ class ComposedReferee(Referee):
     after: Referee = field(default_factory=lambda: Referee(()))
 
     def judge(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Verdict]:
-        return [self._verdict(scene, attack) for scene, attack in zip(scenes, attacks, strict=True)]
-
-    def _verdict(self, scene: Scene, attack: Attack) -> Verdict:
-        if not isinstance(attack, ComposedAttack) or attack.edited is None:
-            return Verdict((Finding("composed", False, float("nan"), "no_edit"),))
-        edit = self.edits[attack.edit_rule].judge([scene], [attack.edited])[0]
-        between = replace(scene, image=attack.edited.image)
-        return Verdict((*edit.findings, *self.after.judge([between], [attack])[0].findings))
+        verdicts = [Verdict((Finding("composed", False, float("nan"), "no_edit"),))] * len(attacks)
+        edits: dict[int, tuple[Attack, Rule]] = {}
+        for i, attack in enumerate(attacks):
+            if isinstance(attack, ComposedAttack) and attack.edited is not None:
+                edits[i] = attack.edited, attack.edit_rule
+        for rule in dict.fromkeys(rule for _, rule in edits.values()):
+            own = {i: edit for i, (edit, its) in edits.items() if its == rule}
+            edited = self.edits[rule].judge([scenes[i] for i in own], list(own.values()))
+            between = [replace(scenes[i], image=edit.image) for i, edit in own.items()]
+            after = self.after.judge(between, [attacks[i] for i in own])
+            for i, first, second in zip(own, edited, after, strict=True):
+                verdicts[i] = Verdict((*first.findings, *second.findings))
+        return verdicts
 
 
 @dataclass(frozen=True)
