@@ -59,9 +59,12 @@ def test_every_defender_is_a_stage_of_its_unit_and_has_a_name_of_its_own(name: s
 
 def test_only_the_first_variant_has_the_baseline_on_its_attacks() -> None:
     settings = EXPERIMENTS["headline"]()
-    assert settings.names()[0] == "base" and settings.names()[-1] == "nash/iteration_3"
+    assert settings.names()[0] == "base" and settings.names()[-1] == "pixel/iteration_3"
     assert [u for u in settings.units() if "sft_attacks" in settings.defenders_of(u)] == ["newest"]
-    assert settings.methods == ["newest/iteration_3", "uniform/iteration_3", "nash/iteration_3"]
+    assert settings.methods == [f"{variant}/iteration_3" for variant in ("newest", "uniform", "nash", "pixel")]
+    pixel = settings.recipe_of("pixel", 0)
+    assert pixel.warm_up.pixel.share == pixel.hits.pixel.share == 0.25 and pixel.meta.rule == "newest"
+    assert not settings.recipe_of("newest", 0).warm_up.pixel.share
 
 
 def test_variants_share_what_no_meta_strategy_changes(tmp_path: Path) -> None:
@@ -235,6 +238,29 @@ def test_claims_that_do_not_hold_are_told_as_such(changes: Mapping[str, int], fa
     found = claimed(made_up(RISING | changes))
     assert [holds for claim, (holds, _) in found.items() if failing in claim] == [False]
     assert not any("fresh attacker" in claim for claim in found)  # it was not measured
+
+
+@pytest.mark.parametrize(
+    ("wrong", "under_pgd", "kept", "holds"),
+    [(8, 190, (1.0, 0.9), True), (8, 180, (1.0, 0.8), False), (20, 200, (60 / 72, 1.0), False)],
+)
+def test_a_share_of_pgd_keeps_both_gains_or_not(
+    wrong: int, under_pgd: int, kept: tuple[float, float], holds: bool
+) -> None:
+    """Base is right on 100 of 200 under PGD, PGD training on all of them."""
+    settings = experiment_settings("smoke", ['variants=["newest","pixel"]'])
+    results = made_up(RISING | {"pixel/iteration_1": wrong})
+    for each in results:
+        for name, entry in each.entries.items():
+            right = {"pgd_at_8": 200, "pixel/iteration_1": under_pgd}.get(name, 100)
+            entry.scores["pgd_8"] = text_of(N - right)
+    (found,) = [c for c in Claims(settings, results, "pixel").found() if "both gains" in c["claim"]]
+    assert found["holds"] == holds and found["in_seeds"] == 3 * holds
+    assert list(found["numbers"]) == ["worst_case", "pgd_8"]
+    assert tuple(found["numbers"].values()) == pytest.approx(kept)
+    assert "worst case 100.0 %, PGD 8/255 90.0 %" in markdown(summarise(settings, results)) or kept != (1.0, 0.9)
+    to_come = [made_up(RISING)[0], *results[1:]]
+    assert not any("both gains" in c["claim"] for c in Claims(settings, to_come, "pixel").found()), "a seed is missing"
 
 
 def test_one_close_baseline_is_enough_to_not_be_ahead() -> None:

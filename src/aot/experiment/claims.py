@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from aot.experiment.results import SeedResult
-from aot.experiment.settings import ExperimentSettings
+from aot.experiment.settings import PIXEL_VARIANT, ExperimentSettings
 from aot.experiment.statistics import Of, deceived, difference, of_columns, over_seeds
 
 Json = dict[str, Any]
-ERROR_CUT, CLEAN_LOSS = 0.85, 0.005
+ERROR_CUT, CLEAN_LOSS, GAIN_KEPT = 0.85, 0.005, 0.9
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Claims:
             self.left_out_ahead(),
             self.no_family_worse(),
             self.clean_kept(),
+            self.both_gains_kept(),
         ]
         return [claim for claim in every if claim]
 
@@ -121,6 +122,26 @@ class Claims:
         kept = [value >= -CLEAN_LOSS for value in found["seeds"]]
         said = f"clean accuracy is at most {100 * CLEAN_LOSS:g} points below base"
         return self._claim(said, found["mean"] >= -CLEAN_LOSS, kept, {"points": found["mean"]})
+
+    def both_gains_kept(self) -> Json | None:
+        """Of the game with a share of PGD: the gain over base of the first variant in the worst case, and that of PGD
+        training under PGD of the largest eps that both have."""
+        first, both = self.settings.variants[0], sorted({*self.settings.pgd_eps} & {*self.settings.measure.eps})
+        if self.variant != PIXEL_VARIANT or self.variant == first or not both:
+            return None
+        pgd, last = f"pgd_{both[-1]}", self.iterations[-1]
+        references = {"worst_case": (self.worst, f"{first}/{last.rpartition('/')[2]}")}
+        references[pgd] = of_columns(pgd), f"pgd_at_{both[-1]}"
+        kept = {}
+        for name, (of, reference) in references.items():
+            theirs, ours = (difference(self.results, one, "base", of) for one in (reference, last))
+            if not theirs or not ours or len(theirs["seeds"]) != len(ours["seeds"]):
+                return None  # not measured, or not yet in every seed
+            gains = zip(ours["seeds"], theirs["seeds"], strict=True)
+            kept[name] = [mine / gain if gain > 0 else 0.0 for mine, gain in gains]
+        in_seeds = [min(each) >= GAIN_KEPT for each in zip(*kept.values(), strict=True)]
+        said = f"with a share of PGD {100 * GAIN_KEPT:.0f} % of both gains are kept, in the worst case and under PGD"
+        return self._claim(said, all(in_seeds), in_seeds, {name: float(np.mean(each)) for name, each in kept.items()})
 
     def _claim(self, said: str, holds: bool, in_seeds: Sequence[bool], numbers: Json) -> Json:
         counted = {"in_seeds": sum(in_seeds), "of_seeds": len(in_seeds)}

@@ -15,6 +15,7 @@ from aot.attacks.titles import JOINT
 from aot.coevolve.miniature_recipes import miniature, smoke
 from aot.coevolve.names import BASE, CLEAN_RL, SFT_SCRIPTED
 from aot.coevolve.recipe import Recipe
+from aot.coevolve.threats import PIXEL_SHARE
 
 BASELINES = "baselines"
 """The unit of the defenders that need no game."""
@@ -36,6 +37,10 @@ PLAYED = ("distractor", "related", "unrelated", "removal", "replacement")
 """Scripted distractors, and the kinds of edits that the attacker makes."""
 META: dict[str, dict[str, Any]] = {rule: {"meta": {"rule": rule}} for rule in ("newest", "uniform", "nash")}
 """The game with each meta-strategy."""
+PIXEL_VARIANT = "pixel"
+"""The game against the newest opponents, where SFT's clean images are attacked by PGD, as `--threats pixel` does."""
+WITH_PIXELS = {"pixel": {"share": PIXEL_SHARE}}
+CHANGES = META | {PIXEL_VARIANT: META["newest"] | {"warm_up": WITH_PIXELS, "hits": WITH_PIXELS}}
 
 
 class MeasureSettings(BaseModel, frozen=True, extra="forbid"):
@@ -63,8 +68,8 @@ class ExperimentSettings(BaseModel, frozen=True, extra="forbid"):
     name: str = Field(pattern=r"^[\w.-]+$")
     recipe: Recipe  # the game, and sizes of `clean_rl` and `sft_scripted`; its own seed is not used
     # Those of the game that are played; with the first one baselines are compared.
-    variants: tuple[str, ...] = Field(("newest", "uniform", "nash"), min_length=1)
-    changes: dict[str, dict[str, Any]] = META  # what each variant changes in the recipe
+    variants: tuple[str, ...] = Field((*META, PIXEL_VARIANT), min_length=1)
+    changes: dict[str, dict[str, Any]] = CHANGES  # what each variant changes in the recipe
     augmentations: dict[str, Families] = {}  # a baseline's name -> the families that attack its scenes
     pgd_eps: tuple[int, ...] = (4, 8)  # of adversarial training
     steps: BaselineSteps = BaselineSteps()
