@@ -20,13 +20,15 @@ LABELS = {
 
 
 def label(name: str, variants: int) -> str:
-    """The defender in words; a variant of the method is named where there are `variants` of them."""
+    """The defender, or the attack of a claim's number, in words; a variant of the method is named where there are `variants` of them."""
     variant, slash, iteration = name.partition("/")
     if slash:
         meant = "" if variants == 1 else f", {variant}"
         return f"AOT iteration {iteration.rpartition('_')[2]}{meant}"
     if name.startswith("pgd_at_"):
         return f"{attack_title('pgd_' + name.rpartition('_')[2])} training"
+    if name.startswith("pgd_"):
+        return attack_title(name)
     if name.startswith("augment_"):
         return f"augmentation: {name.removeprefix('augment_').replace('_', ' ')}"
     return LABELS.get(name, plain(name))
