@@ -258,7 +258,7 @@ def test_a_share_of_pgd_keeps_both_gains_or_not(
     assert found["holds"] == holds and found["in_seeds"] == 3 * holds
     assert list(found["numbers"]) == ["worst_case", "pgd_8"]
     assert tuple(found["numbers"].values()) == pytest.approx(kept)
-    assert "worst case 100.0 %, PGD 8/255 90.0 %" in markdown(summarise(settings, results)) or kept != (1.0, 0.9)
+    assert "Worst case 100.0 %, PGD 8/255 90.0 %" in markdown(summarise(settings, results)) or kept != (1.0, 0.9)
     to_come = [made_up(RISING)[0], *results[1:]]
     assert not any("both gains" in c["claim"] for c in Claims(settings, to_come, "pixel").found()), "a seed is missing"
 
