@@ -20,8 +20,8 @@ LABELS = {
 
 
 def label(name: str, variants: int) -> str:
-    """The defender, or the attack that a claim's number is about, in words; a variant of the method is named where there
-    are `variants` of them."""
+    """The defender, or the attack that a claim is about, in words; a variant of the method is named where there are
+    `variants` of them."""
     variant, slash, iteration = name.partition("/")
     if slash:
         meant = "" if variants == 1 else f", {variant}"
