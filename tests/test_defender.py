@@ -166,6 +166,15 @@ def test_batched_vision_equals_the_stock_forward(tokenizer, pairs):
     torch.testing.assert_close(fast_grad, stock_grad, atol=1e-3, rtol=1e-4)
 
 
+def test_batched_vision_keeps_the_dtype_of_coarser_weights(tokenizer, pairs):
+    defender = QwenDefender.new(DefenderShape(), tokenizer, seed=0)
+    batch, visual = defender.encode(*pairs), defender.model.bfloat16().model.visual
+    fast = image_features(defender.model, batch.pixel_values, batch.image_grid_thw)
+    stock = visual(batch.pixel_values.bfloat16(), grid_thw=batch.image_grid_thw).pooler_output
+    assert fast.dtype == torch.bfloat16
+    torch.testing.assert_close(fast, stock, atol=0.03, rtol=0.03)
+
+
 # --- answers
 
 

@@ -23,7 +23,7 @@ from aot.data.questions import Contents, Query
 from aot.data.sources import open_source
 from aot.errors import AotError
 from aot.forge import pipeline
-from aot.forge.card import _as_markdown
+from aot.forge.card import _as_markdown, _ssim_picture
 from aot.forge.dataset import read_rows
 from aot.forge.funnel import Funnel
 from aot.forge.models import DefenderFolder
@@ -384,6 +384,17 @@ def test_a_dataset_that_others_open(photos: Path, whole: Path, tmp_path: Path) -
     assert sheet.count("<article>") == min(48, len(rows)) and "data:image/jpeg" in sheet
     assert sheet.count("clean: the photo extended</figcaption>") == sheet.count(">photo</figcaption>")
     assert "://" not in sheet and "Local SSIM" in sheet and "## Local SSIM" in card
+
+
+def test_the_picture_of_local_ssim_is_the_same_whatever_is_worked_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clean = np.random.default_rng(0).integers(0, 256, (61, 40, 3), dtype=np.uint8)
+    attacked = clean.copy()
+    attacked[20:50, 5:30] //= 2
+    whole = _ssim_picture(clean, attacked)
+    assert whole.shape == clean.shape and whole[0, 0].min() == 255 and whole[35, 18].max() < 255
+    for pixels in (1, 40 * 16, 40 * 55):
+        monkeypatch.setattr("aot.forge.card.CHUNK_PX", pixels)
+        np.testing.assert_array_equal(_ssim_picture(clean, attacked), whole)
 
 
 def test_the_world_and_its_defender_go_through_the_same_pipeline(tmp_path: Path) -> None:

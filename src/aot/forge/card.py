@@ -24,7 +24,7 @@ from aot.forge.dataset import FEATURES, read_rows
 from aot.forge.pairs import decoded
 from aot.forge.similarity import SHARES, Similarity
 from aot.forge.store import PhotoStore
-from aot.game.referee import ssim_map
+from aot.game.referee import CHUNK_PX, ssim_map
 from aot.runs.files import replacing
 from aot.types import LETTERS, Image
 
@@ -144,7 +144,11 @@ def _original(photo: Image) -> dict[str, Any]:
 
 def _ssim_picture(clean: Image, attacked: Image) -> Image:
     """Local SSIM as a picture: white where nothing changed, dark where everything did."""
-    similar = ssim_map(clean[None], attacked[None], 7)[0].mean(-1).clip(0, 1)
+    window, height, width = 7, *clean.shape[:2]
+    at_once = max(1, CHUNK_PX // width)
+    bands = (slice(top, top + at_once + window - 1) for top in range(0, height - window + 1, at_once))
+    maps = [ssim_map([clean[rows]], [attacked[rows]], window)[0].mean(-1) for rows in bands]
+    similar = np.concatenate(maps).clip(0, 1)
     levels = cv2.copyMakeBorder((255 * similar).round().astype(np.uint8), 3, 3, 3, 3, cv2.BORDER_REPLICATE)
     return np.asarray(cv2.applyColorMap(levels, cv2.COLORMAP_BONE)[:, :, ::-1])
 

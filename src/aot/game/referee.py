@@ -14,7 +14,7 @@ import operator
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -25,9 +25,6 @@ from aot.types import Attack, Box, Finding, Image, Scene, Verdict
 
 CHUNK_PX = 2**15
 """Pixels that SSIM works on at once: many small boxes, or some rows of a large one. Bounds memory, stays in cache."""
-
-Images = npt.NDArray[np.uint8]
-"""`[B, H, W, C]`."""
 
 Check = Callable[[Sequence[Scene], Sequence[Attack]], list[Finding]]
 
@@ -210,36 +207,49 @@ def box_ssim(
             owners, x, y = zip(*members[start : start + boxes_at_once], strict=True)
             for top in range(0, height - window + 1, rows_at_once):
                 rows = slice(top, top + rows_at_once + window - 1)
-                similar = ssim_map(np.stack([a[rows] for a in x]), np.stack([b[rows] for b in y]), window)
+                similar = ssim_map([a[rows] for a in x], [b[rows] for b in y], window)
                 scores[list(owners)] += similar.sum((1, 2, 3), dtype=np.float64) / windows
     return scores
 
 
-def ssim_map(x: Images, y: Images, window: int) -> npt.NDArray[np.float32]:
-    """SSIM of every whole window. x, y uint8 `[B, H, W, C]` -> `[B, H - w + 1, W - w + 1, C]`.
+def ssim_map(x: Sequence[Image], y: Sequence[Image], window: int) -> npt.NDArray[np.float32]:
+    """SSIM of every whole window. x, y: B images each, uint8 `[H, W, C]` -> `[B, H - w + 1, W - w + 1, C]`.
 
     Sums over windows are integers here, so no flat image loses digits: only the last ratio is rounded, to float32.
     """
-    batch, height, width, channels = x.shape
-    x, y = x.reshape(-1, width, channels), y.reshape(-1, width, channels)  # below each other, as one image
+    height, width, channels = x[0].shape
     depth = cv2.CV_32S if window <= 11 else cv2.CV_64F  # 11^4 * 255^2 * 2 < 2^31
-
-    def total(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        edge = cv2.BORDER_CONSTANT  # seen only by windows that are cut off below
-        sums = cv2.boxFilter(image, depth, (window, window), anchor=(0, 0), normalize=False, borderType=edge)
-        return np.asarray(sums).reshape(image.shape)
-
+    # All images below each other, in one call; windows that lie over two of them are cut off.
+    sums = cv2.boxFilter(
+        _products(x, y).reshape(-1, width, channels),
+        depth,
+        (window, window),
+        anchor=(0, 0),
+        normalize=False,
+        borderType=cv2.BORDER_CONSTANT,
+    )
+    sums = np.asarray(sums).reshape(4, len(x), height, width, channels)
+    sum_x, sum_y, sum_xy, sum_square = sums[:, :, : height - window + 1, : width - window + 1]
     # With n pixels a window: n^2 times the product of the means, the squared difference of the means, the covariance,
     # and the variance of x - y, which is var x + var y - 2 covariance.
-    n, difference = window**2, cv2.absdiff(x, y).reshape(x.shape)
-    sum_x, sum_y = total(x), total(y)
+    n = window**2
     means, shift = sum_x * sum_y, (sum_x - sum_y) ** 2
-    covariance = n * total(np.multiply(x, y, dtype=np.uint16)) - means
-    spread = n * total(np.multiply(difference, difference, dtype=np.uint16)) - shift
+    covariance, spread = n * sum_xy - means, n * sum_square - shift
     c1, c2 = (np.float32((k * 255 * n) ** 2) for k in (0.01, 0.03))
     light, contrast = 2 * means.astype(np.float32) + c1, 2 * covariance.astype(np.float32) + c2
-    similar = light * contrast / ((light + shift.astype(np.float32)) * (contrast + spread.astype(np.float32)))
-    return similar.reshape(batch, height, width, channels)[:, : height - window + 1, : width - window + 1]
+    return light * contrast / ((light + shift.astype(np.float32)) * (contrast + spread.astype(np.float32)))
+
+
+def _products(x: Sequence[Image], y: Sequence[Image]) -> npt.NDArray[np.uint16]:
+    """x, y, x y and (x - y)^2 of B pairs of images: `uint16 [4, B, H, W, C]`."""
+    made = np.empty((4, len(x), *x[0].shape), np.uint16)
+    first, second, product, square = made
+    np.stack(x, out=first)
+    np.stack(y, out=second)
+    np.multiply(first, second, out=product)
+    np.subtract(first, second, out=square)
+    square *= square  # below 2^16, so exact although a negative difference has wrapped around
+    return made
 
 
 def _crop(image: Image, box: Box) -> Image:

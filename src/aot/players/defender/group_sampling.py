@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from aot.players.defender.shared_prefix import Model, additive, embed_prompts, packed_mask, text_states
+from aot.players.defender.shared_prefix import Model, embed_prompts, packed_mask, text_states
 from aot.players.processor import PromptBatch
 
 
@@ -89,18 +89,11 @@ def _continue(
     model: Model, prompts: PromptBatch, cache: DynamicCache, owner: Tensor, token: Tensor, step: int
 ) -> Tensor:
     """One token further in every row; the state behind it, `[rows, hidden]`."""
-    language = model.model.language_model
-    written = step + 1
     real = prompts.attention_mask[owner]
-    seen = torch.cat([real, real.new_ones(len(owner), written)], 1)
-    hidden: Tensor = language(
-        inputs_embeds=language.embed_tokens(token)[:, None],
-        position_ids=(prompts.next_position[owner] + step).expand(3, -1)[:, :, None],
-        attention_mask=additive(seen, language.embed_tokens.weight.dtype)[:, None, None],
-        past_key_values=cache,
-        use_cache=True,
-    ).last_hidden_state
-    return hidden[:, -1]
+    seen = torch.cat([real, real.new_ones(len(owner), step + 1)], 1)
+    embeddings = model.model.language_model.embed_tokens(token)[:, None]
+    positions = (prompts.next_position[owner] + step).expand(3, -1)[:, :, None]
+    return text_states(model, embeddings, positions, seen[:, None], cache=cache)[:, 0]
 
 
 def _grouped(tokens: Tensor, end_ids: frozenset[int]) -> list[SampledGroup]:

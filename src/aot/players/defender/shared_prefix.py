@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache
 from transformers import Qwen2_5_VLForConditionalGeneration as Model
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import rotate_half
 
 from aot.players.defender.rotary import rotated
 from aot.players.processor import PromptBatch
@@ -38,9 +38,10 @@ def image_features(model: Model, pixel_values: Tensor, image_grid_thw: Tensor) -
     cos, sin = _vision_rope(visual, rows, columns)
     for block in visual.blocks:
         attention = block.attn
-        qkv = attention.qkv(block.norm1(x)).view(*x.shape[:2], 3, attention.num_heads, -1)
-        q, k, v = qkv.unbind(2)
-        q, k = apply_rotary_pos_emb_vision(q, k, cos, sin)
+        qkv = attention.qkv(block.norm1(x)).view(*x.shape[:2], 3 * attention.num_heads, -1)
+        turned, v = qkv.split([2 * attention.num_heads, attention.num_heads], 2)
+        turned = (turned * cos + rotate_half(turned) * sin).to(v.dtype)  # in float32, as the stock forward
+        q, k = turned.chunk(2, 2)
         mixed = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         x = x + attention.proj(mixed.transpose(1, 2).reshape(x.shape))
         x = x + block.mlp(block.norm2(x))
@@ -62,7 +63,7 @@ def _vision_rope(visual: Any, rows: int, columns: int) -> tuple[Tensor, Tensor]:
     frequencies = 1.0 / theta ** (torch.arange(0, dim // 2, 2, device=device).float() / (dim // 2))
     angles = (grid[:, :, None].float() * frequencies).permute(1, 0, 2).flatten(1)
     angles = torch.cat([angles, angles], dim=-1)
-    return angles.cos(), angles.sin()
+    return angles.cos()[:, None], angles.sin()[:, None]
 
 
 def embed_prompts(model: Model, prompts: PromptBatch, visual: Tensor | None = None) -> Tensor:
