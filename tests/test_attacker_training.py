@@ -27,24 +27,22 @@ from aot.players.attacker.latents import paint
 from aot.players.defender.qwen import DefenderShape, QwenDefender
 from aot.rl.flow import euler_step
 from aot.runs.checkpoints import Checkpoint
-from aot.train.attacker.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
-from aot.train.attacker.edit_sets import EditSet
-from aot.train.attacker.environment import (
-    GRADED,
-    AttackEnvironment,
-    EnvironmentSettings,
-    InformativeScenes,
-    SceneStream,
+from aot.train.attacker.alternatives.curated_sft import CurateSettings, curate_pairs
+from aot.train.attacker.alternatives.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
+from aot.train.attacker.alternatives.rejection_sampling import (
+    RejectionSamplingSettings,
+    train_rejection_sampling,
 )
-from aot.train.attacker.flow_grpo import FlowGrpo, train_flow_grpo
-from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
-from aot.train.attacker.guards import IntegrityGuard
-from aot.train.attacker.reinforce import reinforce
-from aot.train.attacker.rejection_sampling import RejectionSamplingSettings, train_rejection_sampling
-from aot.train.attacker.rollout import sample_rollout
-from aot.train.attacker.sft import SftSettings, flow_matching_loss, train_sft
-from aot.train.attacker.sft_pairs import CurateSettings, curate_pairs
-from aot.train.attacker.trainer import EditorTrainer, OptimizerSettings
+from aot.train.attacker.flow_grpo.rollout import sample_rollout
+from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
+from aot.train.attacker.flow_grpo.train import FlowGrpo, train_flow_grpo
+from aot.train.attacker.reinforcement.attack_environment import GRADED, AttackEnvironment, EnvironmentSettings
+from aot.train.attacker.reinforcement.guards import IntegrityGuard
+from aot.train.attacker.reinforcement.loop import reinforce
+from aot.train.attacker.reinforcement.scene_choice import InformativeScenes, SceneStream
+from aot.train.attacker.sft.edit_sets import EditSet
+from aot.train.attacker.sft.flow_matching import SftSettings, flow_matching_loss, train_sft
+from aot.train.editor_trainer import EditorTrainer, OptimizerSettings
 from aot.types import Answer
 
 FAST = OptimizerSettings(muon_lr=2e-3, adamw_lr=1e-3, warmup_steps=1, ema=0.5)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from aot.coevolve.frozen_players import LOGS
-from aot.coevolve.stages import Stages
+from aot.coevolve.rounds.frozen_players import LOGS
+from aot.coevolve.stages.make import Stages
 from aot.errors import AotError
 from aot.runs.launched import run_command, this_process
 from aot.runs.run import Stage

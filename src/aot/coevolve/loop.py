@@ -1,14 +1,15 @@
-"""The whole method on one page: attacker and defender grow by playing each other (AOT, arXiv 2602.22227, phase 2).
+"""The whole method on one page: attacker and defender are trained against each other in turn (AOT, arXiv 2602.22227,
+phase 2).
 
     the referee's threshold is held to what the attacker's null edits reach
     the defender is warmed up by SFT
     for each iteration:
         the attacker trains against the frozen defender   (Flow-GRPO, or a named alternative)
-        the frozen attacker attacks the training scenes   (the referee refuses what is unfair)
+        the frozen attacker attacks the training scenes   (the referee refuses invalid attacks)
         the defender trains on the valid attacks that are hard but not hopeless, with clean and earlier ones (DAPO)
         the new players meet all others so far on held-out scenes
 
-Every step is a stage of the run folder, a named function (`stage_plan.py`): a finished one is kept, a killed run goes
+Every step is a stage of the run folder, a named function (`stages/plan.py`): a finished one is kept, a killed run goes
 on where it was. What the main line does not need at once is made in the background, in a second process; the main line
 names it again later and finds it finished, waits for it, or makes it. With a launcher (`compute.launch`) every stage is
 made by processes of its own (`controller.py`), and what the main line does not need comes last.
@@ -31,10 +32,12 @@ import torch
 
 from aot.backends.frozen_settings import IN_PROCESS, VLLM
 from aot.coevolve.controller import Controller
-from aot.coevolve.evaluator import Evaluator
-from aot.coevolve.floor_stage import hold_to_floor
-from aot.coevolve.gallery import write_gallery
-from aot.coevolve.names import (
+from aot.coevolve.evaluation.evaluator import Evaluator
+from aot.coevolve.evaluation.gallery import write_gallery
+from aot.coevolve.recipes.load import recipe_of
+from aot.coevolve.recipes.overview import overview
+from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.recipes.stage_names import (
     FLOOR,
     RESPONSE,
     after_game,
@@ -46,12 +49,10 @@ from aot.coevolve.names import (
     round_names,
     stage_of,
 )
-from aot.coevolve.overview import plan
-from aot.coevolve.possible import possible_attacks
-from aot.coevolve.recipe import Recipe
-from aot.coevolve.recipes import recipe_of
-from aot.coevolve.scenes import PHOTOS, open_game
-from aot.coevolve.stages import Stages
+from aot.coevolve.scenes.game import PHOTOS, open_game
+from aot.coevolve.scenes.possible import possible_attacks
+from aot.coevolve.stages.floor import hold_to_floor
+from aot.coevolve.stages.make import Stages
 from aot.errors import AotError
 from aot.game.floor import Floor
 from aot.runs import ranks
@@ -87,14 +88,14 @@ def coevolve(
     opening = opening_of(recipe.track, recipe.name)
     alone = launch or recipe.compute.answers == VLLM  # one launcher at a time, one server
     game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=free_text, photos=out / PHOTOS)
-    say(plan(recipe, game))
+    say(overview(recipe, game))
     with (
         Run(out, _settings(recipe, data), say=say, free=FREE) as run,
         tracked(out, opening),
         Background(enabled=recipe.processes > 1 and not alone, at_the_end=launch) as background,
     ):
         write_json(out / "refused.json", [asdict(refusal) for refusal in game.refused])
-        for line in possible_attacks(recipe, game, out / PHOTOS):
+        for line in possible_attacks(recipe.scripted_attacks, recipe.referee, game, out / PHOTOS):
             say(line)
         stages = Controller(recipe, run, game) if launch else Stages(recipe, run, game)
         evaluator = Evaluator(stages)
