@@ -1,7 +1,7 @@
 """The whole method on one page: attacker and defender are trained against each other in turn (AOT, arXiv 2602.22227,
 phase 2).
 
-    the referee's threshold is held to what the attacker's null edits reach
+    the referee's threshold is checked against what the attacker's null edits reach
     the defender is warmed up by SFT
     for each iteration:
         the attacker trains against the frozen defender   (Flow-GRPO, or a named alternative)
@@ -13,9 +13,9 @@ Every step is a stage of the run folder, a named function (`stages/plan.py`): a 
 on where it was. What the main line does not need at once is made in the background, in a second process; the main line
 names it again later and finds it finished, waits for it, or makes it. With a launcher (`compute.launch`) every stage is
 made by processes of its own (`controller.py`), and what the main line does not need comes last.
-Departures: scripted attacks on fresh scenes stand for the AOT-SFT set in the warm-up; the players that are known
-already attack the training scenes too, beside the newest attacker; SFT on the newest hits precedes DAPO; a defender
-that lost clean accuracy regains it before it goes on (`clean_guard`). All *ours*, and settings of the recipe.
+Departures: scripted attacks on fresh scenes take the place of the AOT-SFT set in the warm-up; the players that are
+known already attack the training scenes too, beside the newest attacker; SFT on the newest hits precedes DAPO; a
+defender that lost clean accuracy regains it before it goes on (`clean_guard`). All *ours*, and settings of the recipe.
 Beside the method stand baselines: the same RL on clean scenes (the paper's ablation) and SFT on scripted attacks
 alone. Each final defender meets a fresh attacker that was trained against it and no other (*ours*).
 """
@@ -51,7 +51,7 @@ from aot.coevolve.recipes.stage_names import (
 )
 from aot.coevolve.scenes.game import PHOTOS, open_game
 from aot.coevolve.scenes.possible import possible_attacks
-from aot.coevolve.stages.floor import hold_to_floor
+from aot.coevolve.stages.floor import check_threshold
 from aot.coevolve.stages.make import Stages
 from aot.errors import AotError
 from aot.game.floor import Floor
@@ -101,8 +101,8 @@ def coevolve(
         evaluator = Evaluator(stages)
         stages.make_all([attacker_of(0), defender_of(0)])
         if recipe.floor.scenes:
-            hold_to_floor(recipe, Floor.of(stages.make(FLOOR).metrics), say)
-        background.submit(partial(evaluator.catch_up, attacker=0, defender=0))
+            check_threshold(recipe, Floor.of(stages.make(FLOOR).metrics), say)
+        background.submit(partial(evaluator.evaluate_until, attacker=0, defender=0))
         # What the method is compared with is made beside it.
         beside = [name for name in baselines(recipe) if not after_game(recipe, name)]
         for name in beside:
@@ -118,9 +118,9 @@ def coevolve(
             evaluator.report_on(i, say)
 
         for name in baselines(recipe):
-            background.submit(partial(evaluator.meet, name, recipe.iterations))
+            background.submit(partial(evaluator.ask, name, recipe.iterations))
         for name in finals(recipe):
-            evaluator.respond(name)
+            evaluator.evaluate_best_response(name)
         background.wait()
         summary = evaluator.summary()
         write_gallery(evaluator, out / "gallery")

@@ -1,4 +1,4 @@
-"""The method beside its baselines: what each final defender cost, and what holds it against attackers.
+"""The method beside its baselines: what each final defender cost, and how often attackers deceive it.
 
 The figure that counts is the valid success of a *fresh* attacker, trained from the cold start against that defender
 alone: the pool of the run holds only attacks that were made against the method's own defenders. All *ours*.

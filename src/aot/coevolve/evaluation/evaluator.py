@@ -36,8 +36,9 @@ from aot.rl.intervals import wilson
 
 
 @dataclass(frozen=True)
-class Entrant:
-    """An attacker: the one that its training started from, and the defender that it was trained against."""
+class Origin:
+    """Where an attacker comes from: the attacker that its training started from (None: it is the cold start), and the
+    defender that it was trained against."""
 
     start: str | None
     against: str
@@ -67,12 +68,12 @@ class Evaluator:
         return self.stages.game
 
     @property
-    def attackers(self) -> dict[str, Entrant]:
+    def attackers(self) -> dict[str, Origin]:
         """All attackers of the run, in the order in which they are made."""
         names = attackers(self.recipe)
         first = WARM_UP if self.recipe.warm_up.steps else BASE
-        trained = [Entrant(before, before if i else first) for i, before in enumerate(names[:-1])]
-        return dict(zip(names, [Entrant(None, BASE), *trained], strict=True))
+        trained = [Origin(before, before if i else first) for i, before in enumerate(names[:-1])]
+        return dict(zip(names, [Origin(None, BASE), *trained], strict=True))
 
     @property
     def defenders(self) -> list[str]:
@@ -85,28 +86,25 @@ class Evaluator:
         scripted = {"random_distractor": draws[:1], f"best_of_{len(draws)}_distractors": draws}
         return scripted | {name: [name] for name in self.attackers}
 
-    def catch_up(self, attacker: int, defender: int) -> None:
+    def evaluate_until(self, attacker: int, defender: int) -> None:
         """Makes the attacks and asks the questions that are still missing, for the attackers and defenders up to these
-        iterations."""
+        iterations; 0: the cold start, and the defenders before the first."""
         before = [name for name in self.defenders if name in (BASE, WARM_UP)]
         asked = [*before, *attackers(self.recipe)[1 : defender + 1]]
         blocks = [*attackers(self.recipe)[: attacker + 1], SCRIPTED]
         self.stages.make_all([f"evaluation/{name}/{block}" for name in asked for block in blocks])
         for name in asked:
-            self.meet(name, attacker)
+            self.ask(name, attacker)
 
-    def meet(self, defender: str, attacker: int) -> None:
+    def ask(self, defender: str, attacker: int) -> None:
         """The defender's answers to clean images, under scripted distractors and the attackers up to this iteration."""
         blocks = [*attackers(self.recipe)[: attacker + 1], SCRIPTED]
         self.stages.make_all([f"evaluation/{defender}/{block}" for block in blocks])
         for name in attackers(self.recipe)[: attacker + 1]:
             self._answers(defender, name)
-        self.meet_distractors(defender)
-
-    def meet_distractors(self, defender: str) -> None:
         self._answers(defender, SCRIPTED)
 
-    def respond(self, defender: str) -> None:
+    def evaluate_best_response(self, defender: str) -> None:
         """Trains the fresh attacker against this final defender, and reads what came of it on the held-out scenes."""
         column = f"{RESPONSE}_{defender}"
         self.stages.make_all([f"evaluation/attacks/{column}", f"evaluation/{defender}/{column}"])
@@ -119,14 +117,14 @@ class Evaluator:
 
     def report_on(self, i: int, say: Callable[[str], None]) -> None:
         """Evaluates all players of the first `i` iterations and says one line on the newest pair."""
-        self.catch_up(i, i)
+        self.evaluate_until(i, i)
         say(self.headline(f"iteration_{i}"))
 
     def headline(self, name: str) -> str:
         """One line on the newest pair of players."""
-        entrant = self.attackers[name]
+        origin = self.attackers[name]
         clean, worst = self.evaluation.clean[name], self.evaluation.worst_case(name)
-        start = self.evaluation.successes(entrant.against, name).mean()
+        start = self.evaluation.successes(origin.against, name).mean()
         now = self.evaluation.successes(name, name).mean()
         return (
             f"{name}: attacker fools the defender it trained against on {start:.1%}, the new one on {now:.1%}; "
@@ -136,12 +134,12 @@ class Evaluator:
     def summary(self) -> dict[str, Any]:
         """The run's `summary.json`; asks what has not been asked yet."""
         run = self.stages.run
-        self.catch_up(self.recipe.iterations, self.recipe.iterations)
+        self.evaluate_until(self.recipe.iterations, self.recipe.iterations)
         for name in baselines(self.recipe):
-            self.meet(name, self.recipe.iterations)
+            self.ask(name, self.recipe.iterations)
         for name in finals(self.recipe):
             if name not in self.responses:
-                self.respond(name)
+                self.evaluate_best_response(name)
         seconds = {name: stage.wall_seconds for name, stage in run.stages.items()}
         return {
             "name": self.recipe.name,
@@ -175,8 +173,8 @@ class Evaluator:
     def _arms_race(self) -> list[dict[str, Any]]:
         """Valid success after every training, in the order in which the players were made."""
         steps = []
-        for i, (name, entrant) in enumerate(self.attackers.items()):
-            steps.append((f"attacker {i}" if i else "cold start", name, entrant.against))
+        for i, (name, origin) in enumerate(self.attackers.items()):
+            steps.append((f"attacker {i}" if i else "cold start", name, origin.against))
             if i:
                 steps.append((f"defender {i}", name, name))
             elif self.recipe.warm_up.steps:

@@ -1,6 +1,6 @@
 """Pictures to look at: for every attacker, attacks that worked and attacks that the referee refused.
 
-They show what no figure does: whether distractors look placed, whether the question is still fair.
+They show what no number does: whether edits fit into the image, and whether the question can still be answered.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from aot.answers import parse_answer
-from aot.coevolve.evaluation.evaluator import Entrant, Evaluator
+from aot.coevolve.evaluation.evaluator import Evaluator, Origin
 from aot.runs.files import replacing
 from aot.types import Image
 
@@ -29,17 +29,17 @@ def write_gallery(evaluator: Evaluator, folder: Path) -> int:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     entries: list[dict[str, Any]] = []
-    for name, entrant in evaluator.attackers.items():
-        for index in _chosen(evaluator, name, entrant):
-            entries.append(_entry(evaluator, name, entrant, index, folder, len(entries) + 1))
+    for name, origin in evaluator.attackers.items():
+        for index in _chosen(evaluator, name, origin):
+            entries.append(_entry(evaluator, name, origin, index, folder, len(entries) + 1))
     with replacing(folder / "gallery.json") as temporary:
         temporary.write_text(json.dumps(entries, indent=1), encoding="utf-8")
     return len(entries)
 
 
-def _chosen(evaluator: Evaluator, name: str, entrant: Entrant) -> list[int]:
+def _chosen(evaluator: Evaluator, name: str, origin: Origin) -> list[int]:
     """Successes in turn from each question type, then refused attacks by frequency of their reason."""
-    worked = np.flatnonzero(evaluator.evaluation.successes(entrant.against, name)).tolist()
+    worked = np.flatnonzero(evaluator.evaluation.successes(origin.against, name)).tolist()
     attacks = evaluator.columns[name]
     refused = np.flatnonzero(~attacks.valid).tolist()
     types = evaluator.evaluation.question_types
@@ -58,13 +58,13 @@ def _in_turn(indices: Sequence[int], groups: Sequence[str], most: int) -> list[i
 
 
 def _entry(
-    evaluator: Evaluator, name: str, entrant: Entrant, index: int, folder: Path, number: int
+    evaluator: Evaluator, name: str, origin: Origin, index: int, folder: Path, number: int
 ) -> dict[str, Any]:
     scene = evaluator.game.held_out[index]
     attack, verdict = evaluator.columns[name].attacks[index], evaluator.columns[name].verdicts[index]
     question = scene.question
     # Before and after its own training against these attacks, where that defender was made.
-    shown = [entrant.against] + [name] * (name in evaluator.defenders)
+    shown = [origin.against] + [name] * (name in evaluator.defenders)
     said = {
         column: [_answer(d, evaluator.texts[d][column][index], question.options) for d in shown]
         for column in ("clean", name)
@@ -74,7 +74,7 @@ def _entry(
     return {
         "scene_id": scene.id,
         "attacker": name,
-        "defender": entrant.against,
+        "defender": origin.against,
         "question": question.text,
         "options": list(question.options),
         "answer": question.answer,

@@ -15,7 +15,7 @@ unrelated objects, look-alikes, mirrored ones, neutral shapes, writing, removal 
 def miniature() -> Recipe:
     """The demo: three iterations and the baselines, in about eight minutes on two cores. Sizes are *ours*;
     docs/log.md."""
-    # Hotter samples and a larger batch of groups than usual: a sharp little model soon gives only equal answers. And
+    # A higher temperature and more groups than usual: a small model that is sure soon gives only equal answers. And
     # averaged weights: what the last few updates forget of the clean scenes differs from one to the next.
     dapo = {
         "updates": 4,

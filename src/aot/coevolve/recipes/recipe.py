@@ -52,9 +52,9 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     best_response_updates: int = Field(0, ge=0)  # ours: steps of a fresh attacker against each final defender; 0: none
     game: GameSettings = GameSettings()
     players: PlayersSettings = PlayersSettings()
-    judge: JudgeSettings = JudgeSettings()  # what its word is worth: attacker.flow_grpo.environment.reward.judge
+    judge: JudgeSettings = JudgeSettings()  # what its scores weigh: attacker.flow_grpo.environment.reward.judge
     referee: RefereeSettings = RefereeSettings()
-    floor: FloorSettings = FloorSettings()  # what the referee's threshold is held to before the attacker is trained
+    floor: FloorSettings = FloorSettings()  # measured before all training; the threshold must not be above it
     attacker: AttackerTraining = AttackerTraining()
     attacks: AttackRoundSettings = AttackRoundSettings()
     curriculum: CurriculumSettings = CurriculumSettings()
@@ -68,7 +68,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
 
     @field_validator("baselines")
     @classmethod
-    def _told_apart(cls, baselines: tuple[BaselineSettings, ...]) -> tuple[BaselineSettings, ...]:
+    def _different_names(cls, baselines: tuple[BaselineSettings, ...]) -> tuple[BaselineSettings, ...]:
         names = [baseline.name for baseline in baselines]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"several baselines are called {', '.join(twice)}")

@@ -1,5 +1,5 @@
-"""A recipe for chosen threats: its defender specialises in what it will meet (*ours*; the paper names threat-specific
-models as a direction).
+"""A recipe for chosen threats: its defender is trained for the attacks that it will face (*ours*; the paper names
+threat-specific models as a direction).
 
 A threat is a family of `aot.attacks` ("occlusion", "distractor+jpeg"), or "pixel": perturbations bounded in L-infinity,
 found by PGD against the weights of the step, beside the corruptions. The trained attackers play on as before.

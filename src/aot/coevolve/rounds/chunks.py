@@ -66,7 +66,7 @@ def in_chunks(
             _keep(folder, make(chunk), save)
         beat()
     ranks.barrier()
-    return [load(_whole(folder)) for folder in folders] if ranks.is_main() else []
+    return [load(_verified(folder)) for folder in folders] if ranks.is_main() else []
 
 
 def missing(todo: Sequence[Chunk], state: Path) -> list[Chunk]:
@@ -92,7 +92,7 @@ def _keep(folder: Path, made: Item, save: Callable[[Path, Item], None]) -> None:
         flush_to_disk(folder.parent)
 
 
-def _whole(folder: Path) -> Path:
+def _verified(folder: Path) -> Path:
     """The folder. Raises `AotError` where it is not as it was written."""
     hint = f"delete {folder} and run the same command again: only this chunk is made anew"
     if read_json(folder / DIGESTS, hint=hint) != digests_of(folder, without=(DIGESTS,)):

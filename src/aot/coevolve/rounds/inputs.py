@@ -1,4 +1,4 @@
-"""What a stage is made from, besides the recipe."""
+"""What a stage is made from, besides the recipe: every function that makes one has (recipe, inputs, folder)."""
 
 from __future__ import annotations
 

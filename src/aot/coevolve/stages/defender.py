@@ -32,7 +32,7 @@ from aot.types import Episode, Scene
 
 
 def warm_up(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
-    """Iteration 0: SFT on the recipe's pairs (AOT-SFT), or on scripted attacks, which stand for them."""
+    """Iteration 0: SFT on the recipe's pairs (AOT-SFT), or on scripted attacks in their place."""
     settings = recipe.warm_up
     if recipe.pairs:
         batches = pair_batches(Path(recipe.pairs), recipe.game, sum(settings.drawn()), seed=inputs.seed)

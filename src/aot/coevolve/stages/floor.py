@@ -1,4 +1,4 @@
-"""The stage before all training: the floor of the referee's local rule under the attacker as it comes."""
+"""The stage before all training: the floor of the referee's local rule under the base attacker."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ def measure(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     return measure_floor(attacker, inputs.game.held_out, recipe.referee, recipe.floor, seed=inputs.seed).metrics
 
 
-def hold_to_floor(recipe: Recipe, floor: Floor, say: Callable[[str], None]) -> None:
+def check_threshold(recipe: Recipe, floor: Floor, say: Callable[[str], None]) -> None:
     """Says the table; raises `AotError` where the referee's threshold lies above the floor."""
     say(floor_table(floor, recipe.referee))
     refuse_above(floor, recipe.referee, recipe.floor, keep=recipe.players.attacker.keep)
 
 
 def measure_alone(recipe: Recipe, data: Path | None, say: Callable[[str], None]) -> None:
-    """What a run of the recipe begins with, without a run: measured, said, and held to."""
+    """Measures the floor without a run, says it and checks the threshold, as a run of the recipe does first. Raises
+    `AotError` as `check_threshold`."""
     game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=bool(recipe.judge.player))
     base = recipe.players.attacker
     folder = player_folder(base.model, "attacker", revision=base.revision, offline=base.offline)
     attacker = open_attacker(folder, base, name=FLOOR)
     seed = stage_seed(recipe.seed, FLOOR)
-    hold_to_floor(recipe, measure_floor(attacker, game.held_out, recipe.referee, recipe.floor, seed=seed), say)
+    check_threshold(recipe, measure_floor(attacker, game.held_out, recipe.referee, recipe.floor, seed=seed), say)

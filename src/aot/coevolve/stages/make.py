@@ -42,8 +42,8 @@ class Stages:
         return self._plans[name]
 
     def make(self, name: str) -> Stage:
-        """The finished stage; made, with the stages that it needs, unless it stands. One that another process of the
-        run is making is waited for. Raises `AotError` where the recipe has no such stage."""
+        """The finished stage; it and those that it needs are made where they are missing. One that another process of
+        the run is making is waited for. Raises `AotError` where the recipe has no such stage."""
         if name in self.run.stages:
             return self.run.stages[name]
         plan = self.plan(name)

@@ -1,4 +1,5 @@
-"""What the defender's SFT is fed within a run: a dataset of pairs, scripted attacks on fresh scenes, hits."""
+"""Batches of the defender's SFT within a run: from a dataset of pairs, from scripted attacks on fresh scenes, from hits
+(attacks that were hard for the defender), or from all attacks of the rounds."""
 
 from __future__ import annotations
 

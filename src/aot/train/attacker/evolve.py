@@ -107,23 +107,23 @@ def train_attacker(
     """Trains `attacker` in place against the frozen `defender`; returns the training's metrics.
 
     `scripted`: what the miniature world can add; `conditions`, `describe`: see `AttackEnvironment`.
-    `judge`, frozen too, is needed where the method's reward weighs its word (`AttackerTraining.judged`). `folder` keeps
-    the log, the `pictures` that are wanted and, until the stage is finished, the checkpoint.
+    `judge`, frozen too, is needed where the method's reward weighs its scores (`AttackerTraining.judged`). `folder`
+    keeps the log, the `pictures` that are wanted and, until the stage is finished, the checkpoint.
     """
     checkpoint = Checkpoint(folder / CHECKPOINT if folder else None, settings.checkpoint_every)
     file, title = folder / LOG if folder else None, f"attacker, {settings.method}"
     with TrainLog(file, settings.steps, title, pictures=pictures) as log:
         keep: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "log": log}
         known: dict[str, Any] = {"conditions": conditions}
-        paid: dict[str, Any] = {"judge": judge, "describe": describe}
+        rewarded: dict[str, Any] = {"judge": judge, "describe": describe}
         match settings.method:
             case "flow_grpo":
                 metrics = train_flow_grpo(
-                    attacker, scenes, referee, defender, settings.flow_grpo, **paid, **known, **keep
+                    attacker, scenes, referee, defender, settings.flow_grpo, **rewarded, **known, **keep
                 )
             case "diffusion_nft":
                 metrics = train_diffusion_nft(
-                    attacker, scenes, referee, defender, settings.diffusion_nft, **paid, **known, **keep
+                    attacker, scenes, referee, defender, settings.diffusion_nft, **rewarded, **known, **keep
                 )
             case "rejection_sampling":
                 plain = _retention(attacker, settings, scripted, seed) if scripted else None

@@ -79,7 +79,8 @@ def train_diffusion_nft(
     """Trains `attacker.transformer` in place (the averaged weights at the end); returns the figures.
 
     Ends early, with the reason in the metrics, where the edits' validity collapses: the attacker is then left as it
-    was. `judge`: whose word `settings.environment.reward.judge` weighs; frozen. `conditions`: see `AttackEnvironment`.
+    was. `judge`: whose scores `settings.environment.reward.judge` weighs; frozen. `conditions`: see
+    `AttackEnvironment`.
     """
     known: dict[str, Any] = {"judge": judge, "conditions": conditions, "describe": describe}
     environment = AttackEnvironment(attacker, scenes, referee, defender, settings.environment, **known)

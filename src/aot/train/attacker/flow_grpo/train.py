@@ -67,7 +67,7 @@ def train_flow_grpo(
     """Trains `attacker.transformer` in place (the averaged weights at the end); returns the figures.
 
     Ends early, with the reason in the metrics, where the edits' validity collapses: the attacker is then left as it
-    was; or where there is nothing to learn. `judge`: whose word `settings.environment.reward.judge` weighs; frozen.
+    was; or where there is nothing to learn. `judge`: whose scores `settings.environment.reward.judge` weighs; frozen.
     `conditions`: see `AttackEnvironment`. Raises AotError where no scene is answered rightly, a loss is not finite or
     the ratio check fails.
     """
@@ -189,7 +189,7 @@ class FlowGrpo:
         deviation, figures, shares = 0.0, [], []
         if check_ratio and rollout.with_graph and len(mine):
             deviation = self._ratio_deviation(conditions, rollout, mine[:RATIO_EDITS])
-            self._refuse(deviation, number)
+            self._check_ratio(deviation, number)
         for own in passes(conditions, mine, self.settings.micro_batch):
             share = len(own) / (of or len(mine))
             of_steps = self.accumulate(conditions, rollout, own, advantages[own], share)
@@ -199,7 +199,7 @@ class FlowGrpo:
         shares = shares or [0.0]
         deviation = max(ranks.gather(max(deviation, float(figured[:, 0].max()))))
         if check_ratio:
-            self._refuse(deviation, number)
+            self._check_ratio(deviation, number)
         _, clipped, approx_kl, distance = totals((torch.tensor(shares) @ figured).tolist())
         told = {"clip_fraction": clipped, "approx_kl": approx_kl, "ratio_deviation": deviation, "kl": distance}
         return told | {"grad_norm": float(self.trainer.update(number))}
@@ -247,7 +247,7 @@ class FlowGrpo:
             _, before = step_again(policy, conditions, rollout, 0, few, self.settings)
         return float(velocity_kl(v, before).mean())
 
-    def _refuse(self, ratio_deviation: float, number: int) -> None:
+    def _check_ratio(self, ratio_deviation: float, number: int) -> None:
         if ratio_deviation > self.settings.max_ratio_error:
             raise AotError(
                 f"ratio check failed at update {number}: before any step the policy that is trained differs "

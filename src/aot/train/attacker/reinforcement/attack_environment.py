@@ -48,11 +48,11 @@ WITHOUT_LOG_ODDS = "attacks whose log-odds are not known are rewarded by whether
 
 
 class AttackEnvironment:
-    """Scenes that the defender answers rightly when clean, ready to be attacked many times. `judge`: whose word the
-    reward may weigh; `conditions`: what the attacker is given for all `scenes`, where that is known already;
+    """Scenes that the defender answers rightly when clean, ready to be attacked many times. `judge`: whose scores
+    the reward may weigh; `conditions`: what the attacker is given for all `scenes`, where that is known already;
     `describe`: what the reward's diversity is about.
 
-    Raises AotError where there is no such scene, or no judge though the reward weighs its word.
+    Raises AotError where there is no such scene, or no judge though the reward weighs its scores.
     """
 
     def __init__(

@@ -1,4 +1,5 @@
-"""Which scenes an update of the attacker's training is about: in random orders, or those that teach most."""
+"""Which scenes an update of the attacker's training attacks: all in random orders, or rather those whose edits differ
+in reward."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class SftSettings(BaseModel, frozen=True, extra="forbid"):
     sigma_shift: float = Field(1.0, gt=0)  # > 1 trains more at high noise
     sigma_min: float = Field(0.1, ge=0, lt=1)  # lower levels are never sampled from: 8 steps end at 1/8
     sigma_power: float = Field(2.0, ge=0)  # weight sigma^this: 0 is the plain error of v, 2 that of x0
-    heads_weight: float = Field(0.3, ge=0)  # of the throw-away heads' loss, in pretraining
+    heads_weight: float = Field(0.3, ge=0)  # of the auxiliary heads' loss, in pretraining
     optimizer: OptimizerSettings = OptimizerSettings()
 
     def at(self, step: int) -> SftSettings:

@@ -1,4 +1,4 @@
-"""What the attacker's SFT is fed: pairs of the forge (AOT-SFT, method section 1.2), and plain editing tasks.
+"""Examples of the attacker's SFT: pairs of the forge (AOT-SFT, method section 1.2), and plain editing tasks.
 
 A pair is told as the attacker will be told in the game: the question and what not to touch, not the edit.
 """
