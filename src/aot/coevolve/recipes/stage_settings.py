@@ -18,7 +18,7 @@ class AttackRoundSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 class MetaSettings(BaseModel, frozen=True, extra="forbid"):
-    """Against whom of the pool so far the next players are trained (`coevolve.payoff`). All *ours*."""
+    """Against whom of the pool so far the next players are trained (`coevolve.rounds.payoff`). All *ours*."""
 
     rule: MetaRule = "newest"  # the newest opponent, all alike, or the equilibrium of those so far (PSRO)
     scenes: int = Field(60, gt=0)  # on which all attackers so far meet all defenders so far
