@@ -45,9 +45,9 @@ from aot.players.linear import Linear
 from aot.rl.advantage import group_advantages
 from aot.rl.flow import transition
 from aot.runs.checkpoints import Checkpoint
-from aot.train.attacker.environment import AttackEnvironment
-from aot.train.attacker.flow_grpo import FlowGrpo
-from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
+from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
+from aot.train.attacker.flow_grpo.train import FlowGrpo
+from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment
 from aot.train.defender.dapo.settings import DapoSettings
 from aot.train.defender.dapo.train import train_dapo
 from aot.types import Box, Image

@@ -13,8 +13,8 @@ from aot.backends.base import Reply
 from aot.backends.store import AnswerStore
 from aot.bench.comparison import compare_runs
 from aot.bench.records import Answered, write_answers
-from aot.coevolve.miniature_recipes import smoke
-from aot.coevolve.recipes import load_recipe, recipe_of
+from aot.coevolve.recipes.load import load_recipe, recipe_of
+from aot.coevolve.recipes.miniature import smoke
 from aot.report import build_report
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import write_json

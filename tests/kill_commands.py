@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aot.coevolve.recipe import Recipe
+    from aot.coevolve.recipes.recipe import Recipe
 
 Words = Callable[[Path], list[str]]
 
@@ -60,7 +60,7 @@ def _recipe(changes: Mapping[str, Any]) -> Callable[[Path], None]:
 
 
 def _small() -> Recipe:
-    from aot.coevolve.miniature_recipes import smoke
+    from aot.coevolve.recipes.miniature import smoke
 
     return smoke().changed(**SMALL, processes=1)
 
@@ -98,7 +98,7 @@ PRETRAIN = [
     "cold_start.sft.batch=2",
     "gate_scenes=4",
 ]
-LOOP = ("aot.coevolve.loop", "aot.report", "aot.players.base_players", "aot.train.attacker.flow_grpo")
+LOOP = ("aot.coevolve.loop", "aot.report", "aot.players.base_players", "aot.train.attacker.flow_grpo.train")
 ENGINES = (*LOOP, "aot.train.defender.dapo.packed", "aot.train.defender.dapo.trl.engine")
 
 
@@ -203,7 +203,7 @@ _ALL = (
         "sft",
         lambda out: ["sft", f"--data={out}/forged", *SFT, f"--out={out}/sft"],
         before=lambda out: [[*WORLD, f"--out={out}/forged"]],
-        modules=("aot.forge.command", "aot.train.attacker.command"),
+        modules=("aot.forge.command", "aot.train.attacker.sft.command"),
     ),
     Command(
         "sft_defender",
@@ -262,7 +262,7 @@ _ALL = (
     Command(
         "coevolve_threats",
         lambda out: [*SMOKE, "--threats=pixel,occlusion", "--set=processes=1", f"--out={out}"],
-        modules=(*ENGINES, "aot.coevolve.threats"),
+        modules=(*ENGINES, "aot.coevolve.recipes.threats"),
     ),
     Command("coevolve_two", lambda out: [*SMOKE, "--set=processes=2", f"--out={out}"], modules=ENGINES),
 )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from aot.answers import parse_answer, parse_open, parse_yes_no
-from aot.coevolve.recipes import load_recipe
+from aot.coevolve.recipes.load import load_recipe
 from aot.data.curriculum import CurriculumRow
 from aot.errors import AotError
 from aot.game.episodes import face

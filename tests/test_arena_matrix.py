@@ -32,9 +32,9 @@ from aot.arena.showcase import cards
 from aot.arena.standings import forgetting, growing, matrices
 from aot.arena.transfer import transfer
 from aot.arena.transferred import transferred
-from aot.coevolve.evaluation import AttackSet
 from aot.coevolve.loop import coevolve
-from aot.coevolve.miniature_recipes import smoke
+from aot.coevolve.recipes.miniature import smoke
+from aot.coevolve.rounds.scoring import AttackSet
 from aot.errors import AotError
 from aot.game.referee import RefereeSettings
 from aot.miniature.scripted import RandomDistractor
@@ -493,7 +493,7 @@ def test_a_fresh_response_is_trained_once_and_joins_the_matrix(
             next(iter(attacker.transformer.parameters())).add_(0.001 * len(trained))
         return {}
 
-    monkeypatch.setattr("aot.coevolve.attacker_stages.train_attacker", stands_in)
+    monkeypatch.setattr("aot.coevolve.stages.attacker.train_attacker", stands_in)
     settings = QUICK.model_copy(update={"best_response_updates": 3, "draws": 1})
     for _ in range(2):
         arena = run_arena([finished], tmp_path, settings, attacks=("noise",), say=lambda _: None)

@@ -21,15 +21,15 @@ from aot.players.attacker.opening import open_attacker_to_train
 from aot.players.settings import AttackerSettings, LoraSettings
 from aot.prompts import attack_instruction
 from aot.rl.flow import guided_velocity
-from aot.train.attacker.diffusion_nft import DiffusionNft, DiffusionNftSettings
-from aot.train.attacker.edit_sets import EditPair, EditSet
-from aot.train.attacker.environment import AttackEnvironment, EnvironmentSettings
-from aot.train.attacker.flow_grpo import FlowGrpo
-from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
-from aot.train.attacker.guards import IntegrityGuard, SignalGuard
-from aot.train.attacker.reinforce import reinforce
-from aot.train.attacker.sft import SftSettings, accumulate_sft
-from aot.train.attacker.trainer import EditorTrainer
+from aot.train.attacker.alternatives.diffusion_nft import DiffusionNft, DiffusionNftSettings
+from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
+from aot.train.attacker.flow_grpo.train import FlowGrpo
+from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment, EnvironmentSettings
+from aot.train.attacker.reinforcement.guards import IntegrityGuard, SignalGuard
+from aot.train.attacker.reinforcement.loop import reinforce
+from aot.train.attacker.sft.edit_sets import EditPair, EditSet
+from aot.train.attacker.sft.flow_matching import SftSettings, accumulate_sft
+from aot.train.editor_trainer import EditorTrainer
 from fake_device import FakeCuda, move, on_cuda
 from test_attacker_training import ANYTHING_GOES, FAST, Fickle
 from tiny_editors import tiny_editor

@@ -27,24 +27,27 @@ from aot.players.attacker.latents import paint
 from aot.players.defender.qwen import DefenderShape, QwenDefender
 from aot.rl.flow import euler_step
 from aot.runs.checkpoints import Checkpoint
-from aot.train.attacker.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
-from aot.train.attacker.edit_sets import EditSet
-from aot.train.attacker.environment import (
-    GRADED,
-    AttackEnvironment,
-    EnvironmentSettings,
-    InformativeScenes,
-    SceneStream,
+from aot.train.attacker.alternatives.curated_sft import (
+    CuratedSftSettings,
+    CurateSettings,
+    curate_pairs,
+    train_curated_sft,
 )
-from aot.train.attacker.flow_grpo import FlowGrpo, train_flow_grpo
-from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
-from aot.train.attacker.guards import IntegrityGuard
-from aot.train.attacker.reinforce import reinforce
-from aot.train.attacker.rejection_sampling import RejectionSamplingSettings, train_rejection_sampling
-from aot.train.attacker.rollout import sample_rollout
-from aot.train.attacker.sft import SftSettings, flow_matching_loss, train_sft
-from aot.train.attacker.sft_pairs import CurateSettings, curate_pairs
-from aot.train.attacker.trainer import EditorTrainer, OptimizerSettings
+from aot.train.attacker.alternatives.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
+from aot.train.attacker.alternatives.rejection_sampling import (
+    RejectionSamplingSettings,
+    train_rejection_sampling,
+)
+from aot.train.attacker.flow_grpo.rollout import sample_rollout
+from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
+from aot.train.attacker.flow_grpo.train import FlowGrpo, train_flow_grpo
+from aot.train.attacker.reinforcement.attack_environment import GRADED, AttackEnvironment, EnvironmentSettings
+from aot.train.attacker.reinforcement.guards import IntegrityGuard
+from aot.train.attacker.reinforcement.loop import reinforce
+from aot.train.attacker.reinforcement.scene_choice import InformativeScenes, SceneStream
+from aot.train.attacker.sft.edit_sets import EditSet
+from aot.train.attacker.sft.flow_matching import SftSettings, flow_matching_loss, train_sft
+from aot.train.editor_trainer import EditorTrainer, OptimizerSettings
 from aot.types import Answer
 
 FAST = OptimizerSettings(muon_lr=2e-3, adamw_lr=1e-3, warmup_steps=1, ema=0.5)
@@ -120,6 +123,17 @@ def runs_of(fresh, scenes, pairs, kind, checkpoint=None, updates=3):
     if kind == "sft":
         settings = SftSettings(steps=updates, batch=8, optimizer=FAST)
         return attacker, train_sft(attacker, EditSet.of(attacker, pairs), settings, **common)
+    if kind == "curated_sft":
+        curate = CurateSettings(world=WorldSettings(scenes=24), pairs=PairSettings(candidates=3))
+        settings = CuratedSftSettings(curate=curate, sft=SftSettings(steps=updates, batch=8, optimizer=FAST))
+        reader, retention = WorldReader(shortsighted=True), EditSet.of(attacker, pairs[:8])
+        metrics = train_curated_sft(
+            attacker, world_referee(RefereeSettings()), reader, settings, retention=retention, **common
+        )
+        effective = [part for stage, part in metrics.pop("funnel").items() if stage.startswith("effective/")]
+        assert metrics["pairs"] == sum(part["kept"] for part in effective) > 0
+        assert metrics["examples"] == metrics["pairs"] + len(retention)
+        return attacker, metrics
     environment = EnvironmentSettings(answers=1)
     if kind.startswith("rejection_sampling"):
         settings = RejectionSamplingSettings(
@@ -145,7 +159,8 @@ def runs_of(fresh, scenes, pairs, kind, checkpoint=None, updates=3):
     return attacker, train_flow_grpo(attacker, scenes, ANYTHING_GOES, defender, settings, **common)
 
 
-KINDS = ["sft", "rejection_sampling", "rejection_sampling_scripted", "diffusion_nft", "flow_grpo_sde", "flow_grpo_cps"]
+KINDS = ["sft", "curated_sft", "rejection_sampling", "rejection_sampling_scripted", "diffusion_nft"]
+KINDS += ["flow_grpo_sde", "flow_grpo_cps"]
 
 
 class Killed(Exception):

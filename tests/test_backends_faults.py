@@ -17,7 +17,8 @@ from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.capped import LARGEST_ANSWER_BYTES
 from aot.backends.chat import Fault, read_completion
 from aot.backends.folders import any_processor, load_model
-from aot.backends.openai_url import LONGEST_WAIT_S, OpenAiBackend
+from aot.backends.openai_url import OpenAiBackend
+from aot.backends.pauses import LONGEST_BACKOFF_S, LONGEST_WAIT_S, pause_s
 from aot.errors import AotError
 from aot.players.base_players import player_folder
 from fault_server import FaultServer
@@ -111,13 +112,21 @@ def test_thoughts_are_named_and_never_the_answer(name: str) -> None:
 
 
 def test_a_long_wait_is_told_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aot.backends.openai_url.LONGEST_WAIT_S", 0.1)
+    monkeypatch.setattr("aot.backends.pauses.LONGEST_WAIT_S", 0.1)
     told: list[str] = []
     with FaultServer(lambda *_: "A", rate=1, faults=["429"], retry_after="86400") as server:
         started = time.monotonic()
         reply = replies_of(server, [Ask("1", ("hello",))], attempts=3, say=told.append)["1"]
     assert reply.status == "error" and reply.attempts == 3 and time.monotonic() - started < 5
     assert "86400 s" in told[0] and "try 1 of 3" in told[0] and LONGEST_WAIT_S <= 60
+
+
+@pytest.mark.parametrize(("tried", "longest"), [(1, 0.5), (2, 1.0), (5, 8.0), (40, LONGEST_BACKOFF_S)])
+def test_pauses_double_up_to_a_bound_unless_the_server_names_one(tried: int, longest: float) -> None:
+    for _ in range(20):
+        assert longest / 2 <= pause_s(None, 0.5, tried) <= longest
+        assert 3 <= pause_s(3.0, 0.5, tried) <= 3 + longest / 4
+        assert LONGEST_WAIT_S <= pause_s(86400.0, 0.5, tried) <= LONGEST_WAIT_S + longest / 4
 
 
 @pytest.mark.parametrize(

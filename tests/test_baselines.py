@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from aot.coevolve.baselines import BaselineSettings, round_batches
-from aot.coevolve.comparison import stages_behind
-from aot.coevolve.defender_stages import train_baseline
-from aot.coevolve.inputs import Inputs
-from aot.coevolve.miniature_recipes import smoke
-from aot.coevolve.names import attacker_of, baselines, defenders, finals, stage_names, stage_of
-from aot.coevolve.recipe import Recipe
-from aot.coevolve.scenes import Game, open_game
-from aot.coevolve.stage_plan import plan_stage
+from aot.coevolve.evaluation.comparison import stages_behind
+from aot.coevolve.recipes.baselines import BaselineSettings
+from aot.coevolve.recipes.miniature import smoke
+from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.recipes.stage_names import attacker_of, baselines, defenders, finals, stage_names, stage_of
+from aot.coevolve.rounds.inputs import Inputs
+from aot.coevolve.scenes.game import Game, open_game
+from aot.coevolve.stages.defender import train_baseline
+from aot.coevolve.stages.plan import plan_stage
+from aot.coevolve.stages.sft_batches import round_batches
 from aot.players.base_players import player_folder
 from aot.runs.files import sha256_of
 from aot.runs.run import Stage

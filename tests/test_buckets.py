@@ -22,20 +22,19 @@ from aot.players.base_players import player_folder
 from aot.players.defender.qwen import DefenderShape, QwenDefender
 from aot.prompts import attack_instruction
 from aot.runs.checkpoints import Checkpoint
-from aot.train.attacker.cold_start import held_out_loss
-from aot.train.attacker.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
-from aot.train.attacker.edit_sets import EditPair, EditSets
-from aot.train.attacker.environment import (
-    AttackEnvironment,
-    EnvironmentSettings,
-    InformativeScenes,
-    SceneStream,
+from aot.train.attacker.alternatives.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
+from aot.train.attacker.alternatives.rejection_sampling import (
+    RejectionSamplingSettings,
+    train_rejection_sampling,
 )
-from aot.train.attacker.flow_grpo import train_flow_grpo
-from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
-from aot.train.attacker.rejection_sampling import RejectionSamplingSettings, train_rejection_sampling
-from aot.train.attacker.sft import SftSettings, train_sft
-from aot.train.attacker.trainer import OptimizerSettings
+from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
+from aot.train.attacker.flow_grpo.train import train_flow_grpo
+from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment, EnvironmentSettings
+from aot.train.attacker.reinforcement.scene_choice import InformativeScenes, SceneStream
+from aot.train.attacker.sft.cold_start import held_out_loss
+from aot.train.attacker.sft.edit_sets import EditPair, EditSets
+from aot.train.attacker.sft.flow_matching import SftSettings, train_sft
+from aot.train.editor_trainer import OptimizerSettings
 from aot.types import Scene
 from test_attacker_training import Fickle, weights
 

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from aot.coevolve.loop import coevolve, make_stages
-from aot.coevolve.miniature_recipes import smoke
-from aot.coevolve.names import stage_names
-from aot.coevolve.recipe import Recipe
-from aot.coevolve.scenes import open_game
-from aot.coevolve.stage_plan import plan_stage
+from aot.coevolve.recipes.miniature import smoke
+from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.recipes.stage_names import stage_names
+from aot.coevolve.scenes.game import open_game
+from aot.coevolve.stages.plan import plan_stage
 from aot.data.records import load_episodes
 from aot.doctor.disk import bytes_written, players_of
 from aot.doctor.folders import place_of

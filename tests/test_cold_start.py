@@ -30,12 +30,12 @@ from aot.players.base_players import SHIPPED
 from aot.players.settings import AttackerSettings
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
-from aot.train.attacker.cold_start import ColdStartPairs, ColdStartSettings, cold_start, held_out_loss
-from aot.train.attacker.command import SftRunSettings, sft
-from aot.train.attacker.edit_sets import EditPair, EditSet, EditSets
-from aot.train.attacker.sft import SftSettings, token_weights, train_sft
-from aot.train.attacker.sft_pairs import AS_SELDOM_DECEIVED, forged_pairs
-from aot.train.attacker.trainer import OptimizerSettings
+from aot.train.attacker.sft.cold_start import ColdStartPairs, ColdStartSettings, cold_start, held_out_loss
+from aot.train.attacker.sft.command import SftRunSettings, sft
+from aot.train.attacker.sft.edit_sets import EditPair, EditSet, EditSets
+from aot.train.attacker.sft.flow_matching import SftSettings, token_weights, train_sft
+from aot.train.attacker.sft.pairs import AS_SELDOM_DECEIVED, forged_pairs
+from aot.train.editor_trainer import OptimizerSettings
 from tiny_editors import tiny_editor
 
 ATTACKER = SHIPPED / "attacker"

@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from aot.coevolve.miniature_recipes import smoke
-from aot.coevolve.scenes import open_game
-from aot.coevolve.stages import Stages
+from aot.coevolve.recipes.miniature import smoke
+from aot.coevolve.scenes.game import open_game
+from aot.coevolve.stages.make import Stages
 from aot.errors import AotError
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.buckets import BucketedConditions

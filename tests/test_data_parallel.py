@@ -28,17 +28,17 @@ from aot.players.settings import AttackerSettings
 from aot.runs import ranks
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
-from aot.train.attacker.edit_sets import EditSet
-from aot.train.attacker.environment import GRADED, EnvironmentSettings
-from aot.train.attacker.flow_grpo import train_flow_grpo
-from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
-from aot.train.attacker.sft import SftSettings, train_sft
-from aot.train.attacker.trainer import OptimizerSettings
+from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
+from aot.train.attacker.flow_grpo.train import train_flow_grpo
+from aot.train.attacker.reinforcement.attack_environment import GRADED, EnvironmentSettings
+from aot.train.attacker.sft.edit_sets import EditSet
+from aot.train.attacker.sft.flow_matching import SftSettings, train_sft
 from aot.train.defender.clean_guard import missed
 from aot.train.defender.dapo.settings import DapoSettings
 from aot.train.defender.dapo.trl.sharded import in_one_piece, is_sharded, refuse_sharded
 from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
 from aot.train.defender.sft_examples import in_epochs
+from aot.train.editor_trainer import OptimizerSettings
 from aot.train.ranks import Draws, gather_values, share, sum_gradients
 from ranks import on_ranks
 

@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import tiny_models
-from aot.coevolve.recipes import load_recipe
+from aot.coevolve.recipes.load import load_recipe
 from aot.doctor import machine, packages
 from aot.doctor.disk import bytes_written, downloads, players_of
 from aot.doctor.examine import _disk, refuse_faults

@@ -5,17 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aot.coevolve.evaluation import (
-    AttackSet,
-    Evaluation,
-    accuracy,
-    attack_all,
-    attacker_summary,
-    defender_summary,
-    evaluate,
-    evaluate_attacked,
-    score,
-)
+from aot.coevolve.evaluation.summaries import Evaluation, accuracy, attacker_summary, defender_summary
+from aot.coevolve.rounds.scoring import AttackSet, attack_all, evaluate, evaluate_attacked, score
 from aot.game.referee import RefereeSettings
 from aot.miniature.scripted import AlwaysLetter, Noise, Oracle, RandomDistractor, WorldReader
 from aot.miniature.world.preserved import world_referee

@@ -15,8 +15,8 @@ import pytest
 from scipy.stats import bootstrap, ttest_1samp
 
 from aot.cli import main
-from aot.coevolve.names import stage_names, stage_of
-from aot.coevolve.scenes import open_game
+from aot.coevolve.recipes.stage_names import stage_names, stage_of
+from aot.coevolve.scenes.game import open_game
 from aot.errors import AotError
 from aot.experiment.claims import Claims
 from aot.experiment.cost import expected_seconds

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image as PilImage
 from pydantic import ValidationError
 
-from aot.coevolve.recipes import RECIPES, load_recipe
+from aot.coevolve.recipes.load import RECIPES, load_recipe
 from aot.data.fitting import FitSettings
 from aot.data.images import within
 from aot.data.photos import Photo
@@ -19,7 +19,7 @@ from aot.data.sources import load_scenes, open_source
 from aot.errors import AotError
 from aot.players.base_players import player_folder
 from aot.players.defender.qwen import QwenDefender
-from aot.train.attacker.command import SftRunSettings
+from aot.train.attacker.sft.command import SftRunSettings
 from aot.types import Question
 
 sides = st.integers(1, 9000)

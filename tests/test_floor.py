@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from aot.coevolve.loop import coevolve
-from aot.coevolve.miniature_recipes import smoke
+from aot.coevolve.recipes.miniature import smoke
 from aot.errors import AotError
 from aot.game.floor import Floor, FloorSettings, floor_table, measure_floor, refuse_above
 from aot.game.referee import LocalSsim, RefereeSettings

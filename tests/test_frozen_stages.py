@@ -17,11 +17,11 @@ import torch
 from PIL import Image as PilImage
 
 from aot.coevolve.loop import coevolve
-from aot.coevolve.miniature_recipes import smoke
-from aot.coevolve.recipe import Recipe
-from aot.coevolve.recipes import load_recipe
-from aot.coevolve.scenes import open_game
-from aot.coevolve.stages import Stages
+from aot.coevolve.recipes.load import load_recipe
+from aot.coevolve.recipes.miniature import smoke
+from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.scenes.game import open_game
+from aot.coevolve.stages.make import Stages
 from aot.errors import AotError
 from aot.players.defender.qwen import QwenDefender
 from aot.players.defender.shared_prefix import packed_hidden

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aot.answers import final_answer
-from aot.coevolve.miniature_recipes import smoke
-from aot.coevolve.recipes import load_recipe
-from aot.coevolve.scenes import open_game
-from aot.coevolve.stages import Stages
+from aot.coevolve.recipes.load import load_recipe
+from aot.coevolve.recipes.miniature import smoke
+from aot.coevolve.scenes.game import open_game
+from aot.coevolve.stages.make import Stages
 from aot.data.curriculum import CurriculumRow
 from aot.data.sources import load_scenes
 from aot.errors import AotError
@@ -44,18 +44,18 @@ from aot.rl.rewards import (
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.run import Run
 from aot.runs.train_log import TrainLog
-from aot.train.attacker.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
-from aot.train.attacker.environment import AttackEnvironment, EnvironmentSettings
+from aot.train.attacker.alternatives.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
 from aot.train.attacker.evolve import AttackerTraining
-from aot.train.attacker.flow_grpo import train_flow_grpo
-from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
-from aot.train.attacker.outcomes import summarise
-from aot.train.attacker.trainer import OptimizerSettings
+from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
+from aot.train.attacker.flow_grpo.train import train_flow_grpo
+from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment, EnvironmentSettings
+from aot.train.attacker.reinforcement.outcomes import summarise
 from aot.train.defender.dapo.packed import train_packed
 from aot.train.defender.dapo.rewards import completion_reward, judge_answers
 from aot.train.defender.dapo.settings import NO_SIGNAL, DapoSettings
 from aot.train.defender.dapo.train import train_dapo
 from aot.train.defender.dapo.trl.engine import build_trainer
+from aot.train.editor_trainer import OptimizerSettings
 from aot.types import Answer, Attack, Finding, Question, Verdict
 
 SCENES = draw_scenes(24, 3, "train")
@@ -475,7 +475,7 @@ def test_a_recipe_names_its_judge():
 def test_a_stage_that_is_judged_depends_on_the_judges_files(tmp_path, monkeypatch):
     """Other files, another way of asking: the attacker's stage is made anew, and only where it is judged."""
     told = lambda *_, judge, **__: {"judged": judge is not None}  # noqa: E731
-    monkeypatch.setattr("aot.coevolve.attacker_stages.train_attacker", told)
+    monkeypatch.setattr("aot.coevolve.stages.attacker.train_attacker", told)
 
     def key(name: str, *changes: str) -> object:
         recipe = load_recipe("smoke", ["game.train_scenes=2", "game.held_out_scenes=2", *changes])

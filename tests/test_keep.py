@@ -25,7 +25,7 @@ from aot.players.attacker.opening import open_attacker
 from aot.players.base_players import player_folder
 from aot.players.defender.qwen import QwenDefender
 from aot.players.settings import AttackerSettings
-from aot.train.attacker.environment import AttackEnvironment, EnvironmentSettings
+from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment, EnvironmentSettings
 from aot.types import Attack, Box, Image, Question, Scene
 
 MOTIONS = [(1.0, 0.0, 1.0, 1.0), (2.0, -1.5, 1.0, 1.0), (-3.3, 2.25, 1.01, 0.995), (0.0, 0.0, 0.98, 0.98)]

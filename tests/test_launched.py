@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from aot.coevolve.compute import ComputeSettings
+from aot.coevolve.recipes.compute import ComputeSettings
 from aot.errors import AotError
 from aot.runs.launched import run_command, split_command
 from aot.runs.overrides import validated

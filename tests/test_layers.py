@@ -26,9 +26,16 @@ LAYERS = (
     ("bench", "forge"),
     ("attacks",),
     ("train",),
-    ("train/attacker", "train/defender"),
+    ("train/attacker/reinforcement", "train/attacker/sft", "train/defender"),
+    ("train/attacker/alternatives", "train/attacker/flow_grpo"),
+    ("train/attacker",),
     ("miniature",),
     ("miniature/pretrain",),
+    ("coevolve/scenes",),
+    ("coevolve/recipes",),
+    ("coevolve/rounds",),
+    ("coevolve/stages",),
+    ("coevolve/evaluation",),
     ("coevolve",),
     ("doctor", "plan", "report"),
     ("arena", "audit"),
@@ -37,7 +44,10 @@ LAYERS = (
     ("__main__",),
 )
 """Lowest first; a package imports only from lower layers, or from itself. A folder inside a folder counts alone where
-it is named here: the miniature's world lies below the forge, its pretraining above the trainings."""
+it is named here: the miniature's world lies below the forge, its pretraining above the trainings; the outer loop and
+the attacker's trainings are made of folders that build on each other."""
+SPLIT = ("coevolve", "train/attacker")
+"""Packages all of whose folders are named in `LAYERS`."""
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
 MODELS = {"accelerate", "datasets", "diffusers", "peft", "transformers", "trl"}
@@ -118,6 +128,13 @@ def test_imports_go_one_way() -> None:
     assert upwards == []
 
 
+def test_every_folder_of_a_split_package_has_a_layer_of_its_own() -> None:
+    folders = {path.parent.as_posix() for path in FILES}
+    for package in SPLIT:
+        inside = {folder for folder in folders if folder.startswith(f"{package}/")}
+        assert inside and inside <= RANK.keys(), package
+
+
 def needed() -> dict[str, set[str]]:
     """By package those that it imports from, without those that follow from others of them, and without what lies below
     everything."""
@@ -140,7 +157,7 @@ def test_every_package_says_what_it_builds_on() -> None:
     for package, packages in needed().items():
         told = " ".join((ast.get_docstring(FILES[Path(package) / "__init__.py"]) or "").split())
         assert "Builds on " in told, package
-        assert set(re.findall("`([a-z/]+)`", told.rpartition("Builds on ")[2])) == packages, package
+        assert set(re.findall("`([a-z_/]+)`", told.rpartition("Builds on ")[2])) == packages, package
 
 
 def test_the_picture_of_the_packages_is_the_codes() -> None:

@@ -26,7 +26,7 @@ from aot.players.base_players import BASE, described, keep_player, player_folder
 from aot.players.settings import AttackerSettings, LoraSettings
 from aot.prompts import attack_instruction
 from aot.runs.checkpoints import Checkpoint
-from aot.train.attacker.trainer import EditorTrainer, OptimizerSettings
+from aot.train.editor_trainer import EditorTrainer, OptimizerSettings
 from stock_classes import named_as_stock
 from test_attacker_training import Killed, KilledAfter, runs_of
 from tiny_editors import tiny_editor

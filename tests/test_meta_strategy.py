@@ -15,16 +15,16 @@ from pydantic import ValidationError
 
 from aot.attacks.base import referees
 from aot.attacks.families import PIXEL
-from aot.coevolve.attack_rounds import round_episodes
-from aot.coevolve.inputs import Inputs
-from aot.coevolve.miniature_recipes import miniature, smoke
-from aot.coevolve.names import payoff_of, stage_names
-from aot.coevolve.payoff import Payoff
-from aot.coevolve.scenes import open_game
-from aot.coevolve.scripted import ScriptedAttackSettings, judging
-from aot.coevolve.sft_batches import scripted_batches
-from aot.coevolve.stages import Stages
-from aot.coevolve.threats import with_threats
+from aot.coevolve.recipes.miniature import miniature, smoke
+from aot.coevolve.recipes.stage_names import payoff_of, stage_names
+from aot.coevolve.recipes.threats import with_threats
+from aot.coevolve.rounds.attacks import round_episodes
+from aot.coevolve.rounds.inputs import Inputs
+from aot.coevolve.rounds.payoff import Payoff
+from aot.coevolve.scenes.game import open_game
+from aot.coevolve.scenes.scripted import ScriptedAttackSettings, judging
+from aot.coevolve.stages.make import Stages
+from aot.coevolve.stages.sft_batches import scripted_batches
 from aot.errors import AotError
 from aot.game.referee import RefereeSettings
 from aot.miniature.scripted import AlwaysLetter, Oracle, RandomDistractor

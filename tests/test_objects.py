@@ -14,9 +14,10 @@ from PIL import Image as PilImage
 from aot.attacks.base import FamilyAttacker, NoAttack, draw, referees
 from aot.attacks.families import families
 from aot.attacks.possible import possible, possible_line
-from aot.coevolve.miniature_recipes import smoke
-from aot.coevolve.possible import FILE, possible_attacks
-from aot.coevolve.scenes import Game, open_game
+from aot.coevolve.recipes.miniature import smoke
+from aot.coevolve.scenes.game import Game, open_game
+from aot.coevolve.scenes.possible import FILE, possible_attacks
+from aot.coevolve.scenes.scripted import ScriptedAttackSettings
 from aot.data.photos import AnnotatedScene
 from aot.data.questions import Contents, answer
 from aot.forge.objects import FOR_ATTACKS, ObjectSource, at_least
@@ -129,10 +130,11 @@ def test_an_impossible_attack_is_refused_for_its_reason_and_counted(game: Game, 
     assert sum(reasons.values()) == len(scenes) and reasons[""] > 0
     assert possible_line("x", {"": 1, "no_place": 2}) == "x: 1 of 3 questions (no_place 2)"
     recipe = smoke().changed(scripted_attacks={"families": list(NAMES)})
-    lines = possible_attacks(recipe, game, tmp_path)
-    assert len(lines) == 1 + 2 * len(NAMES) and lines == possible_attacks(recipe, game, tmp_path)
+    scripted, referee = recipe.scripted_attacks, recipe.referee
+    lines = possible_attacks(scripted, referee, game, tmp_path)
+    assert len(lines) == 1 + 2 * len(NAMES) and lines == possible_attacks(scripted, referee, game, tmp_path)
     assert set(json.loads((tmp_path / FILE).read_text())["counts"]) == {"training", "held-out"}
-    assert possible_attacks(smoke().changed(scripted_attacks={"families": ["texture"]}), game, tmp_path) == []
+    assert possible_attacks(ScriptedAttackSettings(families=("texture",)), referee, game, tmp_path) == []
 
 
 def test_few_draws_are_remembered_whatever_the_seed(game: Game) -> None:

@@ -16,8 +16,8 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from aot.coevolve.recipe import Recipe
-from aot.coevolve.recipes import load_recipe
+from aot.coevolve.recipes.load import load_recipe
+from aot.coevolve.recipes.recipe import Recipe
 from aot.data.curriculum import CurriculumRow
 from aot.errors import AotError
 from aot.plan import attacker_plan, defender_plan
@@ -62,7 +62,7 @@ from aot.players.defender.opening import open_defender
 from aot.players.defender.qwen import QwenDefender
 from aot.players.published import PUBLISHED
 from aot.players.settings import AttackerSettings, DefenderSettings, LoraSettings
-from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
+from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
 from aot.train.defender.dapo.settings import DapoSettings, TrlOptions
 from aot.train.defender.dapo.trl.forward import completion_loss, with_trls_head
 from aot.train.defender.sft import DefenderSftSettings

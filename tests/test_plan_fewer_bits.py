@@ -19,7 +19,7 @@ from aot.plan.without_data import META, without_data
 from aot.players.attacker.opening import open_attacker_to_train
 from aot.players.quantization import WHOLE, WITHIN
 from aot.players.settings import AttackerSettings, DefenderSettings, LoraSettings
-from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
+from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
 from tiny_editors import tiny_editor
 
 SHAPES = [(96, 200), (33, 7), (512, 512)]

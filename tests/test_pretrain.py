@@ -24,9 +24,9 @@ from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import player_folder
 from aot.players.defender.qwen import DefenderShape, QwenDefender
 from aot.runs.overrides import overridden
-from aot.train.attacker import cold_start as cold_start_module
-from aot.train.attacker.cold_start import ColdStartPairs
-from aot.train.attacker.edit_sets import EditPair
+from aot.train.attacker.sft import cold_start as cold_start_module
+from aot.train.attacker.sft.cold_start import ColdStartPairs
+from aot.train.attacker.sft.edit_sets import EditPair
 
 GOOD = {"add": 0.95, "remove": 0.95, "replace": 0.7, "integrity": 0.99, "valid_success": 0.25}
 

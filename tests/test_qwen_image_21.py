@@ -24,10 +24,10 @@ from aot.players.attacker.lora import adapter_weights
 from aot.players.attacker.opening import open_attacker, open_attacker_to_train
 from aot.players.attacker.qwen_image_21 import TARGETS
 from aot.players.settings import AttackerSettings, LoraSettings
-from aot.train.attacker.edit_sets import EditSet
-from aot.train.attacker.flow_grpo import train_flow_grpo
-from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
-from aot.train.attacker.sft import SftSettings, train_sft
+from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
+from aot.train.attacker.flow_grpo.train import train_flow_grpo
+from aot.train.attacker.sft.edit_sets import EditSet
+from aot.train.attacker.sft.flow_matching import SftSettings, train_sft
 from aot.types import Scene
 from stock_classes import named_as_stock
 from test_attacker_training import ANYTHING_GOES, FAST, Fickle

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from aot.coevolve import frozen_players as frozen
-from aot.coevolve.chunks import Chunk, chunks, in_chunks
-from aot.coevolve.miniature_recipes import smoke
-from aot.coevolve.recipe import Recipe
-from aot.coevolve.scenes import open_game
-from aot.coevolve.stages import Stages
+from aot.coevolve.recipes.miniature import smoke
+from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.rounds import frozen_players as frozen
+from aot.coevolve.rounds.chunks import Chunk, chunks, in_chunks
+from aot.coevolve.scenes.game import open_game
+from aot.coevolve.stages.make import Stages
 from aot.errors import AotError
 from aot.runs import ranks
 from aot.runs.run import Run

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from aot.coevolve.miniature_recipes import miniature
-from aot.coevolve.recipe import Recipe
-from aot.coevolve.recipes import RECIPES, load_recipe
+from aot.coevolve.recipes.load import RECIPES, load_recipe
+from aot.coevolve.recipes.miniature import miniature
+from aot.coevolve.recipes.recipe import Recipe
 from aot.errors import AotError
 from aot.runs.overrides import MISSING, differences, merged, validated
 

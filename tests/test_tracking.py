@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from aot.coevolve.recipes import load_recipe, smoke
-from aot.coevolve.scenes import open_game
-from aot.coevolve.stages import Stages
+from aot.coevolve.recipes.load import load_recipe, smoke
+from aot.coevolve.scenes.game import open_game
+from aot.coevolve.stages.make import Stages
 from aot.errors import AotError
 from aot.runs import progress, train_log
 from aot.runs.manifest import SAMPLES

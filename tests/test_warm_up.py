@@ -12,15 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from aot.coevolve.comparison import comparison, cpu_seconds
-from aot.coevolve.evaluation import Evaluation
+from aot.coevolve.evaluation.comparison import comparison, cpu_seconds
+from aot.coevolve.evaluation.summaries import Evaluation
 from aot.coevolve.loop import coevolve, make_stages
-from aot.coevolve.miniature_recipes import smoke
-from aot.coevolve.names import attacker_of, defender_before, defenders, finals, stage_names
-from aot.coevolve.recipe import Recipe
-from aot.coevolve.scenes import Game, open_game
-from aot.coevolve.scripted import ScriptedAttackSettings
-from aot.coevolve.sft_batches import hit_batches, pairs_key, scripted_batches
+from aot.coevolve.recipes.miniature import smoke
+from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.recipes.stage_names import attacker_of, defender_before, defenders, finals, stage_names
+from aot.coevolve.scenes.game import Game, open_game
+from aot.coevolve.scenes.scripted import ScriptedAttackSettings
+from aot.coevolve.stages.sft_batches import hit_batches, pairs_key, scripted_batches
 from aot.errors import AotError
 from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.read_pairs import dataset_pairs

@@ -30,10 +30,10 @@ from aot.players.base_players import SHIPPED
 from aot.players.defender.qwen import QwenDefender
 from aot.rl.diversity import DiversitySettings
 from aot.runs.overrides import overridden
-from aot.train.attacker.environment import EnvironmentSettings
-from aot.train.attacker.flow_grpo import train_flow_grpo
-from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
-from aot.train.attacker.sft import SftSettings
+from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
+from aot.train.attacker.flow_grpo.train import train_flow_grpo
+from aot.train.attacker.reinforcement.attack_environment import EnvironmentSettings
+from aot.train.attacker.sft.flow_matching import SftSettings
 
 
 @pytest.fixture(scope="module")

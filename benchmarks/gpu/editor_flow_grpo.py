@@ -23,9 +23,9 @@ from full_size import conditions, editor
 from measure import Card, Measured, measured, report
 
 from aot.players.attacker.editor import Conditions
-from aot.train.attacker.environment import AttackEnvironment
-from aot.train.attacker.flow_grpo import FlowGrpo
-from aot.train.attacker.flow_grpo_settings import paper_flow_grpo
+from aot.train.attacker.flow_grpo.settings import paper_flow_grpo
+from aot.train.attacker.flow_grpo.train import FlowGrpo
+from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment
 
 TO_BEAT = 0.305
 

@@ -1,2 +1,2 @@
 """`aot arena`: every attacker of finished runs against every defender, as one matrix game with its equilibrium.
-Builds on `coevolve`, `report` and `scores`."""
+Builds on `coevolve/evaluation`, `report` and `scores`."""

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from aot.coevolve.evaluation import AttackSet, Scores
+from aot.coevolve.rounds.scoring import AttackSet, Scores
 from aot.runs.files import canonical_hash, replacing, write_json
 from aot.types import Attack, Box, Finding, Image, Scene, Verdict
 
@@ -44,8 +44,8 @@ class AttackCell:
 
 @dataclass(frozen=True, eq=False)
 class AnswerCell:
-    """One defender's answers to an attack cell, or to the clean scenes: `scores` as in `aot.coevolve.evaluation`, and
-    what was said ("" where nothing was asked)."""
+    """One defender's answers to an attack cell, or to the clean scenes: `scores` as in `aot.coevolve.rounds.scoring`,
+    and what was said ("" where nothing was asked)."""
 
     scores: Scores
     texts: list[str]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aot.arena.scores import Json
-from aot.coevolve.evaluation import AttackSet
+from aot.coevolve.rounds.scoring import AttackSet
 from aot.miniature.world.recognise import read
 from aot.miniature.world.scenes import WorldScene
 from aot.miniature.world.sprites import look_alike

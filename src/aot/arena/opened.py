@@ -12,7 +12,7 @@ from aot.arena.scripted import open_scripted
 from aot.arena.white_box import open_white_box
 from aot.attacks.base import referees
 from aot.attacks.strengths import Strengths
-from aot.coevolve.scenes import Game
+from aot.coevolve.scenes.game import Game
 from aot.game.referee import Referee
 from aot.players.attacker.opening import open_attacker
 from aot.players.base import Attacker

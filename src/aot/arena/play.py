@@ -36,9 +36,9 @@ from aot.arena.taken_over import answers_of_run, attacks_of_run
 from aot.arena.white_box import gradients_of
 from aot.attacks.pixel_attacker import PixelAttacker
 from aot.attacks.pixels import gradient_seconds
-from aot.coevolve.chunks import Chunk, chunks, in_chunks, missing
-from aot.coevolve.evaluation import AttackSet, attack_all, evaluate, evaluate_attacked
-from aot.coevolve.scenes import Game, stage_seed
+from aot.coevolve.rounds.chunks import Chunk, chunks, in_chunks, missing
+from aot.coevolve.rounds.scoring import AttackSet, attack_all, evaluate, evaluate_attacked
+from aot.coevolve.scenes.game import Game, stage_seed
 from aot.data.records import load_episodes, save_episodes
 from aot.runs.files import canonical_hash, read_json, write_json
 from aot.runs.progress import GRADIENTS, at_most, duration, part, titled

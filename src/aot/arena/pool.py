@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aot.attacks.base import Rule, Threat
-from aot.coevolve.names import (
+from aot.coevolve.recipes.load import recipe_of
+from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.recipes.stage_names import (
     RESPONSE,
     attacker_of,
     attackers,
@@ -22,8 +24,6 @@ from aot.coevolve.names import (
     maker_of,
     stage_of,
 )
-from aot.coevolve.recipe import Recipe
-from aot.coevolve.recipes import recipe_of
 from aot.errors import AotError
 from aot.players.digests import player_digests
 from aot.runs.files import canonical_hash

@@ -10,8 +10,8 @@ from aot.arena.pool import Pool, PoolAttacker, last_defender
 from aot.arena.scores import ArenaScores, Json, difference_of, share_of
 from aot.arena.scripted import RANDOM
 from aot.arena.settings import ArenaSettings
-from aot.coevolve.evaluation import Mask
-from aot.coevolve.recipe import Recipe
+from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.rounds.scoring import Mask
 
 CLEAN = "clean"
 

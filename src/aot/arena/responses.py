@@ -14,11 +14,11 @@ from typing import Any
 
 from aot.arena.pool import Pool, PoolAttacker, PoolDefender, cold_start
 from aot.arena.scenes import game_of
-from aot.coevolve.attacker_stages import answer_best, best_response_training
-from aot.coevolve.inputs import Inputs
-from aot.coevolve.names import RESPONSE, attacker_of, stage_of
-from aot.coevolve.recipe import Recipe
-from aot.coevolve.scenes import Game, stage_seed
+from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.recipes.stage_names import RESPONSE, attacker_of, stage_of
+from aot.coevolve.rounds.inputs import Inputs
+from aot.coevolve.scenes.game import Game, stage_seed
+from aot.coevolve.stages.attacker import answer_best, best_response_training
 from aot.players.digests import player_digests
 from aot.runs.files import canonical_hash
 from aot.runs.manifest import Stage, trusted

@@ -38,8 +38,8 @@ from aot.arena.transferred import transferred
 from aot.arena.white_box import white_box_attackers
 from aot.attacks.families import needs_objects
 from aot.attacks.possible import possible_line
-from aot.coevolve.evaluation import Mask, Scores
-from aot.coevolve.scenes import PHOTOS
+from aot.coevolve.rounds.scoring import Mask, Scores
+from aot.coevolve.scenes.game import PHOTOS
 from aot.runs.files import held, write_json
 from aot.runs.terminal import echo
 

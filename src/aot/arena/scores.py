@@ -1,6 +1,6 @@
 """What the players scored, as arrays; and shares with their denominators and intervals. Pure.
 
-Scores are those of `aot.coevolve.evaluation`: 1 right, 0 wrong, -1 not scored. Questions about one image are not
+Scores are those of `aot.coevolve.rounds.scoring`: 1 right, 0 wrong, -1 not scored. Questions about one image are not
 independent: where an image has several, intervals are bootstrapped over images (else Wilson's). *Ours.*
 """
 
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aot.coevolve.evaluation import Evaluation, Mask, Scores
+from aot.coevolve.evaluation.summaries import Evaluation
+from aot.coevolve.rounds.scoring import Mask, Scores
 from aot.scores.tally import estimate, share, tallied, weights
 
 Json = dict[str, Any]

@@ -10,7 +10,7 @@ from aot.attacks.base import FamilyAttacker
 from aot.attacks.families import FAMILIES, families, needs_objects
 from aot.attacks.pixel_settings import WHITE_BOX
 from aot.attacks.strengths import Strengths
-from aot.coevolve.scenes import Game
+from aot.coevolve.scenes.game import Game
 from aot.forge.objects import FOR_ATTACKS
 from aot.miniature.scripted import RandomDistractor
 from aot.players.base import Attacker

@@ -12,7 +12,7 @@ from aot.arena.play import Play
 from aot.arena.pool import PoolAttacker, PoolDefender
 from aot.arena.scores import ArenaScores
 from aot.arena.white_box import eps_of
-from aot.coevolve.evaluation import AttackSet
+from aot.coevolve.rounds.scoring import AttackSet
 from aot.report.gallery import (
     DIFFERENCE_GAIN,
     Card,

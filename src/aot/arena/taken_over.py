@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from aot.arena.pool import PoolAttacker, PoolDefender, RunFolder
-from aot.coevolve.evaluation import AttackSet, Scores
-from aot.coevolve.evaluation_stages import ANSWERS
-from aot.coevolve.names import CLEAN, SCRIPTED
-from aot.coevolve.scenes import Game
+from aot.coevolve.recipes.stage_names import CLEAN, SCRIPTED
+from aot.coevolve.rounds.held_out import ANSWERS
+from aot.coevolve.rounds.scoring import AttackSet, Scores
+from aot.coevolve.scenes.game import Game
 from aot.data.records import load_episodes
 from aot.errors import AotError
 from aot.runs.files import read_json

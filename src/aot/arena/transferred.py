@@ -12,7 +12,7 @@ import numpy as np
 from aot.arena.pool import Pool
 from aot.arena.scores import ArenaScores, Json, counted, difference_of, share_of
 from aot.arena.settings import ArenaSettings
-from aot.coevolve.evaluation import Mask
+from aot.coevolve.rounds.scoring import Mask
 
 
 def transferred(pool: Pool, scores: ArenaScores, settings: ArenaSettings) -> dict[str, Json]:

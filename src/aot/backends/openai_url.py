@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import queue
-import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,13 +28,13 @@ from aot.backends.address import api_key, checked_url, is_local, listed_models, 
 from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.capped import keep_small_async
 from aot.backends.chat import Fault, chat_body, error_text, read_completion, retry_after_s, user_turn
+from aot.backends.pauses import RateLimit, bounded, pause_s
 from aot.data.decoding import BadPicture
 from aot.errors import AotError
 from aot.runs.terminal import warn
 
 EMPTY_ATTEMPTS = 3
 """A model that says nothing mostly says nothing again."""
-LONGEST_WAIT_S, LONGEST_BACKOFF_S = 60.0, 30.0
 SAID_FROM_S = 5.0
 """A server's wish to wait so long is told, once in a while."""
 LAST_REPLIES_S = 5.0
@@ -66,12 +65,11 @@ class OpenAiBackend:
         self.concurrency, self.timeout, self.attempts, self.backoff_s = concurrency, timeout, attempts, backoff_s
         if min(concurrency, attempts) < 1 or timeout <= 0 or (requests_per_minute or 1) <= 0:
             raise AotError("concurrency, attempts, timeout and requests a minute are above 0", where=self.shown_url)
-        self.interval_s = 60 / requests_per_minute if requests_per_minute else 0.0
+        self.rate_limit = RateLimit(requests_per_minute)
         self.api_key_env, self._key = api_key_env, api_key(api_key_env)
         self.say = say or warn
         self.without: set[str] = set()  # parameters that the server has refused
         self._said: set[str] = set()
-        self._next_turn = 0.0
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -169,7 +167,7 @@ class _Session:
             started, requests, refused = time.monotonic(), 0, set[str]()
             while True:
                 body = chat_body(ask, messages, backend.model, self.sampling, backend.without)
-                await self._turn()
+                await backend.rate_limit.turn()
                 if self.ending:
                     raise asyncio.CancelledError
                 requests += 1
@@ -189,31 +187,21 @@ class _Session:
                         await self._check_alive(started, outcome)
                     reply = Reply("", "error", backend.clean(f"{outcome.word}: {outcome.detail}"))
                     break
-                await asyncio.sleep(self._pause_s(outcome, tried))
+                self._tell_wait(outcome, tried)
+                await asyncio.sleep(pause_s(outcome.wait_s, backend.backoff_s, tried))
         return ask, replace(reply, seconds=time.monotonic() - started, attempts=requests, faults=tuple(faults))
 
     def _heard(self) -> None:
         self.answered_at, self.lost_in_a_row = time.monotonic(), 0
 
-    async def _turn(self) -> None:
-        """Waits for the rate limit: requests leave evenly spaced."""
-        if self.backend.interval_s:
-            now = time.monotonic()
-            turn = max(now, self.backend._next_turn)
-            self.backend._next_turn = turn + self.backend.interval_s
-            await asyncio.sleep(turn - now)
-
-    def _pause_s(self, fault: Fault, tried: int) -> float:
-        """As long as the server asks for; else twice as long each time. Jitter, so that not all come back at once."""
-        longest = min(LONGEST_BACKOFF_S, self.backend.backoff_s * 2 ** (tried - 1))
-        if fault.wait_s is not None:
-            wait_s = min(fault.wait_s, LONGEST_WAIT_S)
-            if fault.wait_s >= SAID_FROM_S and time.monotonic() >= self.quiet_until:
-                self.quiet_until = time.monotonic() + wait_s  # the others in flight hear the same
-                told = f"{fault.word}, the server asks to wait {fault.wait_s:g} s; asking again in {wait_s:g} s"
-                self.backend.say(f"{self.backend.shown_url}: {told} (try {tried} of {self.backend.attempts})")
-            return wait_s + random.uniform(0, longest / 4)
-        return random.uniform(longest / 2, longest)
+    def _tell_wait(self, fault: Fault, tried: int) -> None:
+        """Tells the user that the server asks for a long wait, once for all questions that hear the same."""
+        if fault.wait_s is None or fault.wait_s < SAID_FROM_S or time.monotonic() < self.quiet_until:
+            return
+        wait_s = bounded(fault.wait_s)
+        self.quiet_until = time.monotonic() + wait_s
+        told = f"{fault.word}, the server asks to wait {fault.wait_s:g} s; asking again in {wait_s:g} s"
+        self.backend.say(f"{self.backend.shown_url}: {told} (try {tried} of {self.backend.attempts})")
 
     async def _attempt(self, body: dict[str, Any], options: tuple[str, ...], refused: set[str]) -> Reply | Fault:
         """One request. `refused` remembers the parameters that this question was refused for."""

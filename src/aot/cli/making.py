@@ -24,11 +24,11 @@ def coevolve(
     ] = None,
 ) -> None:
     """Let both players train against each other, and write the report. Run again to resume."""
-    from aot.coevolve.recipes import load_recipe
+    from aot.coevolve.recipes.load import load_recipe
 
     chosen = load_recipe(recipe, overrides or [])  # a mistake is told before anything slow is imported
     if threats is not None:
-        from aot.coevolve.threats import with_threats
+        from aot.coevolve.recipes.threats import with_threats
 
         chosen = with_threats(chosen, [name.strip() for name in threats.split(",") if name.strip()])
     folder = out or Path("runs") / chosen.name
@@ -58,8 +58,8 @@ def stage(
 
     A launcher makes them by several ranks: torchrun --nproc-per-node 2 -m aot stage RUN NAME.
     """
-    from aot.coevolve.names import stage_names
-    from aot.coevolve.recipes import recipe_of
+    from aot.coevolve.recipes.load import recipe_of
+    from aot.coevolve.recipes.stage_names import stage_names
 
     known = stage_names(recipe_of(run)[0])
     if names == ["list"]:
@@ -195,8 +195,8 @@ def sft(
             made = sft_defender(data, out or Path("runs/sft_defender"), chosen)
     else:
         from aot.players.settings import AttackerSettings
-        from aot.train.attacker.command import SftRunSettings
-        from aot.train.attacker.command import sft as train
+        from aot.train.attacker.sft.command import SftRunSettings
+        from aot.train.attacker.sft.command import sft as train
 
         start = SftRunSettings(attacker=AttackerSettings(model=attacker or "miniature")).model_dump()
         settings = overridden(SftRunSettings, start, overrides or [], where="sft")

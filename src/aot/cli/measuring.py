@@ -195,10 +195,10 @@ def floor(
 ) -> None:
     """What does an attacker do to protected boxes without editing? `aot coevolve` begins with this, too: a table, and
     an error where the recipe's referee would refuse most of its null edits."""
-    from aot.coevolve.recipes import load_recipe
+    from aot.coevolve.recipes.load import load_recipe
 
     chosen = load_recipe(recipe, overrides or [])
-    from aot.coevolve.floor_stage import measure_alone
+    from aot.coevolve.stages.floor import measure_alone
     from aot.players.base_players import quiet_loading
 
     quiet_loading()

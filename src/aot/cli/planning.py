@@ -24,7 +24,7 @@ def doctor(
 
     Exit status 1: something is wrong; the commands that mend it are printed.
     """
-    from aot.coevolve.recipes import load_recipe
+    from aot.coevolve.recipes.load import load_recipe
 
     chosen = load_recipe(recipe or "miniature", overrides or []) if recipe or overrides else None
     from aot.doctor.examine import examine
@@ -54,7 +54,7 @@ def plan(
     Measured, not guessed: the trainings' own updates run at true size on tensors without data. At full size this takes
     some minutes of one core. Exit status 1: a stage does not fit.
     """
-    from aot.coevolve.recipes import load_recipe
+    from aot.coevolve.recipes.load import load_recipe
 
     chosen = load_recipe(recipe, overrides or [])
     from aot.plan.phases import Hardware

@@ -32,7 +32,7 @@ def show_recipe(
 ) -> None:
     """Print every setting of a recipe as JSON, a file to edit and pass to --recipe; `aot recipe diff A B`: the settings
     in which two differ."""
-    from aot.coevolve.recipes import load_recipe
+    from aot.coevolve.recipes.load import load_recipe
 
     match what or ["miniature"]:
         case ["diff", first, second]:
@@ -56,7 +56,7 @@ def _show_differences(first: str, second: str) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from aot.coevolve.recipes import load_recipe
+    from aot.coevolve.recipes.load import load_recipe
     from aot.runs.overrides import MISSING, differences
 
     one, other = (load_recipe(name).model_dump(mode="json", exclude={"name"}) for name in (first, second))

@@ -1,2 +1,9 @@
-"""The outer loop of the method (start with loop.py): its stages, its evaluation and its recipes. Builds on
-`miniature` and `train/defender`."""
+"""The outer loop of the method (start with loop.py).
+
+`scenes` what is played on, with scripted attacks · `recipes` every setting of a run, the named recipes, the names of
+stages · `rounds` frozen players play: attack rounds, payoff matrices, held-out scenes · `stages` the trainings, and how
+each stage of a run is made · `evaluation` the summary of all that was scored · `controller` stages made by processes of
+their own.
+
+Builds on `coevolve/evaluation`.
+"""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from aot.coevolve.frozen_players import LOGS
-from aot.coevolve.stages import Stages
+from aot.coevolve.rounds.frozen_players import LOGS
+from aot.coevolve.stages.make import Stages
 from aot.errors import AotError
 from aot.runs.launched import run_command, this_process
 from aot.runs.run import Stage
@@ -28,7 +28,7 @@ class Controller(Stages):
 
     def make_all(self, names: Sequence[str]) -> list[Stage]:
         """Raises `AotError`, with its last lines, where a process fails or hangs."""
-        missing = [name for name in self._with_parents(names) if not self._stands(name)]
+        missing = [name for name in self._with_parents(names) if not self._is_finished(name)]
         for _, together in groupby(missing, key=self._process):
             batch = list(together)
             if self.plan(batch[0]).light:
@@ -56,7 +56,7 @@ class Controller(Stages):
         plan = self.plan(name)
         return ("frozen players", plan.together) if plan.frozen else (name,)
 
-    def _stands(self, name: str) -> bool:
+    def _is_finished(self, name: str) -> bool:
         """Whether the stage is finished, made from what it is made from today."""
         if name in self.run.stages:
             return True
@@ -81,7 +81,7 @@ class Controller(Stages):
             say=self.run.say,
         )
         for name in names:
-            if not self._stands(name):
+            if not self._is_finished(name):
                 hint = "was it changed, or is the folder not shared with the machine that made it?"
                 raise AotError("its process ended well, but the stage is not here", where=str(folder / name), hint=hint)
 

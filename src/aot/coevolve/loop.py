@@ -1,20 +1,21 @@
-"""The whole method on one page: attacker and defender grow by playing each other (AOT, arXiv 2602.22227, phase 2).
+"""The whole method on one page: attacker and defender are trained against each other in turn (AOT, arXiv 2602.22227,
+phase 2).
 
-    the referee's threshold is held to what the attacker's null edits reach
+    the referee's threshold is checked against what the attacker's null edits reach
     the defender is warmed up by SFT
     for each iteration:
         the attacker trains against the frozen defender   (Flow-GRPO, or a named alternative)
-        the frozen attacker attacks the training scenes   (the referee refuses what is unfair)
+        the frozen attacker attacks the training scenes   (the referee refuses invalid attacks)
         the defender trains on the valid attacks that are hard but not hopeless, with clean and earlier ones (DAPO)
         the new players meet all others so far on held-out scenes
 
-Every step is a stage of the run folder, a named function (`stage_plan.py`): a finished one is kept, a killed run goes
+Every step is a stage of the run folder, a named function (`stages/plan.py`): a finished one is kept, a killed run goes
 on where it was. What the main line does not need at once is made in the background, in a second process; the main line
 names it again later and finds it finished, waits for it, or makes it. With a launcher (`compute.launch`) every stage is
 made by processes of its own (`controller.py`), and what the main line does not need comes last.
-Departures: scripted attacks on fresh scenes stand for the AOT-SFT set in the warm-up; the players that are known
-already attack the training scenes too, beside the newest attacker; SFT on the newest hits precedes DAPO; a defender
-that lost clean accuracy regains it before it goes on (`clean_guard`). All *ours*, and settings of the recipe.
+Departures: scripted attacks on fresh scenes take the place of the AOT-SFT set in the warm-up; the players that are
+known already attack the training scenes too, beside the newest attacker; SFT on the newest hits precedes DAPO; a
+defender that lost clean accuracy regains it before it goes on (`clean_guard`). All *ours*, and settings of the recipe.
 Beside the method stand baselines: the same RL on clean scenes (the paper's ablation) and SFT on scripted attacks
 alone. Each final defender meets a fresh attacker that was trained against it and no other (*ours*).
 """
@@ -31,10 +32,12 @@ import torch
 
 from aot.backends.frozen_settings import IN_PROCESS, VLLM
 from aot.coevolve.controller import Controller
-from aot.coevolve.evaluator import Evaluator
-from aot.coevolve.floor_stage import hold_to_floor
-from aot.coevolve.gallery import write_gallery
-from aot.coevolve.names import (
+from aot.coevolve.evaluation.evaluator import Evaluator
+from aot.coevolve.evaluation.gallery import write_gallery
+from aot.coevolve.recipes.load import recipe_of
+from aot.coevolve.recipes.overview import overview
+from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.recipes.stage_names import (
     FLOOR,
     RESPONSE,
     after_game,
@@ -46,12 +49,10 @@ from aot.coevolve.names import (
     round_names,
     stage_of,
 )
-from aot.coevolve.overview import plan
-from aot.coevolve.possible import possible_attacks
-from aot.coevolve.recipe import Recipe
-from aot.coevolve.recipes import recipe_of
-from aot.coevolve.scenes import PHOTOS, open_game
-from aot.coevolve.stages import Stages
+from aot.coevolve.scenes.game import PHOTOS, open_game
+from aot.coevolve.scenes.possible import possible_attacks
+from aot.coevolve.stages.floor import check_threshold
+from aot.coevolve.stages.make import Stages
 from aot.errors import AotError
 from aot.game.floor import Floor
 from aot.runs import ranks
@@ -87,21 +88,21 @@ def coevolve(
     opening = opening_of(recipe.track, recipe.name)
     alone = launch or recipe.compute.answers == VLLM  # one launcher at a time, one server
     game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=free_text, photos=out / PHOTOS)
-    say(plan(recipe, game))
+    say(overview(recipe, game))
     with (
         Run(out, _settings(recipe, data), say=say, free=FREE) as run,
         tracked(out, opening),
         Background(enabled=recipe.processes > 1 and not alone, at_the_end=launch) as background,
     ):
         write_json(out / "refused.json", [asdict(refusal) for refusal in game.refused])
-        for line in possible_attacks(recipe, game, out / PHOTOS):
+        for line in possible_attacks(recipe.scripted_attacks, recipe.referee, game, out / PHOTOS):
             say(line)
         stages = Controller(recipe, run, game) if launch else Stages(recipe, run, game)
         evaluator = Evaluator(stages)
         stages.make_all([attacker_of(0), defender_of(0)])
         if recipe.floor.scenes:
-            hold_to_floor(recipe, Floor.of(stages.make(FLOOR).metrics), say)
-        background.submit(partial(evaluator.catch_up, attacker=0, defender=0))
+            check_threshold(recipe, Floor.of(stages.make(FLOOR).metrics), say)
+        background.submit(partial(evaluator.evaluate_until, attacker=0, defender=0))
         # What the method is compared with is made beside it.
         beside = [name for name in baselines(recipe) if not after_game(recipe, name)]
         for name in beside:
@@ -117,9 +118,9 @@ def coevolve(
             evaluator.report_on(i, say)
 
         for name in baselines(recipe):
-            background.submit(partial(evaluator.meet, name, recipe.iterations))
+            background.submit(partial(evaluator.ask, name, recipe.iterations))
         for name in finals(recipe):
-            evaluator.respond(name)
+            evaluator.evaluate_best_response(name)
         background.wait()
         summary = evaluator.summary()
         write_gallery(evaluator, out / "gallery")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from aot.coevolve.names import (
+from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.recipes.stage_names import (
     BASELINE,
     CLEAN_RL,
     RESPONSE,
@@ -14,7 +15,6 @@ from aot.coevolve.names import (
     defender_of,
     stage_names,
 )
-from aot.coevolve.recipe import Recipe
 from aot.doctor.folders import Place, parts, shapes, weight_bytes
 from aot.players.base_players import COPIED_BYTES, Role
 from aot.players.hub import is_hub_id

@@ -11,7 +11,7 @@ from pathlib import Path
 from aot.backends.frozen_settings import IN_PROCESS, VLLM
 from aot.backends.vllm_command import vllm_program
 from aot.backends.vllm_server import is_taken
-from aot.coevolve.recipe import Recipe
+from aot.coevolve.recipes.recipe import Recipe
 from aot.doctor import machine
 from aot.doctor.finding import Finding
 from aot.errors import AotError

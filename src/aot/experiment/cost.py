@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aot.coevolve.names import CLEAN_RL, SFT_SCRIPTED, finals
+from aot.coevolve.recipes.stage_names import CLEAN_RL, SFT_SCRIPTED, finals
 from aot.experiment.settings import BASELINES, ExperimentSettings
 
 SFT_IMAGE_S, PGD_STEP_IMAGE_S, ANSWER_S, EDIT_S = 0.009, 0.004, 0.0014, 0.019

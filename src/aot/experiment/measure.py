@@ -19,13 +19,13 @@ from aot.attacks.base import FamilyAttacker, referees
 from aot.attacks.families import families
 from aot.attacks.norms import Ball
 from aot.attacks.pgd import PgdSettings, pgd
-from aot.coevolve.evaluation import AttackSet, Scores, attack_all, evaluate, evaluate_attacked
-from aot.coevolve.frozen_players import opponent
-from aot.coevolve.inputs import Inputs
-from aot.coevolve.names import CLEAN, RESPONSE, finals, stage_of
-from aot.coevolve.recipe import Recipe
-from aot.coevolve.scenes import stage_seed
-from aot.coevolve.stages import Stages
+from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.recipes.stage_names import CLEAN, RESPONSE, finals, stage_of
+from aot.coevolve.rounds.frozen_players import opponent
+from aot.coevolve.rounds.inputs import Inputs
+from aot.coevolve.rounds.scoring import AttackSet, Scores, attack_all, evaluate, evaluate_attacked
+from aot.coevolve.scenes.game import stage_seed
+from aot.coevolve.stages.make import Stages
 from aot.experiment.settings import MeasureSettings
 from aot.players.defender.differentiable import PixelLosses
 from aot.runs.files import read_json, write_json

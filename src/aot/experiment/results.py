@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel
 
-from aot.coevolve.evaluation import Scores
+from aot.coevolve.rounds.scoring import Scores
 from aot.errors import AotError
 from aot.experiment.measure import scores_of
 from aot.experiment.settings import ExperimentSettings

@@ -12,10 +12,10 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from aot.attacks.families import FAMILIES, PIXEL, SEMANTIC
 from aot.attacks.titles import JOINT
-from aot.coevolve.miniature_recipes import miniature, smoke
-from aot.coevolve.names import BASE, CLEAN_RL, SFT_SCRIPTED
-from aot.coevolve.recipe import Recipe
-from aot.coevolve.threats import PIXEL_SHARE
+from aot.coevolve.recipes.miniature import miniature, smoke
+from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.recipes.stage_names import BASE, CLEAN_RL, SFT_SCRIPTED
+from aot.coevolve.recipes.threats import PIXEL_SHARE
 
 BASELINES = "baselines"
 """The unit of the defenders that need no game."""

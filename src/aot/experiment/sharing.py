@@ -11,10 +11,10 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from aot.coevolve.names import stage_names
-from aot.coevolve.recipe import Recipe
-from aot.coevolve.scenes import Game
-from aot.coevolve.stage_plan import StagePlan, plan_stage
+from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.recipes.stage_names import stage_names
+from aot.coevolve.scenes.game import Game
+from aot.coevolve.stages.plan import StagePlan, plan_stage
 from aot.runs.run import CHECKPOINT, MANIFEST, STARTED
 
 

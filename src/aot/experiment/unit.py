@@ -9,11 +9,11 @@ from typing import Annotated, TypeVar
 import torch
 from pydantic import AfterValidator, BaseModel, Field
 
-from aot.coevolve.comparison import cpu_seconds_of, stages_behind
+from aot.coevolve.evaluation.comparison import cpu_seconds_of, stages_behind
 from aot.coevolve.loop import FREE
-from aot.coevolve.names import BASE, stage_of
-from aot.coevolve.scenes import open_game
-from aot.coevolve.stages import Stages
+from aot.coevolve.recipes.stage_names import BASE, stage_of
+from aot.coevolve.scenes.game import open_game
+from aot.coevolve.stages.make import Stages
 from aot.experiment.measure import measured
 from aot.experiment.settings import ExperimentSettings, name_in_table
 from aot.experiment.sharing import equal_stages, link_stages

@@ -1,2 +1,2 @@
 """`aot plan`: what a recipe needs at full size, measured without weights and without a GPU. *Ours.* Builds on
-`coevolve`."""
+`coevolve/recipes`."""

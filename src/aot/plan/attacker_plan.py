@@ -16,12 +16,12 @@ import torch
 from aot.plan.live_memory import LiveMemory, Measured
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor import Conditions
-from aot.train.attacker.flow_grpo import FlowGrpo
-from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
-from aot.train.attacker.rollout import Rollout, sample_rollout
+from aot.train.attacker.flow_grpo.rollout import Rollout, sample_rollout
+from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
+from aot.train.attacker.flow_grpo.train import FlowGrpo
 
 if TYPE_CHECKING:
-    from aot.train.attacker.environment import AttackEnvironment
+    from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment
 
 SENTENCE = "Put a small shiny red cup beside the blue bottle on the left of the table, and change nothing else."
 Size = tuple[int, int]

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from aot.backends.frozen_settings import VLLM
-from aot.coevolve.names import RESPONSE, baselines, defenders, finals
-from aot.coevolve.recipe import Recipe
+from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.recipes.stage_names import RESPONSE, baselines, defenders, finals
 from aot.plan.defender_plan import Answering
 from aot.plan.measures import Measures
 from aot.plan.phases import Phase, StageNeed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from aot.coevolve.recipe import Recipe
+from aot.coevolve.recipes.recipe import Recipe
 from aot.plan.phases import Hardware, StageNeed
 from aot.plan.recipe_plan import (
     ATTACKER,

@@ -1,7 +1,7 @@
 """The miniature's editor before its cold start: autoencoder, condition encoder, painting by plain editing tasks.
 
 *Ours.* The paper starts from Qwen-Image-Edit, for which these three steps stand; its SFT on AOT-SFT is
-`aot.train.attacker.cold_start`.
+`aot.train.attacker.sft.cold_start`.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from aot.players.base_players import SHIPPED
 from aot.players.defender.qwen import QwenDefender
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
-from aot.train.attacker.edit_sets import EditSet
-from aot.train.attacker.outcomes import summarise
-from aot.train.attacker.sft import SftSettings, train_sft
-from aot.train.attacker.trainer import OptimizerSettings
+from aot.train.attacker.reinforcement.outcomes import summarise
+from aot.train.attacker.sft.edit_sets import EditSet
+from aot.train.attacker.sft.flow_matching import SftSettings, train_sft
+from aot.train.editor_trainer import OptimizerSettings
 from aot.types import EditKind
 
 TOLD = 200

@@ -49,8 +49,8 @@ from aot.runs.overrides import merged
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage
 from aot.runs.terminal import echo
 from aot.runs.train_log import TrainLog
-from aot.train.attacker.cold_start import ColdStartPairs, ColdStartSettings, cold_start
-from aot.train.attacker.sft_pairs import AS_SELDOM_DECEIVED
+from aot.train.attacker.sft.cold_start import ColdStartPairs, ColdStartSettings, cold_start
+from aot.train.attacker.sft.pairs import AS_SELDOM_DECEIVED
 from aot.types import EditKind, Scene
 
 WIDE_LESSONS: dict[EditKind, float] = {

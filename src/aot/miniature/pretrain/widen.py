@@ -21,7 +21,7 @@ from aot.miniature.tokenizer import add_phrases
 from aot.miniature.world.edits import WIDE_PHRASES
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
-from aot.train.attacker.edit_sets import EditPair
+from aot.train.attacker.sft.edit_sets import EditPair
 from aot.types import EditKind
 
 TEXTURE_LATENTS, OTHER_LATENTS = 4, 8

@@ -22,25 +22,21 @@ from aot.runs.checkpoints import Checkpoint
 from aot.runs.run import CHECKPOINT, LOG
 from aot.runs.tracking import PictureSettings
 from aot.runs.train_log import TrainLog
-from aot.train.attacker.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
-from aot.train.attacker.edit_sets import EditSet
-from aot.train.attacker.environment import EnvironmentSettings
-from aot.train.attacker.flow_grpo import train_flow_grpo
-from aot.train.attacker.flow_grpo_settings import FlowGrpoSettings
-from aot.train.attacker.rejection_sampling import RejectionSamplingSettings, train_rejection_sampling
-from aot.train.attacker.sft import SftSettings, train_sft
-from aot.train.attacker.sft_pairs import CurateSettings, ScriptedTasks, curate_pairs
-from aot.train.attacker.traits import Describe, pixel_traits
+from aot.train.attacker.alternatives.curated_sft import CuratedSftSettings, train_curated_sft
+from aot.train.attacker.alternatives.diffusion_nft import DiffusionNftSettings, train_diffusion_nft
+from aot.train.attacker.alternatives.rejection_sampling import (
+    RejectionSamplingSettings,
+    train_rejection_sampling,
+)
+from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
+from aot.train.attacker.flow_grpo.train import train_flow_grpo
+from aot.train.attacker.reinforcement.attack_environment import EnvironmentSettings
+from aot.train.attacker.reinforcement.traits import Describe, pixel_traits
+from aot.train.attacker.sft.edit_sets import EditSet
+from aot.train.attacker.sft.pairs import ScriptedTasks
 from aot.types import Scene
 
 Method = Literal["flow_grpo", "rejection_sampling", "diffusion_nft", "curated_sft"]
-
-
-class CuratedSftSettings(BaseModel, frozen=True, extra="forbid"):
-    """A fresh pool of effective scripted pairs, and SFT on it. Values *ours*; the miniature world only."""
-
-    curate: CurateSettings = CurateSettings()
-    sft: SftSettings = SftSettings(steps=200)
 
 
 class AttackerTraining(BaseModel, frozen=True, extra="forbid"):
@@ -111,23 +107,23 @@ def train_attacker(
     """Trains `attacker` in place against the frozen `defender`; returns the training's metrics.
 
     `scripted`: what the miniature world can add; `conditions`, `describe`: see `AttackEnvironment`.
-    `judge`, frozen too, is needed where the method's reward weighs its word (`AttackerTraining.judged`). `folder` keeps
-    the log, the `pictures` that are wanted and, until the stage is finished, the checkpoint.
+    `judge`, frozen too, is needed where the method's reward weighs its scores (`AttackerTraining.judged`). `folder`
+    keeps the log, the `pictures` that are wanted and, until the stage is finished, the checkpoint.
     """
     checkpoint = Checkpoint(folder / CHECKPOINT if folder else None, settings.checkpoint_every)
     file, title = folder / LOG if folder else None, f"attacker, {settings.method}"
     with TrainLog(file, settings.steps, title, pictures=pictures) as log:
         keep: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "log": log}
         known: dict[str, Any] = {"conditions": conditions}
-        paid: dict[str, Any] = {"judge": judge, "describe": describe}
+        rewarded: dict[str, Any] = {"judge": judge, "describe": describe}
         match settings.method:
             case "flow_grpo":
                 metrics = train_flow_grpo(
-                    attacker, scenes, referee, defender, settings.flow_grpo, **paid, **known, **keep
+                    attacker, scenes, referee, defender, settings.flow_grpo, **rewarded, **known, **keep
                 )
             case "diffusion_nft":
                 metrics = train_diffusion_nft(
-                    attacker, scenes, referee, defender, settings.diffusion_nft, **paid, **known, **keep
+                    attacker, scenes, referee, defender, settings.diffusion_nft, **rewarded, **known, **keep
                 )
             case "rejection_sampling":
                 plain = _retention(attacker, settings, scripted, seed) if scripted else None
@@ -142,15 +138,10 @@ def train_attacker(
                         where="--set attacker.method=curated_sft",
                         hint="choose flow_grpo, rejection_sampling or diffusion_nft for own data",
                     )
-                s = settings.curated_sft
-                found = curate_pairs(defender, referee, s.curate, seed=seed)
-                pairs = EditSet.of(attacker, found.pairs)
                 plain = _retention(attacker, settings, scripted, seed)
-                joined = EditSet.joined([pairs, plain]) if plain is not None else pairs
-                metrics = train_sft(attacker, joined, s.sft, **keep) | {
-                    "pairs": len(found.pairs),
-                    "funnel": found.funnel.as_json(),
-                }
+                metrics = train_curated_sft(
+                    attacker, referee, defender, settings.curated_sft, retention=plain, **keep
+                )
     return {"method": settings.method, **metrics}
 
 

@@ -1,0 +1,64 @@
+"""The recipes by name, and those of files.
+
+A recipe is Python that derives from another one (`changed`); a recipe file is JSON with the settings that differ (a
+run's `recipe.json` is one).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from aot.coevolve.recipes.full_size import eight_gpus, paper, single_gpu, small_gpu
+from aot.coevolve.recipes.miniature import miniature, miniature_long, smoke
+from aot.coevolve.recipes.recipe import Recipe
+from aot.errors import AotError
+from aot.runs.files import read_json
+from aot.runs.overrides import merged, overridden, validated
+
+RECIPES = {make.__name__: make for make in (miniature, miniature_long, smoke, paper, single_gpu, small_gpu, eight_gpus)}
+
+
+def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of that name, or of a JSON file, with `overrides` like "dapo.updates=30" applied in order.
+
+    A file may name the recipe that it changes as "base" (else `miniature`). Raises `AotError` naming the
+    setting, what is allowed and close matches.
+    """
+    settings, where = _named_or_file(name_or_file)
+    hint = "aot recipe NAME prints every setting of a recipe with its value"
+    return overridden(Recipe, settings, overrides, where=where, hint=hint)
+
+
+def _named_or_file(name_or_file: str) -> tuple[dict[str, Any], str]:
+    if name_or_file in RECIPES:
+        return RECIPES[name_or_file]().model_dump(), f"recipe {name_or_file}"
+    path = Path(name_or_file)
+    known = f"recipes: {', '.join(RECIPES)}"
+    if path.suffix != ".json":
+        close = difflib.get_close_matches(name_or_file, RECIPES, n=1)
+        guess = f"did you mean {close[0]}? " if close else ""
+        hint = f"{guess}{known}; or a .json file"
+        raise AotError("no such recipe", where=f"--recipe {name_or_file}", hint=hint)
+    change = read_json(path, hint=f"give the path of a JSON file, or one of the {known}")
+    if not isinstance(change, dict):
+        example = 'e.g. {"base": "miniature", "seed": 1}'
+        raise AotError("a recipe file holds one JSON object", where=str(path), hint=example)
+    base = change.pop("base", "miniature")
+    change.pop("data", None)  # a run's own recipe.json names its data, which --data gives again
+    if not isinstance(base, str) or base not in RECIPES:
+        raise AotError(f"no such base recipe: {base!r}", where=str(path), hint=known)
+    return merged(RECIPES[base]().model_dump(), {"name": path.stem, **change}), str(path)
+
+
+def recipe_of(run: Path) -> tuple[Recipe, Path | None]:
+    """The recipe of a run folder and the data that it plays on (none: the miniature world). Raises `AotError` where
+    there is no run, or one of a recipe that this version does not read."""
+    path, hint = run / "recipe.json", "`aot coevolve` begins a run"
+    settings = read_json(path, hint=hint, needs=())
+    data = settings.pop("data", None)
+    if not isinstance(data, str | None):
+        raise AotError(f"data: a path is expected, or null (given: {data!r})", where=str(path), hint=hint)
+    return validated(Recipe, settings, where=str(path), hint=hint), Path(data) if data else None

@@ -1,0 +1,73 @@
+"""The frozen players that a stage asks: attackers, and defenders wherever the recipe has them answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aot.backends.frozen_settings import IN_PROCESS
+from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.rounds.inputs import Inputs
+from aot.players.attacker.edit_attacker import EditAttacker
+from aot.players.attacker.opening import open_attacker
+from aot.players.base import Defender
+from aot.players.defender.opening import open_defender
+from aot.players.defender.trained import TrainedDefender
+from aot.runs.run import CHECKPOINT
+
+LOGS = "logs"
+"""Folder of a run for what its servers and launchers print."""
+
+
+Player = TypeVar("Player", EditAttacker, TrainedDefender)
+PLAYERS = "players"
+"""In a process's memory: of each role the player that was opened last, and the stage that left it."""
+
+
+def opened_attacker(recipe: Recipe, inputs: Inputs, stage: str, *, name: str) -> EditAttacker:
+    """The attacker that `stage` left, to attack only. It is kept until another one is wanted."""
+    return _kept(inputs, stage, "attacker", partial(open_attacker, settings=recipe.players.attacker), name)
+
+
+def opponent(
+    recipe: Recipe, inputs: Inputs, stage: str, folder: Path, *, name: str
+) -> AbstractContextManager[Defender]:
+    """The defender that `stage` left, for the stage of `inputs`, which is made in `folder`. One in this process is kept
+    until another one is wanted."""
+    made, compute = inputs.stages[stage], recipe.compute
+    if compute.answers == IN_PROCESS:
+        return nullcontext(
+            _kept(inputs, stage, "defender", partial(open_defender, settings=recipe.players.defender), name)
+        )
+    from aot.backends.frozen import frozen_defender  # with the client library, which takes a second
+
+    run = folder.parents[inputs.name.count("/")]
+    return frozen_defender(
+        made.folder,
+        recipe.players.defender,
+        compute.answers,
+        compute.asking,
+        compute.vllm,
+        name=name,
+        weights=f"{stage}-{made.hash[:12]}",
+        state=folder / CHECKPOINT,
+        log=run / LOGS / "vllm.log",
+    )
+
+
+def forget_players(memory: dict[str, Any]) -> None:
+    """Frees their memory, which a training needs for its own."""
+    memory.pop(PLAYERS, None)
+
+
+def _kept(inputs: Inputs, stage: str, role: str, load: Callable[..., Player], name: str) -> Player:
+    players = inputs.memory.setdefault(PLAYERS, {})
+    if role not in players or players[role][0] != stage:
+        players.pop(role, None)  # its memory is free before the next one comes
+        players[role] = stage, load(inputs.folder(stage), name=name)
+    player: Player = players[role][1]
+    player.name = name
+    return player

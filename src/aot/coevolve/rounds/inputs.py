@@ -1,0 +1,26 @@
+"""What a stage is made from, besides the recipe: every function that makes one has (recipe, inputs, folder)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aot.coevolve.scenes.game import Game
+from aot.runs.run import Stage
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The stage's own name and seed, what is played on, and the finished stages that it needs, by name."""
+
+    name: str
+    seed: int
+    game: Game
+    stages: Mapping[str, Stage]
+    memory: dict[str, Any] = field(default_factory=dict)
+    """What this process has read from finished stages already, by stage: they never change."""
+
+    def folder(self, stage: str) -> Path:
+        return self.stages[stage].folder

@@ -1,0 +1,102 @@
+"""The scripted attacks of a run: distractors, or families drawn by weight, and the referee that judges them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, Field, field_validator
+
+from aot.attacks.base import Family, FamilyAttacker, referees
+from aot.attacks.compose import Composition
+from aot.attacks.families import families, needs_objects
+from aot.attacks.judging import FamilyReferee
+from aot.attacks.titles import JOINT
+from aot.coevolve.scenes.game import Game
+from aot.game.referee import Judging, RefereeSettings
+from aot.miniature.scripted import RandomDistractor
+from aot.players.base import Attacker
+from aot.players.mixture import AttackerMixture
+
+EDITS_A_QUESTION = 4
+"""Different attacks of a family on one question about an own photo: an edit of a photo takes a hundred times as long as
+one of the world's, and the questions come again; *ours*."""
+
+
+class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
+    """Scripted attacks for the defender's SFT, in place of an AOT-SFT dataset; all *ours*."""
+
+    draws: int = Field(4, gt=0)  # attacks a scene: what `candidates` chooses from
+    related: float = Field(0.7, ge=0, le=1)  # distractors: share of them that resembles what is asked about
+    families: tuple[str, ...] = ()  # of `aot.attacks`, each as likely, or by the meta-strategy; (): distractors alone
+    composed_share: float = Field(0.0, ge=0, le=1)  # of SFT's: a semantic one, followed by one of the whole image
+
+    @field_validator("families")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        families(names, where="scripted_attacks.families")
+        return names
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What stages depend on."""
+        used = {"families": self.families, "composed_share": self.composed_share}
+        return self.model_dump(exclude={name for name, value in used.items() if not value})
+
+    def trains(self, name: str) -> bool:
+        """Whether SFT meets the family or composition of this name as it is."""
+        parts = set(name.split(JOINT))
+        return name in self.families or (self.composed_share > 0 and parts <= set(self.families))
+
+    def chosen(self, game: Game) -> list[Family]:
+        """The families, able to attack the scenes of the game."""
+        needed = not game.is_world and any(needs_objects(name) for name in self.families)
+        return families(self.families, objects=game.objects if needed else None)
+
+    def compositions(self, game: Game) -> list[Composition]:
+        """Every semantic family followed by every family of pixels; none without a `composed_share`."""
+        chosen = self.chosen(game) if self.composed_share else []
+        after = [family for family in chosen if family.threat == "pixel"]
+        made = [Composition(first, second) for first in chosen if first.threat == "semantic" for second in after]
+        return [one for one in made if one.name not in self.families]
+
+    def mixed(self, game: Game, weights: Mapping[str, float] | None = None) -> Attacker:
+        """All of them as one attacker, `composed_share` of whose attacks are compositions; `weights` by name."""
+        members = self.players(game)
+        shares = {one.name: weights.get(one.name, 0.0) if weights else 1.0 for one in members}
+        if not any(shares.values()):
+            shares = dict.fromkeys(shares, 1.0)
+        made = [one for one in self.compositions(game) if shares.get(one.first.name, 0) * shares[one.second.name] > 0]
+        composed = {one.name: shares[one.first.name] * shares[one.second.name] for one in made}
+        members += [self._player(game, one) for one in made]
+        alone = 1 - self.composed_share if made else 1.0
+        shares = _scaled(shares, alone) | _scaled(composed, 1 - alone)
+        return members[0] if len(members) == 1 else AttackerMixture(members, list(shares.values()), name="families")
+
+    def players(self, game: Game) -> list[Attacker]:
+        """Each of them alone; without families a distractor, which pastes a sprite into own images. The same stands for
+        families that put objects in or out where own images came without any."""
+        chosen = self.chosen(game)
+        able = [one for one in chosen if game.is_world or not (needs_objects(one.name) and self._bare(game))]
+        players: list[Attacker] = [self._player(game, one) for one in able]
+        return players if chosen and len(players) == len(chosen) else [*players, RandomDistractor(related=self.related)]
+
+    def _player(self, game: Game, family: Family) -> Attacker:
+        few = not game.is_world and needs_objects(family.name)
+        return FamilyAttacker(family, most=EDITS_A_QUESTION if few else None)
+
+    def _bare(self, game: Game) -> bool:
+        return game.objects is None or game.objects.bare
+
+
+def _scaled(shares: dict[str, float], total: float) -> dict[str, float]:
+    """With this sum."""
+    return {name: total * share / sum(shares.values()) for name, share in shares.items()}
+
+
+def judging(game: Game, settings: RefereeSettings, scripted: ScriptedAttackSettings) -> Judging:
+    """Who judges attacks of all players of the run: families each by its own rule."""
+    if not scripted.families:
+        return game.referee
+    rules = referees(settings, photos=not game.is_world)
+    return FamilyReferee([*scripted.chosen(game), *scripted.compositions(game)], rules, game.referee)

@@ -1,0 +1,45 @@
+"""Sample images of an attacker in training: always the same scenes, from the same starting noise.
+
+Flow-GRPO's training samples (sde: noise in its window) look worse than what the attacker will be played with (ode:
+plain steps), and often that is all that is wrong: so both are kept. Their random numbers are their own: a training
+ends with the same weights whether it is looked at or not. *Ours.*
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from aot.players.attacker.editor import Conditions
+from aot.runs.train_log import TrainLog
+from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment
+
+
+class Pictured(Protocol):
+    """A training whose samples can be looked at."""
+
+    environment: AttackEnvironment
+
+    def pictured(self, conditions: Conditions, generator: torch.Generator) -> Mapping[str, Tensor]:
+        """By kind, denoised latents `[N, L, C]` of one starting noise."""
+
+
+def show_pictures(learner: Pictured, log: TrainLog, update: int) -> None:
+    """Where the log wants pictures after this update: the first scenes of one size, and their edits of each kind. Every
+    rank samples them, as weights may be spread over ranks; the first one keeps them."""
+    if not log.wants_pictures(update):
+        return
+    environment = learner.environment
+    numbers = torch.arange(len(environment))
+    if (sizes := environment.sizes) is not None:
+        numbers = numbers[sizes == sizes[0]]
+    index = numbers[: log.pictures.scenes]
+    scenes, sources = [environment.scenes[i] for i in index.tolist()], environment.conditions.images(index)
+    if update == log.pictures.every:
+        log.show("source", [scene.image for scene in scenes], update)
+    kinds = learner.pictured(environment.take(index), torch.Generator().manual_seed(0))
+    for kind, latents in kinds.items():
+        log.show(kind, environment.attacker.shown(scenes, sources, latents), update)

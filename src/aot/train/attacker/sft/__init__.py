@@ -1,0 +1,2 @@
+"""Supervised fine-tuning of the attacker by flow matching: its examples, the training, the cold start and `aot sft`.
+Builds on `forge` and `train`."""
