@@ -38,6 +38,7 @@ from conftest import Ended
 
 SETTINGS = ['variants=["newest"]', "recipe.players.attacker.steps=3", "recipe.attacker.flow_grpo.steps=4"]
 SETTINGS += ["recipe.attacker.flow_grpo.updates=1", "recipe.evaluation.distractors=1"]
+SETTINGS += ["recipe.game.held_out_scenes=8", "measure.pgd_scenes=4"]
 SMOKE = experiment_settings("smoke", SETTINGS)
 
 
@@ -346,7 +347,7 @@ def test_every_defender_lands_with_every_column(whole: Path) -> None:
     for name, own in scores.items():
         finals = name not in ("base",) and not name.endswith("iteration_0")
         assert set(own) == columns | ({"best_response"} if finals else set()), name
-        assert {len(text) for column, text in own.items() if column != "pgd_8"} == {16} and len(own["pgd_8"]) == 8
+        assert {len(text) for column, text in own.items() if column != "pgd_8"} == {8} and len(own["pgd_8"]) == 4
         for column in columns - {"clean", "pgd_8"}:  # an attack makes no wrong answer right
             assert all(c == "1" for c, a in zip(own["clean"], own[column], strict=True) if a == "1")
     _, (one,) = read_results(whole / "out", None)

@@ -16,14 +16,13 @@ from PIL import Image as PilImage
 from rich.markup import escape
 from rich.table import Table
 
-import aot
 from aot.data.images import Refusal
 from aot.errors import AotError, printable
 from aot.runs.terminal import Terminal, echo, warn
 from bench_layouts import base64_picture, write_tsv
 from fault_server import FaultServer
+from test_layers import FILES, dotted
 
-SOURCE = Path(aot.__file__).parent
 HOSTILE = "e\x1b]0;t\x07\x1b[2J\x1b[31m\r\x9b1mvil\u202egnp\u2066[red]\u200b"
 """A title, a cleared screen, colours, a line drawn over, letters turned round, rich's markup, an invisible space."""
 COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]")
@@ -75,12 +74,12 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
 def test_only_one_file_writes_to_the_terminal() -> None:
     """Whoever prints elsewhere prints what others named."""
     found = []
-    for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+    for path, tree in FILES.items():
+        for node in ast.walk(tree):
+            name = dotted(node.func) if isinstance(node, ast.Call) else ""
             passed = isinstance(node, ast.Name) and node.id == "print"
             if name in ("typer.echo", "typer.secho", "Console", "sys.stdout.write", "sys.stderr.write") or passed:
-                found.append(path.relative_to(SOURCE).as_posix())
+                found.append(path.as_posix())
     assert set(found) == {"runs/terminal.py"}
 
 
