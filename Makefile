@@ -9,7 +9,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 PIP    := $(RUN) -m pip install -qq --disable-pip-version-check --no-input
-PYTEST := $(RUN) -m pytest -x -q -n 2
+PYTEST := $(RUN) -m pytest -x -q -n 2 --dist worksteal
 PURE   := $(foreach module,answers game.referee rl scores runs.files,--cov=aot.$(module))
 
 .PHONY: help demo test lint check fuzz kill-campaign install-check clean

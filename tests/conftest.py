@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -13,6 +14,10 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that would fetch a model fails at once, everywhere
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+
+def pytest_collection_finish() -> None:
+    """What all tests import lives as long as they do: no collection of garbage looks at it, and so forks share it."""
+    gc.freeze()
 
 
 class Ended(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -72,15 +73,15 @@ def chromium(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
 
 
-def measured_in_frame(source: str, folder: Path, width: int) -> str:
-    """In a frame of that width (a headless window cannot be narrower than 500 px) the page's own width, its images, and
-    how many of them show. A copy without the page's policy is given a script that reports."""
+def measured_in_frames(source: str, folder: Path, widths: Sequence[int]) -> list[str]:
+    """In frames of these widths (a headless window cannot be narrower than 500 px) the page's own width, its images,
+    and how many of them show. A copy without the page's policy is given a script that reports."""
     source = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", source)
     (folder / "page.html").write_text(source.replace("</body>", PROBE), encoding="utf-8")
-    outer = f'<iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe><p>none</p>'
-    outer += "<script>onmessage = e => document.querySelector('p').textContent = e.data</script>"
-    (folder / "outer.html").write_text(outer)
+    frames = [f'<iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe>' for width in widths]
+    script = "<script>onmessage = e => { const from = [...document.querySelectorAll('iframe')].findIndex("
+    script += "f => f.contentWindow === e.source); document.querySelectorAll('p')[from].textContent = e.data }</script>"
+    (folder / "outer.html").write_text("".join(frames) + "<p>none</p>" * len(widths) + script)
     address = (folder / "outer.html").as_uri()
     done = chromium(folder, "--window-size=1400,1000", "--virtual-time-budget=5000", "--dump-dom", address)
-    found = re.search(r"<p>(.*?)</p>", done.stdout)
-    return found[1] if found else done.stdout
+    return re.findall(r"<p>(.*?)</p>", done.stdout)

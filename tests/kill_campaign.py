@@ -26,6 +26,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,6 +126,7 @@ def run(command: Command, out: Path, log: Path, changes: Changes | None = None) 
         os.setsid()
         os.dup2(os.open(said, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 1)
         os.dup2(1, 2)
+        sys.stdout = sys.stderr = open(1, "w", closefd=False)  # noqa: SIM115 -- until the process ends
         status = 1
         try:
             status = _in_child(command, out, changes)
@@ -273,6 +275,17 @@ def _fault(
     return f"({change}) differs in {'; '.join(found[:10])}" if found else ""
 
 
+@contextmanager
+def orphans_end_here() -> Iterator[None]:
+    """Workers of killed runs end as children of this process."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
 def spaced(points: list[Point], most: int | None) -> list[Point]:
     """At most so many of them, the last one among them."""
     if most is None or len(points) <= most:
@@ -291,10 +304,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where the runs lie [default: a folder that is removed]")
     given = parser.parse_args()
     tallies = []
-    ctypes.CDLL(None).prctl(
-        PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0
-    )  # workers of killed runs end as children of this one
-    with tempfile.TemporaryDirectory() as scratch:
+    with orphans_end_here(), tempfile.TemporaryDirectory() as scratch:
         for name in given.commands or COMMANDS:
             COMMANDS[name].load()
             begun = time.monotonic()

@@ -15,7 +15,8 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -45,13 +46,14 @@ SPECIAL: dict[str, Callable[[Path], None]] = {
 }
 
 
-def tried(reader: Reader, kinds: Sequence[str] = tuple(SPECIAL)) -> list[str]:
-    """What went wrong, in words; each case in a process of its own."""
+def tried(reader: Reader, kinds: Sequence[str] = tuple(SPECIAL), *, alike: int | None = None) -> list[str]:
+    """What went wrong, in words; each case in a process of its own. `alike`: of files in one folder whose names end
+    alike so many; all where none."""
     faults = []
     with tempfile.TemporaryDirectory() as scratch:
         sound = Path(scratch) / "sound"
         given = reader.make(sound).relative_to(sound)
-        for file in sorted(path.relative_to(sound) for path in sound.rglob("*") if path.is_file()):
+        for file in _some(sorted(path.relative_to(sound) for path in sound.rglob("*") if path.is_file()), alike):
             for kind in (kind for kind in kinds if kind != "huge" or file.suffix in TEXT):
                 folder = Path(scratch) / "sample"
                 shutil.copytree(sound, folder)
@@ -61,6 +63,15 @@ def tried(reader: Reader, kinds: Sequence[str] = tuple(SPECIAL)) -> list[str]:
                     faults.append(f"{reader.group}/{reader.name}, {file} is {kind}: {fault}")
                 shutil.rmtree(folder)
     return faults
+
+
+def _some(files: Sequence[Path], alike: int | None) -> Iterator[Path]:
+    """The first so many of those that end alike in one folder."""
+    seen: Counter[tuple[Path, str]] = Counter()
+    for file in files:
+        seen[file.parent, file.suffix] += 1
+        if alike is None or seen[file.parent, file.suffix] <= alike:
+            yield file
 
 
 def _in_a_process(work: Callable[[], object]) -> str:

@@ -365,6 +365,7 @@ def test_the_digest_of_scenes_sees_image_question_and_boxes() -> None:
 
 SMALL: dict[str, Any] = {
     "game": {"train_scenes": 8, "held_out_scenes": 12},
+    "players": {"attacker": {"steps": 3}},
     "attacker": {"flow_grpo": {"updates": 1, "groups": 2, "group_size": 4}},
     "evaluation": {"distractors": 2},
     "processes": 1,

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -25,8 +22,7 @@ from aot.backends.opening import open_backend
 from aot.cli import main
 from aot.errors import AotError
 from fault_server import FAULTS, FaultServer, backed_by
-
-COMMAND = [sys.executable, "-m", "aot", "audit"]
+from forked import aot_in_a_fork, kill
 
 
 def told(out: Path) -> dict[str, Any]:
@@ -85,8 +81,8 @@ def test_a_server_that_stumbles_gives_the_figures_of_one_that_does_not(tmp_path:
         return result, {f"{r['scene']} {r['attack']} {r['draw']}": r for r in rows}
 
     _, calm = outcomes(model, tmp_path / "calm")
-    with FaultServer(backed_by(model), rate=0.3, timeout_s=4, stall_s=0.01, seed=3) as server:
-        backend = OpenAiBackend(server.url, "mini", timeout=4, backoff_s=0.01)
+    with FaultServer(backed_by(model), rate=0.3, timeout_s=2.5, stall_s=0.01, seed=3) as server:
+        backend = OpenAiBackend(server.url, "mini", timeout=server.timeout_s, backoff_s=0.01)
         result, rough = outcomes(backend, tmp_path / "rough")
     assert set(server.faults) <= set(FAULTS) and sum(server.faults.values()) > 5
     assert calm.keys() == rough.keys()
@@ -103,14 +99,11 @@ def test_a_server_that_stumbles_gives_the_figures_of_one_that_does_not(tmp_path:
 def test_killed_for_real_and_run_again_asks_nothing_twice(tmp_path: Path) -> None:
     with FaultServer(lambda content, body: "\\boxed{A}", delay_s=0.05) as server:
         own = ["--defender", server.url, "--model", "mini", "--data", "world", "--limit", "8", "--draws", "2"]
-        running = subprocess.Popen(
-            [*COMMAND, *own, "--out", str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
+        running = aot_in_a_fork("audit", *own, "--out", tmp_path)
         started = time.monotonic()
-        while sum(server.delivered.values()) < 40 and running.poll() is None and time.monotonic() < started + 240:
+        while sum(server.delivered.values()) < 40 and running.is_alive() and time.monotonic() < started + 240:
             time.sleep(0.02)
-        os.kill(running.pid, signal.SIGKILL)
-        running.communicate()
+        kill(running)
         before, server.delay_s = sum(server.delivered.values()), 0.0
         result, page = audit(
             server.url, None, tmp_path, audit_settings([], draws=2), model="mini", limit=8, say=lambda _: None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -30,11 +29,13 @@ from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import sha256_of
 from aot.runs.launched import this_process
 from aot.runs.run import Run, Stage
+from forked import aot_in_a_fork, kill
 
 WITHOUT_WARM_UP = {"warm_up": {"steps": 0}, "hits": {"steps": 0}, "sft_scripted_steps": 0, "best_response_updates": 0}
 TINY: dict[str, Any] = {
-    "game": {"train_scenes": 24, "held_out_scenes": 24},
-    "attacker": {"flow_grpo": {"updates": 2, "groups": 4, "group_size": 4}, "checkpoint_every": 1},
+    "game": {"train_scenes": 16, "held_out_scenes": 16},
+    "players": {"attacker": {"steps": 3}},
+    "attacker": {"flow_grpo": {"updates": 2, "groups": 4, "group_size": 4, "steps": 4}, "checkpoint_every": 1},
     "evaluation": {"distractors": 2},
     "defender_checkpoint_every": 1,
     **WITHOUT_WARM_UP,
@@ -86,7 +87,7 @@ def test_a_run_holds_what_other_tools_read(uninterrupted: Path) -> None:
     assert set(summary["defenders"]) == {"base", "iteration_1", "clean_rl"}
     assert set(summary["attackers"]) == {"iteration_0", "iteration_1"}
     for entry in summary["defenders"].values():
-        assert entry["n"] == 24
+        assert entry["n"] == 16
         assert entry["worst_case"] <= entry["clean"]
         assert set(entry["by_attacker"]) == {
             "random_distractor",
@@ -178,24 +179,22 @@ def test_a_stage_recorded_under_earlier_names_is_read(uninterrupted: Path, tmp_p
     recipe = tiny(processes=1)
     scenes = open_game(recipe.game, recipe.referee, seed=recipe.seed).held_out
     read, old = load_episodes(folder, scenes), load_episodes(tmp_path / "old", scenes)
-    assert [e.verdict for e in read] == [e.verdict for e in old] and len(read) == 24
+    assert [e.verdict for e in read] == [e.verdict for e in old] and len(read) == 16
 
 
-def test_killed_in_a_subprocess_two_processes_resume_to_the_bits_of_one(
+def test_killed_with_its_second_process_two_resume_to_the_bits_of_one(
     uninterrupted: Path, tmp_path: Path, aot: Callable[..., Any]
 ) -> None:
-    """The second call is made in this process: it forks as any other does, and has imported everything."""
+    """The second call is made in this process: it forks as any other does."""
     settings = tmp_path / "tiny.json"
     settings.write_text(json.dumps({"base": "smoke", **TINY, "name": "smoke", "processes": 2}))
     words = ["coevolve", "--recipe", str(settings), "--out", str(tmp_path / "run")]
-    command, silent = [sys.executable, "-m", "aot", *words], subprocess.DEVNULL
-    process = subprocess.Popen(command, stdout=silent, stderr=silent, start_new_session=True)
+    process = aot_in_a_fork(*words)
     wanted, deadline = tmp_path / "run/iteration_1/known_attacks/manifest.json", time.monotonic() + 240
-    while not wanted.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not wanted.exists() and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert wanted.exists()
+    kill(process)
+    assert wanted.exists() and process.exitcode == -signal.SIGKILL
     done = aot(*words)
     assert done.returncode == 0, done.stderr
     assert "report.html" in done.stdout
@@ -261,8 +260,9 @@ def test_another_recipe_does_not_overwrite_a_run(uninterrupted: Path) -> None:
     ids=["photos in their own shape", "squares"],
 )
 def test_own_data_go_through_one_iteration(
-    data: str, game: dict[str, Any], shared_data: Path, tmp_path: Path
+    data: str, game: dict[str, Any], shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("aot.coevolve.possible.MOST", 4)
     said: list[str] = []
     small: dict[str, Any] = {"clean_rl": False, "attacker": {"flow_grpo": {"updates": 1}}, "dapo": {"updates": 1}}
     recipe = tiny(processes=1, game={"train_scenes": 8, "held_out_scenes": 8, **game}, **small)

@@ -39,6 +39,7 @@ from aot.runs.files import held
 from aot.types import LETTERS
 from bench_layouts import base64_picture, lmu, vstar_folder, write_tsv
 from fault_server import FAULTS, FaultServer
+from forked import aot_in_a_fork, kill
 
 N, MANY = 24, 48
 MEASURED = ("seconds", "attempts", "faults")
@@ -114,13 +115,11 @@ def test_the_miniature_is_scored_killed_and_resumed(
         "prompt_tokens", "completion_tokens", "seconds", "attempts",
     }  # fmt: skip
 
-    command = [sys.executable, "-m", "aot", "eval", *common, "--out", str(tmp_path / "cut")]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = aot_in_a_fork("eval", *common, "--out", tmp_path / "cut")
     until = time.monotonic() + 240
-    while stored(tmp_path / "cut") < 4 and child.poll() is None and time.monotonic() < until:
+    while stored(tmp_path / "cut") < 4 and child.is_alive() and time.monotonic() < until:
         time.sleep(0.005)
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
+    kill(child)
     before = stored(tmp_path / "cut")
     assert 4 <= before < n and not (tmp_path / "cut" / "scores.json").exists()
     assert aot_eval(monkeypatch, *common, "--out", tmp_path / "cut") == 3
@@ -248,7 +247,7 @@ def test_real_photos_through_a_server_with_faults(shared_data: Path, tmp_path: P
 
     direct = run(ScriptedBackend(lambda ask: says(ask.content)), pairs, tmp_path / "direct").scores
     mishaps = [fault for fault in FAULTS if fault != "refusal"]
-    with FaultServer(lambda content, body: says(content), rate=0.3, seed=2, faults=mishaps, timeout_s=3.0) as server:
+    with FaultServer(lambda content, body: says(content), rate=0.3, seed=2, faults=mishaps, timeout_s=1.5) as server:
         backend = OpenAiBackend(server.url, "mini", timeout=server.timeout_s, backoff_s=0.01)
         outcome = run(backend, pairs, tmp_path / "faulty")
         assert len(server.faults) > 3 and outcome.refused_rows == 0

@@ -7,7 +7,10 @@ import importlib.util
 import os
 import socket
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +20,7 @@ import pytest
 from aot.cli import main
 from aot.errors import AotError
 from aot.forge import executor, pipeline
-from aot.forge.executor import Actor, builds, check_executor
+from aot.forge.executor import Actor, Executor, builds, check_executor
 from aot.forge.models import DefenderFolder
 from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.world import WorldSettings
@@ -66,8 +69,15 @@ def out_of_reach(images: range, folder: Path) -> dict[str, Any]:
 def test_ray_goes_on_where_local_was_stopped_and_makes_the_same_files(
     ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The worker opens the photos and the defender, and asks it as this process does."""
     photos = folder_of_photos(tmp_path / "photos", 6)
-    whole = forge(photos, tmp_path / "local", EASY, say=lambda _: None)
+    defender = DefenderFolder(player_folder("miniature", "defender"), "miniature")
+    options: dict[str, Any] = {"defender": defender, "say": lambda _: None}
+    whole = forge(photos, tmp_path / "local", EASY, **options)
+    became = Counter[str]()
+    for counts in (counts for stage, counts in whole.items() if stage.startswith("effective/")):
+        became += Counter(counts["refused"] | {"kept": counts["kept"]})
+    assert len(became) > 1, "not all is lost or kept: what the defender says matters"
 
     real, calls = pipeline.make_pairs, []
 
@@ -79,46 +89,51 @@ def test_ray_goes_on_where_local_was_stopped_and_makes_the_same_files(
 
     monkeypatch.setattr(pipeline, "make_pairs", stopped)
     with pytest.raises(KeyboardInterrupt):
-        forge(photos, tmp_path / "ray", EASY, say=lambda _: None)
+        forge(photos, tmp_path / "ray", EASY, **options)
     monkeypatch.undo()
     first = tmp_path / "ray/work/pairs/00000/manifest.json"
     before = first.read_bytes()
     said: list[str] = []
-    assert forge(photos, tmp_path / "ray", EASY, executor="ray", workers=2, say=said.append) == whole
+    options["say"] = said.append
+    assert forge(photos, tmp_path / "ray", EASY, executor="ray", workers=1, **options) == whole
     assert first.read_bytes() == before, "the finished chunk was not made again"
-    assert [line.split()[0] for line in said[-2:]] == ["4", "6"], "chunks stand in their order"
+    assert [line.split()[0] for line in said[-2:]] == ["4", "6"]
     assert files_of(tmp_path / "ray") == files_of(tmp_path / "local")
 
     monkeypatch.setattr(executor, "_on_ray", None)
-    assert forge(photos, tmp_path / "ray", EASY, executor="ray", say=lambda _: None) == whole, "nothing is left"
+    assert forge(photos, tmp_path / "ray", EASY, executor="ray", **options) == whole, "nothing is left"
 
 
-def test_workers_ask_the_defender_as_this_process_does(ray: Any, tmp_path: Path) -> None:
-    defender = DefenderFolder(player_folder("miniature", "defender"), "miniature")
-    options: dict[str, Any] = {"defender": defender, "say": lambda _: None}
-    for where, how in (("local", {}), ("ray", {"executor": "ray", "workers": 1})):
-        funnel = forge(None, tmp_path / where, SCENES, **how, **options)
-        assert any(counts["kept"] for stage, counts in funnel.items() if stage.startswith("effective/"))
-    assert files_of(tmp_path / "ray") == files_of(tmp_path / "local")
+@pytest.mark.parametrize("where", ["local", "ray"])
+def test_chunks_stand_in_their_order_up_to_one_that_fails(
+    where: Executor, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    if where == "ray":
+        request.getfixturevalue("ray")
 
+    def make(images: range, folder: Path) -> dict[str, Any]:
+        """Sent by value: a worker imports nothing for it."""
+        if images[0] == 4:
+            raise AotError("no light", where="the lamp", hint="switch it on")
+        time.sleep(0.5 if images[0] == 0 else 0)
+        (folder / "first").write_text(str(images[0]))
+        return {"images": len(images)}
 
-def test_a_workers_mistake_is_told_like_ours(ray: Any, tmp_path: Path) -> None:
-    class Nobody:
-        """Sent by value; a folder's defender would take the worker seconds to import."""
+    made, workers = [], 2 if where == "ray" else None
 
-        name, identity = "nobody", "of nobody"
+    def make_all() -> None:
+        chunks = {n: range(2 * n, 2 * n + 2) for n in range(4)}
+        with closing(builds(make, chunks, tmp_path / "scratch", where, workers=workers)) as each:
+            for number, build in each:
+                folder = tmp_path / str(number)
+                folder.mkdir()
+                made.append((number, build(folder)["images"], (folder / "first").read_text()))
 
-        def load(self) -> Any:
-            raise AotError("no defender here", where="nobody", hint="give another one")
-
-    told = []
-    options: dict[str, Any] = {"defender": Nobody(), "say": lambda _: None}
-    for where, how in (("local", {}), ("ray", {"executor": "ray", "workers": 1})):
-        with pytest.raises(AotError, match="no defender here") as error:
-            forge(None, tmp_path / where, SCENES, **how, **options)
-        told.append(error.value.render())
-    assert told[0] == told[1] and "nobody" in told[0] and "next: " in told[0]
-    assert not (tmp_path / "ray/work/scratch").exists()
+    with pytest.raises(AotError) as error:
+        make_all()
+    assert made == [(0, 2, "0"), (1, 2, "2")]
+    assert error.value.render() == AotError("no light", where="the lamp", hint="switch it on").render()
+    assert not (tmp_path / "scratch").exists()
 
 
 def test_ray_listens_to_this_machine_only(ray: Any) -> None:

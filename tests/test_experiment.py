@@ -36,7 +36,10 @@ from aot.experiment.unit import make_unit, unit_key
 from aot.runs.files import write_json
 from conftest import Ended
 
-SMOKE = experiment_settings("smoke", ['variants=["newest"]'])
+SETTINGS = ['variants=["newest"]', "recipe.players.attacker.steps=3", "recipe.attacker.flow_grpo.steps=4"]
+SETTINGS += ["recipe.attacker.flow_grpo.updates=1", "recipe.evaluation.distractors=1"]
+SETTINGS += ["recipe.game.held_out_scenes=8", "measure.pgd_scenes=4"]
+SMOKE = experiment_settings("smoke", SETTINGS)
 
 
 # --- what is compared -------------------------------------------------------------------------------------
@@ -104,11 +107,12 @@ def test_a_unit_is_done_again_where_what_it_depends_on_changed() -> None:
     other = {
         "seed": unit_key(SMOKE, "newest", 1),
         "unit": unit_key(SMOKE, "baselines", 0),
-        "recipe": unit_key(experiment_settings("smoke", ['variants=["newest"]', "recipe.dapo.updates=3"]), "newest", 0),
-        "measure": unit_key(experiment_settings("smoke", ['variants=["newest"]', "measure.draws=3"]), "newest", 0),
+        "recipe": unit_key(experiment_settings("smoke", [*SETTINGS, "recipe.dapo.updates=3"]), "newest", 0),
+        "measure": unit_key(experiment_settings("smoke", [*SETTINGS, "measure.draws=3"]), "newest", 0),
     }
     assert len({key, *other.values()}) == 5
-    beside = experiment_settings("smoke", ['variants=["newest","nash"]', "steps.augment=3", "recipe.compute.launch=x"])
+    others = ['variants=["newest","nash"]', *SETTINGS[1:], "steps.augment=3", "recipe.compute.launch=x"]
+    beside = experiment_settings("smoke", others)
     assert unit_key(beside, "newest", 0) == key  # nothing of this changes the unit
 
 
@@ -345,7 +349,7 @@ def test_a_plan_counts_what_is_left() -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made by the command."""
     folder = tmp_path_factory.mktemp("experiment")
-    words = ["experiment", "smoke", "--seeds", "1", "--set", 'variants=["newest"]']
+    words = ["experiment", "smoke", "--seeds", "1", *(f"--set={setting}" for setting in SETTINGS)]
     words += ["--out", str(folder / "out"), "--runs", str(folder / "runs")]
     told = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(told):
@@ -371,7 +375,7 @@ def test_every_defender_lands_with_every_column(whole: Path) -> None:
     for name, own in scores.items():
         finals = name not in ("base",) and not name.endswith("iteration_0")
         assert set(own) == columns | ({"best_response"} if finals else set()), name
-        assert {len(text) for column, text in own.items() if column != "pgd_8"} == {16} and len(own["pgd_8"]) == 8
+        assert {len(text) for column, text in own.items() if column != "pgd_8"} == {8} and len(own["pgd_8"]) == 4
         for column in columns - {"clean", "pgd_8"}:  # an attack makes no wrong answer right
             assert all(c == "1" for c, a in zip(own["clean"], own[column], strict=True) if a == "1")
     _, (one,) = read_results(whole / "out", None)

@@ -31,6 +31,7 @@ from fake_vllm import Upstream
 
 SMALL: dict[str, Any] = {
     "game": {"train_scenes": 8, "held_out_scenes": 8},
+    "players": {"attacker": {"steps": 3}},
     "attacker": {"flow_grpo": {"updates": 1, "groups": 2, "group_size": 4}},
     "evaluation": {"distractors": 1},
     "processes": 1,

@@ -41,7 +41,8 @@ def test_the_wheel_holds_every_file_of_the_package(unpacked: Path) -> None:
 def test_it_plays_from_an_empty_folder(unpacked: Path, tmp_path: Path) -> None:
     """Two commands of one process: what takes the time is to import."""
     small = ["game.train_scenes=8", "game.held_out_scenes=8", "dapo.updates=1", "attacker.flow_grpo.updates=1"]
-    small += ["evaluation.distractors=1", "warm_up.steps=1", "sft_scripted_steps=1"]
+    small += ["evaluation.distractors=1", "warm_up.steps=0", "hits.steps=0", "sft_scripted_steps=0"]
+    small += ["best_response_updates=0", "clean_rl=false"]
     commands = [
         ["play", "--attacker", "shipped", "--defender", "shipped", "--scenes", "3"],
         ["coevolve", "--recipe", "smoke", *[f"--set={setting}" for setting in small]],

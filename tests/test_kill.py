@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from aot.runs.files import digests_of, held
+from kill_campaign import campaign, orphans_end_here
+from kill_commands import COMMANDS
 from kill_compare import differences, results
-
-CAMPAIGN = Path(__file__).with_name("kill_campaign.py")
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 def test_killed_runs_resume_to_the_same_files(tmp_path: Path) -> None:
-    command = [sys.executable, str(CAMPAIGN), "--most", "5", "--out", str(tmp_path), "forge_world"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stdout + done.stderr
-    name, _, tried, equal, faults = done.stdout.splitlines()[-1].split()
-    assert (name, tried, equal, faults) == ("forge_world", "5", "5", "0")
+    command, said = COMMANDS["forge_world"], list[str]()
+    command.load()
+    with orphans_end_here():
+        tally = campaign(command, tmp_path, 5, "", said.append)
+    assert (tally.tried, tally.equal, tally.faults) == (5, 5, []), said
 
 
 def test_what_differs_is_named_and_wall_times_do_not(tmp_path: Path) -> None:

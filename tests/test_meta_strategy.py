@@ -132,7 +132,8 @@ def test_a_run_by_equilibrium(tmp_path: Path) -> None:
         meta={"rule": "nash", "scenes": 12, "floor": 0.5},
         scripted_attacks={"families": ["occlusion", "distractor"], "draws": 2},
         **{"iterations": 2, "processes": 1, "best_response_updates": 0, "sft_scripted_steps": 0, "clean_rl": False},
-        attacker={"flow_grpo": {"updates": 1, "groups": 2, "group_size": 2}},
+        players={"attacker": {"steps": 3}},
+        attacker={"flow_grpo": {"updates": 1, "groups": 2, "group_size": 2, "steps": 4}},
         game={"train_scenes": 16, "held_out_scenes": 8},
     )
     game = open_game(recipe.game, recipe.referee, seed=recipe.seed)

@@ -348,9 +348,14 @@ def test_hours_and_what_fits() -> None:
     assert need.flops == 2e15 and [phase.name for phase in need.too_large(hardware)] == ["b"]
 
 
-def test_the_plan_of_the_smoke_recipe_counts_what_a_run_does() -> None:
+@pytest.fixture(scope="module")
+def dapo() -> StageNeed:
     recipe = load_recipe("smoke", ["dapo.groups=2", "dapo.group_size=4", "players.defender.batch=4"])
-    need = stage_need(recipe, DEFENDER)
+    return stage_need(recipe, DEFENDER)
+
+
+def test_the_plan_of_the_smoke_recipe_counts_what_a_run_does(dapo: StageNeed) -> None:
+    need = dapo
     assert need.trained == 558624 and need.saved == 4 * 558624
     assert need.made == 1 + 1  # one iteration; and as many updates on clean scenes
     assert {phase.name: phase.times for phase in need.phases} == {"read prompts": 2, "write answers": 32, "update": 2}
@@ -522,8 +527,10 @@ def test_where_conditions_lie_on_disk_no_text_encoder_is_beside_the_training() -
     assert disk.stored_bytes == 3 * 64 * 64 + 4 * (16 * channels + tokens * width)
 
 
-def test_the_command_says_what_does_not_fit(aot: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aot.plan.recipe_plan.stage_needs", lambda recipe: [stage_need(recipe, DEFENDER)])
+def test_the_command_says_what_does_not_fit(
+    dapo: StageNeed, aot: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aot.plan.recipe_plan.stage_needs", lambda recipe: [dapo])
     done = aot("plan", "smoke", "--memory-gb", "0.01", "--no-remedies")
     assert done.returncode == 1
     for told in ("defender's DAPO", "MiB a GPU", "weights", "the run: ", "defender's DAPO does not fit: update needs"):

@@ -16,13 +16,13 @@ from PIL import Image as PilImage
 from rich.markup import escape
 from rich.table import Table
 
-import aot
 from aot.data.images import Refusal
 from aot.errors import AotError, printable
 from aot.runs.terminal import Terminal, echo, warn
 from bench_layouts import base64_picture, write_tsv
+from fault_server import FaultServer
+from test_layers import FILES, dotted
 
-SOURCE = Path(aot.__file__).parent
 HOSTILE = "e\x1b]0;t\x07\x1b[2J\x1b[31m\r\x9b1mvil\u202egnp\u2066[red]\u200b"
 """A title, a cleared screen, colours, a line drawn over, letters turned round, rich's markup, an invisible space."""
 COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]")
@@ -74,12 +74,12 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
 def test_only_one_file_writes_to_the_terminal() -> None:
     """Whoever prints elsewhere prints what others named."""
     found = []
-    for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+    for path, tree in FILES.items():
+        for node in ast.walk(tree):
+            name = dotted(node.func) if isinstance(node, ast.Call) else ""
             passed = isinstance(node, ast.Name) and node.id == "print"
             if name in ("typer.echo", "typer.secho", "Console", "sys.stdout.write", "sys.stderr.write") or passed:
-                found.append(path.relative_to(SOURCE).as_posix())
+                found.append(path.as_posix())
     assert set(found) == {"runs/terminal.py"}
 
 
@@ -105,12 +105,6 @@ def test_hostile_names_and_labels_from_data_to_the_terminal(tmp_path: Path) -> N
     bad = row | {"index": cell, "answer": cell + "C"}
     gone = row | {"index": "2", "image": "", "image_path": f"{cell}.png"}
     rows = write_tsv(tmp_path / f"{HOSTILE}.tsv", [row | {"image_path": ""}, bad, gone])
-    commands = [
-        ["eval", "--benchmark", f"custom:{HOSTILE}={rows}", "--max-new-tokens", "24", "--out", str(tmp_path / "eval")],
-        ["audit", "--defender", "miniature", "--data", str(photos), "--attacks", "jpeg", "--draws", "1", "--limit", "2",
-         "--out", str(tmp_path / "audit")],
-        ["forge", "--data", str(tmp_path / f"none{HOSTILE}"), "--out", str(tmp_path / "forge")],
-    ]  # fmt: skip
     code = (
         "import json, sys\nfrom aot.cli import main\nstatuses = []\n"
         "for arguments in json.loads(sys.argv[1]):\n"
@@ -118,7 +112,15 @@ def test_hostile_names_and_labels_from_data_to_the_terminal(tmp_path: Path) -> N
         "    try:\n        main()\n    except SystemExit as ended:\n        statuses.append(ended.code)\n"
         "sys.exit(statuses[0] not in (2, 3) or statuses[1:] != [3, 2])\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, json.dumps(commands)], capture_output=True, timeout=300)
+    with FaultServer(lambda content, body: f"\\boxed{{A}} {HOSTILE}") as server:
+        asked = ["--defender", server.url, "--model", "mini"]
+        commands = [
+            ["eval", *asked, "--benchmark", f"custom:{HOSTILE}={rows}", "--out", str(tmp_path / "eval")],
+            ["audit", *asked, "--data", str(photos), "--attacks", "jpeg", "--draws", "1", "--limit", "2",
+             "--out", str(tmp_path / "audit")],
+            ["forge", "--data", str(tmp_path / f"none{HOSTILE}"), "--out", str(tmp_path / "forge")],
+        ]  # fmt: skip
+        done = subprocess.run([sys.executable, "-c", code, json.dumps(commands)], capture_output=True, timeout=300)
     told = (done.stdout + done.stderr).decode()
     assert done.returncode == 0, told
     assert not COMMANDS.search(told), COMMANDS.findall(told)

@@ -152,7 +152,7 @@ def test_one_that_ignores_us_is_killed(
 @pytest.mark.parametrize(
     ("mode", "timeout_s", "told"),
     [
-        ("never", 2.5, r"not ready after 2.5 s(.|\n)*INFO loading(.|\n)*start_timeout_s=5"),
+        ("never", 1.5, r"not ready after 1.5 s(.|\n)*INFO loading(.|\n)*start_timeout_s=3"),
         ("exit", 30, r"ended with exit status 1 while it started(.|\n)*Free memory(.|\n)*vllm.memory(.|\n)*goes on"),
     ],
 )

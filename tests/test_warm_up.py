@@ -171,7 +171,12 @@ def test_the_verdict_says_who_is_ahead_whichever_way_it_went() -> None:
 
 def test_a_run_with_everything_resumes_to_the_same_bits(tmp_path: Path) -> None:
     recipe: Recipe = smoke().changed(
-        game={"train_scenes": 16, "held_out_scenes": 16}, processes=1, defender_checkpoint_every=1
+        game={"train_scenes": 12, "held_out_scenes": 8},
+        players={"attacker": {"steps": 3}},
+        attacker={"flow_grpo": {"updates": 1, "steps": 4}},
+        evaluation={"distractors": 1},
+        processes=1,
+        defender_checkpoint_every=1,
     )
     whole, cut = tmp_path / "whole", tmp_path / "cut"
 

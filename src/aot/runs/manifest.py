@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,13 @@ class Stage:
 
 def versions() -> dict[str, str]:
     """Python's and the libraries' versions, for manifests; those not installed are left out."""
-    found = {"python": platform.python_version()}
+    return {"python": platform.python_version(), **_libraries()}
+
+
+@cache
+def _libraries() -> dict[str, str]:
+    """Read once: each look-up reads and parses a file, and every stage has them."""
+    found = {}
     for library in LIBRARIES:
         try:
             found[library] = metadata.version(library)
