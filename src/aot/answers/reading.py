@@ -43,7 +43,7 @@ ALSO = re.compile(
     r"|possibly|(?i:or|maybe|perhaps|possibly))[\s,]+(?:option\s+)?\(?(?P<d>[A-J])\)?(?=\s*(?:[.;,!?]|$))"
 )
 LINE = re.compile(
-    rf"^[\s>\-#•]*(?:\d\.\s*)?{NAME}\(?([A-Ja-j])\s*(?:[.):](?!\w)|(?=[\u4e00-\u9fff])|\s*$)(.*)$", re.MULTILINE
+    rf"^[\s>\-#•]*(?:\d\.\s*)?{NAME}\(?([A-Ja-j])\s*(?:[.)](?![a-z0-9])|:|(?=[\u4e00-\u9fff])|\s*$)(.*)$", re.MULTILINE
 )
 # "Answer: B" in whatever language.
 ANSWER_LINE = re.compile(
@@ -107,7 +107,7 @@ def explicit(plain: str, options: tuple[str, ...]) -> Found:
     (before, last), *earlier = answers
     others = [found for _, found in earlier if found != last]
     if last and others:
-        revised = (REVISES.search(before[-80:]) or "\n\n" in before[-12:]) and all(o == others[0] for o in others)
+        revised = REVISES.search(before[-80:]) and all(o == others[0] for o in others)
         return last if revised else set()
     return last
 
@@ -135,12 +135,15 @@ def offers_another(rest: str, own: set[int], options: tuple[str, ...]) -> bool:
 
 
 def begins_list(plain: str, options: tuple[str, ...]) -> bool:
-    """Whether the first line is an option and the next line with one has the next letter, none of them rejected."""
-    lines = [m for line in plain.split("\n") if (m := LINE.match(line))][:2]
-    if len(lines) < 2 or not plain.startswith(lines[0][0]) or bool(lines[0][2].strip()) != bool(lines[1][2].strip()):
+    """Whether it begins with the lines of three options, or of two that are not rejected: "A. red" and "B. blue"."""
+    lines = [m for line in plain.split("\n") if (m := LINE.match(line))][:3]
+    if len(lines) < 2 or not plain.startswith(lines[0][0]):
         return False
-    left = [ord(m[1].upper()) for m in lines if not REJECTS.search(without_own(m[2], options))]
-    return len(left) == 2 and left[1] == left[0] + 1
+    if "".join(m[1].upper() for m in lines) in ("ABC", "BCD"):
+        return True
+    left = [ord(m[1].upper()) for m in lines[:2] if not REJECTS.search(without_own(m[2], options))]
+    alike = bool(lines[0][2].strip()) == bool(lines[1][2].strip())
+    return alike and len(left) == 2 and left[1] == left[0] + 1
 
 
 def at_start(rest: str, options: tuple[str, ...]) -> Found:
@@ -197,7 +200,7 @@ def leading(plain: str, options: tuple[str, ...]) -> Found:
     plain = plain.strip()
     match = LETTER.match(plain)
     if match is None or not _set_off(match, plain[match.end() :], options):
-        return leading_words(plain, options)
+        return set() if SEVERAL.match(plain) else leading_words(plain, options)
     found, rest = letter_at_start(plain, options), plain[match.end() :]
     if not found:
         return found
@@ -225,6 +228,8 @@ def _set_off(match: re.Match[str], tail: str, options: tuple[str, ...]) -> bool:
     """Whether a letter at the very beginning is set off from what follows: "B.", "B\n", "(B)", "B blue"."""
     if re.search(r"\w{2}", match[0]) and re.match(r"[,、\u4e00-\u9fff]", tail):
         return False  # "Option A, ..." begins to discuss it
+    if match["close"] and match["letter"].islower():  # "(a) We are given ..." is a part of the question
+        return bool(SMALL_ENDS.match(tail) or own_option(match["letter"].upper(), tail, options))
     if match["close"] or re.match(rf"\s*(?:[.:,;!。、]|\n|$|[-–—]+\s|{GLUE})", tail):
         return True
     return bool(match["letter"].isupper() and own_option(match["letter"], tail, options))

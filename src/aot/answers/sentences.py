@@ -66,8 +66,7 @@ NAMED = re.compile(
     re.IGNORECASE,
 )
 IS_LETTER = re.compile(
-    rf"\b{BE}\s+{HEDGE}(?:the\s+)?(?:(?:option|choice|point|box|image)\s+)?\(([A-J])\)",
-    re.IGNORECASE,
+    rf"\b{BE}\s+{HEDGE}(?:the\s+)?(?:(?:option|choice|point|box|image)\s+)?\(([A-J])\)", re.IGNORECASE
 )
 # "Point D is the correct point (C)" says two things.
 LABEL = re.compile(r"\b(?:point|answer|match|choice|option)\s+\(⟦(-?\d+)⟧\)", re.IGNORECASE)
@@ -85,6 +84,7 @@ VERB = re.compile(r"\w\s+(?:is|are|was|were|has|have)\s+\w|\w(?:是|更)\w")
 ENDED = re.compile(r"[.!?。)\]\"']\s*$")
 IS_NAME = re.compile(r"(?<![A-Za-z])[A-J](?![A-Za-z])")
 UNFINISHED = re.compile(r"\w\s+\w*[a-z,]\s*$")
+LABEL_LAST = re.compile(r":\W*[A-J]\W?\s*$")
 MAY = re.compile(r"\b(?:may|might|could|can)\b", re.IGNORECASE)
 # Who only doubts that the answer is certain has given it.
 CERTAIN = re.compile(
@@ -133,7 +133,7 @@ def stated(text: str, options: tuple[str, ...]) -> Found:
     if not choices:
         return None
     last, decided = choices[-1]
-    after = sentences[last + (2 if IS_NAME.search(sentences[last][-3:]) else 1) :]  # "... is B." + "a red ball"
+    after = sentences[last + (2 if LABEL_LAST.search(sentences[last]) else 1) :]  # "... is B." + "a red ball"
     if after and (UNFINISHED.search(text) or (len(text) > CUT and not ENDED.search(text))):
         return set()  # cut before it came to its end
     concluded = DRAWS.match(sentences[last]) is not None
@@ -165,8 +165,8 @@ def _choice(sentences: list[str], n: int, options: tuple[str, ...], numbers: boo
         return found
     if many_numbers(sentence, options) or step:
         return set()  # a step of the argument
-    left = _left(sentence)
-    return names if len(names := named(left, options)) == 1 and not lists_letters(left) else set()
+    names = set() if lists_letters(left := _left(sentence)) else named(left, options)
+    return names if len(names) == 1 else set()
 
 
 def _left(text: str) -> str:

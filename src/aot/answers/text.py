@@ -32,14 +32,10 @@ PLAIN_CHANNELS = re.compile(r"\A\s*analysis(?=[A-Z\s]).*assistantfinal", re.DOTA
 SPECIAL = re.compile(r"<(?:s|bos|pad)>|<｜[^｜<>]{1,40}｜>|<\|(?:im_start|begin_of_solution|end_of_solution)\|>")
 # A response is over at the first of these; a base model goes on with questions of its own.
 OVER = re.compile(r"(?:</s>|<eo[a-z]>|<｜end[^｜<>]{1,40}｜>|<\|(?:im_end|endoftext|eot_id|return|end)\|>)")
-BOX = re.compile(
-    r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}|<\|begin_of_box\|>(.*?)(?:<\|end_of_box\|>|\Z)", re.DOTALL
-)
+BOX = re.compile(r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}|<\|begin_of_box\|>(.*?)(?:<\|end_of_box\|>|\Z)", re.DOTALL)
 _TAGS = "answer|conclusion|final_answer"
 TAG = re.compile(rf"<(?:{_TAGS})>(.*?)(?:</(?:{_TAGS})>|\Z)", re.DOTALL | re.IGNORECASE)
-LATEX = re.compile(
-    r"\\(?:text|textbf|mathrm|mathbf|textit|mathit)\s*\{([^{}]*)\}|\\(?:left|right|displaystyle|[,;!])"
-)
+LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|mathit)\s*\{([^{}]*)\}|\\(?:left|right|displaystyle|[,;!])")
 CUT_FORMULA = re.compile(r"\\\[(?:(?!\\\]).)*\Z", re.DOTALL)
 ROOT = re.compile(r"\\sqrt\s*\{([^{}]*)\}")
 FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
