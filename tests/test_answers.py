@@ -343,6 +343,8 @@ def test_any_text_is_yes_no_or_neither(text):
         ("cat", ["A"], False),
         ("I cannot determine it exactly, so 42", ["42"], True),
         ("It is 3\nSo it is 4", ["3"], True),
+        ("The final answer is:\n\n42", ["42"], True),
+        ("So the length is\n42", ["42"], True),
     ],
 )
 def test_open_answers(text, accepted, right):
@@ -952,7 +954,8 @@ LETTERED = st.sampled_from(
         ("The sign is\n(B) blue\nor so. It may be the one.", COLOURS, None),
         ("The answer is:\n(A) red\n\n(B) blue", COLOURS, None),
         ("The answer is A. The answer is B. However, the answer is C.", COLOURS, None),
-        ("The answer is B.\nNothing more.\n\nAnswer: C", COLOURS, "C"),
+        ("The answer is B.\nNothing more.\n\nAnswer: C", COLOURS, None),  # it may be another question's
+        ("The answer is B.\nNothing more.\n\nFinal answer: C", COLOURS, "C"),
         ("Therefore, the second or the third image.", IMAGES, None),
         ("It is a cup. Thus A, C or D.", COLOURS, None),
         ("Look at the ear. Point D is the correct corresponding point (C).", POINTS, None),
@@ -1267,3 +1270,77 @@ def test_a_question_mark_alone_abstains(text: str) -> None:
     assert parse_answer(text, COLOURS).status == "refused"
     assert parse_yes_no(text).status == "refused"
     assert parse_open(text).status == "refused"
+
+
+CLAUSES = ("狗在桌子下面", "猫在椅子上", "都不对")
+DAYS = ("A day is the time from noon to noon", "A night is longer than a day", "Both are equal")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        # the response is over at its first end token: a base model goes on, or repeats the prompt and its example
+        ("[正确答案]B<eoa>\n请你回答:\n哪种动物会飞?A:狗;B:猫;C:鸟。\n[正确答案]C<eoa>", CHINESE, "B"),
+        ("请写在[正确答案]和<eoa>之间。例如[正确答案]A<eoa>。\n天空是什么颜色?A:红色;B:蓝色;C:绿色。", CHINESE, None),
+        ("请写在[正确答案]和<eoa>之间。下面是一个例子:\n草是什么颜色?[正确答案]C<eoa>\n天空呢?", CHINESE, None),
+        ("B</s>What is warm? The answer is A.", THREE, "B"),
+        ("<eoa> The answer is B<eoa>", THREE, "B"),
+        # a list of options, or the beginning of one
+        ("A: 错误\nB: 错误\nC:", CHINESE, None),
+        ("A: it may be red,\nB: it may be blue,\nC: green", THREE, None),
+        ("(a) The coils are wound twice.\n\nThey are long.\n\n(b) The bars are short, therefore", THREE, None),
+        ("B. blue\n\nThe colours:\nA. Red is too warm.\nB. Blue is cold.\nC. Green is dark.", THREE, "B"),
+        ("(a) We are given the half-life of the pigment." + " It halves every 4 hours." * 6, THREE, None),
+        ("ABC\n解析: A选项是正确选项,因为它", CHINESE, None),
+        ("A:监视其行动\nB:不能离开\nC:不得会见他人", ("监视行动", "不离开", "不见他人"), None),
+        ("A:adjust\nB:negotiate\nC:hold", THREE, None),
+        ("答案:A\n\n哪个国家是内陆国?\n\nA:中国\nB:蒙古\n\n答案:B", CHINESE, None),
+        ("1. B 2. C", THREE, None),
+        ("1、B 2、C 3、A", THREE, None),
+        ("狗在桌子下面,猫在椅子上。", CLAUSES, None),
+        ("狗在桌子下面,因为它怕猫。", CLAUSES, "A"),
+        # letters in angle brackets, and "Answer:" in other languages
+        ("The sound is deep.\n<B>", THREE, "B"),
+        ("<Reasoning>\nIt is deep.\n</Reasoning>\n<C>\nC\n</C>", THREE, "C"),
+        ("<A> B </A>", THREE, None),
+        ("Rangi ya majani ni kijani.\n\nJibu: C", THREE, "C"),
+        ("আকাশ নীল।\n\nউত্তর: B", THREE, "B"),
+        ("Chaguo sahihi ni:\nred\n\nJibu: C", THREE, None),
+        ("Thus it grows.\nWrong choice: B", THREE, None),
+        # numbers that are no answers
+        ("$5!$ is 120, whose largest odd factor is", ("5", "3", "15", "31"), None),
+        ("4. The zero: y = 0.\n\n5.", ("5", "2", "8", "7"), None),
+        ("Hence the sum of both is:\n\\[ 0", ("1", "2", "-2", "0"), None),
+        # cut before the end
+        ("因此,体积是 2。\n\n" + "我们看这些条件。" * 12 + "\n\n现在,验证 2 是否是正确的答案", NUMBERS, None),
+        ("因此,体积是 2。\n\n**5. 验证答案**\n\n现在,我们来看 3 是否合适", NUMBERS, None),
+        ("选项B更近,因为它比较大。" + "我们看它的影子。" * 12 + "我们再来考虑光线的方向和", POINTS, None),
+        ("We looked at the shadows and the light of every point. The nearest is:\n\nB. point of view", POINTS, "B"),
+        ("Since the first two terms are the same, the ratio is 1.\nThe third term is 29 + 2 * 3 =", NUMBERS, None),
+        ("The closest answer is 2 / 3 = 7 / 9 = 2 / 3 = 7", NUMBERS, None),
+        # two options, or one that is taken back in the same sentence
+        ("Both **option A** and **option B** could be right here.", THREE, None),
+        ("The correct answer is B (or C, which is the same).", THREE, None),
+        ("There are two. Option B: similar to option A, but darker. Both fit.", THREE, None),
+        ("The correct answer is:\nA. red is incorrect since the sky is dark.", THREE, None),
+        ("Therefore, the number of atoms in jars A and B is 13.", THREE, None),
+        ("Option C fits best. Here is why the others are not correct:\n\nA. Red is a warm colour.", THREE, "C"),
+        # a sentence in the words of a long option explains; the answer comes after it
+        ("A day is the time from noon to noon. Nights differ. The answer is (B).", DAYS, "B"),
+        ("Red. The answer is (B).", THREE, None),
+    ],
+)
+def test_replies_of_further_models(text: str, options: tuple[str, ...], expected: str | None) -> None:
+    assert letter(text, options) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The sign says noodles. There is no mention of a town, so I cannot confirm it.", None),
+        ("It is hard to tell, but no.", 1),
+        ("I cannot see it clearly, but yes, there is a dog.", 0),
+    ],
+)
+def test_no_before_a_noun_is_no_answer_of_who_cannot_tell(text: str, expected: int | None) -> None:
+    assert parse_yes_no(text).choice == expected

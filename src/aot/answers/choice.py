@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from aot.answers.asserted import after_turn, asserted
 from aot.answers.mentions import CONFLICT, pattern
 from aot.answers.numbers import without_other_numbers
-from aot.answers.reading import Found, explicit, indices, leading, line_alone, marked, mentioned
+from aot.answers.reading import Found, begins, explicit, indices, leading, line_alone, marked, mentioned
 from aot.answers.refusal import abstains, declines, without_refusals
 from aot.answers.sentences import said_to_be, stated
 from aot.answers.text import spoken, squeezed, unwrapped
@@ -43,7 +43,7 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
     steps = STEPS if rest is None else STEPS[:-1]
     read = plain if rest is None else rest
     found = next((found for step in steps if (found := step(read, given)) is not None), set())
-    if len(found) == 1 and rest is None and (leading(plain, given) or found) != found:
+    if len(found) == 1 and rest is None and (begins(plain, given) or found) != found:
         found = set()  # it begins with one answer and gives another
     if len(found) == 1 and CONFLICT not in found:
         return Answer(text, found.pop())

@@ -47,9 +47,7 @@ AFTER = re.compile(
     re.IGNORECASE,
 )
 ARTICLE = re.compile(r"[ \t]+(?!(?:because|since|as|or|and|is|was|in|on|at|to|for|with|has)\b)[a-z]")
-VALUE = re.compile(
-    r"\b(?:type|grade|key|group|vitamin|chord|note|level|class|rating|score) (?:is|was) $", re.IGNORECASE
-)
+VALUE = re.compile(r"\b(?:type|grade|key|group|vitamin|chord|note|level|class|rating|score) (?:is|was) $", re.I)
 # Words before an option's that make it an everyday word: "that's right", "has left", "as stated above", "this one".
 SPEECH = re.compile(
     r"\b(?:that's|that is|you're|you are|all|just|quite) (?=right$)|\b(?:what's|what is|has|have|had|he|she|they"

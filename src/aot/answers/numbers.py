@@ -9,8 +9,8 @@ import re
 
 NUMBER = re.compile(r"[-−+]?\d[\d.,]*%?")
 # A number alone, no part of another one, of a range or of a time.
-BEFORE, AFTER = r"(?<![\w−-])(?<!\d[.,/:])", r"(?!\w|[.,:/]\d|\s?[-–]\s?\d)"
-LINE = re.compile(r"^[\s>*\-•]*(\d{1,2})[.)]\s+(?=\S)", re.MULTILINE)
+BEFORE, AFTER = r"(?<![\w−^-])(?<!\d[.,/:])(?<![/*×÷+]\s)", r"(?!\w|[.,:/]\d|\s?[-–/*×÷+^]\s?\d)"
+LINE = re.compile(r"^[\s>*\-•]*(\d{1,2})[.)](?:\s+(?=\S)|\s*\Z)", re.MULTILINE)
 BOUND = re.compile(
     r"\b(?:at\s+(?:least|most)|(?:more|less|fewer)\s+than|over|under|up\s+to|almost|nearly|between)\s+\d[\d.,]*",
     re.I,

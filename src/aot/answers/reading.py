@@ -30,7 +30,7 @@ GOES_ON = re.compile(
 )
 SMALL_ENDS = re.compile(r"\s*(?:[.:)](?:\s|$)|\n|$)")
 ANOTHER = re.compile(
-    r"[\s)\]\"'.]*(?:(?:[,/&+;|、\n]|->|→)\s*(?:and/or|or|and|也)?|\s*\b(?:and/or|and|or)\b|[或和与]者?|还是)\s*"
+    r"[\s()\]\"'.]*(?:(?:[,/&+;|、\n]|->|→)\s*(?:and/or|or|and|也)?|\s*\b(?:and/or|and|or)\b|[或和与]者?|还是)\s*"
     rf"(?:(?:else|also|or|possibly|maybe|perhaps|even|is\s+it)\s+)*{NAME}[(\[\"']?"
     r"(?:(?P<other>[B-HJ](?![A-Za-z0-9'/])|[AI](?=[)\].,]|\s*$|\s+only))|(?P<another>[A-J][)\]]))"
     r"|\s*\((?P<third>[A-J])\)|[^.!?;\n]{0,80}(?:\b(?:or|and)|[或和])\s*(?:option\s+)?\((?P<fourth>[A-J])\)"
@@ -43,10 +43,14 @@ ALSO = re.compile(
     r"|possibly|(?i:or|maybe|perhaps|possibly))[\s,]+(?:option\s+)?\(?(?P<d>[A-J])\)?(?=\s*(?:[.;,!?]|$))"
 )
 LINE = re.compile(
-    rf"^[\s>\-#•]*(?:\d\.\s*)?{NAME}\(?([A-Ja-j])\s*(?:[.):](?!\w)|(?=[\u4e00-\u9fff])|\s*$)(.*)$", re.MULTILINE
+    rf"^[\s>\-#•]*(?:\d\.\s*)?{NAME}\(?([A-Ja-j])\s*(?:[.)](?![a-z0-9])|:|(?=[\u4e00-\u9fff])|\s*$)(.*)$", re.MULTILINE
+)
+# "Answer: B" in whatever language.
+ANSWER_LINE = re.compile(
+    r"(?!.*\b(?:not|wrong|incorrect|options?|choices?)\b)(?:[^\s:.,\d]{2,20}\s?){1,3}:\s*\(?([A-J])\)?", re.IGNORECASE
 )
 TURNED_ROUND = re.compile(
-    r"(?:\b(?:incorrect|wrong|false|mistaken|worst|poorest|impossible|(?:least|less|un)\s?\w+)|错误的?"
+    r"(?:\b(?:not|incorrect|wrong|false|mistaken|worst|poorest|impossible|(?:least|less|un)\s?\w+)|错误的?"
     r"|最不\S{0,6})\s*$|(?:\bdoubt|\bdisagree|\bnot\s+that|(?:n't|\bnot)\s+(?:\w+\s+)?(?:think|believe|say|suppose"
     r"|agree|mean|conclude)|\btempted\s+to\s+\w+|\b(?:mistake|wrong|incorrect|false)\s+(?:to\s+\w+"
     r"|that))\s+(?:that\s+)?(?:\w+\s+){0,3}$",
@@ -56,10 +60,10 @@ REVISES = re.compile(
     r"\b(?:but|however|correction|in fact|instead|final|therefore|thus|hence|in conclusion|so)\b|但|所以|因此|综上",
     re.IGNORECASE,
 )
-ENDS_THERE = r"(?:[,.;:!。,](?:\s|$|[\u4e00-\u9fff])|\s*$|\s*\n)"
+ENDS_THERE = r"(?:(?:[,.;:。,]|(?<!\d)!)(?:\s|$|(?=[\u4e00-\u9fff]))|\s*$|\s*\n)"
 CHINESE_YES = re.compile(r"\s*(?:(是的|对的?|是)|(不是|不对|否|没有|不))\s*(?:[,.;!。]|$)")
 HEAD = re.compile(r"[,.;!?\n。]|\b(?:because|since|as)\b|因为")
-MOST_MARKS = 8
+MOST_MARKS, LONGEST_NAME = 8, 4
 
 
 def marked(plain: str, options: tuple[str, ...]) -> Found:
@@ -103,7 +107,7 @@ def explicit(plain: str, options: tuple[str, ...]) -> Found:
     (before, last), *earlier = answers
     others = [found for _, found in earlier if found != last]
     if last and others:
-        revised = (REVISES.search(before[-80:]) or "\n\n" in before[-12:]) and all(o == others[0] for o in others)
+        revised = REVISES.search(before[-80:]) and all(o == others[0] for o in others)
         return last if revised else set()
     return last
 
@@ -115,10 +119,13 @@ def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
     if found is None:
         said = {m.option for m in mentions(kept(sentence), options) if not m.letter}
         return said or None
-    head = HEAD.split(without_own(sentence, options), maxsplit=1)[0]
+    after = without_own(rest, options)
+    head = HEAD.split(sentence if after == rest else after, maxsplit=1)[0]
     if REJECTS.search(head) or re.match(r"[\s\"'(]*[¬!~≠]", rest):
-        return None
-    return set() if found and (offers_another(rest, found, options) or begins_list(rest, options)) else found
+        named_so = after != rest and not any(is_own_letter(options[i], i) for i in found)
+        return set() if named_so else None  # "The answer is A. red is wrong"
+    listed = begins_list("\n".join(rest.split("\n", 2)[:2]), options)
+    return set() if found and (listed or offers_another(rest, found, options)) else found
 
 
 def offers_another(rest: str, own: set[int], options: tuple[str, ...]) -> bool:
@@ -128,11 +135,15 @@ def offers_another(rest: str, own: set[int], options: tuple[str, ...]) -> bool:
 
 
 def begins_list(plain: str, options: tuple[str, ...]) -> bool:
-    """Whether the first two lines are two options, none of them rejected."""
-    lines = [m for line in plain.split("\n", 2)[:2] if (m := LINE.match(line))]
-    if len(lines) < 2 or bool(lines[0][2].strip()) != bool(lines[1][2].strip()):
+    """Whether it begins with the lines of three options, or of two that are not rejected: "A. red" and "B. blue"."""
+    lines = [m for line in plain.split("\n") if (m := LINE.match(line))][:3]
+    if len(lines) < 2 or not plain.startswith(lines[0][0]):
         return False
-    return len({m[1] for m in lines if not REJECTS.search(without_own(m[2], options))}) == 2
+    if "".join(m[1].upper() for m in lines) in ("ABC", "BCD"):
+        return True
+    left = [ord(m[1].upper()) for m in lines[:2] if not REJECTS.search(without_own(m[2], options))]
+    alike = bool(lines[0][2].strip()) == bool(lines[1][2].strip())
+    return alike and len(left) == 2 and left[1] == left[0] + 1
 
 
 def at_start(rest: str, options: tuple[str, ...]) -> Found:
@@ -189,7 +200,7 @@ def leading(plain: str, options: tuple[str, ...]) -> Found:
     plain = plain.strip()
     match = LETTER.match(plain)
     if match is None or not _set_off(match, plain[match.end() :], options):
-        return leading_words(plain, options)
+        return set() if SEVERAL.match(plain) else leading_words(plain, options)
     found, rest = letter_at_start(plain, options), plain[match.end() :]
     if not found:
         return found
@@ -206,10 +217,19 @@ def leading(plain: str, options: tuple[str, ...]) -> Found:
     return set() if offers_another(rest, found, options) else found
 
 
+def begins(plain: str, options: tuple[str, ...]) -> Found:
+    """What a response begins with; a sentence in the words of a long option may only explain."""
+    begun = leading(plain, options)
+    long = any(len(options[i].split()) > LONGEST_NAME for i in begun or ())
+    return None if long and begun == leading_words(plain, options) else begun
+
+
 def _set_off(match: re.Match[str], tail: str, options: tuple[str, ...]) -> bool:
     """Whether a letter at the very beginning is set off from what follows: "B.", "B\n", "(B)", "B blue"."""
     if re.search(r"\w{2}", match[0]) and re.match(r"[,、\u4e00-\u9fff]", tail):
         return False  # "Option A, ..." begins to discuss it
+    if match["close"] and match["letter"].islower():  # "(a) We are given ..." is a part of the question
+        return bool(SMALL_ENDS.match(tail) or own_option(match["letter"].upper(), tail, options))
     if match["close"] or re.match(rf"\s*(?:[.:,;!。、]|\n|$|[-–—]+\s|{GLUE})", tail):
         return True
     return bool(match["letter"].isupper() and own_option(match["letter"], tail, options))
@@ -246,6 +266,9 @@ def line_alone(plain: str, options: tuple[str, ...]) -> Found:
     if not whole or any(found != whole[-1][1] for _, found in whole):
         return None
     n, found = whole[-1]
+    labels = [m[1].upper() for line in lines[: n + 1] if (m := LINE.match(line))]
+    if len(labels) > 1 and ord(labels[-1]) == ord(labels[-2]) + 1 and LINE.match(lines[n]):
+        return None  # the last of a list
     if n + 1 < len(lines) and (not lines[n - 1].endswith(":") or LINE.match(lines[n + 1])):
         return None
     return None if refuses("\n".join(lines[n:])) else found
@@ -254,7 +277,7 @@ def line_alone(plain: str, options: tuple[str, ...]) -> Found:
 def whole_option(line: str, options: tuple[str, ...]) -> Found:
     """The option that a line is, by its letter, its words or both."""
     line = line.strip(" .!\"'")
-    if match := re.fullmatch(rf"{NAME}\(?([A-Ja-j])\)?", line, re.IGNORECASE):
+    if match := ANSWER_LINE.fullmatch(line) or re.fullmatch(rf"{NAME}\(?([A-Ja-j])\)?", line, re.IGNORECASE):
         return indices({match[1].upper()}, options)
     words = {i for i, o in enumerate(options) if not is_own_letter(o, i) and pattern(o).fullmatch(line)}
     match = LINE.fullmatch(line)

@@ -30,24 +30,8 @@ REFUSAL = re.compile(
     re.IGNORECASE,
 )
 # One of these is in all of them: searching for them first is what keeps the trainings' parser fast.
-HINTS = (
-    "not",
-    "n't",
-    "no ",
-    "unable",
-    "impossible",
-    "insufficient",
-    "decline",
-    "refuse",
-    "difficult",
-    "hard ",
-    "tough",
-    "upload",
-    "send",
-    "shar",
-    "attach",
-)
-CHINESE_HINTS = ("challenging", "无法", "没", "不", "难以", "缺", "抱歉", "对不起")
+HINTS = ("not", "n't", "no ", "unable", "impossible", "insufficient", "decline", "refuse", "difficult", "hard ",
+         "tough", "upload", "send", "shar", "attach", "challenging", "无法", "没", "不", "难以", "缺", "抱歉", "对不起")
 # What it declines to say belongs to it ("... whether it is red"); what follows a turn ("but it looks blue") does not.
 TURN = r"\b(?:but|however|though|yet|so|therefore|probably|likely|maybe|perhaps|possibly)\b|但|不过|所以|因此"
 CLAUSE = re.compile(
@@ -86,7 +70,7 @@ def abstains(text: str) -> bool:
 def refuses(text: str) -> bool:
     """Whether the text declines somewhere. Only where it gives no answer is that a refusal."""
     lower = text.lower()
-    if not any(hint in lower for hint in HINTS + CHINESE_HINTS):
+    if not any(hint in lower for hint in HINTS):
         return False
     return any(not OTHERS.search(text[max(0, m.start() - 40) : m.start()]) for m in REFUSAL.finditer(text))
 

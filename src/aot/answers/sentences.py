@@ -9,7 +9,7 @@ import re
 
 from aot.answers.mentions import CONFLICT, marked_options, named, worded
 from aot.answers.numbers import many_numbers
-from aot.answers.reading import Found, indices, mentioned
+from aot.answers.reading import LINE, Found, indices, mentioned
 from aot.answers.refusal import despite_refusals, refuses, without_refusals
 from aot.answers.rejected import (
     kept,
@@ -62,12 +62,11 @@ RELATES = re.compile(
     re.IGNORECASE,
 )
 NAMED = re.compile(
-    r"(?:\b(?:is|was|be|by|matches|with|to)|[:,])\s+(?:the\s+)?(?:option|choice)\s+[(\"']*⟦(-?\d+)⟧",
+    r"(?:\b(?:is|was|be|by|matches|with|(?<!similar )to)|[:,])\s+(?:the\s+)?(?:option|choice)\s+[(\"']*⟦(-?\d+)⟧",
     re.IGNORECASE,
 )
 IS_LETTER = re.compile(
-    rf"\b{BE}\s+{HEDGE}(?:the\s+)?(?:(?:option|choice|point|box|image)\s+)?\(([A-J])\)",
-    re.IGNORECASE,
+    rf"\b{BE}\s+{HEDGE}(?:the\s+)?(?:(?:option|choice|point|box|image)\s+)?\(([A-J])\)", re.IGNORECASE
 )
 # "Point D is the correct point (C)" says two things.
 LABEL = re.compile(r"\b(?:point|answer|match|choice|option)\s+\(⟦(-?\d+)⟧\)", re.IGNORECASE)
@@ -83,7 +82,9 @@ DRAWS = re.compile(
 OPENS = re.compile(r"\W*(?:\w+,?\s+){0,4}\Z")
 VERB = re.compile(r"\w\s+(?:is|are|was|were|has|have)\s+\w|\w(?:是|更)\w")
 ENDED = re.compile(r"[.!?。)\]\"']\s*$")
+IS_NAME = re.compile(r"(?<![A-Za-z])[A-J](?![A-Za-z])")
 UNFINISHED = re.compile(r"\w\s+\w*[a-z,]\s*$")
+LABEL_LAST = re.compile(r":\W*[A-J]\W?\s*$")
 MAY = re.compile(r"\b(?:may|might|could|can)\b", re.IGNORECASE)
 # Who only doubts that the answer is certain has given it.
 CERTAIN = re.compile(
@@ -94,16 +95,16 @@ CORRECT = re.compile(
     r"|选项)",
     re.IGNORECASE,
 )
-LISTED = re.compile(r"⟦-?\d+⟧\W{0,3}\s*(?:,|and|or|/|和|或)\s*\W{0,2}(?:the\s+)?⟦")
+LISTED = re.compile(r"⟦-?\d+⟧\W{0,3}\s*(?:,|and|or|/|和|或)\s*\W{0,2}(?:(?:the|option|choice)\s+|选项)*⟦", re.I)
 SENTENCE = re.compile(
     r"(?<=[.!?;])\s+(?![\"')]*\s*$)|(?<![:\s])\s*\n+|(?<=。)|\s+(?=(?:therefore|thus|hence|so)\b,?)", re.IGNORECASE
 )
 UNSURE = re.compile(
     r"\b(?:if (?!i\b|we\b|one\b|you\b|forced\b)|whether|which (?:of|image|picture|point|one|option|box)"
-    r"|possible that|suppose|unless|neither)\b|[?]",
+    r"|possible that|suppose|unless|neither)\b|[?]|是否",
     re.IGNORECASE,
 )
-FEW_SENTENCES, LONG, MOST_WORDS, REACH = 3, 14, 12, 80
+FEW_SENTENCES, LONG, CUT, REACH = 3, 14, 80, 80
 # What a sentence says something to be: "the car is ⟦1⟧", "it shows a ⟦1⟧", "图中的动物是⟦1⟧", or a whole clause "⟦1⟧."
 SAYS = re.compile(
     r"(?:\b(?:is|are|was|it's|that's|there's|looks?(?:\s+like)?|seems?|appears?|shows?|depicts?|contains?|ha(?:s|ve"
@@ -127,12 +128,14 @@ def stated(text: str, options: tuple[str, ...]) -> Found:
     """The option that all choosing sentences agree on, or that the last conclusion names. None: there is no such
     sentence; an empty set: they disagree."""
     sentences = [s for s in SENTENCE.split(text.strip()) if s.strip()]
-    choices = [(n, found) for n in range(len(sentences)) if (found := _choice(sentences, n, options))]
+    numbers = many_numbers(text, options)
+    choices = [(n, found) for n in range(len(sentences)) if (found := _choice(sentences, n, options, numbers))]
     if not choices:
         return None
     last, decided = choices[-1]
-    if last + 1 < len(sentences) and UNFINISHED.search(sentences[-1]):
-        return set()
+    after = sentences[last + (2 if LABEL_LAST.search(sentences[last]) else 1) :]  # "... is B." + "a red ball"
+    if after and (UNFINISHED.search(text) or (len(text) > CUT and not ENDED.search(text))):
+        return set()  # cut before it came to its end
     concluded = DRAWS.match(sentences[last]) is not None
     if any(DRAWS.match(s) and named(s, options) - decided for s in sentences[last + 1 :]):
         return set()
@@ -144,22 +147,26 @@ def stated(text: str, options: tuple[str, ...]) -> Found:
         decided = set().union(*(found for _, found in choices))
         if any(CORRECT.search(sentences[n]) for n, _ in choices) and named(_left(text), options) - decided:
             return set()  # one of several that are judged: the question may ask for the wrong one
-    elif any(DRAWS.match(sentences[n]) and found != decided for n, found in choices[:-1]):
+    elif any(DRAWS.match(s) and named(_left(s), options) - decided for s in sentences[:last]):
         return set()  # "So the point is A ... So the point is B": conclusions about parts
     return decided if len(decided) == 1 and CONFLICT not in decided else set()
 
 
-def _choice(sentences: list[str], n: int, options: tuple[str, ...]) -> set[int]:
-    """What a sentence chooses: by its form, or because it concludes and names one option only."""
+def _choice(sentences: list[str], n: int, options: tuple[str, ...], numbers: bool) -> set[int]:
+    """What a sentence chooses, by its form or as a conclusion; `numbers`: the text has several, of options or not."""
     sentence = sentences[n]
     if AFTER_COLON.search(sentence) and any(map(AN_OPTION.match, sentences[n + 1 :])):
         return set()  # the first of a list
     found = chosen(sentence, options)
+    step = len(sentences) - n > (2 if ENDED.search(sentences[-1]) else 1)
+    if found and step and numbers and not IS_NAME.search(sentence):
+        return set()  # a number on the way
     if found or not DRAWS.match(sentence) or UNSURE.search(sentence) or MAY.search(sentence) or refuses(sentence):
         return found
-    if many_numbers(sentence, options) or len(sentences) - n > (2 if ENDED.search(sentences[-1]) else 1):
+    if many_numbers(sentence, options) or step:
         return set()  # a step of the argument
-    return left if len(left := named(_left(sentence), options)) == 1 else set()
+    names = set() if lists_letters(left := _left(sentence)) else named(left, options)
+    return names if len(names) == 1 else set()
 
 
 def _left(text: str) -> str:
@@ -189,7 +196,9 @@ def said_to_be(plain: str, options: tuple[str, ...]) -> set[int]:
     """In a few sentences, the one option that they name and say something to be; the last step: it always decides."""
     if lists_letters(without_lists(plain)) or rejects_all(plain, options):
         return set()
-    if UNFINISHED.search(plain) and len(plain.split()) > MOST_WORDS:
+    if len(lines := LINE.findall(plain)) > 1 and not lines[-1][1].strip():
+        return set()  # a list that was cut
+    if len(plain) > CUT and not ENDED.search(plain):
         return set()  # it was cut before it came to an answer
     if many_numbers(plain, options) and len(SENTENCE.split(plain.strip())) > 1:
         return set()

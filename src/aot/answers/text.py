@@ -29,24 +29,20 @@ FINAL = re.compile(
 )
 # The same channels where the special tokens were dropped in decoding.
 PLAIN_CHANNELS = re.compile(r"\A\s*analysis(?=[A-Z\s]).*assistantfinal", re.DOTALL)
-SPECIAL = re.compile(
-    r"</?s>|<(?:eo[a-z]|bos|pad)>|<｜[^｜<>]{1,40}｜>|<\|(?:im_end|im_start|endoftext|eot_id|return|end"
-    r"|begin_of_solution|end_of_solution)\|>"
-)
-BOX = re.compile(
-    r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}|<\|begin_of_box\|>(.*?)(?:<\|end_of_box\|>|\Z)", re.DOTALL
-)
+SPECIAL = re.compile(r"<(?:s|bos|pad)>|<｜[^｜<>]{1,40}｜>|<\|(?:im_start|begin_of_solution|end_of_solution)\|>")
+# A response is over at the first of these; a base model goes on with questions of its own.
+OVER = re.compile(r"(?:</s>|<eo[a-z]>|<｜end[^｜<>]{1,40}｜>|<\|(?:im_end|endoftext|eot_id|return|end)\|>)")
+BOX = re.compile(r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}|<\|begin_of_box\|>(.*?)(?:<\|end_of_box\|>|\Z)", re.DOTALL)
 _TAGS = "answer|conclusion|final_answer"
 TAG = re.compile(rf"<(?:{_TAGS})>(.*?)(?:</(?:{_TAGS})>|\Z)", re.DOTALL | re.IGNORECASE)
-LATEX = re.compile(
-    r"\\(?:text|textbf|mathrm|mathbf|textit|mathit)\s*\{([^{}]*)\}|\\(?:left|right|displaystyle|[,;!])"
-)
+LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|mathit)\s*\{([^{}]*)\}|\\(?:left|right|displaystyle|[,;!])")
+CUT_FORMULA = re.compile(r"\\\[(?:(?!\\\]).)*\Z", re.DOTALL)
 ROOT = re.compile(r"\\sqrt\s*\{([^{}]*)\}")
 FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?")
-QUOTED = re.compile(r"(?<![A-Za-z0-9])['\"]([A-Z])['\"](?![A-Za-z0-9])")
+QUOTED = re.compile(r"(?<![A-Za-z0-9])['\"<]([A-Z])['\">](?![A-Za-z0-9])")
 MATHS = re.compile(
-    r"\\[()\[\]]|</?(?:b|strong|i|em|u)>|__|\\(?:rm|bf|it|sf)\b|</?(?:output|response|final|ans|choice|result)>"
+    r"\\[()\[\]]|</?(?:b|strong|i|em|u|output|response|final|ans|choice|result)>|</[A-J]>|__|\\(?:rm|bf|it|sf)\b"
 )
 _BE = r"(?:(?:is|are|be|would be|should be|must be|will be|seems to be|appears to be)\b|[:=]|\s[-–—]\s)"
 CUE = re.compile(
@@ -54,9 +50,9 @@ CUE = re.compile(
     rf"(?:(?:here|then|therefore|thus)\s+)?{_BE}[\s:]*"
     r"(?:therefore\b|thus\b|most likely\b|clearly\b|indeed\b|probably\b|likely\b)?[\s,:]*(?:(?:the\s+)?(?:option"
     r"|choice|letter)\s+)?|\bstatement\s+is\s+(?=true|false)|\b(?:correct|final|answer|pick|selection"
-    r"|solution)\s*:\s*|(?:答案|回答(?=\s*:)|(?:正确|对应|最佳)的?选项)[)\]]?(?:应该|应当|应|就)?\s*(?:是|为"
-    r"|选)?\s*[:=]?\s*(?:选项)?\s*|(?<![不别可])(?<!不应)(?<!不该)(?<!不应该)(?:故选|应选|应该选|选择"
-    r"|选)\s*:?\s*(?:选项)?\s*(?=[(\"]?[A-J](?![A-Za-z]))",
+    r"|solution)\s*:\s*|(?:答案|回答(?=\s*:)|(?:正确|对应|最佳)的?选项)(?:[)\]]\s*[:=]?"
+    r"|(?:应该|应当|应|就)?\s*(?:[是为选]\s*[:=]?|[:=]|(?=[(\"]?[A-J](?![A-Za-z]))))\s*(?:选项)?\s*"
+    r"|(?<![不别可])(?<!不应)(?<!不该)(?<!不应该)(?:故选|应选|应该选|选择|选)\s*:?\s*(?:选项)?\s*(?=[(\"]?[A-J](?![A-Za-z]))",
     re.IGNORECASE,
 )
 
@@ -73,6 +69,7 @@ def spoken(text: str) -> str:
     if CHANNEL.search(text):
         finals = FINAL.findall(text)
         return finals[-1] if finals else " "
+    text = next((piece for piece in OVER.split(text) if piece.strip()), " ")
     text = SPECIAL.sub(" ", PLAIN_CHANNELS.sub(" ", text, count=1))
     if not (OPENING.search(text) or CLOSING.search(text)):
         return text
@@ -142,25 +139,7 @@ def after_cues(text: str) -> list[tuple[str, str, str]]:
     return found[::-1]
 
 
-PLAIN = str.maketrans(
-    {
-        "’": "'",
-        "‘": "'",
-        "“": '"',
-        "”": '"',
-        "「": '"',
-        "」": '"',
-        "『": '"',
-        "』": '"',
-        "【": "(",
-        "】": ")",
-        "《": '"',
-        "》": '"',
-        "*": "",
-        "`": "",
-        "$": "",
-    }
-)
+PLAIN = str.maketrans("’‘“”「」『』【】《》", "''\"\"\"\"\"\"()\"\"", "*`$")
 
 
 def squeezed(text: str) -> str:
@@ -172,6 +151,7 @@ def unwrapped(text: str) -> str:
     """Without LaTeX wrappers, markdown emphasis and quotes around a letter; full-width letters made plain."""
     text = unicodedata.normalize("NFKC", text)
     if "\\" in text:
+        text = CUT_FORMULA.sub(" ", text)
         text = DEGREES.sub("°", LATEX.sub(r"\1", text)).replace("~", " ")
         text = FRACTION.sub(r"\1/\2", ROOT.sub(r"√\1", text))
     text = MATHS.sub(" ", text).translate(PLAIN)

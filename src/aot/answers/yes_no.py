@@ -23,6 +23,7 @@ IDIOM = re.compile(
     r"|[\"']?\b(?:yes|no)\b[\"']?\s+(?:would|is|was)\s+(?:be\s+)?(?:wrong|incorrect|not)\b",
     re.IGNORECASE,
 )
+DETERMINER = re.compile(r"\bno\s+(?=\w)", re.IGNORECASE)
 CORRECTED = re.compile(r"\b(?:actually|wait|correction|on second thought)\b", re.IGNORECASE)
 JUDGED = {"true": 0, "false": 1}  # of a statement, when it is the whole answer
 
@@ -72,4 +73,5 @@ def _words(plain: str) -> set[int]:
         if found:
             return found
     first = None if CORRECTED.search(plain) else leading_words(plain, OPTIONS)
-    return first or _content(IDIOM.sub(" ", without_refusals(plain)))
+    left = IDIOM.sub(" ", without_refusals(plain))
+    return first or _content(DETERMINER.sub(" ", left) if refuses(plain) else left)
