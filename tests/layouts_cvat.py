@@ -195,6 +195,15 @@ CVAT += [
         images=("photos/1/a.png", "photos/2/a.png"),
         error="none of the 1 image files is there",
     ),
+    Layout(
+        "cvat an earlier and a later export",
+        {
+            "1.xml": cvat(A_CUP + A_BUS),
+            "2.xml": cvat(BOX.format("cup", 0, 60, 60, 70, 70, "") + A_BUS),
+        },
+        (*BOTH, ("cup", 60, 60, 70, 70)),
+        frozenset({"cup"}),
+    ),
     Layout("cvat without sizes", {"annotations.xml": cvat(A_CUP).replace(' width="100" height="80"', "")}, (CUP,)),
     Layout(
         "cvat spellings of a label",

@@ -7,6 +7,13 @@ from layouts_label_studio import L_BUS, L_CUP, annotation, least, other, rect, s
 
 ODD_STUDIO = [
     Layout(
+        "studio a task without its data",
+        {"p.json": [*studio(L_CUP), {"id": 2, "image": "b.png", "annotations": [annotation(L_BUS)]}]},
+        (CUP,),
+        refused=("bad_entry",),
+        images=("a.png", "b.png"),
+    ),
+    Layout(
         "studio two uploads of one name",
         {
             "p.json": [

@@ -55,8 +55,18 @@ class Sheet:
         self.doubtful.add(label)
         self.refused.append(Refusal(str(self.file), where, reason, word, "box"))
 
+    def _drawn(self) -> dict[str, set[tuple[float, ...]]]:
+        found: dict[str, set[tuple[float, ...]]] = {}
+        for mark in self.marks:
+            found.setdefault(mark.label, set()).add(tuple(mark.bbox))
+        return found
+
     def merge(self, other: Sheet) -> None:
-        """Take over what another file says of the same image; of another size, that cannot be placed."""
+        """Take over what another file says of the same image; of another size, that cannot be placed. Labels of which
+        two files have other boxes are doubtful: the one may be a later state of the other."""
+        if self.file != other.file:
+            mine, theirs = self._drawn(), other._drawn()
+            self.doubtful |= {label for label, boxes in mine.items() if theirs.get(label, boxes) != boxes}
         self.merged, self.complete = True, self.complete and other.complete
         self.refused += other.refused
         self.doubtful |= other.doubtful

@@ -22,8 +22,10 @@ _LABELS = (
 )
 _BOX = ("bbox", "box", "boundingbox", "bboxes")
 _SIZES = (("imagewidth", "imageheight"), ("imgwidth", "imgheight"), ("imagew", "imageh"), ("width", "height"))
-_CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("x0", "y0", "x1", "y1"))
-_CORNERS += (("left", "top", "right", "bottom"), ("xtl", "ytl", "xbr", "ybr"))
+_CORNERS = (
+    *(("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("x0", "y0", "x1", "y1")),
+    *(("left", "top", "right", "bottom"), ("xtl", "ytl", "xbr", "ybr")),
+)
 _SIDES = tuple(
     (*start, *sides)
     for start, sides in product(

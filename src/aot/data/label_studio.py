@@ -103,6 +103,8 @@ def _task(item: Any, where: str) -> Task:
         raise BadRow("is no task", "bad_entry")
     held = item.get("annotations", item.get("completions"))
     if not isinstance(item.get("data"), dict):  # JSON-MIN
+        if held is not None:
+            raise BadRow("the task has no `data`", "bad_entry")
         regions = [one for value in item.values() if isinstance(value, list) for one in value if isinstance(one, dict)]
         return Task(where, _image_in(item), "", [[{"value": one, **one, "id": None} for one in regions]])
     if held is not None and not (isinstance(held, list) and all(isinstance(one, dict) for one in held)):
@@ -262,7 +264,7 @@ def _agreed(sheets: list[Sheet]) -> Sheet:
 def _same(ones: list[Any], others: list[Any]) -> bool:
     left = list(others)
     for box in ones:
-        partner = max(left, key=lambda other: _shared(box, other), default=[])
+        partner: Any = max(left, key=lambda other: _shared(box, other), default=[])
         if _shared(box, partner) < _ALIKE:
             return False
         left.remove(partner)

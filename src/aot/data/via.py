@@ -29,6 +29,7 @@ from aot.runs.files import bounded_lines, encoding_of, read_json, read_whole
 
 HINT = "export the annotations as JSON or CSV from VIA 2, and put the images below the same folder"
 NAMING = frozenset({*LABELS, "object", "objects", "object_name", "object_class", "class_name", "label_name", "type"})
+_HEAD_BYTES = 2**16
 _SHAPE, _ATTRIBUTES, _OF_IMAGES = "shape_attributes", "region_attributes", "_via_img_metadata"
 _Entry = dict[str, Any]
 
@@ -41,11 +42,12 @@ def via_files(path: Path) -> list[Path]:
 
 def _is_export(file: Path) -> bool:
     try:
+        if file.suffix.lower() == ".csv":
+            with file.open("rb") as opened:
+                return b"region_shape_attributes" in opened.readline(_HEAD_BYTES).replace(b"\0", b"")
         content = read_whole(file).replace(b"\0", b"")  # UTF-16 has a zero byte in each letter
     except OSError:
         return False
-    if file.suffix.lower() == ".csv":
-        return b"region_shape_attributes" in content.partition(b"\n")[0]
     return f'"{_OF_IMAGES}"'.encode() in content or (f'"{_SHAPE}"'.encode() in content and b'"regions"' in content)
 
 
@@ -59,6 +61,7 @@ def read_via(path: Path, fit: Fit) -> Source:
 
 def _sheets(file: Path, folder: Path, spelled: Spellings) -> Iterator[Sheet | Refusal]:
     settings: _Entry = {}
+    images: Any
     try:
         if file.suffix.lower() == ".csv":
             images = _images_of_csv(file)
