@@ -252,7 +252,8 @@ TABLES += [
     Layout(
         "table whose row gives another size",
         {"t.csv": T_BOTH + "a.png,50,40,dog,1,1,9,9\n"},
-        (*BOTH, ("dog", 1, 1, 9, 9)),
+        BOTH,
+        frozenset({"dog"}),
         complete=False,
         refused=("other_size",),
     ),

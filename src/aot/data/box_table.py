@@ -147,23 +147,26 @@ def _add(table: _Table, cells: list[str], where: str, reason: str, descriptions:
     if reason:
         return sheet.refuse(where, reason, "bad_quotes")
     sheet.complete &= not coded
-    _size(sheet, [cell(n) for n in columns.size or ()], where)
+    fits = _fits(sheet, [cell(n) for n in columns.size or ()], where)
     written = [text_of(cell(n)) for n in columns.box]
     if not any(written):
         sheet.doubtful |= {label} if label else set()
     elif not label:
         sheet.refuse(where, "the row has no label that is known", "unknown_label_or_image")
     else:
-        sure = not any(is_set(cell(n)) for n in columns.flags)
+        sure = fits and not any(is_set(cell(n)) for n in columns.flags)
         sheet.marks.append(Mark(label, _sides(_numbers(written), columns), (), where, sure))
 
 
-def _size(sheet: Sheet, cells: list[str], where: str) -> None:
+def _fits(sheet: Sheet, cells: list[str], where: str) -> bool:
+    """Whether the row gives its image the size that the rows before gave it, or none."""
     wide, high = [whole(cell) for cell in cells] or (None, None)
     size = (wide, high) if wide and high else None
     if size and sheet.declared not in (None, size):
         sheet.refuse(where, "the row gives its image another size", "other_size")
+        return False
     sheet.declared = sheet.declared or size
+    return True
 
 
 def _numbers(written: list[str]) -> list[float]:
