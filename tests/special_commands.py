@@ -78,14 +78,16 @@ def _ended(words: list[str], limit_s: int | None = None) -> str:
 def _run(words: list[str], told: int) -> None:
     from aot.cli import main
 
-    os.dup2(told, 1)
-    os.dup2(told, 2)
+    for number in (1, 2):
+        os.dup2(told, number)
     sys.argv = ["aot", *words]
-    try:
-        main()
-    except SystemExit as end:
-        if end.code not in (None, 0, 2, 3):
-            raise
+    with open(told, "w", buffering=1, closefd=False) as sink:
+        sys.stdout = sys.stderr = sink
+        try:
+            main()
+        except SystemExit as end:
+            if end.code not in (None, 0, 2, 3):
+                raise
 
 
 def main() -> None:
