@@ -305,7 +305,7 @@ def test_annotations_of_other_programs_are_named(tmp_path: Path, name: str, cont
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("project-1.json", '[{"annotations": [{"result": [{"type": "rectanglelabels"}]}]}]', "names no image"),
+        ("project-1.json", '[{"annotations": [{"result": [{"type": "rectanglelabels"}]}]}]', "has no .data."),
         ("project-1.json", '[{"data": {"image": "a.png"}, "annotations": [{"result": "rectangle"}]}]', "no list"),
         ("project-1.json", '{"annotations": "result", "rectangle": [', "JSON"),
         ("via_project.json", '{"a.png1": {"regions": [{"shape_attributes": {"name": "rect"}}]}}', "no filename"),
