@@ -15,7 +15,7 @@ from special_files import ALL, tried
 from test_report import fake_run
 
 FEW = ("coco", "tsv", "jsonl", "imagefolder_csv", "MMVP_csv", "recipe", "payoff")
-FEW += ("cvat", "label_studio", "box_table", "checkpoint", "arena_cells", "rounds")
+FEW += ("cvat", "box_table", "arena_cells", "rounds")
 FEW_KINDS = ("pipe", "endless", "other_shape")
 needs_proc = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 
