@@ -1,6 +1,6 @@
 # make demo    the whole game on two cores, in at most ten minutes: table and HTML report
 # make test    the suite          make check   lint, types, the suite with coverage of the pure parts
-# make fuzz    1,000 damaged inputs for each group of readers; counts by reader
+# make fuzz    1,000 damaged inputs for each group of readers; pipes, devices, loops and folders in place of their files
 # make kill-campaign   SIGKILL wherever a command changes its folder (hours; MOST=20 tries so many points a command)
 # make install-check PYTHON=python3.12     a plain pip install, tried from an empty folder
 # make clean   removes the environment and caches (runs/ stays)
@@ -34,6 +34,8 @@ check: lint
 
 fuzz: $(VENV)/.installed
 	@$(RUN) tests/fuzz_campaign.py
+	@OMP_NUM_THREADS=1 $(RUN) tests/special_files.py
+	@OMP_NUM_THREADS=1 $(RUN) tests/special_commands.py
 
 kill-campaign: $(VENV)/.installed
 	@OMP_NUM_THREADS=1 $(RUN) tests/kill_campaign.py $(if $(MOST),--most $(MOST))

@@ -18,6 +18,11 @@ from aot.bench.table import named
 from aot.data.images import BadRow, Refusal, at_most, read_image, read_image_file, square
 from aot.data.sources import load_scenes, open_source
 from bench_layouts import LAYOUTS, base64_picture, cell, picture, write_parquet, write_tsv
+from layouts_box_tables import CLASSES, O_CUP, OPEN, T_BOTH
+from layouts_createml import C_BUS, C_CUP, createml
+from layouts_cvat import A_BUS, A_CUP, PARTS, cvat
+from layouts_label_studio import L_BUS, L_CUP, annotation, least, rect, task
+from layouts_via import CORNERS, ELLIPSE, V_BUS, V_CUP, project, region, via_csv
 
 Outcome = tuple[int, int]
 """What was read, and what was refused by name: photos, rows, files."""
@@ -177,6 +182,22 @@ def _pictures(folder: Path) -> Path:
     return folder
 
 
+def _annotations(name: str, content: Any) -> Callable[[Path], Path]:
+    """Annotations of a.png by a program, whose image is as large as those of `tests/annotation_layouts.py`."""
+
+    def make(folder: Path) -> Path:
+        _write(folder / name, content)
+        _picture(folder / "a.png", size=(100, 80))
+        return folder
+
+    return make
+
+
+def _open_images(folder: Path) -> Path:
+    _write(folder / "class-descriptions.csv", CLASSES)
+    return _annotations("train-annotations-bbox.csv", OPEN + O_CUP)(folder)
+
+
 def _scenes(path: Path) -> Outcome:
     """Questions are written, too, about what is found."""
     load_scenes(path, fit=square(32))
@@ -254,6 +275,14 @@ DATASETS: dict[str, Callable[[Path], Path]] = {
     "parquet_shards": _shards,
     "saved_dataset": _saved,
     "pictures": _pictures,
+    "cvat": _annotations("annotations.xml", cvat(A_CUP + A_BUS + PARTS)),
+    "label_studio": _annotations("project.json", [task(annotation(L_CUP, L_BUS), annotation(L_CUP, L_BUS))]),
+    "label_studio_min": _annotations("project.json", [least(L_CUP, rect("bus", 60, 20, 20, 10, rotation=90))]),
+    "via": _annotations("via_project.json", project(V_CUP, region(CORNERS, object="bus"), region(ELLIPSE, object="a"))),
+    "via_csv": _annotations("via_export.csv", via_csv(V_CUP, V_BUS)),
+    "createml": _annotations("annotations.json", createml(C_CUP, C_BUS)),
+    "box_table": _annotations("labels.csv", T_BOTH),
+    "open_images": _open_images,
 }
 READERS = [
     *(Reader("datasets", name, make, _scenes) for name, make in DATASETS.items()),

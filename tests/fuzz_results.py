@@ -32,7 +32,7 @@ from aot.players.base_players import ADAPTER, SHIPPED, placed
 from aot.players.digests import player_digests
 from aot.players.settings import DefenderSettings
 from aot.prompts import attack_instruction
-from aot.runs.files import canonical_hash, write_json
+from aot.runs.files import canonical_hash, read_whole, write_json
 from aot.runs.manifest import MANIFEST
 from aot.types import Episode
 from fuzz_readers import Outcome, Reader
@@ -74,7 +74,7 @@ def _read_cells(folder: Path) -> Outcome:
 def _resealed(path: Path) -> None:
     """As if it had been written so: what is behind the digest is read, too."""
     try:
-        read = json.loads(path.read_bytes())
+        read = json.loads(read_whole(path))
         write_json(path, read | {"digest": canonical_hash(read["said"])})
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return

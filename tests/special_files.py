@@ -1,4 +1,5 @@
-"""Puts what is no plain file in the place of each file that a reader reads: pipes, devices, loops, links, folders.
+"""Puts what is no plain file in the place of each file that a reader reads: pipes, devices, loops, links, folders; and
+files of other bytes or of another shape.
 
     python tests/special_files.py [READER ...]
 
@@ -34,6 +35,14 @@ def _huge(path: Path) -> None:
         file.truncate(2**40)
 
 
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _written(content: bytes) -> Callable[[Path], None]:
+    return lambda path: _write(path, content)
+
+
 TEXT = (".json", ".jsonl", ".tsv", ".csv", ".txt", ".yaml", ".xml")
 """Of other files the sizes are known, or only parts are read."""
 SPECIAL: dict[str, Callable[[Path], None]] = {
@@ -43,6 +52,9 @@ SPECIAL: dict[str, Callable[[Path], None]] = {
     "dangling": lambda path: path.symlink_to("nowhere"),
     "folder": lambda path: path.mkdir(),
     "huge": _huge,
+    "not_utf8": _written(b'{"key": "\xff\xc3", "\xed\xa0\x80": 1}'),
+    "other_shape": _written(b'[[1, null], "x", {"key": {"files": 7}}]'),
+    "empty": _written(b""),
 }
 
 
@@ -59,7 +71,7 @@ def tried(reader: Reader, kinds: Sequence[str] = tuple(SPECIAL), *, alike: int |
                 shutil.copytree(sound, folder)
                 (folder / file).unlink()
                 SPECIAL[kind](folder / file)
-                if fault := _in_a_process(partial(reader.read, folder / given)):
+                if fault := in_a_process(partial(reader.read, folder / given)):
                     faults.append(f"{reader.group}/{reader.name}, {file} is {kind}: {fault}")
                 shutil.rmtree(folder)
     return faults
@@ -74,7 +86,7 @@ def _some(files: Sequence[Path], alike: int | None) -> Iterator[Path]:
             yield file
 
 
-def _in_a_process(work: Callable[[], object]) -> str:
+def in_a_process(work: Callable[[], object], limit_s: int | None = None) -> str:
     """What it raised but an `AotError`, or how it was ended; "" where nothing was wrong."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -83,12 +95,12 @@ def _in_a_process(work: Callable[[], object]) -> str:
         try:
             os.close(reading)
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(LIMIT_S)
+            signal.alarm(limit_s or LIMIT_S)
             used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
             work()
         except AotError as error:
-            status = 0 if error.where else 3
+            status = 0 if error.where and error.hint else 3
         except BaseException:  # noqa: BLE001 -- whatever it raised is the finding
             os.write(writing, traceback.format_exc(limit=-3).encode()[-4000:])
             status = 1

@@ -287,12 +287,9 @@ def test_voc_in_the_encoding_that_it_names(tmp_path: Path, encoding: str) -> Non
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("project-1.json", '[{"annotations": [{"result": [{"type": "rectanglelabels"}]}]}]', "Label Studio"),
         ("x.csv", 'image,id,tags\na.png,1,"[{""rectanglelabels"": [""cup""]}]"\n', "Label Studio"),
-        ("via_project.json", '{"a.png1": {"regions": [{"shape_attributes": {"name": "rect"}}]}}', "VIA"),
-        ("annotations.xml", "<annotations><version>1.1</version></annotations>", "CVAT"),
-        ("c.json", '[{"image": "a.png", "annotations": [{"coordinates": {"x": 1}}]}]', "CreateML"),
-        ("t.csv", "filename,width,height,class,xmin,ymin,xmax,ymax\n", "table of boxes"),
+        ("via3.json", '{"project": {"data_format_version": "3.1.1"}, "metadata": {}}', "VIA 3"),
+        ("data.json", '{"infos": {}, "categories": {}, "items": []}', "Datumaro"),
         ("mine.json", '{"a.png": {"boxes": [[1, 2, 3, 4]]}}', "no known program"),
     ],
 )
@@ -303,6 +300,31 @@ def test_annotations_of_other_programs_are_named(tmp_path: Path, name: str, cont
         with pytest.raises(AotError, match=told) as raised:
             read(path)
         assert "export as COCO" in str(raised.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("project-1.json", '[{"annotations": [{"result": [{"type": "rectanglelabels"}]}]}]', "has no .data."),
+        ("project-1.json", '[{"data": {"image": "a.png"}, "annotations": [{"result": "rectangle"}]}]', "no list"),
+        ("project-1.json", '{"annotations": "result", "rectangle": [', "JSON"),
+        ("via_project.json", '{"a.png1": {"regions": [{"shape_attributes": {"name": "rect"}}]}}', "no filename"),
+        ("via_project.json", '[{"regions": [{"shape_attributes": {"name": "rect"}}]}]', "no table of images"),
+        ("annotations.xml", "<annotations><version>1.1</version></annotations>", "names no image"),
+        ("annotations.xml", "<annotations><image", "no element found|not XML|unclosed"),
+        ("c.json", '[{"image": 7, "annotations": [{"label": "", "coordinates": {}}]}]', "no image or no annot"),
+        ("c.json", '{"label": 1, "coordinates": {', "JSON"),
+        ("t.csv", "filename,width,height,class,xmin,ymin,xmax,ymax\n", "has no rows"),
+        ("t.csv", "filename,class,x1,y1,x2,y2,x3,y3,x4,y4\na.png,cup,1,1,9,1,9,9,1,9\n", "of other columns"),
+    ],
+)
+def test_exports_of_which_nothing_can_be_read_are_stopped(tmp_path: Path, name: str, content: str, told: str) -> None:
+    picture(tmp_path / "a.png")
+    write(tmp_path / name, content)
+    for path in (tmp_path, tmp_path / name):
+        with pytest.raises(AotError, match=told) as raised:
+            read(path)
+        assert raised.value.hint and name in str(raised.value.where)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])

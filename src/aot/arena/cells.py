@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from aot.coevolve.rounds.scoring import AttackSet, Scores
-from aot.runs.files import canonical_hash, replacing, write_json
+from aot.runs.files import canonical_hash, read_whole, replacing, write_json
 from aot.types import Attack, Box, Finding, Image, Scene, Verdict
 
 ATTACKS, ANSWERS, CONFIDENCES = "attacks", "answers", "confidences"
@@ -127,7 +127,7 @@ class CellStore:
         if not path.is_file():
             return None
         try:
-            read = json.loads(path.read_text(encoding="utf-8"))
+            read = json.loads(read_whole(path))
             said = read["said"]
             if read["key"] != key or read["digest"] != canonical_hash(said):
                 raise ValueError("its digest is not that of its content")

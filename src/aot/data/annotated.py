@@ -30,8 +30,9 @@ class Mark:
 @dataclass
 class Sheet:
     """All that a file says of one image. `refused`: what of it cannot be read, for which `complete` is then False.
-    `shares`: the marks are in shares of the image's sides. `merged`: several files speak of the image. `embedded`:
-    gives the image that is inside the file, else raises `BadRow`."""
+    `shares`: the marks are in shares of the image's sides. `doubtful`: labels of what may be there and has no mark.
+    `merged`: several files speak of the image. `embedded`: gives the image that is inside the file, else raises
+    `BadRow`."""
 
     file: Path
     image: str
@@ -40,6 +41,7 @@ class Sheet:
     complete: bool = True
     declared: Size | None = None
     shares: bool = False
+    doubtful: set[str] = field(default_factory=set)
     merged: bool = False
     embedded: Callable[[], bytes] | None = None
 
@@ -48,11 +50,27 @@ class Sheet:
         self.complete = False
         self.refused.append(Refusal(str(self.file), where, reason, word, what))
 
+    def doubt(self, label: str, where: str, reason: str, word: str) -> None:
+        """Count an object that cannot be placed, but whose label is known."""
+        self.doubtful.add(label)
+        self.refused.append(Refusal(str(self.file), where, reason, word, "box"))
+
+    def _drawn(self) -> dict[str, set[tuple[float, ...]]]:
+        found: dict[str, set[tuple[float, ...]]] = {}
+        for mark in self.marks:
+            found.setdefault(mark.label, set()).add(tuple(mark.bbox))
+        return found
+
     def merge(self, other: Sheet) -> None:
-        """Take over what another file says of the same image; of another size, that cannot be placed."""
+        """Take over what another file says of the same image; of another size, that cannot be placed. Labels of which
+        two files have other boxes are doubtful: the one may be a later state of the other."""
+        if self.file != other.file:
+            mine, theirs = self._drawn(), other._drawn()
+            self.doubtful |= {label for label, boxes in mine.items() if theirs.get(label, boxes) != boxes}
         self.merged, self.complete = True, self.complete and other.complete
         self.refused += other.refused
-        if self.declared == other.declared:
+        self.doubtful |= other.doubtful
+        if self.declared == other.declared and self.shares == other.shares:
             self.marks += other.marks
             return
         self.marks += [replace(mark, sure=False) for mark in other.marks]
@@ -60,9 +78,13 @@ class Sheet:
 
 
 def source_of(sheets: Sequence[Sheet | Refusal], folders: Sequence[Path], fit: Fit, path: Path, hint: str) -> Source:
-    """The photos of files that are all read, with the labels that these speak of. None of the images there: `AotError`
-    with this `hint`."""
+    """The photos of files that are all read, with the labels that these speak of. Nothing read, or none of the images
+    there: `AotError` with this `hint`."""
     read = [sheet for sheet in sheets if isinstance(sheet, Sheet)]
+    if not read:
+        left = next((sheet for sheet in sheets if isinstance(sheet, Refusal)), None)
+        what = f"nothing of it can be read; first: {left.row} {left.reason}" if left else "names no image"
+        raise AotError(what, where=left.file if left else str(path), hint=hint)
     if read and not any(sheet.embedded or found_in(folders, sheet.image)[2] for sheet in read):
         what = f"none of the {len(read)} image files is there (first: {shown(read[0].image)})"
         raise AotError(what, where=str(path), hint=hint)
@@ -99,7 +121,7 @@ def photos_of(
 
 def _photo(sheet: Sheet, name: str, image: np.ndarray, size: Size, fit: Fit, source: str) -> Iterator[Photo | Refusal]:
     things: list[Thing] = []
-    doubtful = {mark.label for mark in sheet.marks if not mark.sure}
+    doubtful = sheet.doubtful | {mark.label for mark in sheet.marks if not mark.sure}
     drawn: set[tuple[str, tuple[float, ...]]] = set()
     for mark in sheet.marks:
         key = (mark.label, tuple(mark.bbox))

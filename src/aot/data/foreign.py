@@ -10,19 +10,16 @@ from pathlib import Path
 
 _HEAD_BYTES = 2**16
 _COCO = "export as COCO"
+_COLUMNS = "name them filename, class, xmin, ymin, xmax, ymax"
 EXPORTERS: tuple[tuple[str, str, str, str], ...] = (
-    (".json", r'"(rectangle|polygon|keypoint|brush|ellipse)labels"', "Label Studio's own JSON", _COCO),
     (".csv", r"(rectangle|polygon)labels", "Label Studio's own CSV", _COCO),
     (".tsv", r"(rectangle|polygon)labels", "Label Studio's own TSV", _COCO),
-    (".json", r'"(shape_attributes|_via_img_metadata)"', "VIA's own JSON", f"{_COCO} (VIA 2: Annotation menu)"),
-    (".csv", r"region_shape_attributes", "VIA's own CSV", f"{_COCO} (VIA 2: Annotation menu)"),
-    (".xml", r"<(annotations|track|task)[\s>]", "CVAT's own XML", f"{_COCO} or YOLO (CVAT: COCO 1.0, YOLO 1.1)"),
-    (".json", r'"coordinates"\s*:\s*\{', "CreateML's JSON", f"{_COCO}, YOLO or Pascal VOC"),
+    (".json", r'"data_format_version"\s*:\s*"3', "a project of VIA 3", f"{_COCO}, or annotate with VIA 2"),
     (".json", r'"(dm_format_version|infos?)"\s*:.*"items"\s*:', "Datumaro's JSON", _COCO),
     (".json", r'"(answers|data_row|data_rows|media_attributes|projects)"\s*:', "Labelbox's JSON", _COCO),
     (".json", r'"(geometryType|classTitle)"', "Supervisely's JSON", _COCO),
     (".json", r'"(annotations|boxes|bbox|bboxes|regions|objects|shapes)"\s*:', "JSON of no known program", _COCO),
-    (".csv", r"(?i)(xmin|x_min|bbox|left|x1)\W", "a table of boxes", f"{_COCO}, YOLO or Pascal VOC"),
+    (".csv", r"(?i)(xmin|x_min|bbox|left|x1)\W", "a table of boxes of other columns", _COLUMNS),
 )
 """Ending, a pattern of its beginning, what it is, and the next step; the first that fits."""
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from aot.data.box_table import box_tables, read_box_tables
 from aot.data.coco import read_coco
 from aot.data.coco_layout import coco_layouts, is_coco_file
+from aot.data.createml import createml_files, read_createml
+from aot.data.cvat import cvat_files, read_cvat
 from aot.data.foreign import exporter_of
 from aot.data.imagefolder import metadata_files, read_imagefolder
 from aot.data.images import Fit, Refusal, square
+from aot.data.label_studio import label_studio_files, read_label_studio
 from aot.data.labelme import labelme_files, read_labelme
 from aot.data.parquet import shards
 from aot.data.photos import Source, scenes_of
 from aot.data.pictures import PICTURES, holds_pictures, read_pictures
 from aot.data.rows import SAVED, read_jsonl, read_table
 from aot.data.tsv import read_tsv
+from aot.data.via import read_via, via_files
 from aot.data.voc import read_voc, voc_files
 from aot.data.yolo import is_yolo, read_yolo
 from aot.errors import AotError
@@ -35,9 +40,18 @@ _NOTES = re.compile(r"annot|label|instance|bbox|boxes", re.IGNORECASE)
 _NOTE_ENDINGS = (".json", ".xml", ".csv", ".txt", ".mat", ".xlsx", ".tfrecord", ".record")
 FORMATS = (
     "give a COCO-format folder (instances.json and images/, annotations/instances_*.json, or _annotations.coco.json), "
-    "a YOLO, Pascal VOC, labelme or imagefolder dataset, an LMUData .tsv, a .jsonl or .parquet file, a folder that "
-    "datasets.load_dataset opens, or a folder of images"
+    "a YOLO, Pascal VOC, labelme or imagefolder dataset, what CVAT, Label Studio, VIA or CreateML wrote or a table of "
+    "boxes with the images, an LMUData .tsv, a .jsonl or .parquet file, a folder that datasets.load_dataset opens, or "
+    "a folder of images"
 )
+PROGRAMS = (
+    (cvat_files, read_cvat),
+    (label_studio_files, read_label_studio),
+    (via_files, read_via),
+    (createml_files, read_createml),
+    (box_tables, read_box_tables),
+)
+"""What annotation programs and people write by themselves: what finds such files, and what reads them."""
 
 
 def load_scenes(
@@ -95,6 +109,8 @@ def open_source(path: Path | str, fit: Fit, *, free_text: bool = False) -> Sourc
         return read_yolo(path, fit)
     if suffix == ".json":
         return _open_json(path, fit, free_text)
+    if suffix in (".xml", ".csv") and (source := _open_annotations(path, fit)):
+        return source
     raise _unknown(path, "unknown data format")
 
 
@@ -131,6 +147,8 @@ def _open_folder(path: Path, fit: Fit, free_text: bool) -> Source:
             return open_source(tables[0], fit, free_text=free_text)
         names = ", ".join(file.name for file in tables[:5])
         raise AotError("the folder holds several tables", where=str(path), hint=f"name one of them: {names}")
+    if source := _open_annotations(path, fit):
+        return source
     if holds_pictures(path):
         if unread := _unread_annotations(path):
             raise _unknown(unread, "may be annotations, of no known format")
@@ -159,6 +177,10 @@ def _unread_annotations(folder: Path) -> Path | None:
     return next((file for file in files if exporter_of(file)), None) or next(named, None)
 
 
+def _open_annotations(path: Path, fit: Fit) -> Source | None:
+    return next((read(path, fit) for find, read in PROGRAMS if find(path)), None)
+
+
 def _open_json(path: Path, fit: Fit, free_text: bool) -> Source:
     if is_coco_file(path):
         return read_coco(path, fit)
@@ -166,6 +188,8 @@ def _open_json(path: Path, fit: Fit, free_text: bool) -> Source:
         return read_labelme(path, fit)
     if _is_nlvr(path):
         return read_jsonl(path, fit, free_text=free_text)
+    if source := _open_annotations(path, fit):
+        return source
     raise _unknown(path, "a JSON file of no known format")
 
 

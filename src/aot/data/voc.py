@@ -7,36 +7,25 @@ marked `difficult` are there, but were not annotated with care: their label is d
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree
 
 from aot.data.annotated import Mark, Sheet, source_of
 from aot.data.entries import Spellings, is_set, label_of, whole
-from aot.data.images import Fit, Refusal, found_in
+from aot.data.images import BadRow, Fit, Refusal, found_in
 from aot.data.photos import Source
 from aot.data.pictures import PICTURES
+from aot.data.xml_file import begins_with, root_of
 
 HINT = "Pascal VOC has Annotations/*.xml and JPEGImages/, or each .xml beside its image"
 _MOST_BYTES = 2**24
-_ENCODING = re.compile(rb"""\s*<\?xml[^>]*encoding=["']([\w.-]+)["']""")
-_EXPATS = (b"utf-8", b"utf8", b"utf-16", b"us-ascii", b"ascii", b"iso-8859-1")
-_ROOT = re.compile(rb"<annotation[\s>]")
 
 
 def voc_files(folder: Path) -> list[Path]:
     """The annotation files of the dataset; none where it is none."""
     files = sorted(folder.glob("Annotations/**/*.xml")) or sorted(folder.rglob("*.xml"))
     files = [file for file in files if file.is_file()]
-    return files if any(_says_annotation(file) for file in files) else []
-
-
-def _says_annotation(file: Path) -> bool:
-    try:
-        with file.open("rb") as opened:
-            return _ROOT.search(opened.read(4096).replace(b"\0", b"")) is not None  # UTF-16 has zero bytes
-    except OSError:
-        return False
+    return files if any(begins_with(file, "annotation") for file in files) else []
 
 
 def read_voc(folder: Path, fit: Fit) -> Source:
@@ -49,14 +38,9 @@ def read_voc(folder: Path, fit: Fit) -> Source:
 
 def _sheet(file: Path, folder: Path, spelled: Spellings) -> Sheet | Refusal:
     try:
-        if file.stat().st_size > _MOST_BYTES:
-            return Refusal(str(file), "the file", f"has more than {_MOST_BYTES} bytes", "bad_entry")
-        content = file.read_bytes()
-        tree = _parsed(content)
-    except OSError as error:
-        return Refusal(str(file), "the file", f"cannot be read ({error.strerror})", "bad_entry")
-    except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
-        return Refusal(str(file), "the file", f"is not XML that is read ({error})", "bad_entry")
+        tree = root_of(file, _MOST_BYTES)
+    except BadRow as error:
+        return Refusal(str(file), "the file", str(error), error.word)
     if tree.tag != "annotation":
         return Refusal(str(file), "the file", f"is a <{tree.tag}>, not an <annotation>", "bad_entry")
     sheet = Sheet(file, _image(tree, file, folder))
@@ -69,17 +53,6 @@ def _sheet(file: Path, folder: Path, spelled: Spellings) -> Sheet | Refusal:
             continue
         sheet.marks.append(Mark(spelled(label), _bbox(item), (), where, not is_set(item.findtext("difficult"))))
     return sheet
-
-
-def _parsed(content: bytes) -> ElementTree.Element:
-    """The root. A file that defines entities may grow without end when it is read: `ValueError`."""
-    plain = content.replace(b"\0", b"")  # UTF-16 has a zero byte in each letter
-    if b"<!DOCTYPE" in plain or b"<!ENTITY" in plain:
-        raise ValueError("a document type or an entity is declared")
-    named = _ENCODING.match(content)
-    if named and named[1].lower() not in _EXPATS:  # expat knows few encodings, Python many
-        return ElementTree.fromstring(content.decode(named[1].decode()))
-    return ElementTree.fromstring(content)
 
 
 def _image(tree: ElementTree.Element, file: Path, folder: Path) -> str:

@@ -83,9 +83,10 @@ class LineForms:
             if keypoints and len(numbers) >= 4 + keypoints:
                 numbers = numbers[:4]
             if len(numbers) in (4, 5):
-                self._box(numbers)
+                self.see_box(numbers)
 
-    def _box(self, numbers: list[float]) -> None:
+    def see_box(self, numbers: list[float]) -> None:
+        """[x, y, width, height], the centre and the sides in shares of the image's, and a confidence or not."""
         self.boxes += 1
         centre, corners = _as_centre(numbers), _as_corners(numbers)
         self.pixels += max(numbers[:4]) > 1 + _ROUNDING
@@ -102,13 +103,13 @@ class LineForms:
     def fault(self, names: Mapping[int, str]) -> str:
         """What the lines are instead, in words; empty where nothing says so."""
         if 2 * self.pixels > self.boxes:
-            return f"{self.pixels} of {self.boxes} boxes have numbers above 1: YOLO's are shares of the image's sides"
+            return f"{self.pixels} of {self.boxes} boxes have numbers above 1, and are no shares of the image's sides"
         if self.angles > 1 and 10 * self.angles >= self.fives:
             return f"{self.angles} of {self.fives} lines have a fifth number that is no confidence: an angle?"
         if self.first > 1 and 2 * self.first > self.fives:
             return f"{self.first} of {self.fives} lines with five numbers have their box in the last four"
         if self.corners > 1 and self.corners > _MANY * self.centres:
-            return f"{self.corners} of {self.boxes} boxes can only be two corners; YOLO's are centre and sides"
+            return f"{self.corners} of {self.boxes} boxes can only be two corners; they should be centre and sides"
         if self.corners + self.outside and self.top_left == self.boxes >= _FEW:
             return f"all {self.boxes} boxes are inside their images as corner and sides, but not as centre and sides"
         if self.outside > 1 and self.outside > _MOST_OUTSIDE * self.boxes:

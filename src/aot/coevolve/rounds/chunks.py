@@ -15,7 +15,7 @@ from typing import TypeVar
 from aot.coevolve.scenes.game import stage_seed
 from aot.errors import AotError
 from aot.runs import ranks
-from aot.runs.files import digests_of, disk_errors, flush_to_disk, read_json, write_json
+from aot.runs.files import MOST_BYTES, digests_of, disk_errors, flush_to_disk, read_json, write_json
 from aot.runs.heartbeat import beat
 
 Item = TypeVar("Item")
@@ -95,6 +95,7 @@ def _keep(folder: Path, made: Item, save: Callable[[Path, Item], None]) -> None:
 def _verified(folder: Path) -> Path:
     """The folder. Raises `AotError` where it is not as it was written."""
     hint = f"delete {folder} and run the same command again: only this chunk is made anew"
-    if read_json(folder / DIGESTS, hint=hint) != digests_of(folder, without=(DIGESTS,)):
+    huge = any(path.is_file() and path.stat().st_size > MOST_BYTES for path in folder.rglob("*"))  # no chunk is
+    if huge or read_json(folder / DIGESTS, hint=hint) != digests_of(folder, without=(DIGESTS,)):
         raise AotError("damaged: its files are not those that were written", where=str(folder), hint=hint)
     return folder
