@@ -262,7 +262,7 @@ def test_another_recipe_does_not_overwrite_a_run(uninterrupted: Path) -> None:
 def test_own_data_go_through_one_iteration(
     data: str, game: dict[str, Any], shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aot.coevolve.possible.MOST", 4)
+    monkeypatch.setattr("aot.coevolve.scenes.possible.MOST", 4)
     said: list[str] = []
     small: dict[str, Any] = {"clean_rl": False, "attacker": {"flow_grpo": {"updates": 1}}, "dapo": {"updates": 1}}
     recipe = tiny(processes=1, game={"train_scenes": 8, "held_out_scenes": 8, **game}, **small)

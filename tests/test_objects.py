@@ -121,7 +121,7 @@ def test_what_is_put_into_held_out_photos_was_in_no_training_photo(game: Game) -
 def test_an_impossible_attack_is_refused_for_its_reason_and_counted(
     game: Game, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aot.coevolve.possible.MOST", 8)
+    monkeypatch.setattr("aot.coevolve.scenes.possible.MOST", 8)
     (family,) = families(["look_alike"], objects=objects_of(game))
     rules, scenes = referees(RefereeSettings(), photos=True), scenes_of(game)
     attacks = FamilyAttacker(family).attack(scenes, seed=0)
