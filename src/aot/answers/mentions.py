@@ -192,6 +192,12 @@ def pattern(option: str) -> re.Pattern[str]:
     return re.compile(r"(?<!\w)(?<!ish-)" + joined + r"(?!\w)", re.IGNORECASE)
 
 
+@lru_cache(maxsize=4096)
+def own_words(option: str) -> re.Pattern[str]:
+    """The option's words at the beginning, behind its letter or a few signs."""
+    return re.compile(r"[\s.:()\-–—A-Ja-j]{0,8}" + pattern(option).pattern, re.IGNORECASE)
+
+
 MARK = re.compile(r"⟦(-?\d+)⟧")
 
 

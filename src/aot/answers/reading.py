@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from aot.answers.mentions import GLUE, is_own_letter, mentions, named, pattern, worded
+from aot.answers.mentions import GLUE, is_own_letter, mentions, named, own_words, pattern, worded
 from aot.answers.refusal import declines, refuses
 from aot.answers.rejected import REJECTS, kept
 from aot.answers.text import BOX, TAG, after_cues, unwrapped
@@ -60,7 +60,7 @@ REVISES = re.compile(
     r"\b(?:but|however|correction|in fact|instead|final|therefore|thus|hence|in conclusion|so)\b|但|所以|因此|综上",
     re.IGNORECASE,
 )
-ENDS_THERE = r"(?:(?:[,.;:。,]|(?<!\d)!)(?:\s|$|(?=[\u4e00-\u9fff]))|\s*$|\s*\n)"
+ENDS_THERE = re.compile(r"(?:[,.;:。,]|(?<!\d)!)(?:\s|$|(?=[\u4e00-\u9fff]))|\s*$|\s*\n")
 CHINESE_YES = re.compile(r"\s*(?:(是的|对的?|是)|(不是|不对|否|没有|不))\s*(?:[,.;!。]|$)")
 HEAD = re.compile(r"[,.;!?\n。]|\b(?:because|since|as)\b|因为")
 MOST_MARKS, LONGEST_NAME = 8, 4
@@ -190,7 +190,7 @@ def own_option(letter: str, tail: str, options: tuple[str, ...]) -> Found:
 def without_own(text: str, options: tuple[str, ...]) -> str:
     """The text after a letter without the option's words: they may sound like a rejection ("False", "is not round")."""
     for option in sorted(options, key=len, reverse=True):
-        if own := re.compile(r"[\s.:()\-–—A-Ja-j]{0,8}" + pattern(option).pattern, re.IGNORECASE).match(text):
+        if own := own_words(option).match(text):
             return text[own.end() :]
     return text
 
@@ -246,17 +246,22 @@ def leading_words(plain: str, options: tuple[str, ...]) -> Found:
     words = {i: word for i, word in words.items() if word}
     if declines(re.split(r"[.!?](?:\s|$)|\n", lower, maxsplit=1)[0]):
         return None  # "No, I cannot see the image."
-    starts = [(i, m) for i, w in words.items() if (m := re.match(re.escape(w) + ENDS_THERE, lower))]
+    starts = [(i, end) for i, word in words.items() if (end := _behind(word, lower))]
     if len(starts) != 1:
         return None
-    (said, match), rest = starts[0], lower[starts[0][1].end() :].lstrip()
-    others = [re.escape(w) for i, w in words.items() if i != said]
-    ends = match[0].rstrip()[-1]
-    if ends == "," and (words[said] == "right" or any(re.match(o + ENDS_THERE, rest) for o in others)):
+    (said, end), others = starts[0], [word for i, word in words.items() if i != starts[0][0]]
+    sign, rest = lower[:end].rstrip()[-1], lower[end:].lstrip()
+    if sign == "," and (words[said] == "right" or any(_behind(other, rest) for other in others)):
         return None  # a list; "Right, so ..."
-    if ends == ":" and any(re.search(rf"\b{o}\s*:", rest) for o in others):
+    if sign == ":" and any(re.search(rf"\b{re.escape(other)}\s*:", rest) for other in others):
         return None  # "Left: a cat. Right: a dog."
     return {said}
+
+
+def _behind(word: str, text: str) -> int:
+    """Where the text goes on behind the word and what ends it; 0 where the text does not begin so."""
+    end = ENDS_THERE.match(text, len(word)) if text.startswith(word) else None
+    return end.end() if end else 0
 
 
 def line_alone(plain: str, options: tuple[str, ...]) -> Found:
