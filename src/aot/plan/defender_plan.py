@@ -182,8 +182,8 @@ def _stock(defender: TrainedDefender) -> StockDefender:
     """The defender as `generate` and TRL ask it, whichever paths of ours it has."""
     if isinstance(defender, StockDefender):
         return defender
-    how: dict[str, Any] = {"max_new_tokens": defender.max_new_tokens, "batch": defender.batch, "abstain": defender.abstain}
-    return StockDefender(defender.model, defender.processor, area=defender.area, **how)
+    how: dict[str, Any] = {"max_new_tokens": defender.max_new_tokens, "batch": defender.batch, "area": defender.area}
+    return StockDefender(defender.model, defender.processor, abstain=defender.abstain, **how)
 
 
 def _asked(size: Size, prompts: int) -> tuple[list[Image], list[Question]]:

@@ -85,9 +85,11 @@ def defender_without_data(settings: DefenderSettings) -> TrainedDefender:
             model.generation_config = GenerationConfig.from_pretrained(folder)
     in_fewer_bits(model, settings.quantization, WHOLE)
     tell(model, reasons(model, settings, config))
-    own = folder and (model.config.model_type != FAST or any(folder.glob("*processor_config.json")))
-    read = partial(read_processor, folder, model.config.model_type)
-    processor = read() if own else _processor(model, None, SHIPPED / "defender")
+    kind = model.config.model_type
+    if folder and (kind != FAST or any(folder.glob("*processor_config.json"))):
+        processor = read_processor(folder, kind)
+    else:
+        processor = _processor(model, None, SHIPPED / "defender")
     return defender_around(model, processor, settings, settings.model)
 
 

@@ -27,7 +27,7 @@ def reasons(model: Any, settings: DefenderSettings, config: dict[str, Any]) -> t
 def _reasons(model: Any, settings: DefenderSettings, config: dict[str, Any]) -> Iterator[str]:
     text = model.config.get_text_config()
     if others := sorted({*(getattr(text, "layer_types", None) or ())} - WINDOWED):
-        yield f"upper bound: {', '.join(others)} layers are counted as PyTorch computes them; kernels for GPUs take less"
+        yield f"upper bound: {', '.join(others)} layers are counted by PyTorch's operations, GPUs have kernels for them"
     if isinstance(experts := getattr(text, "num_experts", None) or getattr(text, "num_local_experts", None), int):
         yield f"hours of written answers are an upper bound: all {experts} experts are taken as read for every token"
     if isinstance(stored := config.get("quantization_config"), dict):

@@ -17,7 +17,7 @@ HEADERS = ("weights", "grads", "optim", "data", "cache", "activ")
 
 
 def stage_table(need: StageNeed, hardware: Hardware) -> Table:
-    """One row a phase: GiB on each GPU by kind at the peak, operations, hours; "~" where they are not exact, and why."""
+    """One row a phase: GiB on each GPU by kind at the peak, operations, hours; and why those with "~" are not exact."""
     from rich.markup import escape
     from rich.table import Table
 

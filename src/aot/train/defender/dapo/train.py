@@ -51,7 +51,8 @@ def train_dapo(
     if settings.engine == "packed":
         from aot.train.defender.dapo.packed import train_packed
 
-        return train_packed(for_packed(defender), rows, settings, seed=seed, judge=judge, checkpoint=checkpoint, log=log)
+        fast = for_packed(defender)
+        return train_packed(fast, rows, settings, seed=seed, judge=judge, checkpoint=checkpoint, log=log)
     from aot.train.defender.dapo.trl.engine import train_trl
 
     folder: Path | None = checkpoint.folder if checkpoint else None
