@@ -27,7 +27,7 @@ from aot.plan.full_size import defender_without_data
 from aot.plan.live_memory import LiveMemory, Measured
 from aot.plan.phases import Hardware
 from aot.plan.recipe_plan import DEFENDER, EVALUATION, stage_need
-from aot.plan.stock_answers import Answering, stock_answering
+from aot.plan.stock_answers import stock_answering
 from aot.plan.table import stage_table
 from aot.plan.without_data import META, without_data
 from aot.players.defender.opening import open_defender
