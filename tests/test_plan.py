@@ -22,7 +22,6 @@ from aot.data.curriculum import CurriculumRow
 from aot.errors import AotError
 from aot.plan import attacker_plan, defender_plan
 from aot.plan.attacker_plan import UpdateMeasured
-from aot.plan.defender_plan import Answering
 from aot.plan.full_size import _built, _language_model, attacker_without_data, defender_without_data
 from aot.plan.known_configs import ATTACKERS as ATTACKERS_KNOWN
 from aot.plan.known_configs import DEFENDERS as DEFENDERS_KNOWN
@@ -52,6 +51,7 @@ from aot.plan.recipe_plan import (
     stage_need,
 )
 from aot.plan.remedies import remedy
+from aot.plan.stock_answers import Answering
 from aot.plan.table import verdict
 from aot.plan.without_data import META, autocast, without_data
 from aot.players.attacker.edit_attacker import EditAttacker
@@ -60,6 +60,7 @@ from aot.players.attacker.opening import open_attacker_to_train
 from aot.players.base_players import SHIPPED
 from aot.players.defender.opening import open_defender
 from aot.players.defender.qwen import QwenDefender
+from aot.players.defender.stock import StockDefender
 from aot.players.published import PUBLISHED
 from aot.players.settings import AttackerSettings, DefenderSettings, LoraSettings
 from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
@@ -323,9 +324,9 @@ def test_the_plan_of_trl_is_trls_own_step(tmp_path: Path) -> None:
     with_trls_head(again.model, settings.temperature)
     ours.watch(again.model)
     asked = [rows[one["row"]] for one in drawn]  # type: ignore[call-overload]
-    prompts = again.encode([row.image for row in asked], [row.question for row in asked])
+    inputs = StockDefender(again.model, again.processor).inputs([(r.image, again.prompt(r.question)) for r in asked])
     tokens = batch["completion_ids"].shape[1]
-    planned = ours.measure(lambda: completion_loss(again.model, prompts, tokens).backward())
+    planned = ours.measure(lambda: completion_loss(again.model, inputs, tokens).backward())
     assert planned.total == pytest.approx(found.total, rel=0.05)
     assert planned.flops == pytest.approx(found.flops, rel=0.05)
 
@@ -412,12 +413,11 @@ class Faked(Measures):
     conditions = asking = sampling = editing = painting = showing = measured(1, 1)  # type: ignore[assignment]
     update = UpdateMeasured(measured(2, 2), 4, 10**6, False)  # type: ignore[assignment]
     dapo = (measured(3, 3), 10**6)  # type: ignore[assignment]
-    dapo_answers = reading = (Answering(measured(1), measured(1), 0), 8)  # type: ignore[assignment]
+    dapo_answers = reading = Answering(measured(1), measured(1), 0, 8)  # type: ignore[assignment]
     attacker = SimpleNamespace(settings=EditorSettings(steps=50, guidance=4, batch=2, encode_batch=4, decode_batch=2))  # type: ignore[assignment]
-    defender_batch = 8
 
     def answers_beside(self, k: int, *, training: bool) -> Answering:
-        return self.dapo_answers[0]
+        return Answering(measured(1), measured(1), 0, 8 * k)
 
     def sft(self, settings: DefenderSftSettings) -> tuple[Measured, int]:
         return self.dapo

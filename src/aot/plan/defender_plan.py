@@ -1,12 +1,12 @@
 """The defender's pieces of work, each measured by running it: answers, SFT, DAPO by either engine.
 
-Everything here takes a `QwenDefender`, with or without data: a test holds that both measure the same.
+Everything here takes a defender, with or without data: a test holds that both measure the same.
 """
 
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,14 +14,20 @@ from torch import nn
 
 from aot.attacks.pgd import value_and_gradient
 from aot.data.curriculum import CurriculumRow
+from aot.plan.inexact import measured
 from aot.plan.live_memory import LiveMemory, Measured
+from aot.plan.stock_answers import Answering, stock_answering
 from aot.plan.without_data import META, autocast
-from aot.players.defender.differentiable import DifferentiableProcessor, QwenPixelLosses, attacked_weights
+from aot.players.defender.differentiable import attacked_weights
 from aot.players.defender.group_sampling import SampledGroup
+from aot.players.defender.pixel_gradients import pixel_gradients
 from aot.players.defender.qwen import QwenDefender
+from aot.players.defender.stock import StockDefender
+from aot.players.defender.trained import TrainedDefender
 from aot.train.defender.dapo.dynamic_sampling import ScoredGroup
 from aot.train.defender.dapo.packed import update_once
 from aot.train.defender.dapo.settings import DapoSettings
+from aot.train.defender.dapo.train import for_packed
 from aot.train.defender.dapo.trl.forward import as_on_a_gpu, completion_loss, with_trls_head
 from aot.train.defender.optimizer import adamw
 from aot.train.defender.sft import DefenderSftSettings
@@ -33,18 +39,11 @@ Size = tuple[int, int]
 """Height and width of an image in pixels."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answering:
-    """So many prompts with k answers each at once. `read`: the prompts; `write`: one token of every answer, when
-    nearly all tokens are written. `cache`: bytes of keys and values at the end."""
-
-    read: Measured
-    write: Measured
-    cache: int
-
-
-def answering(live: LiveMemory, defender: QwenDefender, size: Size, prompts: int, k: int, tokens: int) -> Answering:
-    """Answers of so many tokens. Their keys and values are counted when all are written."""
+def answering(live: LiveMemory, defender: TrainedDefender, size: Size, prompts: int, k: int, tokens: int) -> Answering:
+    """k answers of so many tokens to each of the prompts at once; of any other than Qwen2.5-VL one to each. Their keys
+    and values are counted when all are written."""
+    if not isinstance(defender, QwenDefender):
+        return generated(live, defender, size, prompts, tokens)
     images, questions = _asked(size, prompts)
     batch = defender.encode(images, questions)
     draws = torch.zeros(prompts, k, 2).to(defender.device)
@@ -59,10 +58,18 @@ def answering(live: LiveMemory, defender: QwenDefender, size: Size, prompts: int
     twice = cache // text.num_hidden_layers
     other = max(0, both.peak["activations"] - before - before // text.num_hidden_layers)
     peak = {**both.peak, "cache": cache, "activations": other + twice}
-    return Answering(read, Measured(peak, both.flops - read.flops), cache)
+    return Answering(read, Measured(peak, both.flops - read.flops), cache, prompts * k)
 
 
-def sft(live: LiveMemory, defender: QwenDefender, settings: DefenderSftSettings, size: Size) -> Measured:
+def generated(live: LiveMemory, defender: TrainedDefender, size: Size, answers: int, tokens: int) -> Answering:
+    """So many answers at once, by stock `generate`."""
+    images, questions = _asked(size, answers)
+    stock = _stock(defender)
+    rows = [(image, stock.prompt(question)) for image, question in zip(images, questions, strict=True)]
+    return stock_answering(live, stock, rows, tokens)
+
+
+def sft(live: LiveMemory, defender: TrainedDefender, settings: DefenderSftSettings, size: Size) -> Measured:
     """A pass over `per_forward` images, and the optimizer's step."""
     step = _Step(live, defender, settings, accumulates=settings.per_forward < settings.batch)
     images, questions = _asked(size, min(settings.per_forward, settings.batch))
@@ -71,10 +78,10 @@ def sft(live: LiveMemory, defender: QwenDefender, settings: DefenderSftSettings,
         defender.answer_losses(images, questions)[0].sum().backward()
         step()
 
-    return live.measure(work)
+    return measured(live, defender.model, work)
 
 
-def losses(live: LiveMemory, defender: QwenDefender, settings: DefenderSftSettings, size: Size, n: int) -> Measured:
+def losses(live: LiveMemory, defender: TrainedDefender, settings: DefenderSftSettings, size: Size, n: int) -> Measured:
     """A look at n images within SFT: the losses among which hardest-of-k chooses."""
     _Step(live, defender, settings, accumulates=False)
     images, questions = _asked(size, n)
@@ -83,30 +90,32 @@ def losses(live: LiveMemory, defender: QwenDefender, settings: DefenderSftSettin
         with torch.no_grad():
             defender.answer_losses(images, questions)
 
-    return live.measure(work)
+    return measured(live, defender.model, work)
 
 
-def pixels(live: LiveMemory, defender: QwenDefender, settings: DefenderSftSettings, size: Size, n: int) -> Measured:
+def pixels(live: LiveMemory, defender: TrainedDefender, settings: DefenderSftSettings, size: Size, n: int) -> Measured:
     """A step of PGD on n images within SFT, whose weights wait meanwhile."""
     _Step(live, defender, settings, accumulates=False)
-    image = DifferentiableProcessor(defender.processor).fitted(np.zeros((*size, 3), np.uint8))
+    gradients = pixel_gradients(defender)
+    image = gradients.fitted(np.zeros((*size, 3), np.uint8))
     images, questions = _asked((image.shape[0], image.shape[1]), n)
     seen = torch.zeros(n, 3, *image.shape[:2], device=defender.device)
 
     def work() -> None:
         with attacked_weights(defender.model):
-            value_and_gradient(QwenPixelLosses(defender, images, questions).untargeted, seen)
+            value_and_gradient(gradients.losses(images, questions).untargeted, seen)
 
-    return live.measure(work)
+    return measured(live, defender.model, work)
 
 
-def dapo(live: LiveMemory, defender: QwenDefender, settings: DapoSettings, size: Size) -> Measured:
+def dapo(live: LiveMemory, defender: TrainedDefender, settings: DapoSettings, size: Size) -> Measured:
     """A pass over the answers that go through the network at once, all of the longest length, and the optimizer's
     step."""
     return (_packed if settings.engine == "packed" else _trl)(live, defender, settings, size)
 
 
-def _packed(live: LiveMemory, defender: QwenDefender, settings: DapoSettings, size: Size) -> Measured:
+def _packed(live: LiveMemory, defender: TrainedDefender, settings: DapoSettings, size: Size) -> Measured:
+    defender = for_packed(defender)
     images, questions = _asked(size, settings.groups)
     rows = [CurriculumRow(str(i), image, q) for i, (image, q) in enumerate(zip(images, questions, strict=True))]
     # All answers differ from the first token on: the most that an update can hold.
@@ -118,21 +127,22 @@ def _packed(live: LiveMemory, defender: QwenDefender, settings: DapoSettings, si
     return live.measure(lambda: update_once(defender, rows, groups, settings, step.optimizer))
 
 
-def _trl(live: LiveMemory, defender: QwenDefender, settings: DapoSettings, size: Size) -> Measured:
+def _trl(live: LiveMemory, defender: TrainedDefender, settings: DapoSettings, size: Size) -> Measured:
     with_trls_head(defender.model, settings.temperature)
     at_once = settings.trl.completions_per_forward
     step = _Step(live, defender, settings, accumulates=at_once < settings.groups * settings.group_size)
     images, questions = _asked(size, at_once)
-    prompts = defender.encode(images, questions)
+    stock = _stock(defender)
+    inputs = stock.inputs([(image, stock.prompt(q)) for image, q in zip(images, questions, strict=True)])
     model = defender.adapters.peft if defender.adapters else defender.model
 
     def work() -> None:
         on_gpu = as_on_a_gpu() if defender.device.type == META else nullcontext()
         with autocast(defender.device.type, settings.trl.bf16), on_gpu:
-            completion_loss(model, prompts, settings.limit).backward()
+            completion_loss(model, inputs, settings.limit).backward()
         step()
 
-    return live.measure(work)
+    return measured(live, defender.model, work)
 
 
 class _Step:
@@ -141,7 +151,7 @@ class _Step:
     def __init__(
         self,
         live: LiveMemory,
-        defender: QwenDefender,
+        defender: TrainedDefender,
         settings: DefenderSftSettings | DapoSettings,
         *,
         accumulates: bool,
@@ -166,6 +176,14 @@ class _Step:
         nn.utils.clip_grad_norm_(self.parameters, self.most)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+
+
+def _stock(defender: TrainedDefender) -> StockDefender:
+    """The defender as `generate` and TRL ask it, whichever paths of ours it has."""
+    if isinstance(defender, StockDefender):
+        return defender
+    how: dict[str, Any] = {"max_new_tokens": defender.max_new_tokens, "batch": defender.batch, "area": defender.area}
+    return StockDefender(defender.model, defender.processor, abstain=defender.abstain, **how)
 
 
 def _asked(size: Size, prompts: int) -> tuple[list[Image], list[Question]]:

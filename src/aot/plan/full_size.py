@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +15,35 @@ from diffusers import (
     QwenImageTransformer2DModel,
 )
 from torch import nn
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 import aot
 from aot.errors import AotError
 from aot.plan.fewer_bits import in_fewer_bits
+from aot.plan.inexact import reasons, tell
 from aot.plan.known_configs import ATTACKERS, DEFENDERS, PLUS, QWEN25_VL_PIXELS, Config
 from aot.plan.without_data import META
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor_folder import INDEX, PIPELINES, pipeline_class, settings_in, settings_of
 from aot.players.attacker.lora import add_adapter
 from aot.players.attacker.qwen_image_21 import is_qwen_image_21
-from aot.players.base_players import SHIPPED, Role, is_miniature, token_limit
-from aot.players.defender.opening import MINIATURES_BATCH, USUAL_BATCH
-from aot.players.defender.qwen import QwenDefender
-from aot.players.hub import fetched, is_hub_id
+from aot.players.base_players import ADAPTER, BASE, SHIPPED, Role
+from aot.players.defender.opening import FAST, defender_around
+from aot.players.defender.trained import TrainedDefender
+from aot.players.hub import configured, is_hub_id
+from aot.players.load_errors import reading
+from aot.players.model_folder import read_processor
 from aot.players.processor import CHAT_TEMPLATE, QwenProcessor, load_processor
 from aot.players.quantization import EDITOR_WHOLE, WHOLE
 from aot.players.settings import AttackerSettings, DefenderSettings, PlayerSettings
 from aot.players.special_tokens import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START
 from aot.runs.files import read_json
+
+IGNORED = ("dtype", "torch_dtype", "auto_map", "quantization_config")
+UNKNOWN = "a plan needs the configuration of a model that transformers' AutoModelForImageTextToText takes, without code"
+CONFIGURATIONS = "--include '*.json' '*.jinja' '*.txt' '*.model'"
+"""What `hf download` fetches where weights are not wanted."""
 
 
 def attacker_without_data(settings: AttackerSettings, *, train: bool) -> EditAttacker:
@@ -65,26 +74,32 @@ def attacker_without_data(settings: AttackerSettings, *, train: bool) -> EditAtt
     return EditAttacker(*parts, asked.model_copy(update=settings.asked), pipeline_class=pipeline)
 
 
-def defender_without_data(settings: DefenderSettings) -> QwenDefender:
-    """The defender as `open_defender` loads it. Raises `AotError` where its architecture is not known here."""
+def defender_without_data(settings: DefenderSettings) -> TrainedDefender:
+    """The defender as `open_defender` loads it, from configurations and the processor alone. Raises `AotError` where
+    its architecture is not known here, or its processor cannot be read."""
     config, folder = _defender_config(settings)
-    model = _built(_language_model, config, settings.torch_dtype)
+    attention = "sdpa" if settings.attention == "flash_attention_2" else settings.attention
+    with reading("the defender's configuration", folder or settings.model, hint=UNKNOWN):
+        model = _built(partial(_language_model, attention=attention), config, settings.torch_dtype)
+        if folder and (folder / "generation_config.json").is_file():
+            model.generation_config = GenerationConfig.from_pretrained(folder)
     in_fewer_bits(model, settings.quantization, WHOLE)
-    pixels = (settings.min_pixels, settings.max_pixels)
-    processor = _processor(model, folder, SHIPPED / "defender", pixels)
-    how: dict[str, Any] = {"lora": settings.lora, "checkpointing": settings.gradient_checkpointing}
-    how["abstain"] = settings.abstain
-    batch = settings.batch or (MINIATURES_BATCH if is_miniature(settings.model) else USUAL_BATCH)
-    return QwenDefender(model, processor, max_new_tokens=token_limit(settings), batch=batch, **how)
+    tell(model, reasons(model, settings, config))
+    kind = model.config.model_type
+    if folder and (kind != FAST or any(folder.glob("*processor_config.json"))):
+        processor = read_processor(folder, kind)
+    else:
+        processor = _processor(model, None, SHIPPED / "defender")
+    return defender_around(model, processor, settings, settings.model)
 
 
-def _processor(model: Any, folder: Path | None, shipped: Path, pixels: tuple[int, int] = (0, 0)) -> Any:
-    """The model's own where its folder has one; else its images by the facts, its words by the shipped tokenizer: a
-    plan needs about as many tokens, whichever they are."""
+def _processor(model: Any, folder: Path | None, shipped: Path) -> Any:
+    """Of Qwen2.5-VL: the model's own where its folder has one; else its images by the facts, its words by the shipped
+    tokenizer: a plan needs about as many tokens, whichever they are."""
     if folder is not None and (folder / "processor_config.json").is_file():
         return load_processor(folder)
     vision, own = model.config.vision_config, load_processor(shipped)
-    low, high = (given or usual for given, usual in zip(pixels, QWEN25_VL_PIXELS, strict=True))
+    low, high = QWEN25_VL_PIXELS
     images = Qwen2VLImageProcessorPil(
         patch_size=vision.patch_size,
         merge_size=vision.spatial_merge_size,
@@ -108,15 +123,16 @@ def _built(make: Any, config: Config, dtype: torch.dtype) -> Any:
     return model.eval()
 
 
-def _language_model(config: Config) -> Any:
-    read = AutoConfig.for_model(config["model_type"], **_without_dtype(config))
-    return AutoModelForImageTextToText.from_config(read, attn_implementation="sdpa")
+def _language_model(config: Config, attention: str = "sdpa") -> Any:
+    kept = {key: value for key, value in _as_built(config).items() if key != "model_type"}
+    read = AutoConfig.for_model(config["model_type"], **kept)
+    return AutoModelForImageTextToText.from_config(read, attn_implementation=attention)
 
 
-def _without_dtype(config: Config) -> Config:
-    """The one that it was saved in does not count, nor those of its parts."""
-    kept = {key: value for key, value in config.items() if key not in ("model_type", "dtype", "torch_dtype")}
-    return {key: _without_dtype(value) if key.endswith("_config") else value for key, value in kept.items()}
+def _as_built(config: Config) -> Config:
+    """Without the dtype that it was saved in, code of its own, and fewer bits, in all parts: none of them counts."""
+    kept = {key: value for key, value in config.items() if key not in IGNORED}
+    return {k: _as_built(v) if k.endswith("_config") and isinstance(v, dict) else v for k, v in kept.items()}
 
 
 def _editor_configs(settings: PlayerSettings) -> tuple[dict[str, Config], Config, Path | None]:
@@ -138,11 +154,7 @@ def _defender_config(settings: PlayerSettings) -> tuple[Config, Path | None]:
     folder = _folder(settings, "defender")
     if folder is None:
         return DEFENDERS[settings.model], None
-    config = read_json(folder / "config.json", hint="fetch the folder again", needs=())
-    if config.get("model_type") != "qwen2_5_vl":
-        what = f"plans know defenders of Qwen2.5-VL, and this is a {config.get('model_type')}"
-        raise AotError(what, where=str(folder), hint="plan with one of about its size: --set players.defender=ID")
-    return config, folder
+    return read_json(folder / "config.json", hint="fetch the folder again", needs=("model_type",)), folder
 
 
 def _folder(settings: PlayerSettings, role: Role) -> Path | None:
@@ -152,13 +164,16 @@ def _folder(settings: PlayerSettings, role: Role) -> Path | None:
         return SHIPPED / role
     if name in known:
         return None
-    if is_hub_id(name):
-        try:
-            return fetched(name, revision=settings.revision, offline=True)
-        except AotError as error:
-            hint = f"`hf download {name}`, or one of {', '.join(known)}"
-            raise AotError("the architecture of this model is not known here", where=name, hint=hint) from error
     entry = "model_index.json" if role == "attacker" else "config.json"
+    if is_hub_id(name):
+        if (folder := configured(name, entry, revision=settings.revision)) is None:
+            hint = f"`hf download {name} {CONFIGURATIONS}`, or one of {', '.join(known)}"
+            what = f"the architecture of this model is not known here: its {entry} is not on this machine"
+            raise AotError(what, where=name, hint=hint)
+        return folder
+    if any((Path(name) / other).is_file() for other in (ADAPTER, BASE)):
+        hint = f"--set players.{role}.model=BASE --set players.{role}.lora.rank=RANK"
+        raise AotError("these are adapters: a plan needs the configuration of their base", where=name, hint=hint)
     if not (Path(name) / entry).is_file():
         hint = f"give a model's folder (its configurations are enough), or one of {', '.join(known)}"
         raise AotError(f"no {role} there: {entry} is missing", where=name, hint=hint)

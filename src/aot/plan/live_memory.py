@@ -26,10 +26,12 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Of one piece of work: `peak`, bytes by kind when their sum was largest; `flops`."""
+    """Of one piece of work: `peak`, bytes by kind when their sum was largest; `flops`. `inexact`: why these are bounds,
+    or what they leave out."""
 
     peak: dict[Kind, int]
     flops: int
+    inexact: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -38,7 +40,8 @@ class Measured:
 
 class LiveMemory(TorchDispatchMode):
     """`now` and `peak`: bytes by kind, at this moment and when their sum was largest; `flops`: of products and
-    attention, as torch's FlopCounterMode counts them. Only tensors on `device` count."""
+    attention, as torch's FlopCounterMode counts them. Only tensors on `device` count; of a plan ("meta") also whole
+    numbers and masks, which keep their data on the CPU."""
 
     def __init__(self, device: str):
         super().__init__()
@@ -118,13 +121,23 @@ class LiveMemory(TorchDispatchMode):
 
     def measure(self, work: Callable[[], object]) -> Measured:
         """What the work takes, beside and with what is alive already."""
-        self.peak, self._highest, self.flops = dict(self.now), self._total, 0
+        self.piece()
         with self:
             work()
-        return Measured(dict(self.peak), self.flops)
+        return self.piece()
+
+    def piece(self) -> Measured:
+        """What there was since the last piece; the next one begins."""
+        done = Measured(dict(self.peak), self.flops)
+        self.peak, self._highest, self.flops = dict(self.now), self._total, 0
+        return done
+
+    def _has_data(self, tensor: Tensor) -> bool:
+        """Whether it is one of the whole numbers or masks that keep their data in a plan: on a GPU they take room."""
+        return self.device == "meta" and tensor.device.type == "cpu" and tensor.dtype in (torch.int64, torch.bool)
 
     def _count(self, tensor: Tensor, kind: Kind | None = None) -> None:
-        if tensor.device.type != self.device:
+        if tensor.device.type != self.device and not self._has_data(tensor):
             return
         storage = tensor.untyped_storage()
         key = storage._cdata

@@ -14,14 +14,15 @@ from aot.backends.frozen_settings import IN_PROCESS
 from aot.coevolve.recipes.recipe import Recipe
 from aot.plan import attacker_plan, defender_plan
 from aot.plan.attacker_plan import UpdateMeasured
-from aot.plan.defender_plan import Answering, Size
+from aot.plan.defender_plan import Size
 from aot.plan.full_size import attacker_without_data, defender_without_data
 from aot.plan.live_memory import LiveMemory, Measured
+from aot.plan.stock_answers import Answering
 from aot.plan.without_data import META, without_data
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor import Conditions
 from aot.players.base_players import token_limit
-from aot.players.defender.qwen import QwenDefender
+from aot.players.defender.trained import TrainedDefender
 from aot.train.defender.sft import DefenderSftSettings
 
 Made = TypeVar("Made")
@@ -60,7 +61,7 @@ class Measures:
     # --- processes with the attacker ----------------------------------------------------------------------
 
     @cached_property
-    def _players(self) -> tuple[EditAttacker, QwenDefender | None]:
+    def _players(self) -> tuple[EditAttacker, TrainedDefender | None]:
         with without_data():
             players = self.recipe.players
             attacker = attacker_without_data(players.attacker, train=True)
@@ -172,12 +173,6 @@ class Measures:
         asked = self._asked(self.edits)
         return self._measured(self._training, lambda live, a: attacker_plan.update(live, a, self.flow_grpo, asked))
 
-    @property
-    def defender_batch(self) -> int:
-        """Prompts that the defender answers at once in the attacker's process."""
-        defender = self._players[1]
-        return defender.batch if defender else 0
-
     def answers_beside(self, k: int, *, training: bool) -> Answering | None:
         """k answers to a batch of images in the process that trains the attacker, or plays with it; None where they
         come from a server."""
@@ -190,7 +185,7 @@ class Measures:
 
     # --- the defender's own processes ---------------------------------------------------------------------
 
-    def _alone(self, work: Callable[[LiveMemory, QwenDefender], Made]) -> tuple[Made, int]:
+    def _alone(self, work: Callable[[LiveMemory, TrainedDefender], Made]) -> tuple[Made, int]:
         """With a defender of its own: what was made, and how many of its parameters are trained."""
         with without_data():
             live = LiveMemory(META)
@@ -206,11 +201,13 @@ class Measures:
         return self._alone(lambda live, d: defender_plan.dapo(live, d, self.dapo_settings, self.size))
 
     @cached_property
-    def dapo_answers(self) -> tuple[Answering, int]:
-        """All answers of an update that the trainer itself generates; their number of prompts."""
+    def dapo_answers(self) -> Answering:
+        """All answers of an update that the trainer itself generates: by TRL each from a prompt of its own."""
         s = self.dapo_settings
         prompts, k, tokens = s.groups, s.group_size, s.limit
-        return self._alone(lambda live, d: defender_plan.answering(live, d, self.size, prompts, k, tokens))[0], prompts
+        if s.engine == "trl":
+            return self._alone(lambda live, d: defender_plan.generated(live, d, self.size, prompts * k, tokens))[0]
+        return self._alone(lambda live, d: defender_plan.answering(live, d, self.size, prompts, k, tokens))[0]
 
     def sft(self, settings: DefenderSftSettings) -> tuple[Measured, int]:
         """A pass of it, and the optimizer's step."""
@@ -232,11 +229,7 @@ class Measures:
         return self._sft[key]
 
     @cached_property
-    def reading(self) -> tuple[Answering, int]:
-        """A batch of held-out questions, greedily answered by the defender alone; how many those are."""
-
-        def work(live: LiveMemory, defender: QwenDefender) -> tuple[Answering, int]:
-            batch = defender.batch
-            return defender_plan.answering(live, defender, self.size, batch, 1, self.most_tokens), batch
-
-        return self._alone(work)[0]
+    def reading(self) -> Answering:
+        """A batch of held-out questions, greedily answered by the defender alone."""
+        tokens = self.most_tokens
+        return self._alone(lambda live, d: defender_plan.answering(live, d, self.size, d.batch, 1, tokens))[0]

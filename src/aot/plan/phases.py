@@ -66,6 +66,11 @@ class StageNeed:
     saved: int = 0
     geometry: str = ""
 
+    @property
+    def inexact(self) -> list[str]:
+        """Why figures of its phases are bounds or leave something out, each reason once."""
+        return list(dict.fromkeys(why for phase in self.phases for why in phase.measured.inexact))
+
     def too_large(self, hardware: Hardware) -> list[Phase]:
         return [phase for phase in self.phases if not phase.fits(hardware)]
 

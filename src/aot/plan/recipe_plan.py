@@ -14,9 +14,9 @@ from functools import partial
 from aot.backends.frozen_settings import VLLM
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.recipes.stage_names import RESPONSE, baselines, defenders, finals
-from aot.plan.defender_plan import Answering
 from aot.plan.measures import Measures
 from aot.plan.phases import Phase, StageNeed
+from aot.plan.stock_answers import Answering
 from aot.train.defender.sft import DefenderSftSettings
 
 ADAPTER_BYTES = 4
@@ -147,10 +147,11 @@ def payoff(m: Measures) -> StageNeed:
 def _answers(m: Measures, images: float, k: int, *, training: bool = False) -> list[Phase]:
     """k answers to each image, in the process that asks; none where a server answers."""
     made = m.answers_beside(k, training=training)
-    return _reading_and_writing(made, images / m.defender_batch, m.most_tokens) if made else []
+    return _reading_and_writing(made, images * k, m.most_tokens) if made else []
 
 
-def _reading_and_writing(made: Answering, batches: float, tokens: int) -> list[Phase]:
+def _reading_and_writing(made: Answering, answers: float, tokens: int) -> list[Phase]:
+    batches = answers / made.answers
     return [
         Phase("read prompts", made.read, batches),
         Phase("write answers", made.write, batches * tokens, writes=True),
@@ -174,8 +175,7 @@ def defenders_dapo(m: Measures) -> StageNeed:
     colocated = s.engine == "trl" and s.trl.vllm == "colocate"
     phases = []
     if s.engine == "packed" or s.trl.vllm == "off":
-        made, prompts = m.dapo_answers
-        phases = _reading_and_writing(made, s.updates * s.groups / prompts, s.limit)
+        phases = _reading_and_writing(m.dapo_answers, s.updates * answers, s.limit)
     share = TRL_SHARE if colocated else 0.0
     phases.append(Phase("update", update, s.updates * answers / at_once, reserved=share))
     control = (r.clean_rl_updates or s.updates) / s.updates if r.clean_rl else 0.0
@@ -232,8 +232,7 @@ def evaluation(m: Measures) -> StageNeed:
     answers = (len(defenders(r)) * columns + len(finals(r))) * scenes
     phases = _editing(m, attackers * scenes)
     if m.answers_here:
-        made, batch = m.reading
-        phases += _reading_and_writing(made, answers / batch, m.most_tokens)
+        phases += _reading_and_writing(m.reading, answers, m.most_tokens)
     others = f"{len(baselines(r))} baselines, {len(finals(r))} {RESPONSE.replace('_', ' ')}s"
     geometry = f"{attackers * scenes} edits, at most {answers} answers on {scenes} scenes ({others})"
     return StageNeed(EVALUATION, 1, _beside(m, phases), geometry=geometry)

@@ -17,7 +17,7 @@ HEADERS = ("weights", "grads", "optim", "data", "cache", "activ")
 
 
 def stage_table(need: StageNeed, hardware: Hardware) -> Table:
-    """One row a phase: GiB on each GPU by kind at the peak, operations, hours."""
+    """One row a phase: GiB on each GPU by kind at the peak, operations, hours; and why those with "~" are not exact."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -26,7 +26,7 @@ def stage_table(need: StageNeed, hardware: Hardware) -> Table:
     table = Table(
         title=escape(f"{need.name}, {times} in the run{trained}"),
         title_justify="left",
-        caption=escape(need.geometry),
+        caption=escape("\n".join([need.geometry, *(f"~ {why}" for why in need.inexact)])),
         caption_justify="left",
         box=None,
         padding=(0, 1),
@@ -38,7 +38,8 @@ def stage_table(need: StageNeed, hardware: Hardware) -> Table:
         table.add_column(header, justify="right", no_wrap=True)
     for phase in need.phases:
         sizes = [_short(phase.measured.peak[kind] / unit) for kind in KINDS]
-        total = _short(phase.needs(hardware) / unit) + ("" if phase.fits(hardware) else "!")
+        about = "~" if phase.measured.inexact else ""
+        total = about + _short(phase.needs(hardware) / unit) + ("" if phase.fits(hardware) else "!")
         work = phase.measured.flops * phase.times / 1e15
         table.add_row(phase.name, *sizes, total, _short(work), _short(phase.hours(hardware)))
     return table

@@ -63,12 +63,26 @@ class _Numbers(TorchDispatchMode):
             return args[0]
         if func is aten.equal.default:
             return True
+        if func is aten.ne.Scalar and not args[0].is_floating_point():  # which tiles of an image are not all padding
+            return torch.ones(args[0].shape, dtype=torch.bool)
+        if func is aten._grouped_mm.default and args[0].dtype != torch.bfloat16:
+            return _grouped_product(args, kwargs)
         if func is aten.index.Tensor:
-            args = (args[0], _places(args[1]))
+            places = _places(args[1], everywhere=not _is_meta(args[0]))
+            if not _is_meta(args[0]) and not _any_meta(places):
+                return func(args[0], places)
+            args = (args[0], places)
         return func(*_all_meta(args), **_all_meta(kwargs))
 
 
 aten, _META, _CPU = torch.ops.aten, torch.device(META), torch.device("cpu")
+
+
+def _grouped_product(args: Any, kwargs: Any) -> Tensor:
+    """The products of experts in any dtype: without data torch has them in bfloat16 alone."""
+    narrow = [x.to(torch.bfloat16) if isinstance(x, Tensor) and x.is_floating_point() else x for x in _all_meta(args)]
+    out = aten._grouped_mm.default(*narrow, **_all_meta(kwargs))
+    return torch.empty_strided(out.shape, out.stride(), dtype=args[0].dtype, device=META)
 
 
 def _is_float(tensor: Tensor, kwargs: Mapping[str, Any]) -> bool:
@@ -76,12 +90,14 @@ def _is_float(tensor: Tensor, kwargs: Mapping[str, Any]) -> bool:
     return dtype.is_floating_point or dtype.is_complex
 
 
-def _places(indices: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """Masks with data as the places where they are true."""
+def _places(indices: Sequence[Tensor | None], *, everywhere: bool) -> list[Tensor | None]:
+    """Masks with data as the places where they are true; `everywhere`: those without data, too, as all places."""
     found: list[Tensor | None] = []
     for index in indices:
-        has_places = index is not None and index.dtype == torch.bool and not _is_meta(index)
-        found += index.nonzero().unbind(1) if has_places and index is not None else [index]
+        if index is not None and index.dtype == torch.bool and _is_meta(index) and everywhere:
+            index = torch.ones(index.shape, dtype=torch.bool)
+        is_known = index is not None and index.dtype == torch.bool and not _is_meta(index)
+        found += index.nonzero().unbind(1) if is_known and index is not None else [index]
     return found
 
 
@@ -131,7 +147,8 @@ def _attention(
         return flash(query, key, value, dropout_p, is_causal, scale=scale)[0]
     if enable_gqa:
         key, value = (t.repeat_interleave(query.shape[1] // t.shape[1], 1) for t in (key, value))
-    mask = attn_mask if attn_mask.is_floating_point() else torch.zeros_like(attn_mask, dtype=query.dtype)
+    # A mask of yes and no is written out as numbers, for every layer anew.
+    mask = attn_mask if attn_mask.is_floating_point() else query.new_zeros(attn_mask.shape)
     mask = mask.expand(*query.shape[:3], key.shape[2])
     keeps_sums = query.requires_grad or key.requires_grad or value.requires_grad
     efficient = torch.ops.aten._scaled_dot_product_efficient_attention
@@ -171,7 +188,7 @@ def autocast(device: str, enabled: bool) -> Iterator[None]:
 
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(torch, "is_autocast_enabled", return_value=True))
-        for name in ("linear", "conv3d", "scaled_dot_product_attention"):
+        for name in ("linear", "conv2d", "conv3d", "scaled_dot_product_attention"):
             stack.enter_context(mock.patch.object(F, name, casting(getattr(F, name))))
         stack.enter_context(mock.patch.object(torch, "matmul", casting(torch.matmul)))
         yield

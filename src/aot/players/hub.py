@@ -1,6 +1,7 @@
 """A player that the Hugging Face Hub has, as a folder of this machine: found there, or downloaded into its cache.
 
     is_hub_id(name)   fetched(id, revision="", offline=False) -> folder   check_whole(folder)   commit_of(folder)
+    configured(id, "config.json") -> folder, weights or not
 
 Weights as safetensors, configurations and tokenizers are fetched; pickles, code and other formats never. Whatever can
 go wrong ends in one error that says what, and the command that mends it.
@@ -75,6 +76,18 @@ def fetched(model: str, *, revision: str = "", offline: bool = False) -> Path:
         hint = f"`{command}` goes on where it was"
         raise AotError(f"the model cannot be downloaded: {_first(error)}", where=model, hint=hint) from error
     return checked(folder, command)
+
+
+def configured(model: str, entry: str, *, revision: str = "") -> Path | None:
+    """The folder of a hub id in the cache that holds `entry` ("config.json"), whatever else of it is there; None where
+    it is not on this machine. The hub is not asked."""
+    from huggingface_hub import errors, try_to_load_from_cache
+
+    try:
+        found = try_to_load_from_cache(model, entry, revision=revision or None)
+    except errors.HFValidationError:
+        return None
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def _first(error: BaseException) -> str:

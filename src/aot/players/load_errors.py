@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 from aot.errors import AotError
 
 DAMAGED = (
     SafetensorError,
+    StrictDataclassError,  # a configuration's value of another type
     OSError,
     ValueError,
     RuntimeError,  # RecursionError and NotImplementedError among them

@@ -33,8 +33,7 @@ def open_defender(folder: Path, settings: DefenderSettings, *, name: str) -> Tra
         what="defender",
     )
     processor = read_processor(place.processor, model.config.model_type)
-    others: dict[str, Any] = {"lora": settings.lora, "checkpointing": settings.gradient_checkpointing}
-    others["abstain"] = settings.abstain
+    others: dict[str, Any] = {}
     if place.adapters is not None:
         adapters = attached(model, place.adapters)
         wanted = settings.lora.rank or adapters.rank
@@ -44,16 +43,25 @@ def open_defender(folder: Path, settings: DefenderSettings, *, name: str) -> Tra
         others["adapters"] = adapters
     if place.adapters is not None or settings.lora.rank:
         others["base"] = place.base or described(place.whole)
+    return defender_around(model, processor, settings, place.whole, name=name, **others)
+
+
+def defender_around(
+    model: Any, processor: Any, settings: DefenderSettings, whole: Path | str, **others: Any
+) -> TrainedDefender:
+    """The player of a model and its processor, as the settings say; `whole`: its folder or name. Brings the processor
+    to the settings' area."""
     area = settings.min_pixels, settings.max_pixels
     if any(area) and not set_area(processor, *area):
         others["area"] = area
-    miniature = is_miniature(str(place.whole))
     is_fast = model.config.model_type == FAST and settings.attention != "flash_attention_2"
     return (QwenDefender if is_fast else StockDefender)(
         model,
         processor,
-        name=name,
-        max_new_tokens=token_limit(settings, place.whole),
-        batch=settings.batch or (MINIATURES_BATCH if miniature else USUAL_BATCH),
+        max_new_tokens=token_limit(settings, Path(whole)),
+        batch=settings.batch or (MINIATURES_BATCH if is_miniature(str(whole)) else USUAL_BATCH),
+        lora=settings.lora,
+        checkpointing=settings.gradient_checkpointing,
+        abstain=settings.abstain,
         **others,
     )

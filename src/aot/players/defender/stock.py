@@ -134,7 +134,7 @@ class StockDefender(TrainedDefender):
     def asked(self, rows: Sequence[Row], completions: Sequence[str]) -> Completions:
         """Prompts with these completions behind them, each closed by end-of-turn, ready for a forward pass."""
         ends = [self._end(text) for text in completions]
-        return Completions(*self._followed(self._inputs(rows), ends), ends)
+        return Completions(*self.followed(self.inputs(rows), ends), ends)
 
     def logprobs_of(self, asked: Completions, pixel_values: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """As `completion_logprobs`. `pixel_values`: in the place of the processor's."""
@@ -145,7 +145,7 @@ class StockDefender(TrainedDefender):
         kept = {}
         if "logits_to_keep" in inspect.signature(self.model.forward).parameters:  # else gigabytes of unread logits
             kept["logits_to_keep"] = total - first + 1
-        self._forget_positions()
+        self.forget_positions()
         logits = self.model(**inputs, **kept, use_cache=False).logits
         before = total - logits.shape[1]  # positions without logits
         row = torch.tensor([i for i, end in enumerate(ends) for _ in end], device=self.device)
@@ -175,7 +175,7 @@ class StockDefender(TrainedDefender):
             yield order[: self.batch]
             del order[: self.batch]
 
-    def _inputs(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+    def inputs(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """The processor's tensors of prompts on the model's device, left-padded."""
         on_device = {key: value.to(self.device) for key, value in self.processed(rows).items()}
         return {k: v.to(self.model.dtype) if v.is_floating_point() else v for k, v in on_device.items()}
@@ -203,7 +203,7 @@ class StockDefender(TrainedDefender):
             raise AotError("a prompt must hold exactly one image placeholder", where=prompt[:80], hint=hint)
         return text
 
-    def _followed(self, inputs: dict[str, Tensor], ends: Sequence[list[int]]) -> tuple[dict[str, Tensor], list[int]]:
+    def followed(self, inputs: dict[str, Tensor], ends: Sequence[list[int]]) -> tuple[dict[str, Tensor], list[int]]:
         """The prompts with tokens behind them, padded on the right: each token has the position that it would have
         alone, in models that count positions through padding, too. And the prompts' lengths."""
         real = inputs["attention_mask"].bool()
@@ -222,16 +222,16 @@ class StockDefender(TrainedDefender):
                     moved[key][i, length : length + len(ends[i])] = value.new_tensor(behind[key][i])
         return moved, lengths
 
-    def _forget_positions(self) -> None:
+    def forget_positions(self) -> None:
         """Qwen's models keep what they worked out for the prompts before."""
         if hasattr(getattr(self.model, "model", None), "rope_deltas"):
             self.model.model.rope_deltas = None
 
     @torch.no_grad()
     def _generate(self, rows: Sequence[Row], draws: Tensor, temperature: float) -> list[tuple[str, bool]]:
-        inputs = self._inputs(rows)
+        inputs = self.inputs(rows)
         before, limit = inputs["input_ids"].shape[1], draws.shape[1]
-        self._forget_positions()
+        self.forget_positions()
         sampler = InverseTransformSampling(temperature, 1.0, draws, before, self.suppressed_ids)
         ids = self.model.generate(
             **inputs,

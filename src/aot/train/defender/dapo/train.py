@@ -20,6 +20,7 @@ from aot.game.judge import Judge, without_judge
 from aot.train.defender.dapo.settings import DapoResult, DapoSettings
 
 if TYPE_CHECKING:
+    from aot.players.defender.qwen import QwenDefender
     from aot.players.defender.trained import TrainedDefender
     from aot.runs.checkpoints import Checkpoint
     from aot.runs.train_log import TrainLog
@@ -48,15 +49,22 @@ def train_dapo(
         raise AotError("a defender that learns cannot be its own judge", where="DAPO", hint="load it a second time")
     settings = settings.limited(defender.max_new_tokens)
     if settings.engine == "packed":
-        from aot.players.defender.qwen import QwenDefender
         from aot.train.defender.dapo.packed import train_packed
 
-        if not isinstance(defender, QwenDefender):
-            model = type(defender.model).__name__
-            what = f"the packed engine is written for Qwen2.5-VL with attention sdpa or eager, not for this {model}"
-            raise AotError(what, where="dapo.engine", hint="--set dapo.engine=trl")
-        return train_packed(defender, rows, settings, seed=seed, judge=judge, checkpoint=checkpoint, log=log)
+        fast = for_packed(defender)
+        return train_packed(fast, rows, settings, seed=seed, judge=judge, checkpoint=checkpoint, log=log)
     from aot.train.defender.dapo.trl.engine import train_trl
 
     folder: Path | None = checkpoint.folder if checkpoint else None
     return train_trl(defender, rows, settings, seed=seed, judge=judge, folder=folder, log=log)
+
+
+def for_packed(defender: TrainedDefender) -> QwenDefender:
+    """The defender, if the packed engine can train it. Raises `AotError` where it cannot."""
+    from aot.players.defender.qwen import QwenDefender
+
+    if isinstance(defender, QwenDefender):
+        return defender
+    model = type(defender.model).__name__
+    what = f"the packed engine is written for Qwen2.5-VL with attention sdpa or eager, not for this {model}"
+    raise AotError(what, where="dapo.engine", hint="--set dapo.engine=trl")

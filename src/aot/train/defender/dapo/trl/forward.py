@@ -6,17 +6,14 @@ the trainer's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest import mock
 
 import torch
 from torch import Tensor
 from trl.trainer.utils import add_fused_lm_head
-
-if TYPE_CHECKING:
-    from aot.players.processor import PromptBatch
 
 
 @contextmanager
@@ -34,28 +31,22 @@ def with_trls_head(model: Any, temperature: float) -> None:
     add_fused_lm_head(model, temperature=temperature, outputs=("log_probs", "entropy"))
 
 
-def completion_loss(model: Any, prompts: PromptBatch, tokens: int) -> Tensor:
+def completion_loss(model: Any, inputs: Mapping[str, Tensor], tokens: int) -> Tensor:
     """The loss on one completion of so many tokens behind each prompt; scalar with gradients. `model`: after
-    `with_trls_head`, or in peft's class around it."""
-    batch = len(prompts)
-    ends = torch.zeros(batch, tokens, dtype=torch.int64, device=prompts.input_ids.device)
-    ids = torch.cat([prompts.input_ids, ends], 1)
-    mask = torch.cat([prompts.attention_mask.long(), torch.ones_like(ends)], 1)
-    behind = prompts.next_position[:, None] + torch.arange(tokens, device=ends.device)
-    positions = torch.cat([prompts.position_ids, behind.expand(3, -1, -1)], 2)
-    labels = ids.clone()
+    `with_trls_head`, or in peft's class around it. `inputs`: the processor's of the prompts, left-padded."""
+    prompts = inputs["input_ids"]
+    ends = prompts.new_zeros(len(prompts), tokens)
+    # Of any other kind of token there is one number for text: 0.
+    behind = {"attention_mask": torch.ones_like(ends)}
+    whole = {
+        key: torch.cat([value, behind.get(key, ends)], 1) if value.shape == prompts.shape else value
+        for key, value in inputs.items()
+    }
+    labels = whole["input_ids"].clone()
     labels[:, :-tokens] = -100
-    out = model(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=positions,
-        pixel_values=prompts.pixel_values,
-        image_grid_thw=prompts.image_grid_thw,
-        labels=labels,
-        fused_lm_head=True,
-    )
+    out = model(**whole, labels=labels, fused_lm_head=True)
     log_probs = out.log_probs[:, -tokens:]
     ratio = (log_probs - log_probs.detach()).exp()
-    advantages = torch.ones(batch, 1, device=log_probs.device)
+    advantages = torch.ones(len(prompts), 1, device=log_probs.device)
     losses = -torch.minimum(ratio * advantages, ratio.clamp(0.8, 1.28) * advantages)
-    return losses.sum() / (batch * tokens)
+    return losses.sum() / losses.numel()
