@@ -192,8 +192,16 @@ def pattern(option: str) -> re.Pattern[str]:
     return re.compile(r"(?<!\w)(?<!ish-)" + joined + r"(?!\w)", re.IGNORECASE)
 
 
+def without_own(text: str, options: tuple[str, ...]) -> str:
+    """The text after a letter without the option's words: they may sound like a rejection ("False", "is not round")."""
+    for option in sorted(options, key=len, reverse=True):
+        if own := _own_words(option).match(text):
+            return text[own.end() :]
+    return text
+
+
 @lru_cache(maxsize=4096)
-def own_words(option: str) -> re.Pattern[str]:
+def _own_words(option: str) -> re.Pattern[str]:
     """The option's words at the beginning, behind its letter or a few signs."""
     return re.compile(r"[\s.:()\-–—A-Ja-j]{0,8}" + pattern(option).pattern, re.IGNORECASE)
 

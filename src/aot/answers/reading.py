@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from aot.answers.mentions import GLUE, is_own_letter, mentions, named, own_words, pattern, worded
+from aot.answers.mentions import GLUE, is_own_letter, mentions, named, pattern, without_own, worded
 from aot.answers.refusal import declines, refuses
 from aot.answers.rejected import REJECTS, kept
 from aot.answers.text import BOX, TAG, after_cues, unwrapped
@@ -185,14 +185,6 @@ def own_option(letter: str, tail: str, options: tuple[str, ...]) -> Found:
     longest = {i for size, i in spans if size == max(spans)[0]}
     found = indices({letter}, options)
     return None if not longest else found if found & longest else set()
-
-
-def without_own(text: str, options: tuple[str, ...]) -> str:
-    """The text after a letter without the option's words: they may sound like a rejection ("False", "is not round")."""
-    for option in sorted(options, key=len, reverse=True):
-        if own := own_words(option).match(text):
-            return text[own.end() :]
-    return text
 
 
 def leading(plain: str, options: tuple[str, ...]) -> Found:
