@@ -343,8 +343,6 @@ def test_any_text_is_yes_no_or_neither(text):
         ("cat", ["A"], False),
         ("I cannot determine it exactly, so 42", ["42"], True),
         ("It is 3\nSo it is 4", ["3"], True),
-        ("The final answer is:\n\n42", ["42"], True),
-        ("So the length is\n42", ["42"], True),
     ],
 )
 def test_open_answers(text, accepted, right):

@@ -19,8 +19,6 @@ from aot.types import AnswerStatus
 Reading = str | float
 
 CUES = ("could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ")
-# *Ours*: "The answer is:" and its number on the next line are one line.
-GOES_ON = re.compile(r"(?<=:)\s*\n\s*|(?<=\bis)\s*\n\s*")
 NUMBERS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -73,7 +71,7 @@ def parse_open(text: str, *, truncated: bool = False) -> OpenAnswer:
 def _key_phrases(text: str) -> list[str]:
     """Of every line the shortest end after a cue ("so", "is", "answer", in the last line "=" too); the whole text where
     no line has one."""
-    whole = GOES_ON.sub(" ", text.strip().strip(".").lower())
+    whole = text.strip().strip(".").lower()
     lines = whole.split("\n")
     phrases = []
     for i, line in enumerate(lines):
