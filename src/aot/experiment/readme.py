@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from aot.errors import AotError
+from aot.experiment.settings import PIXEL_VARIANT
 from aot.experiment.table import headline_rows, in_markdown, sentences
 from aot.runs.files import read_whole, replacing
 
 Json = dict[str, Any]
 BEGIN, END = "<!-- experiment: begin -->", "<!-- experiment: end -->"
 SHOWN = ("base", "clean_rl", "augment_all", "pgd_at_8", "sft_scripted", "newest/")
-"""Defenders of the short table, or the beginning of their names: of each kind of baseline the strongest."""
+"""Defenders of the short table, or the beginning of their names: of each kind of baseline the strongest. Of the game
+with a share of PGD the last one is shown, too."""
 COLUMNS = {
     "defender",
     "clean",
@@ -28,6 +30,7 @@ COLUMNS = {
 def short_table(summary: Json) -> str:
     """The table of the published shape: base, the baselines, the method's iterations."""
     names = [name for name in summary["defenders"] if name.startswith(SHOWN)]
+    names += [name for name in summary["defenders"] if name.startswith(f"{PIXEL_VARIANT}/")][-1:]
     shown = summary | {"defenders": {name: summary["defenders"][name] for name in names}}
     rows = headline_rows(shown)
     kept = [i for i, head in enumerate(rows[0]) if head in COLUMNS]
@@ -35,8 +38,11 @@ def short_table(summary: Json) -> str:
 
 
 def claims_in_words(summary: Json, variant: str = "newest") -> str:
-    """Which claims hold in all seeds that were measured, and which do not."""
+    """Which claims hold in all seeds that were measured, and which do not: those about this variant, and those that are
+    made about another one only."""
     own = [claim for claim in summary["claims"] if claim["variant"] == variant]
+    said = {claim["claim"] for claim in own}
+    own += [claim for claim in summary["claims"] if claim["claim"] not in said]
     told = []
     for holds, word in ((True, "Holds"), (False, "**Does not hold**")):
         if named := [f"{c['claim']} ({c['in_seeds']} of {c['of_seeds']})" for c in own if c["holds"] == holds]:
