@@ -111,14 +111,13 @@ def sentences(summary: Json) -> list[str]:
         "valid success of one that was trained against this defender alone.",
         "",
     ]
+    claims: dict[str, list[str]] = {}
     for claim in summary["claims"]:
         holds = "holds" if claim["holds"] else "**does not hold**"
-        of = f"{claim['variant']}: " if several else ""
         numbers = _numbers(claim["numbers"])
-        lines.append(
-            f"- {of}{claim['claim']}: {holds} ({claim['in_seeds']} of {claim['of_seeds']} seeds{numbers})"
-        )
-    return lines
+        found = f"{holds} ({claim['in_seeds']} of {claim['of_seeds']} seeds{numbers})"
+        claims.setdefault(claim["claim"], []).append(f"{claim['variant']} {found}" if several else found)
+    return lines + [f"- {said}: {'; '.join(found)}" for said, found in claims.items()]
 
 
 def _numbers(numbers: Mapping[str, float]) -> str:
