@@ -29,7 +29,7 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
     draws: int = Field(4, gt=0)  # attacks a scene: what `candidates` chooses from
     related: float = Field(0.7, ge=0, le=1)  # distractors: share of them that resembles what is asked about
     families: tuple[str, ...] = ()  # of `aot.attacks`, each as likely, or by the meta-strategy; (): distractors alone
-    composed_share: float = Field(0.0, ge=0, le=1)  # of SFT's: a semantic one, followed by one of the whole image
+    composed_share: float = Field(0.0, ge=0, le=1)  # in SFT and rounds: a semantic one, then one of the whole image
 
     @field_validator("families")
     @classmethod
@@ -44,7 +44,7 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
         return self.model_dump(exclude={name for name, value in used.items() if not value})
 
     def trains(self, name: str) -> bool:
-        """Whether SFT meets the family or composition of this name as it is."""
+        """Whether the defender is trained on the family or composition of this name as it is."""
         parts = set(name.split(JOINT))
         return name in self.families or (self.composed_share > 0 and parts <= set(self.families))
 
