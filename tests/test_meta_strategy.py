@@ -124,7 +124,8 @@ def test_a_share_of_the_attacks_are_compositions() -> None:
     assert settings.trains("occlusion+blur") and not settings.trains("texture+blur")
     alone = settings.model_copy(update={"composed_share": 0.0})
     assert not alone.trains("occlusion+blur") and "composed_share" not in alone.key
-    assert {player.name for player in settings.players(game)} == set(settings.families), "the payoff matrix has them alone"
+    named = {player.name for player in settings.players(game)}
+    assert named == set(settings.families), "the payoff matrix has them alone"
 
 
 def test_a_run_by_equilibrium(tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ from typing import Any
 from aot.data.annotated import Mark, Sheet, source_of
 from aot.data.entries import Spellings, label_of
 from aot.data.images import BadRow, Fit, Refusal, image_size, read_image_file
-from aot.data.named_images import folder_of, near_file, placed, unquoted
+from aot.data.named_images import files_below, folder_of, letters_in, near_file, placed, unquoted
 from aot.data.photos import Source
 from aot.data.shapes import numbers_in
 from aot.data.yolo_lines import LineForms
 from aot.errors import AotError
-from aot.runs.files import read_json, read_whole
+from aot.runs.files import read_json
 
 HINT = "CreateML's list has `image` and `annotations` with `label` and `coordinates` (x, y: the centre, in pixels)"
 _COORDINATES = re.compile(rb'"coordinates"\s*:\s*\{')
@@ -33,15 +33,11 @@ _MOST_OPENED = 200
 
 def createml_files(path: Path) -> list[Path]:
     """The annotation files below a folder, or the one given itself; none where there is none."""
-    files = [path] if path.is_file() else sorted(path.rglob("*.json"))
-    return [file for file in files if file.is_file() and _has_coordinates(file)]
+    return [file for file in files_below(path, ".json") if _has_coordinates(file)]
 
 
 def _has_coordinates(file: Path) -> bool:
-    try:
-        content = read_whole(file).replace(b"\0", b"")  # UTF-16 has a zero byte in each letter
-    except OSError:
-        return False
+    content = letters_in(file)
     return _COORDINATES.search(content) is not None and b'"label"' in content
 
 

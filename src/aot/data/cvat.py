@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 from aot.data.annotated import Mark, Sheet, source_of, surrounding
 from aot.data.entries import Spellings, is_set, label_of, whole
 from aot.data.images import BadRow, Fit, Refusal, Size
-from aot.data.named_images import folder_of, near_file, placed, unquoted
+from aot.data.named_images import files_below, folder_of, near_file, placed, unquoted
 from aot.data.photos import Source
 from aot.data.shapes import around_ellipse, around_turned, inside, numbers_in
 from aot.data.xml_file import begins_with, root_of
@@ -29,8 +29,7 @@ _NO_SHAPES = ("tag", "attribute")
 
 def cvat_files(path: Path) -> list[Path]:
     """The annotation files below a folder, or the one given itself; none where there is none."""
-    files = [path] if path.is_file() else sorted(path.rglob("*.xml"))
-    return [file for file in files if file.is_file() and begins_with(file, "annotations")]
+    return [file for file in files_below(path, ".xml") if begins_with(file, "annotations")]
 
 
 def read_cvat(path: Path, fit: Fit) -> Source:

@@ -21,12 +21,12 @@ from urllib.parse import parse_qs, urlsplit
 from aot.data.annotated import Mark, Sheet, source_of, surrounding
 from aot.data.entries import Spellings, entry_id, is_set, label_of, whole
 from aot.data.images import BadRow, Fit, Refusal, Size
-from aot.data.named_images import folder_of, near_file, placed, unquoted
+from aot.data.named_images import files_below, folder_of, letters_in, near_file, placed, unquoted
 from aot.data.photos import Source
 from aot.data.pictures import PICTURES
 from aot.data.shapes import around_ellipse, around_turned, inside, numbers_in
 from aot.errors import AotError
-from aot.runs.files import read_json, read_whole
+from aot.runs.files import read_json
 
 HINT = "export as JSON or JSON-MIN, and put the images below the same folder; or export as COCO"
 _SHAPES = re.compile(rb'"(rectangle|polygon|ellipse|keypoint|brush|bitmask|vector)(labels)?"')
@@ -49,15 +49,11 @@ class Task:
 
 def label_studio_files(path: Path) -> list[Path]:
     """The annotation files below a folder, or the one given itself; none where there is none."""
-    files = [path] if path.is_file() else sorted(path.rglob("*.json"))
-    return [file for file in files if file.is_file() and _is_export(file)]
+    return [file for file in files_below(path, ".json") if _is_export(file)]
 
 
 def _is_export(file: Path) -> bool:
-    try:
-        content = read_whole(file).replace(b"\0", b"")  # UTF-16 has a zero byte in each letter
-    except OSError:
-        return False
+    content = letters_in(file)
     keys = b'"result"' in content and re.search(rb'"(annotations|completions|task)"', content) is not None
     least = b'"original_width"' in content and b'labels"' in content  # JSON-MIN
     return least or (keys and _SHAPES.search(content) is not None)

@@ -13,25 +13,22 @@ from typing import Any
 from aot.data.annotated import Mark, Sheet, source_of, surrounding
 from aot.data.entries import Spellings, label_of, whole
 from aot.data.images import BadRow, Fit, Refusal, found_in
+from aot.data.named_images import files_below, letters_in
 from aot.data.photos import Source
 from aot.data.tsv import decoded
 from aot.errors import AotError
-from aot.runs.files import read_json, read_whole
+from aot.runs.files import read_json
 
 HINT = "labelme writes a .json with `shapes` and `imagePath` beside each image"
 
 
 def labelme_files(path: Path) -> list[Path]:
     """The annotation files below a folder, or the one given itself; none where there is none."""
-    files = [path] if path.is_file() else sorted(path.rglob("*.json"))
-    return [file for file in files if file.is_file() and _has_shapes(file)]
+    return [file for file in files_below(path, ".json") if _has_shapes(file)]
 
 
 def _has_shapes(file: Path) -> bool:
-    try:
-        content = read_whole(file).replace(b"\0", b"")  # UTF-16 has a zero byte in each letter
-    except OSError:
-        return False
+    content = letters_in(file)
     return b'"shapes"' in content and b'"imagePath"' in content
 
 

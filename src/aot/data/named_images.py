@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from aot.data.images import found_in
 from aot.data.pictures import PICTURES
+from aot.runs.files import read_whole
 
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 _Parts = tuple[str, ...]
@@ -54,6 +55,20 @@ def folder_of(path: Path) -> Path:
     if path.is_dir():
         return path
     return path.parent.parent if path.parent.name.casefold() in ("annotations", "labels") else path.parent
+
+
+def files_below(path: Path, *endings: str) -> list[Path]:
+    """The files of these endings below a folder, in order, or the file that is given itself."""
+    files = [path] if path.is_file() else sorted(file for ending in endings for file in path.rglob(f"*{ending}"))
+    return [file for file in files if file.is_file()]
+
+
+def letters_in(file: Path) -> bytes:
+    """The content without zero bytes, of which UTF-16 has one in each letter; empty where it cannot be read."""
+    try:
+        return read_whole(file).replace(b"\0", b"")
+    except OSError:
+        return b""
 
 
 def unquoted(name: str) -> tuple[str, ...]:

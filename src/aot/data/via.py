@@ -19,13 +19,13 @@ from typing import Any
 from aot.data.annotated import Mark, Sheet, source_of, surrounding
 from aot.data.entries import Spellings, entry_id, is_set, label_of, whole
 from aot.data.images import BadRow, Fit, Refusal
-from aot.data.named_images import folder_of, near_file, placed, unquoted
+from aot.data.named_images import files_below, folder_of, letters_in, near_file, placed, unquoted
 from aot.data.objects_column import LABELS
 from aot.data.photos import Source
 from aot.data.shapes import around_ellipse, numbers_in
 from aot.data.tsv_records import csv_records
 from aot.errors import AotError
-from aot.runs.files import bounded_lines, encoding_of, read_json, read_whole
+from aot.runs.files import bounded_lines, encoding_of, read_json
 
 HINT = "export the annotations as JSON or CSV from VIA 2, and put the images below the same folder"
 NAMING = frozenset({*LABELS, "object", "objects", "object_name", "object_class", "class_name", "label_name", "type"})
@@ -36,18 +36,17 @@ _Entry = dict[str, Any]
 
 def via_files(path: Path) -> list[Path]:
     """The annotation files below a folder, or the one given itself; none where there is none."""
-    files = [path] if path.is_file() else sorted([*path.rglob("*.json"), *path.rglob("*.csv")])
-    return [file for file in files if file.is_file() and _is_export(file)]
+    return [file for file in files_below(path, ".json", ".csv") if _is_export(file)]
 
 
 def _is_export(file: Path) -> bool:
-    try:
-        if file.suffix.lower() == ".csv":
+    if file.suffix.lower() == ".csv":
+        try:
             with file.open("rb") as opened:
                 return b"region_shape_attributes" in opened.readline(_HEAD_BYTES).replace(b"\0", b"")
-        content = read_whole(file).replace(b"\0", b"")  # UTF-16 has a zero byte in each letter
-    except OSError:
-        return False
+        except OSError:
+            return False
+    content = letters_in(file)
     return f'"{_OF_IMAGES}"'.encode() in content or (f'"{_SHAPE}"'.encode() in content and b'"regions"' in content)
 
 
