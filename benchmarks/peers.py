@@ -1,12 +1,14 @@
 """How much faster than its peers: one run, one thread, both sides in turns, CPU seconds of this process.
 
-    python benchmarks/peers.py [--repeats 5] [--only ssim dapo flow_grpo] [--photos FOLDER]
+    python benchmarks/peers.py [--repeats 5] [--only ssim dapo flow_grpo muon] [--photos FOLDER]
 
 ssim        mean SSIM of a box against scikit-image's, on photos (drawn ones where no folder is given); the largest
             difference of the values stands beside it
 dapo        whole updates of 16 x 8 answers (drawing, rewards, dynamic sampling, loss, step) against TRL's GRPOTrainer
 flow_grpo   whole updates of 24 x 8 edits against a plain loop over the published method: a starting noise an edit, the
             stock forward pass, log-probabilities computed once more for the loss
+muon        one update of the miniature defender's matrices against torch.optim.Muon; the largest difference of the
+            updates, relative to the largest update, stands beside it
 
 The peers' models have PyTorch's own linear layers (ours: `aot.players.linear`).
 Prints median and range of the ratios of turns that follow each other. CPU seconds, so that other work on the machine
@@ -20,6 +22,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -50,6 +53,8 @@ from aot.train.attacker.flow_grpo.train import FlowGrpo
 from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment
 from aot.train.defender.dapo.settings import DapoSettings
 from aot.train.defender.dapo.train import train_dapo
+from aot.train.defender.optimizer import matrices
+from aot.train.muon import Muon
 from aot.types import Box, Image
 
 Row = tuple[str, list[float], str]
@@ -235,10 +240,31 @@ class PlainLoop:
         return out[:, : x.shape[1]]
 
 
+def muon(repeats: int, _: Path | None) -> Iterator[Row]:
+    """Equal matrices, equal gradients. Theirs is in bfloat16: what it takes depends on the processor."""
+    weights = list(matrices(QwenDefender.load(player_folder("miniature", "defender"), name="base").model))
+    optimizers: list[torch.optim.Muon] = [
+        of([torch.zeros_like(w, requires_grad=True) for w in weights], lr=0.01, weight_decay=0.0)
+        for of in (Muon, torch.optim.Muon)
+    ]
+
+    def update(optimizer: torch.optim.Muon, number: int) -> None:
+        random = torch.Generator().manual_seed(number)
+        for parameter in optimizer.param_groups[0]["params"]:
+            parameter.grad = torch.randn(parameter.shape, generator=random)
+        optimizer.step()
+
+    ratios = turns(partial(update, optimizers[0]), partial(update, optimizers[1]), repeats)
+    ours, theirs = ([p.detach() for p in each.param_groups[0]["params"]] for each in optimizers)
+    apart = max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, theirs, strict=True))
+    yield f"Muon, {len(weights)} matrices", ratios, f"differences up to {apart:.1e}"
+
+
 PEERS: dict[str, Callable[[int, Path | None], Iterator[Row]]] = {
     "ssim": ssim,
     "dapo": dapo,
     "flow_grpo": flow_grpo,
+    "muon": muon,
 }
 
 

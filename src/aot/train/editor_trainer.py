@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from aot.errors import AotError
+from aot.train.muon import Muon
 from aot.train.ranks import sum_gradients
 from aot.train.trained_weights import TrainedWeights
 from aot.train.weight_average import WeightAverage
@@ -59,7 +60,7 @@ class EditorTrainer:
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         decay = settings.weight_decay
         if matrices:
-            self.optimizers["muon"] = torch.optim.Muon(matrices, lr=settings.muon_lr, weight_decay=decay)
+            self.optimizers["muon"] = Muon(matrices, lr=settings.muon_lr, weight_decay=decay)
         if rest:
             self.optimizers["adamw"] = torch.optim.AdamW(
                 rest, lr=settings.adamw_lr, weight_decay=decay, fused=True

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aot.train.muon import Muon
+
 
 class MuonAdamW:
     """Both over what is trainable of a model and its throw-away heads, with one schedule and one gradient clip."""
@@ -20,7 +22,7 @@ class MuonAdamW:
         self.parameters, self.grad_clip, self.peaks = [*in_blocks, *others], grad_clip, (muon_lr, adamw_lr)
         self.modules = {"model": model, "heads": heads}
         self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "muon": torch.optim.Muon(in_blocks, lr=muon_lr, weight_decay=0.0),
+            "muon": Muon(in_blocks, lr=muon_lr, weight_decay=0.0),
             "adamw": torch.optim.AdamW(others, lr=adamw_lr, betas=(0.9, 0.95), weight_decay=0.0),
         }
 

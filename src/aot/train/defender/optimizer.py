@@ -11,6 +11,8 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
 
+from aot.train.muon import Muon
+
 
 def adamw(
     parameters: Sequence[torch.nn.Parameter],
@@ -36,9 +38,9 @@ def muon(
     warmup: int,
     steps: int,
     final: float = 0.0,
-) -> tuple[torch.optim.Muon, Any]:
+) -> tuple[Muon, Any]:
     """The same for the model's `matrices`, by Muon."""
-    optimizer = torch.optim.Muon(list(matrices(model)), lr=learning_rate, weight_decay=0.0)
+    optimizer = Muon(list(matrices(model)), lr=learning_rate, weight_decay=0.0)
     return optimizer, _scheduled(optimizer, schedule, warmup, steps, final)
 
 
