@@ -12,8 +12,9 @@ import torch
 
 from aot.arena.cells import ANSWERS, ATTACKS, AnswerCell, CellStore
 from aot.arena.pool import pool_of, read_runs
-from aot.attacks.base import FamilyAttacker, referees
+from aot.attacks.base.family import FamilyAttacker
 from aot.attacks.families import families
+from aot.attacks.judging.referees import referees
 from aot.coevolve.recipes.load import load_recipe
 from aot.coevolve.recipes.miniature import smoke
 from aot.coevolve.recipes.stage_names import attackers, defenders, finals, maker_of, stage_of

@@ -25,6 +25,9 @@ LAYERS = (
     ("game",),
     ("miniature/world",),
     ("bench", "forge"),
+    ("attacks/base",),
+    ("attacks/judging", "attacks/white_box"),
+    ("attacks/semantic",),
     ("attacks",),
     ("train",),
     ("train/attacker/reinforcement", "train/attacker/sft", "train/defender"),
@@ -47,7 +50,7 @@ LAYERS = (
 """Lowest first; a package imports only from lower layers, or from itself. A folder inside a folder counts alone where
 it is named here: the miniature's world lies below the forge, its pretraining above the trainings; the outer loop and
 the attacker's trainings are made of folders that build on each other."""
-SPLIT = ("coevolve", "train/attacker")
+SPLIT = ("attacks", "coevolve", "train/attacker")
 """Packages all of whose folders are named in `LAYERS`."""
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
@@ -152,8 +155,9 @@ def needed() -> dict[str, set[str]]:
         names = {package_of(name.removeprefix("aot.")) for name in imported(tree) if name.startswith("aot.")}
         direct.setdefault(package_of(path.as_posix()), set()).update(names & RANK.keys())
 
-    def all_below(package: str) -> set[str]:
-        return {package}.union(*(all_below(other) for other in direct[package] - {package}))
+    @cache
+    def all_below(package: str) -> frozenset[str]:
+        return frozenset({package}).union(*(all_below(other) for other in direct[package] - {package}))
 
     found = {}
     for package in RANK.keys() - {"errors", "types", "prompts", "__main__"}:

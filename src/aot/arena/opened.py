@@ -10,7 +10,7 @@ from typing import Any
 from aot.arena.pool import PoolAttacker, PoolDefender, RunFolder
 from aot.arena.scripted import open_scripted
 from aot.arena.white_box import open_white_box
-from aot.attacks.base import referees
+from aot.attacks.judging.referees import referees
 from aot.attacks.strengths import Strengths
 from aot.coevolve.scenes.game import Game
 from aot.game.referee import Referee

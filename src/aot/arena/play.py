@@ -34,8 +34,8 @@ from aot.arena.scripted import RANDOM
 from aot.arena.settings import ArenaSettings
 from aot.arena.taken_over import answers_of_run, attacks_of_run
 from aot.arena.white_box import gradients_of
-from aot.attacks.pixel_attacker import PixelAttacker
-from aot.attacks.pixels import gradient_seconds
+from aot.attacks.white_box.attacker import PixelAttacker
+from aot.attacks.white_box.pixels import gradient_seconds
 from aot.coevolve.rounds.chunks import Chunk, chunks, in_chunks, missing
 from aot.coevolve.rounds.scoring import AttackSet, attack_all, evaluate, evaluate_attacked
 from aot.coevolve.scenes.game import Game, stage_seed

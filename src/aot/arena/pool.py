@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from aot.attacks.base import Rule, Threat
+from aot.attacks.base.family import Rule, Threat
 from aot.coevolve.recipes.load import recipe_of
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.recipes.stage_names import (

@@ -37,7 +37,7 @@ from aot.arena.transfer import transfer
 from aot.arena.transferred import transferred
 from aot.arena.white_box import white_box_attackers
 from aot.attacks.families import needs_objects
-from aot.attacks.possible import possible_line
+from aot.attacks.judging.referees import possible_line
 from aot.coevolve.rounds.scoring import Mask, Scores
 from aot.coevolve.scenes.game import PHOTOS
 from aot.runs.files import held, write_json

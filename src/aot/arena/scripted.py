@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from aot.arena.pool import PoolAttacker, RunFolder
-from aot.attacks.base import FamilyAttacker
+from aot.attacks.base.family import FamilyAttacker
 from aot.attacks.families import FAMILIES, families, needs_objects
-from aot.attacks.pixel_settings import WHITE_BOX
 from aot.attacks.strengths import Strengths
+from aot.attacks.white_box.settings import WHITE_BOX
 from aot.coevolve.scenes.game import Game
 from aot.forge.objects import FOR_ATTACKS
 from aot.miniature.scripted import RandomDistractor

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from aot.attacks.pixel_settings import PixelAttackSettings
 from aot.attacks.strengths import Strengths
+from aot.attacks.white_box.settings import PixelAttackSettings
 from aot.runs.overrides import overridden
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from aot.arena.pool import PoolAttacker
-from aot.attacks.pixel_attacker import PixelAttacker, pixel_attackers
-from aot.attacks.pixel_settings import WHITE_BOX, PixelAttackSettings
-from aot.attacks.within_ball import WithinBall
+from aot.attacks.white_box.attacker import PixelAttacker, pixel_attackers
+from aot.attacks.white_box.settings import WHITE_BOX, PixelAttackSettings
+from aot.attacks.white_box.within_ball import WithinBall
 from aot.game.referee import Referee
 from aot.players.base import Defender
 

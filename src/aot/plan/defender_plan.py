@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from aot.attacks.pgd import value_and_gradient
+from aot.attacks.white_box.pgd import value_and_gradient
 from aot.data.curriculum import CurriculumRow
 from aot.plan.inexact import measured
 from aot.plan.live_memory import LiveMemory, Measured

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from aot.attacks.base import Rule, Threat
-from aot.attacks.colours import told_apart
-from aot.attacks.world_sprites import free_places
+from aot.attacks.base.family import Rule, Threat
+from aot.attacks.semantic.overlays import told_apart
+from aot.attacks.semantic.world_sprites import free_places
 from aot.types import LETTERS, Attack, Image, Question, Scene
 
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aot.attacks.base import Rule, Threat
-from aot.attacks.photo_edits import rescaled
-from aot.attacks.world_sprites import Sprite, erased, free_places, paste, unqueried
+from aot.attacks.base.family import Rule, Threat
+from aot.attacks.semantic.photos import rescaled
+from aot.attacks.semantic.world_sprites import Sprite, erased, free_places, paste, unqueried
 from aot.forge.photo_source import PhotoPairSource, PhotoScene
 from aot.miniature.world.questions import Name, keeps_answer
 from aot.miniature.world.scenes import WorldScene

@@ -1,4 +1,5 @@
-"""Plain shapes beside the question: discs, bars and triangles in muted colours, which are no object (*ours*)."""
+"""What is laid over the image beside the question: plain shapes in muted colours, which are no object (*ours*), and a
+patch that hides what is behind it."""
 
 from __future__ import annotations
 
@@ -9,9 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aot.attacks.base import Rule, Threat
-from aot.attacks.colours import told_apart
-from aot.attacks.world_sprites import free_places
+from aot.attacks.base.family import Rule, Threat
+from aot.attacks.semantic.world_sprites import free_places
+from aot.game.referee import RefereeSettings, changed_fraction
 from aot.types import Attack, Box, Image, Scene
 
 SHAPES = ("disc", "bar", "triangle")
@@ -77,3 +78,55 @@ def _mask(shape: str, size: tuple[int, int], upright: bool) -> npt.NDArray[np.ui
     else:
         mask[:] = 255
     return mask.reshape(size[1], 4, size[0], 4).mean((1, 3)).astype(np.uint16)[..., None]
+
+
+VISIBLE_LEVELS = RefereeSettings().visible_levels
+FILLS = ("grey", "blurred", "coloured")
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """A patch beside the protected boxes: grey, of a drawn colour, or blurred beyond recognition (grey where a blur
+    hides nothing)."""
+
+    share: tuple[float, float]
+    places: int
+    name: str = "occlusion"
+    about: str = "A grey, coloured or blurred patch beside the protected boxes."
+    rule: Rule = "paint"
+    threat: Threat = "semantic"
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
+        height, width = scene.image.shape[:2]
+        wanted = FILLS[int(rng.integers(len(FILLS)))]
+        colour = rng.integers(0, 256, 3) if wanted == "coloured" else np.full(3, 128)
+        for _ in range(self.places):
+            area, aspect = rng.uniform(*self.share) * height * width, rng.uniform(0.6, 1.6)
+            wide, high = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
+            if not (2 <= wide < width and 2 <= high < height):
+                continue
+            x, y = int(rng.integers(width - wide + 1)), int(rng.integers(height - high + 1))
+            patch = Box(x, y, x + wide, y + high)
+            if any(patch.overlap_px(box) for box in scene.protected):
+                continue
+            image = scene.image.copy()
+            part = image[y : y + high, x : x + wide]
+            soft = np.asarray(cv2.GaussianBlur(part, (0, 0), min(wide, high) / 4), np.uint8)
+            hides = wanted != "blurred" or changed_fraction(part, soft, VISIBLE_LEVELS) > 0.2
+            what = wanted if hides else "grey"
+            part[:] = soft if what == "blurred" else told_apart(colour, part)
+            return Attack(scene.id, self.name, "any", image, f"A {what} patch of {wide} x {high} px at ({x}, {y}).")
+        return "no_place"
+
+
+LEAST_LEVELS = 40
+"""A patch differs from what is behind it by so much of 255 in some channel; *ours*."""
+
+
+def told_apart(colour: npt.NDArray[np.int64], behind: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """The colour `[3]`, or where it could not be seen on the part `behind [h, w, 3]` that part's mean, lighter or
+    darker."""
+    mean = behind.mean((0, 1))
+    if np.abs(colour - mean).max() >= LEAST_LEVELS:
+        return colour
+    return np.rint(mean + (LEAST_LEVELS if mean.mean() < 128 else -LEAST_LEVELS)).clip(0, 255).astype(np.int64)

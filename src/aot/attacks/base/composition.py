@@ -10,10 +10,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aot.attacks.base import ComposedAttack, Family, Rule, Threat
-from aot.attacks.titles import JOINT
+from aot.attacks.base.family import Family, Rule, Threat
+from aot.attacks.base.titles import JOINT
 from aot.errors import AotError
 from aot.types import Attack, Scene
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ComposedAttack(Attack):
+    """An edit and a corruption of it. `edited`: the image between the two; `edit_rule`: who judges that."""
+
+    edited: Attack | None = None
+    edit_rule: Rule = "known"
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Auto-PGD: PGD whose step size halves where it stops to help (Croce & Hein 2020, arXiv 2003.01690, algorithm 1).
 
 No step size is chosen: each image begins with a large one, moves with momentum, and is checked less and less far apart.
-*Ours*: whole levels and the clean image compete as in `aot.attacks.pgd`; the loss is that of the caller, the difference
-of logits ratio (DLR) of the paper is not used.
+*Ours*: whole levels and the clean image compete as in `aot.attacks.white_box.pgd`; the loss is that of the caller, the
+difference of logits ratio (DLR) of the paper is not used.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from aot.attacks.norms import Ball, NormName
-from aot.attacks.pgd import Best, Loss, value_and_gradient
+from aot.attacks.white_box.norms import Ball, NormName
+from aot.attacks.white_box.pgd import Best, Loss, value_and_gradient
 
 MOMENTUM = 0.75  # paper, 3.1: alpha
 RISING = 0.75  # paper, 3.2: rho

@@ -1,25 +1,49 @@
-"""New objects beside the question, anywhere that is free: related to it, unrelated, look-alikes, several at once.
-
-World scenes: sprites off the grid, which no reader of the picture knows, so that the maker says what is there. Photos:
-the forge's cut-outs, chosen by their labels. The families and their draws are *ours*.
-"""
+"""Objects that come, go or are replaced: the world's own edits, which can be read back from the picture, those of the
+forge, and new objects anywhere that is free: related to the question, unrelated, look-alikes, several at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from aot.attacks.base import Rule, Threat
-from aot.attacks.photo_edits import PhotoImplant
-from aot.attacks.world_sprites import Sprite, drawn_place, paste, queried_colours
-from aot.forge.photo_source import PhotoScene
+from aot.attacks.base.family import Rule, Threat
+from aot.attacks.semantic.photos import PhotoImplant, distracted
+from aot.attacks.semantic.world_sprites import Sprite, drawn_place, paste, queried_colours
+from aot.forge.photo_source import PhotoPairSource, PhotoScene
+from aot.miniature.world.edits import centred, distractor_candidates
 from aot.miniature.world.questions import Name, keeps_answer
-from aot.miniature.world.scenes import WorldScene
+from aot.miniature.world.scenes import WorldScene, render
 from aot.miniature.world.sprites import COLOURS, KINDS, look_alike
 from aot.prompts import with_article
 from aot.types import Attack, Box, Image, Scene
+
+
+@dataclass(frozen=True)
+class ObjectEdit:
+    """A distractor is put in, or an object that nobody asks about goes or is replaced. Photos: by the forge's pair
+    source, limited to this kind; the world: by its own edits."""
+
+    name: str
+    about: str
+    kind: Literal["add", "remove", "replace"]
+    related: float
+    tries: int
+    pair_source: PhotoPairSource | None = None
+    rule: Rule = "objects"
+    threat: Threat = "semantic"
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
+        if isinstance(scene, WorldScene):
+            for kind, layout, sentence in distractor_candidates(scene, rng, 1, self.related, kind=self.kind):
+                return Attack(scene.id, self.name, kind, render(centred(scene, layout)), sentence)
+            return "no_object" if self.kind == "add" else f"nothing_to_{self.kind}"
+        if self.pair_source is None or not isinstance(scene, PhotoScene):
+            return "no_object"
+        return distracted(self.pair_source, scene, self.tries, rng)
+
 
 TRIES = 12
 """Names drawn before there is no object whose coming leaves the answer as it is."""

@@ -23,8 +23,8 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from aot.attacks.apgd import ApgdSettings, apgd
-from aot.attacks.norms import Ball, to_images
+from aot.attacks.white_box.apgd import ApgdSettings, apgd
+from aot.attacks.white_box.norms import Ball, to_images
 from aot.prompts import gold_answer
 
 if TYPE_CHECKING:  # takes seconds to import, and settings are read where nothing is attacked

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aot.attacks.base import Rule, Threat
+from aot.attacks.base.family import Rule, Threat
 from aot.miniature.world.scenes import WorldScene
 from aot.miniature.world.sprites import SIDE_PX, background, paint
 from aot.types import Attack, Box, Image, Scene

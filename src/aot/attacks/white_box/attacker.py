@@ -2,7 +2,7 @@
 
 A `PixelAttacker` has the gradients of a defender in this process. It is an `Attacker`, many scenes at once, as well as
 a `Family`, one scene and a generator at a time. An image that the defender's processor resizes is attacked, and comes
-back, in the size that the model sees; `aot.attacks.within_ball` judges it there.
+back, in the size that the model sees; `aot.attacks.white_box.within_ball` judges it there.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from functools import partial
 
 import numpy as np
 
-from aot.attacks.apgd import apgd
-from aot.attacks.base import Rule, Threat, generator
-from aot.attacks.norms import NormName
-from aot.attacks.pgd import pgd
-from aot.attacks.pixel_settings import NORM_NAMES, WHITE_BOX, PixelAttackSettings
-from aot.attacks.pixels import Method, climbed
-from aot.attacks.robust_vlm import robust_vlm
-from aot.attacks.titles import AGAINST
+from aot.attacks.base.family import Rule, Threat, generator
+from aot.attacks.base.titles import AGAINST
+from aot.attacks.white_box.apgd import apgd
+from aot.attacks.white_box.norms import NormName
+from aot.attacks.white_box.pgd import pgd
+from aot.attacks.white_box.pixels import Method, climbed
+from aot.attacks.white_box.robust_vlm import robust_vlm
+from aot.attacks.white_box.settings import NORM_NAMES, WHITE_BOX, PixelAttackSettings
 from aot.errors import AotError
 from aot.players.base import Defender
 from aot.players.defender.pixel_gradients import pixel_gradients
@@ -55,7 +55,7 @@ class PixelAttacker:
         self.gradients = gradients
 
     def attack(self, scenes: Sequence[Scene], *, seed: int, kind: EditKind = "any") -> list[Attack]:
-        """As `Attacker.attack`; the draws are those of `aot.attacks.base.draw`."""
+        """As `Attacker.attack`; the draws are those of `aot.attacks.base.family.draw`."""
         times: Counter[str] = Counter()
         rngs = []
         for scene in scenes:

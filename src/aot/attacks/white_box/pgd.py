@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from aot.attacks.norms import Ball, NormName
+from aot.attacks.white_box.norms import Ball, NormName
 from aot.runs.progress import GRADIENTS, advance
 
 Loss = Callable[[Tensor], Tensor]

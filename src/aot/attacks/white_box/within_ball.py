@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aot.attacks.norms import scaled
+from aot.attacks.white_box.norms import scaled
 from aot.types import Attack, Finding, Scene
 
 if TYPE_CHECKING:  # takes seconds to import, and who has no such attack needs none
-    from aot.attacks.pixel_attacker import PixelAttacker
+    from aot.attacks.white_box.attacker import PixelAttacker
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aot.attacks.norms import Ball, NormName, levels, outside, scaled, to_images
-from aot.attacks.pgd import value_and_gradient
+from aot.attacks.white_box.norms import Ball, NormName, levels, outside, scaled, to_images
+from aot.attacks.white_box.pgd import value_and_gradient
 from aot.players.defender.differentiable import PixelLosses, attacked_weights
 from aot.players.defender.pixel_gradients import PixelGradients
 from aot.players.defender.trained import TrainedDefender

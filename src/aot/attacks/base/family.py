@@ -1,4 +1,4 @@
-"""What a family of attacks without training is, how it is drawn from, and who judges it.
+"""What a family of attacks without training is, and how it is drawn from.
 
 A *family* is one way to change an image, called with a scene and a generator: same scene and state, same attack. Three
 threats, never mixed in one figure:
@@ -16,30 +16,23 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from aot.attacks.checks import KnownAnswer, KnownArea, NormBound, NotNamed
-from aot.attacks.titles import AGAINST
+from aot.attacks.base.titles import AGAINST
 from aot.data.photos import AnnotatedScene
-from aot.forge.photo_edits.checks import AnswerKept
-from aot.game.referee import Check, GlobalSsim, LocalSsim, Overlap, Referee, RefereeSettings, build_referee
-from aot.miniature.world.preserved import world_referee
 from aot.miniature.world.scenes import WorldScene
-from aot.types import Attack, EditKind, Finding, Scene, Verdict
+from aot.types import Attack, EditKind, Scene
 
 Threat = Literal["semantic", "pixel", "composed"]
 Rule = Literal["objects", "known", "paint", "corruption", "norm", "composed"]
 """Who judges: `objects` reads the objects back from the picture and answers again, `known` answers again from the
 objects that the maker names, `paint` looks at the boxes only, `corruption` at the whole image (SSIM), `norm` at the
 largest change of a value; `composed` is the rule of the edit, then that of the corruption."""
-
-CORRUPTION_SSIM_MIN = 0.4
-"""Below this global SSIM a corrupted image cannot be asked about; *ours*."""
 
 
 class Family(Protocol):
@@ -151,79 +144,3 @@ REMEMBERED_BYTES = 2**26
 
 def _first(family: Family, scene: Scene, number: int) -> Attack | str:
     return draw(family, scene, number, 0)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ComposedAttack(Attack):
-    """An edit and a corruption of it. `edited`: the image between the two; `edit_rule`: who judges that."""
-
-    edited: Attack | None = None
-    edit_rule: Rule = "known"
-
-
-@dataclass(frozen=True)
-class ComposedReferee(Referee):
-    """Holds the edit of a `ComposedAttack` to its own rule, and the corruption to `after`, seen from the edited image.
-    Any other attack is refused (no_edit)."""
-
-    edits: Mapping[Rule, Referee] = field(default_factory=dict)
-    after: Referee = field(default_factory=lambda: Referee(()))
-
-    def judge(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Verdict]:
-        verdicts = [Verdict((Finding("composed", False, float("nan"), "no_edit"),))] * len(attacks)
-        edits: dict[int, tuple[Attack, Rule]] = {}
-        for i, attack in enumerate(attacks):
-            if isinstance(attack, ComposedAttack) and attack.edited is not None:
-                edits[i] = attack.edited, attack.edit_rule
-        for rule in dict.fromkeys(rule for _, rule in edits.values()):
-            own = {i: edit for i, (edit, its) in edits.items() if its == rule}
-            edited = self.edits[rule].judge([scenes[i] for i in own], list(own.values()))
-            between = [replace(scenes[i], image=edit.image) for i, edit in own.items()]
-            after = self.after.judge(between, [attacks[i] for i in own])
-            for i, first, second in zip(own, edited, after, strict=True):
-                verdicts[i] = Verdict((*first.findings, *second.findings))
-        return verdicts
-
-
-@dataclass(frozen=True)
-class Possible(Referee):
-    """Refuses a `NoAttack` for its own reason, and leaves every other attack to `rule`."""
-
-    rule: Referee = field(default_factory=lambda: Referee(()))
-
-    def judge(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Verdict]:
-        verdicts = self.rule.judge(scenes, attacks)
-        for n, attack in enumerate(attacks):
-            if isinstance(attack, NoAttack):
-                verdicts[n] = Verdict((Finding("possible", False, float("nan"), attack.reason),))
-        return verdicts
-
-
-def referees(
-    settings: RefereeSettings,
-    *,
-    photos: bool,
-    corruption_ssim_min: float = CORRUPTION_SSIM_MIN,
-    norm: Check | float = 8.0,
-) -> dict[Rule, Referee]:
-    """Who judges attacks of each rule, on photos or on scenes of the miniature world. `norm`: the largest change of a
-    value in levels of 255, or a check of another bound, which sees to the size of images itself."""
-    s = settings
-    beside = build_referee(s)
-    in_photos: list[Check] = [AnswerKept(), NotNamed()]
-    # Without the global rule for scenes without boxes: their answer is worked out again, and that is what it stands in
-    # for. Another background would never pass it.
-    known: list[Check] = [
-        LocalSsim(s.local_ssim_min, s.window_px),
-        Overlap(s.overlap_max, s.visible_levels),
-        KnownArea(s.area_min, s.area_max, s.visible_levels),
-    ]
-    alone: dict[Rule, Referee] = {
-        "objects": Referee([*beside.checks, *in_photos]) if photos else world_referee(s),
-        "known": Referee([*known, *(in_photos if photos else [KnownAnswer()])]),
-        "paint": beside,
-        "corruption": Referee([GlobalSsim(corruption_ssim_min, s.window_px)]),
-        "norm": Referee([norm], any_size=True) if callable(norm) else Referee([NormBound(norm)]),
-    }
-    found = {**alone, "composed": ComposedReferee((), alone, alone["corruption"])}
-    return {rule: Possible((), referee) for rule, referee in found.items()} if photos else found

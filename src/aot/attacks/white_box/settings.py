@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from aot.attacks.apgd import ApgdSettings
-from aot.attacks.norms import NormName
-from aot.attacks.pgd import PgdSettings
-from aot.attacks.robust_vlm import RobustVlmSettings
+from aot.attacks.white_box.apgd import ApgdSettings
+from aot.attacks.white_box.norms import NormName
+from aot.attacks.white_box.pgd import PgdSettings
+from aot.attacks.white_box.robust_vlm import RobustVlmSettings
 
 WHITE_BOX = ("pgd", "apgd", "robust_vlm")
 """Names of the attacks."""

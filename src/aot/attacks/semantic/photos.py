@@ -1,4 +1,5 @@
-"""Objects of photos: which of the forge's cut-outs are put in, and an object of the photo made larger or smaller."""
+"""Objects of photos: which of the forge's cut-outs are put in, an object of the photo made larger or smaller, and
+families on own photos of any size: made on the stored photo, brought to the scene."""
 
 from __future__ import annotations
 
@@ -10,9 +11,11 @@ from typing import Literal
 
 import numpy as np
 
-from aot.attacks.checks import NotNamed
+from aot.attacks.base.family import Family, Rule, Threat
+from aot.attacks.judging.checks import NotNamed
 from aot.data.photos import Thing
 from aot.data.questions import Contents
+from aot.forge.objects import ObjectSource
 from aot.forge.photo_edits.bank import cut, cut_thing, outline_mask
 from aot.forge.photo_edits.checks import AnswerKept
 from aot.forge.photo_edits.heal import heal
@@ -21,7 +24,8 @@ from aot.forge.photo_edits.paint import paste
 from aot.forge.photo_edits.place import free
 from aot.forge.photo_edits.propose import Proposal, family_of, is_related, removable
 from aot.forge.photo_source import PhotoPairSource, PhotoScene
-from aot.types import Attack, Box, Image
+from aot.miniature.world.scenes import WorldScene
+from aot.types import Attack, Box, Image, Scene
 
 IMPOSSIBLE = 5
 """Draws without a place, or that would not look placed, before a scene is given up; *ours*."""
@@ -187,3 +191,37 @@ def _scaled(box: Box, factor: float) -> Box:
     wide, high = (max(2, round(factor * side)) for side in (box.x1 - box.x0, box.y1 - box.y0))
     x0 = round((box.x0 + box.x1 - wide) / 2)
     return Box(x0, box.y1 - high, x0 + wide, box.y1, box.label, box.attribute)
+
+
+@dataclass(frozen=True)
+class OnPhotos:
+    """`family` as it is on scenes of the world; on own photos with `objects`. Reason: no_photo, where the scene is
+    about none of the stored ones."""
+
+    family: Family
+    objects: ObjectSource
+
+    @property
+    def name(self) -> str:
+        return self.family.name
+
+    @property
+    def about(self) -> str:
+        return self.family.about
+
+    @property
+    def rule(self) -> Rule:
+        return self.family.rule
+
+    @property
+    def threat(self) -> Threat:
+        return self.family.threat
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
+        if isinstance(scene, WorldScene):
+            return self.family(scene, rng)
+        photo = self.objects.photo_of(scene)
+        if photo is None:
+            return "no_photo"
+        made = self.family(photo, rng)
+        return made if isinstance(made, str) else self.objects.brought(scene, photo, made)
