@@ -21,7 +21,7 @@ from aot.coevolve.recipes.stage_names import attackers, defenders, finals, maker
 from aot.coevolve.rounds.chunks import Chunk, in_chunks
 from aot.coevolve.rounds.payoff import FILE, Payoff
 from aot.coevolve.rounds.scoring import AttackSet, attack_all
-from aot.data.records import load_episodes, save_episodes
+from aot.data.episodes.records import load_episodes, save_episodes
 from aot.experiment.results import is_landed, land
 from aot.experiment.run import experiment_settings, write_results
 from aot.experiment.unit import RESULT, unit_folder, unit_key

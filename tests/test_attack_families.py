@@ -27,7 +27,7 @@ from aot.attacks.strengths import Strengths
 from aot.attacks.worst import WorstOfK
 from aot.audit.panel import ATTACKS, build_panel, group_of
 from aot.audit.run import is_verified
-from aot.data.photos import Photo, Source, Thing
+from aot.data.photos.photo import Photo, Source, Thing
 from aot.errors import AotError
 from aot.forge.funnel import Funnel
 from aot.forge.objects import ObjectSource

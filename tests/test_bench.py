@@ -26,7 +26,7 @@ from aot.bench.release import as_released
 from aot.bench.rows import LeftOut
 from aot.bench.run import Outcome, evaluate, plan
 from aot.bench.table import BENCHMARKS, named
-from aot.data.images import BadRow, Refusal
+from aot.data.images.reading import BadRow, Refusal
 from aot.errors import AotError
 from aot.rl.intervals import wilson
 from aot.types import LETTERS

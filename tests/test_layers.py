@@ -17,6 +17,10 @@ LAYERS = (
     ("prompts",),
     ("answers", "rl", "runs"),
     ("scores",),
+    ("data/images", "data/episodes"),
+    ("data/records",),
+    ("data/photos",),
+    ("data/annotations", "data/tables"),
     ("data",),
     ("players",),
     ("players/attacker", "players/defender"),
@@ -50,7 +54,7 @@ LAYERS = (
 """Lowest first; a package imports only from lower layers, or from itself. A folder inside a folder counts alone where
 it is named here: the miniature's world lies below the forge, its pretraining above the trainings; the outer loop and
 the attacker's trainings are made of folders that build on each other."""
-SPLIT = ("attacks", "coevolve", "train/attacker")
+SPLIT = ("attacks", "coevolve", "data", "train/attacker")
 """Packages all of whose folders are named in `LAYERS`."""
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

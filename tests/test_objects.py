@@ -18,8 +18,8 @@ from aot.coevolve.recipes.miniature import smoke
 from aot.coevolve.scenes.game import Game, open_game
 from aot.coevolve.scenes.possible import FILE, possible_attacks
 from aot.coevolve.scenes.scripted import ScriptedAttackSettings
-from aot.data.photos import AnnotatedScene
-from aot.data.questions import Contents, answer
+from aot.data.photos.photo import AnnotatedScene
+from aot.data.photos.questions import Contents, answer
 from aot.forge.objects import FOR_ATTACKS, ObjectSource, at_least
 from aot.forge.photo_edits.anywhere import anywhere
 from aot.forge.photo_edits.place import Origin, PlaceSettings

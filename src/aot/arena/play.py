@@ -39,7 +39,7 @@ from aot.attacks.white_box.pixels import gradient_seconds
 from aot.coevolve.rounds.chunks import Chunk, chunks, in_chunks, missing
 from aot.coevolve.rounds.scoring import AttackSet, attack_all, evaluate, evaluate_attacked
 from aot.coevolve.scenes.game import Game, stage_seed
-from aot.data.records import load_episodes, save_episodes
+from aot.data.episodes.records import load_episodes, save_episodes
 from aot.runs.files import canonical_hash, read_json, write_json
 from aot.runs.progress import GRADIENTS, at_most, duration, part, titled
 from aot.types import Episode, Scene

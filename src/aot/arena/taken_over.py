@@ -12,7 +12,7 @@ from aot.coevolve.recipes.stage_names import CLEAN, SCRIPTED
 from aot.coevolve.rounds.held_out import ANSWERS
 from aot.coevolve.rounds.scoring import AttackSet, Scores
 from aot.coevolve.scenes.game import Game
-from aot.data.records import load_episodes
+from aot.data.episodes.records import load_episodes
 from aot.errors import AotError
 from aot.runs.files import read_json
 from aot.runs.manifest import MANIFEST, Stage, verified_manifest

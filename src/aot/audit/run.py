@@ -29,8 +29,8 @@ from aot.backends.base import Ask, Backend, Reply
 from aot.backends.defender import read_reply
 from aot.backends.pictures import png
 from aot.backends.sight import ImageEffect
-from aot.data.images import Refusal
-from aot.data.photos import AnnotatedScene
+from aot.data.images.reading import Refusal
+from aot.data.photos.photo import AnnotatedScene
 from aot.miniature.world.scenes import WorldScene
 from aot.prompts import question_prompt
 from aot.runs.files import canonical_hash, held, replacing, write_json

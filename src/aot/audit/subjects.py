@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aot.attacks.base.family import Rule
 from aot.attacks.judging.referees import referees
-from aot.data.images import Refusal, at_most
+from aot.data.images.reading import Refusal, at_most
 from aot.data.sources import open_source
 from aot.errors import AotError
 from aot.forge.funnel import Funnel

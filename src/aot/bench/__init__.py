@@ -6,5 +6,5 @@ asked · `survey` the pass before the first request · `grading` a reply read an
 files · `release` the authors' protocol · `comparison` two runs · `show` the terminal · `command` what the command line
 calls.
 
-Builds on `backends` and `scores`.
+Builds on `backends`, `data/tables` and `scores`.
 """

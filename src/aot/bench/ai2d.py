@@ -12,7 +12,7 @@ from aot.bench.benchmark import Benchmark
 from aot.bench.item import Item
 from aot.bench.questions import choice, image_group, lettered, listed
 from aot.bench.rows import Needs, Row
-from aot.data.images import BadRow
+from aot.data.images.reading import BadRow
 from aot.scores.metrics import group
 from aot.scores.official import choice as metrics
 from aot.types import LETTERS

@@ -10,7 +10,7 @@ from pathlib import Path
 from aot.bench.item import Item
 from aot.bench.prompts import Prompt, content, plain
 from aot.bench.rows import LeftOut, Needs, NotAsked, Row, Rows, open_rows
-from aot.data.images import BadRow, Refusal, at_most, read_image
+from aot.data.images.reading import BadRow, Refusal, at_most, read_image
 from aot.scores.score import Spec
 
 CHECKED_PX = 64

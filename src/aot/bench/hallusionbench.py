@@ -13,7 +13,7 @@ from aot.bench.benchmark import Benchmark
 from aot.bench.item import Item
 from aot.bench.questions import yes_no
 from aot.bench.rows import Needs, NotAsked, Row, Rows, files_below, open_rows
-from aot.data.images import BadRow
+from aot.data.images.reading import BadRow
 from aot.scores.official import hallusionbench
 
 QUESTIONS = "HallusionBench.json"

@@ -11,7 +11,7 @@ from aot.bench.benchmark import Benchmark
 from aot.bench.item import Item
 from aot.bench.questions import choice, lettered
 from aot.bench.rows import Needs, Row
-from aot.data.images import BadRow
+from aot.data.images.reading import BadRow
 from aot.scores.official import hrbench
 
 SOURCE = "https://huggingface.co/datasets/DreamMr/HR-Bench"

@@ -12,7 +12,7 @@ from aot.bench.benchmark import Benchmark
 from aot.bench.item import Item
 from aot.bench.questions import choice, lettered, listed, short_answer
 from aot.bench.rows import Needs, NotAsked, Row
-from aot.data.images import BadRow
+from aot.data.images.reading import BadRow
 from aot.scores.official import mmmu
 
 SPLIT = "validation"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aot.data.images import read_image_file
+from aot.data.images.reading import read_image_file
 
 NAME_COLUMNS = ("image", "Image", "image_path", "filename")
 """Where JSON has the name of an image file."""

@@ -18,7 +18,7 @@ from aot.bench.item import Item
 from aot.bench.pictures import named_images
 from aot.bench.questions import image_group, yes_no
 from aot.bench.rows import Needs, Row, Rows, files_below, json_values, open_rows, row_with
-from aot.data.images import BadRow
+from aot.data.images.reading import BadRow
 from aot.errors import AotError
 from aot.scores.official import pope
 

@@ -11,7 +11,7 @@ import re
 from typing import Protocol
 
 from aot.bench.item import Item
-from aot.data.images import BadRow
+from aot.data.images.reading import BadRow
 from aot.prompts import ANSWER_FORMAT
 from aot.types import LETTERS
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from aot.bench.item import Item
 from aot.bench.rows import Row
-from aot.data import given
-from aot.data.entries import text_of
-from aot.data.images import BadRow
+from aot.data.images.reading import BadRow
+from aot.data.photos import given
+from aot.data.records.values import text_of
 from aot.types import LETTERS
 
 BRACKETED = re.compile(r"\(?([A-Ja-j])[).:]?")

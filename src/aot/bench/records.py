@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from aot.backends.base import Reply
-from aot.data.images import Refusal
+from aot.data.images.reading import Refusal
 from aot.errors import AotError
 from aot.runs.files import read_json, replacing, write_json
 from aot.scores.result import Result

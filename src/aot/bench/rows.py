@@ -20,10 +20,10 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 from aot.bench.pictures import found_image, named_images
-from aot.data.entries import text_of
-from aot.data.images import BadRow, Refusal
-from aot.data.tsv import POINTER_CHARS, decoded, pictured_rows, row_images
-from aot.data.tsv_records import csv_records
+from aot.data.images.reading import BadRow, Refusal, decoded
+from aot.data.records.delimited import csv_records
+from aot.data.records.values import text_of
+from aot.data.tables.tsv import POINTER_CHARS, pictured_rows, row_images
 from aot.errors import AotError
 from aot.runs.files import bounded_lines, encoding_of, read_whole
 

@@ -20,7 +20,7 @@ from aot.bench.prompts import Prompt, boxed, content
 from aot.bench.protocol import EvalSettings
 from aot.bench.release import as_released
 from aot.bench.rows import LeftOut
-from aot.data.images import Refusal
+from aot.data.images.reading import Refusal
 from aot.types import LETTERS
 
 

@@ -11,7 +11,7 @@ from aot.bench.item import Item
 from aot.bench.prompts import ending
 from aot.bench.questions import choice, in_one_cell, inside, lettered
 from aot.bench.rows import Needs, Row
-from aot.data.given import OPTIONS
+from aot.data.photos.given import OPTIONS
 from aot.scores.official import choice as metrics
 
 

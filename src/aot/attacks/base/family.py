@@ -24,7 +24,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from aot.attacks.base.titles import AGAINST
-from aot.data.photos import AnnotatedScene
+from aot.data.photos.photo import AnnotatedScene
 from aot.miniature.world.scenes import WorldScene
 from aot.types import Attack, EditKind, Scene
 

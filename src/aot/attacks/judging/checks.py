@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aot.data.photos import AnnotatedScene
+from aot.data.photos.photo import AnnotatedScene
 from aot.game.referee import changed_fraction
 from aot.miniature.world.questions import keeps_answer
 from aot.miniature.world.scenes import WorldScene

@@ -13,8 +13,8 @@ import numpy as np
 
 from aot.attacks.base.family import Family, Rule, Threat
 from aot.attacks.judging.checks import NotNamed
-from aot.data.photos import Thing
-from aot.data.questions import Contents
+from aot.data.photos.photo import Thing
+from aot.data.photos.questions import Contents
 from aot.forge.objects import ObjectSource
 from aot.forge.photo_edits.bank import cut, cut_thing, outline_mask
 from aot.forge.photo_edits.checks import AnswerKept
