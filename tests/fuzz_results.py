@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from aot.arena.cells import ANSWERS, ATTACKS, AnswerCell, CellStore
-from aot.arena.pool import pool_of, read_runs
+from aot.arena.cells.store import ANSWERS, ATTACKS, AnswerCell, CellStore
+from aot.arena.players.pool import pool_of, read_runs
 from aot.attacks.base.family import FamilyAttacker
 from aot.attacks.families import families
 from aot.attacks.judging.referees import referees

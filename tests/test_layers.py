@@ -46,7 +46,10 @@ LAYERS = (
     ("coevolve/evaluation",),
     ("coevolve",),
     ("doctor", "plan", "report"),
-    ("arena", "audit"),
+    ("arena/players", "audit"),
+    ("arena/cells", "arena/statistics"),
+    ("arena/page",),
+    ("arena",),
     ("experiment",),
     ("cli",),
     ("__main__",),
@@ -54,7 +57,7 @@ LAYERS = (
 """Lowest first; a package imports only from lower layers, or from itself. A folder inside a folder counts alone where
 it is named here: the miniature's world lies below the forge, its pretraining above the trainings; the outer loop and
 the attacker's trainings are made of folders that build on each other."""
-SPLIT = ("attacks", "coevolve", "data", "train/attacker")
+SPLIT = ("arena", "attacks", "coevolve", "data", "train/attacker")
 """Packages all of whose folders are named in `LAYERS`."""
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

@@ -6,10 +6,10 @@ with, by question. *Ours.*
 
 from __future__ import annotations
 
-from aot.arena.pool import Pool, PoolAttacker, last_defender
-from aot.arena.scores import ArenaScores, Json, difference_of, share_of
-from aot.arena.scripted import RANDOM
-from aot.arena.settings import ArenaSettings
+from aot.arena.players.pool import Pool, PoolAttacker, last_defender
+from aot.arena.players.scripted import RANDOM
+from aot.arena.players.settings import ArenaSettings
+from aot.arena.statistics.scores import ArenaScores, Json, difference_of, share_of
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.rounds.scoring import Mask
 

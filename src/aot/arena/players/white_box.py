@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import metadata
 
-from aot.arena.pool import PoolAttacker
+from aot.arena.players.pool import PoolAttacker
 from aot.attacks.white_box.attacker import PixelAttacker, pixel_attackers
 from aot.attacks.white_box.settings import WHITE_BOX, PixelAttackSettings
 from aot.attacks.white_box.within_ball import WithinBall

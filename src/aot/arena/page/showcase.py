@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from aot.answers import parse_answer
-from aot.arena.play import Play
-from aot.arena.pool import PoolAttacker, PoolDefender
-from aot.arena.scores import ArenaScores
-from aot.arena.white_box import eps_of
+from aot.arena.cells.play import Play
+from aot.arena.players.pool import PoolAttacker, PoolDefender
+from aot.arena.players.white_box import eps_of
+from aot.arena.statistics.scores import ArenaScores
 from aot.coevolve.rounds.scoring import AttackSet
 from aot.report.gallery import (
     DIFFERENCE_GAIN,

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from aot.arena.pool import RunFolder
+from aot.arena.players.pool import RunFolder
 from aot.coevolve.scenes.game import Game, open_game, split_by_image
 from aot.data.sources import load_scenes
 from aot.errors import AotError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from aot.arena.charts import (
+from aot.arena.page.charts import (
     EDIT_COLOURS,
     GAME,
     RISK_COLOURS,
@@ -21,9 +21,9 @@ from aot.arena.charts import (
     risk_figure,
     short_defender,
 )
-from aot.arena.diversity import ASPECTS
-from aot.arena.scores import Json
-from aot.arena.table import TITLES
+from aot.arena.page.table import TITLES
+from aot.arena.statistics.diversity import ASPECTS
+from aot.arena.statistics.scores import Json
 from aot.report.gallery import Card
 from aot.report.page import Tile, environment, flatten
 from aot.report.svg import nice_ceiling
@@ -40,7 +40,7 @@ ABOUT = {
 
 def build_page(result: Json, cards: Sequence[tuple[str, list[Card]]], out: Path) -> Path:
     """Writes `out/arena.html` from `arena.json` and the cards of every attacker, and returns its path."""
-    templates = environment("aot.arena")
+    templates = environment("aot.arena.page")
     # Names of several runs are "run/player".
     templates.filters |= {"attacker": attacker_name, "defender": defender_name, "short_defender": short_defender}
     page = templates.get_template(PAGE).render(_context(result, cards))

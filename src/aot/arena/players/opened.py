@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
-from aot.arena.pool import PoolAttacker, PoolDefender, RunFolder
-from aot.arena.scripted import open_scripted
-from aot.arena.white_box import open_white_box
+from aot.arena.players.pool import PoolAttacker, PoolDefender, RunFolder
+from aot.arena.players.scripted import open_scripted
+from aot.arena.players.white_box import open_white_box
 from aot.attacks.judging.referees import referees
 from aot.attacks.strengths import Strengths
 from aot.coevolve.scenes.game import Game

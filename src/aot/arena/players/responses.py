@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aot.arena.pool import Pool, PoolAttacker, PoolDefender, cold_start
-from aot.arena.scenes import game_of
+from aot.arena.players.pool import Pool, PoolAttacker, PoolDefender, cold_start
+from aot.arena.players.scenes import game_of
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.recipes.stage_names import RESPONSE, attacker_of, stage_of
 from aot.coevolve.rounds.inputs import Inputs

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aot.arena.scores import Json
+from aot.arena.statistics.scores import Json
 from aot.coevolve.rounds.scoring import AttackSet
 from aot.miniature.world.recognise import read
 from aot.miniature.world.scenes import WorldScene

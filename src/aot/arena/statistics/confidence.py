@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aot.arena.pool import Pool
-from aot.arena.scores import ArenaScores, Floats, Json
+from aot.arena.players.pool import Pool
+from aot.arena.statistics.scores import ArenaScores, Floats, Json
 from aot.scores.calibration import accuracy_at
 from aot.scores.selective import Sure, at_stake, selective, worst_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import metadata
 
-from aot.arena.pool import PoolAttacker, RunFolder
+from aot.arena.players.pool import PoolAttacker, RunFolder
 from aot.attacks.base.family import FamilyAttacker
 from aot.attacks.families import FAMILIES, families, needs_objects
 from aot.attacks.strengths import Strengths

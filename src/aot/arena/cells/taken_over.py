@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from aot.arena.pool import PoolAttacker, PoolDefender, RunFolder
+from aot.arena.players.pool import PoolAttacker, PoolDefender, RunFolder
 from aot.coevolve.recipes.stage_names import CLEAN, SCRIPTED
 from aot.coevolve.rounds.held_out import ANSWERS
 from aot.coevolve.rounds.scoring import AttackSet, Scores

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from aot.arena.scores import Json
+from aot.arena.statistics.scores import Json
 from aot.report.words import percent
 
 TITLES = {"semantic": "Semantic attacks", "pixel": "Pixel attacks", "composed": "Semantic and pixel attacks, composed"}

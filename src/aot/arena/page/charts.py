@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from aot.arena.scores import Json
+from aot.arena.statistics.scores import Json
 from aot.report.svg import (
     ATTACK,
     BAND,

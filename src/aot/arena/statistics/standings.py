@@ -10,9 +10,10 @@ from itertools import combinations
 
 import numpy as np
 
-from aot.arena.diversity import Edit
-from aot.arena.pool import Pool, PoolAttacker, RunFolder
-from aot.arena.scores import (
+from aot.arena.players.pool import Pool, PoolAttacker, RunFolder
+from aot.arena.players.settings import ArenaSettings
+from aot.arena.statistics.diversity import Edit
+from aot.arena.statistics.scores import (
     ArenaScores,
     Floats,
     Json,
@@ -22,7 +23,6 @@ from aot.arena.scores import (
     error_matrix,
     share_of,
 )
-from aot.arena.settings import ArenaSettings
 from aot.game.equilibrium import Profile, equilibrium, exploitability, gains
 from aot.scores.tally import weights
 

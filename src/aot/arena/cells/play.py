@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from aot.answers import parse_answer
-from aot.arena.cells import (
+from aot.arena.cells.store import (
     ANSWERS,
     ATTACKS,
     CONFIDENCES,
@@ -28,12 +28,12 @@ from aot.arena.cells import (
     Floats,
     scenes_digest,
 )
-from aot.arena.opened import Meeting, Opened
-from aot.arena.pool import Pool, PoolAttacker, PoolDefender, final_defenders
-from aot.arena.scripted import RANDOM
-from aot.arena.settings import ArenaSettings
-from aot.arena.taken_over import answers_of_run, attacks_of_run
-from aot.arena.white_box import gradients_of
+from aot.arena.cells.taken_over import answers_of_run, attacks_of_run
+from aot.arena.players.opened import Meeting, Opened
+from aot.arena.players.pool import Pool, PoolAttacker, PoolDefender, final_defenders
+from aot.arena.players.scripted import RANDOM
+from aot.arena.players.settings import ArenaSettings
+from aot.arena.players.white_box import gradients_of
 from aot.attacks.white_box.attacker import PixelAttacker
 from aot.attacks.white_box.pixels import gradient_seconds
 from aot.coevolve.rounds.chunks import Chunk, chunks, in_chunks, missing
