@@ -28,6 +28,9 @@ LAYERS = (
     ("backends",),
     ("game",),
     ("miniature/world",),
+    ("bench/reading",),
+    ("bench/benchmarks",),
+    ("bench/evaluation",),
     ("bench", "forge"),
     ("attacks/base",),
     ("attacks/judging", "attacks/white_box"),
@@ -55,9 +58,9 @@ LAYERS = (
     ("__main__",),
 )
 """Lowest first; a package imports only from lower layers, or from itself. A folder inside a folder counts alone where
-it is named here: the miniature's world lies below the forge, its pretraining above the trainings; the outer loop and
-the attacker's trainings are made of folders that build on each other."""
-SPLIT = ("arena", "attacks", "coevolve", "data", "train/attacker")
+it is named here: the miniature's world lies below the forge, its pretraining above the trainings; the packages of
+`SPLIT` are made of folders that build on each other."""
+SPLIT = ("arena", "attacks", "bench", "coevolve", "data", "train/attacker")
 """Packages all of whose folders are named in `LAYERS`."""
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

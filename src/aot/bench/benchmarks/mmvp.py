@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from aot.bench.benchmark import Benchmark
-from aot.bench.item import Item
-from aot.bench.pictures import found_image
-from aot.bench.questions import choice, lettered
-from aot.bench.rows import LeftOut, Needs, Row, Rows, csv_rows, open_rows, row_with
+from aot.bench.reading.benchmark import Benchmark
+from aot.bench.reading.item import Item
+from aot.bench.reading.pictures import found_image
+from aot.bench.reading.questions import choice, lettered
+from aot.bench.reading.rows import LeftOut, Needs, Row, Rows, csv_rows, open_rows, row_with
 from aot.scores.official import mmvp
 
 QUESTIONS = "Questions.csv"

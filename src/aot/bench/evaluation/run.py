@@ -19,13 +19,13 @@ from aot.backends.base import Backend
 from aot.backends.counts import AskedCounts
 from aot.backends.sight import ImageEffect
 from aot.backends.store import AnswerStore
-from aot.bench.benchmark import Benchmark
-from aot.bench.grading import grade
-from aot.bench.pictures import IMAGE_FOLDERS
-from aot.bench.prompts import PROMPT_VERSION
-from aot.bench.protocol import EvalSettings
-from aot.bench.records import ANSWERS, REFUSED, SCORES, Answered, write_answers, write_refused
-from aot.bench.survey import Evaluation, survey
+from aot.bench.evaluation.grading import grade
+from aot.bench.evaluation.protocol import EvalSettings
+from aot.bench.evaluation.records import ANSWERS, REFUSED, SCORES, Answered, write_answers, write_refused
+from aot.bench.evaluation.survey import Evaluation, survey
+from aot.bench.reading.benchmark import Benchmark
+from aot.bench.reading.pictures import IMAGE_FOLDERS
+from aot.bench.reading.prompts import PROMPT_VERSION
 from aot.errors import AotError
 from aot.runs.files import write_json
 from aot.scores.calibration import calibration

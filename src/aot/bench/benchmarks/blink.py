@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-from aot.bench.benchmark import Benchmark
-from aot.bench.item import Item
-from aot.bench.questions import choice, lettered, listed
-from aot.bench.rows import Needs, NotAsked, Row
+from aot.bench.reading.benchmark import Benchmark
+from aot.bench.reading.item import Item
+from aot.bench.reading.questions import choice, lettered, listed
+from aot.bench.reading.rows import Needs, NotAsked, Row
 from aot.scores.official import blink
 
 SPLIT = "val"

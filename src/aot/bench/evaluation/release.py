@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from aot.backends.base import Reply
-from aot.bench.benchmark import Benchmark
-from aot.bench.grading import Reader, Reading, unparsed
-from aot.bench.item import Item
-from aot.bench.prompts import boxed
-from aot.bench.vstar import unshuffled
+from aot.bench.benchmarks.vstar import unshuffled
+from aot.bench.evaluation.grading import Reader, Reading, unparsed
+from aot.bench.reading.benchmark import Benchmark
+from aot.bench.reading.item import Item
+from aot.bench.reading.prompts import boxed
 from aot.errors import AotError
 from aot.scores import aot_release as release
 

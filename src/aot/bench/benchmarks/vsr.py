@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aot.bench.benchmark import Benchmark
-from aot.bench.item import Item
-from aot.bench.questions import yes_no
-from aot.bench.rows import LeftOut, Needs, Row, Rows, files_below, json_values, open_rows
+from aot.bench.reading.benchmark import Benchmark
+from aot.bench.reading.item import Item
+from aot.bench.reading.questions import yes_no
+from aot.bench.reading.rows import LeftOut, Needs, Row, Rows, files_below, json_values, open_rows
 from aot.errors import AotError
 from aot.scores.official import vsr
 

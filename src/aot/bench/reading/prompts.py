@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from aot.bench.item import Item
+from aot.bench.reading.item import Item
 from aot.data.images.reading import BadRow
 from aot.prompts import ANSWER_FORMAT
 from aot.types import LETTERS

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from aot.bench.benchmark import Benchmark
-from aot.bench.item import Item
-from aot.bench.prompts import boxed
-from aot.bench.questions import image_group, lmu_item
-from aot.bench.rows import Row
+from aot.bench.reading.benchmark import Benchmark
+from aot.bench.reading.item import Item
+from aot.bench.reading.prompts import boxed
+from aot.bench.reading.questions import image_group, lmu_item
+from aot.bench.reading.rows import Row
 from aot.scores.metrics import group
 from aot.scores.official import choice
 

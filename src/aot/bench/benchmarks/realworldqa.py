@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 
-from aot.bench.benchmark import Benchmark
-from aot.bench.item import Item
-from aot.bench.questions import choice, inside, lettered, short_answer, yes_no
-from aot.bench.rows import Needs, Row
+from aot.bench.reading.benchmark import Benchmark
+from aot.bench.reading.item import Item
+from aot.bench.reading.questions import choice, inside, lettered, short_answer, yes_no
+from aot.bench.reading.rows import Needs, Row
 from aot.scores.official import choice as metrics
 
 REQUEST = re.compile(r"\s*Please answer directly with[^\n]*\s*$", re.IGNORECASE)

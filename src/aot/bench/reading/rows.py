@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
-from aot.bench.pictures import found_image, named_images
+from aot.bench.reading.pictures import found_image, named_images
 from aot.data.images.reading import BadRow, Refusal, decoded
 from aot.data.records.delimited import csv_records
 from aot.data.records.values import text_of

@@ -6,11 +6,11 @@ them in "Answer choices". A category reads task/subtask.
 
 from __future__ import annotations
 
-from aot.bench.benchmark import Benchmark
-from aot.bench.item import Item
-from aot.bench.prompts import ending
-from aot.bench.questions import choice, in_one_cell, lettered
-from aot.bench.rows import Needs, Row
+from aot.bench.reading.benchmark import Benchmark
+from aot.bench.reading.item import Item
+from aot.bench.reading.prompts import ending
+from aot.bench.reading.questions import choice, in_one_cell, lettered
+from aot.bench.reading.rows import Needs, Row
 from aot.data.photos.given import OPTIONS
 from aot.scores.official import mme_realworld
 

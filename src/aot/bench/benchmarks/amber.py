@@ -9,11 +9,11 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from aot.bench.benchmark import Benchmark
-from aot.bench.item import Item
-from aot.bench.pictures import IMAGE_FOLDERS, found_image
-from aot.bench.questions import image_group, yes_no
-from aot.bench.rows import LeftOut, Needs, Row, Rows, json_values, open_rows, row_with
+from aot.bench.reading.benchmark import Benchmark
+from aot.bench.reading.item import Item
+from aot.bench.reading.pictures import IMAGE_FOLDERS, found_image
+from aot.bench.reading.questions import image_group, yes_no
+from aot.bench.reading.rows import LeftOut, Needs, Row, Rows, json_values, open_rows, row_with
 from aot.data.images.reading import BadRow
 from aot.errors import AotError
 from aot.scores.official import amber

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aot.bench.item import Item
-from aot.bench.prompts import Prompt, content, plain
-from aot.bench.rows import LeftOut, Needs, NotAsked, Row, Rows, open_rows
+from aot.bench.reading.item import Item
+from aot.bench.reading.prompts import Prompt, content, plain
+from aot.bench.reading.rows import LeftOut, Needs, NotAsked, Row, Rows, open_rows
 from aot.data.images.reading import BadRow, Refusal, at_most, read_image
 from aot.scores.score import Spec
 

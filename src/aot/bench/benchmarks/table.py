@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import re
 
-from aot.bench.ai2d import AI2D
-from aot.bench.amber import AMBER
-from aot.bench.benchmark import Benchmark
-from aot.bench.blink import BLINK
-from aot.bench.custom import PREFIX, custom
-from aot.bench.hallusionbench import HALLUSIONBENCH
-from aot.bench.hrbench import HRBENCH_4K, HRBENCH_8K
-from aot.bench.mme_realworld import MME_REALWORLD_LITE
-from aot.bench.mmmu import MMMU
-from aot.bench.mmstar import MMSTAR
-from aot.bench.mmvp import MMVP
-from aot.bench.pope import POPE
-from aot.bench.realworldqa import REALWORLDQA
-from aot.bench.treebench import TREEBENCH
-from aot.bench.vsr import VSR
-from aot.bench.vstar import VSTAR
+from aot.bench.benchmarks.ai2d import AI2D
+from aot.bench.benchmarks.amber import AMBER
+from aot.bench.benchmarks.blink import BLINK
+from aot.bench.benchmarks.custom import PREFIX, custom
+from aot.bench.benchmarks.hallusionbench import HALLUSIONBENCH
+from aot.bench.benchmarks.hrbench import HRBENCH_4K, HRBENCH_8K
+from aot.bench.benchmarks.mme_realworld import MME_REALWORLD_LITE
+from aot.bench.benchmarks.mmmu import MMMU
+from aot.bench.benchmarks.mmstar import MMSTAR
+from aot.bench.benchmarks.mmvp import MMVP
+from aot.bench.benchmarks.pope import POPE
+from aot.bench.benchmarks.realworldqa import REALWORLDQA
+from aot.bench.benchmarks.treebench import TREEBENCH
+from aot.bench.benchmarks.vsr import VSR
+from aot.bench.benchmarks.vstar import VSTAR
+from aot.bench.reading.benchmark import Benchmark
 from aot.errors import AotError
 
 BENCHMARKS: dict[str, Benchmark] = {

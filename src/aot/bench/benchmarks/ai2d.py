@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from aot.bench.benchmark import Benchmark
-from aot.bench.item import Item
-from aot.bench.questions import choice, image_group, lettered, listed
-from aot.bench.rows import Needs, Row
+from aot.bench.reading.benchmark import Benchmark
+from aot.bench.reading.item import Item
+from aot.bench.reading.questions import choice, image_group, lettered, listed
+from aot.bench.reading.rows import Needs, Row
 from aot.data.images.reading import BadRow
 from aot.scores.metrics import group
 from aot.scores.official import choice as metrics

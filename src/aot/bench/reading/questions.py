@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aot.bench.item import Item
-from aot.bench.rows import Row
+from aot.bench.reading.item import Item
+from aot.bench.reading.rows import Row
 from aot.data.images.reading import BadRow
 from aot.data.photos import given
 from aot.data.records.values import text_of

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aot.bench.benchmark import Benchmark
-from aot.bench.item import Item
-from aot.bench.questions import choice, inside, lettered, listed
-from aot.bench.rows import IMAGE_COLUMNS, LeftOut, Needs, Row, Rows, json_values, open_rows, row_with
+from aot.bench.reading.benchmark import Benchmark
+from aot.bench.reading.item import Item
+from aot.bench.reading.questions import choice, inside, lettered, listed
+from aot.bench.reading.rows import IMAGE_COLUMNS, LeftOut, Needs, Row, Rows, json_values, open_rows, row_with
 from aot.data.images.reading import BadRow, read_image_file
 from aot.errors import AotError
 from aot.scores.official import choice as metrics

@@ -5,10 +5,10 @@ The hub's parquet has the options at the end of the question ("Options: A: ..., 
 
 from __future__ import annotations
 
-from aot.bench.benchmark import Benchmark
-from aot.bench.item import Item
-from aot.bench.questions import choice, inside, lettered
-from aot.bench.rows import Needs, Row
+from aot.bench.reading.benchmark import Benchmark
+from aot.bench.reading.item import Item
+from aot.bench.reading.questions import choice, inside, lettered
+from aot.bench.reading.rows import Needs, Row
 from aot.scores.official import choice as metrics
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from aot.backends.base import Ask, Backend
 from aot.backends.store import AnswerStore, reply_key
-from aot.bench.benchmark import Benchmark
-from aot.bench.grading import Reader, read_reply
-from aot.bench.item import Item
-from aot.bench.prompts import Prompt, boxed, content
-from aot.bench.protocol import EvalSettings
-from aot.bench.release import as_released
-from aot.bench.rows import LeftOut
+from aot.bench.evaluation.grading import Reader, read_reply
+from aot.bench.evaluation.protocol import EvalSettings
+from aot.bench.evaluation.release import as_released
+from aot.bench.reading.benchmark import Benchmark
+from aot.bench.reading.item import Item
+from aot.bench.reading.prompts import Prompt, boxed, content
+from aot.bench.reading.rows import LeftOut
 from aot.data.images.reading import Refusal
 from aot.types import LETTERS
 
@@ -38,7 +38,7 @@ class Asking:
         return Ask(item.id, content(item, self.prompt), options, trial)
 
     def _options(self, item: Item) -> tuple[str, ...]:
-        """In the order of the answers; see `aot.bench.grading`."""
+        """In the order of the answers; see `aot.bench.evaluation.grading`."""
         boxes = self.spelled and self.prompt is boxed
         if item.kind == "choice":
             lettered = zip(LETTERS, item.options, strict=False)

@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aot.bench.benchmark import Benchmark
-from aot.bench.item import Item
-from aot.bench.pictures import named_images
-from aot.bench.questions import image_group, yes_no
-from aot.bench.rows import Needs, Row, Rows, files_below, json_values, open_rows, row_with
+from aot.bench.reading.benchmark import Benchmark
+from aot.bench.reading.item import Item
+from aot.bench.reading.pictures import named_images
+from aot.bench.reading.questions import image_group, yes_no
+from aot.bench.reading.rows import Needs, Row, Rows, files_below, json_values, open_rows, row_with
 from aot.data.images.reading import BadRow
 from aot.errors import AotError
 from aot.scores.official import pope
