@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aot.attacks.apgd import ApgdSettings, apgd
-from aot.attacks.norms import Ball, NormName, levels
-from aot.attacks.pgd import losses_of
+from aot.attacks.white_box.apgd import ApgdSettings, apgd
+from aot.attacks.white_box.norms import Ball, NormName, levels
+from aot.attacks.white_box.pgd import losses_of
 from aot.miniature.world.scenes import draw_scenes
 from aot.miniature.world.sprites import COLOURS, KINDS, background, paint
 from aot.players.base_players import SHIPPED

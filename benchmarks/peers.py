@@ -35,7 +35,7 @@ from rich.table import Table
 from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.game.referee import RefereeSettings, box_ssim
 from aot.miniature.scripted import RandomDistractor
 from aot.miniature.world.preserved import world_referee

@@ -12,10 +12,10 @@ from typing import Any
 
 from PIL import Image as PilImage
 
-from aot.bench.benchmark import Benchmark
-from aot.bench.item import Item
-from aot.bench.table import named
-from aot.data.images import BadRow, Refusal, at_most, read_image, read_image_file, square
+from aot.bench.benchmarks.table import named
+from aot.bench.reading.benchmark import Benchmark
+from aot.bench.reading.item import Item
+from aot.data.images.reading import BadRow, Refusal, at_most, read_image, read_image_file, square
 from aot.data.sources import load_scenes, open_source
 from bench_layouts import LAYOUTS, base64_picture, cell, picture, write_parquet, write_tsv
 from layouts_box_tables import CLASSES, O_CUP, OPEN, T_BOTH

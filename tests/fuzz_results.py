@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from aot.arena.cells import ANSWERS, ATTACKS, AnswerCell, CellStore
-from aot.arena.pool import pool_of, read_runs
-from aot.attacks.base import FamilyAttacker, referees
+from aot.arena.cells.store import ANSWERS, ATTACKS, AnswerCell, CellStore
+from aot.arena.players.pool import pool_of, read_runs
+from aot.attacks.base.family import FamilyAttacker
 from aot.attacks.families import families
+from aot.attacks.judging.referees import referees
 from aot.coevolve.recipes.load import load_recipe
 from aot.coevolve.recipes.miniature import smoke
 from aot.coevolve.recipes.stage_names import attackers, defenders, finals, maker_of, stage_of
 from aot.coevolve.rounds.chunks import Chunk, in_chunks
 from aot.coevolve.rounds.payoff import FILE, Payoff
 from aot.coevolve.rounds.scoring import AttackSet, attack_all
-from aot.data.records import load_episodes, save_episodes
+from aot.data.episodes.records import load_episodes, save_episodes
 from aot.experiment.results import is_landed, land
 from aot.experiment.run import experiment_settings, write_results
 from aot.experiment.unit import RESULT, unit_folder, unit_key

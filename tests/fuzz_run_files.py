@@ -12,7 +12,7 @@ from torch import nn
 from aot.backends.base import Reply
 from aot.backends.store import AnswerStore
 from aot.bench.comparison import compare_runs
-from aot.bench.records import Answered, write_answers
+from aot.bench.evaluation.records import Answered, write_answers
 from aot.coevolve.recipes.load import load_recipe, recipe_of
 from aot.coevolve.recipes.miniature import smoke
 from aot.report import build_report

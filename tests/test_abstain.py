@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from aot.answers import parse_answer, parse_open, parse_yes_no
 from aot.coevolve.recipes.load import load_recipe
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.errors import AotError
 from aot.game.episodes import face
 from aot.game.referee import Referee

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from annotation_layouts import Layout, differences, made
-from aot.data.images import at_most
-from aot.data.photos import Photo
+from aot.data.images.reading import at_most
+from aot.data.photos.photo import Photo
 from aot.data.sources import open_source
 from layouts_box_tables import TABLES
 from layouts_createml import CREATEML, object_at

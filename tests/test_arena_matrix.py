@@ -18,20 +18,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from aot.arena import play as playing
-from aot.arena.cells import AnswerCell, CellStore, scenes_digest
-from aot.arena.confidence import Confidences, confidence
-from aot.arena.diversity import diversity_of, edits_of, entropy
-from aot.arena.page import build_page
-from aot.arena.pool import Pool, PoolAttacker, PoolDefender, RunFolder, iteration_in
-from aot.arena.profiles import profiles
+from aot.arena.cells import play as playing
+from aot.arena.cells.store import AnswerCell, CellStore, scenes_digest
+from aot.arena.page.page import build_page
+from aot.arena.page.showcase import cards
+from aot.arena.players.pool import Pool, PoolAttacker, PoolDefender, RunFolder, iteration_in
+from aot.arena.players.settings import ArenaSettings, arena_settings
 from aot.arena.run import Arena, run_arena
-from aot.arena.scores import ArenaScores, budget_curve, cell_of, difference_of, error_matrix, share_of
-from aot.arena.settings import ArenaSettings, arena_settings
-from aot.arena.showcase import cards
-from aot.arena.standings import forgetting, growing, matrices
-from aot.arena.transfer import transfer
-from aot.arena.transferred import transferred
+from aot.arena.statistics.confidence import Confidences, confidence
+from aot.arena.statistics.diversity import diversity_of, edits_of, entropy
+from aot.arena.statistics.profiles import profiles
+from aot.arena.statistics.scores import (
+    ArenaScores,
+    budget_curve,
+    cell_of,
+    difference_of,
+    error_matrix,
+    share_of,
+)
+from aot.arena.statistics.standings import forgetting, growing, matrices
+from aot.arena.statistics.transfer import transfer, transferred
 from aot.coevolve.loop import coevolve
 from aot.coevolve.recipes.miniature import smoke
 from aot.coevolve.rounds.scoring import AttackSet

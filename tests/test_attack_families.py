@@ -16,17 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PilImage
 
-from aot.attacks.base import ComposedAttack, FamilyAttacker, draw, referees
-from aot.attacks.checks import KnownArea, NormBound
-from aot.attacks.compose import Composition
+from aot.attacks.base.composition import ComposedAttack, Composition
+from aot.attacks.base.family import FamilyAttacker, draw
+from aot.attacks.base.titles import attack_title
 from aot.attacks.families import FAMILIES, PIXEL, SEMANTIC, families
+from aot.attacks.judging.checks import KnownArea, NormBound
+from aot.attacks.judging.referees import referees
+from aot.attacks.semantic.world_sprites import Sprite, free_places, paste
 from aot.attacks.strengths import Strengths
-from aot.attacks.titles import attack_title
-from aot.attacks.world_sprites import Sprite, free_places, paste
 from aot.attacks.worst import WorstOfK
 from aot.audit.panel import ATTACKS, build_panel, group_of
 from aot.audit.run import is_verified
-from aot.data.photos import Photo, Source, Thing
+from aot.data.photos.photo import Photo, Source, Thing
 from aot.errors import AotError
 from aot.forge.funnel import Funnel
 from aot.forge.objects import ObjectSource

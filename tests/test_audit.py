@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aot.attacks.base import answer_is_guarded, draw
-from aot.attacks.checks import NotNamed
+from aot.attacks.base.family import answer_is_guarded, draw
 from aot.attacks.families import FAMILIES
+from aot.attacks.judging.checks import NotNamed
 from aot.attacks.strengths import Strengths
 from aot.audit.charts import spread
 from aot.audit.command import audit_settings

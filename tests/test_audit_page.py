@@ -22,7 +22,7 @@ from aot.audit.showcase import cards
 from aot.audit.subjects import Subjects
 from aot.backends.base import Ask, Reply
 from aot.backends.scripted import ScriptedBackend
-from aot.data.images import Refusal
+from aot.data.images.reading import Refusal
 from aot.types import LETTERS, Question, Scene
 from html_page import Page, chromium, measured_in_frames, needs_chromium
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from aot.attacks.pixel_attacker import PixelAttacker
+from aot.attacks.white_box.attacker import PixelAttacker
 from aot.audit import white_box
 from aot.audit.command import audit, audit_settings
 from aot.audit.white_box import check_attacks, labels_of, open_white_box

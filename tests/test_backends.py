@@ -18,8 +18,8 @@ from aot.backends.asking import HELD, AnswerStore, AskedCounts, ask_all, reply_k
 from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.pictures import fitted, mime_type, png
 from aot.backends.scripted import ScriptedBackend
-from aot.data.decoding import BadPicture
-from aot.data.images import size_within
+from aot.data.images.decoding import BadPicture
+from aot.data.images.reading import size_within
 from aot.errors import AotError
 
 GREEDY = Sampling()

@@ -17,16 +17,16 @@ from PIL import Image as PilImage
 from aot.backends.base import Ask, Reply
 from aot.backends.scripted import ScriptedBackend
 from aot.backends.store import AnswerStore
-from aot.bench.grading import grade
-from aot.bench.item import Item
-from aot.bench.prompts import content
-from aot.bench.protocol import EvalSettings
-from aot.bench.questions import gold_letter, in_one_cell
-from aot.bench.release import as_released
-from aot.bench.rows import LeftOut
-from aot.bench.run import Outcome, evaluate, plan
-from aot.bench.table import BENCHMARKS, named
-from aot.data.images import BadRow, Refusal
+from aot.bench.benchmarks.table import BENCHMARKS, named
+from aot.bench.evaluation.grading import grade
+from aot.bench.evaluation.protocol import EvalSettings
+from aot.bench.evaluation.release import as_released
+from aot.bench.evaluation.run import Outcome, evaluate, plan
+from aot.bench.reading.item import Item
+from aot.bench.reading.prompts import content
+from aot.bench.reading.questions import gold_letter, in_one_cell
+from aot.bench.reading.rows import LeftOut
+from aot.data.images.reading import BadRow, Refusal
 from aot.errors import AotError
 from aot.rl.intervals import wilson
 from aot.types import LETTERS

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from aot.bench.item import Item
-from aot.bench.table import named
-from aot.data.images import Refusal, at_most
-from aot.data.photos import Photo
+from aot.bench.benchmarks.table import named
+from aot.bench.reading.item import Item
+from aot.data.images.reading import Refusal, at_most
+from aot.data.photos.photo import Photo
 from aot.data.sources import open_source
 from bench_layouts import base64_picture, picture, write_parquet, write_tsv
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.miniature.scripted import AlwaysLetter, Oracle
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import player_folder

@@ -20,7 +20,7 @@ from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.recipes.stage_names import stage_names
 from aot.coevolve.scenes.game import open_game
 from aot.coevolve.stages.plan import plan_stage
-from aot.data.records import load_episodes
+from aot.data.episodes.records import load_episodes
 from aot.doctor.disk import bytes_written, players_of
 from aot.doctor.folders import place_of
 from aot.errors import AotError

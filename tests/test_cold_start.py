@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image as PillowImage
 
-from aot.data.images import square
+from aot.data.images.reading import square
 from aot.errors import AotError
 from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.split import split_of

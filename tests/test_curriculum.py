@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aot.data.curriculum import CLEAN, CurriculumRow, CurriculumSettings, build_curriculum, hard_rows
+from aot.data.episodes.curriculum import CLEAN, CurriculumRow, CurriculumSettings, build_curriculum, hard_rows
 from aot.types import Answer, Attack, Episode, Finding, Question, Scene, Verdict
 
 IMAGE = np.zeros((8, 8, 3), np.uint8)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from trl.rewards import get_soft_overlong_punishment
 
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.errors import AotError
 from aot.miniature.tokenizer import build_tokenizer, prompt_phrases
 from aot.miniature.world.questions import PHRASES, WORDS

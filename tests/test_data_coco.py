@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image as PilImage
 
-from aot.data.entries import entry_id
+from aot.data.records.values import entry_id
 from aot.data.sources import load_scenes
 from aot.errors import AotError
 from aot.types import Scene

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from aot.data.box_form import Evidence
-from aot.data.yolo_lines import class_of, words_of
+from aot.data.annotations.yolo_lines import class_of, words_of
+from aot.data.photos.box_form import Evidence
 from aot.errors import AotError
 from aot.runs.files import encoding_of
 from bench_layouts import write_parquet

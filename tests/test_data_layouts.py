@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image as PilImage
 
-from aot.data.images import Refusal, at_most
-from aot.data.photos import Photo
+from aot.data.images.reading import Refusal, at_most
+from aot.data.photos.photo import Photo
 from aot.data.sources import load_scenes, open_source
 from aot.errors import AotError
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from aot.data import decoding, images
-from aot.data.decoding import BadPicture, opened, to_rgb, upright
-from aot.data.images import BadRow, Refusal, at_most, read_image, read_image_file, square
-from aot.data.photos import Photo
+from aot.data.images import decoding
+from aot.data.images import reading as images
+from aot.data.images.decoding import BadPicture, opened, to_rgb, upright
+from aot.data.images.reading import BadRow, Refusal, at_most, read_image, read_image_file, square
+from aot.data.photos.photo import Photo
 from aot.data.sources import open_source
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from PIL import Image as PilImage
 
-from aot.data.given import given_question, lettered
-from aot.data.images import BadRow, square
+from aot.data.images.reading import BadRow, square
+from aot.data.photos.given import given_question, lettered
+from aot.data.records.delimited import csv_records, tsv_records
 from aot.data.sources import load_scenes
-from aot.data.tsv_records import csv_records, tsv_records
 from aot.errors import AotError
 from aot.prompts import ANSWER_FORMAT, question_prompt
 

@@ -20,7 +20,7 @@ from aot.backends.local import LocalBackend
 from aot.backends.pictures import png
 from aot.backends.vllm_command import served
 from aot.coevolve.recipes.load import load_recipe
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.errors import AotError
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import BASE, SHIPPED, keep_player

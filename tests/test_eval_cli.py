@@ -29,9 +29,9 @@ from aot.backends.scripted import ScriptedBackend
 from aot.backends.store import AnswerStore
 from aot.bench.command import settings_of, wanted
 from aot.bench.comparison import compare_runs
-from aot.bench.protocol import EvalSettings
-from aot.bench.records import SCHEMA
-from aot.bench.run import Outcome, evaluate, plan
+from aot.bench.evaluation.protocol import EvalSettings
+from aot.bench.evaluation.records import SCHEMA
+from aot.bench.evaluation.run import Outcome, evaluate, plan
 from aot.cli import main
 from aot.errors import AotError
 from aot.miniature.world.scenes import draw_scenes

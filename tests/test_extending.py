@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from aot.backends.base import Ask, Reply
-from aot.bench.benchmark import Benchmark
-from aot.bench.grading import grade
-from aot.bench.item import Item
-from aot.bench.questions import lmu_item
-from aot.bench.rows import Row
+from aot.bench.evaluation.grading import grade
+from aot.bench.reading.benchmark import Benchmark
+from aot.bench.reading.item import Item
+from aot.bench.reading.questions import lmu_item
+from aot.bench.reading.rows import Row
 from aot.game.episodes import play
 from aot.game.referee import RefereeSettings, build_referee
 from aot.miniature.scripted import Oracle

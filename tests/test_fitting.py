@@ -12,9 +12,9 @@ from PIL import Image as PilImage
 from pydantic import ValidationError
 
 from aot.coevolve.recipes.load import RECIPES, load_recipe
-from aot.data.fitting import FitSettings
-from aot.data.images import within
-from aot.data.photos import Photo
+from aot.data.images.fitting import FitSettings
+from aot.data.images.reading import within
+from aot.data.photos.photo import Photo
 from aot.data.sources import load_scenes, open_source
 from aot.errors import AotError
 from aot.players.base_players import player_folder

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 from PIL import Image as PilImage
 
-from aot.data.images import at_most, square
-from aot.data.photos import Photo, Thing
-from aot.data.questions import Contents, Query
+from aot.data.images.reading import at_most, square
+from aot.data.photos.photo import Photo, Thing
+from aot.data.photos.questions import Contents, Query
 from aot.data.sources import open_source
 from aot.errors import AotError
 from aot.forge import pipeline

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from aot.data.photos import Photo, Source, Thing
-from aot.data.questions import Contents
+from aot.data.photos.photo import Photo, Source, Thing
+from aot.data.photos.questions import Contents
 from aot.forge.funnel import Funnel
 from aot.forge.pairs import Pair, PairSettings, varied
 from aot.forge.photo_edits.bank import Bank, BankSettings, box_fault

@@ -15,7 +15,7 @@ from PIL import Image as PilImage
 
 from aot import prompts
 from aot.backends.opening import model_at, open_backend
-from aot.data.images import at_most, square
+from aot.data.images.reading import at_most, square
 from aot.data.sources import load_scenes, open_source
 from aot.errors import AotError
 from aot.forge import pipeline
@@ -332,8 +332,8 @@ def test_a_missing_attacker_is_named(tmp_path: Path) -> None:
 
 
 def test_nothing_is_put_where_nothing_is_known_to_stand() -> None:
-    from aot.data.photos import Thing
-    from aot.data.questions import Contents
+    from aot.data.photos.photo import Thing
+    from aot.data.photos.questions import Contents
     from aot.forge.photo_edits.place import somewhere
 
     image = np.full((200, 300, 3), 120, np.uint8)

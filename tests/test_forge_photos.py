@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from aot.data.images import at_most
-from aot.data.photos import Thing
+from aot.data.images.reading import at_most
+from aot.data.photos.photo import Thing
 from aot.data.sources import open_source
 from aot.forge.funnel import Funnel
 from aot.forge.photo_edits.bank import Bank, BankSettings, Piece, box_fault, outline_fault, outline_mask

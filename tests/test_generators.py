@@ -34,8 +34,8 @@ from transformers import (
 )
 
 from aot import prompts
-from aot.data.images import at_most
-from aot.data.photos import Photo, Thing
+from aot.data.images.reading import at_most
+from aot.data.photos.photo import Photo, Thing
 from aot.data.sources import open_source
 from aot.errors import AotError
 from aot.forge import photo_source

@@ -18,7 +18,7 @@ from aot.coevolve.recipes.load import load_recipe
 from aot.coevolve.recipes.miniature import smoke
 from aot.coevolve.scenes.game import open_game
 from aot.coevolve.stages.make import Stages
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.data.sources import load_scenes
 from aot.errors import AotError
 from aot.game.episodes import face

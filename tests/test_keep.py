@@ -13,8 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aot.data.images import at_most
-from aot.data.photos import Photo
+from aot.data.images.reading import at_most
+from aot.data.photos.photo import Photo
 from aot.data.sources import open_source
 from aot.game.referee import LocalSsim, RefereeSettings, box_ssim
 from aot.miniature.world.preserved import world_referee

@@ -17,6 +17,10 @@ LAYERS = (
     ("prompts",),
     ("answers", "rl", "runs"),
     ("scores",),
+    ("data/images", "data/episodes"),
+    ("data/records",),
+    ("data/photos",),
+    ("data/annotations", "data/tables"),
     ("data",),
     ("players",),
     ("players/attacker", "players/defender"),
@@ -24,7 +28,13 @@ LAYERS = (
     ("backends",),
     ("game",),
     ("miniature/world",),
+    ("bench/reading",),
+    ("bench/benchmarks",),
+    ("bench/evaluation",),
     ("bench", "forge"),
+    ("attacks/base",),
+    ("attacks/judging", "attacks/white_box"),
+    ("attacks/semantic",),
     ("attacks",),
     ("train",),
     ("train/attacker/reinforcement", "train/attacker/sft", "train/defender"),
@@ -39,15 +49,18 @@ LAYERS = (
     ("coevolve/evaluation",),
     ("coevolve",),
     ("doctor", "plan", "report"),
-    ("arena", "audit"),
+    ("arena/players", "audit"),
+    ("arena/cells", "arena/statistics"),
+    ("arena/page",),
+    ("arena",),
     ("experiment",),
     ("cli",),
     ("__main__",),
 )
 """Lowest first; a package imports only from lower layers, or from itself. A folder inside a folder counts alone where
-it is named here: the miniature's world lies below the forge, its pretraining above the trainings; the outer loop and
-the attacker's trainings are made of folders that build on each other."""
-SPLIT = ("coevolve", "train/attacker")
+it is named here: the miniature's world lies below the forge, its pretraining above the trainings; the packages of
+`SPLIT` are made of folders that build on each other."""
+SPLIT = ("arena", "attacks", "bench", "coevolve", "data", "train/attacker")
 """Packages all of whose folders are named in `LAYERS`."""
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
@@ -152,8 +165,9 @@ def needed() -> dict[str, set[str]]:
         names = {package_of(name.removeprefix("aot.")) for name in imported(tree) if name.startswith("aot.")}
         direct.setdefault(package_of(path.as_posix()), set()).update(names & RANK.keys())
 
-    def all_below(package: str) -> set[str]:
-        return {package}.union(*(all_below(other) for other in direct[package] - {package}))
+    @cache
+    def all_below(package: str) -> frozenset[str]:
+        return frozenset({package}).union(*(all_below(other) for other in direct[package] - {package}))
 
     found = {}
     for package in RANK.keys() - {"errors", "types", "prompts", "__main__"}:

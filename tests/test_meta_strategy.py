@@ -13,8 +13,8 @@ import pytest
 from PIL import Image as PilImage
 from pydantic import ValidationError
 
-from aot.attacks.base import referees
 from aot.attacks.families import PIXEL
+from aot.attacks.judging.referees import referees
 from aot.coevolve.recipes.miniature import miniature, smoke
 from aot.coevolve.recipes.stage_names import payoff_of, stage_names
 from aot.coevolve.recipes.threats import with_threats

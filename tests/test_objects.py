@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from aot.attacks.base import FamilyAttacker, NoAttack, draw, referees
+from aot.attacks.base.family import FamilyAttacker, NoAttack, draw
 from aot.attacks.families import families
-from aot.attacks.possible import possible, possible_line
+from aot.attacks.judging.referees import possible, possible_line, referees
 from aot.coevolve.recipes.miniature import smoke
 from aot.coevolve.scenes.game import Game, open_game
 from aot.coevolve.scenes.possible import FILE, possible_attacks
 from aot.coevolve.scenes.scripted import ScriptedAttackSettings
-from aot.data.photos import AnnotatedScene
-from aot.data.questions import Contents, answer
+from aot.data.photos.photo import AnnotatedScene
+from aot.data.photos.questions import Contents, answer
 from aot.forge.objects import FOR_ATTACKS, ObjectSource, at_least
 from aot.forge.photo_edits.anywhere import anywhere
 from aot.forge.photo_edits.place import Origin, PlaceSettings

@@ -14,15 +14,15 @@ from pydantic import ValidationError
 from torch import Tensor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from aot.attacks.apgd import ApgdSettings, apgd, spans
-from aot.attacks.base import draw
-from aot.attacks.norms import Ball, levels, outside, scaled, to_images
-from aot.attacks.pgd import Loss, PgdSettings, losses_of, pgd
-from aot.attacks.pixel_attacker import pixel_attackers
-from aot.attacks.pixel_settings import WHITE_BOX, PixelAttackSettings
-from aot.attacks.pixels import climbed
-from aot.attacks.robust_vlm import RobustVlmSettings, robust_vlm
-from aot.attacks.within_ball import WithinBall
+from aot.attacks.base.family import draw
+from aot.attacks.white_box.apgd import ApgdSettings, apgd, spans
+from aot.attacks.white_box.attacker import pixel_attackers
+from aot.attacks.white_box.norms import Ball, levels, outside, scaled, to_images
+from aot.attacks.white_box.pgd import Loss, PgdSettings, losses_of, pgd
+from aot.attacks.white_box.pixels import climbed
+from aot.attacks.white_box.robust_vlm import RobustVlmSettings, robust_vlm
+from aot.attacks.white_box.settings import WHITE_BOX, PixelAttackSettings
+from aot.attacks.white_box.within_ball import WithinBall
 from aot.errors import AotError
 from aot.miniature.scripted import WorldReader
 from aot.miniature.world.scenes import draw_scenes

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aot.coevolve.recipes.load import load_recipe
 from aot.coevolve.recipes.recipe import Recipe
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.errors import AotError
 from aot.plan import attacker_plan, defender_plan
 from aot.plan.attacker_plan import UpdateMeasured

@@ -19,7 +19,7 @@ from PIL import Image as PilImage
 import tiny_models
 import tiny_others
 from aot.coevolve.recipes.load import load_recipe
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.errors import AotError
 from aot.miniature.world.scenes import draw_scenes
 from aot.plan import defender_plan

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 import tiny_models
-from aot.attacks.base import referees
-from aot.attacks.norms import levels
-from aot.attacks.pixel_attacker import pixel_attackers
-from aot.attacks.pixel_settings import PixelAttackSettings
-from aot.attacks.within_ball import WithinBall
+from aot.attacks.judging.referees import referees
+from aot.attacks.white_box.attacker import pixel_attackers
+from aot.attacks.white_box.norms import levels
+from aot.attacks.white_box.settings import PixelAttackSettings
+from aot.attacks.white_box.within_ball import WithinBall
 from aot.errors import AotError
 from aot.game.referee import RefereeSettings
 from aot.miniature.world.scenes import draw_scenes

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aot.data.questions import (
+from aot.data.photos.questions import (
     COLOURS,
     COUNT_OPTIONS,
     Contents,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from aot.data.images import BadRow, read_image, scaled_box, square
+from aot.data.images.reading import BadRow, read_image, scaled_box, square
 from aot.data.sources import load_scenes
 from aot.errors import AotError
 
@@ -425,7 +425,7 @@ def test_tables_of_datasets(tmp_path: Path) -> None:
 
 def test_nlvr_objects_are_where_it_says(shared_data: Path) -> None:
     """The colour in the middle of every box is that of its label."""
-    from aot.data.images import at_most
+    from aot.data.images.reading import at_most
     from aot.data.sources import open_source
 
     levels = {"yellow": (255, 255, 0), "black": (0, 0, 0), "blue": (0, 153, 255)}

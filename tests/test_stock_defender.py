@@ -15,7 +15,7 @@ from PIL import Image as PilImage
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
 import tiny_models
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.errors import AotError
 from aot.miniature.world.scenes import draw_scenes
 from aot.players import quantization

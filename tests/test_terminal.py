@@ -16,7 +16,7 @@ from PIL import Image as PilImage
 from rich.markup import escape
 from rich.table import Table
 
-from aot.data.images import Refusal
+from aot.data.images.reading import Refusal
 from aot.errors import AotError, printable
 from aot.runs.terminal import Terminal, echo, warn
 from bench_layouts import base64_picture, write_tsv

@@ -28,7 +28,7 @@ from full_size import defender
 from measure import Card, Measured, peak_gib, report, synchronize
 from torch.utils.flop_counter import FlopCounterMode
 
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.players.defender.opening import open_defender
 from aot.players.defender.trained import TrainedDefender
 from aot.players.settings import DefenderSettings

@@ -17,6 +17,13 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
+def shown(name: object, most: int = 300) -> str:
+    """A file's name or a value in a message: printable, on one line, and cut where it is longer than `most`
+    characters."""
+    text = printable(str(name)).replace("\n", "\\n")
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 class AotError(Exception):
     """A mistake outside the program: bad input, bad setting, missing file.
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from aot.arena.page import build_page
+from aot.arena.page.page import build_page
+from aot.arena.page.showcase import cards
+from aot.arena.page.table import matrix_table, transfer_table, value_line
+from aot.arena.players.settings import ArenaSettings
 from aot.arena.run import RESULT, run_arena
-from aot.arena.settings import ArenaSettings
-from aot.arena.showcase import cards
-from aot.arena.table import matrix_table, transfer_table, value_line
 from aot.players.base_players import quiet_loading
 from aot.runs.terminal import Terminal, echo
 

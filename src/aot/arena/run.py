@@ -19,25 +19,23 @@ from pathlib import Path
 
 import numpy as np
 
-from aot.arena.cell_plan import plan_lines
-from aot.arena.cells import ANSWERS, ATTACKS, CONFIDENCES, CellStore
-from aot.arena.confidence import Confidences, confidence
-from aot.arena.diversity import Edit, diversity_of, edits_of
-from aot.arena.opened import Meeting
-from aot.arena.play import Play
-from aot.arena.pool import Pool, PoolAttacker, pool_of, read_runs, with_responses
-from aot.arena.profiles import profiles
-from aot.arena.responses import fresh_responses
-from aot.arena.scenes import arena_scenes, units_of
-from aot.arena.scores import ArenaScores, Json, share_of
-from aot.arena.scripted import scripted_attackers
-from aot.arena.settings import ArenaSettings
-from aot.arena.standings import budgets, differences, dynamics, edit_dynamics, forgetting, matrices
-from aot.arena.transfer import transfer
-from aot.arena.transferred import transferred
-from aot.arena.white_box import white_box_attackers
+from aot.arena.cells.play import Play
+from aot.arena.cells.store import ANSWERS, ATTACKS, CONFIDENCES, CellStore
+from aot.arena.players.opened import Meeting
+from aot.arena.players.pool import Pool, PoolAttacker, pool_of, read_runs, with_responses
+from aot.arena.players.responses import fresh_responses
+from aot.arena.players.scenes import arena_scenes, units_of
+from aot.arena.players.scripted import scripted_attackers
+from aot.arena.players.settings import ArenaSettings
+from aot.arena.players.white_box import white_box_attackers
+from aot.arena.statistics.confidence import Confidences, confidence
+from aot.arena.statistics.diversity import Edit, diversity_of, edits_of
+from aot.arena.statistics.profiles import profiles
+from aot.arena.statistics.scores import ArenaScores, Json, share_of
+from aot.arena.statistics.standings import budgets, differences, dynamics, edit_dynamics, forgetting, matrices
+from aot.arena.statistics.transfer import transfer, transferred
 from aot.attacks.families import needs_objects
-from aot.attacks.possible import possible_line
+from aot.attacks.judging.referees import possible_line
 from aot.coevolve.rounds.scoring import Mask, Scores
 from aot.coevolve.scenes.game import PHOTOS
 from aot.runs.files import held, write_json
@@ -235,3 +233,22 @@ def _spent(store: CellStore) -> str:
             told.append(f"{made} cells of {kind}, {store.seconds[kind] / made:.2f} s each")
     return f"  made {', '.join(told)}" if told else "  all cells were there"
 
+
+def plan_lines(play: Play) -> list[str]:
+    """What of the arena is there and what has to be made, in words, before anything is."""
+    pool, store = play.pool, play.store
+    attacks, pairs = play.meetings(), [(d, m) for d in pool.defenders for m in (None, *play.meetings(d))]
+    there = sum(store.has(ATTACKS, play.attack_key(meeting)) for meeting in attacks)
+    answered = sum(store.has(ANSWERS, play.answer_key(*pair)) for pair in pairs)
+    edits = sum(len(play.scenes_of(m.draw)) for m in attacks)
+    asked = sum(len(play.scenes if m is None else play.scenes_of(m.draw)) for _, m in pairs)
+    weighed = [pair for pair in pairs if play.is_weighed(*pair)]
+    known = sum(store.has(CONFIDENCES, play.confidence_key(*pair)) for pair in weighed)
+    told = f"  confidences: {len(weighed)} cells; {known} cells are there"
+    return [
+        f"arena: {len(pool.attackers)} attackers x {len(pool.defenders)} defenders on {len(play.scenes)} "
+        f"held-out scenes of {pool.runs[0].label}",
+        f"  attacks: {len(attacks)} cells, {edits:,} attacks; {there} cells are there",
+        f"  answers: {len(pairs)} cells, at most {asked:,} answers; {answered} cells are there",
+        *[told] * bool(weighed),
+    ]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PilImage
 
-from aot.attacks.base import Rule, Threat
+from aot.attacks.base.family import Rule, Threat
 from aot.types import Attack, Image, Scene
 
 

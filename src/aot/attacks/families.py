@@ -5,20 +5,24 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from aot.attacks.base import Family
-from aot.attacks.compose import Composition
+from aot.attacks.base.composition import Composition
+from aot.attacks.base.family import Family
+from aot.attacks.base.titles import JOINT
 from aot.attacks.corruptions import Corruption, blurred, compressed, noisy, relit, shaded, unevenly_lit
-from aot.attacks.implants import Implant, look_alike_name, mixed_name, related_name, unrelated_name
-from aot.attacks.neutral import Neutral
-from aot.attacks.objects import ObjectEdit
-from aot.attacks.occlusion import Occlusion
-from aot.attacks.on_photos import OnPhotos
-from aot.attacks.photo_edits import PhotoImplant, Wanted, is_look_alike, is_unrelated, limited
-from aot.attacks.scale import Scale
+from aot.attacks.semantic.objects import (
+    Implant,
+    ObjectEdit,
+    look_alike_name,
+    mixed_name,
+    related_name,
+    unrelated_name,
+)
+from aot.attacks.semantic.overlays import Neutral, Occlusion
+from aot.attacks.semantic.photos import OnPhotos, PhotoImplant, Wanted, is_look_alike, is_unrelated, limited
+from aot.attacks.semantic.scale import Scale
+from aot.attacks.semantic.texture import Texture
+from aot.attacks.semantic.typographic import Typographic
 from aot.attacks.strengths import Strengths
-from aot.attacks.texture import Texture
-from aot.attacks.titles import JOINT
-from aot.attacks.typographic import Typographic
 from aot.errors import AotError
 from aot.forge.objects import ObjectSource
 from aot.forge.photo_edits.propose import is_related

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from aot.attacks.base import Family, draw
+from aot.attacks.base.family import Family, draw
 from aot.errors import AotError
 from aot.game.referee import Referee
 from aot.players.base import Defender

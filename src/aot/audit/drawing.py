@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from aot.attacks.base import Family, Rule, draws
+from aot.attacks.base.family import Family, Rule, draws
 from aot.audit.plan import Turn
 from aot.audit.subjects import Subjects
 from aot.game.referee import Referee

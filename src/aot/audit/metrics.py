@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from aot.attacks.titles import attack_title
+from aot.attacks.base.titles import attack_title
 from aot.audit.shares import Json, change, share
 from aot.types import AnswerStatus, Question
 

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from aot.attacks.titles import AGAINST
+from aot.attacks.base.titles import AGAINST
 from aot.audit.charts import COLOURS, GROUP_TITLES, accuracy_figure, budget_figure
 from aot.backends.sight import unmoved_note
 from aot.report.gallery import Card

@@ -2,14 +2,14 @@
 
 An *edit* (semantic) changes what is around the question and leaves the protected boxes alone; a *corruption* (pixel)
 changes every pixel a little; a *composed* attack is the one, then the other; a *perturbation* stays within a norm and
-follows a model's gradients. They are never mixed in one figure; see `aot.attacks.base`.
+follows a model's gradients. They are never mixed in one figure; see `aot.attacks.base.family`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aot.attacks.base import Family, Threat
+from aot.attacks.base.family import Family, Threat
 from aot.attacks.families import families
 from aot.attacks.strengths import Strengths
 from aot.audit.metrics import Group

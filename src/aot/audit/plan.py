@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, Field
 
-from aot.attacks.base import Family
-from aot.attacks.pixel_settings import PixelAttackSettings
+from aot.attacks.base.family import Family
 from aot.attacks.strengths import Strengths
+from aot.attacks.white_box.settings import PixelAttackSettings
 from aot.backends.base import Sampling
 from aot.forge.objects import FOR_ATTACKS
 from aot.forge.photo_source import PhotoSettings

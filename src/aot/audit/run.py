@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from aot.attacks.base import Family
-from aot.attacks.compose import Composition
-from aot.attacks.possible import possible_line
+from aot.attacks.base.composition import Composition
+from aot.attacks.base.family import Family
+from aot.attacks.judging.referees import possible_line
 from aot.audit.confidence import Completions, confidence, nothing_weighed, weighed_by
 from aot.audit.drawing import Drawing, Drawn
 from aot.audit.metrics import Member, Outcome, Tally
@@ -29,8 +29,8 @@ from aot.backends.base import Ask, Backend, Reply
 from aot.backends.defender import read_reply
 from aot.backends.pictures import png
 from aot.backends.sight import ImageEffect
-from aot.data.images import Refusal
-from aot.data.photos import AnnotatedScene
+from aot.data.images.reading import Refusal
+from aot.data.photos.photo import AnnotatedScene
 from aot.miniature.world.scenes import WorldScene
 from aot.prompts import question_prompt
 from aot.runs.files import canonical_hash, held, replacing, write_json

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
-from aot.attacks.norms import scaled
+from aot.attacks.white_box.norms import scaled
 from aot.audit.metrics import Outcome
 from aot.audit.run import Audit, Key
 from aot.audit.white_box import KeptPixels

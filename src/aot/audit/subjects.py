@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from aot.attacks.base import Rule, referees
-from aot.data.images import Refusal, at_most
+from aot.attacks.base.family import Rule
+from aot.attacks.judging.referees import referees
+from aot.data.images.reading import Refusal, at_most
 from aot.data.sources import open_source
 from aot.errors import AotError
 from aot.forge.funnel import Funnel
@@ -71,7 +72,7 @@ class Subjects:
     def referees(
         self, settings: RefereeSettings, corruption_ssim_min: float, norm: Check | float = 8.0
     ) -> dict[Rule, Referee]:
-        """Who judges which attack; `norm`: as `aot.attacks.base.referees`."""
+        """Who judges which attack; `norm`: as `aot.attacks.judging.referees.referees`."""
         is_photos = self.pair_source is not None
         return referees(settings, photos=is_photos, corruption_ssim_min=corruption_ssim_min, norm=norm)
 

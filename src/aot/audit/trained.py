@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aot.attacks.base import Rule, Threat
+from aot.attacks.base.family import Rule, Threat
 from aot.audit.kept_edits import kept
 from aot.players.base import Attacker
 from aot.players.base_players import player_folder

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aot.attacks.base import Family, Rule, Threat
+from aot.attacks.base.family import Family, Rule, Threat
+from aot.attacks.base.titles import AGAINST
 from aot.attacks.families import FAMILIES
-from aot.attacks.pixel_settings import WHITE_BOX
-from aot.attacks.titles import AGAINST
-from aot.attacks.within_ball import WithinBall
+from aot.attacks.white_box.settings import WHITE_BOX
+from aot.attacks.white_box.within_ball import WithinBall
 from aot.audit.kept_edits import all_kept
 from aot.audit.plan import AuditSettings
 from aot.backends.opening import is_url
@@ -28,7 +28,7 @@ from aot.runs.terminal import echo
 from aot.types import Attack, Image, Scene
 
 if TYPE_CHECKING:
-    from aot.attacks.pixel_attacker import PixelAttacker
+    from aot.attacks.white_box.attacker import PixelAttacker
 
 TRANSFER = "--transfer-from FOLDER: images made against a model in this process, asked of this one"
 
@@ -48,7 +48,7 @@ class Foretold:
         left = remaining(GRADIENTS)
         if self.told or not left:
             return
-        from aot.attacks.pixels import gradient_seconds  # takes seconds to import
+        from aot.attacks.white_box.pixels import gradient_seconds  # takes seconds to import
 
         self.told = True
         each = gradient_seconds(attacker.pixel_gradients, [s.image for s in scenes], [s.question for s in scenes])
@@ -158,7 +158,9 @@ def open_white_box(
     """The attacks of these names against each of the models (folders, or "miniature"), named by their model where there
     are several; `folder`: where images are kept. Raises `AotError` where there is no such model, or no gradients of its
     pixels are known."""
-    from aot.attacks.pixel_attacker import pixel_attackers  # takes seconds to import, and few audits have one
+    from aot.attacks.white_box.attacker import (
+        pixel_attackers,  # takes seconds to import, and few audits have one
+    )
     from aot.players.defender.opening import open_defender
     from aot.players.defender.pixel_gradients import pixel_gradients
 

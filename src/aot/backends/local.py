@@ -27,7 +27,7 @@ from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.folders import any_processor, load_model
 from aot.backends.pictures import fitted
 from aot.backends.store import reply_key
-from aot.data.decoding import BadPicture, opened, upright
+from aot.data.images.decoding import BadPicture, opened, upright
 from aot.errors import AotError
 from aot.players.defender.token_sampling import InverseTransformSampling
 from aot.players.special_tokens import PLACEHOLDERS, UNSAID

@@ -29,7 +29,7 @@ from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.capped import keep_small_async
 from aot.backends.chat import Fault, chat_body, error_text, read_completion, retry_after_s, user_turn
 from aot.backends.pauses import RateLimit, bounded, pause_s
-from aot.data.decoding import BadPicture
+from aot.data.images.decoding import BadPicture
 from aot.errors import AotError
 from aot.runs.terminal import warn
 

@@ -14,8 +14,8 @@ from io import BytesIO
 from PIL import Image as PilImage
 
 from aot.backends.base import Sampling
-from aot.data.decoding import is_turned, opened, upright
-from aot.data.images import size_within
+from aot.data.images.decoding import is_turned, opened, upright
+from aot.data.images.reading import size_within
 from aot.types import Image
 
 SENT_AS_THEY_ARE = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}

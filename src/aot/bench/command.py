@@ -13,11 +13,13 @@ from aot.backends.asking import check_answered
 from aot.backends.opening import is_url, open_backend
 from aot.backends.sight import SightChecked, unmoved_note
 from aot.backends.store import AnswerStore
-from aot.bench.benchmark import Benchmark
+from aot.bench.benchmarks.table import BENCHMARKS, named
 from aot.bench.comparison import compare_runs
-from aot.bench.protocol import EvalSettings
-from aot.bench.records import ANSWERS, REFUSED, SCORES, STORE, read_scores
-from aot.bench.run import evaluate, plan
+from aot.bench.evaluation.protocol import EvalSettings
+from aot.bench.evaluation.records import ANSWERS, REFUSED, SCORES, STORE, read_scores
+from aot.bench.evaluation.run import evaluate, plan
+from aot.bench.evaluation.survey import Evaluation
+from aot.bench.reading.benchmark import Benchmark
 from aot.bench.show import (
     comparison_table,
     going,
@@ -28,8 +30,6 @@ from aot.bench.show import (
     score_table,
     status_table,
 )
-from aot.bench.survey import Evaluation
-from aot.bench.table import BENCHMARKS, named
 from aot.errors import AotError
 from aot.runs.files import held, write_json
 from aot.runs.terminal import Terminal

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aot.bench.custom import PREFIX
-from aot.bench.records import read_results, read_scores
-from aot.bench.release import as_released
-from aot.bench.table import named
+from aot.bench.benchmarks.custom import PREFIX
+from aot.bench.benchmarks.table import named
+from aot.bench.evaluation.records import read_results, read_scores
+from aot.bench.evaluation.release import as_released
 from aot.errors import AotError
 from aot.scores.compare import compare
 from aot.scores.score import Spec

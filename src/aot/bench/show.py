@@ -21,9 +21,9 @@ from rich.table import Table
 
 from aot.backends.base import Backend
 from aot.backends.counts import AskedCounts
-from aot.bench.protocol import EvalSettings
-from aot.bench.run import Progress as Report
-from aot.bench.survey import Evaluation
+from aot.bench.evaluation.protocol import EvalSettings
+from aot.bench.evaluation.run import Progress as Report
+from aot.bench.evaluation.survey import Evaluation
 from aot.scores.result import STATUSES
 
 GREEN, RED = "green", "red"

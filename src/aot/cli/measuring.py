@@ -176,7 +176,7 @@ def arena(
 
     Run again with further runs: only their rows and columns are played. Runs are read, never changed.
     """
-    from aot.arena.settings import arena_settings
+    from aot.arena.players.settings import arena_settings
 
     given = {"best_response_updates": best_response, "draws": draws, "scenes": limit}
     named = [f"{name}={value}" for name, value in given.items() if value is not None]

@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image as PillowImage
 from rich.table import Table
 
-from aot.attacks.base import FamilyAttacker, referees
+from aot.attacks.base.family import FamilyAttacker
 from aot.attacks.families import families
+from aot.attacks.judging.referees import referees
 from aot.game.episodes import play
 from aot.game.referee import Referee, RefereeSettings
 from aot.miniature.scripted import AlwaysLetter, BestOfK, Noise, Oracle, RandomDistractor, WorldReader

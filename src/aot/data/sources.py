@@ -5,24 +5,23 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from aot.data.box_table import box_tables, read_box_tables
-from aot.data.coco import read_coco
-from aot.data.coco_layout import coco_layouts, is_coco_file
-from aot.data.createml import createml_files, read_createml
-from aot.data.cvat import cvat_files, read_cvat
-from aot.data.foreign import exporter_of
-from aot.data.imagefolder import metadata_files, read_imagefolder
-from aot.data.images import Fit, Refusal, square
-from aot.data.label_studio import label_studio_files, read_label_studio
-from aot.data.labelme import labelme_files, read_labelme
-from aot.data.parquet import shards
-from aot.data.photos import Source, scenes_of
-from aot.data.pictures import PICTURES, holds_pictures, read_pictures
-from aot.data.rows import SAVED, read_jsonl, read_table
-from aot.data.tsv import read_tsv
-from aot.data.via import read_via, via_files
-from aot.data.voc import read_voc, voc_files
-from aot.data.yolo import is_yolo, read_yolo
+from aot.data.annotations.box_table import box_tables, read_box_tables
+from aot.data.annotations.coco import read_coco
+from aot.data.annotations.coco_layout import coco_layouts, is_coco_file
+from aot.data.annotations.createml import createml_files, read_createml
+from aot.data.annotations.cvat import cvat_files, read_cvat
+from aot.data.annotations.label_studio import label_studio_files, read_label_studio
+from aot.data.annotations.labelme import labelme_files, read_labelme
+from aot.data.annotations.via import read_via, via_files
+from aot.data.annotations.voc import read_voc, voc_files
+from aot.data.annotations.yolo import is_yolo, read_yolo
+from aot.data.images.reading import Fit, Refusal, square
+from aot.data.photos.photo import Source, scenes_of
+from aot.data.photos.pictures import PICTURES, holds_pictures, read_pictures
+from aot.data.tables.imagefolder import metadata_files, read_imagefolder
+from aot.data.tables.parquet import shards
+from aot.data.tables.rows import SAVED, read_jsonl, read_table
+from aot.data.tables.tsv import read_tsv
 from aot.errors import AotError
 from aot.runs.files import canonical_hash, sha256_of
 from aot.types import Scene
@@ -198,3 +197,33 @@ def _unknown(file: Path, otherwise: str) -> AotError:
     if what:
         return AotError(f"{what}, which is not read", where=str(file), hint=f"{step}; or {FORMATS}")
     return AotError(otherwise, where=str(file), hint=FORMATS)
+
+
+_HEAD_BYTES = 2**16
+_COCO = "export as COCO"
+_COLUMNS = "name them filename, class, xmin, ymin, xmax, ymax"
+EXPORTERS: tuple[tuple[str, str, str, str], ...] = (
+    (".csv", r"(rectangle|polygon)labels", "Label Studio's own CSV", _COCO),
+    (".tsv", r"(rectangle|polygon)labels", "Label Studio's own TSV", _COCO),
+    (".json", r'"data_format_version"\s*:\s*"3', "a project of VIA 3", f"{_COCO}, or annotate with VIA 2"),
+    (".json", r'"(dm_format_version|infos?)"\s*:.*"items"\s*:', "Datumaro's JSON", _COCO),
+    (".json", r'"(answers|data_row|data_rows|media_attributes|projects)"\s*:', "Labelbox's JSON", _COCO),
+    (".json", r'"(geometryType|classTitle)"', "Supervisely's JSON", _COCO),
+    (".json", r'"(annotations|boxes|bbox|bboxes|regions|objects|shapes)"\s*:', "JSON of no known program", _COCO),
+    (".csv", r"(?i)(xmin|x_min|bbox|left|x1)\W", "a table of boxes of other columns", _COLUMNS),
+)
+"""Ending, a pattern of its beginning, what it is, and the next step; the first that fits."""
+
+
+def exporter_of(file: Path) -> tuple[str, str] | None:
+    """(what the file is, the next step); None where it is no annotation file that is known."""
+    suffix = file.suffix.lower()
+    patterns = [row for row in EXPORTERS if row[0] == suffix]
+    if not patterns or not file.is_file():
+        return None
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(_HEAD_BYTES).replace(b"\0", b"").decode("utf-8", "replace")
+    except OSError:
+        return None
+    return next((row[2:] for row in patterns if re.search(row[1], head, re.DOTALL)), None)

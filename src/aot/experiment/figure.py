@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from aot.attacks.titles import attack_title
+from aot.attacks.base.titles import attack_title
 from aot.experiment.table import label, variants_in
 from aot.report.svg import ATTACK, BAND, CARD, DEFEND, INK, LINE, MUTED, dot, line, rect, svg, text, ticks
 from aot.report.words import percent

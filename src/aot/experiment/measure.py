@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from aot.attacks.base import FamilyAttacker, referees
+from aot.attacks.base.family import FamilyAttacker
 from aot.attacks.families import families
-from aot.attacks.norms import Ball
-from aot.attacks.pgd import PgdSettings, pgd
+from aot.attacks.judging.referees import referees
+from aot.attacks.white_box.norms import Ball
+from aot.attacks.white_box.pgd import PgdSettings, pgd
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.recipes.stage_names import CLEAN, RESPONSE, finals, stage_of
 from aot.coevolve.rounds.frozen_players import opponent
@@ -111,7 +112,7 @@ def _climb(losses: PixelLosses, ball: Ball, draws: Tensor, *, settings: PgdSetti
 def _pgd(recipe: Recipe, inputs: Inputs, settings: MeasureSettings, folder: Path) -> dict[str, Any]:
     """Answers to the first scenes, each attacked by PGD from the defender's own gradients. The images are of whole
     levels, and asked about by the stock path."""
-    from aot.attacks.pixels import climbed
+    from aot.attacks.white_box.pixels import climbed
     from aot.players.defender.pixel_gradients import pixel_gradients
 
     scenes, found = inputs.game.held_out[: settings.pgd_scenes], dict[str, Scores]()

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from aot.attacks.base.titles import JOINT
 from aot.attacks.families import FAMILIES, PIXEL, SEMANTIC
-from aot.attacks.titles import JOINT
 from aot.coevolve.recipes.miniature import miniature, smoke
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.recipes.stage_names import BASE, CLEAN_RL, SFT_SCRIPTED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aot.attacks.titles import attack_title
+from aot.attacks.base.titles import attack_title
 from aot.report.words import DASH, percent, plain, signed_points
 
 Json = dict[str, Any]

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field
 
-from aot.data.given import given_question
-from aot.data.images import BadRow
-from aot.data.photos import Photo
+from aot.data.images.reading import BadRow
+from aot.data.photos.given import given_question
+from aot.data.photos.photo import Photo
 from aot.forge.funnel import Funnel
 from aot.players.base import Defender
 from aot.players.defender.writer import Writer

@@ -18,9 +18,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from aot.data.images import Fit, Size
-from aot.data.photos import AnnotatedScene
-from aot.data.questions import protected
+from aot.data.images.reading import Fit, Size
+from aot.data.photos.photo import AnnotatedScene
+from aot.data.photos.questions import protected
 from aot.data.sources import digest_of, open_source
 from aot.forge.photo_edits.bank import BankSettings
 from aot.forge.photo_edits.outlines import find_outlines

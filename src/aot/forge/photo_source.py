@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from pydantic import BaseModel, Field
 
-from aot.data.photos import AnnotatedScene, Photo, Thing, questions_of
+from aot.data.photos.photo import AnnotatedScene, Photo, Thing, questions_of
 from aot.forge.funnel import Funnel
 from aot.forge.grow import Author, GrowSettings, grow, row_of
 from aot.forge.photo_edits.bank import Bank, BankSettings, Cutout

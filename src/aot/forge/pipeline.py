@@ -30,7 +30,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, Field
 
-from aot.data.images import at_most
+from aot.data.images.reading import at_most
 from aot.data.sources import digest_of, open_source
 from aot.errors import AotError
 from aot.forge.dataset import row, write_rows

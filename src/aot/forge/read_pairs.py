@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from aot.data.entries import shown
-from aot.data.images import BadRow, Fit, Refusal, read_image
-from aot.data.parquet import parquet_rows, shards
+from aot.data.images.reading import BadRow, Fit, Refusal, read_image
 from aot.data.sources import MOST_ELONGATED
-from aot.errors import AotError
+from aot.data.tables.parquet import parquet_rows, shards
+from aot.errors import AotError, shown
 from aot.forge.split import SPLITS
 from aot.runs.terminal import warn
 from aot.types import LETTERS, Box, EditKind, Image, Question, Scene

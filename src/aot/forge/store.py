@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PilImage
 
-from aot.data.images import Refusal
-from aot.data.photos import Photo, Source, Thing
+from aot.data.images.reading import Refusal
+from aot.data.photos.photo import Photo, Source, Thing
 from aot.forge.funnel import Funnel
 from aot.types import Box, Image, Question
 

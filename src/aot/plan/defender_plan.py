@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from aot.attacks.pgd import value_and_gradient
-from aot.data.curriculum import CurriculumRow
+from aot.attacks.white_box.pgd import value_and_gradient
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.plan.inexact import measured
 from aot.plan.live_memory import LiveMemory, Measured
 from aot.plan.stock_answers import Answering, stock_answering

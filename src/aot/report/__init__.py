@@ -1,5 +1,5 @@
 """The report of a run: an HTML page, the README's picture, the table at the end of `make demo`. Layout, parts and
-style of the page are those of the audit's and the arena's, too. Builds on `attacks`."""
+style of the page are those of the audit's and the arena's, too. Builds on `attacks/base`."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from aot.attacks.titles import attack_title
+from aot.attacks.base.titles import attack_title
 from aot.report.summary import DefenderFigures, Interval, Summary, in_order, iteration_of
 
 DASH = "–"

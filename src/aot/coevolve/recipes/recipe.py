@@ -15,7 +15,7 @@ from aot.coevolve.recipes.compute import ComputeSettings
 from aot.coevolve.recipes.stage_settings import AttackRoundSettings, EvaluationSettings, MetaSettings
 from aot.coevolve.scenes.game import GameSettings
 from aot.coevolve.scenes.scripted import ScriptedAttackSettings
-from aot.data.curriculum import CurriculumSettings
+from aot.data.episodes.curriculum import CurriculumSettings
 from aot.game.floor import FloorSettings
 from aot.game.judge import JUDGE_PLAYER, JudgeSettings
 from aot.game.referee import RefereeSettings

@@ -22,8 +22,8 @@ from aot.coevolve.rounds.inputs import Inputs
 from aot.coevolve.rounds.payoff import curriculum_weights
 from aot.coevolve.scenes.game import stage_seed
 from aot.coevolve.scenes.scripted import judging
-from aot.data.curriculum import CurriculumRow, hard_rows
-from aot.data.records import load_episodes, save_episodes
+from aot.data.episodes.curriculum import CurriculumRow, hard_rows
+from aot.data.episodes.records import load_episodes, save_episodes
 from aot.game.episodes import greedy_answers, play
 from aot.miniature.scripted import RandomDistractor
 from aot.players.base import Attacker

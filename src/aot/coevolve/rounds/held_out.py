@@ -16,7 +16,7 @@ from aot.coevolve.rounds.frozen_players import opened_attacker, opponent
 from aot.coevolve.rounds.inputs import Inputs
 from aot.coevolve.rounds.scoring import AttackSet, attack_all, evaluate, evaluate_attacked
 from aot.coevolve.scenes.game import Game
-from aot.data.records import load_episodes, save_episodes
+from aot.data.episodes.records import load_episodes, save_episodes
 from aot.miniature.scripted import RandomDistractor
 from aot.players.base import Attacker
 from aot.runs.files import read_json, write_json

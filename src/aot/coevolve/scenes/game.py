@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from aot.data.fitting import FitSettings
-from aot.data.photos import AnnotatedScene
+from aot.data.images.fitting import FitSettings
+from aot.data.photos.photo import AnnotatedScene
 from aot.data.sources import Refusal, load_scenes
 from aot.errors import AotError
 from aot.forge.objects import ObjectSource, open_objects

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from aot.attacks.base import referees
 from aot.attacks.families import needs_objects
-from aot.attacks.possible import Reasons, possible, possible_line
+from aot.attacks.judging.referees import Reasons, possible, possible_line, referees
 from aot.coevolve.scenes.game import Game
 from aot.coevolve.scenes.scripted import ScriptedAttackSettings
 from aot.game.referee import RefereeSettings

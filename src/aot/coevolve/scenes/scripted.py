@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, Field, field_validator
 
-from aot.attacks.base import Family, FamilyAttacker, referees
-from aot.attacks.compose import Composition
+from aot.attacks.base.composition import Composition
+from aot.attacks.base.family import Family, FamilyAttacker
+from aot.attacks.base.titles import JOINT
 from aot.attacks.families import families, needs_objects
-from aot.attacks.judging import FamilyReferee
-from aot.attacks.titles import JOINT
+from aot.attacks.judging.referees import FamilyReferee, referees
 from aot.coevolve.scenes.game import Game
 from aot.game.referee import Judging, RefereeSettings
 from aot.miniature.scripted import RandomDistractor

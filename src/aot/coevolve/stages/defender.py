@@ -16,7 +16,7 @@ from aot.coevolve.rounds.payoff import curriculum_weights
 from aot.coevolve.scenes.game import stage_seed
 from aot.coevolve.scenes.scripted import ScriptedAttackSettings, judging
 from aot.coevolve.stages.sft_batches import hit_batches, pair_batches, round_batches, scripted_batches
-from aot.data.curriculum import CurriculumRow, build_curriculum
+from aot.data.episodes.curriculum import CurriculumRow, build_curriculum
 from aot.game.judge import open_judge
 from aot.players.defender.opening import open_defender
 from aot.players.defender.trained import TrainedDefender

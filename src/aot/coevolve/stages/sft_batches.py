@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from aot.coevolve.scenes.game import Game, GameSettings, stage_seed
-from aot.data.curriculum import CurriculumSettings
+from aot.data.episodes.curriculum import CurriculumSettings
 from aot.errors import AotError
 from aot.forge.read_pairs import dataset_pairs
 from aot.game.referee import Judging

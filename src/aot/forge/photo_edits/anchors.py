@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aot.data.photos import Thing
-from aot.data.questions import Contents
+from aot.data.photos.photo import Thing
+from aot.data.photos.questions import Contents
 from aot.forge.photo_edits.supports import (
     FIXED,
     INDOORS,

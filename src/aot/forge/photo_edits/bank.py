@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
 
-from aot.data.photos import Thing
+from aot.data.photos.photo import Thing
 from aot.forge.photo_edits.grabcut import Mask, refined, told_apart
 from aot.forge.photo_edits.supports import WIDTHS, support_of
 from aot.forge.store import PhotoStore, Record

@@ -14,8 +14,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from aot.data.photos import AnnotatedScene, Photo
-from aot.data.questions import Contents, Query, answer
+from aot.data.photos.photo import AnnotatedScene, Photo
+from aot.data.photos.questions import Contents, Query, answer
 from aot.forge.photo_edits.extend import Extension
 from aot.forge.photo_edits.paint import sharpness
 from aot.game.judge import Judge

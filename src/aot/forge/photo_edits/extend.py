@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, Field
 
-from aot.data.photos import Photo, Thing
+from aot.data.photos.photo import Photo, Thing
 from aot.forge.store import PhotoStore, Record
 from aot.types import Box, Image
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, Field
 
-from aot.data.photos import Photo
+from aot.data.photos.photo import Photo
 from aot.forge.photo_edits.bank import outline_mask
 from aot.forge.photo_edits.extend import Extension, moved_thing
 from aot.forge.photo_edits.propose import Proposal

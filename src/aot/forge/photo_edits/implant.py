@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from aot.data.photos import Thing
+from aot.data.photos.photo import Thing
 from aot.forge.photo_edits.bank import cut, outline_mask
 from aot.forge.photo_edits.heal import heal
 from aot.forge.photo_edits.paint import PaintSettings, paste

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, Field
 
-from aot.data.photos import Polygon
+from aot.data.photos.photo import Polygon
 from aot.forge.funnel import Funnel
 from aot.forge.photo_edits.bank import BankSettings, box_fault, outline_fault
 from aot.forge.photo_edits.grabcut import Mask, in_box

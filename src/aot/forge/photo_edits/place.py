@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, Field
 
-from aot.data.photos import Thing
+from aot.data.photos.photo import Thing
 from aot.forge.photo_edits.anchors import Anchor, Site, anchors_of, extent_of, inside, parts_of, stands
 from aot.forge.photo_edits.supports import (
     FIXED,

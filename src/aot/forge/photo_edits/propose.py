@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, Field, field_validator
 
-from aot.data.photos import Thing
-from aot.data.questions import Contents
+from aot.data.photos.photo import Thing
+from aot.data.photos.questions import Contents
 from aot.forge.photo_edits.anywhere import anywhere as somewhere_else
 from aot.forge.photo_edits.anywhere import at_home, instead_of
 from aot.forge.photo_edits.bank import Bank, Cutout

@@ -16,7 +16,7 @@ from PIL import Image as PilImage
 from torch import Tensor, nn
 
 from aot.answers import parse_answer
-from aot.data.images import size_within
+from aot.data.images.reading import size_within
 from aot.errors import AotError
 from aot.players.base_players import BASE, Base
 from aot.players.defender.lora import Adapters, new_adapters

@@ -1,1 +1,2 @@
-"""The defender's trainings: SFT (sft.py) and DAPO (`dapo/`). Builds on `attacks` and `train`."""
+"""The defender's trainings: SFT (sft.py) and DAPO (`dapo/`). Builds on `attacks/white_box`,
+`data/episodes`, `forge` and `train`."""

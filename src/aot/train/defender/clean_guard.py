@@ -17,7 +17,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.game.episodes import greedy_answers
 from aot.players.base import Defender
 from aot.players.defender.trained import TrainedDefender

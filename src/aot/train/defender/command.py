@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, Field
 
-from aot.data.images import Fit, square
+from aot.data.images.reading import Fit, square
 from aot.errors import AotError
 from aot.forge.read_pairs import DatasetPair, dataset_pairs
 from aot.forge.split import SPLITS

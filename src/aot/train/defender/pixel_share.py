@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from aot.attacks.pgd import PgdSettings, pgd
+from aot.attacks.white_box.pgd import PgdSettings, pgd
 from aot.train.ranks import share
 from aot.types import Image, Question
 
@@ -41,7 +41,9 @@ def with_pixels_attacked(
 ) -> tuple[list[Seen], int]:
     """What is seen, the settings' share of it after PGD, and how many these are: fewer where there are fewer of the
     wanted kind. A rank attacks those in its own share. Raises `AotError` for a defender without gradients of pixels."""
-    from aot.attacks.pixels import climbed  # takes seconds to import, and few trainings have such a share
+    from aot.attacks.white_box.pixels import (
+        climbed,  # takes seconds to import, and few trainings have such a share
+    )
     from aot.players.defender.pixel_gradients import pixel_gradients
 
     model = pixel_gradients(defender)

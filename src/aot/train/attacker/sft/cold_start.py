@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, Field
 
-from aot.data.images import Fit
+from aot.data.images.reading import Fit
 from aot.forge.split import SPLITS
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.runs.checkpoints import Checkpoint

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from aot.data.fitting import FitSettings
+from aot.data.images.fitting import FitSettings
 from aot.errors import AotError
 from aot.players.attacker.opening import open_attacker, open_attacker_to_train
 from aot.players.base_players import player_folder

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aot.data.images import Fit
+from aot.data.images.reading import Fit
 from aot.forge.read_pairs import dataset_pairs
 from aot.forge.split import SPLITS
 from aot.prompts import attack_instruction

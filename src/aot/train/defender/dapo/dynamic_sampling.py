@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.game.judge import Judge
 from aot.players.defender.group_sampling import SampledGroup, sample_groups
 from aot.rl.rewards import ABSTAIN, UNPARSED

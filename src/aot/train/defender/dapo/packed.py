@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.game.judge import Judge
 from aot.rl.advantage import group_advantages
 from aot.rl.clipped import ClippedLoss, dapo_loss

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from aot.answers import final_answer, parse_answer
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.game.judge import Judge
 from aot.rl.rewards import UNPARSED, defender_reward
 from aot.train.defender.dapo.settings import DapoSettings

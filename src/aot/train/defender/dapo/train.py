@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.errors import AotError
 from aot.game.judge import Judge, without_judge
 from aot.train.defender.dapo.settings import DapoResult, DapoSettings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trl import GRPOConfig
 
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.errors import AotError
 from aot.game.judge import Judge
 from aot.rl.rewards import UNPARSED

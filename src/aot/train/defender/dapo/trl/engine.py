@@ -15,7 +15,7 @@ from datasets import Dataset
 from transformers import PrinterCallback
 from trl.rewards import get_soft_overlong_punishment
 
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.game.judge import Judge
 from aot.players.load_errors import no_future_warnings
 from aot.rl.rewards import ABSTAIN

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from trl import GRPOTrainer
 
-from aot.data.curriculum import CurriculumRow
+from aot.data.episodes.curriculum import CurriculumRow
 from aot.rl.rewards import UNPARSED
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import write_json

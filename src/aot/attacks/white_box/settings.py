@@ -1,0 +1,30 @@
+"""Names and settings of the white-box attacks on pixels, apart from what makes them, which takes seconds to import."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from aot.attacks.white_box.apgd import ApgdSettings
+from aot.attacks.white_box.norms import NormName
+from aot.attacks.white_box.pgd import PgdSettings
+from aot.attacks.white_box.robust_vlm import RobustVlmSettings
+
+WHITE_BOX = ("pgd", "apgd", "robust_vlm")
+"""Names of the attacks."""
+NORM_NAMES: dict[NormName, str] = {"linf": "L-infinity", "l2": "L2"}
+
+
+class PixelAttackSettings(BaseModel, frozen=True, extra="forbid"):
+    """How the white-box attacks of an audit or an evaluation go."""
+
+    eps: tuple[float, ...] = Field((2, 4, 8), min_length=1)  # levels: 1/255; each is an attack of its own
+    norm: NormName = "linf"  # robust_vlm is L-infinity
+    outside_boxes: bool = False  # only pixels outside the protected boxes may change
+    pgd: PgdSettings = PgdSettings()  # eps and norm are those above
+    apgd: ApgdSettings = ApgdSettings()
+    robust_vlm: RobustVlmSettings = RobustVlmSettings()
+
+    def gradients(self, name: str) -> int:
+        """At most so many for an image of the attack of this name."""
+        counted = {"pgd": self.pgd.steps, "apgd": self.apgd.steps + 1, "robust_vlm": self.robust_vlm.gradients}
+        return counted[name]

@@ -1,0 +1,72 @@
+"""What a benchmark is, and how its items are read from a file: kept, refused or left out, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aot.bench.reading.item import Item
+from aot.bench.reading.prompts import Prompt, content, plain
+from aot.bench.reading.rows import LeftOut, Needs, NotAsked, Row, Rows, open_rows
+from aot.data.images.reading import BadRow, Refusal, at_most, read_image
+from aot.scores.score import Spec
+
+CHECKED_PX = 64
+"""Side of the copy that proves an image readable; JPEG decodes to about this size at once. Pillow's own limit of 89
+million pixels holds: an image of 7680 x 4320 (33 million) is fine, one of 100 million is refused."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """`item` makes a row an item (or raises `BadRow`, or `NotAsked`); `rows` reads what `Needs` describes. `items`: how
+    many the published set has, None for own ones."""
+
+    name: str
+    source: str
+    metric: Spec
+    item: Callable[[Row], Item]
+    prompt: Prompt = plain
+    items: int | None = None
+    needs: Needs = field(default_factory=Needs)
+    rows: Callable[[Path, Needs], Rows] = open_rows
+
+    @property
+    def prompt_name(self) -> str:
+        return self.prompt.__name__
+
+    def read(self, path: Path, *, check: bool = True) -> Iterator[Item | Refusal | LeftOut]:
+        """Every row of the file or folder as one of the three, as it is read. `check`: open every image, too.
+
+        Raises `AotError` where the file is missing, or is not in this benchmark's format at all.
+        """
+        seen: set[str] = set()
+        fine: set[bytes] = set()
+        for row in self.rows(path, self.needs):
+            if isinstance(row, LeftOut):
+                yield row
+                continue
+            try:
+                if row.problem is not None and not row.cells:
+                    raise row.problem
+                item = self.item(row)
+                if item.id in seen:
+                    raise BadRow(f"the id {item.id!r} occurs twice", "duplicate_id")
+                content(item, self.prompt)
+                if check:
+                    for image in item.images:
+                        _check(image, fine)
+                seen.add(item.id)
+                yield item
+            except NotAsked as left:
+                yield LeftOut(str(left))
+            except BadRow as error:
+                yield row.refusal(error)
+
+
+def _check(image: bytes, fine: set[bytes]) -> None:
+    digest = hashlib.sha256(image).digest()
+    if digest not in fine:
+        read_image(image, at_most(CHECKED_PX))
+        fine.add(digest)

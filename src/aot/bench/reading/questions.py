@@ -1,0 +1,201 @@
+"""From a row's cells to an `Item` that can be asked and graded; what cannot is a `BadRow`."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aot.bench.reading.item import Item
+from aot.bench.reading.rows import Row
+from aot.data.images.reading import BadRow
+from aot.data.photos import given
+from aot.data.records.values import text_of
+from aot.types import LETTERS
+
+BRACKETED = re.compile(r"\(?([A-Ja-j])[).:]?")
+ONE = r"\(?['\"]?[A-J]['\"]?\)?"
+SEVERAL = re.compile(rf"\[?{ONE}(?:\s*(?:,|;|/|&|\band\b|\bor\b)?\s*{ONE})+\]?")
+MARKED = re.compile(r"^\(?[A-Ja-j][).:]\s+")
+REQUEST = re.compile(
+    r"\s*\n\s*(please\s+)?(answer|select|choose|reply|respond)\b[^\n]*\b(letter|option|choice)s?\b[^\n]*\s*$", re.I
+)
+"""The last line of a question that asks for a letter: the request is ours here."""
+ONE_CELL = ("options", "choices", given.OPTIONS)
+"""Columns with all options of a question."""
+YES, NO = ("yes", "true", "1"), ("no", "false", "0")
+
+
+def choice(
+    row: Row,
+    question: str,
+    options: Sequence[str],
+    answer: str,
+    *,
+    id: str = "",
+    category: str = "",
+    groups: Mapping[str, str] | None = None,
+) -> Item:
+    """A multiple-choice item. `answer`: a letter in any brackets, a number from 0, or an option's own words."""
+    filled = sum(1 for option in options if option)
+    if filled < 2 or len(options) > len(LETTERS):
+        raise BadRow(f"the question has {filled} options, not 2 to {len(LETTERS)}", "bad_options")
+    letter = gold_letter(answer, options)
+    if not options[LETTERS.index(letter)]:
+        raise BadRow(f"the answer {answer!r} is an empty option", "answer_not_among_options")
+    return _item(row, "choice", question, letter, id, category, groups, tuple(options))
+
+
+def yes_no(
+    row: Row,
+    question: str,
+    answer: str,
+    *,
+    id: str = "",
+    category: str = "",
+    groups: Mapping[str, str] | None = None,
+) -> Item:
+    """A yes/no item. `answer`: yes, no, true, false, 1 or 0, in any case."""
+    word = answer.strip(" .").casefold()
+    if word not in YES + NO:
+        raise BadRow(f"the answer {answer!r} is neither yes nor no", "answer_not_among_options")
+    return _item(row, "yes_no", question, "yes" if word in YES else "no", id, category, groups)
+
+
+def short_answer(
+    row: Row,
+    question: str,
+    answers: Sequence[str],
+    *,
+    id: str = "",
+    category: str = "",
+    groups: Mapping[str, str] | None = None,
+) -> Item:
+    """An item without options. `answers`: any of them is right."""
+    if not answers or not all(answers):
+        raise BadRow("the row has no answer", "no_answer")
+    accepted = tuple(answers) if len(answers) > 1 else ()
+    return _item(row, "open", question, answers[0], id, category, groups, accepted=accepted)
+
+
+def lmu_item(row: Row, *, category: str = "", groups: Mapping[str, str] | None = None) -> Item:
+    """An item of the columns question, answer, category and hint, with options wherever published tables have them:
+    without any a yes/no question where the answer is yes or no, else one with a short answer. An answer that is a
+    letter of options which are not found, or may be an option's words as well as another one's number: `BadRow`."""
+    question, answer, options = row.text("question"), row.text("answer"), own_options(row)
+    named: dict[str, Any] = {"category": category or row.text("category", "task"), "groups": groups}
+    if not options:
+        question, options = inside(REQUEST.sub("", question))
+    if options:
+        number = int(answer) if answer.isascii() and answer.isdigit() and len(answer) < 3 else len(options)
+        if answer in options and number < len(options) and options.index(answer) != number:
+            raise BadRow(f"the answer {answer} is both an option's text and another one's number", "ambiguous_answer")
+        return choice(row, question, options, answer, **named)
+    if answer.casefold() in ("yes", "no"):
+        return yes_no(row, question, answer, **named)
+    if BRACKETED.fullmatch(answer):
+        what = f"the answer {answer!r} looks like an option's letter, and there are no options"
+        raise BadRow(f"{what} (columns A, B, ..., options, choices or {given.OPTIONS})", "bad_options")
+    return short_answer(row, question, [answer], **named)
+
+
+def own_options(row: Row) -> list[str]:
+    """The options of the columns A, B, ... or `choice_a`, `choice_b`, ..., or of one cell; none where none are."""
+    spelled = given.lettered([row.text(f"choice_{letter.lower()}", f"option_{letter.lower()}") for letter in LETTERS])
+    if found := lettered(row) or list(spelled):
+        return found
+    cell = next((row.cells[name] for name in ONE_CELL if row.cells.get(name)), None)
+    if isinstance(cell, Mapping):
+        return list(given.lettered([str(cell.get(letter) or "") for letter in LETTERS]))
+    return in_one_cell(cell) if cell is not None else []
+
+
+def lettered(row: Row) -> list[str]:
+    """The cells of columns A, B, ... up to the last filled one; an empty one keeps the letters of the others."""
+    return list(given.lettered([row.text(letter) for letter in LETTERS]))
+
+
+def in_one_cell(value: Any) -> list[str]:
+    """The options in a cell: marked lines ("A. red\nB. blue"), a list, or the text of one. Else `BadRow`."""
+    lines = given.options_in(value) if isinstance(value, str) else ()
+    return list(lines) or without_letters(listed(value or []))
+
+
+def listed(value: Any) -> list[str]:
+    """A list of texts, or the text of a Python list of them (as MMMU has its options). Else `BadRow`."""
+    if isinstance(value, str):
+        try:
+            value = ast.literal_eval(value.strip()) if value.strip() else []
+        except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+            raise BadRow(f"{value[:60]!r} is not a list ({type(error).__name__})", "bad_options") from error
+    if not isinstance(value, (list, tuple)):
+        raise BadRow(f"the options are a {type(value).__name__}, not a list", "bad_options")
+    return list(given.lettered([text_of(part) for part in value]))
+
+
+def without_letters(options: Sequence[str]) -> list[str]:
+    """ "red" of "(A) red", where all options are marked so."""
+    marked = bool(options) and all(MARKED.match(option) for option in options)
+    return [MARKED.sub("", option) if marked else option for option in options]
+
+
+def inside(text: str) -> tuple[str, list[str]]:
+    """A question that has its options in its own text ("... Options: A: red, B: blue", or "A. red" on lines), and
+    these; none where there are less than two."""
+    marks: list[re.Match[str]] = []
+    for letter in LETTERS:
+        start = marks[-1].end() if marks else 0
+        mark = re.compile(rf"(?:^|[\n,;]|\bOptions:)\s*\(?{letter}[.:)]\s", re.MULTILINE).search(text, start)
+        if mark is None:
+            break
+        marks.append(mark)
+    if len(marks) < 2:
+        return text, []
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    options = [text_of(text[mark.end() : end].strip(" ,;\n")) for mark, end in zip(marks, ends, strict=True)]
+    return text[: marks[0].start()].strip().removesuffix("Options:").strip(), list(given.lettered(options))
+
+
+def gold_letter(answer: str, options: Sequence[str]) -> str:
+    """The right option's letter. Two of them, or none: `BadRow`."""
+    letters, answer = LETTERS[: len(options)], answer.strip()
+    if (found := BRACKETED.fullmatch(answer)) and (letter := found[1].upper()) in letters:
+        return letter
+    same = [i for i, option in enumerate(options) if option.casefold() == answer.casefold()]
+    if len(same) == 1:
+        return letters[same[0]]
+    if len(same) > 1 or SEVERAL.fullmatch(answer):
+        raise BadRow(f"the answer {answer!r} names more than one option", "two_answers")
+    if answer.isascii() and answer.isdigit() and int(answer) < len(options):
+        return letters[int(answer)]
+    shown = ", ".join(options)[:200]
+    raise BadRow(f"the answer {answer!r} is not among the options {shown}", "answer_not_among_options")
+
+
+def image_group(row: Row) -> dict[str, str]:
+    """Which questions share an image: they are no independent draws."""
+    return {"image": hashlib.sha256(row.images[0]).hexdigest()[:16]} if row.images else {}
+
+
+def _item(
+    row: Row,
+    kind: Any,
+    question: str,
+    answer: str,
+    id: str,
+    category: str,
+    groups: Mapping[str, str] | None,
+    options: tuple[str, ...] = (),
+    accepted: tuple[str, ...] = (),
+) -> Item:
+    if row.problem is not None:
+        raise row.problem
+    if not question:
+        raise BadRow("the question is empty", "bad_question")
+    if not row.images:
+        raise BadRow("the row has no image", "missing_image")
+    id = id or row.text("index", "id", "question_id", "idx", "Index") or str(row.number)
+    hint = row.text("hint")
+    return Item(id, kind, question, row.images, answer, options, accepted, category, dict(groups or {}), hint)

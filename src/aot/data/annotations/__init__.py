@@ -1,0 +1,1 @@
+"""Files that draw boxes on images: one format a file, and what formats share. Builds on `data/photos`."""

@@ -1,0 +1,112 @@
+"""Images that annotation files name as they were on another disk, server or web page: where they are below a folder."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from urllib.parse import unquote
+
+from aot.data.images.reading import found_in
+from aot.data.photos.pictures import PICTURES
+from aot.runs.files import read_whole
+
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+_Parts = tuple[str, ...]
+
+
+def placed(
+    spellings: Mapping[str, Sequence[str]],
+    folder: Path,
+    near: Sequence[Path],
+    guesses: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> dict[str, str]:
+    """From the folder, the place of each image by its key; absent where it is not there. `spellings`: its names, the
+    likeliest first. `near`: folders that its name may start from. `guesses`: names that it may have had before.
+
+    A name that leads nowhere is looked for by its last parts below the folder. Where several pictures end alike, where
+    two images would be the same picture, or where it is a picture of another part (train, val), nothing is guessed.
+    """
+    found: dict[str, tuple[str, bool]] = {}
+    below: dict[str, list[_Parts]] = {}
+    for key, names in spellings.items():
+        exact = next((place for name in names if (place := _from(near, name, folder))), "")
+        if not exact:
+            below = below or _pictures(folder)
+            names = [*names, *guesses.get(key, ())]
+        place = exact or next((place for name in names if (place := _alike(name, below))), "")
+        if place:
+            found[key] = place, bool(exact)
+    claimed = Counter(place for place, _ in found.values())
+    return {key: place for key, (place, exact) in found.items() if exact or claimed[place] == 1}
+
+
+def near_file(file: Path, folder: Path) -> tuple[Path, ...]:
+    """Where the images of an annotation file may start from: beside it, in `images`, in the dataset's folder."""
+    places = (file.parent / "images", file.parent, folder / "images", folder)
+    return tuple(dict.fromkeys(place for place in places if place.is_relative_to(folder)))
+
+
+def folder_of(path: Path) -> Path:
+    """The dataset's folder: that which is given, or that of a file, above its folder of annotations."""
+    if path.is_dir():
+        return path
+    return path.parent.parent if path.parent.name.casefold() in ("annotations", "labels") else path.parent
+
+
+def files_below(path: Path, *endings: str) -> list[Path]:
+    """The files of these endings below a folder, in order, or the file that is given itself."""
+    files = [path] if path.is_file() else sorted(file for ending in endings for file in path.rglob(f"*{ending}"))
+    return [file for file in files if file.is_file()]
+
+
+def letters_in(file: Path) -> bytes:
+    """The content without zero bytes, of which UTF-16 has one in each letter; empty where it cannot be read."""
+    try:
+        return read_whole(file).replace(b"\0", b"")
+    except OSError:
+        return b""
+
+
+def unquoted(name: str) -> tuple[str, ...]:
+    """A name, and what it is without a web address's `?...` and `%20`."""
+    plain = unquote(re.sub(r"[?#].*", "", name)) if "://" in name else unquote(name)
+    return tuple(dict.fromkeys((name, plain)))
+
+
+def _from(near: Sequence[Path], name: str, folder: Path) -> str:
+    for place in near:
+        _, spelled, is_there = found_in((place,), name)
+        if is_there:
+            return (place / spelled).relative_to(folder).as_posix()
+    return ""
+
+
+def _pictures(folder: Path) -> dict[str, list[_Parts]]:
+    """The pictures below a folder by their names, and by these without ending."""
+    found: dict[str, list[_Parts]] = defaultdict(list)
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in PICTURES and not path.is_dir():
+            parts = path.relative_to(folder).parts
+            found[path.name].append(parts)
+            found[path.stem].append(parts)
+    return found or {"": []}
+
+
+def _alike(name: str, below: Mapping[str, list[_Parts]]) -> str:
+    """The picture that ends as the name does, in as many parts as no other one."""
+    parts = [part for part in re.split(r"[\\/]+", name) if part not in ("", ".", "..")]
+    if not parts:
+        return ""
+    of_part = SPLITS.intersection(part.casefold() for part in parts[:-1])
+    ranked: dict[int, list[_Parts]] = defaultdict(list)
+    for place in below.get(parts[-1], ()):
+        other = SPLITS.intersection(part.casefold() for part in place[:-1])
+        if not (of_part and other) or of_part & other:
+            pairs = zip(reversed(parts[:-1]), reversed(place[:-1]), strict=False)
+            ranked[sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))].append(place)
+    best = ranked[max(ranked)] if ranked else []
+    return PurePosixPath(*best[0]).as_posix() if len(best) == 1 else ""

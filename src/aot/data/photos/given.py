@@ -1,0 +1,83 @@
+"""A question that came with the data, made sure of before it is asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from aot.data.images.reading import BadRow
+from aot.types import LETTERS, Question
+
+YES_NO = ("Yes", "No")
+LETTERED = re.compile(r"(?=\(?[A-Z][.:)])\(?([A-J])[.:)]+\s*(.*)")
+OPTIONS = "multi-choice options"
+"""The column in which TreeBench and MME-RealWorld have all options of a question."""
+
+
+def given_question(
+    text: str, options: Sequence[str], answer: str, *, kind: str = "", hint: str = "", free_text: bool = False
+) -> Question:
+    """A multiple-choice question; without `options` a yes/no one, or with `free_text` one without options where the
+    answer is neither. `answer`: an option's text, its letter, or its number from 0 (AI2D). An empty option is none and
+    keeps its letter. `hint` goes before the text. Anything else: `BadRow`."""
+    if not text.strip():
+        raise BadRow("the question is empty", "bad_question")
+    if any("\N{REPLACEMENT CHARACTER}" in part for part in (text, answer, *options)):
+        raise BadRow("the text is not UTF-8", "bad_question")
+    filled = [option for option in options if option]
+    if options and (len(filled) < 2 or len(set(filled)) < len(filled)):
+        raise BadRow("a question needs at least two different options", "bad_options")
+    if len(options) > len(LETTERS):
+        raise BadRow(f"a question has at most {len(LETTERS)} options", "bad_options")
+    text, kind = f"{hint}\n{text}" if hint else text, kind or "general"
+    asked = tuple(options) or YES_NO
+    if free_text and not options and answer.strip() and answer.casefold() not in map(str.casefold, YES_NO):
+        return Question(text, (), 0, kind, answer)
+    if not options and answer.casefold() not in map(str.casefold, YES_NO):  # "A" or 0 may mean either
+        raise BadRow(f"the answer {answer!r} is not among the options Yes, No", "answer_not_among_options")
+    return Question(text, asked, _right(answer, asked), kind)
+
+
+def lettered(cells: Sequence[str]) -> tuple[str, ...]:
+    """The options of the cells A, B, ...: an empty one before another keeps its place, so that letters stay theirs."""
+    last = max((n for n, cell in enumerate(cells, 1) if cell), default=0)
+    return tuple(cells[:last])
+
+
+def options_in(cell: str) -> tuple[str, ...]:
+    """The options that one cell holds as lines, "A. red\nB. blue" or "(A) red\n(B) blue", without their letters; none
+    where it holds something else. A line without the next letter goes on with the option before it."""
+    options: list[str] = []
+    for line in cell.strip().splitlines():
+        letter = LETTERS[len(options) : len(options) + 1]
+        marked = re.match(rf"\s*(?:\({letter}\)|{letter}[.:)])\s*(.*)", line) if letter else None
+        if marked:
+            options.append(marked[1].strip())
+        elif options:
+            options[-1] = f"{options[-1]}\n{line.strip()}".strip()
+        else:
+            return ()
+    return lettered(options) if len(options) > 1 else ()
+
+
+def _right(answer: str, options: tuple[str, ...]) -> int:
+    found = _named(answer, options)
+    if found is not None and options[found]:
+        return found
+    shown = ", ".join(option for option in options if option)
+    raise BadRow(f"the answer {answer!r} is not among the options {shown}", "answer_not_among_options")
+
+
+def _named(answer: str, options: tuple[str, ...]) -> int | None:
+    words = [option.casefold() for option in options]
+    if (marked := LETTERED.fullmatch(answer)) and answer.casefold() not in words:  # "(B)", "B.", "B. blue"
+        found = LETTERS.index(marked[1])
+        right = found < len(options) and marked[2].casefold() in ("", words[found])
+        return found if right else None
+    if answer.casefold() in words and answer not in LETTERS[: len(options)]:
+        return words.index(answer.casefold())
+    if len(answer) == 1 and answer in LETTERS[: len(options)]:
+        return LETTERS.index(answer)
+    if answer.isascii() and answer.isdigit() and len(answer) < 3 and int(answer) < len(options):
+        return int(answer)
+    return None

@@ -1,0 +1,210 @@
+"""The objects of a dataset's row, in the ways that the hub has them, as the list `boxes` that our own rows have.
+
+`objects` is a dict of lists, a list of dicts, or either as text; or the lists are columns of the row itself. Boxes are
+lists of four numbers, whose meaning all rows together decide (`aot.data.photos.box_form`) where no `bbox_format`
+("xywh" or "xyxy") does, or dicts that name their numbers (`xmin`, ...; `x`, `y`, `width`, `height`). Labels are texts,
+or numbers of classes whose names the dataset holds.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aot.data.images.reading import BadRow, Size
+from aot.data.photos.box_form import FORMS, Evidence, Form, as_sides, is_four
+from aot.data.photos.given import OPTIONS, lettered, options_in
+from aot.data.records.values import LABELS, text_of
+from aot.errors import AotError
+from aot.types import LETTERS
+
+OBJECTS = ("objects", "annotations", "instances", "detections", "faces")
+"""Where rows have their objects; under the later names only what has boxes."""
+BOXES = ("bbox", "bboxes", "boxes", "box")
+"""Where objects have their boxes."""
+FORMAT = "bbox_format"
+_CORNERS = (
+    *(("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"), ("x0", "y0", "x1", "y1")),
+    *(("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom")),
+)
+_SIDES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
+_MOST_CHARS = 2**20
+"""Of a cell that is parsed as Python."""
+HOW = 'add a column bbox_format with "xywh" or "xyxy", or write each box as a dict with xmin, ymin, xmax and ymax'
+Row = Mapping[str, Any]
+
+
+def has_objects(row: Row) -> bool:
+    """Whether the row has objects that are not written the way our own rows have them (`boxes`)."""
+    return _objects(row) is not None
+
+
+def form_of(rows: Iterable[tuple[Row, Callable[[], Size | None]]], where: Path) -> Form:
+    """What the boxes of all these rows are; each comes with what gives its image's size, None where that is unknown.
+    Boxes of which that cannot be told, or in shares of the image's sides: `AotError`."""
+    evidence, told = Evidence(), Evidence()
+    for row, size_of in rows:
+        if evidence.settled or told.settled:
+            break
+        try:
+            entries = [entry for entry in _entries(row) if is_four(entry["bbox"])]
+        except BadRow:  # refused where it is read
+            continue
+        size = size_of() if entries else None
+        for entry in entries:
+            (evidence if entry[FORMAT] is None else told).see(entry["bbox"], size, entry.get("area"))
+    verdict = evidence.verdict
+    if "shares" not in (verdict, told.verdict) and verdict in ("corners", "none"):
+        return "corners" if verdict == "corners" else "sides"
+    if "shares" in (verdict, told.verdict):
+        hint = "write them in pixels of the image, [x, y, width, height]"
+        raise AotError("the boxes are in shares or percents of the image's sides", where=str(where), hint=hint)
+    if verdict == "neither":
+        outside = f"{evidence.neither} of {evidence.seen} boxes are outside their images, or empty"
+        what = f"{outside}, both as [x, y, width, height] and as two corners"
+        raise AotError(what, where=str(where), hint=f"write them in pixels of these images; where they are, {HOW}")
+    if verdict == "either":
+        counts = f"{evidence.sides} can only be the former, {evidence.corners} only the latter, {evidence.either} both"
+        what = f"the boxes may be [x, y, width, height] or two corners: of {evidence.seen}, {counts}"
+        raise AotError(what, where=str(where), hint=HOW)
+    return "sides"
+
+
+def named(row: Row, form: Form, classes: Sequence[str] = ()) -> dict[str, Any]:
+    """The row with the columns of our own rows: `image` for `file_name`, `boxes` for its objects, whose boxes are of
+    this `form` where they do not say, `options` for the columns A, B, ... A label that is a number is that of
+    `classes`, else empty."""
+    found = dict(row)
+    if "image" not in found and isinstance(found.get("file_name"), str):
+        found["image"] = found["file_name"]
+    found["options"] = _options(row)
+    if not has_objects(row):
+        return found
+    boxes = []
+    for entry in _entries(row):
+        label = entry["label"]
+        if type(label) is int:
+            label = classes[label] if 0 <= label < len(classes) else ""
+        boxes.append({**entry, "label": label, "bbox": as_sides(entry["bbox"], entry.get(FORMAT) or form)})
+    return {**found, "boxes": boxes}
+
+
+def _options(row: Row) -> Any:
+    """Of one cell, as a list, its text or lines with letters, or of the columns A, B, ...; no list stays as it is."""
+    cell = next((row[name] for name in ("options", "choices", OPTIONS) if text_of(row.get(name))), None)
+    if isinstance(cell, str):
+        return list(options_in(cell)) or _held(cell, "options is no list", "bad_options")
+    if cell is None and "A" in row and "B" in row:
+        return list(lettered([text_of(row.get(letter)) for letter in LETTERS]))
+    return cell
+
+
+def _objects(row: Row) -> Any:
+    """What the row holds of its objects; None where that is nothing, or `boxes`, as in our own rows."""
+    if row.get("objects") is not None:
+        return row["objects"]
+    for name in OBJECTS[1:]:
+        held = row.get(name)
+        first = held[0] if isinstance(held, list) and held else held
+        if isinstance(first, Mapping) and any(first.get(box) is not None for box in BOXES):
+            return held
+    if row.get("boxes") is None and (corners := next((one for one in _CORNERS if set(one) <= row.keys()), None)):
+        return [{name: row[name] for name in (*corners, *LABELS) if name in row}]  # a row an object
+    return _flat(row)
+
+
+def _flat(row: Row) -> dict[str, Any] | None:
+    """The lists of boxes and labels that are columns of the row; None where there are none, or `boxes` is our own."""
+    for name in BOXES:
+        boxes = row.get(name)
+        if isinstance(boxes, list) and all(isinstance(box, list | tuple) for box in boxes):
+            for column in LABELS:
+                labels = row.get(column)
+                if isinstance(labels, list) and len(labels) == len(boxes):
+                    return {"bbox": boxes, "label": labels, FORMAT: row.get(FORMAT)}
+            if name != "boxes" and boxes:
+                return {"bbox": boxes, FORMAT: row.get(FORMAT)}
+    return None
+
+
+def _entries(row: Row) -> list[dict[str, Any]]:
+    """`bbox`, `label` and where it is told `bbox_format` ("sides" or "corners") of each object."""
+    objects = _objects(row)
+    if isinstance(objects, str):
+        objects = _held(objects, "objects is no list", "bad_box")
+    told = row.get(FORMAT)
+    if isinstance(objects, Mapping):
+        told = objects.get(FORMAT) or told
+        objects = _listed(objects)
+    if not isinstance(objects, list) or not all(isinstance(item, Mapping) for item in objects):
+        raise BadRow("objects is no list", "bad_box")
+    return [_entry(item, told) for item in objects]
+
+
+def _listed(objects: Mapping[str, Any]) -> list[dict[str, Any]]:
+    boxes = next((objects[name] for name in BOXES if objects.get(name) is not None), None)
+    labels = next((objects[name] for name in LABELS if objects.get(name) is not None), None)
+    labels = [""] * len(boxes) if labels is None and isinstance(boxes, list) else labels
+    if not (isinstance(boxes, list) and isinstance(labels, list) and len(labels) == len(boxes)):
+        raise BadRow("objects has no list bbox as long as its list of labels", "bad_box")
+    areas = objects.get("area")
+    if not (isinstance(areas, list) and len(areas) == len(boxes)):
+        areas = [None] * len(boxes)
+    rows = zip(boxes, labels, areas, strict=True)
+    return [{"bbox": box, "label": label, "area": area} for box, label, area in rows]
+
+
+def _entry(item: Mapping[str, Any], told: Any) -> dict[str, Any]:
+    label = next((item[name] for name in ("label", *LABELS) if item.get(name) is not None), "")
+    label = label[0] if isinstance(label, list) and label else label
+    box: Any = next((item[name] for name in BOXES if name in item), item)
+    told = item.get(FORMAT) or told
+    entry = {**item, "label": label, "bbox": box, FORMAT: None}
+    if isinstance(box, Mapping):
+        names, form = _names(box)
+        if not names:
+            raise BadRow(f"the box {str(dict(box))[:120]} has neither xmin, ... nor x, y, width, height", "bad_box")
+        return {**entry, "bbox": _numbers([box[name] for name in names]), FORMAT: form}
+    entry["bbox"] = _numbers(box)
+    if told is not None:
+        form = FORMS.get(str(told).casefold())
+        if form is None:
+            raise BadRow(f"{FORMAT} {str(told)[:60]!r} is none of {', '.join(FORMS)}", "bad_box")
+        entry[FORMAT] = form
+    return entry
+
+
+def _numbers(box: Any) -> Any:
+    """A box whose numbers are texts, or that is a text itself ("10 20 30 40"), as numbers; else as it is."""
+    parts = re.split(r"[\s,;]+", box.strip(" []()")) if isinstance(box, str) else box
+    if isinstance(parts, list) and len(parts) == 4 and all(isinstance(part, str) for part in parts):
+        try:
+            return [float(part) for part in parts]
+        except ValueError:
+            return box
+    return box
+
+
+def _names(box: Mapping[str, Any]) -> tuple[tuple[str, ...], Form | None]:
+    for form, spellings in (("corners", _CORNERS), ("sides", _SIDES)):
+        for names in spellings:
+            if all(name in box for name in names):
+                return names, form  # type: ignore[return-value]
+    return (), None
+
+
+def _held(text: str, reason: str, word: str) -> Any:
+    """A list or dict written as JSON, or the way that Python prints it, as pandas does in its .csv files."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        try:
+            if len(text) > _MOST_CHARS:
+                raise ValueError("too long") from error
+            return ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            raise BadRow(reason, word) from error

@@ -1,0 +1,280 @@
+"""JSON lines and `datasets` folders or parquet files as photos: one image a row, with or without a question.
+
+Columns, all but the image optional: `image` (JSON lines: a path from the file's folder; else the image), `id`,
+`question`, `options`, `answer`, `boxes`, `licence`. A box is [x, y, width, height] in pixels of the image, or an
+object with `bbox` and where known `label`, `attribute`, `segmentation` (COCO's polygons) and `protected`. The question
+is about the protected boxes; where none says so, about all. A row without a question gets those that its boxes decide,
+and `complete` (default false) says whether what has no box is not there. How other datasets have their objects:
+`aot.data.tables.objects_column`. `free_text`: a question without options whose answer is neither yes nor no is taken,
+too, for who has a judge.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from aot.data.images.reading import (
+    BadRow,
+    Fit,
+    Refusal,
+    Size,
+    decoded,
+    found_in,
+    image_size,
+    read_image,
+    read_image_file,
+    scaled_box,
+)
+from aot.data.photos.box_form import Form
+from aot.data.photos.given import given_question, lettered
+from aot.data.photos.outlines import outline
+from aot.data.photos.photo import Photo, Source, Thing
+from aot.data.records.values import Spellings, is_set, label_of, text_of
+from aot.data.tables.nlvr import as_row, is_nlvr
+from aot.data.tables.objects_column import form_of, has_objects, named
+from aot.data.tables.parquet import BATCH_ROWS, HINT, TableRow, class_names, parquet_rows
+from aot.data.tables.tsv import POINTER_CHARS
+from aot.errors import AotError, shown
+from aot.runs.files import bounded_lines, encoding_of, read_whole
+from aot.types import Box
+
+IMAGE_COLUMNS = ("image", "clean")
+"""Where a table has its image; `clean` is what the forge calls it."""
+SAVED = ("state.json", "dataset_dict.json")
+"""What a folder has that `datasets` saved."""
+_RAISED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, pa.ArrowException)
+"""What `datasets` raises for damaged files."""
+Row = tuple[str, str, str | dict[str, Any] | BadRow]
+"""Where a row is, its number, and its cells, the JSON that holds them, or why it is refused."""
+
+
+def read_jsonl(path: Path, fit: Fit, *, free_text: bool = False) -> Source:
+    """A photo for each line, and refused lines, as they are read."""
+
+    def photos() -> Iterator[Photo | Refusal]:
+        form = form_of(((row, partial(size_in, row, path)) for row in rows_held(json_lines(path))), path)
+        yield from photos_of_rows(json_lines(path), path, fit, free_text, form)
+
+    return Source(photos())
+
+
+def json_lines(path: Path) -> Iterator[Row]:
+    """The rows of a file of JSON lines. Unreadable: `AotError`."""
+    try:
+        with path.open(encoding=encoding_of(path), errors="replace") as lines:
+            for number, line in enumerate(bounded_lines(lines), 1):
+                if line.strip():
+                    yield f"line {number}", str(number), line
+    except OSError as error:
+        raise AotError(f"cannot be read ({error.strerror})", where=str(path), hint="check the file") from error
+
+
+def photos_of_rows(
+    rows: Iterable[Row], path: Path, fit: Fit, free_text: bool, form: Form, name: str = ""
+) -> Iterator[Photo | Refusal]:
+    """Photos of rows whose images are named from the file's folder. `form`: what the boxes of their objects are. `name`
+    begins the ids of rows without one."""
+    seen: set[str] = set()
+    for where, number, held in rows:
+        try:
+            if isinstance(held, BadRow):
+                raise held
+            row = named(_parsed(held) if isinstance(held, str) else held, form)
+            if is_nlvr(row):
+                row = as_row(row, path)
+            content = _named_image(row, path)
+            yield _photo(row, content, f"{name or path.stem}-{number}", path.name, fit, seen, free_text)
+        except BadRow as error:
+            yield Refusal(str(path), where, str(error), error.word)
+
+
+def rows_held(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
+    """The cells of those rows that have objects."""
+    for _, _, held in rows:
+        with suppress(BadRow):
+            row = _parsed(held) if isinstance(held, str) else held
+            if not isinstance(row, BadRow) and has_objects(row):
+                yield row
+
+
+def _named_image(row: Mapping[str, Any], path: Path) -> bytes:
+    image = row.get("image")
+    if not isinstance(image, str):
+        raise BadRow("the row has no image path", "missing_image")
+    folder, image, _ = found_in((path.parent,), image)
+    return read_image_file(folder, image)
+
+
+def size_in(row: dict[str, Any], path: Path) -> Size | None:
+    """Of the image that a row names; None where it cannot be told."""
+    with suppress(BadRow):
+        return image_size(_named_image(row if "image" in row else {"image": row.get("file_name")}, path))
+    return None
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BadRow(f"the line is not JSON ({error})", "not_json") from error
+    if not isinstance(row, dict):
+        raise BadRow("the line is not a JSON object", "not_json")
+    return row
+
+
+def read_table(path: Path, fit: Fit, *, free_text: bool = False) -> Source:
+    """A photo for each row of a parquet file, of a folder of them, or of one that `datasets` saved."""
+    is_saved = path.is_dir() and any((path / name).is_file() for name in SAVED)
+    rows = partial(_saved_rows if is_saved else parquet_rows, path)
+    return Source(_table_photos(rows(), rows, path, fit, free_text))
+
+
+def _saved_rows(path: Path) -> Iterator[TableRow | Refusal]:
+    from datasets import Image, load_from_disk
+
+    try:
+        for file in path.rglob("*.json"):
+            read_whole(file)
+        if other := next((file for file in path.rglob("*") if not (file.is_file() or file.is_dir())), None):
+            raise OSError(f"{other.name} is no ordinary file")
+        opened = load_from_disk(str(path))
+    except _RAISED as error:
+        raise AotError(f"cannot be read as a dataset ({shown(error)})", where=str(path), hint=HINT) from error
+    parts = opened if isinstance(opened, dict) else {"train": opened}
+
+    def rows() -> Iterator[TableRow | Refusal]:
+        for split, part in parts.items():
+            column, number = _image_column(part.column_names, path), 0
+            try:
+                names = class_names(part.features.to_dict())
+                for table in part.cast_column(column, Image(decode=False)).with_format("arrow").iter(BATCH_ROWS):
+                    table.validate(full=True)  # what is mapped into memory has not been looked at so far
+                    for cells in table.to_pylist():
+                        yield TableRow(path, split, number, cells, names)
+                        number += 1
+            except _RAISED as error:
+                where = f"split {split}, from row {number} on"
+                yield Refusal(str(path), where, f"cannot be read ({error})", "unreadable_shard")
+
+    return rows()
+
+
+def _table_photos(
+    rows: Iterator[TableRow | Refusal],
+    again: Callable[[], Iterator[TableRow | Refusal]],
+    path: Path,
+    fit: Fit,
+    free_text: bool,
+) -> Iterator[Photo | Refusal]:
+    """`again` gives the rows a second time: the first ones with objects are looked at before any is read."""
+    seen: set[str] = set()
+    form: Form | None = None
+    for row in rows:
+        if isinstance(row, Refusal):
+            yield row
+            continue
+        if form is None and has_objects(row.cells):
+            form = form_of(((row.cells, partial(_size_of, row)) for row in _with_objects(again())), path)
+        try:
+            content = _image_of(row)
+            name = f"{path.stem}-{row.split}-{row.number}"
+            cells = named(row.cells, form or "sides", row.names)
+            yield _photo(cells, content, name, path.name, fit, seen, free_text)
+        except BadRow as error:
+            yield Refusal(str(row.file), f"split {row.split}, row {row.number}", str(error), error.word)
+
+
+def _with_objects(rows: Iterable[TableRow | Refusal]) -> Iterator[TableRow]:
+    return (row for row in rows if isinstance(row, TableRow) and has_objects(row.cells))
+
+
+def _image_of(row: TableRow) -> bytes:
+    column = _image_column(row.cells, row.file)
+    return _content(row.cells[column], row.file if row.file.is_dir() else row.file.parent)
+
+
+def _size_of(row: TableRow) -> Size | None:
+    with suppress(BadRow):
+        return image_size(_image_of(row))
+    return None
+
+
+def _image_column(columns: Iterable[str], path: Path) -> str:
+    names = list(columns)
+    if found := next((name for name in IMAGE_COLUMNS if name in names), None):
+        return found
+    raise AotError(f"no column {' or '.join(IMAGE_COLUMNS)}", where=str(path), hint=f"it has {', '.join(names)}")
+
+
+def _content(cell: Any, folder: Path) -> bytes:
+    """The image file in a cell, or where the cell has its path from `folder`."""
+    if isinstance(cell, list) and len(cell) == 1:
+        cell = cell[0]
+    content = cell.get("bytes") if isinstance(cell, Mapping) else cell
+    if isinstance(content, bytes):
+        return content
+    name = cell.get("path") if isinstance(cell, Mapping) else cell
+    if isinstance(cell, list) and cell:
+        raise BadRow("the row has a list of images; one image a question is supported", "several_images")
+    if not isinstance(name, str) or not text_of(name):
+        raise BadRow("the row has no image", "missing_image")
+    if not isinstance(cell, Mapping) and len(name) > POINTER_CHARS and not (folder / name[:200]).is_file():
+        return decoded(name)
+    return read_image_file(folder, str(Path(name).relative_to(folder)) if Path(name).is_relative_to(folder) else name)
+
+
+def _photo(
+    row: Mapping[str, Any], content: bytes, name: str, source: str, fit: Fit, seen: set[str], free_text: bool
+) -> Photo:
+    own = row.get("id")
+    name = (text_of(own) if isinstance(own, str | int) else "") or name
+    if name in seen:
+        raise BadRow(f"the id {name!r} occurs twice", "duplicate_id")
+    image, size = read_image(content, fit)
+    spelled = Spellings()
+    marked = [_thing(entry, size, fit(size), spelled) for entry in _list(row, "boxes")]
+    things = tuple(thing for thing, _ in marked)
+    about = tuple(thing.box for thing, protected in marked if protected) or tuple(thing.box for thing in things)
+    given: tuple[Any, ...] = ()
+    if row.get("question") is not None and not isinstance(row["question"], str | float):
+        raise BadRow("the question is no text", "bad_question")
+    text, options = text_of(row.get("question")), lettered([text_of(option) for option in _list(row, "options")])
+    # Left blank beside options or an answer, it is a mistake; blank without any, the row just has no question.
+    if text or (row.get("question") is not None and (options or text_of(row.get("answer")))):
+        kind = text_of(row.get("question_kind")) or text_of(row.get("category"))
+        answer = _answer(row.get("answer"), _list(row, "options"))
+        given = ((given_question(text, options, answer, kind=kind, free_text=free_text), about),)
+    seen.add(name)
+    licence = text_of(row.get("licence")) or text_of(row.get("license"))
+    return Photo(name, image, things, given, frozenset(), is_set(row.get("complete")), licence, source)
+
+
+def _answer(value: Any, options: list[Any]) -> str:
+    """An answer as text. A number beside options that are texts counts them; one that may be either is refused."""
+    answer = text_of(value)
+    if type(value) is int and answer in options and options.index(answer) != value:
+        raise BadRow(f"the answer {value} is both an option's text and another one's number", "ambiguous_answer")
+    return answer
+
+
+def _list(row: Mapping[str, Any], key: str) -> list[Any]:
+    value = row.get(key)
+    if value is not None and not isinstance(value, list):
+        raise BadRow(f"{key} is no list", "bad_box" if key == "boxes" else "bad_options")
+    return value or []
+
+
+def _thing(entry: Any, size: Size, fitted: Size, spelled: Spellings) -> tuple[Thing, bool]:
+    """An object, and whether the row says that the question is about it."""
+    if not isinstance(entry, dict):
+        return Thing(scaled_box(entry, size, fitted, "")), False
+    label, attribute = spelled(label_of(entry.get("label"))), label_of(entry.get("attribute"))
+    box: Box = scaled_box(entry.get("bbox"), size, fitted, label, attribute)
+    return Thing(box, outline(entry.get("segmentation"), size, fitted)), bool(entry.get("protected"))
