@@ -28,7 +28,7 @@ from aot.attacks.white_box.pgd import losses_of
 from aot.miniature.world.scenes import draw_scenes
 from aot.miniature.world.sprites import COLOURS, KINDS, background, paint
 from aot.players.base_players import SHIPPED
-from aot.players.defender.differentiable import PixelLosses, attacked_weights
+from aot.players.defender.differentiable import PixelLosses, QwenPixelLosses, attacked_weights
 from aot.players.defender.qwen import QwenDefender
 
 OURS = "ours, whole"
@@ -131,7 +131,7 @@ def main() -> None:
         return
     defender = QwenDefender.load(SHIPPED / "defender")
     scenes = draw_scenes(asked.questions, 5, "test")
-    losses = PixelLosses(defender, [s.image for s in scenes], [s.question for s in scenes])
+    losses = QwenPixelLosses(defender, [s.image for s in scenes], [s.question for s in scenes])
     with attacked_weights(defender.model):
         options = partial(_finite, losses)
         clean = levels([s.image for s in scenes])

@@ -97,12 +97,18 @@ def ssim(repeats: int, photos: Path | None) -> Iterator[Row]:
             value = scikit_images(a, b)
             largest = max(largest, abs(float(box_ssim([before], [after], [box])[0]) - value))
             ratios[name] += turns(
-                lambda _, args=(before, after, box): [box_ssim(*([each] for each in args)) for _ in range(5)],
-                lambda _, args=(a, b): [scikit_images(*args) for _ in range(5)],
+                partial(_five_times, box_ssim, [before], [after], [box]),
+                partial(_five_times, scikit_images, a, b),
                 repeats,
             )
     for name, values in ratios.items():
         yield f"local SSIM, {name} / scikit-image", values, f"largest difference {largest:.0e}"
+
+
+def _five_times(function: Callable[..., object], *args: object) -> None:
+    """The number of the turn comes last."""
+    for _ in range(5):
+        function(*args[:-1])
 
 
 def scikit_images(a: Image, b: Image) -> float:
@@ -165,6 +171,7 @@ def dapo(repeats: int, _: Path | None) -> Iterator[Row]:
 def flow_grpo(repeats: int, _: Path | None) -> Iterator[Row]:
     settings = FlowGrpoSettings(updates=repeats + 1)
     ours, plain = environment(settings), environment(settings)
+    assert isinstance(plain.defender, QwenDefender)
     for model in (plain.attacker.transformer, plain.defender.model):
         stock(model)
     learner = FlowGrpo(ours.attacker, ours, settings, 0)
@@ -186,7 +193,7 @@ def stock(model: nn.Module) -> None:
     """Gives a peer's model the linear layers that it has without us."""
     for module in model.modules():
         if type(module) is Linear:
-            module.__class__ = nn.Linear
+            module.__class__ = nn.Linear  # type: ignore[assignment]
 
 
 class PlainLoop:
