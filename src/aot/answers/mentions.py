@@ -43,7 +43,7 @@ AFTER = re.compile(
     r"|could|might|may|must|can|does|fits?|best|more|most|matches|seems?|appears?|looks?|and|or|but|here|correctly"
     r"|accurately|shows?|corresponds|has|rather|instead|otherwise|only|alone|not|fails?|contradicts|follows"
     r"|completes|which|where|while|due|based|although|though|however|so|nor|if|when|also|clearly|in|on|at|to|with"
-    r"|from|stands?|lies|represents?)\b|[\u4e00-\u9fff])",
+    r"|from|stands?|lies|represents?|the\s+(?:most|best|correct|right|only|\w+est))\b|[\u4e00-\u9fff])",
     re.IGNORECASE,
 )
 ARTICLE = re.compile(r"[ \t]+(?!(?:because|since|as|or|and|is|was|in|on|at|to|for|with|has)\b)[a-z]")

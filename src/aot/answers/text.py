@@ -20,7 +20,11 @@ CLOSING = re.compile(
     rf"</(?:{_NAMES})\s*>|<unused95>|\[/think(?:ing)?\]|◁/think▷|<\|end_of_thought\|>|<\|end_thinking\|>",
     re.IGNORECASE,
 )
-FURTHER = re.compile(r"(?<=\S)[^\S\n]*\n\s*(?:Question|Q|问题|题目)\s*\d*\s*[:：].*", re.DOTALL)
+FURTHER = re.compile(
+    r"(?<=\S)[^\S\n]*\n[\s#*]*(?:(?:Next\s+)?Question|Q|Problem|Exercise|Prompt|Human|User|Instruction|Input|问题|题目|请回答)"
+    r"\s*\d*[\s*]*[:：].*",
+    re.DOTALL,
+)
 CHANNEL = re.compile(r"<\|channel\|>")
 FINAL = re.compile(
     r"<\|channel\|>\s*final\b[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>(.*?)(?=<\|(?:end|return|start|call"
@@ -40,12 +44,21 @@ CUT_FORMULA = re.compile(r"\\\[(?:(?!\\\]).)*\Z", re.DOTALL)
 ROOT = re.compile(r"\\sqrt\s*\{([^{}]*)\}")
 FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?")
-QUOTED = re.compile(r"(?<![A-Za-z0-9])['\"<]([A-Z])['\">](?![A-Za-z0-9])")
+QUOTED = re.compile(r"(?<![A-Za-z0-9])(?:['\"<]([A-Z])['\">]|<([A-Z])\s+\2>)(?![A-Za-z0-9])")
 MATHS = re.compile(
     r"\\[()\[\]]|</?(?:b|strong|i|em|u|output|response|final|ans|choice|result)>|</[A-J]>|__|\\(?:rm|bf|it|sf)\b"
 )
+# "The answer is B" in other languages: a noun, up to four words or signs, none of which denies, and a capital letter.
+_ELSEWHERE = (
+    r"\b(?:respuesta|réponse|resposta|risposta|antwort|antwoord|svaret|odpowied[źz]|odpověď|ответ|відповідь|отговор|απάντηση"
+    r"|jawaban(?:nya)?|jibu|đáp\s+án|válasz|răspunsul|(?:alternativa|opción|opção|opzione|option)\s+(?:corre\w+|juste)"
+    r"|答え|正解|정답|답|الإجابة|الجواب|جواب|پاسخ|উত্তর|उत्तर|సమాధానం|விடை|תשובה)(?:\s*[:=–—-](?!\s*\(?[A-J]\)?\.?\s*(?:\n|$))|\s?[はがはの은는이가]|\s+(?!(?:n[oeã]?o?n?|nicht"
+    r"|keine|nie|niet|не|inte|tidak|bukan|si|sio|ou|o|or|oder|et|und|falsch\w*|in[ck]orr\w*|erra\w+|fausse)\s)"
+    r"(?-i:[^\W\dA-Z])\w{0,14}:?){1,4}\s*[:=]?\s*(?=[(\"]?(?-i:[A-J])(?![A-Za-z0-9'.]\w))"
+)
 _BE = r"(?:(?:is|are|be|would be|should be|must be|will be|seems to be|appears to be)\b|[:=]|\s[-–—]\s)"
 CUE = re.compile(
+    rf"{_ELSEWHERE}|"
     r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\s*(?:letter\s*|\([^()\n]{1,40}\)\s*)?"
     rf"(?:(?:here|then|therefore|thus)\s+)?{_BE}[\s:]*"
     r"(?:therefore\b|thus\b|most likely\b|clearly\b|indeed\b|probably\b|likely\b)?[\s,:]*(?:(?:the\s+)?(?:option"
@@ -155,4 +168,4 @@ def unwrapped(text: str) -> str:
         text = DEGREES.sub("°", LATEX.sub(r"\1", text)).replace("~", " ")
         text = FRACTION.sub(r"\1/\2", ROOT.sub(r"√\1", text))
     text = MATHS.sub(" ", text).translate(PLAIN)
-    return QUOTED.sub(r"\1", text)
+    return QUOTED.sub(lambda m: m[1] or m[2], text)
