@@ -982,6 +982,9 @@ def test_a_letter_is_always_one_of_the_options(text: str, n: int) -> None:
         " ",
         '"',
         "option A is ",
+        " \n#",
+        "-----\n",
+        "respuesta correcta ",
         "无法",
         "so ",
         "(A, ",
@@ -1347,7 +1350,7 @@ def test_no_before_a_noun_is_no_answer_of_who_cannot_tell(text: str, expected: i
 TIMES = ("2:50 P.M.", "10:15 A.M.", "12:55 P.M.")
 CLUBS = ("French club", "math club", "Spanish club")
 TESTS = ("Perform a skin biopsy", "DNA test for CFTR", "ultrasound of the neck")
-SERMONS = ("The Declaration of Rights", "The sermon \"Sinners in the Hands of a God\"", "A letter to the king of France")
+SERMONS = ("The Declaration of Rights", 'The sermon "Sinners in the Hands of a God"', "A letter to the king of France")
 WHETHERS = ("Whether the mean is shared", "Whether the paint is dry", "The number of the lamps")
 WAYS = ("it may be red when it is hot", "it may be blue when it is cold", "it may be green")
 
@@ -1375,12 +1378,14 @@ WAYS = ("it may be red when it is hot", "it may be blue when it is cold", "it ma
         ("The sound is deep. <C C>", COLOURS, "C"),
         ("The sound is deep. <C B>", COLOURS, None),
         # a base model goes on with questions of its own, named or not
-        ("The lamp is on.\nThe answer is True\n\nProblem:\nIs 4 prime?\nSolution:\nNo.\nThe answer is False", TRUE_FALSE, "A"),
+        ("It is on.\nThe answer is True\n\nProblem:\nIs 4 prime?\nSolution:\nThe answer is False", TRUE_FALSE, "A"),
         ("The answer is B.\n\n### Question 2: Which lamp is lit?\nThe answer is C.", COLOURS, "B"),
         ("B\n\nHuman: Which lamp is lit?\nAssistant: C", COLOURS, "B"),
         (" C\n\nThe lamp hangs in which room?\n\nA. The kitchen\nB. The hall\nC. The gar", COLOURS, "C"),
         ("Answer: B\nA lamp hangs in the hall. It is\nA) warm\nB) cold\nC) dim", COLOURS, "B"),
         ("B\n\nA. Red is wrong, as it is warm.\nB. Blue is cold.", COLOURS, "B"),
+        ("Sure, to repeat it:\n\n**Question:** Which lamp is lit?\nA. red\nB. blue\n\n**Answer:** B", COLOURS, "B"),
+        ("The professor thinks the best answer is D, so let us look at", COLOURS, None),
         # two answers in two closed tags: the second one counts only where the first is taken back
         ("<answer>A</answer>\nWhich lamp is next? So it is <answer>B</answer>", COLOURS, None),
         ("<answer>A</answer> Therefore, the final one: <answer>B</answer>", COLOURS, None),
@@ -1390,10 +1395,13 @@ WAYS = ("it may be red when it is hot", "it may be blue when it is cold", "it ma
         ("The answer is (c) or (d)", COLOURS, None),
         ("The answer is (c).", COLOURS, "C"),
         # what is said of another option does not void the answer
-        ("The correct answer is (B).\n\nOption (A) is incorrect. Option (C) is also incorrect because it is cold.", COLOURS, "B"),
-        ("The answer is (B). " + "The sea is blue. " * 22 + "Option (C) is also incorrect, as it is dark.", COLOURS, "B"),
+        ("The answer is (B).\n\nOption (A) is incorrect. Option (C) is also incorrect because it ", COLOURS, "B"),
+        ("The answer is (B). " + "The sea is blue. " * 21 + "Option (C) is also incorrect.", COLOURS, "B"),
         ("Answer: C\n\nGreen lamps need the least light.", COLOURS, "C"),
-        ("A. Red - some say so.\nB. Blue - if it is cold.\nC. Green - no.\n\nThe correct answer is D. yellow.", COLOURS, "D"),
+        ("A. Red - some say so.\nB. Blue - if it is cold.\nC. Green - no.\n\nThe answer is D. yellow.", COLOURS, "D"),
+        # cut with "...", or in mid-sentence
+        ("Option A: It may be red, as the sun is warm and the car is old. It does not shine like mor...", COLOURS, None),
+        ("So it is more of a plan, which is similar to how blue lamps are used on the", COLOURS, None),
         # a statement that is true or false
         ("The sum is 4. So the answer is yes.", TRUE_FALSE, "A"),
         ("No, the lamp would not do that.", TRUE_FALSE, "B"),
@@ -1404,7 +1412,7 @@ WAYS = ("it may be red when it is hot", "it may be blue when it is cold", "it ma
         # what has the most of something; what is to be done
         ("The Spanish club has the fewest members.", CLUBS, "C"),
         ("The French club does not have the fewest members.", CLUBS, None),
-        ("She coughs. The most appropriate next step is an ultrasound of the neck. A DNA test for CFTR may come later.", TESTS, "C"),
+        ("She coughs. The best next step is an ultrasound of the neck. A DNA test for CFTR may come.", TESTS, "C"),
         ("She coughs. The best way to confirm it would be to order a DNA test for CFTR.", TESTS, "B"),
         ("She coughs. The best way would be to perform a skin biopsy.", TESTS, "A"),
         # options that are spelt out, whatever words they have
@@ -1412,7 +1420,7 @@ WAYS = ("it may be red when it is hot", "it may be blue when it is cold", "it ma
         ("I would select option B: blue. It is a cold colour, as many that we know fr", COLOURS, "B"),
         ("Therefore, option B is the correct answer.\n\nThe colours of the car may fa", COLOURS, "B"),
         ("The sky is cold, making option B the strongest one.", COLOURS, "B"),
-        ("The best fit would be:\n\nB. The sermon \"Sinners in the Hands of a God\"\n\nBoth speak of fate and of the", SERMONS, "B"),
+        ("The best fit would be:\n\nB. The sermon \"Sinners in the Hands of a God\"\n\nBoth speak of", SERMONS, "B"),
         ("The best fit would be:\n\nC. A letter to the king from 1700\n\nBoth speak of fate and of the", SERMONS, "C"),
     ],
 )

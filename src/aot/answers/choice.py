@@ -21,19 +21,10 @@ import re
 from collections.abc import Sequence
 
 from aot.answers.asserted import after_turn, asserted
-from aot.answers.mentions import CONFLICT, pattern
+from aot.answers.further import without_further
+from aot.answers.mentions import CONFLICT, indices, pattern
 from aot.answers.numbers import without_other_numbers
-from aot.answers.reading import (
-    Found,
-    begins,
-    explicit,
-    indices,
-    leading,
-    line_alone,
-    marked,
-    mentioned,
-    without_further,
-)
+from aot.answers.reading import Found, begins, explicit, leading, line_alone, marked, mentioned
 from aot.answers.refusal import abstains, declines, without_refusals
 from aot.answers.sentences import said_to_be, stated
 from aot.answers.text import spoken, squeezed, unwrapped

@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import re
 
-from aot.answers.mentions import GLUE, is_own_letter, mentions, named, pattern, without_own, worded
+from aot.answers.mentions import (
+    GLUE,
+    NAME,
+    indices,
+    is_own_letter,
+    mentions,
+    named,
+    pattern,
+    without_own,
+    worded,
+)
 from aot.answers.refusal import declines, refuses
 from aot.answers.rejected import REJECTS, kept
-from aot.answers.text import BOX, CUE, TAG, after_cues, unwrapped
-from aot.types import LETTERS
+from aot.answers.several import LINE, begins_list, offers_another, two_lines
+from aot.answers.text import BOX, TAG, after_cues, unwrapped
 
 Found = set[int] | None
 """Options a step found: None = the step does not apply; otherwise it decides (one element = answered)."""
 
-NAME = r"(?:(?:the\s+)?(?:option|choice|letter|answer)\s+|选项\s*)?"
 LETTER = re.compile(
     rf"[\s\"'>#*\-•]{{0,20}}{NAME}[(\[{{\"']{{0,3}}(?P<letter>[A-Ja-j])(?P<close>[)\]}}]?)(?![A-Za-z0-9'/_+²]"
     rf"|\s?[=<>])",
@@ -38,21 +47,9 @@ ANOTHER = re.compile(
     r"|\s*\((?P<third>[A-Ja-j])\)|[^.!?;\n]{0,80}(?:\b(?:or|and)|[或和])\s*(?:option\s+)?\((?P<fourth>[A-J])\)"
 )
 SEVERAL = re.compile(r"[\s(\"']*[A-J]{2,10}(?!\w)")  # "ABD"
-ALSO = re.compile(
-    r"\b(?P<a>[A-J])\)?\s+(?:(?:is|are|could|may|might|would|seems?)\s+)?(?:be\s+)?(?:(?:also|equally|as\s+well"
-    r"|just\s+as)\b|too\s*(?:[.,;)]|$))|\b(?:and|or|but)\s+\(?(?P<b>[A-J])\)?\s+(?:for|if|when|otherwise|in)\b"
-    r"|\bit\s+(?:may|might|could)\s+(?:also\s+)?be\s+\(?(?P<c>[A-J])(?!\w)|(?:^|[.;,!?]\s+)(?:or|and|maybe|perhaps"
-    r"|possibly|(?i:or|maybe|perhaps|possibly))[\s,]+(?:option\s+)?\(?(?P<d>[A-J])\)?(?=\s*(?:[.;,!?]|$))"
-)
-LINE = re.compile(
-    rf"^[\s>\-#•]*(?:\d\.\s*)?{NAME}\(?([A-Ja-j])\s*(?:[.)](?![a-z0-9])|:|(?=[\u4e00-\u9fff])|\s*$)(.*)$", re.MULTILINE
-)
 # "Answer: B" in whatever language.
 ANSWER_LINE = re.compile(
     r"(?!.*\b(?:not|wrong|incorrect|options?|choices?)\b)(?:[^\s:.,\d]{2,20}\s?){1,3}:\s*\(?([A-J])\)?", re.IGNORECASE
-)
-FURTHER_OPTIONS = re.compile(
-    r"(?:^|(?<=[\s;。?,]))\(?(?P<letter>[A-D])[.:)、]\s*(?P<words>[^\n;]{1,80})", re.MULTILINE
 )
 TURNED_ROUND = re.compile(
     r"(?:\b(?:not|incorrect|wrong|false|mistaken|worst|poorest|impossible|(?:least|less|un)\s?\w+)|错误的?"
@@ -71,7 +68,7 @@ ENDS_THERE = re.compile(r"(?:[,.;:。,]|(?<!\d)!)(?:\s|$|(?=[\u4e00-\u9fff]))|\s
 CHINESE_YES = re.compile(r"\s*(?:(是的|对的?|是)|(不是|不对|否|没有|不))\s*(?:[,.;!。]|$)")
 JUDGED = re.compile(r"(?:(yes)|no)\s*(?:[.,!;\n]|$)", re.IGNORECASE)
 HEAD = re.compile(r"[,.;!?\n。]|\b(?:because|since|as)\b|因为")
-MOST_MARKS, LONGEST_NAME, NEAR, ALIKE = 8, 4, 400, 5
+MOST_MARKS, LONGEST_NAME, ALIKE = 8, 4, 5
 
 
 def marked(plain: str, options: tuple[str, ...]) -> Found:
@@ -132,38 +129,8 @@ def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
     if REJECTS.search(head) or re.match(r"[\s\"'(]*[¬!~≠]", rest):
         named_so = after != rest and not any(is_own_letter(options[i], i) for i in found)
         return set() if named_so else None  # "The answer is A. red is wrong"
-    listed = begins_list("\n".join(rest.split("\n", 2)[:2]), options) or _two_lines(rest, options)
+    listed = begins_list("\n".join(rest.split("\n", 2)[:2]), options) or two_lines(rest, options)
     return set() if found and (listed or offers_another(rest, found, options)) else found
-
-
-def offers_another(rest: str, own: set[int], options: tuple[str, ...]) -> bool:
-    """Whether what follows an answer names another letter beside it ("Or C.", "But C is also correct.")."""
-    near = rest if len(rest) <= NEAR else rest[: rest.rfind(".", 0, NEAR) + 1]  # whole sentences
-    others = {next(filter(None, m.groups())) for m in ALSO.finditer(kept(near))}
-    return bool({i for x in others for i in indices({x}, options)} - own)
-
-
-def begins_list(plain: str, options: tuple[str, ...]) -> bool:
-    """Whether it begins with the lines of three options, or of two that are not rejected: "A. red" and "B. blue"."""
-    lines = [m for line in plain.split("\n") if (m := LINE.match(line))][:3]
-    if len(lines) < 2 or not plain.startswith(lines[0][0]):
-        return False
-    labels = [m[1].upper() for m in lines]
-    if len(labels) == 3 and (labels[0] < labels[1] < labels[2]):
-        return True
-    left = [ord(m[1].upper()) for m in lines[:2] if not REJECTS.search(without_own(m[2], options))]
-    alike = bool(lines[0][2].strip()) == bool(lines[1][2].strip())
-    return alike and len(left) == 2 and left[1] == left[0] + 1
-
-
-def _two_lines(rest: str, options: tuple[str, ...]) -> bool:
-    """Whether the first two lines name two letters: "C. red (in the first)" and "B. blue (in the second)"."""
-    first, second = (*(line for line in rest.split("\n") if line.strip()), "", "")[:2]
-    if not (a := LINE.match(first)) or not (b := LINE.match(second)) or not b[2].strip():
-        return False
-    if REJECTS.search(without_own(b[2], options)):
-        return False
-    return a[1].upper() != b[1].upper() and bool(a[2].strip()) and rest.count("\n\n", 0, len(first) + 2) == 0
 
 
 def at_start(rest: str, options: tuple[str, ...]) -> Found:
@@ -216,20 +183,6 @@ def own_option(letter: str, tail: str, options: tuple[str, ...]) -> Found:
     longest = {i for size, i in spans if size == max(spans)[0]}
     found = indices({letter}, options)
     return None if not longest else found if found & longest else set()
-
-
-def without_further(plain: str, options: tuple[str, ...]) -> str:
-    """The text without the next question that a base model goes on with: what stands behind a first line that gives an
-    answer, where options are listed there that are not this question's. With an answer of its own it stays: the first
-    one may be the prompt's example."""
-    first, _, rest = plain.lstrip().partition("\n")
-    if not FURTHER_OPTIONS.search(rest) or CUE.search(rest):
-        return plain
-    if not (whole_option(first, options) or explicit(first, options)):
-        return plain
-    listed = [(m["letter"], m["words"]) for m in FURTHER_OPTIONS.finditer(rest)]
-    foreign = [x for x, words in listed if not own_option(x, words, options) and not REJECTS.search(words)]
-    return first if "A" in foreign and "B" in foreign else plain
 
 
 def leading(plain: str, options: tuple[str, ...]) -> Found:
@@ -340,9 +293,3 @@ def whole_option(line: str, options: tuple[str, ...]) -> Found:
 def mentioned(text: str, options: tuple[str, ...]) -> set[int]:
     """Options whose words occur in the text, not counting those inside a longer option or after "not"."""
     return {mention.option for mention in worded(text, options)}
-
-
-def indices(letters: set[str], options: tuple[str, ...]) -> set[int]:
-    """Letters to option numbers; empty where one of them is no option, as then nothing can be trusted."""
-    allowed = LETTERS[: len(options)]
-    return {allowed.index(x) for x in letters} if all(x in allowed for x in letters) else set()

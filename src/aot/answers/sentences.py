@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 
-from aot.answers.mentions import CONFLICT, marked_options, named, worded
+from aot.answers.mentions import CONFLICT, indices, marked_options, named, worded
 from aot.answers.numbers import many_numbers
-from aot.answers.reading import LINE, Found, indices, mentioned, own_option
+from aot.answers.reading import Found, mentioned, own_option
 from aot.answers.refusal import despite_refusals, refuses, without_refusals
 from aot.answers.rejected import (
     kept,
@@ -19,6 +19,7 @@ from aot.answers.rejected import (
     without_lists,
     without_questions,
 )
+from aot.answers.several import LINE
 
 NOUN = (
     r"(?:the\s+|an?\s+|option\s+|choice\s+|answer\s+|letter\s+|image\s+|points?\s+|circled\s+and\s+|labell?ed\s+(?:with\s+"
@@ -84,9 +85,10 @@ DRAWS = re.compile(
 # Before the words of an option that is a whole clause ("A is closer"): "In the image, point A is closer to the camera".
 OPENS = re.compile(r"\W*(?:\w+,?\s+){0,4}\Z")
 VERB = re.compile(r"\w\s+(?:is|are|was|were|has|have)\s+\w|\w(?:是|更)\w")
-ENDED = re.compile(r"[.!?。)\]\"']\s*$")
+ENDED = re.compile(r"(?:(?<!\.)\.|[!?。)\]\"'])\s*$")  # not "...", by which a text is cut
 IS_NAME = re.compile(r"(?<![A-Za-z])[A-J](?![A-Za-z])")
 UNFINISHED = re.compile(r"\w\s+\w*[a-z,]\s*$")
+BROKEN_OFF = re.compile(r"\s(?:the|of|and|or|to|in|is|are|that|which|with|for|on|as|by|be|its?|their|how)\s*$")
 LABEL_LAST = re.compile(r":\W*[A-J]\W?\s*$")
 MAY = re.compile(r"\b(?:may|might|could|can)\b", re.IGNORECASE)
 # Who only doubts that the answer is certain has given it.
@@ -145,6 +147,8 @@ def stated(text: str, options: tuple[str, ...]) -> Found:
     after = sentences[last + (2 if LABEL_LAST.search(sentences[last]) else 1) :]  # "... is B." + "a red ball"
     if after and not spelt and (UNFINISHED.search(text) or (len(text) > CUT and not ENDED.search(text))):
         return set()  # cut before it came to its end
+    if BROKEN_OFF.search(text) and not spelt:
+        return set()
     concluded = DRAWS.match(sentences[last]) is not None
     if any(DRAWS.match(s) and named(s, options) - decided for s in sentences[last + 1 :]):
         return set()

@@ -20,9 +20,10 @@ CLOSING = re.compile(
     rf"</(?:{_NAMES})\s*>|<unused95>|\[/think(?:ing)?\]|◁/think▷|<\|end_of_thought\|>|<\|end_thinking\|>",
     re.IGNORECASE,
 )
+# The next question; not this one, repeated after a line that ends with a colon ("Here is the answer:").
 FURTHER = re.compile(
-    r"(?<=\S)[^\S\n]*\n[\s#*]*(?:(?:Next\s+)?Question|Q|Problem|Exercise|Prompt|Human|User|Instruction|Input|问题|题目|请回答)"
-    r"\s*\d*[\s*]*[:：].*",
+    r"(?<=[^\s:*])[*\s]{0,8}\n[\s#*]{0,12}(?:(?:Next\s+)?Question|Q|Problem|Exercise|Prompt|Human|User|Instruction|Input"
+    r"|问题|题目|请回答)\s?\d{0,3}[\s*]{0,4}[:：].*",
     re.DOTALL,
 )
 CHANNEL = re.compile(r"<\|channel\|>")
@@ -156,8 +157,10 @@ PLAIN = str.maketrans("’‘“”「」『』【】《》", "''\"\"\"\"\"\"()\
 
 
 def squeezed(text: str) -> str:
-    """With at most one space, and one empty line, in a row: what bounds the time that patterns need."""
-    return re.sub(r"(?:\n ?){3,}", "\n\n", re.sub(r"[^\S\n]+", " ", text))
+    """With at most one space, and one empty line, in a row, and without many lines of mere signs: what bounds the time
+    that patterns need."""
+    lines = re.sub(r"(?:\n[^\w\n]{0,80}(?=\n)){4,}", "\n", re.sub(r"[^\S\n]+", " ", text))
+    return re.sub(r"(?:\n ?){3,}", "\n\n", lines)
 
 
 def unwrapped(text: str) -> str:
