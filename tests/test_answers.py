@@ -1400,7 +1400,7 @@ WAYS = ("it may be red when it is hot", "it may be blue when it is cold", "it ma
         ("Answer: C\n\nGreen lamps need the least light.", COLOURS, "C"),
         ("A. Red - some say so.\nB. Blue - if it is cold.\nC. Green - no.\n\nThe answer is D. yellow.", COLOURS, "D"),
         # cut with "...", or in mid-sentence
-        ("Option A: It may be red, as the sun is warm and the car is old. It does not shine like mor...", COLOURS, None),
+        ("Option A: It may be red, as the sun is warm and it is old. It does not shine like mor...", COLOURS, None),
         ("So it is more of a plan, which is similar to how blue lamps are used on the", COLOURS, None),
         # a statement that is true or false
         ("The sum is 4. So the answer is yes.", TRUE_FALSE, "A"),

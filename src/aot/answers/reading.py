@@ -218,6 +218,8 @@ def _set_off(match: re.Match[str], tail: str, options: tuple[str, ...]) -> bool:
     """Whether a letter at the very beginning is set off from what follows: "B.", "B\n", "(B)", "B blue"."""
     if re.search(r"\w{2}", match[0]) and re.match(r"[,、\u4e00-\u9fff]", tail):
         return False  # "Option A, ..." begins to discuss it
+    if re.search(r"\w{2}", match[0]) and tail.startswith(":") and "." in tail[:-1]:  # so does "Option A: It may ..."
+        return own_option(match["letter"].upper(), tail, options) is not None
     if match["close"] and match["letter"].islower():  # "(a) We are given ..." is a part of the question
         return bool(SMALL_ENDS.match(tail) or own_option(match["letter"].upper(), tail, options))
     if match["close"] or re.match(rf"\s*(?:[.:,;!。、]|\n|$|[-–—]+\s|{GLUE})", tail):
