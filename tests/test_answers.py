@@ -1399,6 +1399,14 @@ WAYS = ("it may be red when it is hot", "it may be blue when it is cold", "it ma
         ("The answer is (B). " + "The sea is blue. " * 21 + "Option (C) is also incorrect.", COLOURS, "B"),
         ("Answer: C\n\nGreen lamps need the least light.", COLOURS, "C"),
         ("A. Red - some say so.\nB. Blue - if it is cold.\nC. Green - no.\n\nThe answer is D. yellow.", COLOURS, "D"),
+        ("C. A letter to the king of France: this option is not the best one, as he was ill.", SERMONS, None),
+        # each option is judged, and more than one is right; the answer of a reply that goes in circles
+        (
+            "A) A is closer.\n\nThis is true.\n\nB) B is closer.\n\nThis is true. B is closer, as it is large.",
+            ("A is closer", "B is closer", "Both are near"),
+            None,
+        ),
+        ("Yes, it is. The answer is False.\n" + "This answer is right.\nThis answer is bad.\n" * 40, TRUE_FALSE, None),
         # cut with "...", or in mid-sentence
         ("Option A: It may be red, as the sun is warm and it is old. It does not shine like mor...", COLOURS, None),
         ("So it is more of a plan, which is similar to how blue lamps are used on the", COLOURS, None),

@@ -286,8 +286,9 @@ def whole_option(line: str, options: tuple[str, ...]) -> Found:
     if match and re.fullmatch(rf"\s*\w+\s+{match[1]}", match[2]):  # "(D) picture D"
         return indices({match[1]}, options)
     if match and (beside := indices({match[1].upper()}, options)):  # the option's words, nearly
-        words = [text.casefold().split()[:ALIKE] for text in (match[2], *(unwrapped(options[i]) for i in beside))]
-        if len(words[0]) == ALIKE and words[0] == words[1]:
+        starts = [text.casefold().split()[:ALIKE] for text in (match[2], *(unwrapped(options[i]) for i in beside))]
+        alike = len(starts[0]) == ALIKE and starts[0] == starts[1]
+        if alike and len(match[2]) < 1.3 * len(options[min(beside)]):  # no more is said of it
             return beside
     return words if len(words) == 1 else None
 

@@ -88,6 +88,8 @@ VERB = re.compile(r"\w\s+(?:is|are|was|were|has|have)\s+\w|\w(?:是|更)\w")
 ENDED = re.compile(r"(?:(?<!\.)\.|[!?。)\]\"'])\s*$")  # not "...", by which a text is cut
 IS_NAME = re.compile(r"(?<![A-Za-z])[A-J](?![A-Za-z])")
 UNFINISHED = re.compile(r"\w\s+\w*[a-z,]\s*$")
+# "This is true.", twice: each option is judged, and more than one is right.
+EACH = re.compile(r"^\W*(?:this|that|it)\s+is\s+(?:also\s+)?(?:true|correct|right)\b", re.I | re.M)
 BROKEN_OFF = re.compile(r"\s(?:the|of|and|or|to|in|is|are|that|which|with|for|on|as|by|be|its?|their|how)\s*$")
 LABEL_LAST = re.compile(r":\W*[A-J]\W?\s*$")
 MAY = re.compile(r"\b(?:may|might|could|can)\b", re.IGNORECASE)
@@ -155,6 +157,8 @@ def stated(text: str, options: tuple[str, ...]) -> Found:
     if rejects_all(" ".join(sentences[last:]) if concluded else text, options):
         return set()
     if not all(CERTAIN.search(s) for s in sentences[last + 1 :] if refuses(s)):
+        return set()
+    if not concluded and len(EACH.findall(text)) > 1:
         return set()
     if not concluded:
         decided = set().union(*(found for _, found in choices))

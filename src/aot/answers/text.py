@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-LONGEST, REST, MOST_CUES = 20_000, 1_000, 40
-"""Characters of a response that are read, characters after a cue, cues (of a response that repeats itself)."""
+LONGEST, REST, FIRST_CUES, MOST_CUES = 20_000, 1_000, 5, 40
+"""Characters of a response that are read, characters after a cue, first and last cues (where it repeats itself)."""
 
 _NAMES = (
     "think|thinking|thought|thoughts|reasoning|reason|rationale|reflection|analysis|scratchpad|cot|seed:think|summary"
@@ -143,7 +143,8 @@ def final_answer(text: str) -> str:
 def after_cues(text: str) -> list[tuple[str, str, str]]:
     """For every "answer is", the last first: what stands between it and the one before, all that follows it, and its
     first sentence (the next one may discuss the other options)."""
-    cues = list(CUE.finditer(text))[-MOST_CUES:]
+    cues = list(CUE.finditer(text))
+    cues = cues[:FIRST_CUES] + cues[FIRST_CUES:][-MOST_CUES:]
     found, start = [], 0
     for cue in cues:
         rest = text[cue.end() : cue.end() + REST]
