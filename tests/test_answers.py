@@ -1414,6 +1414,10 @@ WAYS = ("it may be red when it is hot", "it may be blue when it is cold", "it ma
         ("The sum is 4. So the answer is yes.", TRUE_FALSE, "A"),
         ("No, the lamp would not do that.", TRUE_FALSE, "B"),
         ("No one knows the lamp.", TRUE_FALSE, None),
+        ("No, a lamp would not do that.", TRUE_FALSE, "B"),
+        ("C" + "<PAD_TOKEN>" * 9, COLOURS, "C"),
+        ("B<end_of_turn>\nThe answer is C", COLOURS, "B"),
+        ("From what we see, option B seems to be the most likely answer. The sky is dark and the se", COLOURS, "B"),
         # times of day
         ("The concert begins at 10:15 A.M.", TIMES, "B"),
         ("The concert lasts from 10:15 A.M. to 12:55 P.M.", TIMES, None),

@@ -131,7 +131,8 @@ JUSTIFIES = re.compile(r"\W*(?:this (?:is|can be|was)|here's why|the reason|beca
 MARK = re.compile(r"⟦(-?\d+)⟧")
 # An option that is spelt out, or judged by name, is not one of several that a cut text looks at.
 SPELT = re.compile(
-    r"\b[Oo]ption\s+\(?([A-J])\)?\s*(?:[:.]|(?P<judged>is\s+the\s+(?:correct|best|right)\s+(?:answer|choice)\b))"
+    r"\b[Oo]ption\s+\(?([A-J])\)?\s*(?:[:.]|(?P<judged>(?:is|seems\s+to\s+be)\s+the\s+(?:correct|best|right"
+    r"|most\s+likely)\s+(?:answer|choice)\b))"
 )
 
 
