@@ -21,7 +21,7 @@ from aot.answers.mentions import (
 )
 from aot.answers.refusal import declines, refuses
 from aot.answers.rejected import REJECTS, kept
-from aot.answers.several import LINE, begins_list, offers_another, two_lines
+from aot.answers.several import LINE, begins_list, offers_another
 from aot.answers.text import BOX, TAG, after_cues, unwrapped
 
 Found = set[int] | None
@@ -129,7 +129,7 @@ def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
     if REJECTS.search(head) or re.match(r"[\s\"'(]*[¬!~≠]", rest):
         named_so = after != rest and not any(is_own_letter(options[i], i) for i in found)
         return set() if named_so else None  # "The answer is A. red is wrong"
-    listed = begins_list("\n".join(rest.split("\n", 2)[:2]), options) or two_lines(rest, options)
+    listed = begins_list("\n".join(rest.split("\n", 2)[:2]), options)
     return set() if found and (listed or offers_another(rest, found, options)) else found
 
 

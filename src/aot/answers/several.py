@@ -40,13 +40,3 @@ def begins_list(plain: str, options: tuple[str, ...]) -> bool:
     left = [ord(m[1].upper()) for m in lines[:2] if not REJECTS.search(without_own(m[2], options))]
     alike = bool(lines[0][2].strip()) == bool(lines[1][2].strip())
     return alike and len(left) == 2 and left[1] == left[0] + 1
-
-
-def two_lines(rest: str, options: tuple[str, ...]) -> bool:
-    """Whether the first two lines name two letters: "C. red (in the first)" and "B. blue (in the second)"."""
-    first, second = (*(line for line in rest.split("\n") if line.strip()), "", "")[:2]
-    if not (a := LINE.match(first)) or not (b := LINE.match(second)) or not b[2].strip():
-        return False
-    if REJECTS.search(without_own(b[2], options)):
-        return False
-    return a[1].upper() != b[1].upper() and bool(a[2].strip()) and rest.count("\n\n", 0, len(first) + 2) == 0

@@ -53,12 +53,18 @@ MATHS = re.compile(
     r"\\[()\[\]]|</?(?:b|strong|i|em|u|output|response|final|ans|choice|result)>|</[A-J]>|__|\\(?:rm|bf|it|sf)\b"
 )
 # "The answer is B" in other languages: a noun, up to four words or signs, none of which denies, and a capital letter.
+_NOUNS = (
+    r"\b(?:respuesta|réponse|resposta|risposta|antwort|antwoord|svaret|odpowied[źz]|odpověď|ответ|відповідь|отговор"
+    r"|απάντηση|jawaban(?:nya)?|jibu|đáp\s+án|válasz|răspunsul|답|答え|正解|정답|الإجابة|الجواب|جواب|پاسخ|উত্তর|उत्तर|సమాధానం"
+    r"|விடை|תשובה|(?:alternativa|opción|opção|opzione|option)\s+(?:corre\w+|juste))"
+)
+_DENIES = (
+    r"(?:no|não|non|ne|nicht|keine|nie|niet|не|inte|tidak|bukan|si|sio|ou|o|or|oder|et|und|falsch\w*|in[ck]orr\w*"
+    r"|erra\w+|fausse)\s"
+)
 _ELSEWHERE = (
-    r"\b(?:respuesta|réponse|resposta|risposta|antwort|antwoord|svaret|odpowied[źz]|odpověď|ответ|відповідь|отговор|απάντηση"
-    r"|jawaban(?:nya)?|jibu|đáp\s+án|válasz|răspunsul|(?:alternativa|opción|opção|opzione|option)\s+(?:corre\w+|juste)"
-    r"|答え|正解|정답|답|الإجابة|الجواب|جواب|پاسخ|উত্তর|उत्तर|సమాధానం|விடை|תשובה)(?:\s*[:=–—-](?!\s*\(?[A-J]\)?\.?\s*(?:\n|$))|\s?[はがはの은는이가]|\s+(?!(?:n[oeã]?o?n?|nicht"
-    r"|keine|nie|niet|не|inte|tidak|bukan|si|sio|ou|o|or|oder|et|und|falsch\w*|in[ck]orr\w*|erra\w+|fausse)\s)"
-    r"(?-i:[^\W\dA-Z])\w{0,14}:?){1,4}\s*[:=]?\s*(?=[(\"]?(?-i:[A-J])(?![A-Za-z0-9'.]\w))"
+    rf"{_NOUNS}(?:\s*[:=–—-](?!\s*\(?[A-J]\)?\.?\s*(?:\n|$))|\s?[はがの은는이가]"
+    rf"|\s+(?!{_DENIES})(?-i:[^\W\dA-Z])\w{{0,14}}:?){{1,4}}\s*[:=]?\s*(?=[(\"]?(?-i:[A-J])(?![A-Za-z0-9'.]\w))"
 )
 _BE = r"(?:(?:is|are|be|would be|should be|must be|will be|seems to be|appears to be)\b|[:=]|\s[-–—]\s)"
 CUE = re.compile(
