@@ -1407,6 +1407,7 @@ WAYS = ("it may be red when it is hot", "it may be blue when it is cold", "it ma
             None,
         ),
         ("Yes, it is. The answer is False.\n" + "This answer is right.\nThis answer is bad.\n" * 40, TRUE_FALSE, None),
+        ("Heat is the most likely cause. The most likely cause of that is increased wear.", ("heat", "wear"), None),
         # cut with "...", or in mid-sentence
         ("Option A: It may be red, as the sun is warm and it is old. It does not shine like mor...", COLOURS, None),
         ("So it is more of a plan, which is similar to how blue lamps are used on the", COLOURS, None),
