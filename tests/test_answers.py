@@ -982,6 +982,9 @@ def test_a_letter_is_always_one_of_the_options(text: str, n: int) -> None:
         " ",
         '"',
         "option A is ",
+        " \n#",
+        "-----\n",
+        "respuesta correcta ",
         "无法",
         "so ",
         "(A, ",
@@ -1342,3 +1345,97 @@ def test_replies_of_further_models(text: str, options: tuple[str, ...], expected
 )
 def test_no_before_a_noun_is_no_answer_of_who_cannot_tell(text: str, expected: int | None) -> None:
     assert parse_yes_no(text).choice == expected
+
+
+TIMES = ("2:50 P.M.", "10:15 A.M.", "12:55 P.M.")
+CLUBS = ("French club", "math club", "Spanish club")
+TESTS = ("Perform a skin biopsy", "DNA test for CFTR", "ultrasound of the neck")
+SERMONS = ("The Declaration of Rights", 'The sermon "Sinners in the Hands of a God"', "A letter to the king of France")
+WHETHERS = ("Whether the mean is shared", "Whether the paint is dry", "The number of the lamps")
+WAYS = ("it may be red when it is hot", "it may be blue when it is cold", "it may be green")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        # "the answer is B" in other languages: only a capital letter, not after a denial, not one of two
+        ("Jibu ni B", COLOURS, "B"),
+        ("La respuesta correcta es la B.", COLOURS, "B"),
+        ("La respuesta no es B.", COLOURS, None),
+        ("La respuesta es A o B.", COLOURS, None),
+        ("A resposta correta é a letra C, pois o carro é verde.", COLOURS, "C"),
+        ("Resposta: A, C e D.", COLOURS, None),
+        ("A alternativa correta é a B.", COLOURS, "B"),
+        ("La opción A es roja.", COLOURS, None),
+        ("Die richtige Antwort ist B, weil das Auto blau ist.", COLOURS, "B"),
+        ("La réponse est donc B.", COLOURS, "B"),
+        ("Jawaban yang benar adalah B. biru", COLOURS, "B"),
+        ("Đáp án đúng là B", COLOURS, "B"),
+        ("Poprawna odpowiedź to B.", COLOURS, "B"),
+        ("正解はBです。", COLOURS, "B"),
+        ("정답은 B입니다.", COLOURS, "B"),
+        ("الإجابة الصحيحة هي B", COLOURS, "B"),
+        ("The sound is deep. <C C>", COLOURS, "C"),
+        ("The sound is deep. <C B>", COLOURS, None),
+        # a base model goes on with questions of its own, named or not
+        ("It is on.\nThe answer is True\n\nProblem:\nIs 4 prime?\nSolution:\nThe answer is False", TRUE_FALSE, "A"),
+        ("The answer is B.\n\n### Question 2: Which lamp is lit?\nThe answer is C.", COLOURS, "B"),
+        ("B\n\nHuman: Which lamp is lit?\nAssistant: C", COLOURS, "B"),
+        (" C\n\nThe lamp hangs in which room?\n\nA. The kitchen\nB. The hall\nC. The gar", COLOURS, "C"),
+        ("Answer: B\nA lamp hangs in the hall. It is\nA) warm\nB) cold\nC) dim", COLOURS, "B"),
+        ("B\n\nA. Red is wrong, as it is warm.\nB. Blue is cold.", COLOURS, "B"),
+        ("Sure, to repeat it:\n\n**Question:** Which lamp is lit?\nA. red\nB. blue\n\n**Answer:** B", COLOURS, "B"),
+        ("The professor thinks the best answer is D, so let us look at", COLOURS, None),
+        # two answers in two closed tags: the second one counts only where the first is taken back
+        ("<answer>A</answer>\nWhich lamp is next? So it is <answer>B</answer>", COLOURS, None),
+        ("<answer>A</answer> Therefore, the final one: <answer>B</answer>", COLOURS, None),
+        ("<answer>A</answer> Wait, the car is blue. <answer>B</answer>", COLOURS, "B"),
+        # two letters after a cue, small ones too
+        ("The answer is (a) and (b).", COLOURS, None),
+        ("The answer is (c) or (d)", COLOURS, None),
+        ("The answer is (c).", COLOURS, "C"),
+        # what is said of another option does not void the answer
+        ("The answer is (B).\n\nOption (A) is incorrect. Option (C) is also incorrect because it ", COLOURS, "B"),
+        ("The answer is (B). " + "The sea is blue. " * 21 + "Option (C) is also incorrect.", COLOURS, "B"),
+        ("Answer: C\n\nGreen lamps need the least light.", COLOURS, "C"),
+        ("A. Red - some say so.\nB. Blue - if it is cold.\nC. Green - no.\n\nThe answer is D. yellow.", COLOURS, "D"),
+        ("C. A letter to the king of France: this option is not the best one, as he was ill.", SERMONS, None),
+        # each option is judged, and more than one is right; the answer of a reply that goes in circles
+        (
+            "A) A is closer.\n\nThis is true.\n\nB) B is closer.\n\nThis is true. B is closer, as it is large.",
+            ("A is closer", "B is closer", "Both are near"),
+            None,
+        ),
+        ("Yes, it is. The answer is False.\n" + "This answer is right.\nThis answer is bad.\n" * 40, TRUE_FALSE, None),
+        ("Heat is the most likely cause. The most likely cause of that is increased wear.", ("heat", "wear"), None),
+        # cut with "...", or in mid-sentence
+        ("Option A: It may be red, as the sun is warm and it is old. It does not shine like mor...", COLOURS, None),
+        ("So it is more of a plan, which is similar to how blue lamps are used on the", COLOURS, None),
+        # a statement that is true or false
+        ("The sum is 4. So the answer is yes.", TRUE_FALSE, "A"),
+        ("No, the lamp would not do that.", TRUE_FALSE, "B"),
+        ("No one knows the lamp.", TRUE_FALSE, None),
+        ("No, a lamp would not do that.", TRUE_FALSE, "B"),
+        ("C" + "<PAD_TOKEN>" * 9, COLOURS, "C"),
+        ("B<end_of_turn>\nThe answer is C", COLOURS, "B"),
+        ("From what we see, option B seems to be the most likely answer. The sky is dark and the se", COLOURS, "B"),
+        # times of day
+        ("The concert begins at 10:15 A.M.", TIMES, "B"),
+        ("The concert lasts from 10:15 A.M. to 12:55 P.M.", TIMES, None),
+        # what has the most of something; what is to be done
+        ("The Spanish club has the fewest members.", CLUBS, "C"),
+        ("The French club does not have the fewest members.", CLUBS, None),
+        ("She coughs. The best next step is an ultrasound of the neck. A DNA test for CFTR may come.", TESTS, "C"),
+        ("She coughs. The best way to confirm it would be to order a DNA test for CFTR.", TESTS, "B"),
+        ("She coughs. The best way would be to perform a skin biopsy.", TESTS, "A"),
+        # options that are spelt out, whatever words they have
+        ("Sure! I would choose option B: Whether the paint is dry.", WHETHERS, "B"),
+        ("I would select option B: blue. It is a cold colour, as many that we know fr", COLOURS, "B"),
+        ("Therefore, option B is the correct answer.\n\nThe colours of the car may fa", COLOURS, "B"),
+        ("The sky is cold, making option B the strongest one.", COLOURS, "B"),
+        ("The best fit would be:\n\nB. The sermon \"Sinners in the Hands of a God\"\n\nBoth speak of", SERMONS, "B"),
+        ("The best fit would be:\n\nC. A letter to the king from 1700\n\nBoth speak of fate and of the", SERMONS, "C"),
+    ],
+)
+def test_replies_of_weak_and_foreign_models(text: str, options: tuple[str, ...], expected: str | None) -> None:
+    assert letter(text, options) == expected

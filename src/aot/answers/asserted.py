@@ -30,7 +30,7 @@ SUPPOSES = (
 _PEOPLE = (
     r"(?:some(?:one|body)|any(?:one|body)|people|you|he|she|they|(?:some|others?|many|most|few)(?=\s+(?:would|might|may"
     r"|could|will|often|also|\w+s?\s+\(?[A-J]\b))|(?:an?|the|my|your|our|this|that|some|many|most|other|another)\s+"
-    r"(?:[\w-]+\s+)?(?:students?|viewers?|persons?|people|colleagues?|friends?|teachers?|users?|assistants?|models?|experts?"
+    r"(?:[\w-]+\s+)?(?:students?|viewers?|persons?|people|colleagues?|friends?|teachers?|professors?|doctors?|nurses?|neighbou?rs?|users?|assistants?|models?|experts?"
     r"|humans?|book|hint|caption|author|paper|annotat\w+|prompt|question|title|description)"
     r"|GPT\S*|ChatGPT|Claude|Gemini|Qwen\S*|LLaVA\S*|InternVL\S*|(?:person|student|annotator|model)\s+\S+)"
 )
@@ -64,7 +64,7 @@ TURN = re.compile(
     r"|no,?\s+(?:wait|sorry)\b|let\s+me\s+(?:re-?\w+|double-?check|check\s+again|look\s+again|correct)\b"
     r"|sorry,?\s+i\s+meant\b|i\s+meant?\b|(?:scratch|strike|ignore|forget|i\s+retract|i\s+withdraw)\s+(?:that|this"
     r"|it)\b|then\s+again\b|hmm+,?\s+no\b|on\s+(?:closer\s+(?:look|inspection)|reflection)\b|(?:maybe"
-    r"|perhaps)\s+not\b|no[.,]\s+(?=\(?[A-J]\b))(?:[\s,.!:;…\-–—]*(?:(?:no|sorry|actually|wait|hmm+|i\s+mean"
+    r"|perhaps)\s+not\b|no[.,]\s+(?=\(?(?-i:[A-J])\b))(?:[\s,.!:;…\-–—]*(?:(?:no|sorry|actually|wait|hmm+|i\s+mean"
     r"|it\s*(?:is|'s))\b))*|(?<![^。,;\n实])不对(?:,应该?是)?|不完全是|等等(?=[,.!…])|等一下(?:[,.]?重新看一下)?"
     r"|更正|重新看(?:一下)?",
     re.IGNORECASE,

@@ -21,9 +21,10 @@ import re
 from collections.abc import Sequence
 
 from aot.answers.asserted import after_turn, asserted
-from aot.answers.mentions import CONFLICT, pattern
+from aot.answers.further import without_further
+from aot.answers.mentions import CONFLICT, indices, pattern
 from aot.answers.numbers import without_other_numbers
-from aot.answers.reading import Found, begins, explicit, indices, leading, line_alone, marked, mentioned
+from aot.answers.reading import Found, begins, explicit, leading, line_alone, marked, mentioned
 from aot.answers.refusal import abstains, declines, without_refusals
 from aot.answers.sentences import said_to_be, stated
 from aot.answers.text import spoken, squeezed, unwrapped
@@ -38,7 +39,7 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
     if abstains(said):
         return Answer(text, None, "refused")
     given = tuple(options)
-    plain = without_other_numbers(asserted(said, given), given)
+    plain = without_other_numbers(asserted(without_further(said, given), given), given)
     rest = after_turn(plain)
     steps = STEPS if rest is None else STEPS[:-1]
     read = plain if rest is None else rest

@@ -18,6 +18,8 @@ from aot.answers.rejected import kept
 from aot.answers.text import unwrapped
 from aot.types import LETTERS
 
+# Before a letter that is an option's.
+NAME = r"(?:(?:the\s+)?(?:option|choice|letter|answer)\s+|选项\s*)?"
 # After a letter these Chinese words do not belong to a name with it ("B是", "B选项"; but "C大调").
 GLUE = r"(?:是|选项|项|正确|更|最|符合|对|错|不|吧|和|或|与|还是|才|看起来|都|均|也|、)"
 OTHER = rf"(?![A-Za-z0-9'/_\-]|(?!{GLUE})[\u4e00-\u9fff])"
@@ -43,7 +45,7 @@ AFTER = re.compile(
     r"|could|might|may|must|can|does|fits?|best|more|most|matches|seems?|appears?|looks?|and|or|but|here|correctly"
     r"|accurately|shows?|corresponds|has|rather|instead|otherwise|only|alone|not|fails?|contradicts|follows"
     r"|completes|which|where|while|due|based|although|though|however|so|nor|if|when|also|clearly|in|on|at|to|with"
-    r"|from|stands?|lies|represents?)\b|[\u4e00-\u9fff])",
+    r"|from|stands?|lies|represents?|the\s+(?:most|best|correct|right|only|\w+est))\b|[\u4e00-\u9fff])",
     re.IGNORECASE,
 )
 ARTICLE = re.compile(r"[ \t]+(?!(?:because|since|as|or|and|is|was|in|on|at|to|for|with|has)\b)[a-z]")
@@ -221,3 +223,9 @@ def marked_options(text: str, options: tuple[str, ...]) -> str:
 def named(text: str, options: tuple[str, ...]) -> set[int]:
     """The options that are named and not rejected."""
     return {int(number) for number in MARK.findall(kept(marked_options(text, options)))}
+
+
+def indices(letters: set[str], options: tuple[str, ...]) -> set[int]:
+    """Letters to option numbers; empty where one of them is no option, as then nothing can be trusted."""
+    allowed = LETTERS[: len(options)]
+    return {allowed.index(x) for x in letters} if all(x in allowed for x in letters) else set()

@@ -15,7 +15,7 @@ BOUND = re.compile(
     r"\b(?:at\s+(?:least|most)|(?:more|less|fewer)\s+than|over|under|up\s+to|almost|nearly|between)\s+\d[\d.,]*",
     re.I,
 )
-ANY = re.compile(r"\d[\d.,]*%?")
+ANY = re.compile(r"\d(?:[\d.,]|:(?=\d))*%?")
 PLACE = re.compile(
     r"\b(?:option|choice|chapter|page|figure|section|table|step|question|example)\s*[(#]?\s*\d+\b|\b\d+\s+o'clock"
     r"|选项\s*\d+|第\s*\d+",

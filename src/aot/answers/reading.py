@@ -8,22 +8,33 @@ from __future__ import annotations
 
 import re
 
-from aot.answers.mentions import GLUE, is_own_letter, mentions, named, pattern, without_own, worded
+from aot.answers.mentions import (
+    GLUE,
+    NAME,
+    indices,
+    is_own_letter,
+    mentions,
+    named,
+    pattern,
+    without_own,
+    worded,
+)
 from aot.answers.refusal import declines, refuses
 from aot.answers.rejected import REJECTS, kept
+from aot.answers.several import LINE, begins_list, offers_another
 from aot.answers.text import BOX, TAG, after_cues, unwrapped
-from aot.types import LETTERS
 
 Found = set[int] | None
 """Options a step found: None = the step does not apply; otherwise it decides (one element = answered)."""
 
-NAME = r"(?:(?:the\s+)?(?:option|choice|letter|answer)\s+|选项\s*)?"
 LETTER = re.compile(
     rf"[\s\"'>#*\-•]{{0,20}}{NAME}[(\[{{\"']{{0,3}}(?P<letter>[A-Ja-j])(?P<close>[)\]}}]?)(?![A-Za-z0-9'/_+²]"
     rf"|\s?[=<>])",
     re.IGNORECASE,
 )
-ENDS = re.compile(rf"\s*(?:[.:,;!?。、)\]\"'(<]|\n|$|[-–—]+(?:\s|>))|\s*{GLUE}|[\u4e00-\u9fff]")
+ENDS = re.compile(
+    rf"\s*(?:[.:,;!?。、)\]\"'(<]|\n|$|[-–—]+(?:\s|>))|\s*{GLUE}|[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"
+)
 GOES_ON = re.compile(
     r"\s+(?:because|since|as|is|was|due|based|which|where|with|for|given|if|while|but|and|or|than|from|here|would"
     r"|when)\b"
@@ -32,19 +43,10 @@ SMALL_ENDS = re.compile(r"\s*(?:[.:)](?:\s|$)|\n|$)")
 ANOTHER = re.compile(
     r"[\s()\]\"'.]*(?:(?:[,/&+;|、\n]|->|→)\s*(?:and/or|or|and|也)?|\s*\b(?:and/or|and|or)\b|[或和与]者?|还是)\s*"
     rf"(?:(?:else|also|or|possibly|maybe|perhaps|even|is\s+it)\s+)*{NAME}[(\[\"']?"
-    r"(?:(?P<other>[B-HJ](?![A-Za-z0-9'/])|[AI](?=[)\].,]|\s*$|\s+only))|(?P<another>[A-J][)\]]))"
-    r"|\s*\((?P<third>[A-J])\)|[^.!?;\n]{0,80}(?:\b(?:or|and)|[或和])\s*(?:option\s+)?\((?P<fourth>[A-J])\)"
+    r"(?:(?P<other>[B-HJ](?![A-Za-z0-9'/])|[AI](?=[)\].,]|\s*$|\s+only))|(?P<another>[A-J][)\]]|[a-j]\)))"
+    r"|\s*\((?P<third>[A-Ja-j])\)|[^.!?;\n]{0,80}(?:\b(?:or|and)|[或和])\s*(?:option\s+)?\((?P<fourth>[A-J])\)"
 )
 SEVERAL = re.compile(r"[\s(\"']*[A-J]{2,10}(?!\w)")  # "ABD"
-ALSO = re.compile(
-    r"\b(?P<a>[A-J])\)?\s+(?:(?:is|are|could|may|might|would|seems?)\s+)?(?:be\s+)?(?:(?:also|equally|as\s+well"
-    r"|just\s+as)\b|too\s*(?:[.,;)]|$))|\b(?:and|or|but)\s+\(?(?P<b>[A-J])\)?\s+(?:for|if|when|otherwise|in)\b"
-    r"|\bit\s+(?:may|might|could)\s+(?:also\s+)?be\s+\(?(?P<c>[A-J])(?!\w)|(?:^|[.;,!?]\s+)(?:or|and|maybe|perhaps"
-    r"|possibly|(?i:or|maybe|perhaps|possibly))[\s,]+(?:option\s+)?\(?(?P<d>[A-J])\)?(?=\s*(?:[.;,!?]|$))"
-)
-LINE = re.compile(
-    rf"^[\s>\-#•]*(?:\d\.\s*)?{NAME}\(?([A-Ja-j])\s*(?:[.)](?![a-z0-9])|:|(?=[\u4e00-\u9fff])|\s*$)(.*)$", re.MULTILINE
-)
 # "Answer: B" in whatever language.
 ANSWER_LINE = re.compile(
     r"(?!.*\b(?:not|wrong|incorrect|options?|choices?)\b)(?:[^\s:.,\d]{2,20}\s?){1,3}:\s*\(?([A-J])\)?", re.IGNORECASE
@@ -60,10 +62,13 @@ REVISES = re.compile(
     r"\b(?:but|however|correction|in fact|instead|final|therefore|thus|hence|in conclusion|so)\b|但|所以|因此|综上",
     re.IGNORECASE,
 )
+# Between two closed tags nothing less makes the second one a revision: a base model goes on with other questions.
+TAKES_BACK = re.compile(r"\A[^?]{0,400}\b(?:but|however|wait|actually|correction|in fact)\b(?![^?]*[?])", re.IGNORECASE)
 ENDS_THERE = re.compile(r"(?:[,.;:。,]|(?<!\d)!)(?:\s|$|(?=[\u4e00-\u9fff]))|\s*$|\s*\n")
 CHINESE_YES = re.compile(r"\s*(?:(是的|对的?|是)|(不是|不对|否|没有|不))\s*(?:[,.;!。]|$)")
+JUDGED = re.compile(r"(?:(yes)|no)\s*(?:[.,!;\n]|$)", re.IGNORECASE)
 HEAD = re.compile(r"[,.;!?\n。]|\b(?:because|since|as)\b|因为")
-MOST_MARKS, LONGEST_NAME = 8, 4
+MOST_MARKS, LONGEST_NAME, ALIKE = 8, 4, 5
 
 
 def marked(plain: str, options: tuple[str, ...]) -> Found:
@@ -76,7 +81,7 @@ def marked(plain: str, options: tuple[str, ...]) -> Found:
             continue
         if len(held) > 1 and held[-2] not in (None, held[-1]):
             between = plain[marks[-2].end() : marks[-1].start()]
-            return held[-1] if REVISES.search(between) else set()
+            return held[-1] if (REVISES if kind is BOX else TAKES_BACK).search(between) else set()
         return held[-1]
     return None
 
@@ -114,12 +119,12 @@ def explicit(plain: str, options: tuple[str, ...]) -> Found:
 
 def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
     if re.match(r"also\b", rest, re.IGNORECASE):
-        return set()
+        return None if REJECTS.search(sentence) else set()
     found = at_start(rest, options)
     if found is None:
         said = {m.option for m in mentions(kept(sentence), options) if not m.letter}
         return said or None
-    after = without_own(rest, options)
+    after = rest if re.match(r"[^\w\n]*[A-Ja-j]\W*\n\s*\n", rest) else without_own(rest, options)
     head = HEAD.split(sentence if after == rest else after, maxsplit=1)[0]
     if REJECTS.search(head) or re.match(r"[\s\"'(]*[¬!~≠]", rest):
         named_so = after != rest and not any(is_own_letter(options[i], i) for i in found)
@@ -128,27 +133,11 @@ def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
     return set() if found and (listed or offers_another(rest, found, options)) else found
 
 
-def offers_another(rest: str, own: set[int], options: tuple[str, ...]) -> bool:
-    """Whether what follows an answer names another letter beside it ("Or C.", "But C is also correct.")."""
-    others = {next(filter(None, m.groups())) for m in ALSO.finditer(kept(rest[:400]))}
-    return bool({i for x in others for i in indices({x}, options)} - own)
-
-
-def begins_list(plain: str, options: tuple[str, ...]) -> bool:
-    """Whether it begins with the lines of three options, or of two that are not rejected: "A. red" and "B. blue"."""
-    lines = [m for line in plain.split("\n") if (m := LINE.match(line))][:3]
-    if len(lines) < 2 or not plain.startswith(lines[0][0]):
-        return False
-    if "".join(m[1].upper() for m in lines) in ("ABC", "BCD"):
-        return True
-    left = [ord(m[1].upper()) for m in lines[:2] if not REJECTS.search(without_own(m[2], options))]
-    alike = bool(lines[0][2].strip()) == bool(lines[1][2].strip())
-    return alike and len(left) == 2 and left[1] == left[0] + 1
-
-
 def at_start(rest: str, options: tuple[str, ...]) -> Found:
     """A letter, else an option's words, right at the beginning of `rest`."""
     start = rest.lstrip(" \"'([{\n")
+    if judged := _judged(start, options):
+        return judged
     spans = [(len(p[0]), i) for i, o in enumerate(options) if len(o) > 1 and (p := pattern(o).match(start))]
     found = letter_at_start(rest, options) if not spans or max(spans)[0] == 1 else None
     if found is not None or not spans:
@@ -156,6 +145,13 @@ def at_start(rest: str, options: tuple[str, ...]) -> Found:
     size, said = max(spans)
     beside = re.match(r"\s*\(([A-J])\)", start[size:])
     return {said} if beside is None or indices({beside[1]}, options) == {said} else set()
+
+
+def _judged(text: str, options: tuple[str, ...]) -> Found:
+    """What "yes" or "no" says of a statement that is true or false."""
+    match = JUDGED.match(text)
+    names = [option.strip(" .").casefold() for option in options] if match else []
+    return {names.index("true" if match[1] else "false")} if match and sorted(names) == ["false", "true"] else None
 
 
 def letter_at_start(rest: str, options: tuple[str, ...]) -> Found:
@@ -171,7 +167,9 @@ def letter_at_start(rest: str, options: tuple[str, ...]) -> Found:
     if not named_so or (letter.upper() == "I" and not (wrapped or re.match(r"[.:]|\s*$", tail))):
         return None
     another = ANOTHER.match(without_own(tail, options) if own else tail)
-    if another and next(filter(None, another.groups()))[0] != letter.upper():
+    if another and own is None and re.match(r"\s*\n[^\n]*\w{2}", tail):
+        another = None  # "B" on a line of its own, then what each option is
+    if another and next(filter(None, another.groups()))[0].upper() != letter.upper():
         return set()
     return indices({letter.upper()}, options) if own is None else own
 
@@ -220,6 +218,8 @@ def _set_off(match: re.Match[str], tail: str, options: tuple[str, ...]) -> bool:
     """Whether a letter at the very beginning is set off from what follows: "B.", "B\n", "(B)", "B blue"."""
     if re.search(r"\w{2}", match[0]) and re.match(r"[,、\u4e00-\u9fff]", tail):
         return False  # "Option A, ..." begins to discuss it
+    if re.search(r"\w{2}", match[0]) and tail.startswith(":") and "." in tail[:-1]:  # so does "Option A: It may ..."
+        return own_option(match["letter"].upper(), tail, options) is not None
     if match["close"] and match["letter"].islower():  # "(a) We are given ..." is a part of the question
         return bool(SMALL_ENDS.match(tail) or own_option(match["letter"].upper(), tail, options))
     if match["close"] or re.match(rf"\s*(?:[.:,;!。、]|\n|$|[-–—]+\s|{GLUE})", tail):
@@ -238,6 +238,8 @@ def leading_words(plain: str, options: tuple[str, ...]) -> Found:
     words = {i: word for i, word in words.items() if word}
     if declines(re.split(r"[.!?](?:\s|$)|\n", lower, maxsplit=1)[0]):
         return None  # "No, I cannot see the image."
+    if judged := _judged(lower, options):
+        return judged
     starts = [(i, end) for i, word in words.items() if (end := _behind(word, lower))]
     if len(starts) != 1:
         return None
@@ -279,19 +281,18 @@ def whole_option(line: str, options: tuple[str, ...]) -> Found:
     words = {i for i, o in enumerate(options) if not is_own_letter(o, i) and pattern(o).fullmatch(line)}
     match = LINE.fullmatch(line)
     own = own_option(match[1].upper(), match[2], options) if match and match[2] else None
-    if match and own and any(pattern(options[i]).fullmatch(match[2].strip(" .()")) for i in own):
+    if match and own and any(pattern(options[i]).fullmatch(match[2].strip(" .()\"'")) for i in own):
         return own
     if match and re.fullmatch(rf"\s*\w+\s+{match[1]}", match[2]):  # "(D) picture D"
         return indices({match[1]}, options)
+    if match and (beside := indices({match[1].upper()}, options)):  # the option's words, nearly
+        starts = [text.casefold().split()[:ALIKE] for text in (match[2], *(unwrapped(options[i]) for i in beside))]
+        alike = len(starts[0]) == ALIKE and starts[0] == starts[1]
+        if alike and len(match[2]) < 1.3 * len(options[min(beside)]):  # no more is said of it
+            return beside
     return words if len(words) == 1 else None
 
 
 def mentioned(text: str, options: tuple[str, ...]) -> set[int]:
     """Options whose words occur in the text, not counting those inside a longer option or after "not"."""
     return {mention.option for mention in worded(text, options)}
-
-
-def indices(letters: set[str], options: tuple[str, ...]) -> set[int]:
-    """Letters to option numbers; empty where one of them is no option, as then nothing can be trusted."""
-    allowed = LETTERS[: len(options)]
-    return {allowed.index(x) for x in letters} if all(x in allowed for x in letters) else set()

@@ -54,7 +54,7 @@ THAN = re.compile(
     r"\b(?:than|compared\s+(?:to|with))\b[^.;!?\n]*?(?=,\s*\(?(?:[A-J]|⟦\d+⟧)\)?\s+(?:is|looks|seems)\b|[.;!?\n]|$)",
     re.IGNORECASE,
 )
-ABBREVIATION = re.compile(r"\b[A-Z](?:/[A-Z])+\b|\b(?:[A-Z]\.){2,}")
+ABBREVIATION = re.compile(r"\b[A-Z](?:/[A-Z])+\b|\b(?![AP]\.M\.)(?:[A-Z]\.){2,}")
 LIST = re.compile(
     r"\(?\b[A-HJ]\b\)?(?:\s*,\s*(?:and\s+|or\s+)?\(?[A-HJ]\b\)?)+(?:\s*,?\s*(?:and|or)\s+\(?[A-HJ]\b\)?)?"
     r"|\(?\b[B-HJ]\b\)?\s+(?:and|or|or\s+even)\s+\(?[A-HJ]\b\)?|\(?\bA\)?\s+(?:and|or)\s+\(?[B-HJ]\b\)?"

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 
-from aot.answers.mentions import CONFLICT, marked_options, named, worded
+from aot.answers.mentions import CONFLICT, indices, marked_options, named, worded
 from aot.answers.numbers import many_numbers
-from aot.answers.reading import LINE, Found, indices, mentioned
+from aot.answers.reading import Found, mentioned, own_option
 from aot.answers.refusal import despite_refusals, refuses, without_refusals
 from aot.answers.rejected import (
     kept,
@@ -19,9 +19,10 @@ from aot.answers.rejected import (
     without_lists,
     without_questions,
 )
+from aot.answers.several import LINE
 
 NOUN = (
-    r"(?:the\s+|option\s+|choice\s+|answer\s+|letter\s+|image\s+|points?\s+|circled\s+and\s+|labell?ed\s+(?:with\s+"
+    r"(?:the\s+|an?\s+|(?:in|de)creased\s+|reduced\s+|elevated\s+|option\s+|choice\s+|answer\s+|letter\s+|image\s+|points?\s+|circled\s+and\s+|labell?ed\s+(?:with\s+"
     r"|as\s+)?|(?:\w{1,12}-)?circled?\s+|选项)*"
 )
 OPTION = rf"[\"'(\[]?{NOUN}[\"'(\[]{{0,3}}⟦(-?\d+)⟧"
@@ -35,6 +36,7 @@ JUDGED = (
     r"|corresponding|corresponds|appropriate|suitable|darker|lighter|same|[a-z]{3,}est)"
 )
 BE = r"(?:is|are|was|would be|should be|must be|will be|seems to be|appears to be|has to be|be)"
+DOING = r"(?:to\s+(?:(?:perform|order|obtain|administer|start|give|use|do|choose|select|get|have)\s+)?)?"
 PICKS = re.compile(
     r"\b(?:choose|select|pick|chose|selected|picked|go(?:ing)? with|opt for|vote(?: for)?|lean(?:ing)? towards?"
     r"|settle on|bet on|i(?:'d| would| will|'ll)? (?:guess|say|suggest|conclude|think|believe)|we (?:can )?conclude"
@@ -44,14 +46,15 @@ PICKS = re.compile(
     re.IGNORECASE,
 )
 IS_JUDGED = re.compile(
-    rf"\b{JUDGED}\b[^⟦⟧.;!?]{{0,160}}?(?:\b{BE}\b|:)[\s:]*{HEDGE}{OPTION}(?!\s*(?:['’]s|and\b|or\b|,\s*⟦|/))",
+    rf"\b{JUDGED}\b[^⟦⟧.;!?]{{0,160}}?(?:\b{BE}\b|:)[\s:]*{HEDGE}{DOING}{OPTION}(?!\s*(?:['’]s|and\b|or\b|,\s*⟦|/))",
     re.IGNORECASE,
 )
 JUDGES = re.compile(
     rf"{OPTION}[)\]\"']*(?:\s*\([^()⟦⟧]{{1,60}}\))?\s*(?:,[^,.;⟦⟧]*,|,)?\s*(?:image\s+"
     rf"|is the one that\s+)?(?:(?:{BE}|seems?|appears?|looks?|fits?|matches|shares?"
     rf"|[-–—:=])\s*(?:to\s+be\s+)?{HEDGE}(?:the\s+|an?\s+|slightly\s+|much\s+|visually\s+)*(?:{JUDGED}|same|yes)\b"
-    rf"|(?:fits|works)\b|(?:best|more (?:accurately|closely)|most (?:accurately|closely)|better)\b)"
+    rf"|(?:fits|works|ha[sd]\s+the\s+(?:{JUDGED}|least|most))\b"
+    r"|(?:best|more (?:accurately|closely)|most (?:accurately|closely)|better)\b)"
     r"|⟦(-?\d+)⟧\s*(?:选项|项)?\s*(?:是|为)?\s*(?:正确|最|更|才|[:]?符合)|⟦(-?\d+)⟧[^⟦]{0,4}[✓✔✅]"
     r"|[✓✔✅]\s*⟦(-?\d+)⟧",
     re.IGNORECASE,
@@ -62,7 +65,8 @@ RELATES = re.compile(
     re.IGNORECASE,
 )
 NAMED = re.compile(
-    r"(?:\b(?:is|was|be|by|matches|with|(?<!similar )to)|[:,])\s+(?:the\s+)?(?:option|choice)\s+[(\"']*⟦(-?\d+)⟧",
+    r"(?:\b(?:is|was|be|by|makes|making|matches|with|(?<!similar )to)|[:,])\s+(?:the\s+)?(?:option|choice)\s+"
+    r"[(\"']*⟦(-?\d+)⟧",
     re.IGNORECASE,
 )
 IS_LETTER = re.compile(
@@ -81,9 +85,12 @@ DRAWS = re.compile(
 # Before the words of an option that is a whole clause ("A is closer"): "In the image, point A is closer to the camera".
 OPENS = re.compile(r"\W*(?:\w+,?\s+){0,4}\Z")
 VERB = re.compile(r"\w\s+(?:is|are|was|were|has|have)\s+\w|\w(?:是|更)\w")
-ENDED = re.compile(r"[.!?。)\]\"']\s*$")
+ENDED = re.compile(r"(?:(?<!\.)\.|[!?。)\]\"'])\s*$")  # not "...", by which a text is cut
 IS_NAME = re.compile(r"(?<![A-Za-z])[A-J](?![A-Za-z])")
 UNFINISHED = re.compile(r"\w\s+\w*[a-z,]\s*$")
+# "This is true.", twice: each option is judged, and more than one is right.
+EACH = re.compile(r"^\W*(?:this|that|it)\s+is\s+(?:also\s+)?(?:true|correct|right)\b", re.I | re.M)
+BROKEN_OFF = re.compile(r"\s(?:the|of|and|or|to|in|is|are|that|which|with|for|on|as|by|be|its?|their|how)\s*$")
 LABEL_LAST = re.compile(r":\W*[A-J]\W?\s*$")
 MAY = re.compile(r"\b(?:may|might|could|can)\b", re.IGNORECASE)
 # Who only doubts that the answer is certain has given it.
@@ -122,6 +129,11 @@ DESCRIBES = re.compile(r"的[\u4e00-\u9fff]")  # "⟦0⟧的房子"
 # What follows an answer and gives the reason for it.
 JUSTIFIES = re.compile(r"\W*(?:this (?:is|can be|was)|here's why|the reason|because)\b", re.IGNORECASE)
 MARK = re.compile(r"⟦(-?\d+)⟧")
+# An option that is spelt out, or judged by name, is not one of several that a cut text looks at.
+SPELT = re.compile(
+    r"\b[Oo]ption\s+\(?([A-J])\)?\s*(?:[:.]|(?P<judged>(?:is|seems\s+to\s+be)\s+the\s+(?:correct|best|right"
+    r"|most\s+likely)\s+(?:answer|choice)\b))"
+)
 
 
 def stated(text: str, options: tuple[str, ...]) -> Found:
@@ -133,15 +145,21 @@ def stated(text: str, options: tuple[str, ...]) -> Found:
     if not choices:
         return None
     last, decided = choices[-1]
+    named_so = SPELT.finditer(sentences[last])
+    spelt = any(m["judged"] or own_option(m[1], sentences[last][m.end() :], options) for m in named_so)
     after = sentences[last + (2 if LABEL_LAST.search(sentences[last]) else 1) :]  # "... is B." + "a red ball"
-    if after and (UNFINISHED.search(text) or (len(text) > CUT and not ENDED.search(text))):
+    if after and not spelt and (UNFINISHED.search(text) or (len(text) > CUT and not ENDED.search(text))):
         return set()  # cut before it came to its end
+    if BROKEN_OFF.search(text) and not spelt:
+        return set()
     concluded = DRAWS.match(sentences[last]) is not None
     if any(DRAWS.match(s) and named(s, options) - decided for s in sentences[last + 1 :]):
         return set()
     if rejects_all(" ".join(sentences[last:]) if concluded else text, options):
         return set()
     if not all(CERTAIN.search(s) for s in sentences[last + 1 :] if refuses(s)):
+        return set()
+    if not concluded and len(EACH.findall(text)) > 1:
         return set()
     if not concluded:
         decided = set().union(*(found for _, found in choices))
@@ -176,7 +194,7 @@ def _left(text: str) -> str:
 def chosen(sentence: str, options: tuple[str, ...]) -> set[int]:
     """The options that one sentence chooses by its form."""
     marked = marked_options(_left(sentence), options)
-    if "⟦" not in marked or UNSURE.search(sentence):
+    if "⟦" not in marked or UNSURE.search(marked):
         return set()
     if refuses(sentence):
         if not CERTAIN.search(sentence):
@@ -209,7 +227,7 @@ def said_to_be(plain: str, options: tuple[str, ...]) -> set[int]:
     plain = _left(without_questions(despite_refusals(plain)))
     left = kept(marked_options(plain, options))
     marks = {int(m[1]) for m in MARK.finditer(left)}
-    bracketed = set(re.findall(r"\(([A-Z])\)", plain))
+    bracketed = set(re.findall(r"\((?:[Oo]ption )?([A-Z])\)", plain))
     if len(bracketed) == 1 and marks == indices(bracketed, options) and not IRREAL.search(plain):
         return marks
     sentences = SENTENCE.split(left.strip())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-LONGEST, REST, MOST_CUES = 20_000, 1_000, 40
-"""Characters of a response that are read, characters after a cue, cues (of a response that repeats itself)."""
+LONGEST, REST, FIRST_CUES, MOST_CUES = 20_000, 1_000, 5, 40
+"""Characters of a response that are read, characters after a cue, first and last cues (where it repeats itself)."""
 
 _NAMES = (
     "think|thinking|thought|thoughts|reasoning|reason|rationale|reflection|analysis|scratchpad|cot|seed:think|summary"
@@ -20,7 +20,12 @@ CLOSING = re.compile(
     rf"</(?:{_NAMES})\s*>|<unused95>|\[/think(?:ing)?\]|◁/think▷|<\|end_of_thought\|>|<\|end_thinking\|>",
     re.IGNORECASE,
 )
-FURTHER = re.compile(r"(?<=\S)[^\S\n]*\n\s*(?:Question|Q|问题|题目)\s*\d*\s*[:：].*", re.DOTALL)
+# The next question; not this one, repeated after a line that ends with a colon ("Here is the answer:").
+FURTHER = re.compile(
+    r"(?<=[^\s:*])[*\s]{0,8}\n[\s#*]{0,12}(?:(?:Next\s+)?Question|Q|Problem|Exercise|Prompt|Human|User|Instruction|Input"
+    r"|问题|题目|请回答)\s?\d{0,3}[\s*]{0,4}[:：].*",
+    re.DOTALL,
+)
 CHANNEL = re.compile(r"<\|channel\|>")
 FINAL = re.compile(
     r"<\|channel\|>\s*final\b[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>(.*?)(?=<\|(?:end|return|start|call"
@@ -31,7 +36,10 @@ FINAL = re.compile(
 PLAIN_CHANNELS = re.compile(r"\A\s*analysis(?=[A-Z\s]).*assistantfinal", re.DOTALL)
 SPECIAL = re.compile(r"<(?:s|bos|pad)>|<｜[^｜<>]{1,40}｜>|<\|(?:im_start|begin_of_solution|end_of_solution)\|>")
 # A response is over at the first of these; a base model goes on with questions of its own.
-OVER = re.compile(r"(?:</s>|<eo[a-z]>|<｜end[^｜<>]{1,40}｜>|<\|(?:im_end|endoftext|eot_id|return|end)\|>)")
+OVER = re.compile(
+    r"</s>|<eo[a-z]>|<｜end[^｜<>]{1,40}｜>|<\|(?:im_end|endoftext|eot_id|return|end|END_OF_TURN_TOKEN)\|>|<end_of_turn>"
+    r"|<(?:EOS|EOP|PAD)_TOKEN>"
+)
 BOX = re.compile(r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}|<\|begin_of_box\|>(.*?)(?:<\|end_of_box\|>|\Z)", re.DOTALL)
 _TAGS = "answer|conclusion|final_answer"
 TAG = re.compile(rf"<(?:{_TAGS})>(.*?)(?:</(?:{_TAGS})>|\Z)", re.DOTALL | re.IGNORECASE)
@@ -40,12 +48,27 @@ CUT_FORMULA = re.compile(r"\\\[(?:(?!\\\]).)*\Z", re.DOTALL)
 ROOT = re.compile(r"\\sqrt\s*\{([^{}]*)\}")
 FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?")
-QUOTED = re.compile(r"(?<![A-Za-z0-9])['\"<]([A-Z])['\">](?![A-Za-z0-9])")
+QUOTED = re.compile(r"(?<![A-Za-z0-9])(?:['\"<]([A-Z])['\">]|<([A-Z])\s+\2>)(?![A-Za-z0-9])")
 MATHS = re.compile(
     r"\\[()\[\]]|</?(?:b|strong|i|em|u|output|response|final|ans|choice|result)>|</[A-J]>|__|\\(?:rm|bf|it|sf)\b"
 )
+# "The answer is B" in other languages: a noun, up to four words or signs, none of which denies, and a capital letter.
+_NOUNS = (
+    r"\b(?:respuesta|réponse|resposta|risposta|antwort|antwoord|svaret|odpowied[źz]|odpověď|ответ|відповідь|отговор"
+    r"|απάντηση|jawaban(?:nya)?|jibu|đáp\s+án|válasz|răspunsul|답|答え|正解|정답|الإجابة|الجواب|جواب|پاسخ|উত্তর|उत्तर|సమాధానం"
+    r"|விடை|תשובה|(?:alternativa|opción|opção|opzione|option)\s+(?:corre\w+|juste))"
+)
+_DENIES = (
+    r"(?:no|não|non|ne|nicht|keine|nie|niet|не|inte|tidak|bukan|si|sio|ou|o|or|oder|et|und|falsch\w*|in[ck]orr\w*"
+    r"|erra\w+|fausse)\s"
+)
+_ELSEWHERE = (
+    rf"{_NOUNS}(?:\s*[:=–—-](?!\s*\(?[A-J]\)?\.?\s*(?:\n|$))|\s?[はがの은는이가]"
+    rf"|\s+(?!{_DENIES})(?-i:[^\W\dA-Z])\w{{0,14}}:?){{1,4}}\s*[:=]?\s*(?=[(\"]?(?-i:[A-J])(?![A-Za-z0-9'.]\w))"
+)
 _BE = r"(?:(?:is|are|be|would be|should be|must be|will be|seems to be|appears to be)\b|[:=]|\s[-–—]\s)"
 CUE = re.compile(
+    rf"{_ELSEWHERE}|"
     r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\s*(?:letter\s*|\([^()\n]{1,40}\)\s*)?"
     rf"(?:(?:here|then|therefore|thus)\s+)?{_BE}[\s:]*"
     r"(?:therefore\b|thus\b|most likely\b|clearly\b|indeed\b|probably\b|likely\b)?[\s,:]*(?:(?:the\s+)?(?:option"
@@ -129,7 +152,8 @@ def final_answer(text: str) -> str:
 def after_cues(text: str) -> list[tuple[str, str, str]]:
     """For every "answer is", the last first: what stands between it and the one before, all that follows it, and its
     first sentence (the next one may discuss the other options)."""
-    cues = list(CUE.finditer(text))[-MOST_CUES:]
+    cues = list(CUE.finditer(text))
+    cues = cues[:FIRST_CUES] + cues[FIRST_CUES:][-MOST_CUES:]
     found, start = [], 0
     for cue in cues:
         rest = text[cue.end() : cue.end() + REST]
@@ -143,8 +167,10 @@ PLAIN = str.maketrans("’‘“”「」『』【】《》", "''\"\"\"\"\"\"()\
 
 
 def squeezed(text: str) -> str:
-    """With at most one space, and one empty line, in a row: what bounds the time that patterns need."""
-    return re.sub(r"(?:\n ?){3,}", "\n\n", re.sub(r"[^\S\n]+", " ", text))
+    """With at most one space, and one empty line, in a row, and without many lines of mere signs: what bounds the time
+    that patterns need."""
+    lines = re.sub(r"(?:\n[^\w\n]{0,80}(?=\n)){4,}", "\n", re.sub(r"[^\S\n]+", " ", text))
+    return re.sub(r"(?:\n ?){3,}", "\n\n", lines)
 
 
 def unwrapped(text: str) -> str:
@@ -155,4 +181,4 @@ def unwrapped(text: str) -> str:
         text = DEGREES.sub("°", LATEX.sub(r"\1", text)).replace("~", " ")
         text = FRACTION.sub(r"\1/\2", ROOT.sub(r"√\1", text))
     text = MATHS.sub(" ", text).translate(PLAIN)
-    return QUOTED.sub(r"\1", text)
+    return QUOTED.sub(lambda m: m[1] or m[2], text)
