@@ -22,7 +22,9 @@ def _nothing(folder: Path) -> None:
 @dataclass(frozen=True)
 class Command:
     """`words(out)`: its arguments. `prepare(folder)`: makes the folder that it begins with, `before(out)`: commands
-    that have to end there first. `modules`: imported once, before any of its runs. `statuses`: those of success."""
+    that have to end there first. `modules`: imported once, before any of its runs. `statuses`: those of success.
+    `patch()`: called in its process before it begins; `body(out)`: what is done instead of the command. `worker`: who
+    is killed (`kill_campaign`). `compared(name)`: which of the files that it leaves."""
 
     name: str
     words: Words
@@ -30,6 +32,10 @@ class Command:
     before: Callable[[Path], list[list[str]]] = lambda _: []
     modules: Sequence[str] = ()
     statuses: tuple[int, ...] = (0, 3)
+    patch: Callable[[], None] = lambda: None
+    body: Callable[[Path], None] | None = None
+    worker: bool = False
+    compared: Callable[[str], bool] = lambda _: True
 
     def load(self) -> None:
         for module in ("torch", "aot.cli", "aot.backends.store", *self.modules):
@@ -164,8 +170,6 @@ def _finished(folder: Path) -> None:
 
 ARENA = ["--draws=2", "--limit=6", "--set=budget_scenes=2", "--set=bootstrap=100", "--set=game_bootstrap=4"]
 ARENA += ["--set=pixels.eps=[8]", "--set=pixels.pgd.steps=2"]
-UNITS = ["--seeds=1", "--set=recipe.game.train_scenes=8", "--set=recipe.game.held_out_scenes=8"]
-UNITS += ["--set=recipe.best_response_updates=0", "--set=measure.pgd_scenes=2"]
 
 
 _ALL = (
@@ -245,19 +249,6 @@ _ALL = (
         _finished,
         lambda out: [["stage", f"{out}/run", "iteration_1/defender"]],
         (*ENGINES, "aot.arena.command"),
-    ),
-    Command(
-        "experiment",
-        lambda out: [
-            *("experiment", "smoke", *UNITS, '--set=variants=["newest"]'),
-            *(f"--out={out}/results", f"--runs={out}/runs"),
-        ],
-        modules=(*ENGINES, "aot.experiment.run"),
-    ),
-    Command(
-        "coevolve_launched",
-        lambda out: [*SMOKE, "--set=compute.launch=python", f"--out={out}"],
-        modules=ENGINES,
     ),
     Command(
         "coevolve_threats",

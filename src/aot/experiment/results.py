@@ -8,6 +8,7 @@ An entry has `cpu_seconds` of all stages behind the defender (None: not known) a
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,10 +76,13 @@ def land(settings: ExperimentSettings, out: Path, runs: Path, seed: int) -> None
 
 def _stored(out: Path, seed: int) -> SeedFile:
     path = seed_file(out, seed)
-    if not path.exists():
+    if not os.path.lexists(path):
         return SeedFile(seed=seed, settings={}, units={}, wall_seconds={}, defenders={})
     hint = f"delete {path} and run the same command again: it is made from the finished runs"
-    return read_shaped(path, SeedFile, hint=hint)
+    stored = read_shaped(path, SeedFile, hint=hint)
+    if stored.seed != seed:  # a copy under another name would count twice
+        raise AotError(f"holds seed {stored.seed}, not {seed}", where=str(path), hint=hint)
+    return stored
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def read_results(out: Path, settings: ExperimentSettings | None) -> tuple[Experi
     """The settings and the seeds that stand in the folder; with `settings` only those seeds that were made with them.
     Raises `AotError` where none does, or, without `settings`, where they are of different ones."""
     asked = settings is not None
-    names = [re.fullmatch(r"seed_(\d+)\.json", path.name) for path in out.glob("seed_*.json")]
+    names = [re.fullmatch(r"seed_(0|[1-9][0-9]*)\.json", path.name) for path in out.glob("seed_*.json")]
     numbers = [int(name[1]) for name in names if name]
     found = []
     for seed in sorted(numbers):
