@@ -56,6 +56,18 @@ def _questions(folder: Path) -> None:
     write_tsv(folder / "mine.tsv", world_rows(6))
 
 
+def _served(folder: Path) -> None:
+    """The questions, and a server that answers them as long as this process lives."""
+    from fault_server import FaultServer
+
+    _questions(folder)
+    if not SERVER:
+        SERVER.append(FaultServer(lambda content, body: "\\boxed{A}").__enter__().url)
+
+
+SERVER: list[str] = []
+
+
 def _recipe(changes: Mapping[str, Any]) -> Callable[[Path], None]:
     def prepare(folder: Path) -> None:
         recipe = _small().changed(**changes)
@@ -190,6 +202,15 @@ _ALL = (
         lambda out: ["eval", f"--benchmark=custom:mine={out}/mine.tsv", "--batch=2", f"--out={out}/eval"],
         _questions,
         modules=("aot.bench.command", "aot.players.defender.qwen"),
+    ),
+    Command(
+        "eval_url",
+        lambda out: [
+            *("eval", f"--benchmark=custom:mine={out}/mine.tsv", f"--defender={SERVER[0]}", "--model=mini"),
+            f"--out={out}/eval",
+        ],
+        _served,
+        modules=("aot.bench.command", "aot.backends.openai_url"),
     ),
     Command(
         "audit",

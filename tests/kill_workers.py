@@ -86,8 +86,9 @@ def forked() -> None:
 
 
 def framed() -> None:
-    """The same; and a stage is a file that says what it was made of, a measurement four letters."""
+    """The same; and a stage is a file that says what it was made of, a measurement four letters, the page a word."""
     from aot.coevolve.stages import make
+    from aot.experiment import run as experiment_run
     from aot.experiment import unit
 
     forked()
@@ -100,6 +101,7 @@ def framed() -> None:
     make.plan_stage = planned
     unit.measured = _measured  # type: ignore[assignment]
     unit.cpu_seconds_of = lambda names, stages: 1.0
+    experiment_run.page = lambda summary: "page"
 
 
 def _build(recipe: Recipe, inputs: Any, folder: Path) -> dict[str, Any]:

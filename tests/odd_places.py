@@ -45,37 +45,36 @@ class Tried:
         self.start, self.log = scratch / "start", scratch / "changes"
         self.start.mkdir(parents=True)
         command.prepare(self.start)
-        out = scratch / "out"
+        self.out = out = scratch / "out"  # the same for all: results may name it
         for words in command.before(out):
             shutil.copytree(self.start, out, dirs_exist_ok=True)
             status, said = run(Command("before", lambda _, words=words: words), out, self.log)
             assert status in (0, 3), said
             shutil.rmtree(self.start)
             out.rename(self.start)
-        self.status, said, self.expected = self.run(out)
+        shutil.copytree(self.start, out, symlinks=True)
+        self.status, said = run(command, out, self.log)
         assert self.status in command.statuses, said
+        self.expected: dict[str, Any] = results(out)
         self.bytes = sum(path.lstat().st_blocks * 512 for path in out.rglob("*"))
+        shutil.rmtree(out)
 
-    def run(self, out: Path) -> tuple[int, str, dict[str, Any]]:
-        """Exit status, what was said, what is there; the folder begins as it should where it is not there."""
-        if not out.exists():
-            shutil.copytree(self.start, out, symlinks=True)
-        status, said = run(self.command, out, self.log)
-        return status, said, results(out)
-
-    def fault(self, out: Path) -> str:
+    def fault(self) -> str:
         """What is wrong with a run that should go well; "" where nothing is."""
-        status, said, found = self.run(out)
+        status, said = run(self.command, self.out, self.log)
         if status != self.status:
             return f"ended with {status}: {said[-1500:]}"
-        named = differences(self.expected, found)
+        named = differences(self.expected, results(self.out))
         return f"differs in {'; '.join(named[:5])}" if named else ""
 
 
 def odd(tried: Tried) -> Iterator[str]:
     """Names of folders may stand in the results (and make hashes others): only that it ends well counts."""
-    status, said, found = tried.run(tried.scratch / ODD)
+    strange = tried.scratch / ODD
+    shutil.copytree(tried.start, strange, symlinks=True)
+    status, said = run(tried.command, strange, tried.log)
     yield "" if status == tried.status and "Traceback" not in said else f"ended with {status}: {said[-1500:]}"
+    found = results(strange)
     bad = tried.scratch / os.fsdecode(b"bad \xff\xfe")
     shutil.copytree(tried.start, bad)
     yield _refused(*run(tried.command, bad, tried.log), "UTF-8")
@@ -83,49 +82,50 @@ def odd(tried: Tried) -> Iterator[str]:
 
 
 def twice(tried: Tried) -> Iterator[str]:
-    out, faults = tried.scratch / "twice", list[str]()
-    shutil.copytree(tried.start, out, symlinks=True)
-    first = threading.Thread(target=lambda: faults.append(tried.fault(out)))
+    faults = list[str]()
+    shutil.copytree(tried.start, tried.out, symlinks=True)
+    first = threading.Thread(target=lambda: faults.append(tried.fault()))
     first.start()
-    while first.is_alive() and not list(out.rglob(".lock")):
+    while first.is_alive() and not list(tried.out.rglob(".lock")):
         time.sleep(0.005)
-    status, said = run(tried.command, out, tried.scratch / "second")
-    yield _refused(status, said, "in use by another process") if first.is_alive() else "it ended too soon"
+    status, said = run(tried.command, tried.out, tried.scratch / "second")
+    late = status == tried.status and not first.is_alive()  # small ones are over before the second is so far
+    yield "" if late else _refused(status, said, "in use by another process")
     first.join()
     yield faults[0]
+    shutil.rmtree(tried.out)
 
 
 def full(tried: Tried) -> Iterator[str]:
     for share in SHARES:
-        with disk(tried.scratch / "disk", int(share * tried.bytes) + 65536) as place:
-            out = place / "out"
-            out.mkdir()
+        with disk(tried.out, int(share * tried.bytes) + 65536):
             try:
-                shutil.copytree(tried.start, out, symlinks=True, dirs_exist_ok=True)
+                shutil.copytree(tried.start, tried.out, symlinks=True, dirs_exist_ok=True)
             except shutil.Error:
                 continue  # what it begins with takes more
-            status, said = run(tried.command, out, tried.log)
+            status, said = run(tried.command, tried.out, tried.log)
             if status != tried.status:
-                yield _refused(status, said, "the disk is full")
-            subprocess.run(["mount", "-o", f"remount,size={4 * tried.bytes + 2**20}", place], check=True)
-            yield tried.fault(out)
+                yield _refused(status, said, "disk is full")
+            subprocess.run(["mount", "-o", f"remount,size={4 * tried.bytes + 2**20}", tried.out], check=True)
+            yield tried.fault()
 
 
 def readonly(tried: Tried) -> Iterator[str]:
-    with disk(tried.scratch / "disk", 4 * tried.bytes + 2**20) as place:
-        shutil.copytree(tried.start, place / "out", symlinks=True)
-        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
-        yield _refused(*run(tried.command, place / "out", tried.log), "cannot write")
+    with disk(tried.out, 4 * tried.bytes + 2**20):
+        shutil.copytree(tried.start, tried.out, symlinks=True, dirs_exist_ok=True)
+        subprocess.run(["mount", "-o", "remount,ro", tried.out], check=True)
+        yield _refused(*run(tried.command, tried.out, tried.log), "cannot write")
 
 
 @contextmanager
-def disk(place: Path, size: int) -> Iterator[Path]:
+def disk(place: Path, size: int) -> Iterator[None]:
     place.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=True)
     try:
-        yield place
+        yield
     finally:
         subprocess.run(["umount", "-l", place], check=True)
+        place.rmdir()
 
 
 def _refused(status: int, said: str, told: str) -> str:

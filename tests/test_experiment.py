@@ -412,6 +412,8 @@ def test_a_seed_is_counted_once(whole: Path, tmp_path: Path) -> None:
     shutil.copy(whole / "out/seed_0.json", tmp_path / "seed_1.json")
     with pytest.raises(AotError, match=r"seed_1\.json: holds seed 0, not 1\n  next: delete"):
         write_results(tmp_path)
+    with pytest.raises(AotError, match=r"seed_1\.json"):  # at once, though only seed 0 is wanted
+        run_experiment(SMOKE, tmp_path, tmp_path / "runs", seeds=1, say=lambda told: pytest.fail(told))
 
 
 @pytest.mark.parametrize(

@@ -341,7 +341,7 @@ def test_workers_end_with_the_main_process(tmp_path: Path, sent: signal.Signals)
     """
     main = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stderr=subprocess.PIPE, text=True)
     worker = tmp_path / "pid"
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120  # it imports for seconds, beside other work for longer
     while not (worker.exists() and worker.read_text()) and time.monotonic() < until:
         time.sleep(0.05)
     main.send_signal(sent)
