@@ -1,7 +1,9 @@
 # make demo    the whole game on two cores, in at most ten minutes: table and HTML report
 # make test    the suite          make check   lint, types, the suite with coverage of the pure parts
-# make fuzz    1,000 damaged inputs for each group of readers; pipes, devices, loops and folders in place of their files
-# make kill-campaign   SIGKILL wherever a command changes its folder (hours; MOST=20 tries so many points a command)
+# make fuzz    1,000 damaged inputs for each group of readers; pipes, devices, loops and folders in place of their files;
+#              full, read-only and shared folders; units and launched stages that are killed
+# make kill-campaign   SIGKILL wherever a command changes its folder (hours; MOST=20 tries so many points a command),
+#              then SIGTERM at some points
 # make install-check PYTHON=python3.12     a plain pip install, tried from an empty folder
 # make clean   removes the environment and caches (runs/ stays)
 
@@ -11,6 +13,8 @@ RUN    := $(VENV)/bin/python
 PIP    := $(RUN) -m pip install -qq --disable-pip-version-check --no-input
 PYTEST := $(RUN) -m pytest -x -q -n 2 --dist worksteal
 PURE   := $(foreach module,answers game.referee rl scores runs.files,--cov=aot.$(module))
+FRAMES := experiment_frame units_frame units_frame_worker launched_frame launched_frame_worker
+STOPPED := experiment_frame units_frame forge_world eval eval_url audit sft arena coevolve_two
 
 .PHONY: help demo test lint check fuzz kill-campaign install-check clean
 .DEFAULT_GOAL := help
@@ -36,9 +40,12 @@ fuzz: $(VENV)/.installed
 	@$(RUN) tests/fuzz_campaign.py
 	@OMP_NUM_THREADS=1 $(RUN) tests/special_files.py
 	@OMP_NUM_THREADS=1 $(RUN) tests/special_commands.py
+	@OMP_NUM_THREADS=1 $(RUN) tests/odd_places.py
+	@OMP_NUM_THREADS=1 $(RUN) tests/kill_campaign.py --minutes 10 $(FRAMES)
 
 kill-campaign: $(VENV)/.installed
 	@OMP_NUM_THREADS=1 $(RUN) tests/kill_campaign.py $(if $(MOST),--most $(MOST))
+	@OMP_NUM_THREADS=1 $(RUN) tests/kill_campaign.py --signal TERM --most $(or $(MOST),10) $(STOPPED)
 
 # A plain `pip install .` into a throw-away environment, then both players from an empty folder.
 install-check:

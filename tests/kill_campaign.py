@@ -1,13 +1,15 @@
 """Kills a command with SIGKILL wherever it changes its folder, runs it again, and compares what both leave.
 
-    python tests/kill_campaign.py [--most N] [--minutes M] [--where TEXT] [--out FOLDER] [COMMAND ...]
+    python tests/kill_campaign.py [--signal TERM|INT] [--most N] [--minutes M] [--where TEXT] [--out FOLDER] [NAME ...]
 
 A point is any moment right before a file or folder is renamed, opened for writing, flushed, removed or made, right
-after a rename (its folder is flushed then), right after a reply is stored, and a file half written. Every point of
-every command is tried, or N of them, evenly spaced, or those at files that have TEXT in their path; with M minutes for
-each command those that come first in an order drawn by chance. Exit status 1
-where a resumed run failed, hung, left a process behind, or made other files than one that was never killed. Linux
-only: it reads /proc.
+after a rename (its folder is flushed then), right after a reply is stored, and a file half written. The main process
+is killed, or, of commands that say so, the process that makes the change: its main process then has to end with an
+error. SIGTERM and SIGINT go to the main process alone, which has to end with their status, in one line.
+
+Every point of every command is tried, or N of them, evenly spaced, or those at files that have TEXT in their path;
+with M minutes for each command those that come first in an order drawn by chance. Exit status 1 where a resumed run
+failed, hung, left a process behind, or made other files than one that was never killed. Linux only: it reads /proc.
 """
 
 from __future__ import annotations
@@ -15,12 +17,10 @@ from __future__ import annotations
 import argparse
 import ctypes
 import math
-import multiprocessing
 import os
 import random
 import shutil
 import signal
-import stat
 import sys
 import tempfile
 import time
@@ -33,94 +33,20 @@ from typing import Any, NamedTuple
 
 from kill_commands import COMMANDS, Command
 from kill_compare import differences, results
+from kill_points import LIMIT_S, Changes, Point
+from kill_workers import WORKERS
+from watched import processes
 
+ALL = COMMANDS | WORKERS
 PR_SET_CHILD_SUBREAPER = 36
-LIMIT_S = 1200
-"""A run that takes longer hangs."""
-
-
-class Point(NamedTuple):
-    """The n-th change of a run's folder; `torn`: the file of that change is left half written."""
-
-    number: int
-    torn: bool
-
-
-class Changes:
-    """An audit hook: counts a run's changes of `out` in all of its processes, and kills the run at `fatal`. Appends
-    each to `log`: what and where."""
-
-    def __init__(self, out: Path, log: Path, fatal: Point | None):
-        self.out, self.log, self.fatal = f"{out}{os.sep}", log, fatal
-        self.count, self.main = multiprocessing.get_context("fork").Value("q", 0), os.getpid()
-        self.busy = False
-        self.flushed: dict[str, int] = {}
-        """Sizes of files when this process last flushed them: so much no crash takes away."""
-
-    def __call__(self, event: str, args: tuple[Any, ...]) -> None:
-        if self.busy or event not in ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"):
-            return
-        self.busy = True  # what happens below is no change of the run
-        try:
-            if event == "os.rename":
-                source, target = (os.path.abspath(os.fsdecode(path)) for path in args[:2])
-                self.flushed[target] = self.flushed.pop(source, 0)
-            if (what := _change(event, args)) and what[1].startswith(self.out) and ".lock" not in what[1]:
-                self.happens(*what)
-        finally:
-            self.busy = False
-
-    def happens(self, what: str, path: str) -> None:
-        with self.count.get_lock():
-            self.count.value += 1
-            number = self.count.value
-        with self.log.open("a") as lines:
-            lines.write(f"{what} {path.removeprefix(self.out)}\n")
-        if self.fatal and number == self.fatal.number:
-            if self.fatal.torn:
-                _tear(what, path, self.flushed.get(path, 0))
-            os.kill(self.main, signal.SIGKILL)
-            time.sleep(LIMIT_S)  # a worker, which has to end because the main process did
-        if what == "flush":
-            self.flushed[path] = os.path.getsize(path)
-
-
-def _change(event: str, args: tuple[Any, ...]) -> tuple[str, str] | None:
-    if event == "open":
-        path, mode, flags = args
-        if not isinstance(path, str | bytes | os.PathLike):
-            return None
-        path = os.path.abspath(os.fsdecode(path))
-        if isinstance(mode, str):
-            return ("write", path) if set(mode) & set("wax+") else None
-        if flags & os.O_ACCMODE != os.O_RDONLY:
-            return "write", path
-        if flags & os.O_NONBLOCK:
-            return None  # it is read (`read_whole`)
-        try:
-            kind = os.stat(path).st_mode
-        except OSError:
-            return None
-        return ("flush" if stat.S_ISREG(kind) else "flush folder", path)
-    folder = args[1] if event in ("os.remove", "os.rmdir") else args[2] if event == "os.mkdir" else -1
-    path = os.fsdecode(args[0])
-    if isinstance(folder, int) and folder >= 0:  # of shutil.rmtree: a name within an open folder
-        path = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), path)
-    return event.removeprefix("os."), os.path.abspath(path)
-
-
-def _tear(what: str, path: str, flushed: int) -> None:
-    if what == "flush":
-        os.truncate(path, (flushed + os.path.getsize(path)) // 2)
-    elif what == "write" and os.path.isdir(os.path.dirname(path)):
-        with open(path, "ab") as file:
-            file.write(b'{"half')
+STOPPED = "stopped; the same command goes on from here"
 
 
 def run(command: Command, out: Path, log: Path, changes: Changes | None = None) -> tuple[int, str]:
     """(exit status, what was said) of the command in a fork of this process, which has imported it already; the status
     of a killed one is -9."""
     said = log.with_suffix(".said")
+    before = {one.pid for one in processes() if one.parent == os.getpid()}
     child = os.fork()
     if not child:
         os.setsid()
@@ -143,7 +69,7 @@ def run(command: Command, out: Path, log: Path, changes: Changes | None = None) 
             os.waitpid(child, 0)
             return -1, f"hung for {LIMIT_S} s"
         time.sleep(0.01)
-    left = _left(child)
+    left = _left(child, before)
     words = said.read_text(errors="replace")
     if left:
         return -2, f"processes {left} outlived it\n{words}"
@@ -167,33 +93,31 @@ def _in_child(command: Command, out: Path, changes: Changes | None) -> int:
 
         AnswerStore.put = counted  # type: ignore[method-assign]
         sys.addaudithook(changes)
+    command.patch()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the campaign may ignore it
     sys.argv = ["aot", *command.words(out)]
     try:
-        main()
+        (command.body or (lambda _: main()))(out)
     except SystemExit as ended:
         return int(ended.code or 0)
     return 0
 
 
-def _left(group: int) -> list[int]:
-    """The processes of a group that live on, after five seconds in which they may end."""
+def _left(group: int, before: set[int]) -> list[int]:
+    """The processes of a group that live on, and the orphans that came to us, after five seconds in which they may
+    end. `before`: children that we had already."""
     until = time.monotonic() + 5
-    while living := [pid for pid, state, of in _processes() if of == group and state not in "ZX"]:
+    while living := [
+        one.pid
+        for one in processes()
+        if (one.group == group or (one.parent == os.getpid() and one.pid not in before)) and one.state not in "ZX"
+    ]:
         if time.monotonic() > until:
-            os.killpg(group, signal.SIGKILL)
+            for pid in living:
+                os.kill(pid, signal.SIGKILL)
             return living
         time.sleep(0.02)
     return []
-
-
-def _processes() -> Iterator[tuple[int, str, int]]:
-    for folder in os.scandir("/proc"):
-        if folder.name.isdigit():
-            try:
-                fields = Path(folder.path, "stat").read_text().rpartition(")")[2].split()
-            except OSError:  # it has ended since
-                continue
-            yield int(folder.name), fields[0], int(fields[2])
 
 
 class Tally(NamedTuple):
@@ -213,6 +137,7 @@ def campaign(
     where: str,
     say: Callable[[str], None],
     seconds: float = math.inf,
+    sent: int = signal.SIGKILL,
 ) -> Tally:
     """Kills and resumes `command` at `most` of its points, all of them where none, of those at files `where`, until
     `seconds` are over."""
@@ -230,10 +155,10 @@ def campaign(
     log.unlink(missing_ok=True)
     status, said = run(command, out, log, Changes(out, log, None))
     assert status in command.statuses, f"{command.name} ends with {status}: {said}"
-    expected, lines = results(out), log.read_text().splitlines()
+    expected, lines = _results(command, out), log.read_text().splitlines()
     points = [
         Point(n, torn)
-        for torn in (False, True)
+        for torn in (False, True)[: 2 if sent == signal.SIGKILL else 1]
         for n, line in enumerate(lines, 1)
         if not torn or _tears(line)
     ]
@@ -245,7 +170,7 @@ def campaign(
     for tried, point in enumerate(chosen, 1):
         shutil.rmtree(out)
         shutil.copytree(start, out, symlinks=True)
-        if fault := _fault(command, out, log, point, status, expected):
+        if fault := _fault(command, out, log, point, status, expected, sent):
             faults.append(f"{command.name}, point {point.number}{' torn' * point.torn}: {fault}")
             say(faults[-1])
         if not tried % 10:
@@ -259,20 +184,42 @@ def _tears(change: str) -> bool:
     return change.startswith(("write ", "flush ")) and not change.startswith("flush folder ")
 
 
+def _results(command: Command, out: Path) -> dict[str, Any]:
+    return {name: content for name, content in results(out).items() if command.compared(name)}
+
+
 def _fault(
-    command: Command, out: Path, log: Path, point: Point, status: int, expected: dict[str, Any]
+    command: Command, out: Path, log: Path, point: Point, status: int, expected: dict[str, Any], sent: int
 ) -> str:
     """Of one point, in words; empty where the resumed run ends like one that was never killed."""
     log.unlink()
-    killed, said = run(command, out, log, Changes(out, log, point))
-    change = log.read_text().splitlines()[-1]
-    if killed not in (-signal.SIGKILL, status):  # of two processes, changes are not always as many
-        return f"({change}) was not killed but ended with {killed}: {said[-1500:]}"
+    killed, said = run(command, out, log, Changes(out, log, point, worker=command.worker, sent=sent))
+    lines = log.read_text().splitlines()[: point.number]
+    change = lines[-1] if lines else "nothing"
+    if fault := (_not_told if sent != signal.SIGKILL else _not_killed)(command, killed, said, sent, status):
+        return f"({change}) {fault}: {said[-1500:]}"
     resumed, said = run(command, out, log)
     if resumed != status:
         return f"({change}) the resumed run ended with {resumed}: {said[-3000:]}"
-    found = differences(expected, results(out))
+    found = differences(expected, _results(command, out))
     return f"({change}) differs in {'; '.join(found[:10])}" if found else ""
+
+
+def _not_killed(command: Command, ended: int, said: str, sent: int, status: int) -> str:
+    """What is wrong with the end of a killed command, or of one whose worker was killed; "" where nothing is."""
+    told = command.worker and ended == 2 and "next: " in said and "Traceback" not in said
+    right = told or ended in (-sent, status)  # of two processes, changes are not always as many
+    return "" if right else f"was not killed but ended with {ended}"
+
+
+def _not_told(command: Command, ended: int, said: str, sent: int, status: int) -> str:
+    """What is wrong with the end of a command that was asked to stop; "" where it said so, once."""
+    if "Traceback" in said or "Exception ignored" in said:
+        return "stopped with a traceback"
+    if ended == status and STOPPED not in said:
+        return ""  # it had ended
+    right = ended == 128 + sent and said.count(STOPPED) == 1
+    return "" if right else f"stopped with exit status {ended}"
 
 
 @contextmanager
@@ -297,20 +244,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("commands", nargs="*", metavar="COMMAND", help=", ".join(COMMANDS))
+    parser.add_argument("commands", nargs="*", metavar="NAME", help=", ".join(ALL))
     parser.add_argument("--most", type=int, help="points a command")
     parser.add_argument("--minutes", type=float, default=math.inf, help="of each command")
     parser.add_argument("--where", default="", help="only changes of files with this in their path")
     parser.add_argument("--out", type=Path, help="where the runs lie [default: a folder that is removed]")
+    parser.add_argument("--signal", choices=("KILL", "TERM", "INT"), default="KILL")
     given = parser.parse_args()
+    sent = signal.Signals[f"SIG{given.signal}"]
     tallies = []
     with orphans_end_here(), tempfile.TemporaryDirectory() as scratch:
-        for name in given.commands or COMMANDS:
-            COMMANDS[name].load()
+        for name in given.commands or ALL:
+            ALL[name].load()
             begun = time.monotonic()
             folder = (given.out or Path(scratch)).absolute() / name
             say = partial(print, flush=True)
-            tally = campaign(COMMANDS[name], folder, given.most, given.where, say, 60 * given.minutes)
+            tally = campaign(ALL[name], folder, given.most, given.where, say, 60 * given.minutes, sent)
             tallies.append(tally)
             print(
                 f"{name}: {tally.tried} of {tally.points} points in {time.monotonic() - begun:.0f} s",

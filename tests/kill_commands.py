@@ -22,7 +22,9 @@ def _nothing(folder: Path) -> None:
 @dataclass(frozen=True)
 class Command:
     """`words(out)`: its arguments. `prepare(folder)`: makes the folder that it begins with, `before(out)`: commands
-    that have to end there first. `modules`: imported once, before any of its runs. `statuses`: those of success."""
+    that have to end there first. `modules`: imported once, before any of its runs. `statuses`: those of success.
+    `patch()`: called in its process before it begins; `body(out)`: what is done instead of the command. `worker`: who
+    is killed (`kill_campaign`). `compared(name)`: which of the files that it leaves."""
 
     name: str
     words: Words
@@ -30,6 +32,10 @@ class Command:
     before: Callable[[Path], list[list[str]]] = lambda _: []
     modules: Sequence[str] = ()
     statuses: tuple[int, ...] = (0, 3)
+    patch: Callable[[], None] = lambda: None
+    body: Callable[[Path], None] | None = None
+    worker: bool = False
+    compared: Callable[[str], bool] = lambda _: True
 
     def load(self) -> None:
         for module in ("torch", "aot.cli", "aot.backends.store", *self.modules):
@@ -48,6 +54,18 @@ def _questions(folder: Path) -> None:
     from test_eval_cli import world_rows
 
     write_tsv(folder / "mine.tsv", world_rows(6))
+
+
+def _served(folder: Path) -> None:
+    """The questions, and a server that answers them as long as this process lives."""
+    from fault_server import FaultServer
+
+    _questions(folder)
+    if not SERVER:
+        SERVER.append(FaultServer(lambda content, body: "\\boxed{A}").__enter__().url)
+
+
+SERVER: list[str] = []
 
 
 def _recipe(changes: Mapping[str, Any]) -> Callable[[Path], None]:
@@ -164,8 +182,6 @@ def _finished(folder: Path) -> None:
 
 ARENA = ["--draws=2", "--limit=6", "--set=budget_scenes=2", "--set=bootstrap=100", "--set=game_bootstrap=4"]
 ARENA += ["--set=pixels.eps=[8]", "--set=pixels.pgd.steps=2"]
-UNITS = ["--seeds=1", "--set=recipe.game.train_scenes=8", "--set=recipe.game.held_out_scenes=8"]
-UNITS += ["--set=recipe.best_response_updates=0", "--set=measure.pgd_scenes=2"]
 
 
 _ALL = (
@@ -186,6 +202,15 @@ _ALL = (
         lambda out: ["eval", f"--benchmark=custom:mine={out}/mine.tsv", "--batch=2", f"--out={out}/eval"],
         _questions,
         modules=("aot.bench.command", "aot.players.defender.qwen"),
+    ),
+    Command(
+        "eval_url",
+        lambda out: [
+            *("eval", f"--benchmark=custom:mine={out}/mine.tsv", f"--defender={SERVER[0]}", "--model=mini"),
+            f"--out={out}/eval",
+        ],
+        _served,
+        modules=("aot.bench.command", "aot.backends.openai_url"),
     ),
     Command(
         "audit",
@@ -245,19 +270,6 @@ _ALL = (
         _finished,
         lambda out: [["stage", f"{out}/run", "iteration_1/defender"]],
         (*ENGINES, "aot.arena.command"),
-    ),
-    Command(
-        "experiment",
-        lambda out: [
-            *("experiment", "smoke", *UNITS, '--set=variants=["newest"]'),
-            *(f"--out={out}/results", f"--runs={out}/runs"),
-        ],
-        modules=(*ENGINES, "aot.experiment.run"),
-    ),
-    Command(
-        "coevolve_launched",
-        lambda out: [*SMOKE, "--set=compute.launch=python", f"--out={out}"],
-        modules=ENGINES,
     ),
     Command(
         "coevolve_threats",

@@ -26,17 +26,19 @@ MEASURED = {
 }
 """Keys and columns that depend on when, how often, or in which process something was done."""
 PAGES = (".html", ".sqlite")
+TABLES = ("table.md", "headline.svg")
 """Files that hold such values among others: only that they are there is compared."""
 
 
 def results(folder: Path) -> dict[str, Any]:
     """The content of every file by its name: bytes as sha256, JSON and tables without `MEASURED`."""
     files = (path for path in sorted(folder.rglob("*")) if not path.is_dir() and ".lock" not in str(path))
+    files = (path for path in files if path.suffix != ".log")  # one of each process that was started
     return {path.relative_to(folder).as_posix(): _content(path) for path in files}
 
 
 def _content(path: Path) -> Any:
-    if path.suffix in PAGES:
+    if path.suffix in PAGES or path.name in TABLES:
         return "there"
     if path.suffix == ".json":
         return _without(json.loads(path.read_text(encoding="utf-8")))

@@ -1,36 +1,46 @@
 """Commands on run folders in which a file is something else: pipes, devices, loops, folders, other bytes, other shapes.
 
-    python tests/special_commands.py [COMMAND ...]
+    python tests/special_commands.py [--minutes M] [--skip N] [--out FOLDER] [COMMAND ...]
 
 Makes one small game and one arena of it, then for each kind of file in them a copy where that file is replaced, and
-runs the commands that read it. A command ends in its result, or with exit status 2, the place and the next step; no
-traceback, and no more than `LIMIT_S` seconds. Exit status 1 where one did not.
+runs the commands that read it, in an order drawn by chance, until the minutes are over. A command ends in its result,
+or with exit status 2, the place and the next step; no traceback, and no more than `LIMIT_S` seconds of computing or of
+waiting. Exit status 1 where one did not. `--out`: where the game lies, which the next call then finds; `--skip`: the
+first N are not tried.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib
+import math
 import os
+import random
 import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from kill_commands import ARENA, SMOKE
+from kill_commands import ARENA, ENGINES, SMOKE
 from special_files import SPECIAL, in_a_process
 
 KINDS = ("pipe", "endless", "loop", "folder", "not_utf8", "other_shape")
+GAME = [*SMOKE, "--set=sft_scripted_steps=0", "--set=best_response_updates=0"]
 ARENA_WORDS = ["arena", "--attacks=distractor", *ARENA]
 LABELS = ("attacker", "defender", "evaluation", "attacks", "answers")
 COMMANDS: dict[str, Callable[[Path], list[str]]] = {
     "report": lambda folder: ["report", str(folder / "run")],
     "arena": lambda folder: [*ARENA_WORDS, f"--out={folder / 'arena'}", str(folder / "run")],
-    "coevolve": lambda folder: [*SMOKE, "--out", str(folder / "run")],
+    "coevolve": lambda folder: [*GAME, "--out", str(folder / "run")],
     "experiment": lambda folder: ["experiment", "smoke", "--table", "--out", str(folder / "results")],
 }
 """By name, their arguments; `aot arena` and `aot coevolve` go on with what is there."""
+READ_BY = {"run": ("report", "arena", "coevolve"), "arena": ("arena",), "results": ("experiment",)}
+"""Which of them read a part of the folder."""
 
 
 def made(folder: Path) -> None:
@@ -40,7 +50,8 @@ def made(folder: Path) -> None:
     for name in ("coevolve", "arena"):
         if fault := _ended(COMMANDS[name](folder), limit_s=900):
             raise SystemExit(f"{name}: {fault}")
-    next(reader for reader in RESULTS if reader.name == "experiment").make(folder / "results")
+    if not (folder / "results").exists():
+        next(reader for reader in RESULTS if reader.name == "experiment").make(folder / "results")
 
 
 def chosen(folder: Path) -> Iterator[Path]:
@@ -59,10 +70,15 @@ def faults_of(sound: Path, file: Path, kind: str, command: str) -> str:
     """What went wrong where this file is of this kind; "" where nothing did."""
     with tempfile.TemporaryDirectory(dir=sound.parent) as scratch:
         folder = Path(scratch) / "copy"
-        shutil.copytree(sound, folder, symlinks=True)
+        shutil.copytree(sound, folder, copy_function=_copied)
         (folder / file).unlink()
         SPECIAL[kind](folder / file)
         return _ended(COMMANDS[command](folder))
+
+
+def _copied(source: str, target: str) -> None:
+    """Weights, which no command writes into, are linked."""
+    (os.link if source.endswith(".safetensors") else shutil.copy2)(source, target)
 
 
 def _ended(words: list[str], limit_s: int | None = None) -> str:
@@ -91,24 +107,36 @@ def _run(words: list[str], told: int) -> None:
 
 
 def main() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    faults = []
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("commands", nargs="*", metavar="COMMAND", help=", ".join(COMMANDS))
+    parser.add_argument("--minutes", type=float, default=math.inf)
+    parser.add_argument("--skip", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    for module in ("torch", "aot.cli", "aot.arena.command", "aot.experiment.run", *ENGINES):
+        importlib.import_module(module)  # once, before the forks
+    importlib.import_module("torch").set_num_threads(1)
+    until, tried, faults = time.monotonic() + 60 * given.minutes, 0, 0
     with tempfile.TemporaryDirectory() as scratch:
-        sound = Path(scratch) / "sound"
+        sound = (given.out or Path(scratch)).absolute() / "sound"
         made(sound)
-        for file in chosen(sound):
-            names = {"run": ("report", "arena", "coevolve"), "arena": ("arena",), "results": ("experiment",)}
-            for command in names.get(file.parts[0], ()):
-                if sys.argv[1:] and command not in sys.argv[1:]:
-                    continue
-                found = {kind: fault for kind in KINDS if (fault := faults_of(sound, file, kind, command))}
-                faults += found
-                print(f"{command}, {file}: {len(found)} faults of {len(KINDS)}", flush=True)
-                for kind, fault in found.items():
-                    print(f"  {kind}: {fault}", flush=True)
-    print(f"faults: {len(faults)}")
+        cases = [
+            (command, file, kind)
+            for file in chosen(sound)
+            for command in READ_BY.get(file.parts[0], ())
+            for kind in KINDS
+            if command in (given.commands or COMMANDS)
+        ]
+        random.Random(0).shuffle(cases)
+        for tried, (command, file, kind) in enumerate(cases[given.skip :], 1):
+            if fault := faults_of(sound, file, kind, command):
+                faults += 1
+                print(f"{command}, {file} is {kind}: {fault}", flush=True)
+            if not tried % 10:
+                print(f"{tried} of {len(cases)}: {faults} faults", flush=True)
+            if time.monotonic() > until:
+                break
+    print(f"{tried} of {len(cases)} tried: {faults} faults")
     sys.exit(bool(faults))
 
 

@@ -25,6 +25,7 @@ from aot.errors import AotError
 from fuzz_readers import READERS, Reader
 from fuzz_results import RESULTS
 from fuzz_run_files import RUN_FILES
+from watched import ended
 
 LIMIT_S, MEMORY = 20, 3 * 2**30
 ALL = (*READERS, *RUN_FILES, *RESULTS)
@@ -87,15 +88,17 @@ def _some(files: Sequence[Path], alike: int | None) -> Iterator[Path]:
 
 
 def in_a_process(work: Callable[[], object], limit_s: int | None = None) -> str:
-    """What it raised but an `AotError`, or how it was ended; "" where nothing was wrong."""
+    """What it raised but an `AotError`, or how it was ended; "" where nothing was wrong. The limit is one of computing
+    and one of waiting: beside other work a process may take longer."""
     reading, writing = os.pipe()
+    limit_s = limit_s or LIMIT_S
     child = os.fork()
     if not child:
         status = 0
         try:
             os.close(reading)
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(limit_s or LIMIT_S)
+            os.setsid()
+            resource.setrlimit(resource.RLIMIT_CPU, (limit_s, resource.RLIM_INFINITY))
             used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
             work()
@@ -107,12 +110,17 @@ def in_a_process(work: Callable[[], object], limit_s: int | None = None) -> str:
         finally:
             os._exit(status)
     os.close(writing)
-    told = os.read(reading, 4096).decode(errors="replace")
+    status, hung = ended(child, limit_s)
+    os.set_blocking(reading, False)  # a process that outlived it may hold the other end
+    try:
+        told = os.read(reading, 4096).decode(errors="replace")
+    except BlockingIOError:
+        told = ""
     os.close(reading)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status == 0:
         return ""
-    return told or f"ended with {signal.Signals(-status).name if status < 0 else status}"
+    name = signal.Signals(-status).name if status < 0 else status
+    return told or (f"waited for {limit_s} s" if hung else f"ended with {name}")
 
 
 def main() -> None:

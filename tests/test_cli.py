@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+import typer
 
 from aot.cli import main
+from aot.cli.options import resumable
 
 
 def aot(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -88,6 +92,22 @@ def test_mistakes_end_with_status_2_and_no_traceback(
     assert told.err.startswith("error: recipe smoke --set dapo.update=3: dapo.update: no such setting")
     assert "next: " in told.err and "Traceback" not in told.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_command_says_so_in_one_line(
+    sent: signal.Signals, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
+    try:
+        with pytest.raises(typer.Exit) as ended, resumable():
+            os.kill(os.getpid(), sent)
+        assert ended.value.exit_code == status
+        assert capsys.readouterr().err == "\nstopped; the same command goes on from here\n"
+        assert signal.getsignal(signal.SIGTERM) == before[1]
+    finally:
+        signal.signal(signal.SIGINT, before[0])
 
 
 def test_unknown_command_and_option_end_with_status_2(monkeypatch: pytest.MonkeyPatch) -> None:

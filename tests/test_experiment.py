@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
@@ -123,6 +124,7 @@ def test_a_unit_is_done_again_where_what_it_depends_on_changed() -> None:
         ("variants=[]", "variants"),
         ('variants=["newst"]', "no such variant: 'newst'; `changes` has newest, uniform, nash"),
         ('changes={"nash": {"meta": {"rule": "x"}}}', "newest"),
+        ("measure.eps=[-1]", r"measure\.eps\.0: input should be greater than or equal to 0"),
         ("measure.drews=1", "did you mean draws"),
     ],
 )
@@ -403,6 +405,17 @@ def test_seeds_of_other_settings_are_never_put_into_one_table(whole: Path, tmp_p
     assert write_results(tmp_path, SMOKE)["seeds"] == [0]
 
 
+def test_a_seed_is_counted_once(whole: Path, tmp_path: Path) -> None:
+    shutil.copy(whole / "out/seed_0.json", tmp_path / "seed_0.json")
+    shutil.copy(whole / "out/seed_0.json", tmp_path / "seed_00.json")
+    assert write_results(tmp_path)["seeds"] == [0]
+    shutil.copy(whole / "out/seed_0.json", tmp_path / "seed_1.json")
+    with pytest.raises(AotError, match=r"seed_1\.json: holds seed 0, not 1\n  next: delete"):
+        write_results(tmp_path)
+    with pytest.raises(AotError, match=r"seed_1\.json"):  # at once, though only seed 0 is wanted
+        run_experiment(SMOKE, tmp_path, tmp_path / "runs", seeds=1, say=lambda told: pytest.fail(told))
+
+
 @pytest.mark.parametrize(
     ("place", "value", "told"),
     [
@@ -442,7 +455,7 @@ def test_processes_land_what_they_finish_and_tell_what_failed(
     monkeypatch.setattr("aot.experiment.jobs.START", "fork")  # a process from nothing takes seconds to import
     (whole / "runs/seed_1").write_text("a file where a folder must be")
     landed: list[Task] = []
-    with pytest.raises(AotError, match=r"a process failed \(seed 1, newest\)"):
+    with pytest.raises(AotError, match=r"a process failed \(seed 1, newest: it ended with exit status 3\)"):
         make_units(SMOKE, whole / "runs", [Task(0, "newest"), Task(1, "newest")], 2, landed.append)
     assert landed == [Task(0, "newest")]
     told = capfd.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from aot.runs.files import digests_of, held
 from kill_campaign import campaign, orphans_end_here
 from kill_commands import COMMANDS
 from kill_compare import differences, results
+from kill_workers import WORKERS
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
@@ -19,6 +21,27 @@ def test_killed_runs_resume_to_the_same_files(tmp_path: Path) -> None:
     with orphans_end_here():
         tally = campaign(command, tmp_path, 5, "", said.append)
     assert (tally.tried, tally.equal, tally.faults) == (5, 5, []), said
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("units_frame", signal.SIGTERM),
+        ("units_frame_worker", signal.SIGKILL),
+        ("launched_frame", signal.SIGKILL),
+        ("launched_frame_worker", signal.SIGKILL),
+    ],
+)
+def test_processes_of_a_killed_run_end_with_it_and_it_goes_on(
+    name: str, sent: signal.Signals, tmp_path: Path
+) -> None:
+    """Units of an experiment, and launched stages, that only write files."""
+    command, said = WORKERS[name], list[str]()
+    command.load()
+    with orphans_end_here():
+        tally = campaign(command, tmp_path, 2, "started.json", said.append, sent=sent)
+    assert (tally.tried, tally.equal, tally.faults) == (2, 2, []), said
 
 
 def test_what_differs_is_named_and_wall_times_do_not(tmp_path: Path) -> None:

@@ -151,3 +151,16 @@ def test_a_setting_under_its_earlier_name_is_refused_with_the_new_one(setting: s
 def test_a_setting_that_is_not_finite_is_refused(value: str) -> None:
     with pytest.raises(AotError, match=r"dapo\.learning_rate"):
         load_recipe("smoke", [f"dapo.learning_rate={value}"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        (f"dapo.updates={2**63}", r"dapo\.updates: must be below 2\^63"),
+        ('players.defender="folder\\u0000"', r"players\.defender\.model: must not have the character of code 0"),
+    ],
+)
+def test_a_setting_that_nothing_can_be_made_with_is_refused(setting: str, told: str) -> None:
+    with pytest.raises(AotError, match=told):
+        load_recipe("smoke", [setting])
+    load_recipe("smoke", [f"dapo.updates={2**63 - 1}"])

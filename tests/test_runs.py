@@ -18,8 +18,8 @@ import pytest
 from safetensors import SafetensorError
 
 from aot.errors import AotError
-from aot.runs.background import Background
-from aot.runs.files import canonical_hash, disk_errors, read_json, replacing, sha256_of, write_json
+from aot.runs.background import Background, out_of_reach, within_reach
+from aot.runs.files import canonical_hash, disk_errors, held, read_json, replacing, sha256_of, write_json
 from aot.runs.run import Run, Stage
 
 RECIPE = {"name": "test", "seed": 3, "dapo": {"updates": 5}}
@@ -271,6 +271,46 @@ def test_what_a_killed_write_left_is_no_part_of_a_stage(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+def test_a_stage_that_stands_is_cleared_of_what_a_kill_left_beside_it(tmp_path: Path) -> None:
+    first, _ = two_stages(tmp_path, [])
+    (first.folder / "checkpoint").mkdir()
+    (first.folder / "started.json").write_text("{}")
+    with opened(tmp_path) as run:
+        assert run.standing("1/attacker", key={"lr": 0.2}, seed=7) is None
+        assert (first.folder / "checkpoint").exists()
+        assert run.standing("1/attacker", key={"lr": 0.1}, seed=7) is not None
+    assert not (first.folder / "checkpoint").exists() and not (first.folder / "started.json").exists()
+
+
+def test_a_folder_of_a_name_that_no_file_can_hold_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"run \xff")
+    with pytest.raises(AotError, match=r"run \\udcff: the folder's name is not UTF-8\n  next: "), held(folder):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_that_has_just_begun_ends_at_sigterm_whatever_its_parent_does_then() -> None:
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+    try:
+        with out_of_reach(forked=True):
+            if not (child := os.fork()):
+                try:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    within_reach()
+                finally:
+                    os._exit(4)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_worker_that_was_killed_is_told(tmp_path: Path) -> None:
+    background = Background(enabled=True)
+    background.submit(lambda: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(AotError, match=r"a background process was killed \(SIGKILL\)"):
+        background.wait()
+
+
 def test_workers_never_hear_of_ctrl_c(tmp_path: Path) -> None:
     """A terminal sends it to all processes, also to one that has only just been started."""
 
@@ -301,7 +341,7 @@ def test_workers_end_with_the_main_process(tmp_path: Path, sent: signal.Signals)
     """
     main = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stderr=subprocess.PIPE, text=True)
     worker = tmp_path / "pid"
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120  # it imports for seconds, beside other work for longer
     while not (worker.exists() and worker.read_text()) and time.monotonic() < until:
         time.sleep(0.05)
     main.send_signal(sent)

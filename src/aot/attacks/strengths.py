@@ -9,14 +9,26 @@ from pydantic import AfterValidator, BaseModel, Field
 Number = TypeVar("Number", int, float)
 
 
-def _ordered(limits: tuple[Number, Number]) -> tuple[Number, Number]:
-    if limits[0] > limits[1]:
-        raise ValueError("the first limit must not be above the second")
-    return limits
+def _within(least: float, most: float) -> AfterValidator:
+    """Of a pair from, to: in order, and both between these."""
+
+    def checked(limits: tuple[Number, Number]) -> tuple[Number, Number]:
+        if limits[0] > limits[1]:
+            raise ValueError("the first limit must not be above the second")
+        if limits[0] < least or limits[1] > most:
+            raise ValueError(f"both limits must lie between {least:g} and {most:g}")
+        return limits
+
+    return AfterValidator(checked)
 
 
-Limits = Annotated[tuple[float, float], AfterValidator(_ordered)]
+Pair = tuple[float, float]
 """From, to: a strength is drawn evenly between them for every attack."""
+Share = Annotated[Pair, _within(0, 1)]
+Levels = Annotated[Pair, _within(0, 255)]
+Multiple = Annotated[Pair, _within(0.1, 10)]
+Sigma = Annotated[Pair, _within(0.1, 100)]
+Quality = Annotated[Pair, _within(1, 100)]
 
 
 class Strengths(BaseModel, frozen=True, extra="forbid"):
@@ -24,18 +36,18 @@ class Strengths(BaseModel, frozen=True, extra="forbid"):
 
     tries: int = Field(12, gt=0)  # photos: edits drawn until one is possible; the model is not asked about these
     related: float = Field(0.5, ge=0, le=1)  # world: share of new objects that resemble a queried one
-    occlusion_share: Limits = (0.02, 0.08)  # of the image's area
+    occlusion_share: Share = (0.02, 0.08)  # of the image's area
     occlusion_places: int = Field(40, gt=0)  # tried before there is none beside the boxes
-    several: Annotated[tuple[int, int], AfterValidator(_ordered)] = (2, 3)  # new objects at once
-    scale: Limits = (0.6, 1.5)  # of an object's size; nearer to 1 than 15 % is not drawn
-    texture_levels: Limits = (20, 70)  # between the two colours of a pattern, of 255
-    texture_share: Limits = (0.4, 0.8)  # photos: by how much the pattern covers the background; in the world wholly
-    neutral_share: Limits = (0.01, 0.04)  # of the image's area, each shape's box
-    neutral_most: int = Field(3, gt=0)  # shapes at once
-    typographic_share: Limits = (0.08, 0.16)  # of the image's height: the writing's
-    noise_levels: Limits = (4, 8)  # largest change of any value (L-infinity), of 255
-    blur_sigma_px: Limits = (0.8, 2.0)
-    jpeg_quality: Limits = (10, 30)
-    shadow_share: Limits = (0.25, 0.5)  # of the light that a shadow takes
-    uneven_share: Limits = (0.2, 0.5)  # of the light, by which a smooth field changes it
-    light_share: Limits = (0.15, 0.35)  # of the full range: brightness by so much, and contrast
+    several: Annotated[tuple[int, int], _within(1, 20)] = (2, 3)  # new objects at once
+    scale: Multiple = (0.6, 1.5)  # of an object's size; nearer to 1 than 15 % is not drawn
+    texture_levels: Levels = (20, 70)  # between the two colours of a pattern, of 255
+    texture_share: Share = (0.4, 0.8)  # photos: by how much the pattern covers the background; in the world wholly
+    neutral_share: Share = (0.01, 0.04)  # of the image's area, each shape's box
+    neutral_most: int = Field(3, gt=0, le=100)  # shapes at once
+    typographic_share: Share = (0.08, 0.16)  # of the image's height: the writing's
+    noise_levels: Levels = (4, 8)  # largest change of any value (L-infinity), of 255
+    blur_sigma_px: Sigma = (0.8, 2.0)
+    jpeg_quality: Quality = (10, 30)
+    shadow_share: Share = (0.25, 0.5)  # of the light that a shadow takes
+    uneven_share: Share = (0.2, 0.5)  # of the light, by which a smooth field changes it
+    light_share: Share = (0.15, 0.35)  # of the full range: brightness by so much, and contrast

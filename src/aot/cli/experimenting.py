@@ -13,7 +13,7 @@ from aot.runs.terminal import echo
 
 def experiment(
     name: Annotated[str, typer.Argument(help="headline, or smoke: every part once, in seconds, for trying.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0, 1, ...; more may be added later.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, max=10_000, help="Seeds 0, 1, ...; more may be added later.")] = 5,
     jobs: Annotated[int, typer.Option(min=1, help="Processes at once, of one thread each.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder of the results. [default: results/<name>]")] = None,
     runs: Annotated[Path | None, typer.Option(help="Folder of the run folders. [default: runs/<name>]")] = None,

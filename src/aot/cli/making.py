@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
@@ -42,7 +43,7 @@ def coevolve(
     quiet_loading()
     with resumable():
         summary = play_all(chosen, folder, data=data)
-    page = build_report(folder)
+        page = build_report(folder)
     tables = [terminal_table(summary), comparison_table(summary)]
     Terminal().print(*[table for table in tables if table is not None])
     echo(f"report: {page}")
@@ -74,7 +75,7 @@ def stage(
     from aot.runs.ranks import is_main
 
     quiet_loading()
-    with resumable():
+    with resumable() if not controller else nullcontext():  # else its controller tells how it ended
         made = make_stages(run, names, controller=controller, heartbeat=heartbeat)
     if is_main() and not controller:
         echo("\n".join(f"  {key}: {value}" for one in made for key, value in one.metrics.items()))

@@ -18,10 +18,16 @@ from aot.errors import AotError
 from aot.runs.launched import run_command, this_process
 from aot.runs.run import Stage
 
+BEAT = ".beat"
+
 
 @dataclass
 class Controller(Stages):
-    """`Stages` of which only those without a model are made in this process."""
+    """`Stages` of which only those without a model are made in this process, which holds the run folder."""
+
+    def __post_init__(self) -> None:
+        for heartbeat in (self.run.folder / LOGS).glob(f"*{BEAT}"):  # a killed controller's
+            heartbeat.unlink()
 
     def make(self, name: str) -> Stage:
         return self.make_all([name])[0]
@@ -70,7 +76,7 @@ class Controller(Stages):
         together = self.plan(names[0]).together
         compute, folder = self.recipe.compute, self.run.folder
         log = folder / LOGS / f"{_common(names)}.log"
-        heartbeat = log.with_suffix(".beat")
+        heartbeat = log.with_suffix(BEAT)
         words = [*compute.command(together=together), str(folder), *names, f"--controller={this_process()}"]
         run_command(
             [*words, f"--heartbeat={heartbeat}"],

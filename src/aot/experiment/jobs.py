@@ -15,7 +15,8 @@ from aot.errors import AotError
 from aot.experiment.settings import ExperimentSettings
 from aot.experiment.unit import make_unit
 from aot.players.base_players import quiet_loading
-from aot.runs.background import FAILED, end_with_parent, out_of_reach
+from aot.runs.background import FAILED, end_with_parent, out_of_reach, within_reach
+from aot.runs.launched import told_exit
 from aot.runs.terminal import echo, warn
 
 
@@ -42,7 +43,7 @@ def make_units(
             landed(task)
         return
     context: Any = multiprocessing.get_context(START)
-    waiting, running, failed = list(tasks), dict[int, tuple[Task, BaseProcess]](), list[Task]()
+    waiting, running, failed = list(tasks), dict[int, tuple[Task, BaseProcess]](), list[str]()
     try:
         while waiting or running:
             while waiting and len(running) < jobs and not failed:
@@ -50,7 +51,7 @@ def make_units(
                 given = (settings.model_dump_json(), runs, task.seed, task.unit)
                 started = context.Process(target=_work, args=given, daemon=True)
                 sys.stdout.flush()
-                with out_of_reach():
+                with out_of_reach(forked=START == "fork"):
                     started.start()
                 running[started.sentinel] = task, started
             if not running:
@@ -60,20 +61,20 @@ def make_units(
                 task, process = running.pop(sentinel)
                 process.join()
                 if process.exitcode:
-                    failed.append(task)
+                    failed.append(f"{task}: it {told_exit(process.exitcode)}")
                 else:
                     landed(task)
     finally:
         for _, process in running.values():
             process.terminate()
     if failed:
-        told = "; ".join(map(str, failed))
-        hint = "its message stands above; the same command goes on from what is finished"
-        raise AotError(f"a process failed ({told})", hint=hint)
+        hint = "its message, if it left one, stands above; the same command goes on from what is finished"
+        raise AotError(f"a process failed ({'; '.join(failed)})", hint=hint)
 
 
 def _work(settings: str, runs: Path, seed: int, unit: str) -> None:
     """What a process does."""
+    within_reach()
     end_with_parent()
     quiet_loading()
     try:

@@ -8,8 +8,9 @@ An entry has `cpu_seconds` of all stages behind the defender (None: not known) a
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -75,10 +76,13 @@ def land(settings: ExperimentSettings, out: Path, runs: Path, seed: int) -> None
 
 def _stored(out: Path, seed: int) -> SeedFile:
     path = seed_file(out, seed)
-    if not path.exists():
+    if not os.path.lexists(path):
         return SeedFile(seed=seed, settings={}, units={}, wall_seconds={}, defenders={})
     hint = f"delete {path} and run the same command again: it is made from the finished runs"
-    return read_shaped(path, SeedFile, hint=hint)
+    stored = read_shaped(path, SeedFile, hint=hint)
+    if stored.seed != seed:  # a copy under another name would count twice
+        raise AotError(f"holds seed {stored.seed}, not {seed}", where=str(path), hint=hint)
+    return stored
 
 
 @dataclass(frozen=True)
@@ -122,12 +126,9 @@ def read_results(out: Path, settings: ExperimentSettings | None) -> tuple[Experi
     """The settings and the seeds that stand in the folder; with `settings` only those seeds that were made with them.
     Raises `AotError` where none does, or, without `settings`, where they are of different ones."""
     asked = settings is not None
-    names = [re.fullmatch(r"seed_(\d+)\.json", path.name) for path in out.glob("seed_*.json")]
-    numbers = [int(name[1]) for name in names if name]
     found = []
-    for seed in sorted(numbers):
-        stored, where = _stored(out, seed), str(seed_file(out, seed))
-        own = validated(ExperimentSettings, stored.settings, where=where, hint=f"delete {where}")
+    for seed, stored, own in _all(out):
+        where = str(seed_file(out, seed))
         if settings is None:
             settings = own
         if own == settings:
@@ -139,3 +140,17 @@ def read_results(out: Path, settings: ExperimentSettings | None) -> tuple[Experi
     if settings is None or not found:
         raise AotError("no seed has landed here", where=str(out), hint="`aot experiment headline` makes them")
     return settings, found
+
+
+def check_results(out: Path) -> None:
+    """Raises `AotError` where one of the seeds in the folder is damaged: better before hours of training than after."""
+    for _ in _all(out):
+        pass
+
+
+def _all(out: Path) -> Iterator[tuple[int, SeedFile, ExperimentSettings]]:
+    """The seeds that stand in the folder, in order, and the settings of each."""
+    names = [re.fullmatch(r"seed_(0|[1-9][0-9]*)\.json", path.name) for path in out.glob("seed_*.json")]
+    for seed in sorted(int(name[1]) for name in names if name):
+        stored, where = _stored(out, seed), str(seed_file(out, seed))
+        yield seed, stored, validated(ExperimentSettings, stored.settings, where=where, hint=f"delete {where}")

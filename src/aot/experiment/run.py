@@ -11,7 +11,7 @@ from aot.experiment.cost import expected_seconds
 from aot.experiment.figure import headline_figure
 from aot.experiment.jobs import Task, make_units
 from aot.experiment.page import page
-from aot.experiment.results import is_landed, land, read_results
+from aot.experiment.results import check_results, is_landed, land, read_results
 from aot.experiment.settings import EXPERIMENTS, ExperimentSettings
 from aot.experiment.summary import summarise
 from aot.experiment.table import markdown
@@ -42,6 +42,7 @@ def run_experiment(
     tables and figure, anew after every unit; `runs` the run folders. Raises `AotError` as the runs do, or where another
     process works on `out`."""
     with held(out):
+        check_results(out)
         tasks = [Task(seed, unit) for seed in range(seeds) for unit in settings.units()]
         for seed in range(seeds):
             if any(finished(settings, runs, seed, unit) for unit in settings.units()):

@@ -6,6 +6,7 @@ meta-strategies), and the baselines that need no game. Whatever is equal between
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
@@ -30,6 +31,7 @@ def _known(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Seen = Literal["trained", "in_part", "left_out"]
+Levels = Annotated[int, Field(ge=0, le=255)]
 Families = Annotated[tuple[str, ...], AfterValidator(_known)]
 
 
@@ -48,7 +50,7 @@ class MeasureSettings(BaseModel, frozen=True, extra="forbid"):
 
     families: Families = FAMILIES
     draws: int = Field(2, gt=0)  # attacks of each family on each scene; the worst valid one counts
-    eps: tuple[int, ...] = (2, 4, 8)  # levels of 255, of PGD in L-infinity on the whole image
+    eps: tuple[Levels, ...] = (2, 4, 8)  # of 255, of PGD in L-infinity on the whole image
     pgd_steps: int = Field(20, gt=0)
     pgd_scenes: int = Field(120, gt=0)  # the first so many: each costs as many passes as there are steps
 
@@ -78,7 +80,7 @@ class ExperimentSettings(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _playable(self) -> ExperimentSettings:
         for name in self.variants:
-            if name not in self.changes or name == BASELINES or "/" in name:
+            if name not in self.changes or name == BASELINES or not re.fullmatch(r"[\w-][\w.-]*", name):  # a folder
                 raise ValueError(f"no such variant: {name!r}; `changes` has {', '.join(self.changes)}")
         if len(set(self.variants)) < len(self.variants):
             raise ValueError("a variant is named twice")

@@ -22,6 +22,7 @@ from types import TracebackType
 import torch
 
 from aot.errors import AotError
+from aot.runs.launched import told_exit
 from aot.runs.terminal import warn
 
 FAILED = 3
@@ -54,7 +55,7 @@ class Background:
         self._turn = self._context.Semaphore(0)
         process = self._context.Process(target=_run, args=(job, before, self._turn), daemon=True)
         sys.stdout.flush()
-        with out_of_reach():
+        with out_of_reach(forked=True):
             process.start()
         self._jobs.append(process)
 
@@ -65,10 +66,8 @@ class Background:
         for process in self._jobs:
             process.join()
             if process.exitcode:  # a killed one never gave the turn to the next: these must not be waited for
-                raise AotError(
-                    f"a background process failed (exit status {process.exitcode})",
-                    hint="its message stands above; run the same command again to go on from the finished stages",
-                )
+                hint = "its message, if it left one, stands above; the same command goes on from the finished stages"
+                raise AotError(f"a background process {told_exit(process.exitcode)}", hint=hint)
         self._jobs.clear()
 
     def __enter__(self) -> Background:
@@ -86,14 +85,22 @@ class Background:
 
 
 @contextmanager
-def out_of_reach() -> Iterator[None]:
+def out_of_reach(*, forked: bool) -> Iterator[None]:
     """Processes that are started within never hear of Ctrl-C, which a terminal sends to all: the main one ends them.
-    A signal that comes meanwhile waits until they have been started."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    A signal that comes meanwhile waits until they have been started. Forked ones would do at SIGTERM what the main one
+    does: it waits until they say that they are `within_reach`."""
+    blocked = {signal.SIGINT, signal.SIGTERM} if forked else {signal.SIGINT}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def within_reach() -> None:
+    """A process that was just started ends at SIGTERM, whatever the one that started it does then."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def end_with_parent() -> None:
@@ -110,7 +117,7 @@ def _end_with(parent: BaseProcess) -> None:
 
 
 def _run(job: Callable[[], object], before: object, turn: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    within_reach()
     end_with_parent()
     if before is not None:
         before.acquire()  # type: ignore[attr-defined]

@@ -82,7 +82,12 @@ def is_leftover(path: Path) -> bool:
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """The folder, made where it is missing, for one process at a time; what a killed one was writing in it is removed.
-    Raises `AotError` where another process has it."""
+    Raises `AotError` where another process has it, or where its name is none that JSON, tables and pages can hold."""
+    try:
+        os.path.abspath(folder).encode()
+    except UnicodeEncodeError as error:
+        what, hint = "the folder's name is not UTF-8", "choose or rename the folder, e.g. with --out"
+        raise AotError(what, where=str(folder), hint=hint) from error
     lock = FileLock(folder / ".lock")
     with disk_errors(folder, "nothing was written"):
         folder.mkdir(parents=True, exist_ok=True)

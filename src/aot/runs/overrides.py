@@ -23,6 +23,8 @@ RENAMED = {
 }
 """Settings, and values of settings, under the names that they had once -> their names today."""
 
+LARGEST = 2**63
+"""Tensors and arrays hold no larger integer."""
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
@@ -57,18 +59,25 @@ def validated(model: type[Settings], values: Any, *, where: str, hint: str | Non
     except ValidationError as error:
         told = [_explained(model, detail) for detail in error.errors(include_url=False)[:5]]
         raise AotError("\n  ".join(told), where=where, hint=hint) from error
-    if endless := _not_finite(settings.model_dump()):
-        raise AotError(f"{', '.join(endless)}: must be a finite number", where=where, hint=hint)
+    if useless := list(_useless(settings.model_dump()))[:5]:
+        raise AotError("\n  ".join(useless), where=where, hint=hint)
     return settings
 
 
-def _not_finite(value: Any, name: str = "") -> list[str]:
-    """Dotted names of the settings that are inf or nan."""
+def _useless(value: Any, name: str = "") -> Iterator[str]:
+    """Settings of the right type that nothing can be made with, and why."""
     if isinstance(value, Mapping):
-        return [bad for key, item in value.items() for bad in _not_finite(item, f"{name}.{key}" if name else str(key))]
-    if isinstance(value, list | tuple):
-        return [bad for item in value for bad in _not_finite(item, name)]
-    return [name] if isinstance(value, float) and not math.isfinite(value) else []
+        for key, item in value.items():
+            yield from _useless(item, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _useless(item, name)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{name}: must be a finite number"
+    elif isinstance(value, int) and abs(value) >= LARGEST:
+        yield f"{name}: must be below 2^63"
+    elif isinstance(value, str) and "\0" in value:
+        yield f"{name}: must not have the character of code 0, which no file name or program may have"
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

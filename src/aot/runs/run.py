@@ -200,12 +200,14 @@ class Run:
         parents: Sequence[Stage] = (),
         quiet: bool = False,
     ) -> Stage | None:
-        """The finished stage, verified, if it was made from these; nothing is made or moved. Raises as `stage` does."""
+        """The finished stage, verified, if it was made from these; nothing is made or moved, and what a process that
+        was killed right after it left beside it is removed. Raises as `stage` does."""
         folder, digest = self.folder / name, canonical_hash(inputs_of(name, key, seed, parents))
         manifest = folder / MANIFEST
         if not manifest.exists() or read_json(manifest, hint=remake_hint(folder), needs=("key",))["key"] != digest:
             return None
         self.stages[name] = stage = Stage(name, folder, verified_manifest(folder))
+        self._sweep(folder)
         if not quiet and stage.manifest["finished"] < self.begun:
             self.say(f"{name}: kept from before ({_clock(stage.wall_seconds)})")
         return stage

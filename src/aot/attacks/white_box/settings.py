@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field
 
 from aot.attacks.white_box.apgd import ApgdSettings
 from aot.attacks.white_box.norms import NormName
@@ -13,11 +15,20 @@ WHITE_BOX = ("pgd", "apgd", "robust_vlm")
 """Names of the attacks."""
 NORM_NAMES: dict[NormName, str] = {"linf": "L-infinity", "l2": "L2"}
 
+Eps = Annotated[float, Field(ge=0)]
+
+
+def _different(eps: tuple[float, ...]) -> tuple[float, ...]:
+    if len(set(eps)) < len(eps):
+        raise ValueError("one is named twice")
+    return eps
+
 
 class PixelAttackSettings(BaseModel, frozen=True, extra="forbid"):
     """How the white-box attacks of an audit or an evaluation go."""
 
-    eps: tuple[float, ...] = Field((2, 4, 8), min_length=1)  # levels: 1/255; each is an attack of its own
+    # Levels: 1/255; each is an attack of its own.
+    eps: Annotated[tuple[Eps, ...], AfterValidator(_different)] = Field((2, 4, 8), min_length=1)
     norm: NormName = "linf"  # robust_vlm is L-infinity
     outside_boxes: bool = False  # only pixels outside the protected boxes may change
     pgd: PgdSettings = PgdSettings()  # eps and norm are those above
