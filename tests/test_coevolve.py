@@ -221,7 +221,10 @@ def test_a_controller_makes_the_same_bits_and_goes_on_after_a_failure(
     with pytest.raises(AotError, match="rank 1"):
         coevolve(recipe, tmp_path, say=lambda _: None)
     said: list[str] = []
+    (tmp_path / "logs").mkdir(exist_ok=True)
+    (tmp_path / "logs/warm_up.beat").touch()  # of a controller that was killed
     coevolve(recipe.changed(compute={"launch": "python -X dev"}), tmp_path, say=said.append)
+    assert not list(tmp_path.rglob("*.beat"))
     assert bits(tmp_path) == bits(uninterrupted)
     assert [names for names in launched if names[0] == "iteration_1/attacker"] == [["iteration_1/attacker"]]
     assert [*map("iteration_1/{}".format, ("attacks/1", "attacks/2", "known_attacks"))] in launched

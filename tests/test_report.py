@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import xml.etree.ElementTree as ElementTree
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -466,7 +467,10 @@ def test_text_from_data_is_never_markup(tmp_path: Path) -> None:
     ElementTree.fromstring(arms_race_figure(summary))
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+LINKS = [partial(os.symlink, to) for to in ("/dev/zero", "0000_clean.png")]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, *LINKS])
 def test_a_picture_of_the_gallery_that_is_no_plain_file_is_not_waited_for(tmp_path: Path, make: Any) -> None:
     fake_gallery(tmp_path / "gallery", n=1)
     picture = tmp_path / "gallery/0000_clean.png"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,8 @@ def read_picture(folder: Path, name: str) -> Image:
     """A PNG of the gallery as RGB. Raises ValueError for a name that leads anywhere else."""
     path = folder / name
     plain_name = "\0" not in name and Path(name).name == name and "\\" not in name and name.endswith(".png")
-    if not plain_name or path.resolve().parent != folder.resolve():
+    # Of a link to itself `Path.resolve` raises RuntimeError.
+    if not plain_name or os.path.dirname(os.path.realpath(path)) != os.path.realpath(folder):
         raise ValueError(f"{name!r} is not the name of a PNG file in the gallery's folder: refused")
     try:
         with PilImage.open(io.BytesIO(read_whole(path)), formats=["PNG"]) as picture:
