@@ -30,7 +30,8 @@ SUPPOSES = (
 _PEOPLE = (
     r"(?:some(?:one|body)|any(?:one|body)|people|you|he|she|they|(?:some|others?|many|most|few)(?=\s+(?:would|might|may"
     r"|could|will|often|also|\w+s?\s+\(?[A-J]\b))|(?:an?|the|my|your|our|this|that|some|many|most|other|another)\s+"
-    r"(?:[\w-]+\s+)?(?:students?|viewers?|persons?|people|colleagues?|friends?|teachers?|professors?|doctors?|nurses?|neighbou?rs?|users?|assistants?|models?|experts?"
+    r"(?:[\w-]+\s+)?(?:students?|viewers?|persons?|people|colleagues?|friends?|teachers?|professors?|doctors?|nurses?"
+    r"|neighbou?rs?|users?|assistants?|models?|experts?"
     r"|humans?|book|hint|caption|author|paper|annotat\w+|prompt|question|title|description)"
     r"|GPT\S*|ChatGPT|Claude|Gemini|Qwen\S*|LLaVA\S*|InternVL\S*|(?:person|student|annotator|model)\s+\S+)"
 )

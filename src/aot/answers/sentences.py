@@ -22,7 +22,8 @@ from aot.answers.rejected import (
 from aot.answers.several import LINE
 
 NOUN = (
-    r"(?:the\s+|an?\s+|(?:in|de)creased\s+|reduced\s+|elevated\s+|option\s+|choice\s+|answer\s+|letter\s+|image\s+|points?\s+|circled\s+and\s+|labell?ed\s+(?:with\s+"
+    r"(?:the\s+|an?\s+|(?:in|de)creased\s+|reduced\s+|elevated\s+|option\s+|choice\s+|answer\s+|letter\s+|image\s+"
+    r"|points?\s+|circled\s+and\s+|labell?ed\s+(?:with\s+"
     r"|as\s+)?|(?:\w{1,12}-)?circled?\s+|选项)*"
 )
 OPTION = rf"[\"'(\[]?{NOUN}[\"'(\[]{{0,3}}⟦(-?\d+)⟧"
