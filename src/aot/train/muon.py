@@ -1,8 +1,8 @@
-"""Muon (Jordan et al. 2024) that is fast, and the same, on every CPU.
+"""Muon (Jordan et al. 2024) in float32, which is fast on every CPU.
 
 `torch.optim.Muon` makes its updates orthogonal in bfloat16. Processors without instructions for it take twenty times as
-long for that as in float32 (benchmarks/peers.py), which is most of a step of the miniature, and round it in another way
-than those that have them. On an accelerator this is torch's own.
+long for that as in float32 (benchmarks/peers.py), which is most of a step of the miniature, and need not
+round as those that have them. On an accelerator this is torch's own.
 """
 
 from __future__ import annotations
