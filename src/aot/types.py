@@ -69,6 +69,14 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class CounterfactualPair:
+    """Two images that differ in what is asked about: the same words and options, another right answer."""
+
+    images: tuple[Image, Image]
+    questions: tuple[Question, Question]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Scene:
     """An image with one question. `protected` are the boxes the question is about (may be empty:
     then the referee's global rule applies); `objects` is everything known to be in the image."""

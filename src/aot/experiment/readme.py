@@ -12,7 +12,7 @@ from aot.runs.files import read_whole, replacing
 
 Json = dict[str, Any]
 BEGIN, END = "<!-- experiment: begin -->", "<!-- experiment: end -->"
-SHOWN = ("base", "clean_rl", "augment_all", "pgd_at_8", "sft_scripted", "newest/")
+SHOWN = ("base", "clean_rl", "augment_all", "pgd_at_8", "sft_scripted", "sft_counterfactual", "newest/")
 """Defenders of the short table, or the beginning of their names: of each kind of baseline the strongest. Of the game
 with a share of PGD the last one is shown, too."""
 COLUMNS = {

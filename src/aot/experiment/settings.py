@@ -41,6 +41,10 @@ META: dict[str, dict[str, Any]] = {rule: {"meta": {"rule": rule}} for rule in ("
 """The game with each meta-strategy."""
 PIXEL_VARIANT = "pixel"
 """The game against the newest opponents, where SFT's clean images are attacked by PGD, as `--threats pixel` does."""
+COUNTERFACTUAL = "sft_counterfactual"
+"""The baseline of SFT on scripted attacks that has the method's share of counterfactual pairs, too."""
+NOT_IN_BASELINES = {"pixel", "final_rate", "counterfactual_share", "counterfactual_pool"}
+"""Of the warm-up's SFT, what a baseline does without."""
 WITH_PIXELS = {"pixel": {"share": PIXEL_SHARE}}
 CHANGES = META | {PIXEL_VARIANT: META["newest"] | {"warm_up": WITH_PIXELS, "hits": WITH_PIXELS}}
 
@@ -61,6 +65,7 @@ class BaselineSteps(BaseModel, frozen=True, extra="forbid"):
 
     augment: int = Field(0, ge=0)  # each of the static augmentations
     pgd: int = Field(0, ge=0)  # adversarial training, for each eps
+    counterfactual: int = Field(0, ge=0)  # SFT on scripted attacks and counterfactual pairs
     same_attacks: int = Field(0, ge=0)  # SFT on the attacks that the first variant made
 
 
@@ -149,11 +154,16 @@ class ExperimentSettings(BaseModel, frozen=True, extra="forbid"):
             one = self._sft(f"pgd_at_{eps}", self.steps.pgd)
             one["sft"] |= {"pixel": {"share": self.recipe.warm_up.attacked_share, "eps": eps}}
             listed.append(one)
+        if self.steps.counterfactual:
+            attacks = self.recipe.scripted_attacks.model_dump()
+            one = self._sft(COUNTERFACTUAL, self.steps.counterfactual, attacks=attacks)
+            one["sft"] |= self.recipe.warm_up.model_dump(include={"counterfactual_share", "counterfactual_pool"})
+            listed.append(one)
         return listed
 
     def _sft(self, name: str, steps: int, **settings: Any) -> dict[str, Any]:
-        """The warm-up's training, for longer, from the base defender and without its share of pixels."""
-        sft = self.recipe.warm_up.model_dump(exclude={"pixel", "final_rate"}) | {"steps": steps}
+        """The warm-up's training, for longer and from the base defender, without `NOT_IN_BASELINES`."""
+        sft = self.recipe.warm_up.model_dump(exclude=NOT_IN_BASELINES) | {"steps": steps}
         return {"name": name, "sft": sft, **settings}
 
 
@@ -174,7 +184,7 @@ def headline() -> ExperimentSettings:
         name="headline",
         recipe=miniature().changed(game={"held_out_scenes": 400}, clean_rl_updates=150),
         augmentations=augmentations,
-        steps=BaselineSteps(augment=1200, pgd=580, same_attacks=1200),
+        steps=BaselineSteps(augment=1200, pgd=580, counterfactual=1200, same_attacks=1200),
     )
 
 
@@ -185,7 +195,7 @@ def smoke_sized() -> ExperimentSettings:
         recipe=smoke().changed(game={"train_scenes": 16, "held_out_scenes": 16}),
         augmentations={"augment_all": ("distractor", "jpeg")},
         pgd_eps=(8,),
-        steps=BaselineSteps(augment=1, pgd=1, same_attacks=1),
+        steps=BaselineSteps(augment=1, pgd=1, counterfactual=1, same_attacks=1),
         measure=MeasureSettings(
             families=("distractor", "removal", "scale", "noise"), draws=2, eps=(8,), pgd_steps=2, pgd_scenes=8
         ),

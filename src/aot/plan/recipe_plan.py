@@ -211,11 +211,15 @@ def defenders_sft(m: Measures, name: str = WARM_UP) -> StageNeed:
     at_once = min(s.per_forward, s.batch)
     phases = [Phase("update", update, s.steps * s.batch / at_once)]
     geometry = f"{s.steps} steps of {s.batch} images, {at_once} at once"
-    attacked, offered = round(s.batch * s.attacked_share), s.drawn()[0]
+    attacked, offered = round(s.single * s.attacked_share), s.drawn()[0]
     candidates = min(s.candidates, attacks)
     if (looks := offered * candidates) > attacked:
         phases.append(Phase("candidates", m.losses(s, at_once), s.steps * looks / at_once))
         geometry += f"; {attacked} of them the hardest of {looks} attacks"
+    if s.pairs_drawn > s.pairs:
+        phases.append(Phase("pairs", m.losses(s, at_once), s.steps * 2 * s.pairs_drawn / at_once))
+    if s.pairs:
+        geometry += f"; {s.pairs} counterfactual pairs of {s.pairs_drawn}"
     if pixels := round(s.batch * s.pixel.share):
         together = min(at_once, pixels)
         times = s.steps * s.pixel.steps * pixels / together

@@ -30,7 +30,7 @@ def miniature() -> Recipe:
     }
     # One schedule over the whole method: every training ends at the rate at which the next one begins. SFT's steps
     # take about the method's CPU seconds, the control's a third: twice as many updates gained it nothing (docs/log.md).
-    sft = {"batch": 32, "pool": 3, "final_rate": 0.6}
+    sft = {"batch": 32, "pool": 3, "final_rate": 0.6, "counterfactual_share": 0.5}
     return Recipe(name="miniature").changed(
         game={"train_scenes": 250, "held_out_scenes": 800},
         warm_up={**sft, "steps": 200, "candidates": 1, "learning_rate": 1e-3, "muon_lr": 0.01},

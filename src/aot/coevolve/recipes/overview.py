@@ -22,6 +22,7 @@ def overview(recipe: Recipe, game: Game) -> str:
     ]
     if recipe.warm_up.steps:
         taught = f"the pairs in {recipe.pairs}" if recipe.pairs else "scripted attacks"
+        taught += " and counterfactual pairs" * bool(recipe.warm_up.pairs)
         lines.insert(1, f"  warm-up: the defender's SFT, {recipe.warm_up.steps} steps on {taught}")
     if recipe.meta.rule != "newest":
         pool = len(recipe.scripted_attacks.families) or 1
@@ -32,6 +33,7 @@ def overview(recipe: Recipe, game: Game) -> str:
     for baseline in recipe.baselines:
         source = "the game's own attacks" if baseline.same_attacks else "fresh scenes"
         source += f" attacked by {', '.join(baseline.attacks.families) or 'distractors'}" if baseline.attacks else ""
+        source += " and counterfactual pairs" * bool(baseline.sft.pairs)
         lines.insert(-1, f"  baseline: {baseline.name}, SFT on {source}, {baseline.sft.steps} steps")
     if finals(recipe):
         told = f"  fresh attackers: {len(finals(recipe))}, {recipe.best_response_updates} updates each"

@@ -22,6 +22,9 @@ EDITS_A_QUESTION = 4
 """Different attacks of a family on one question about an own photo: an edit of a photo takes a hundred times as long as
 one of the world's, and the questions come again; *ours*."""
 
+OBJECT_EDITS = ("distractor", "removal", "replacement")
+"""Families of which counterfactual pairs of own photos are made."""
+
 
 class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
     """Scripted attacks for the defender's SFT, in place of an AOT-SFT dataset; all *ours*."""
@@ -56,9 +59,20 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
     def compositions(self, game: Game) -> list[Composition]:
         """Every semantic family followed by every family of pixels; none without a `composed_share`."""
         chosen = self.chosen(game) if self.composed_share else []
-        after = [family for family in chosen if family.threat == "pixel"]
+        after = self.corruptions(game) if chosen else []
         made = [Composition(first, second) for first in chosen if first.threat == "semantic" for second in after]
         return [one for one in made if one.name not in self.families]
+
+    def corruptions(self, game: Game) -> list[Family]:
+        """The families that change the image as a whole."""
+        return [family for family in self.chosen(game) if family.threat == "pixel"]
+
+    def object_edits(self, game: Game) -> Attacker | None:
+        """Objects of own photos put in, taken out and replaced; None where they came without any."""
+        if game.is_world or game.objects is None or game.objects.bare:
+            return None
+        members = [self._player(game, family) for family in families(OBJECT_EDITS, objects=game.objects)]
+        return AttackerMixture(members, [1.0] * len(members), name="object edits")
 
     def mixed(self, game: Game, weights: Mapping[str, float] | None = None) -> Attacker:
         """All of them as one attacker, `composed_share` of whose attacks are compositions; `weights` by name."""

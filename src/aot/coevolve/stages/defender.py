@@ -15,7 +15,13 @@ from aot.coevolve.rounds.inputs import Inputs
 from aot.coevolve.rounds.payoff import curriculum_weights
 from aot.coevolve.scenes.game import stage_seed
 from aot.coevolve.scenes.scripted import ScriptedAttackSettings, judging
-from aot.coevolve.stages.sft_batches import hit_batches, pair_batches, round_batches, scripted_batches
+from aot.coevolve.stages.sft_batches import (
+    counterfactual_batches,
+    hit_batches,
+    pair_batches,
+    round_batches,
+    scripted_batches,
+)
 from aot.data.episodes.curriculum import CurriculumRow, build_curriculum
 from aot.game.judge import open_judge
 from aot.players.defender.opening import open_defender
@@ -33,7 +39,7 @@ from aot.types import Episode, Scene
 
 def warm_up(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """Iteration 0: SFT on the recipe's pairs (AOT-SFT), or on scripted attacks in their place."""
-    settings = recipe.warm_up
+    settings = _possible(recipe, inputs, recipe.warm_up)
     if recipe.pairs:
         batches = pair_batches(Path(recipe.pairs), recipe.game, sum(settings.drawn()), seed=inputs.seed)
         return _sft_on(recipe, inputs, folder, batches, settings)
@@ -42,23 +48,30 @@ def warm_up(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
 
 def train_on_scripted_attacks(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """The baseline without a game: the warm-up, for as long as the whole method takes."""
-    settings = recipe.warm_up.model_copy(update={"steps": recipe.sft_scripted_steps, "final_rate": 0.0})
+    longer = {"steps": recipe.sft_scripted_steps, "final_rate": 0.0, "counterfactual_share": 0.0}
+    settings = recipe.warm_up.model_copy(update=longer)
     return _sft_on_scripted(recipe, inputs, folder, settings)
 
 
 def train_baseline(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """A baseline that the recipe lists: SFT from the base defender, on what its settings say."""
     (baseline,) = (each for each in recipe.baselines if each.name == inputs.name.rpartition("/")[2])
-    settings = baseline.sft
+    settings = _possible(recipe, inputs, baseline.sft)
     if baseline.same_attacks:
         iterations = range(1, recipe.iterations + 1)
         episodes = [episode for i in iterations for episode in round_episodes(inputs, i)]
         batches = round_batches(episodes, sum(settings.drawn()), seed=inputs.seed)
     else:
         attacks = baseline.attacks or recipe.scripted_attacks  # which attack none of its scenes then
-        drawn = settings.drawn() if baseline.attacks else (0, settings.batch)
+        drawn = settings.drawn() if baseline.attacks else (0, settings.single)
         batches = _scripted(recipe, inputs, attacks, drawn)
     return _sft_on(recipe, inputs, folder, batches, settings)
+
+
+def _possible(recipe: Recipe, inputs: Inputs, settings: DefenderSftSettings) -> DefenderSftSettings:
+    """The settings, without counterfactual pairs where the game has no objects to make them of."""
+    able = inputs.game.is_world or recipe.scripted_attacks.object_edits(inputs.game)
+    return settings if able else settings.model_copy(update={"counterfactual_share": 0.0})
 
 
 def _sft_on_scripted(
@@ -91,7 +104,7 @@ def _sft_on(
 ) -> dict[str, Any]:
     """The base defender trained on `batches`, and saved."""
     player = open_defender(inputs.folder(defender_of(0)), recipe.players.defender, name=inputs.name)
-    metrics = _sft(recipe, player, batches, settings, inputs.seed, folder)
+    metrics = _sft(recipe, inputs, player, batches, settings, folder)
     if is_main():
         player.save(folder)
     return metrics
@@ -99,15 +112,20 @@ def _sft_on(
 
 def _sft(
     recipe: Recipe,
+    inputs: Inputs,
     player: TrainedDefender,
     batches: Batches,
     settings: DefenderSftSettings,
-    seed: int,
     folder: Path,
 ) -> dict[str, Any]:
+    """SFT on `batches`, and on counterfactual pairs where the settings have a share of them."""
+    pairs, seed = None, inputs.seed
+    if settings.pairs:
+        pairs = counterfactual_batches(inputs.game, recipe.scripted_attacks, settings.pairs_drawn, seed=seed)
     checkpoint = Checkpoint(folder / CHECKPOINT, recipe.defender_checkpoint_every)
     with TrainLog(folder / LOG, settings.steps, "defender, SFT") as log:
-        return train_defender_sft(player, batches, settings, seed=seed, checkpoint=checkpoint, log=log)
+        how: dict[str, Any] = {"pairs": pairs, "checkpoint": checkpoint, "log": log}
+        return train_defender_sft(player, batches, settings, seed=seed, **how)
 
 
 def enhance_defender(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
@@ -141,12 +159,12 @@ def _learn_hits(
     decay = recipe.hits_decay ** (i - 1)
     rates = {"learning_rate": recipe.hits.learning_rate * decay, "muon_lr": recipe.hits.muon_lr * decay}
     rates["final_rate"] = recipe.hits.final_rate if i < recipe.iterations else 0.0
-    settings = recipe.hits.model_copy(update=rates)
+    settings = _possible(recipe, inputs, recipe.hits.model_copy(update=rates))
     few = round(settings.batch * recipe.hits_share)
     hits = hit_batches(episodes, recipe.curriculum, few, seed=inputs.seed)
     weights = curriculum_weights(recipe, inputs, i)
-    fresh = _scripted(recipe, inputs, recipe.scripted_attacks, settings.drawn(settings.batch - few), weights)
-    metrics = _sft(recipe, player, joined(hits, fresh), settings, inputs.seed, folder)
+    fresh = _scripted(recipe, inputs, recipe.scripted_attacks, settings.drawn(settings.single - few), weights)
+    metrics = _sft(recipe, inputs, player, joined(hits, fresh), settings, folder)
     return {f"hits_{name}": value for name, value in metrics.items()}
 
 

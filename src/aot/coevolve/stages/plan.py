@@ -83,7 +83,8 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
         return (conditions,) if (conditions := conditions_for(recipe, training)) else ()
 
     scripted = recipe.scripted_attacks.key
-    if not game.is_world and any(map(needs_objects, recipe.scripted_attacks.families)):
+    edits = any(map(needs_objects, recipe.scripted_attacks.families)) or recipe.warm_up.pairs or recipe.hits.pairs
+    if not game.is_world and edits:
         scripted = scripted | {"photos": FOR_ATTACKS.model_dump(mode="json")}
     mixed = [recipe.meta.model_dump()] if recipe.meta.rule != "newest" else []
     by_trl = recipe.dapo.engine == "trl"  # the packed engine works on one device

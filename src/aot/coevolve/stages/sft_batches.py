@@ -1,22 +1,38 @@
 """Batches of the defender's SFT within a run: from a dataset of pairs, from scripted attacks on fresh scenes, from hits
-(attacks that were hard for the defender), or from all attacks of the rounds."""
+(attacks that were hard for the defender), or from all attacks of the rounds; and counterfactual pairs beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
+from aot.attacks.base.family import Family
 from aot.coevolve.scenes.game import Game, GameSettings, stage_seed
+from aot.coevolve.scenes.scripted import ScriptedAttackSettings
 from aot.data.episodes.curriculum import CurriculumSettings
+from aot.data.photos.counterfactuals import pair_of_edit
+from aot.data.photos.photo import AnnotatedScene
 from aot.errors import AotError
 from aot.forge.read_pairs import dataset_pairs
 from aot.game.referee import Judging
+from aot.miniature.world.counterfactuals import counterfactual
+from aot.miniature.world.scenes import WorldScene
 from aot.players.base import Attacker
 from aot.runs.files import digests_of
-from aot.train.defender.sft import Batches, SftExample
+from aot.train.defender.sft import Batches, PairBatches, SftExample
 from aot.train.defender.sft_examples import dataset_examples, in_epochs
-from aot.types import Episode, Image, Scene
+from aot.types import CounterfactualPair, Episode, Image, Scene
+
+COUNTERFACTUAL = 4
+"""Of the streams of random numbers that a step draws from, the one for counterfactual pairs."""
+STEPS_A_DRAW = 16
+"""Steps after which the world's training scenes are drawn anew for counterfactual pairs."""
+MOST_TRIES = 4
+"""Scenes tried for each pair that is wanted."""
 
 
 @lru_cache
@@ -57,6 +73,54 @@ def scripted_batches(
 def _scene(game: Game, seed: int, position: int) -> Scene:
     size = len(game.train_scenes(seed))
     return game.train_scenes(seed + position // size)[position % size]
+
+
+def counterfactual_batches(game: Game, scripted: ScriptedAttackSettings, offered: int, *, seed: int) -> PairBatches:
+    """So many pairs a step on training scenes, fewer where the scenes allow fewer; as many of them as attacks are
+    composed, and by the same families, are changed as a whole: both images in one way, each by its own draw."""
+    corruptions = scripted.corruptions(game)
+    editor = None if game.is_world else scripted.object_edits(game)
+
+    def of_step(step: int) -> list[CounterfactualPair]:
+        rng = np.random.default_rng([seed, step, COUNTERFACTUAL])
+        found: list[CounterfactualPair] = []
+        for _ in range(MOST_TRIES * offered):
+            if len(found) == offered:
+                break
+            scenes = game.train_scenes(stage_seed(seed, f"counterfactual {(step - 1) // STEPS_A_DRAW}"))
+            scene = scenes[int(rng.integers(len(scenes)))]
+            pair = _counterfactual(scene, editor, rng)
+            if pair is not None:
+                found.append(_corrupted(scene, pair, corruptions, scripted.composed_share, rng))
+        return found
+
+    return of_step
+
+
+def _counterfactual(scene: Scene, editor: Attacker | None, rng: np.random.Generator) -> CounterfactualPair | None:
+    if isinstance(scene, WorldScene):
+        return counterfactual(scene, rng)
+    if editor is None or not isinstance(scene, AnnotatedScene):
+        return None
+    (edit,) = editor.attack([scene], seed=int(rng.integers(2**31)))
+    return pair_of_edit(scene, edit, rng)
+
+
+def _corrupted(
+    scene: Scene,
+    pair: CounterfactualPair,
+    corruptions: Sequence[Family],
+    share: float,
+    rng: np.random.Generator,
+) -> CounterfactualPair:
+    if not corruptions or rng.random() >= share:
+        return pair
+    family = corruptions[int(rng.integers(len(corruptions)))]
+    made = [family(replace(scene, image=image), rng) for image in pair.images]
+    one, other = (
+        before if isinstance(after, str) else after.image for before, after in zip(pair.images, made, strict=True)
+    )
+    return replace(pair, images=(one, other))
 
 
 def hit_batches(episodes: Sequence[Episode], settings: CurriculumSettings, batch: int, *, seed: int) -> Batches:

@@ -57,6 +57,9 @@ def sft_defender(
     s = settings
     if not (dataset / "funnel.json").is_file():
         raise AotError("no dataset here (funnel.json is missing)", where=str(dataset), hint="`aot forge` makes one")
+    if s.sft.pairs:
+        hint = "leave it out: `aot coevolve` makes counterfactual pairs, from the objects of its scenes"
+        raise AotError("a dataset of attacks has no counterfactual pairs", where="sft.counterfactual_share", hint=hint)
     base = s.defender
     start = player_folder(
         base.model, "defender", option="--defender FOLDER", revision=base.revision, offline=base.offline

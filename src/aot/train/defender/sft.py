@@ -1,13 +1,14 @@
 """Supervised fine-tuning of the defender: right answers to clean and attacked images (AOT, phase 1).
 
-    train_defender_sft(defender, batches, settings, *, seed, checkpoint=None, log=None) -> metrics
+    train_defender_sft(defender, batches, settings, *, seed, pairs=None, checkpoint=None, log=None) -> metrics
 
 The loss is the cross-entropy of the right answer's tokens behind the prompt that the defender is asked by, closed by
 end-of-turn. `candidates` > 1 is hardest-of-k: of k attacks on a scene the one with the highest loss is trained on, and
 with `pool` > 1 only the scenes where that loss is highest (*ours*, as in adversarial training and online hard example
-mining; published warm-ups take every pair as it is). `pixel.share` > 0 attacks the pixels
-of so much of every batch before its step; `abstain_share` > 0 has so much of its attacked images be answered by an
-abstention, before an RL that rewards it.
+mining; published warm-ups take every pair as it is). `counterfactual_share` > 0 gives so much of every batch to pairs
+of images with one question and two answers, the pairs of the highest loss (*ours*; the idea is that of contrast sets
+and of counterfactually augmented data). `pixel.share` > 0 attacks the pixels of so much of every batch before its step;
+`abstain_share` > 0 has so much of its attacked images be answered by an abstention, before an RL that rewards it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from aot.train.defender.optimizer import adamw, matrices, muon
 from aot.train.defender.pixel_share import PixelSettings, Seen, with_pixels_attacked
 from aot.train.ranks import gather_values, share, sum_gradients, total
 from aot.train.weight_average import WeightAverage
-from aot.types import Image, Question
+from aot.types import CounterfactualPair, Image, Question
 
 if TYPE_CHECKING:
     from aot.players.defender.trained import TrainedDefender
@@ -48,6 +49,8 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
     attacked_share: float = Field(0.75, ge=0, le=1)  # share of a batch that is seen attacked, where it has attacks
     candidates: int = Field(4, gt=0)  # attacks of a scene whose losses are compared; 1 takes one as it comes
     pool: float = Field(1.0, ge=1)  # attacked scenes looked at for each that is trained on: those of the highest loss
+    counterfactual_share: float = Field(0.0, ge=0, lt=1)  # of a batch: in pairs of images with other answers
+    counterfactual_pool: float = Field(3.0, ge=1)  # such pairs looked at for each that is trained on
     learning_rate: float = Field(5e-4, gt=0)
     muon_lr: float = Field(0.0, ge=0)  # of the matrices inside the blocks, by Muon; 0 gives them to AdamW
     warmup_steps: int = Field(10, ge=0)
@@ -65,11 +68,28 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
         """What a trained defender depends on; without what does nothing of the settings that came later."""
         used = {"pixel": self.pixel.share, "muon_lr": self.muon_lr, "abstain_share": self.abstain_share}
         used |= {"pool": self.pool - 1, "final_rate": self.final_rate}
+        used |= dict.fromkeys(("counterfactual_share", "counterfactual_pool"), self.counterfactual_share)
         return self.model_dump(mode="json", exclude={name for name, value in used.items() if not value})
 
+    @property
+    def pairs(self) -> int:
+        """Counterfactual pairs that a step is trained on, two images each."""
+        return round(self.batch * self.counterfactual_share / 2)
+
+    @property
+    def single(self) -> int:
+        """Images of a step that are in no such pair."""
+        return self.batch - 2 * self.pairs
+
+    @property
+    def pairs_drawn(self) -> int:
+        """Counterfactual pairs that a step is offered."""
+        return round(self.pairs * self.counterfactual_pool)
+
     def drawn(self, batch: int | None = None) -> tuple[int, int]:
-        """(attacked scenes, clean scenes) that a step is offered, for `batch` of its scenes (default all)."""
-        batch = self.batch if batch is None else batch
+        """(attacked scenes, clean scenes) that a step is offered, for `batch` of its images that are in no pair
+        (default all)."""
+        batch = self.single if batch is None else batch
         attacked = round(batch * self.attacked_share)
         return round(attacked * self.pool), batch - attacked
 
@@ -83,8 +103,12 @@ class SftExample:
     attacked: tuple[Image, ...] = ()
 
 
+
 Batches = Callable[[int], Sequence[SftExample]]
 """The examples of a step (from 1). The same step, the same examples: what resuming needs."""
+
+PairBatches = Callable[[int], Sequence[CounterfactualPair]]
+"""The counterfactual pairs that a step is offered, in the same way."""
 
 
 def train_defender_sft(
@@ -93,6 +117,7 @@ def train_defender_sft(
     settings: DefenderSftSettings,
     *,
     seed: int,
+    pairs: PairBatches | None = None,
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
@@ -129,6 +154,10 @@ def train_defender_sft(
             examples = batches(step)
             seen, edited = chosen_images(defender, examples, s, np.random.default_rng([seed, step]))
             metrics = {"attacked": sum(edited) / len(seen)}
+            if pairs and s.pairs:
+                paired = hardest_pairs(defender, pairs(step), s)
+                seen, edited = [*seen, *paired], [*edited, *[True] * len(paired)]
+                metrics["counterfactual"] = len(paired) / len(seen)
             answers = abstaining(seen, edited, s.abstain_share, seed=[seed, step]) if s.abstain_share else None
             if s.pixel.share:
                 seen, pixel = with_pixels_attacked(
@@ -163,7 +192,7 @@ def chosen_images(
 ) -> tuple[list[Seen], list[bool]]:
     """One image of each example that is trained on, and whether it is an attacked one. With a `pool` some attacked
     examples are only looked at."""
-    batch = min(len(examples), settings.batch) if settings.pool > 1 else len(examples)
+    batch = min(len(examples), settings.single) if settings.pool > 1 else len(examples)
     most = round(batch * settings.attacked_share)
     attackable = [i for i, example in enumerate(examples) if example.attacked]
     looked_at = sorted(rng.permutation(attackable)[: round(most * settings.pool)].tolist())
@@ -180,6 +209,18 @@ def chosen_images(
     shown = [(i, i in chosen) for i in sorted(chosen + clean)]
     seen = [(hardest[i][1] if edited else examples[i].clean, examples[i].question) for i, edited in shown]
     return seen, [edited for _, edited in shown]
+
+
+def hardest_pairs(
+    defender: TrainedDefender, pairs: Sequence[CounterfactualPair], settings: DefenderSftSettings
+) -> list[Seen]:
+    """Both images of so many pairs, those of the highest loss of the two together."""
+    chosen = list(range(len(pairs)))
+    if len(pairs) > settings.pairs:
+        both = [seen for pair in pairs for seen in zip(pair.images, pair.questions, strict=True)]
+        losses = np.array(_losses(defender, both, settings.per_forward)).reshape(-1, 2).sum(1)
+        chosen = sorted(np.argsort(-losses, kind="stable")[: settings.pairs].tolist())
+    return [seen for i in chosen for seen in zip(pairs[i].images, pairs[i].questions, strict=True)]
 
 
 def abstaining(seen: Sequence[Seen], edited: Sequence[bool], share: float, *, seed: Sequence[int]) -> list[str]:
