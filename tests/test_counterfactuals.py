@@ -1,0 +1,190 @@
+"""Counterfactual pairs: both answers are right by a reader of the pixels, and SFT takes the hardest of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from aot.coevolve.recipes.miniature import smoke
+from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.scenes.game import open_game
+from aot.coevolve.scenes.scripted import ScriptedAttackSettings
+from aot.coevolve.stages.sft_batches import counterfactual_batches
+from aot.data.photos.counterfactuals import pair_of_edit
+from aot.data.photos.photo import AnnotatedScene
+from aot.data.photos.questions import Contents
+from aot.errors import AotError
+from aot.experiment.settings import COUNTERFACTUAL, headline
+from aot.miniature.scripted import WorldReader
+from aot.miniature.world.counterfactuals import counterfactual
+from aot.miniature.world.scenes import draw_scenes
+from aot.miniature.world.sprites import TILE_PX
+from aot.players.defender.qwen import QwenDefender
+from aot.runs.checkpoints import Checkpoint
+from aot.train.defender.command import DefenderSftRunSettings, sft_defender
+from aot.train.defender.sft import DefenderSftSettings, answer_losses, hardest_pairs, train_defender_sft
+from aot.train.defender.sft_examples import in_epochs
+from aot.types import Attack, Box, CounterfactualPair, Question
+from test_defender_sft import DEFENDER, EXAMPLES, FAST, dataset, weights  # noqa: F401 (a fixture)
+
+COCO = Path(__file__).resolve().parents[2] / "shared/data/coco_photos"
+
+
+def world_pairs(count: int, seed: int = 3) -> list[CounterfactualPair]:
+    rng = np.random.default_rng(seed)
+    made = (counterfactual(scene, rng) for scene in draw_scenes(3 * count, seed, "train"))
+    return [pair for pair in made if pair][:count]
+
+
+PAIRS = world_pairs(12)
+
+
+def test_both_answers_are_those_of_a_reader_of_the_image_and_the_rest_of_it_is_the_same() -> None:
+    pairs, reader = world_pairs(300), WorldReader()
+    assert len(pairs) == 300
+    for pair in pairs:
+        one, other = pair.questions
+        assert (one.text, one.options, one.kind) == (other.text, other.options, other.kind)
+        assert one.right != other.right and len(set(one.options)) == len(one.options)
+        rows, columns = np.nonzero((pair.images[0] != pair.images[1]).any(2))
+        tiles = set(zip((rows // TILE_PX).tolist(), (columns // TILE_PX).tolist(), strict=True))
+        assert 1 <= len(tiles) <= 8, "two objects change their kinds; jitter reaches over to the next tiles"
+    images = [image for pair in pairs for image in pair.images]
+    questions = [question for pair in pairs for question in pair.questions]
+    said = [answers[0].choice for answers in reader.answer(images, questions)]
+    assert said == [question.answer for question in questions]
+    kinds = Counter(question.kind for question in questions)
+    assert set(kinds) == {"existence", "colour", "side", "relation"}
+    rights = Counter(pair.questions[0].right for pair in pairs if pair.questions[0].kind == "existence")
+    assert min(rights["yes"], rights["no"]) > 0.2 * sum(rights.values()), "what is there goes, and what is not comes"
+
+
+CUP, DOG, BUS = Box(10, 10, 40, 40, "cup"), Box(60, 60, 90, 90, "dog"), Box(60, 10, 90, 40, "bus")
+
+
+def edit(before: tuple[Box, ...], after: tuple[Box, ...] | None, *, complete: bool = True) -> CounterfactualPair | None:
+    blank = np.zeros((100, 100, 3), np.uint8)
+    contents = Contents(before, (100, 100), frozenset({"bus"}), complete)
+    question = Question("Is there a cup?", ("yes", "no"), 0, "existence")
+    scene = AnnotatedScene("p-0", blank, question, (CUP,), before, contents=contents, photo="p")
+    return pair_of_edit(scene, Attack("p-0", "x", "add", blank + 1, "", objects=after), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "complete", "asked", "rights"),
+    [
+        ((CUP,), (CUP, DOG), True, "Is there a dog?", ("no", "yes")),
+        ((CUP, DOG), (CUP,), True, "Is there a dog?", ("yes", "no")),
+        ((CUP, DOG), (CUP, DOG, DOG), True, "How many of these are there: dog?", ("1", "2")),
+        ((CUP,), (CUP, DOG), False, None, None),  # a dog may have been there that nobody drew
+        ((CUP,), (CUP, BUS), True, None, None),  # of a bus it is not known how often it is there
+        ((CUP,), (CUP,), True, None, None),
+        ((CUP,), None, True, None, None),
+        ((CUP,), (CUP, Box(60, 60, 90, 90)), True, None, None),  # something without a name
+    ],
+)
+def test_an_edit_of_a_photo_answers_another_question(
+    before: tuple[Box, ...],
+    after: tuple[Box, ...] | None,
+    complete: bool,
+    asked: str | None,
+    rights: tuple[str, str] | None,
+) -> None:
+    pair = edit(before, after, complete=complete)
+    assert (pair is not None) == (asked is not None)
+    if pair is not None:
+        assert [q.text for q in pair.questions] == [asked] * 2 and tuple(q.right for q in pair.questions) == rights
+        assert pair.images[0].max() == 0 and pair.images[1].min() == 1
+
+
+def test_the_pairs_of_the_highest_loss_are_taken_whole() -> None:
+    defender = QwenDefender.load(DEFENDER)
+    settings = DefenderSftSettings(batch=8, counterfactual_share=0.5)
+    assert (settings.pairs, settings.single, settings.pairs_drawn) == (2, 4, 6)
+    both = [answer_losses(defender, list(zip(p.images, p.questions, strict=True)))[0].sum().item() for p in PAIRS]
+    seen = hardest_pairs(defender, PAIRS, settings)
+    hardest = sorted(sorted(range(len(PAIRS)), key=lambda i: -both[i])[:2])
+    assert [id(image) for image, _ in seen] == [id(image) for i in hardest for image in PAIRS[i].images]
+    assert len(hardest_pairs(defender, PAIRS[:1], settings)) == 2, "as many as there are"
+
+
+def test_training_on_them_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    settings = FAST.model_copy(update={"batch": 8, "counterfactual_share": 0.5})
+    batches = in_epochs(EXAMPLES, settings.single, seed=3)
+
+    def pairs(step: int) -> list[CounterfactualPair]:
+        return PAIRS[step % 2 :: 2]
+
+    whole = QwenDefender.load(DEFENDER)
+    metrics = train_defender_sft(whole, batches, settings, seed=1, pairs=pairs)
+    assert metrics["counterfactual"] == 0.5
+    part = settings.model_copy(update={"steps": 2})
+    killed = QwenDefender.load(DEFENDER)
+    with pytest.raises(RuntimeError, match="killed"):
+        train_defender_sft(killed, batches, settings, seed=1, pairs=_ends(pairs, 3), checkpoint=Checkpoint(tmp_path, 2))
+    resumed = QwenDefender.load(DEFENDER)
+    train_defender_sft(resumed, batches, settings, seed=1, pairs=pairs, checkpoint=Checkpoint(tmp_path, 2))
+    assert torch.equal(weights(whole), weights(resumed)) and part.key != FAST.key
+    assert "counterfactual_share" not in FAST.key and "counterfactual_pool" not in FAST.key, "earlier stages stand"
+
+
+def _ends(pairs, at: int):  # type: ignore[no-untyped-def]
+    def of_step(step: int) -> list[CounterfactualPair]:
+        if step == at:
+            raise RuntimeError("killed")
+        return pairs(step)
+
+    return of_step
+
+
+def recipe_with_pairs() -> Recipe:
+    families = ("distractor", "jpeg")
+    scripted = {"families": families, "composed_share": 1.0}
+    return smoke().changed(scripted_attacks=scripted, warm_up={"counterfactual_share": 0.5})
+
+
+def test_batches_of_the_world_repeat_and_are_corrupted_like_attacks() -> None:
+    recipe = recipe_with_pairs()
+    game = open_game(recipe.game, recipe.referee, seed=0)
+    batches = counterfactual_batches(game, recipe.scripted_attacks, 6, seed=5)
+    first, again, other = batches(1), batches(1), batches(2)
+    assert len(first) == len(again) == len(other) == 6
+    same = [all(map(np.array_equal, a.images, b.images)) for a, b in zip(first, again, strict=True)]
+    assert all(same) and not np.array_equal(first[0].images[0], other[0].images[0])
+    plain = counterfactual_batches(game, ScriptedAttackSettings(families=("distractor",)), 6, seed=5)(1)
+    where = [(a.images[0] != b.images[0]).any(2).mean() for a, b in zip(first[:1], plain[:1], strict=True)]
+    assert min(where) > 0.5, "JPEG changes the image as a whole"
+
+
+@pytest.mark.skipif(not COCO.is_dir(), reason="the photos are not here")
+def test_batches_of_own_photos_are_made_by_their_objects(tmp_path: Path) -> None:
+    recipe = recipe_with_pairs()
+    game = open_game(recipe.game, recipe.referee, seed=0, data=COCO, photos=tmp_path)
+    pairs = counterfactual_batches(game, recipe.scripted_attacks, 4, seed=1)(1)
+    assert pairs, "objects come and go on these photos"
+    for pair in pairs:
+        one, other = pair.questions
+        assert one.kind in ("existence", "count") and one.right != other.right and one.options == other.options
+        assert pair.images[0].shape == pair.images[1].shape and not np.array_equal(*pair.images)
+
+
+def test_a_dataset_has_none_and_says_so(dataset: Path, tmp_path: Path) -> None:  # noqa: F811
+    settings = DefenderSftRunSettings.model_validate(
+        {"sft": {"counterfactual_share": 0.5}, "defender": {"model": "miniature"}}
+    )
+    with pytest.raises(AotError, match="no counterfactual pairs") as told:
+        sft_defender(dataset, tmp_path / "out", settings, say=lambda _: None)
+    assert told.value.where == "sft.counterfactual_share" and not (tmp_path / "out").exists()
+
+
+def test_the_experiment_has_the_baseline_with_them_and_the_others_without() -> None:
+    settings = headline()
+    assert COUNTERFACTUAL in settings.names()
+    listed = {each.name: each.sft for each in settings.recipe_of("baselines", 0).baselines}
+    warm_up = settings.recipe.warm_up
+    assert listed[COUNTERFACTUAL].pairs == warm_up.pairs > 0
+    assert {name for name, sft in listed.items() if sft.pairs} == {COUNTERFACTUAL}
