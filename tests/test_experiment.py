@@ -344,7 +344,7 @@ def test_a_plan_counts_what_is_left() -> None:
     assert "nothing is missing" in plan(SMOKE, tasks, [], 1)
     told = plan(SMOKE, tasks, tasks[1:], 2)
     assert "1 of 4 runs are finished; about" in told and "with 2 processes" in told
-    assert "base, clean_rl, augment_all, pgd_at_8, sft_scripted" in told
+    assert "base, clean_rl, augment_all, pgd_at_8, sft_counterfactual, sft_scripted" in told
 
 
 @pytest.fixture(scope="module")

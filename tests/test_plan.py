@@ -479,8 +479,8 @@ def test_every_sft_of_the_defender_is_counted_with_what_its_settings_add() -> No
     needs = {need.name: need for need in (defenders_sft(Faked(recipe), name) for name in sft_trainings(recipe))}
     times = {name: {phase.name: phase.times for phase in need.phases} for name, need in needs.items()}
     assert times == {
-        WARM_UP: {"update": 2, "candidates": 2 * 6 * 4 / 8},
-        HITS: {"update": 3 * 16 / 8, "candidates": 3 * 8 * 3 / 8},
+        WARM_UP: {"update": 2, "candidates": 2 * 3 * 4 / 8, "pairs": 2 * 2 * 6 / 8},  # half of a batch is in pairs
+        HITS: {"update": 3 * 16 / 8, "candidates": 3 * 4 * 3 / 8, "pairs": 3 * 2 * 12 / 8},
         f"{BASELINE}pixels": {"update": 4, "pixels": 4 * 5 * 4 / 4},
         f"{BASELINE}same": {"update": 2, "candidates": 2 * 9 * 3 / 8},
     }
