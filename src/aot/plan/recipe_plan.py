@@ -205,7 +205,7 @@ def sft_trainings(recipe: Recipe) -> dict[str, tuple[DefenderSftSettings, float,
 
 def defenders_sft(m: Measures, name: str = WARM_UP) -> StageNeed:
     """Steps, and where the settings have them looks at candidates and PGD on pixels. The warm-up also stands for the
-    baseline of SFT on scripted attacks, which is as much longer as it has more steps (and has no pairs: a little less)."""
+    baseline of SFT on scripted attacks, which is as much longer as it has more steps, and takes less without pairs."""
     s, made, attacks = sft_trainings(m.recipe)[name]
     update, trained = m.sft(s)
     at_once = min(s.per_forward, s.batch)
