@@ -85,6 +85,8 @@ def edit(before: tuple[Box, ...], after: tuple[Box, ...] | None, *, complete: bo
         ((CUP,), (CUP,), True, None, None),
         ((CUP,), None, True, None, None),
         ((CUP,), (CUP, Box(60, 60, 90, 90)), True, None, None),  # something without a name
+        ((CUP,), (CUP, Box(60, 60, 64, 90, "dog")), True, None, None),  # too small to be seen
+        ((DOG,) * 6, (DOG,) * 7, True, None, None),  # too many to be counted
     ],
 )
 def test_an_edit_of_a_photo_answers_another_question(

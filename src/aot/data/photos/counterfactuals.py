@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from aot.data.photos.photo import AnnotatedScene
-from aot.data.photos.questions import Kind, Query, answer, ask
+from aot.data.photos.questions import Contents, Kind, Query, answer, ask
 from aot.types import Attack, CounterfactualPair
 
 ASKED: tuple[Kind, ...] = ("existence", "count")
@@ -27,7 +27,12 @@ def pair_of_edit(scene: AnnotatedScene, edit: Attack, rng: np.random.Generator) 
     before, after = scene.contents, replace(scene.contents, boxes=edit.objects)
     counts = Counter(box.label for box in before.boxes), Counter(box.label for box in after.boxes)
     changed = sorted(label for label in counts[0].keys() | counts[1].keys() if counts[0][label] != counts[1][label])
-    queries = [Query(kind, label) for label in changed if label for kind in ASKED]
+    queries = [
+        Query(kind, label)
+        for label in changed
+        for kind in ASKED
+        if label and _is_asked(kind, label, before) and _is_asked(kind, label, after)
+    ]
     for i in rng.permutation(len(queries)):
         query = queries[i]
         rights = answer(query, before), answer(query, after)
@@ -38,3 +43,10 @@ def pair_of_edit(scene: AnnotatedScene, edit: Attack, rng: np.random.Generator) 
             other = replace(question, answer=question.options.index(rights[1]))
             return CounterfactualPair((scene.image, edit.image), (question, other))
     return None
+
+
+def _is_asked(kind: Kind, label: str, contents: Contents) -> bool:
+    """As where questions are made: what is there is large enough to be seen, what is counted is few."""
+    if kind == "count":
+        return contents.is_countable(label)
+    return all(contents.is_clear(box) for box in contents.named(label))

@@ -56,6 +56,11 @@ class Contents:
         large = wide >= LEAST_SIDE * self.size[0] and high >= LEAST_SIDE * self.size[1]
         return large and bool(box.label) and box.label not in self.doubtful and len(self.named(box.label)) == 1
 
+    def is_countable(self, label: str) -> bool:
+        """Few enough, and none of them too small to be seen."""
+        boxes = self.named(label)
+        return len(boxes) <= COUNTED and all(_visible(box, self) for box in boxes)
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -146,7 +151,7 @@ def queries(contents: Contents, labels: Sequence[str], rng: np.random.Generator)
     drafts["count"] = [
         Query("count", label)
         for label in sorted(here)
-        if len(contents.named(label)) <= COUNTED and all(_visible(box, contents) for box in contents.named(label))
+        if contents.is_countable(label)
     ]
     drafts["colour"] = [Query("colour", box.label) for box in clear if box.attribute]
     stacks = [
