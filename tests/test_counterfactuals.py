@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,41 +12,58 @@ import torch
 
 from aot.coevolve.recipes.miniature import smoke
 from aot.coevolve.recipes.recipe import Recipe
-from aot.coevolve.scenes.game import open_game
-from aot.coevolve.scenes.scripted import ScriptedAttackSettings
+from aot.coevolve.scenes.game import Game, open_game
+from aot.coevolve.scenes.scripted import judging
 from aot.coevolve.stages.sft_batches import counterfactual_batches
-from aot.data.photos.counterfactuals import pair_of_edit
+from aot.data.photos.counterfactuals import scenes_of_edit
 from aot.data.photos.photo import AnnotatedScene
 from aot.data.photos.questions import Contents
 from aot.errors import AotError
 from aot.experiment.settings import COUNTERFACTUAL, headline
 from aot.miniature.scripted import WorldReader
 from aot.miniature.world.counterfactuals import counterfactual
-from aot.miniature.world.scenes import draw_scenes
+from aot.miniature.world.questions import answer_from
+from aot.miniature.world.scenes import WorldScene, draw_scenes
 from aot.miniature.world.sprites import TILE_PX
 from aot.players.defender.qwen import QwenDefender
 from aot.runs.checkpoints import Checkpoint
 from aot.train.defender.command import DefenderSftRunSettings, sft_defender
-from aot.train.defender.sft import DefenderSftSettings, answer_losses, hardest_pairs, train_defender_sft
+from aot.train.defender.sft import (
+    DefenderSftSettings,
+    PairBatches,
+    answer_losses,
+    hardest_pairs,
+    train_defender_sft,
+)
 from aot.train.defender.sft_examples import in_epochs
-from aot.types import Attack, Box, CounterfactualPair, Question
+from aot.types import Attack, Box, CounterfactualPair, Question, Scene
 from test_defender_sft import DEFENDER, EXAMPLES, FAST, dataset, weights  # noqa: F401 (a fixture)
 
 COCO = Path(__file__).resolve().parents[2] / "shared/data/coco_photos"
 
 
-def world_pairs(count: int, seed: int = 3) -> list[CounterfactualPair]:
+def paired(scenes: Sequence[Scene]) -> CounterfactualPair:
+    one, other = scenes
+    return CounterfactualPair((one.image, other.image), (one.question, other.question))
+
+
+def world_pairs(count: int, seed: int = 3) -> list[tuple[WorldScene, WorldScene]]:
     rng = np.random.default_rng(seed)
     made = (counterfactual(scene, rng) for scene in draw_scenes(3 * count, seed, "train"))
     return [pair for pair in made if pair][:count]
 
 
-PAIRS = world_pairs(12)
+PAIRS = [paired(scenes) for scenes in world_pairs(12)]
 
 
 def test_both_answers_are_those_of_a_reader_of_the_image_and_the_rest_of_it_is_the_same() -> None:
-    pairs, reader = world_pairs(300), WorldReader()
+    scenes, reader = world_pairs(300), WorldReader()
+    pairs = list(map(paired, scenes))
     assert len(pairs) == 300
+    for scene in (scene for both in scenes for scene in both):
+        answer = answer_from(scene.query, scene.objects)
+        assert answer is not None and scene.query.values[answer] == scene.question.right
+        assert set(scene.protected) == {box for name in scene.query.names for box in name.among(scene.objects)}
     for pair in pairs:
         one, other = pair.questions
         assert (one.text, one.options, one.kind) == (other.text, other.options, other.kind)
@@ -71,7 +89,12 @@ def edit(before: tuple[Box, ...], after: tuple[Box, ...] | None, *, complete: bo
     contents = Contents(before, (100, 100), frozenset({"bus"}), complete)
     question = Question("Is there a cup?", ("yes", "no"), 0, "existence")
     scene = AnnotatedScene("p-0", blank, question, (CUP,), before, contents=contents, photo="p")
-    return pair_of_edit(scene, Attack("p-0", "x", "add", blank + 1, "", objects=after), np.random.default_rng(0))
+    made = scenes_of_edit(scene, Attack("p-0", "x", "add", blank + 1, "", objects=after), np.random.default_rng(0))
+    if made is None:
+        return None
+    assert made[0].objects == before and made[1].objects == after and made[1].contents is not None
+    assert all(box in one.objects for one in made for box in one.protected)
+    return paired(made)
 
 
 @pytest.mark.parametrize(
@@ -134,8 +157,8 @@ def test_training_on_them_resumes_to_the_same_bits(tmp_path: Path) -> None:
     assert "counterfactual_share" not in FAST.key and "counterfactual_pool" not in FAST.key, "earlier stages stand"
 
 
-def _ends(pairs, at: int):  # type: ignore[no-untyped-def]
-    def of_step(step: int) -> list[CounterfactualPair]:
+def _ends(pairs: PairBatches, at: int) -> PairBatches:
+    def of_step(step: int) -> Sequence[CounterfactualPair]:
         if step == at:
             raise RuntimeError("killed")
         return pairs(step)
@@ -143,35 +166,47 @@ def _ends(pairs, at: int):  # type: ignore[no-untyped-def]
     return of_step
 
 
-def recipe_with_pairs() -> Recipe:
-    families = ("distractor", "jpeg")
-    scripted = {"families": families, "composed_share": 1.0}
-    return smoke().changed(scripted_attacks=scripted, warm_up={"counterfactual_share": 0.5})
+def batches_of(game: Game, recipe: Recipe, offered: int) -> PairBatches:
+    scripted = recipe.scripted_attacks
+    judge = judging(game, recipe.referee, scripted)
+    return counterfactual_batches(
+        game, scripted.on_edited(game), judge, scripted.object_edits(game), offered, seed=5
+    )
 
 
-def test_batches_of_the_world_repeat_and_are_corrupted_like_attacks() -> None:
-    recipe = recipe_with_pairs()
+def with_families(*families: str) -> Recipe:
+    return smoke().changed(scripted_attacks={"families": families, "composed_share": 1.0})
+
+
+def test_batches_of_the_world_repeat_and_both_images_are_attacked_without_a_change_of_their_answers() -> None:
+    recipe = with_families("distractor", "jpeg")
     game = open_game(recipe.game, recipe.referee, seed=0)
-    batches = counterfactual_batches(game, recipe.scripted_attacks, 6, seed=5)
+    batches = batches_of(game, recipe, 6)
     first, again, other = batches(1), batches(1), batches(2)
     assert len(first) == len(again) == len(other) == 6
     same = [all(map(np.array_equal, a.images, b.images)) for a, b in zip(first, again, strict=True)]
     assert all(same) and not np.array_equal(first[0].images[0], other[0].images[0])
-    plain = counterfactual_batches(game, ScriptedAttackSettings(families=("distractor",)), 6, seed=5)(1)
-    where = [(a.images[0] != b.images[0]).any(2).mean() for a, b in zip(first[:1], plain[:1], strict=True)]
-    assert min(where) > 0.5, "JPEG changes the image as a whole"
+    assert (first[0].images[0] != first[0].images[1]).any(2).mean() > 0.5, "JPEG changes an image as a whole"
+    recipe = with_families("related", "occlusion")
+    many = batches_of(game, recipe, 60)(1)
+    images = [image for pair in many for image in pair.images]
+    questions = [question for pair in many for question in pair.questions]
+    said = [answers[0].choice for answers in WorldReader().answer(images, questions)]
+    right = sum(choice == question.answer for choice, question in zip(said, questions, strict=True))
+    assert right >= 0.97 * len(said) and len(said) == 120, "a patch may hide a part of what the reader looks for"
 
 
 @pytest.mark.skipif(not COCO.is_dir(), reason="the photos are not here")
 def test_batches_of_own_photos_are_made_by_their_objects(tmp_path: Path) -> None:
-    recipe = recipe_with_pairs()
+    recipe = with_families("distractor", "jpeg")
     game = open_game(recipe.game, recipe.referee, seed=0, data=COCO, photos=tmp_path)
-    pairs = counterfactual_batches(game, recipe.scripted_attacks, 4, seed=1)(1)
+    pairs = batches_of(game, recipe, 4)(1)
     assert pairs, "objects come and go on these photos"
     for pair in pairs:
         one, other = pair.questions
         assert one.kind in ("existence", "count") and one.right != other.right and one.options == other.options
         assert pair.images[0].shape == pair.images[1].shape and not np.array_equal(*pair.images)
+    assert with_families("distractor").scripted_attacks.on_edited(game) is None, "nothing that changes it as a whole"
 
 
 def test_a_dataset_has_none_and_says_so(dataset: Path, tmp_path: Path) -> None:  # noqa: F811

@@ -59,20 +59,24 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
     def compositions(self, game: Game) -> list[Composition]:
         """Every semantic family followed by every family of pixels; none without a `composed_share`."""
         chosen = self.chosen(game) if self.composed_share else []
-        after = self.corruptions(game) if chosen else []
+        after = [family for family in chosen if family.threat == "pixel"]
         made = [Composition(first, second) for first in chosen if first.threat == "semantic" for second in after]
         return [one for one in made if one.name not in self.families]
 
-    def corruptions(self, game: Game) -> list[Family]:
-        """The families that change the image as a whole."""
-        return [family for family in self.chosen(game) if family.threat == "pixel"]
+    def on_edited(self, game: Game) -> Attacker | None:
+        """What may attack an image whose objects have been edited: all of them in the world; on own photos the families
+        that change the image as a whole (objects are put into the photo as it was); None where there are none."""
+        if game.is_world:
+            return self.mixed(game)
+        members = [self._player(game, family) for family in self.chosen(game) if family.threat == "pixel"]
+        return AttackerMixture(members, name="corruptions") if members else None
 
     def object_edits(self, game: Game) -> Attacker | None:
         """Objects of own photos put in, taken out and replaced; None where they came without any."""
         if game.is_world or game.objects is None or game.objects.bare:
             return None
         members = [self._player(game, family) for family in families(OBJECT_EDITS, objects=game.objects)]
-        return AttackerMixture(members, [1.0] * len(members), name="object edits")
+        return AttackerMixture(members, name="object edits")
 
     def mixed(self, game: Game, weights: Mapping[str, float] | None = None) -> Attacker:
         """All of them as one attacker, `composed_share` of whose attacks are compositions; `weights` by name."""

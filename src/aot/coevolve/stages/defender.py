@@ -119,9 +119,16 @@ def _sft(
     folder: Path,
 ) -> dict[str, Any]:
     """SFT on `batches`, and on counterfactual pairs where the settings have a share of them."""
-    pairs, seed = None, inputs.seed
+    pairs, seed, scripted = None, inputs.seed, recipe.scripted_attacks
     if settings.pairs:
-        pairs = counterfactual_batches(inputs.game, recipe.scripted_attacks, settings.pairs_drawn, seed=seed)
+        pairs = counterfactual_batches(
+            inputs.game,
+            scripted.on_edited(inputs.game),
+            judging(inputs.game, recipe.referee, scripted),
+            scripted.object_edits(inputs.game),
+            settings.pairs_drawn,
+            seed=seed,
+        )
     checkpoint = Checkpoint(folder / CHECKPOINT, recipe.defender_checkpoint_every)
     with TrainLog(folder / LOG, settings.steps, "defender, SFT") as log:
         how: dict[str, Any] = {"pairs": pairs, "checkpoint": checkpoint, "log": log}

@@ -106,8 +106,8 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             sft = [recipe.warm_up.key, source, game.key]
             return StagePlan(warm_up, sft, seed, (defender_of(0),), together=True)
         case ["sft_scripted"]:
-            sft = [recipe.warm_up.key, scripted, game.key]
-            long = [*sft, recipe.sft_scripted_steps]
+            alone = recipe.warm_up.model_copy(update={"counterfactual_share": 0.0})
+            long = [alone.key, scripted, game.key, recipe.sft_scripted_steps]
             return StagePlan(train_on_scripted_attacks, long, seed, (defender_of(0),), together=True)
         case ["baseline", listed]:
             (baseline,) = (each for each in recipe.baselines if each.name == listed)

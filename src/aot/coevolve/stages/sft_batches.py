@@ -4,17 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from aot.attacks.base.family import Family
 from aot.coevolve.scenes.game import Game, GameSettings, stage_seed
-from aot.coevolve.scenes.scripted import ScriptedAttackSettings
 from aot.data.episodes.curriculum import CurriculumSettings
-from aot.data.photos.counterfactuals import pair_of_edit
+from aot.data.photos.counterfactuals import scenes_of_edit
 from aot.data.photos.photo import AnnotatedScene
 from aot.errors import AotError
 from aot.forge.read_pairs import dataset_pairs
@@ -75,52 +72,42 @@ def _scene(game: Game, seed: int, position: int) -> Scene:
     return game.train_scenes(seed + position // size)[position % size]
 
 
-def counterfactual_batches(game: Game, scripted: ScriptedAttackSettings, offered: int, *, seed: int) -> PairBatches:
-    """So many pairs a step on training scenes, fewer where the scenes allow fewer; as many of them as attacks are
-    composed, and by the same families, are changed as a whole: both images in one way, each by its own draw."""
-    corruptions = scripted.corruptions(game)
-    editor = None if game.is_world else scripted.object_edits(game)
+def counterfactual_batches(
+    game: Game, player: Attacker | None, referee: Judging, editor: Attacker | None, offered: int, *, seed: int
+) -> PairBatches:
+    """So many pairs a step on training scenes, fewer where the scenes allow fewer. Both images are attacked by the
+    scripted `player`, each by a draw of its own; what the referee refuses stays as it was. `editor`: puts objects into
+    own photos and takes them out."""
 
     def of_step(step: int) -> list[CounterfactualPair]:
         rng = np.random.default_rng([seed, step, COUNTERFACTUAL])
-        found: list[CounterfactualPair] = []
+        scenes: list[Scene] = []
+        drawn = game.train_scenes(stage_seed(seed, f"counterfactual {(step - 1) // STEPS_A_DRAW}"))
         for _ in range(MOST_TRIES * offered):
-            if len(found) == offered:
+            if len(scenes) == 2 * offered:
                 break
-            scenes = game.train_scenes(stage_seed(seed, f"counterfactual {(step - 1) // STEPS_A_DRAW}"))
-            scene = scenes[int(rng.integers(len(scenes)))]
-            pair = _counterfactual(scene, editor, rng)
-            if pair is not None:
-                found.append(_corrupted(scene, pair, corruptions, scripted.composed_share, rng))
-        return found
+            scenes += _counterfactual(drawn[int(rng.integers(len(drawn)))], editor, rng) or ()
+        images = [scene.image for scene in scenes]
+        if player is not None:
+            attacks = player.attack(scenes, seed=stage_seed(seed, f"counterfactual attacks {step}"))
+            verdicts = referee.judge(scenes, attacks)
+            images = [a.image if v.valid else image for a, v, image in zip(attacks, verdicts, images, strict=True)]
+        questions = [scene.question for scene in scenes]
+        return [
+            CounterfactualPair((images[i], images[i + 1]), (questions[i], questions[i + 1]))
+            for i in range(0, len(scenes), 2)
+        ]
 
     return of_step
 
 
-def _counterfactual(scene: Scene, editor: Attacker | None, rng: np.random.Generator) -> CounterfactualPair | None:
+def _counterfactual(scene: Scene, editor: Attacker | None, rng: np.random.Generator) -> tuple[Scene, Scene] | None:
     if isinstance(scene, WorldScene):
         return counterfactual(scene, rng)
     if editor is None or not isinstance(scene, AnnotatedScene):
         return None
     (edit,) = editor.attack([scene], seed=int(rng.integers(2**31)))
-    return pair_of_edit(scene, edit, rng)
-
-
-def _corrupted(
-    scene: Scene,
-    pair: CounterfactualPair,
-    corruptions: Sequence[Family],
-    share: float,
-    rng: np.random.Generator,
-) -> CounterfactualPair:
-    if not corruptions or rng.random() >= share:
-        return pair
-    family = corruptions[int(rng.integers(len(corruptions)))]
-    made = [family(replace(scene, image=image), rng) for image in pair.images]
-    one, other = (
-        before if isinstance(after, str) else after.image for before, after in zip(pair.images, made, strict=True)
-    )
-    return replace(pair, images=(one, other))
+    return scenes_of_edit(scene, edit, rng)
 
 
 def hit_batches(episodes: Sequence[Episode], settings: CurriculumSettings, batch: int, *, seed: int) -> Batches:

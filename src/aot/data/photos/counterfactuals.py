@@ -12,14 +12,16 @@ from dataclasses import replace
 import numpy as np
 
 from aot.data.photos.photo import AnnotatedScene
-from aot.data.photos.questions import Contents, Kind, Query, answer, ask
-from aot.types import Attack, CounterfactualPair
+from aot.data.photos.questions import Contents, Kind, Query, answer, ask, protected
+from aot.types import Attack
 
 ASKED: tuple[Kind, ...] = ("existence", "count")
 """What the coming or going of an object decides."""
 
 
-def pair_of_edit(scene: AnnotatedScene, edit: Attack, rng: np.random.Generator) -> CounterfactualPair | None:
+def scenes_of_edit(
+    scene: AnnotatedScene, edit: Attack, rng: np.random.Generator
+) -> tuple[AnnotatedScene, AnnotatedScene] | None:
     """The scene's image and the edited one, with a question about a label that occurs more or less often after it; None
     where the annotations do not say enough, or nobody knows the objects after the edit."""
     if edit.objects is None or scene.contents is None:
@@ -40,8 +42,10 @@ def pair_of_edit(scene: AnnotatedScene, edit: Attack, rng: np.random.Generator) 
             continue
         question = ask(query, before, rng)
         if rights[1] in question.options:
+            one = replace(scene, question=question, query=query, protected=protected(query, before))
             other = replace(question, answer=question.options.index(rights[1]))
-            return CounterfactualPair((scene.image, edit.image), (question, other))
+            after_it = replace(one, image=edit.image, question=other, contents=after, objects=after.boxes)
+            return one, replace(after_it, protected=protected(query, after))
     return None
 
 

@@ -2,7 +2,7 @@
 the two kinds exchanged, where that changes the answer (*ours*).
 
 "Is there a cup?" of an image with a bucket, and of the image that has a cup where the bucket was: what the two differ
-in is what tells the kinds apart.
+in is what tells the kinds apart. SFT sees both under attack.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ import numpy as np
 
 from aot.miniature.world.edits import add
 from aot.miniature.world.questions import Name, answer_from
-from aot.miniature.world.scenes import Layout, WorldScene, draw_placed, render
+from aot.miniature.world.scenes import Layout, WorldScene, draw_placed, with_layout
 from aot.miniature.world.sprites import COLOURS, look_alike
-from aot.types import CounterfactualPair
 
 SAME_COLOUR = 0.6
 """Share of the look-alikes that have the colour of what is asked about."""
 
 
-def counterfactual(scene: WorldScene, rng: np.random.Generator) -> CounterfactualPair | None:
-    """A pair about the scene's question, or None where the drawn one has no other answer (objects too near for an
-    order, or both in one half)."""
+def counterfactual(scene: WorldScene, rng: np.random.Generator) -> tuple[WorldScene, WorldScene] | None:
+    """Two scenes with the question of this one and different answers, or None where the drawn ones have the same
+    (objects too near for an order, or both in one half)."""
     names = scene.query.names
     name = names[int(rng.integers(len(names)))]
     first = _with_look_alike(scene, name, rng)
@@ -36,8 +35,15 @@ def counterfactual(scene: WorldScene, rng: np.random.Generator) -> Counterfactua
     if len(set(rights)) < 2:
         return None
     options = _with_both(scene.question.options, rights)
-    one, other = (replace(scene.question, options=options, answer=options.index(right)) for right in rights)
-    return CounterfactualPair((render(layouts[0]), render(layouts[1])), (one, other))
+    one, other = (_asked(scene, *each, options) for each in zip(layouts, rights, strict=True))
+    return one, other
+
+
+def _asked(scene: WorldScene, layout: Layout, right: str, options: tuple[str, ...]) -> WorldScene:
+    """The scene's words about another layout."""
+    question = replace(scene.question, options=options, answer=options.index(right))
+    about = tuple(box for name in scene.query.names for box in name.among(layout.boxes))
+    return replace(with_layout(scene, layout), question=question, protected=about)
 
 
 def _with_look_alike(scene: WorldScene, name: Name, rng: np.random.Generator) -> Layout | None:
