@@ -39,10 +39,10 @@ def miniature() -> Recipe:
         attacks={"scripted_draws": 1},
         curriculum={"rows": 400, "clean_share": 0.52},
         dapo=dapo,
-        hits={**sft, "steps": 230, "learning_rate": 6e-4, "muon_lr": 0.006},
+        hits={**sft, "steps": 190, "learning_rate": 6e-4, "muon_lr": 0.006},
         hits_share=0.15,
         hits_decay=0.6,
-        sft_scripted_steps=1200,
+        sft_scripted_steps=1100,
         clean_rl_updates=45,
         best_response_updates=12,
     )
