@@ -173,8 +173,8 @@ def name_in_table(unit: str, defender: str) -> str:
 
 
 def headline() -> ExperimentSettings:
-    """The miniature, its SFT on hits half as long again as in the demo, and so every baseline: two hours of one core a
-    seed (docs/log.md)."""
+    """The miniature with longer SFT than in the demo, the method's and every baseline's: two hours of one core a seed
+    (docs/log.md)."""
     augmentations = {
         "augment_add": ("distractor",),
         "augment_replace": ("replacement",),
