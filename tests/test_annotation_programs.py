@@ -17,11 +17,12 @@ from aot.data.sources import open_source
 from layouts_box_tables import TABLES
 from layouts_createml import CREATEML, object_at
 from layouts_cvat import BOX, CVAT, IMAGE
+from layouts_exports import EXPORTS
 from layouts_label_studio import STUDIO, annotation, task
 from layouts_label_studio_odd import ODD_STUDIO
 from layouts_via import VIA, region, via, via_rect
 
-LAYOUTS = [*CVAT, *STUDIO, *ODD_STUDIO, *VIA, *CREATEML, *TABLES]
+LAYOUTS = [*CVAT, *STUDIO, *ODD_STUDIO, *VIA, *CREATEML, *TABLES, *EXPORTS]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name.replace(" ", "_"))

@@ -42,7 +42,7 @@ from aot.data.tables.objects_column import form_of, has_objects, named
 from aot.data.tables.parquet import BATCH_ROWS, HINT, TableRow, class_names, parquet_rows
 from aot.data.tables.tsv import POINTER_CHARS
 from aot.errors import AotError, shown
-from aot.runs.files import bounded_lines, encoding_of, read_whole
+from aot.runs.files import bounded_lines, encoding_of, json_text, read_whole
 from aot.types import Box
 
 IMAGE_COLUMNS = ("image", "clean")
@@ -66,14 +66,25 @@ def read_jsonl(path: Path, fit: Fit, *, free_text: bool = False) -> Source:
 
 
 def json_lines(path: Path) -> Iterator[Row]:
-    """The rows of a file of JSON lines. Unreadable: `AotError`."""
+    """The rows of a file of JSON lines, or of one that is a list of them. Unreadable: `AotError`."""
     try:
+        if path.suffix.lower() == ".json" and isinstance(listed := _listed(path), list):
+            no_row = BadRow("the row is not a JSON object", "not_json")
+            for number, one in enumerate(listed, 1):
+                yield f"row {number}", str(number), one if isinstance(one, dict) else no_row
+            return
         with path.open(encoding=encoding_of(path), errors="replace") as lines:
             for number, line in enumerate(bounded_lines(lines), 1):
                 if line.strip():
                     yield f"line {number}", str(number), line
     except OSError as error:
         raise AotError(f"cannot be read ({error.strerror})", where=str(path), hint="check the file") from error
+
+
+def _listed(path: Path) -> Any:
+    with suppress(ValueError, RecursionError):
+        return json.loads(json_text(read_whole(path)))
+    return None
 
 
 def photos_of_rows(
