@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import unicodedata
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from aot.data.sources import open_source
 from aot.errors import AotError
+from aot.forge.pipeline import ForgeSettings, forge
 from test_data_layouts import COCO, boxes, picture, read, write
 
 CUP = [("cup", 10, 10, 30, 30)]
@@ -68,13 +70,12 @@ def test_files_that_are_no_annotations_leave_a_folder_of_photos_one(tmp_path: Pa
 
 # A folder too high, or too low.
 
+TABLE = "filename,class,x1,y1,x2,y2\na.png,cup,10,10,30,30\n"
 NAMES = {"data.yaml": "names: [cup]\n", "labels/a.txt": "0 0.2 0.25 0.2 0.25\n"}
 
 
 @pytest.mark.parametrize("around", ["set", "x/set", "a/b/c/set"])
-@pytest.mark.parametrize(
-    "files", [NAMES, {"instances.json": json.dumps(COCO)}, {"t.csv": "filename,class,x1,y1,x2,y2\na.png,cup,10,10,30,30\n"}]
-)
+@pytest.mark.parametrize("files", [NAMES, {"instances.json": json.dumps(COCO)}, {"t.csv": TABLE}])
 def test_a_dataset_alone_in_a_folder_is_read_from_there(tmp_path: Path, around: str, files: dict[str, str]) -> None:
     for name, text in files.items():
         write(tmp_path / around / name, text)
@@ -244,3 +245,76 @@ def test_boxes_in_shares_where_pixels_are_meant(tmp_path: Path, sides: tuple[flo
     picture(tmp_path / "JPEGImages/a.png")
     with pytest.raises(AotError, match="in shares or percents"):
         read(tmp_path)
+
+
+# Rows of questions, as people write them.
+
+CHOICE: dict[str, Any] = {"image": "a.png", "question": "Which?", "options": ["cat", "dog"]}
+ASKED: dict[str, Any] = {"image": "a.png", "question": "Is it?"}
+
+
+def asked(folder: Path, row: dict[str, Any]) -> tuple[tuple[str, ...], int] | str:
+    """Options and the right one's number; else why the row is refused."""
+    picture(folder / "a.png")
+    write(folder / "q.jsonl", json.dumps(row))
+    photos, refused = read(folder / "q.jsonl")
+    if refused:
+        return refused[0].word
+    question = photos["q-1"].given[0][0]
+    return question.options, question.answer
+
+
+@pytest.mark.parametrize(
+    ("row", "right"),
+    [
+        ({**CHOICE, "answer": 1.0}, (("cat", "dog"), 1)),  # whole numbers beside missing ones, by pandas
+        ({**CHOICE, "answer": "b"}, (("cat", "dog"), 1)),
+        ({**CHOICE, "options": {"A": "cat", "B": "dog"}, "answer": "B"}, (("cat", "dog"), 1)),
+        ({**CHOICE, "options": '{"A": "cat", "B": "dog"}', "answer": "B"}, (("cat", "dog"), 1)),
+        ({**CHOICE, "options": ["A. cat", "B. dog"], "answer": "B"}, (("cat", "dog"), 1)),
+        ({**CHOICE, "options": ["(A) cat", "", "(C) dog"], "answer": "(C) dog"}, (("cat", "", "dog"), 2)),
+        ({**CHOICE, "options": ["A. cat", "C. dog"], "answer": "B"}, (("A. cat", "C. dog"), 1)),
+        ({**CHOICE, "options": ["B", "A"], "answer": "A"}, "ambiguous_answer"),
+        ({**CHOICE, "options": ["A", "B"], "answer": "A"}, (("A", "B"), 0)),
+        ({**ASKED, "answer": True}, (("Yes", "No"), 0)),
+        ({**ASKED, "answer": False}, (("Yes", "No"), 1)),
+        ({**ASKED, "answer": "TRUE"}, (("Yes", "No"), 0)),
+        ({**ASKED, "answer": "No."}, (("Yes", "No"), 1)),
+        ({**ASKED, "answer": 1}, "answer_not_among_options"),  # the first, or true
+        ({**ASKED, "options": ["True", "False"], "answer": False}, (("True", "False"), 1)),
+    ],
+)
+def test_options_and_answers_as_people_write_them(tmp_path: Path, row: dict[str, Any], right: Any) -> None:
+    assert asked(tmp_path, row) == right
+
+
+@pytest.mark.parametrize("name", ["image_path", "img", "img_path", "file_name", "picture"])
+def test_columns_that_name_the_image(tmp_path: Path, name: str) -> None:
+    assert asked(tmp_path, {name: "a.png", "question": "Is it?", "answer": "yes"}) == (("Yes", "No"), 0)
+
+
+def test_images_in_lists_in_base64_and_behind_addresses(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    inside = base64.b64encode((tmp_path / "a.png").read_bytes()).decode()
+    for image in (["a.png"], f"data:image/png;base64,{inside}", inside):
+        assert asked(tmp_path, {"images": image, "question": "Is it?", "answer": "yes"}) == (("Yes", "No"), 0)
+    assert asked(tmp_path, {**ASKED, "image": ["a.png", "b.png"], "answer": "yes"}) == "several_images"
+    assert asked(tmp_path, {**ASKED, "image": "https://example.org/a.png", "answer": "yes"}) == "missing_image"
+
+
+def test_a_comma_separated_table_of_questions(tmp_path: Path) -> None:
+    picture(tmp_path / "photos/a.png")
+    rows = ("index,image_path,question,answer,A,B", "1,photos/a.png,Which?,B,cat,dog", "2,b.png,Which?,A,cat,dog")
+    write(tmp_path / "questions.csv", "\ufeff" + "\r\n".join(rows))
+    for path in (tmp_path, tmp_path / "questions.csv"):
+        photos, refused = read(path)
+        question = photos["questions-2"].given[0][0]
+        assert (question.text, question.options, question.answer) == ("Which?", ("cat", "dog"), 1)
+        assert [(one.row, one.word) for one in refused] == [("line 3", "missing_image")]
+
+
+def test_images_alone_end_the_forge_with_a_step(tmp_path: Path) -> None:
+    picture(tmp_path / "photos/a.png")
+    with pytest.raises(AotError, match="nothing can be asked about these 1 images") as raised:
+        forge(tmp_path / "photos", tmp_path / "out", ForgeSettings())
+    assert "--grow" in str(raised.value.hint)

@@ -22,7 +22,7 @@ from aot.data.annotations.yolo import is_yolo, names_file, read_yolo
 from aot.data.images.reading import Fit, Refusal, square
 from aot.data.photos.photo import Source, scenes_of
 from aot.data.photos.pictures import PICTURES, holds_pictures, is_picture, read_pictures
-from aot.data.tables.imagefolder import metadata_files, read_imagefolder
+from aot.data.tables.imagefolder import has_questions, metadata_files, read_imagefolder, read_questions
 from aot.data.tables.parquet import shards
 from aot.data.tables.rows import SAVED, read_jsonl, read_table
 from aot.data.tables.tsv import read_tsv
@@ -121,6 +121,8 @@ def open_source(path: Path | str, fit: Fit, *, free_text: bool = False) -> Sourc
         return read_yolo(path, fit)
     if suffix == ".json":
         return _open_json(path, fit, free_text)
+    if suffix == ".csv" and has_questions(path):
+        return read_questions(path, fit, free_text=free_text)
     if suffix in (".xml", ".csv") and (source := _open_annotations(path, fit)):
         return source
     if _is_archive(path):
@@ -216,7 +218,11 @@ def _packed(file: Path) -> AotError:
 
 def _is_table(file: Path) -> bool:
     suffix = file.suffix.lower()
-    return file.is_file() and (suffix in (".tsv", ".jsonl", ".ndjson") or (suffix == ".json" and _has_rows(file)))
+    if not file.is_file():
+        return False
+    if suffix in (".json", ".csv"):
+        return _has_rows(file) if suffix == ".json" else has_questions(file)
+    return suffix in (".tsv", ".jsonl", ".ndjson")
 
 
 def _has_rows(file: Path) -> bool:

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from aot.data.annotations.coco_layout import is_coco_file
-from aot.data.tables.imagefolder import METADATA
+from aot.data.tables.imagefolder import METADATA, has_questions
 
 _HEAD_BYTES = 2**16
 _MOST_OPENED = 256
@@ -70,6 +70,7 @@ KINDS: tuple[Row, ...] = (
         "YOLO's labels without the names of their classes",
         "write the names, one a line by their numbers, into classes.txt in the folder given, or `names` into data.yaml",
     ),
+    ((".arrow",), "", "a part of a dataset that `datasets` saved", "give its folder"),
     ((".tfrecord", ".record"), "", "TensorFlow's records", _COCO),
 )
 """The first that fits."""
@@ -114,6 +115,8 @@ def _deeper(file: Path) -> tuple[str, Path] | None:
         return "a YOLO dataset", file.parent
     if suffix == ".tsv" and {"index", "question"} <= set(head.partition("\n")[0].split("\t")):
         return "an LMUData table", file
+    if suffix == ".csv" and has_questions(file):
+        return "a table of questions", file
     if suffix in (".jsonl", ".ndjson") and re.search(r'"image"\s*:', head) and re.search(r'"question"\s*:', head):
         return "JSON lines", file
     return None
