@@ -22,6 +22,7 @@ from typing import Any
 from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.option_odds import at, option_probabilities, scorable
 from aot.backends.pictures import fitted, mime_type
+from aot.backends.streamed import as_one
 
 TOP = 20
 """Alternatives a token of which probabilities are asked: the most that the protocol allows."""
@@ -29,7 +30,7 @@ LONGEST = 1 << 20
 """Characters of an answer: more is none."""
 SAID = 400
 """Characters that are kept of what a server says on the side."""
-ANSWERED = {"", "stop", "eos", "eos_token", "end_turn"}
+ANSWERED = {"", "stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "completed"}
 TRUNCATED = {
     "length",
     "max_length",
@@ -122,7 +123,7 @@ def trial_seed(seed: int, trial: int) -> int:
 def read_completion(body: bytes, options: Sequence[str] = ()) -> Reply | Fault:
     """What a chat completion's JSON says, whatever it is."""
     try:
-        value = json.loads(body)
+        value = json.loads(as_one(body))
     except (ValueError, RecursionError) as error:
         return Fault("invalid_json", f"the answer is no JSON ({str(error)[:80]}): {body[:80]!r}")
     choice = at(value, "choices", 0)
@@ -192,6 +193,11 @@ def retry_after_s(header: str | None, now: float) -> float | None:
         except (ValueError, TypeError, OverflowError):
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def milliseconds(header: str | None) -> float | None:
+    """Seconds of a header in milliseconds (Azure's retry-after-ms); None where it is no number."""
+    return seconds / 1000 if (seconds := retry_after_s(header, math.inf)) is not None else None
 
 
 def error_text(body: object) -> str:
