@@ -302,6 +302,10 @@ def test_images_in_lists_in_base64_and_behind_addresses(tmp_path: Path) -> None:
     assert asked(tmp_path, {**ASKED, "image": "https://example.org/a.png", "answer": "yes"}) == "missing_image"
 
 
+def test_rows_of_questions_may_hold_conversations_too(tmp_path: Path) -> None:
+    assert asked(tmp_path, {**ASKED, "answer": "no", "messages": [], "prefix": "", "suffix": ""}) == (("Yes", "No"), 1)
+
+
 def test_a_comma_separated_table_of_questions(tmp_path: Path) -> None:
     picture(tmp_path / "photos/a.png")
     rows = ("index,image_path,question,answer,A,B", "1,photos/a.png,Which?,B,cat,dog", "2,b.png,Which?,A,cat,dog")

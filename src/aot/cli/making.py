@@ -109,8 +109,8 @@ def forge(
         Path,
         typer.Option(
             help="Photos with boxes or questions: a COCO, YOLO, Pascal VOC or imagefolder dataset, what annotation "
-            "programs export, a table of boxes or questions, LMUData TSV, JSON lines, parquet, a folder of `datasets`, or "
-            'of images alone (with --grow); or "world", the miniature one.'
+            "programs export, a table of boxes or questions, LMUData TSV, JSON lines, parquet, a folder of `datasets`, "
+            'or of images alone (with --grow); or "world", the miniature one.'
         ),
     ],
     out: Annotated[Path, typer.Option(help="Dataset folder.")] = Path("runs/forge"),

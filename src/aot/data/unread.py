@@ -94,6 +94,8 @@ def exporter_of(file: Path) -> tuple[str, str] | None:
     if not rows or not file.is_file():
         return None
     head = _beginning(file)
+    if file.suffix.lower() in (".jsonl", ".ndjson") and re.search(r'"question"\s*:', head):
+        return None  # our own rows, whatever else they hold
     lines = head.lstrip().partition("\n")[0] if file.suffix.lower() == ".txt" else head
     for _, pattern, what, step in rows:
         if re.search(pattern, lines, re.DOTALL) or (r"\n" in pattern and re.search(pattern, head)):
