@@ -14,7 +14,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -195,9 +195,10 @@ def retry_after_s(header: str | None, now: float) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def milliseconds(header: str | None) -> float | None:
-    """Seconds of a header in milliseconds (Azure's retry-after-ms); None where it is no number."""
-    return seconds / 1000 if (seconds := retry_after_s(header, math.inf)) is not None else None
+def wait_of(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that a server asks to wait, by Retry-After or by Azure's retry-after-ms; None where it does not say."""
+    finer_ms = retry_after_s(headers.get("retry-after-ms"), math.inf)
+    return finer_ms / 1000 if finer_ms is not None else retry_after_s(headers.get("retry-after"), now)
 
 
 def error_text(body: object) -> str:

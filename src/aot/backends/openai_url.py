@@ -27,15 +27,7 @@ from aot.backends import refusals
 from aot.backends.address import api_key, checked_url, is_local, listed_models, models_hint
 from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.capped import keep_small_async
-from aot.backends.chat import (
-    Fault,
-    chat_body,
-    error_text,
-    milliseconds,
-    read_completion,
-    retry_after_s,
-    user_turn,
-)
+from aot.backends.chat import Fault, chat_body, error_text, read_completion, user_turn, wait_of
 from aot.backends.pauses import RateLimit, bounded, pause_s
 from aot.data.images.decoding import BadPicture
 from aot.errors import AotError
@@ -250,8 +242,7 @@ class _Session:
         if hint := refusals.next_step(status, own_words):
             raise AotError(f"HTTP {status}: {told}", where=backend.shown_url, hint=hint)
         if status in (408, 409, 425, 429) or status >= 500:
-            wait_s = retry_after_s(headers.get("retry-after"), time.time())
-            return Fault(str(status), told, milliseconds(headers.get("retry-after-ms")) or wait_s)
+            return Fault(str(status), told, wait_of(headers, time.time()))
         if refusals.is_filtered(own_words, error, body):
             return Reply("", "refused", f"{status}: {told}")
         if status in (401, 403):
