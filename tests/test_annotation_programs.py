@@ -17,11 +17,13 @@ from aot.data.sources import open_source
 from layouts_box_tables import TABLES
 from layouts_createml import CREATEML, object_at
 from layouts_cvat import BOX, CVAT, IMAGE
+from layouts_exports import EXPORTS, exterior, feature, figure, labelbox, ndjson, sides, supervisely
+from layouts_exports import label as read_as
 from layouts_label_studio import STUDIO, annotation, task
 from layouts_label_studio_odd import ODD_STUDIO
 from layouts_via import VIA, region, via, via_rect
 
-LAYOUTS = [*CVAT, *STUDIO, *ODD_STUDIO, *VIA, *CREATEML, *TABLES]
+LAYOUTS = [*CVAT, *STUDIO, *ODD_STUDIO, *VIA, *CREATEML, *TABLES, *EXPORTS]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name.replace(" ", "_"))
@@ -72,6 +74,34 @@ def as_createml(images: Images) -> list[Any]:
     ]
 
 
+def as_datumaro(images: Images) -> dict[str, Any]:
+    labels = sorted({one[0] for _, _, drawn in images.values() for one in drawn})
+    items = []
+    for name, (wide, high, drawn) in images.items():
+        notes = [{"type": "bbox", "label_id": labels.index(one), "bbox": list(box)} for one, *box in drawn]
+        items.append({"id": Path(name).stem, "annotations": notes, "image": {"path": name, "size": [high, wide]}})
+    return {"categories": {"label": {"labels": [{"name": label} for label in labels]}}, "items": items}
+
+
+def as_labelbox(images: Images) -> str:
+    rows = []
+    for name, (wide, high, drawn) in images.items():
+        objects = [feature("ImageBoundingBox", one, **sides(x, y, w, h)) for one, x, y, w, h in drawn]
+        row = labelbox(read_as(*objects), name=name)
+        rows.append(row | {"media_attributes": {"width": wide, "height": high}})
+    return ndjson(*rows)
+
+
+def as_supervisely(images: Images) -> dict[str, Any]:
+    return {
+        f"ann/{name}.json": supervisely(
+            *(figure("rectangle", one, **exterior([x, y], [x + w, y + h])) for one, x, y, w, h in drawn),
+            size=(high, wide),
+        )
+        for name, (wide, high, drawn) in images.items()
+    }
+
+
 def as_table(shares: bool) -> Callable[[Images], str]:
     def written(images: Images) -> str:
         lines = ["filename,width,height,class,xmin,ymin,xmax,ymax"]
@@ -94,6 +124,9 @@ def as_table(shares: bool) -> Callable[[Images], str]:
         ("annotations.json", as_createml),
         ("pixels.csv", as_table(False)),
         ("shares.csv", as_table(True)),
+        ("annotations.json", as_datumaro),
+        ("export.ndjson", as_labelbox),
+        ("", as_supervisely),
     ],
 )
 def test_boxes_of_real_photos_are_read_as_from_coco(shared_data: Path, tmp_path: Path, name: str, form: Any) -> None:
@@ -107,7 +140,9 @@ def test_boxes_of_real_photos_are_read_as_from_coco(shared_data: Path, tmp_path:
             images[image["file_name"]] = image["width"], image["height"], drawn
             shutil.copy(shared_data / "coco_photos/images" / image["file_name"], tmp_path)
     written = form(images)
-    (tmp_path / name).write_text(written if isinstance(written, str) else json.dumps(written))
+    (tmp_path / "ann").mkdir()
+    for file, content in (written if not name else {name: written}).items():
+        (tmp_path / file).write_text(content if isinstance(content, str) else json.dumps(content))
     photos = {one.id: one for one in open_source(tmp_path, at_most(10_000)).items if isinstance(one, Photo)}
     assert photos.keys() == images.keys()
     for key, (_, _, drawn) in images.items():

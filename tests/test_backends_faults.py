@@ -264,3 +264,108 @@ def test_junk_in_what_a_folder_may_leave_out_is_told(tmp_path: Path, junk: bytes
     (folder / "tokenizer_config.json").write_bytes(junk)
     with pytest.raises(AotError, match="next: "):
         any_processor(str(folder), load_model(str(folder), "auto").config.model_type)
+
+
+# Streams that nobody asked for.
+
+PIECES = [{"role": "assistant", "content": ""}, {"content": "The answer "}, {"content": "is B"}, {}]
+
+
+def stream(*, end: str = "data: [DONE]\n\n", finish: str | None = "stop", comment: str = "", **more: object) -> bytes:
+    lines = [comment]
+    for n, delta in enumerate(PIECES):
+        last = n == len(PIECES) - 1
+        choice = {"index": 0, "delta": delta, "finish_reason": finish if last else None, **more}
+        lines.append(f"data: {json.dumps({'choices': [choice]})}\n\n")
+    lines.append(f"data: {json.dumps({'choices': [], 'usage': {'prompt_tokens': 7, 'completion_tokens': 3}})}\r\n\r\n")
+    return ("".join(lines) + end).encode()
+
+
+@pytest.mark.parametrize("comment", ["", ": PROCESSING\n\n", "event: message\n"])
+def test_a_stream_is_the_answer_that_it_makes(comment: str) -> None:
+    said = Reply("The answer is B", prompt_tokens=7, completion_tokens=3)
+    assert read_completion(stream(comment=comment)) == said
+    assert read_completion(stream(finish="length")) == Reply(
+        "The answer is B", "truncated", prompt_tokens=7, completion_tokens=3
+    )
+
+
+def test_a_stream_that_was_cut_off_is_no_answer() -> None:
+    cut = stream(end="", finish=None)
+    assert isinstance(read_completion(cut), Fault)
+    assert isinstance(read_completion(cut[: len(cut) // 2]), Fault)
+    failed = stream(end="", finish=None) + b'data: {"error": {"message": "overloaded", "code": 529}}\n\n'
+    read = read_completion(failed)
+    assert isinstance(read, Fault) and "overloaded" in read.detail
+
+
+def test_comments_before_a_completion_are_left_out() -> None:
+    assert read_completion(b": PROCESSING\n\n" + completion({"content": "A"}, finish_reason="stop")) == Reply("A")
+
+
+@pytest.mark.parametrize("finish", ["stop_sequence", "COMPLETE", "completed"])
+def test_other_words_for_an_answer_that_ended(finish: str) -> None:
+    assert read_completion(completion({"content": "A"}, finish_reason=finish)) == Reply("A")
+
+
+# What a refusal asks for.
+
+
+def test_a_parameter_that_changes_nothing_is_left_out() -> None:
+    def raw(_: str) -> tuple[int, dict[str, str], bytes] | None:
+        asked = server.bodies[-1]
+        return refusing(400, "Unsupported parameter: 'top_p' is not supported.") if "top_p" in asked else None
+
+    with FaultServer(lambda *_: "A", raw=raw) as server:
+        found = replies_of(server, [Ask("0", ("q",)), Ask("1", ("q2",))], concurrency=1)
+        assert [reply.text for reply in found.values()] == ["A", "A"] and len(server.bodies) == 3
+        assert server.bodies[-1]["temperature"] == 0
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported.",
+        "Unsupported parameter: 'temperature' is not supported with this model.",
+        "`temperature` is deprecated for this model.",
+    ],
+)
+def test_a_model_of_one_temperature_ends_the_run_with_a_step(told: str) -> None:
+    with FaultServer(lambda *_: "A", raw=lambda _: refusing(400, told)) as server:
+        with pytest.raises(AotError, match="HTTP 400") as raised:
+            replies_of(server, [Ask("0", ("q",))])
+        assert raised.value.hint and "--temperature 1" in raised.value.hint
+
+
+def test_an_address_that_leads_elsewhere_is_told() -> None:
+    moved = (302, {"Location": "/login?next=1"}, b"")
+    with (
+        FaultServer(lambda *_: "A", raw=lambda _: moved) as server,
+        pytest.raises(AotError, match=r"redirects to \S+/login"),
+    ):
+        replies_of(server, [Ask("0", ("q",))])
+
+
+def test_a_model_that_is_listed_is_not_named_as_the_next_step() -> None:
+    with FaultServer(lambda *_: "A", raw=lambda _: refusing(404, "Not Found")) as server:
+        with pytest.raises(AotError, match="HTTP 404") as raised:
+            replies_of(server, [Ask("0", ("q",))])
+        assert raised.value.hint and "has no chat at this address" in raised.value.hint
+
+
+def test_a_wait_in_milliseconds_is_kept() -> None:
+    def raw(_: str) -> tuple[int, dict[str, str], bytes] | None:
+        told = (429, {"retry-after-ms": "400"}, b"{}")
+        return told if len(server.bodies) == 1 else None
+
+    with FaultServer(lambda *_: "A", raw=raw) as server:
+        started = time.monotonic()
+        assert replies_of(server, [Ask("0", ("q",))])["0"].text == "A"
+        assert time.monotonic() - started >= 0.4
+
+
+def test_that_there_are_no_probabilities_is_only_told_of_answers() -> None:
+    said: list[str] = []
+    with FaultServer(lambda *_: "A", raw=lambda _: (200, {}, b"<html>")) as server:
+        replies_of(server, [Ask("0", ("q",), options=("A", "B"))], say=said.append)
+    assert not said

@@ -416,7 +416,7 @@ def test_tables_of_datasets(tmp_path: Path) -> None:
         assert [s.question.letter for s in scenes] == ["B"] and scenes[0].protected[0].x0 == 5
         assert sorted(r.word for r in refused) == ["answer_not_among_options", "missing_image"]
     Dataset.from_dict({"text": ["a"]}).to_parquet(str(tmp_path / "text.parquet"))
-    with pytest.raises(AotError, match="no column image or clean"):
+    with pytest.raises(AotError, match="no column with an image"):
         load_scenes(tmp_path / "text.parquet")
     (tmp_path / "bad.parquet").write_bytes(b"nothing")
     with pytest.raises(AotError, match="cannot be read as a dataset"):

@@ -5,7 +5,7 @@
     api_key(variable) -> str               "" where the environment has none
     offered_models(url, *, api_key_env="OPENAI_API_KEY", timeout=10) -> list[str] | None     None: nobody answers
     listed_models(answer) -> list[str]     from the answer's JSON
-    models_hint(models) -> str             the next step for a missing or unknown model
+    models_hint(models, asked) -> str      the next step for a missing or unknown model
 """
 
 from __future__ import annotations
@@ -75,8 +75,10 @@ def listed_models(answer: bytes) -> list[str]:
     return [name for name in names if isinstance(name, str)]
 
 
-def models_hint(models: list[str] | None) -> str:
-    """The next step for a missing or unknown model."""
+def models_hint(models: list[str] | None, asked: str = "") -> str:
+    """The next step for a missing or unknown model. `asked`: the name that was tried."""
+    if models and asked in models:
+        return f"the server lists {asked!r}, and has no chat at this address: check it (it mostly ends with /v1)"
     if models:
         return f"--model, one of: {', '.join(models[:20])}{', ...' if len(models) > 20 else ''}"
     return "check the address (it mostly ends with /v1) and --model"

@@ -14,7 +14,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.option_odds import at, option_probabilities, scorable
 from aot.backends.pictures import fitted, mime_type
+from aot.backends.streamed import as_one
 
 TOP = 20
 """Alternatives a token of which probabilities are asked: the most that the protocol allows."""
@@ -29,7 +30,7 @@ LONGEST = 1 << 20
 """Characters of an answer: more is none."""
 SAID = 400
 """Characters that are kept of what a server says on the side."""
-ANSWERED = {"", "stop", "eos", "eos_token", "end_turn"}
+ANSWERED = {"", "stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "completed"}
 TRUNCATED = {
     "length",
     "max_length",
@@ -122,7 +123,7 @@ def trial_seed(seed: int, trial: int) -> int:
 def read_completion(body: bytes, options: Sequence[str] = ()) -> Reply | Fault:
     """What a chat completion's JSON says, whatever it is."""
     try:
-        value = json.loads(body)
+        value = json.loads(as_one(body))
     except (ValueError, RecursionError) as error:
         return Fault("invalid_json", f"the answer is no JSON ({str(error)[:80]}): {body[:80]!r}")
     choice = at(value, "choices", 0)
@@ -192,6 +193,12 @@ def retry_after_s(header: str | None, now: float) -> float | None:
         except (ValueError, TypeError, OverflowError):
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def wait_of(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that a server asks to wait, by Retry-After or by Azure's retry-after-ms; None where it does not say."""
+    finer_ms = retry_after_s(headers.get("retry-after-ms"), math.inf)
+    return finer_ms / 1000 if finer_ms is not None else retry_after_s(headers.get("retry-after"), now)
 
 
 def error_text(body: object) -> str:

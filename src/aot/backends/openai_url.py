@@ -27,7 +27,7 @@ from aot.backends import refusals
 from aot.backends.address import api_key, checked_url, is_local, listed_models, models_hint
 from aot.backends.base import Ask, Reply, Sampling
 from aot.backends.capped import keep_small_async
-from aot.backends.chat import Fault, chat_body, error_text, read_completion, retry_after_s, user_turn
+from aot.backends.chat import Fault, chat_body, error_text, read_completion, user_turn, wait_of
 from aot.backends.pauses import RateLimit, bounded, pause_s
 from aot.data.images.decoding import BadPicture
 from aot.errors import AotError
@@ -211,13 +211,17 @@ class _Session:
         except (TimeoutError, openai.APITimeoutError):
             return Fault("timeout", f"no answer within {self.backend.timeout:g} s")
         except openai.APIStatusError as error:
+            if error.status_code in (404, 405) and error.response.history:  # followed as a GET, which answers nothing
+                to = str(error.response.url.copy_with(query=None)).removesuffix("/chat/completions")
+                hint = "give the address that this leads to, where it is the model's"
+                raise AotError(f"redirects to {to}", where=self.backend.shown_url, hint=hint) from None
             return await self._status(error.status_code, error.body, error.response.headers, body, refused)
         except openai.APIConnectionError as error:
             return Fault("connection", str(error.__cause__ or error)[:200])
         content = response.http_response.content
-        if "logprobs" in body and b'"top_logprobs"' not in content:
-            self.backend.say_once(refusals.NO_PROBABILITIES)
         found = read_completion(content, options)
+        if isinstance(found, Reply) and "logprobs" in body and b'"top_logprobs"' not in content:
+            self.backend.say_once(refusals.NO_PROBABILITIES)
         if isinstance(found, Fault) and (status := refusals.status_inside(found.error, body)):
             return await self._status(status, found.error, {}, body, refused)
         return found
@@ -238,7 +242,7 @@ class _Session:
         if hint := refusals.next_step(status, own_words):
             raise AotError(f"HTTP {status}: {told}", where=backend.shown_url, hint=hint)
         if status in (408, 409, 425, 429) or status >= 500:
-            return Fault(str(status), told, retry_after_s(headers.get("retry-after"), time.time()))
+            return Fault(str(status), told, wait_of(headers, time.time()))
         if refusals.is_filtered(own_words, error, body):
             return Reply("", "refused", f"{status}: {told}")
         if status in (401, 403):
@@ -246,7 +250,7 @@ class _Session:
             raise AotError(f"HTTP {status}, not allowed: {told}", where=backend.shown_url, hint=hint)
         if status == 404:
             what = f"HTTP 404, no model {backend.model!r} at this address: {told}"
-            raise AotError(what, where=backend.shown_url, hint=models_hint(await self._offered()))
+            raise AotError(what, where=backend.shown_url, hint=models_hint(await self._offered(), backend.model))
         return Reply("", "error", f"{status}: {told}")
 
     async def _offered(self) -> list[str] | None:

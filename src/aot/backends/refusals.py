@@ -22,6 +22,11 @@ UNPAID = re.compile(
     r"|payment required|billing.{0,20}(?:limit|inactive|not active)",
     re.IGNORECASE,
 )
+FIXED = re.compile(
+    r"temperature\W.{0,40}\b(?:not support|unsupported|only the default|deprecated)"
+    r"|\b(?:not support|unsupported)\b.{0,40}\Wtemperature\b",
+    re.IGNORECASE,
+)
 SIGHT = r"(?:image|vision|visual|multi-?modal|image_url)"
 BLIND = re.compile(
     rf"no endpoints?\b.{{0,40}}\bsupports?\b.{{0,20}}{SIGHT}"
@@ -54,6 +59,9 @@ def blamed(own_words: str, body: dict[str, Any]) -> str | None:
         return "max_tokens"
     if "seed" in body and re.search(r"\bseed\b", own_words):
         return "seed"
+    for name in ("top_p", "temperature"):  # at 1 they change nothing
+        if body.get(name) == 1 and re.search(rf"\b{name}\b", own_words):
+            return name
     return None
 
 
@@ -61,6 +69,8 @@ def next_step(status: int, own_words: str) -> str:
     """What the user can do about a refusal that every question will meet; "" where the next one may be answered."""
     if status == 402 or (status < 500 and UNPAID.search(own_words)):
         return "see to the account's credits and quota"
+    if status < 500 and status != 429 and FIXED.search(own_words):
+        return "this model answers at its own temperature alone: ask with --temperature 1"
     if status < 500 and status != 429 and BLIND.search(own_words):
         return "take a model that sees images (--model), or a server that was started with its vision part"
     return ""

@@ -108,8 +108,9 @@ def forge(
     data: Annotated[
         Path,
         typer.Option(
-            help="A COCO-format folder, an LMUData TSV, a JSON-lines or parquet file, a folder of `datasets` or of "
-            'images alone (with --grow); or "world", the miniature one.'
+            help="Photos with boxes or questions: a COCO, YOLO, Pascal VOC or imagefolder dataset, what annotation "
+            "programs export, a table of boxes or questions, LMUData TSV, JSON lines, parquet, a folder of `datasets`, "
+            'or of images alone (with --grow); or "world", the miniature one.'
         ),
     ],
     out: Annotated[Path, typer.Option(help="Dataset folder.")] = Path("runs/forge"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from aot.data.annotations.box_table import box_tables, read_box_tables
@@ -10,18 +11,22 @@ from aot.data.annotations.coco import read_coco
 from aot.data.annotations.coco_layout import coco_layouts, is_coco_file
 from aot.data.annotations.createml import createml_files, read_createml
 from aot.data.annotations.cvat import cvat_files, read_cvat
+from aot.data.annotations.datumaro import datumaro_files, read_datumaro
 from aot.data.annotations.label_studio import label_studio_files, read_label_studio
+from aot.data.annotations.labelbox import labelbox_files, read_labelbox
 from aot.data.annotations.labelme import labelme_files, read_labelme
+from aot.data.annotations.supervisely import read_supervisely, supervisely_files
 from aot.data.annotations.via import read_via, via_files
 from aot.data.annotations.voc import read_voc, voc_files
-from aot.data.annotations.yolo import is_yolo, read_yolo
+from aot.data.annotations.yolo import is_yolo, names_file, read_yolo
 from aot.data.images.reading import Fit, Refusal, square
 from aot.data.photos.photo import Source, scenes_of
-from aot.data.photos.pictures import PICTURES, holds_pictures, read_pictures
-from aot.data.tables.imagefolder import metadata_files, read_imagefolder
+from aot.data.photos.pictures import PICTURES, holds_pictures, is_picture, read_pictures
+from aot.data.tables.imagefolder import has_questions, metadata_files, read_imagefolder, read_questions
 from aot.data.tables.parquet import shards
 from aot.data.tables.rows import SAVED, read_jsonl, read_table
 from aot.data.tables.tsv import read_tsv
+from aot.data.unread import exporter_of, unread_annotations
 from aot.errors import AotError
 from aot.runs.files import canonical_hash, sha256_of
 from aot.types import Scene
@@ -35,19 +40,23 @@ QUESTIONS_PER_IMAGE = 6
 """At most this many questions are written from the boxes of one COCO image (*ours*)."""
 
 
-_NOTES = re.compile(r"annot|label|instance|bbox|boxes", re.IGNORECASE)
-_NOTE_ENDINGS = (".json", ".xml", ".csv", ".txt", ".mat", ".xlsx", ".tfrecord", ".record")
+_PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+_MOST_AROUND = 4
+"""Folders that a dataset may have around it, each alone in the one above."""
 FORMATS = (
     "give a COCO-format folder (instances.json and images/, annotations/instances_*.json, or _annotations.coco.json), "
-    "a YOLO, Pascal VOC, labelme or imagefolder dataset, what CVAT, Label Studio, VIA or CreateML wrote or a table of "
-    "boxes with the images, an LMUData .tsv, a .jsonl or .parquet file, a folder that datasets.load_dataset opens, or "
-    "a folder of images"
+    "a YOLO, Pascal VOC, labelme or imagefolder dataset, what CVAT, Label Studio, VIA, CreateML, Datumaro, Labelbox or "
+    "Supervisely wrote or a table of boxes with the images, an LMUData .tsv, a .jsonl or .parquet file, a folder that "
+    "datasets.load_dataset opens, or a folder of images"
 )
 PROGRAMS = (
     (cvat_files, read_cvat),
     (label_studio_files, read_label_studio),
     (via_files, read_via),
     (createml_files, read_createml),
+    (datumaro_files, read_datumaro),
+    (supervisely_files, read_supervisely),
+    (labelbox_files, read_labelbox),
     (box_tables, read_box_tables),
 )
 """What annotation programs and people write by themselves: what finds such files, and what reads them."""
@@ -101,6 +110,10 @@ def open_source(path: Path | str, fit: Fit, *, free_text: bool = False) -> Sourc
     if suffix == ".tsv":
         return read_tsv(path, fit)
     if suffix in (".jsonl", ".ndjson"):
+        if labelbox_files(path):
+            return read_labelbox(path, fit)
+        if told := exporter_of(path):
+            raise _not_read(path, *told)
         return read_jsonl(path, fit, free_text=free_text)
     if suffix == ".parquet":
         return read_table(path, fit, free_text=free_text)
@@ -108,8 +121,14 @@ def open_source(path: Path | str, fit: Fit, *, free_text: bool = False) -> Sourc
         return read_yolo(path, fit)
     if suffix == ".json":
         return _open_json(path, fit, free_text)
+    if suffix == ".csv" and has_questions(path):
+        return read_questions(path, fit, free_text=free_text)
     if suffix in (".xml", ".csv") and (source := _open_annotations(path, fit)):
         return source
+    if _is_archive(path):
+        raise _packed(path)
+    if is_picture(path):
+        raise AotError("is a single image", where=str(path), hint="give the folder that it is in")
     raise _unknown(path, "unknown data format")
 
 
@@ -126,19 +145,37 @@ def digest_of(data: Path) -> str:
 
 
 def _open_folder(path: Path, fit: Fit, free_text: bool) -> Source:
-    """By what the folder holds; where several formats fit, by the one that says most."""
+    """By what the folder holds, or the only folder in it (an archive's often has one more around it)."""
+    for place in (path, *_only_folders(path)):
+        if source := _open_known(place, fit, free_text):
+            return source
+    unread = unread_annotations(path)
+    if not holds_pictures(path):
+        if unread:
+            what = f"{unread[1] or 'perhaps annotations'}, and no images below {path}"
+            raise AotError(what, where=str(unread[0]), hint="give the folder that holds both")
+        if archive := next((file for file in sorted(path.iterdir()) if _is_archive(file)), None):
+            raise _packed(archive)
+        raise AotError("no instances.json, no other annotations and no images", where=str(path), hint=FORMATS)
+    if unread:
+        raise _not_read(*unread)
+    return read_yolo(path, fit) if is_yolo(path) else read_pictures(path, fit)
+
+
+def _open_known(path: Path, fit: Fit, free_text: bool) -> Source | None:
+    """Where several formats fit, by the one that says most; None where none does."""
     if (path / "instances.json").exists():
-        return read_coco(path, fit)
+        return _beside(read_coco(path, fit), path, ("YOLO", _is_named_yolo), ("Pascal VOC", voc_files))
     if metadata_files(path):
         return read_imagefolder(path, fit, free_text=free_text)
     if shards(path) or any((path / name).is_file() for name in SAVED):
         return read_table(path, fit, free_text=free_text)
     if coco_layouts(path):
-        return read_coco(path, fit)
-    if is_yolo(path):
-        return read_yolo(path, fit)
+        return _beside(read_coco(path, fit), path, ("YOLO", _is_named_yolo), ("Pascal VOC", voc_files))
+    if _is_named_yolo(path):
+        return _beside(read_yolo(path, fit), path, ("Pascal VOC", voc_files), ("labelme", labelme_files))
     if voc_files(path):
-        return read_voc(path, fit)
+        return _beside(read_voc(path, fit), path, ("labelme", labelme_files))
     if labelme_files(path):
         return read_labelme(path, fit)
     if tables := sorted(file for file in path.iterdir() if _is_table(file)):
@@ -146,34 +183,57 @@ def _open_folder(path: Path, fit: Fit, free_text: bool) -> Source:
             return open_source(tables[0], fit, free_text=free_text)
         names = ", ".join(file.name for file in tables[:5])
         raise AotError("the folder holds several tables", where=str(path), hint=f"name one of them: {names}")
-    if source := _open_annotations(path, fit):
-        return source
-    if holds_pictures(path):
-        if unread := _unread_annotations(path):
-            raise _unknown(unread, "may be annotations, of no known format")
-        return read_pictures(path, fit)
-    raise AotError("no instances.json, no other annotations and no images", where=str(path), hint=FORMATS)
+    return _open_annotations(path, fit)
+
+
+def _is_named_yolo(path: Path) -> bool:
+    return is_yolo(path) and names_file(path) is not None
+
+
+def _beside(source: Source, path: Path, *others: tuple[str, Callable[[Path], object]]) -> Source:
+    """The source, and as refused what of other formats lies in the same folder: it may say something else."""
+    told = "annotations in this format, too, are left out: give them in a folder of their own where they are wanted"
+    left = [Refusal(str(path), name, told, "other_format", "label") for name, find in others if find(path)]
+    return Source(chain(left, source.items), source.labels) if left else source
+
+
+def _only_folders(path: Path) -> Iterator[Path]:
+    """The only folder in the folder, and that in it, and so on, while there are no pictures beside."""
+    for _ in range(_MOST_AROUND):
+        here = [each for each in path.iterdir() if not each.name.startswith((".", "__MACOSX"))]
+        folders = [each for each in here if each.is_dir()]
+        if len(folders) != 1 or any(map(is_picture, here)):
+            return
+        path = folders[0]
+        yield path
+
+
+def _is_archive(file: Path) -> bool:
+    return file.suffix.lower() in _PACKED and file.is_file()
+
+
+def _packed(file: Path) -> AotError:
+    return AotError("is an archive", where=str(file), hint="unpack it, and give the folder that it makes")
 
 
 def _is_table(file: Path) -> bool:
     suffix = file.suffix.lower()
-    return file.is_file() and (suffix in (".tsv", ".jsonl", ".ndjson") or (suffix == ".json" and _is_nlvr(file)))
+    if not file.is_file():
+        return False
+    if suffix in (".json", ".csv"):
+        return _has_rows(file) if suffix == ".json" else has_questions(file)
+    return suffix in (".tsv", ".jsonl", ".ndjson")
 
 
-def _is_nlvr(file: Path) -> bool:
-    """By its first line: NLVR's own files are JSON lines that end in .json."""
+def _has_rows(file: Path) -> bool:
+    """By its beginning: NLVR's own files are JSON lines that end in .json, and a list of rows is written so, too."""
     try:
         with file.open("rb") as lines:
-            return b'"structured_rep"' in lines.readline(2**20)
+            head = lines.read(2**20)
     except OSError:
         return False
-
-
-def _unread_annotations(folder: Path) -> Path | None:
-    """A file that says what is in the images, by how it begins, or may do so, by its name and ending."""
-    files = sorted(file for mark in ("*", "*/*") for file in folder.glob(mark) if file.suffix.lower() in _NOTE_ENDINGS)
-    named = (file for file in files if _NOTES.search(file.relative_to(folder).as_posix()))
-    return next((file for file in files if exporter_of(file)), None) or next(named, None)
+    listed = head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"[") and b'"image"' in head and b'"question"' in head
+    return listed or b'"structured_rep"' in head.partition(b"\n")[0]
 
 
 def _open_annotations(path: Path, fit: Fit) -> Source | None:
@@ -185,7 +245,7 @@ def _open_json(path: Path, fit: Fit, free_text: bool) -> Source:
         return read_coco(path, fit)
     if labelme_files(path):
         return read_labelme(path, fit)
-    if _is_nlvr(path):
+    if _has_rows(path):
         return read_jsonl(path, fit, free_text=free_text)
     if source := _open_annotations(path, fit):
         return source
@@ -193,37 +253,10 @@ def _open_json(path: Path, fit: Fit, free_text: bool) -> Source:
 
 
 def _unknown(file: Path, otherwise: str) -> AotError:
-    what, step = exporter_of(file) or ("", "")
+    return _not_read(file, *(exporter_of(file) or ("", "")), otherwise)
+
+
+def _not_read(file: Path, what: str, step: str, otherwise: str = "may be annotations, of no known format") -> AotError:
     if what:
-        return AotError(f"{what}, which is not read", where=str(file), hint=f"{step}; or {FORMATS}")
+        return AotError(f"{what}: this is not read", where=str(file), hint=step)
     return AotError(otherwise, where=str(file), hint=FORMATS)
-
-
-_HEAD_BYTES = 2**16
-_COCO = "export as COCO"
-_COLUMNS = "name them filename, class, xmin, ymin, xmax, ymax"
-EXPORTERS: tuple[tuple[str, str, str, str], ...] = (
-    (".csv", r"(rectangle|polygon)labels", "Label Studio's own CSV", _COCO),
-    (".tsv", r"(rectangle|polygon)labels", "Label Studio's own TSV", _COCO),
-    (".json", r'"data_format_version"\s*:\s*"3', "a project of VIA 3", f"{_COCO}, or annotate with VIA 2"),
-    (".json", r'"(dm_format_version|infos?)"\s*:.*"items"\s*:', "Datumaro's JSON", _COCO),
-    (".json", r'"(answers|data_row|data_rows|media_attributes|projects)"\s*:', "Labelbox's JSON", _COCO),
-    (".json", r'"(geometryType|classTitle)"', "Supervisely's JSON", _COCO),
-    (".json", r'"(annotations|boxes|bbox|bboxes|regions|objects|shapes)"\s*:', "JSON of no known program", _COCO),
-    (".csv", r"(?i)(xmin|x_min|bbox|left|x1)\W", "a table of boxes of other columns", _COLUMNS),
-)
-"""Ending, a pattern of its beginning, what it is, and the next step; the first that fits."""
-
-
-def exporter_of(file: Path) -> tuple[str, str] | None:
-    """(what the file is, the next step); None where it is no annotation file that is known."""
-    suffix = file.suffix.lower()
-    patterns = [row for row in EXPORTERS if row[0] == suffix]
-    if not patterns or not file.is_file():
-        return None
-    try:
-        with file.open("rb") as opened:
-            head = opened.read(_HEAD_BYTES).replace(b"\0", b"").decode("utf-8", "replace")
-    except OSError:
-        return None
-    return next((row[2:] for row in patterns if re.search(row[1], head, re.DOTALL)), None)

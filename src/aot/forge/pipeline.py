@@ -202,6 +202,7 @@ def forge(
         if photos and not len(maker.pair_source):
             raise AotError("no usable photo", where=str(data), hint=f"see {photos.folder / REFUSED}")
         if isinstance(maker.pair_source, PhotoPairSource):
+            _check_asked(maker.pair_source, data)
             objects = sum(len(bank.cutouts) for bank in maker.pair_source.banks.values())
             say(f"{len(maker.pair_source)} photos, {objects} objects to cut out of them")
             if maker.pair_source.licence:
@@ -211,6 +212,17 @@ def forge(
         funnel.merge(Funnel.sum(Funnel.from_json(stage.metrics["funnel"]) for stage in made))
         publish(out, made, funnel.as_json(), key)
         return funnel.as_json()
+
+
+def _check_asked(source: PhotoPairSource, data: Path | None) -> None:
+    """Photos of which none has a question, and no label is known, can give no pair: `AotError`, but where an author
+    writes."""
+    if not (source.author or source.store.labels or any(r.things or r.fields["given"] for r in source.store)):
+        hint = (
+            "give questions with the images (column `question`), boxes to ask about (their file may be in the folder "
+            "above), or --grow FOLDER, a model that writes questions"
+        )
+        raise AotError(f"nothing can be asked about these {len(source)} images", where=str(data), hint=hint)
 
 
 class _NotMade(Exception):

@@ -18,6 +18,7 @@ from aot.data.images.reading import (
     read_image_file,
     scaled_box,
 )
+from aot.data.photos.box_form import Evidence
 from aot.data.photos.outlines import outline
 from aot.data.photos.photo import Photo, Source, Thing, same_twice
 from aot.data.records.values import readable
@@ -97,6 +98,8 @@ def source_of(sheets: Sequence[Sheet | Refusal], folders: Sequence[Path], fit: F
     if read and not any(sheet.embedded or found_in(folders, sheet.image)[2] for sheet in read):
         what = f"none of the {len(read)} image files is there (first: {shown(read[0].image)})"
         raise AotError(what, where=str(path), hint=hint)
+    if told := _no_pixels(read):
+        raise AotError(told, where=str(path), hint=f"write the boxes in pixels of the image; {hint}")
     labels = sorted({mark.label for sheet in read for mark in sheet.marks})
     first: dict[str, Sheet] = {}
     for sheet in read:
@@ -104,6 +107,18 @@ def source_of(sheets: Sequence[Sheet | Refusal], folders: Sequence[Path], fit: F
             first[sheet.image].merge(sheet)
     kept = [sheet for sheet in sheets if isinstance(sheet, Refusal) or first[sheet.image] is sheet]
     return Source(photos_of(kept, folders, fit, path.parent.name if path.is_file() else path.name), labels)
+
+
+def _no_pixels(sheets: Sequence[Sheet]) -> str:
+    """What is wrong with boxes that all together can only be shares or percents of the images' sides."""
+    evidence, whole = Evidence(), True
+    for sheet in sheets:
+        for mark in () if sheet.shares else sheet.marks:
+            evidence.see(list(mark.bbox), sheet.declared)
+            whole &= not any(number % 1 for number in mark.bbox)
+    if evidence.verdict != "shares" or (whole and evidence.shares == evidence.seen):  # objects of one pixel
+        return ""
+    return f"all {evidence.seen} boxes are in shares or percents of the image's sides"
 
 
 def photos_of(

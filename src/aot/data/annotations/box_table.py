@@ -55,8 +55,9 @@ class _Table:
 
 def box_tables(path: Path) -> list[Path]:
     """The tables of boxes in a folder and those in it, or the one given itself; none where there is none."""
-    files = [path] if path.is_file() else sorted(file for mark in ("*", "*/*") for file in path.glob(f"{mark}.csv"))
-    return [file for file in files if file.is_file() and _columns(file) is not None]
+    files = [path] if path.is_file() else sorted(file for mark in ("*", "*/*") for file in path.glob(mark))
+    files = [file for file in files if file.suffix.lower() == ".csv" and file.is_file()]
+    return [file for file in files if _columns(file) is not None]
 
 
 def read_box_tables(path: Path, fit: Fit) -> Source:

@@ -83,7 +83,7 @@ def read_coco_file(layout: CocoLayout, spelled: Spellings) -> CocoFile:
         raise AotError(
             "the list of images is empty", where=str(layout.file), hint="export the annotations again"
         )
-    for one, name in zip(notes, by_last_part([one.name for one in notes], layout.images), strict=True):
+    for one, name in zip(notes, by_last_part([one.name for one in notes], layout.images, layout.part), strict=True):
         one.name = name
     return file
 

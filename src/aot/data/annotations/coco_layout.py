@@ -7,8 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from aot.data.annotations.named_images import SPLITS, placed
 from aot.data.images.reading import found_in
 from aot.runs.files import read_whole
 
@@ -27,6 +28,12 @@ class CocoLayout:
     source: str
     split: str = ""
 
+    @property
+    def part(self) -> str:
+        """ "val" of instances_val.json; empty where the name says nothing."""
+        words = re.split(r"[\W_\d]+", self.file.stem.casefold())
+        return next((word for word in words if word in SPLITS), "")
+
 
 def coco_layouts(path: Path) -> list[CocoLayout]:
     """The annotation files of a dataset folder, or the one that is given itself; none where there is none."""
@@ -37,24 +44,22 @@ def coco_layouts(path: Path) -> list[CocoLayout]:
 
 
 def is_coco_file(file: Path) -> bool:
-    """Whether the file speaks of images, annotations and categories. Nothing is parsed."""
+    """Whether the file speaks of images, annotations and categories, not of panoptic segments. Nothing is parsed."""
     try:
         content = read_whole(file)
     except OSError:
         return False
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         content = content.decode("utf-16", "replace").encode(errors="replace")
-    return all(key in content for key in _KEYS)
+    return all(key in content for key in _KEYS) and b'"segments_info"' not in content
 
 
 def _files(folder: Path) -> list[Path]:
     for marks in (("instances.json",), ("annotations/instances*.json",), (ROBOFLOW, f"*/{ROBOFLOW}")):
         if found := sorted(file for mark in marks for file in folder.glob(mark) if file.is_file()):
             return found
-    others = sorted(
-        file for mark in ("*.json", "annotations/*.json", "*/*.json") for file in folder.glob(mark)
-    )
-    return [file for file in dict.fromkeys(others) if file.is_file() and is_coco_file(file)]
+    others = sorted(file for mark in ("*", "*/*") for file in folder.glob(mark) if file.suffix.lower() == ".json")
+    return [file for file in others if file.is_file() and is_coco_file(file)]
 
 
 def _split(file: Path) -> str:
@@ -66,10 +71,13 @@ def _split(file: Path) -> str:
 def _image_folders(file: Path) -> tuple[Path, ...]:
     beside, split = file.parent, _split(file)
     root = beside.parent if beside.name.casefold() in ("annotations", "labels") else beside
+    last = split.rpartition("_")[2]  # "val2017" of person_keypoints_val2017
     likely = (
         beside / "images",
         root / "images" / split,
         root / split,
+        root / "images" / last,
+        root / last,
         root / "images",
         root / split / "images",
         root / "data",
@@ -79,16 +87,23 @@ def _image_folders(file: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(folder for folder in likely if folder.is_dir())) or (beside / "images",)
 
 
-def by_last_part(names: Sequence[str], folders: tuple[Path, ...]) -> list[str]:
+def by_last_part(names: Sequence[str], folders: tuple[Path, ...], part: str = "") -> list[str]:
     """The images' names; one that is a place on another disk or server becomes its last part, where that file is there
-    and no two of them have the same."""
+    and no two of them have the same. Of one that is nowhere the last two parts are looked for below the dataset's
+    folder (Objects365's "images/v1/patch0/a.jpg" is in "train/patch0")."""
     short = [PureWindowsPath(name).name for name in names]
     count = Counter(short)
 
     def there(name: str) -> bool:
         return found_in(folders, name)[2]
 
-    return [
+    found = [
         last if count[last] == 1 and last != name and not there(name) and there(last) else name
         for name, last in zip(names, short, strict=True)
     ]
+    lost = {name: list(PureWindowsPath(name).parts[-2:]) for name in found if not there(name)}
+    lost = {name: parts for name, parts in lost.items() if len(parts) == 2}
+    spelled = {name: ["/".join((part, *parts) if part else parts)] for name, parts in lost.items()}
+    places = placed(spelled, folders[-1], ()) if lost and folders[-1].is_dir() else {}
+    places = {name: place for name, place in places.items() if PurePosixPath(place).parts[-2:-1] == (lost[name][0],)}
+    return [places.get(name, name) for name in found]

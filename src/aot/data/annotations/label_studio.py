@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from aot.data.annotations.agreement import agreed
 from aot.data.annotations.annotated import Mark, Sheet, source_of
 from aot.data.annotations.named_images import files_below, folder_of, letters_in, near_file, placed, unquoted
 from aot.data.images.reading import BadRow, Fit, Refusal, Size
@@ -32,8 +33,6 @@ HINT = "export as JSON or JSON-MIN, and put the images below the same folder; or
 _SHAPES = re.compile(rb'"(rectangle|polygon|ellipse|keypoint|brush|bitmask|vector)(labels)?"')
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 """What the program puts before the name of an uploaded file."""
-_ALIKE = 0.5
-"""Two people's boxes are of one object if they share so much of what they cover together (*ours*)."""
 _Entry = dict[str, Any]
 
 
@@ -84,7 +83,7 @@ def _sheets(file: Path, folder: Path, spelled: Spellings) -> Iterator[Sheet | Re
     places = placed(names, folder, near_file(file, folder), earlier)
     for task in tasks:
         sheets = [_reading(regions, task, file, spelled) for regions in task.readings]
-        sheet = _agreed(sheets) if sheets else Sheet(file, task.image, shares=True)
+        sheet = agreed(sheets) if sheets else Sheet(file, task.image, shares=True)
         sheet.image = places.get(task.where, task.image)
         if not sheets:
             sheet.refuse(task.where, "no annotation, or only cancelled ones", "not_annotated")
@@ -236,42 +235,3 @@ def _geometry(value: _Entry, turn: float, size: Size | None) -> tuple[list[float
     else:
         return [], []
     return [number / (wide, high)[n % 2] for n, number in enumerate(box)], []
-
-
-def _agreed(sheets: list[Sheet]) -> Sheet:
-    """Of one or more people's readings of an image the first, without the labels on which another one differs."""
-    first, *others = sheets
-    for other in others:
-        labels = {mark.label for sheet in sheets for mark in sheet.marks}
-        for label in sorted(labels - first.doubtful):
-            if not _same(*([mark.bbox for mark in sheet.marks if mark.label == label] for sheet in (first, other))):
-                first.doubt(label, f"image {first.image}", f"two annotations differ on {label!r}", "annotators_differ")
-        first.refused += other.refused
-        first.doubtful |= other.doubtful
-        first.complete &= other.complete
-        if other.declared != first.declared and other.declared and first.declared:
-            first.refuse(f"image {first.image}", "two annotations give it several sizes", "other_size")
-        first.declared = first.declared or other.declared
-    if others:
-        first.marks = [mark for mark in first.marks if mark.label not in first.doubtful]
-    return first
-
-
-def _same(ones: list[Any], others: list[Any]) -> bool:
-    left = list(others)
-    for box in ones:
-        partner: Any = max(left, key=lambda other: _shared(box, other), default=[])
-        if _shared(box, partner) < _ALIKE:
-            return False
-        left.remove(partner)
-    return not left
-
-
-def _shared(one: list[float], other: list[float]) -> float:
-    """What two boxes have in common, as a share of what they cover together."""
-    if len(one) != 4 or len(other) != 4:
-        return 0.0
-    wide, high = (min(one[n] + one[n + 2], other[n] + other[n + 2]) - max(one[n], other[n]) for n in (0, 1))
-    common = max(0.0, wide) * max(0.0, high)
-    together = one[2] * one[3] + other[2] * other[3] - common
-    return common / together if together > 0 else 0.0

@@ -58,9 +58,10 @@ def folder_of(path: Path) -> Path:
 
 
 def files_below(path: Path, *endings: str) -> list[Path]:
-    """The files of these endings below a folder, in order, or the file that is given itself."""
-    files = [path] if path.is_file() else sorted(file for ending in endings for file in path.rglob(f"*{ending}"))
-    return [file for file in files if file.is_file()]
+    """The files of these endings, in capitals or not, below a folder, in order, or the file that is given itself."""
+    if path.is_file():
+        return [path]
+    return [file for file in sorted(path.rglob("*")) if file.suffix.lower() in endings and file.is_file()]
 
 
 def letters_in(file: Path) -> bytes:

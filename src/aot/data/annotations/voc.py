@@ -11,6 +11,7 @@ from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree
 
 from aot.data.annotations.annotated import Mark, Sheet, source_of
+from aot.data.annotations.named_images import files_below
 from aot.data.images.reading import BadRow, Fit, Refusal, found_in
 from aot.data.photos.photo import Source
 from aot.data.photos.pictures import PICTURES
@@ -23,8 +24,8 @@ _MOST_BYTES = 2**24
 
 def voc_files(folder: Path) -> list[Path]:
     """The annotation files of the dataset; none where it is none."""
-    files = sorted(folder.glob("Annotations/**/*.xml")) or sorted(folder.rglob("*.xml"))
-    files = [file for file in files if file.is_file()]
+    files = files_below(folder, ".xml")
+    files = [file for file in files if file.relative_to(folder).parts[0] == "Annotations"] or files
     return files if any(begins_with(file, "annotation") for file in files) else []
 
 

@@ -18,7 +18,7 @@ import yaml  # type: ignore[import-untyped]
 
 from aot.data.annotations.annotated import Mark, Sheet, photos_of
 from aot.data.annotations.yolo_lines import LineForms, class_of, numbers_of, words_of
-from aot.data.images.reading import Fit
+from aot.data.images.reading import Fit, found_in
 from aot.data.photos.outlines import surrounding
 from aot.data.photos.photo import Source
 from aot.data.photos.pictures import is_picture
@@ -29,6 +29,8 @@ from aot.runs.files import read_whole
 NAMES = ("classes.txt", "labels/classes.txt", "obj.names", "labels/obj.names")
 """Files with a label a line, where there is no data.yaml."""
 LINE = "a line is `class x y width height`, the centre and the sides in shares of the image; classes count from 0"
+_DARKNET = ("*.names", "*/*.names", "_darknet.labels", "*/_darknet.labels", "*/classes.txt", "*/*/classes.txt")
+"""Where Darknet's and others' have them: no part may have other names than the others."""
 _MOST_LOOKED_AT = 5000
 """Label files that are read before the first photo (*ours*)."""
 HINT = "a YOLO dataset has data.yaml with `names`, images/ and labels/ with a .txt for each image"
@@ -41,7 +43,7 @@ def is_yolo(path: Path) -> bool:
     """Whether the folder, or the .yaml file given itself, is one: by its labels, or by text files in `labels`."""
     if path.is_file():
         return path.suffix.lower() in (".yaml", ".yml")
-    return _names_file(path) is not None or any(
+    return names_file(path) is not None or any(
         next(folder.rglob("*.txt"), None) is not None
         for mark in ("labels", "*/labels")
         for folder in path.glob(mark)
@@ -52,7 +54,7 @@ def is_yolo(path: Path) -> bool:
 def read_yolo(path: Path, fit: Fit) -> Source:
     """Photos and refused lines, in the order of the images' names. No labels' names or no images: `AotError`."""
     folder = path.parent if path.is_file() else path
-    file = path if path.is_file() else _names_file(folder)
+    file = path if path.is_file() else names_file(folder)
     if file is None:
         raise AotError(
             "labels/ is there, but no data.yaml with the labels' names", where=str(folder), hint=HINT
@@ -100,7 +102,8 @@ def _settings(file: Path) -> dict[Any, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _names_file(folder: Path) -> Path | None:
+def names_file(folder: Path) -> Path | None:
+    """The file with the names of the classes."""
     tables = sorted(file for mark in ("*.yaml", "*.yml") for file in folder.glob(mark) if file.is_file())
     for file in sorted(tables, key=lambda file: file.stem not in ("data", "dataset")):
         try:
@@ -111,7 +114,13 @@ def _names_file(folder: Path) -> Path | None:
             continue
         if isinstance(content, dict) and isinstance(content.get("names"), list | dict):
             return file
-    return next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    named = next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    others = sorted(file for mark in _DARKNET for file in folder.glob(mark) if file.is_file())
+    if named is None and len({tuple(_names(file).items()) for file in others}) > 1:
+        places = ", ".join(str(file.relative_to(folder)) for file in others[:4])
+        hint = "write the names of all classes into classes.txt in this folder"
+        raise AotError(f"{places} name other classes", where=str(folder), hint=hint)
+    return named or next(iter(others), None)
 
 
 def _content(file: Path) -> Any:
@@ -156,9 +165,11 @@ def _label_file(folder: Path, image: str) -> Path | None:
     parts = list(path.parts)
     places = [path, Path("labels", path), Path("labels", path.name)]
     for n, part in enumerate(parts[:-1]):
-        if part in ("images", "JPEGImages"):
+        if part.casefold() in ("images", "jpegimages"):
+            places.insert(0, Path(*parts[:n], "Labels", *parts[n + 1 :]))
             places.insert(0, Path(*parts[:n], "labels", *parts[n + 1 :]))
-    return next((folder / place for place in places if (folder / place).is_file()), None)
+    found = (found_in((folder,), place.as_posix()) for place in places)
+    return next((folder / name for _, name, is_there in found if is_there), None)
 
 
 def _sheet(folder: Path, image: str, names: dict[int, str], named_in: Path, keypoints: int) -> Sheet:

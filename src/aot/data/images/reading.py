@@ -8,9 +8,12 @@ import errno
 import math
 import os
 import stat
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 from PIL import Image as PilImage
@@ -125,17 +128,46 @@ def read_image_file(folder: Path, name: str) -> bytes:
 
 
 def found_in(folders: Sequence[Path], name: str) -> tuple[Path, str, bool]:
-    """(folder, name, whether it is there) of an image that is in one of the folders; a name from Windows may have
-    backslashes. Where it is nowhere: the first folder."""
-    for spelled in dict.fromkeys((name, name.replace("\\", "/"))):
-        if not leaves(spelled):
-            for folder in folders:
-                try:
-                    if (folder / spelled).is_file():
-                        return folder, spelled, True
-                except (OSError, ValueError):  # too long, or a NUL in the name
-                    continue
+    """(folder, name, whether it is there) of a file that is in one of the folders; a name from Windows may have
+    backslashes, one from the web "%20". Other systems take "é" in one or two characters, and "A.JPG" and "a.jpg", for
+    the same name: so do we, where only one file of the folder can be meant. Where it is nowhere: the first folder."""
+    spellings = [one for one in dict.fromkeys((name, name.replace("\\", "/"), unquote(name))) if not leaves(one)]
+    for spelled in spellings:
+        for folder in folders:
+            try:
+                if (folder / spelled).is_file():
+                    return folder, spelled, True
+            except (OSError, ValueError):  # too long, or a NUL in the name
+                continue
+    for spelled in spellings:
+        for folder in folders:
+            if other := _alike(folder / spelled):
+                return folder, (Path(spelled).parent / other).as_posix(), True
     return folders[0], name, False
+
+
+def _alike(path: Path) -> str:
+    """The only file of the folder whose name is the same on other systems."""
+    try:
+        changed = path.parent.stat().st_mtime_ns
+        return _files_of(path.parent, changed).get(_as_elsewhere(path.name), "")
+    except (OSError, ValueError):
+        return ""
+
+
+@lru_cache(maxsize=64)
+def _files_of(folder: Path, changed_ns: int) -> dict[str, str]:
+    """The files of a folder by their names as other systems compare them; without those of which two are alike.
+    `changed_ns`: when the folder last changed."""
+    found: dict[str, str] = {}
+    for name in sorted(os.listdir(folder)):
+        key = _as_elsewhere(name)
+        found[key] = "" if key in found else name
+    return {key: name for key, name in found.items() if name and (folder / name).is_file()}
+
+
+def _as_elsewhere(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def leaves(name: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from aot.data.images.reading import BadRow, Fit, Refusal
 from aot.data.photos.photo import Photo, Source
 from aot.data.records.delimited import csv_records
-from aot.data.tables.objects_column import form_of
+from aot.data.tables.objects_column import IMAGES, form_of
 from aot.data.tables.parquet import parquet_rows
 from aot.data.tables.rows import Row, json_lines, photos_of_rows, rows_held, size_in
 from aot.errors import AotError
@@ -44,6 +44,26 @@ def read_imagefolder(folder: Path, fit: Fit, *, free_text: bool = False) -> Sour
     return Source(photos())
 
 
+def has_questions(file: Path) -> bool:
+    """Whether it is a comma-separated table of images with questions, by its header."""
+    try:
+        columns = _header(file)
+    except OSError:
+        return False
+    return "question" in columns and bool(columns & {"image", *IMAGES})
+
+
+def read_questions(file: Path, fit: Fit, *, free_text: bool = False) -> Source:
+    """A photo for each row of such a table, and refused rows."""
+    form = form_of(((row, partial(size_in, row, file)) for row in rows_held(_csv_rows(file))), file)
+    return Source(photos_of_rows(_csv_rows(file), file, fit, free_text, form, file.stem))
+
+
+def _header(file: Path) -> set[str]:
+    with file.open(encoding=encoding_of(file), errors="replace", newline="") as opened:
+        return {name.strip() for name in next(csv_records(bounded_lines(opened)), (1, [], ""))[1]}
+
+
 def _named(file: Path) -> Iterator[Row]:
     """The rows of a metadata file; refused shards are left out."""
     if file.suffix == ".jsonl":
@@ -57,7 +77,7 @@ def _csv_rows(file: Path) -> Iterator[Row]:
             records = csv_records(bounded_lines(opened))
             _, header, _ = next(records, (1, [], ""))
             columns = [name.strip() for name in header]
-            if "file_name" not in columns:
+            if "file_name" not in columns and not ("question" in columns and {"image", *IMAGES} & {*columns}):
                 has = f"the header has {', '.join(columns)[:300]}; " if columns else ""
                 raise AotError("no column file_name", where=str(file), hint=has + HINT)
             for number, cells, reason in records:

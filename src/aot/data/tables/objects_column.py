@@ -22,6 +22,8 @@ from aot.data.records.values import LABELS, text_of
 from aot.errors import AotError
 from aot.types import LETTERS
 
+IMAGES = ("file_name", "image_path", "img_path", "img", "images", "picture")
+"""Where rows have their image, if not in `image`."""
 OBJECTS = ("objects", "annotations", "instances", "detections", "faces")
 """Where rows have their objects; under the later names only what has boxes."""
 BOXES = ("bbox", "bboxes", "boxes", "box")
@@ -75,12 +77,12 @@ def form_of(rows: Iterable[tuple[Row, Callable[[], Size | None]]], where: Path) 
 
 
 def named(row: Row, form: Form, classes: Sequence[str] = ()) -> dict[str, Any]:
-    """The row with the columns of our own rows: `image` for `file_name`, `boxes` for its objects, whose boxes are of
-    this `form` where they do not say, `options` for the columns A, B, ... A label that is a number is that of
+    """The row with the columns of our own rows: `image` for one of `IMAGES`, `boxes` for its objects, whose boxes are
+    of this `form` where they do not say, `options` for the columns A, B, ... A label that is a number is that of
     `classes`, else empty."""
     found = dict(row)
-    if "image" not in found and isinstance(found.get("file_name"), str):
-        found["image"] = found["file_name"]
+    if "image" not in found and (image := next((name for name in IMAGES if found.get(name) is not None), None)):
+        found["image"] = found[image]
     found["options"] = _options(row)
     if not has_objects(row):
         return found
@@ -97,7 +99,9 @@ def _options(row: Row) -> Any:
     """Of one cell, as a list, its text or lines with letters, or of the columns A, B, ...; no list stays as it is."""
     cell = next((row[name] for name in ("options", "choices", OPTIONS) if text_of(row.get(name))), None)
     if isinstance(cell, str):
-        return list(options_in(cell)) or _held(cell, "options is no list", "bad_options")
+        cell = list(options_in(cell)) or _held(cell, "options is no list", "bad_options")
+    if isinstance(cell, Mapping) and "A" in cell and not cell.keys() - set(LETTERS):  # {"A": "cat", "B": "dog"}
+        return list(lettered([text_of(cell.get(letter)) for letter in LETTERS]))
     if cell is None and "A" in row and "B" in row:
         return list(lettered([text_of(row.get(letter)) for letter in LETTERS]))
     return cell

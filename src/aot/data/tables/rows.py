@@ -12,6 +12,7 @@ too, for who has a judge.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -33,20 +34,21 @@ from aot.data.images.reading import (
     scaled_box,
 )
 from aot.data.photos.box_form import Form
-from aot.data.photos.given import given_question, lettered
+from aot.data.photos.given import answer_of, given_question, lettered
 from aot.data.photos.outlines import outline
 from aot.data.photos.photo import Photo, Source, Thing
 from aot.data.records.values import Spellings, is_set, label_of, text_of
 from aot.data.tables.nlvr import as_row, is_nlvr
-from aot.data.tables.objects_column import form_of, has_objects, named
+from aot.data.tables.objects_column import IMAGES, form_of, has_objects, named
 from aot.data.tables.parquet import BATCH_ROWS, HINT, TableRow, class_names, parquet_rows
 from aot.data.tables.tsv import POINTER_CHARS
 from aot.errors import AotError, shown
-from aot.runs.files import bounded_lines, encoding_of, read_whole
+from aot.runs.files import bounded_lines, encoding_of, json_text, read_whole
 from aot.types import Box
 
-IMAGE_COLUMNS = ("image", "clean")
+IMAGE_COLUMNS = ("image", "clean", *IMAGES)
 """Where a table has its image; `clean` is what the forge calls it."""
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
 SAVED = ("state.json", "dataset_dict.json")
 """What a folder has that `datasets` saved."""
 _RAISED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, pa.ArrowException)
@@ -66,14 +68,25 @@ def read_jsonl(path: Path, fit: Fit, *, free_text: bool = False) -> Source:
 
 
 def json_lines(path: Path) -> Iterator[Row]:
-    """The rows of a file of JSON lines. Unreadable: `AotError`."""
+    """The rows of a file of JSON lines, or of one that is a list of them. Unreadable: `AotError`."""
     try:
+        if path.suffix.lower() == ".json" and isinstance(listed := _listed(path), list):
+            no_row = BadRow("the row is not a JSON object", "not_json")
+            for number, one in enumerate(listed, 1):
+                yield f"row {number}", str(number), one if isinstance(one, dict) else no_row
+            return
         with path.open(encoding=encoding_of(path), errors="replace") as lines:
             for number, line in enumerate(bounded_lines(lines), 1):
                 if line.strip():
                     yield f"line {number}", str(number), line
     except OSError as error:
         raise AotError(f"cannot be read ({error.strerror})", where=str(path), hint="check the file") from error
+
+
+def _listed(path: Path) -> Any:
+    with suppress(ValueError, RecursionError):
+        return json.loads(json_text(read_whole(path)))
+    return None
 
 
 def photos_of_rows(
@@ -106,16 +119,23 @@ def rows_held(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
 
 def _named_image(row: Mapping[str, Any], path: Path) -> bytes:
     image = row.get("image")
+    if isinstance(image, list) and len(image) > 1:
+        raise BadRow("the row has a list of images; one image a question is supported", "several_images")
+    image = image[0] if isinstance(image, list) and image else image
     if not isinstance(image, str):
         raise BadRow("the row has no image path", "missing_image")
-    folder, image, _ = found_in((path.parent,), image)
+    if image.startswith(("http://", "https://")):
+        raise BadRow(f"the image {image[:200]} is an address: download it, and write its path", "missing_image")
+    folder, image, is_there = found_in((path.parent,), image)
+    if not is_there and (image.startswith("data:image/") or (len(image) > POINTER_CHARS and _BASE64.fullmatch(image))):
+        return decoded(image)
     return read_image_file(folder, image)
 
 
 def size_in(row: dict[str, Any], path: Path) -> Size | None:
     """Of the image that a row names; None where it cannot be told."""
     with suppress(BadRow):
-        return image_size(_named_image(row if "image" in row else {"image": row.get("file_name")}, path))
+        return image_size(_named_image(named(row, "sides"), path))
     return None
 
 
@@ -154,7 +174,8 @@ def _saved_rows(path: Path) -> Iterator[TableRow | Refusal]:
             column, number = _image_column(part.column_names, path), 0
             try:
                 names = class_names(part.features.to_dict())
-                for table in part.cast_column(column, Image(decode=False)).with_format("arrow").iter(BATCH_ROWS):
+                plain = part.cast_column(column, Image(decode=False)) if column != "images" else part
+                for table in plain.with_format("arrow").iter(BATCH_ROWS):
                     table.validate(full=True)  # what is mapped into memory has not been looked at so far
                     for cells in table.to_pylist():
                         yield TableRow(path, split, number, cells, names)
@@ -210,7 +231,8 @@ def _image_column(columns: Iterable[str], path: Path) -> str:
     names = list(columns)
     if found := next((name for name in IMAGE_COLUMNS if name in names), None):
         return found
-    raise AotError(f"no column {' or '.join(IMAGE_COLUMNS)}", where=str(path), hint=f"it has {', '.join(names)}")
+    hint = f"name the column of the image `image`; there are {', '.join(names)}"
+    raise AotError("no column with an image", where=str(path), hint=hint)
 
 
 def _content(cell: Any, folder: Path) -> bytes:
@@ -249,19 +271,11 @@ def _photo(
     # Left blank beside options or an answer, it is a mistake; blank without any, the row just has no question.
     if text or (row.get("question") is not None and (options or text_of(row.get("answer")))):
         kind = text_of(row.get("question_kind")) or text_of(row.get("category"))
-        answer = _answer(row.get("answer"), _list(row, "options"))
+        answer = answer_of(row.get("answer"), _list(row, "options"))
         given = ((given_question(text, options, answer, kind=kind, free_text=free_text), about),)
     seen.add(name)
     licence = text_of(row.get("licence")) or text_of(row.get("license"))
     return Photo(name, image, things, given, frozenset(), is_set(row.get("complete")), licence, source)
-
-
-def _answer(value: Any, options: list[Any]) -> str:
-    """An answer as text. A number beside options that are texts counts them; one that may be either is refused."""
-    answer = text_of(value)
-    if type(value) is int and answer in options and options.index(answer) != value:
-        raise BadRow(f"the answer {value} is both an option's text and another one's number", "ambiguous_answer")
-    return answer
 
 
 def _list(row: Mapping[str, Any], key: str) -> list[Any]:

@@ -1,0 +1,143 @@
+"""Annotations that no reader here takes, told by how their files begin or end, with what to do instead.
+
+A folder of photos beside such a file is not a folder of photos without annotations: nobody would learn that these were
+passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from pathlib import Path
+
+from aot.data.annotations.coco_layout import is_coco_file
+from aot.data.tables.imagefolder import METADATA, has_questions
+
+_HEAD_BYTES = 2**16
+_MOST_OPENED = 256
+"""Files whose beginning is looked at, the highest in the folder first (*ours*)."""
+_NOTES = re.compile(r"annot|label|instance|bbox|boxes", re.IGNORECASE)
+_TEXTS = (".json", ".jsonl", ".ndjson", ".odgt", ".manifest", ".csv", ".tsv", ".txt")
+_ENDINGS = (*_TEXTS, ".yaml", ".yml", ".parquet", ".xml", ".mat", ".xlsx", ".tfrecord", ".record", ".arrow", ".h5")
+
+_COCO = "export as COCO"
+_TABLE = "write a table (.csv) with the columns filename, class, xmin, ymin, xmax, ymax"
+_ROWS = "write JSON lines with image, question, options and answer"
+_NUMBER = r"-?\d*\.?\d+(e-?\d+)?"
+Row = tuple[tuple[str, ...], str, str, str]
+"""Endings, a pattern of the beginning, what the file is, and the next step."""
+_JSON = (".json", ".jsonl", ".ndjson", ".odgt", ".manifest")
+KINDS: tuple[Row, ...] = (
+    ((".csv", ".tsv"), r"(rectangle|polygon)labels", "Label Studio's own table", _COCO),
+    ((".csv",), r"(?i)^(train|validation|test|unassigned),gs://", "Vertex AI's table", _TABLE),
+    (_JSON, r'"data_format_version"\s*:\s*"3', "a project of VIA 3", f"{_COCO}, or annotate with VIA 2"),
+    (_JSON, r'"Labeled Data"\s*:', "Labelbox's older export", "export as NDJSON (export v2)"),
+    (_JSON, r'"segments_info"\s*:', "COCO's panoptic segments", "give COCO's instances_*.json in their place"),
+    (_JSON, r'"image_id".*"caption"\s*:', "COCO's captions", "give COCO's instances_*.json in their place"),
+    (_JSON, r'"bbox_mode"\s*:', "Detectron2's own records", "write them with its convert_to_coco_json"),
+    (_JSON, r'"box2d"\s*:', "BDD100K's labels (Scalabel)", "convert them with bdd100k.label.to_coco"),
+    (_JSON, r'"synsets"\s*:', "Visual Genome's objects", f"{_TABLE}: xmax is x + w, ymax is y + h"),
+    (_JSON, r'"stability_score"\s*:', "SA-1B's masks without labels", "give images whose objects are named"),
+    (_JSON, r'"imgHeight"\s*:.*"polygon"\s*:', "Cityscapes' polygons", _TABLE),
+    (_JSON, r'"gtboxes"\s*:', "CrowdHuman's boxes", _TABLE),
+    (_JSON, r'"source-ref"\s*:', "a manifest of SageMaker Ground Truth", f"{_COCO}, or {_TABLE}"),
+    (_JSON, r'"topX"\s*:', "Azure ML's labels", _COCO),
+    (_JSON, r'"imageGcsUri"\s*:', "Vertex AI's JSON lines", _TABLE),
+    (_JSON, r'"prefix"\s*:.*"suffix"\s*:', "JSON lines for PaliGemma or Florence-2", _COCO),
+    (_JSON, r'"slots"\s*:', "V7 Darwin's JSON", _COCO),
+    (_JSON, r'"export_format_version"\s*:', "Hasty's JSON", _COCO),
+    (_JSON, r'"label_hash"\s*:', "Encord's JSON", _COCO),
+    (_JSON, r'"visibleTags"|"vottVersion"|"activeLearningSettings"', "VoTT's JSON", "export as Pascal VOC or CSV"),
+    (_JSON, r'"(geometryType|classTitle)"\s*:', "Supervisely's JSON", "keep it in ann/ beside img/, or export as COCO"),
+    (_JSON, r'"(conversations|messages)"\s*:', "conversations for training (LLaVA, chat messages)", _ROWS),
+    ((".json",), r'"image_id".*"(bbox|segmentation)".*"score"\s*:', "a detector's results", "give the annotations"),
+    ((".json",), r'"(answers|data_rows?|media_attributes|projects)"\s*:', "Labelbox's JSON", "export as NDJSON"),
+    ((".json",), r'"(annotations|boxes|bbox|bboxes|regions|objects|shapes)"\s*:', "JSON of no known program", _COCO),
+    (
+        (".csv",),
+        r"(?i)(xmin|x_min|bbox|left|x1)\W",
+        "a table of boxes of other columns",
+        "name them filename, class, xmin, ymin, xmax, ymax",
+    ),
+    ((".txt",), rf"^[A-Za-z_]\w*( {_NUMBER}){{14,15}}\s*$", "KITTI's labels", f"{_TABLE}: its columns 5 to 8"),
+    ((".txt",), rf"^(imagesource:|({_NUMBER}[ \t]+){{8}}[A-Za-z])", "DOTA's turned boxes", _COCO),
+    ((".txt",), r"^(\d+,){6}-?\d+,-?\d+,?\s*$", "VisDrone's labels", _TABLE),
+    ((".txt",), rf"^\d+,-?\d+(,{_NUMBER}){{4,8}}\s*$", "tracks of the MOT challenge", _TABLE),
+    ((".txt",), r"(?i)^\S.*\.(jpg|jpeg|png)\r?\n\d+\r?\n\d+ \d+ \d+ \d+ ", "WIDER FACE's boxes", _TABLE),
+    (
+        (".txt",),
+        rf"^\d+([ \t]+{_NUMBER}){{4,}}\s*$",
+        "YOLO's labels without the names of their classes",
+        "write the names, one a line by their numbers, into classes.txt in the folder given, or `names` into data.yaml",
+    ),
+    ((".arrow",), "", "a part of a dataset that `datasets` saved", "give its folder"),
+    ((".tfrecord", ".record"), "", "TensorFlow's records", _COCO),
+)
+"""The first that fits."""
+
+
+def _beginning(file: Path) -> str:
+    """How the file begins, and how it ends; empty where it cannot be read."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_HEAD_BYTES)
+            opened.seek(max(opened.tell(), file.stat().st_size - _HEAD_BYTES))
+            content += opened.read(_HEAD_BYTES)
+    except OSError:
+        return ""
+    return content.replace(b"\0", b"").decode("utf-8-sig", "replace")
+
+
+def exporter_of(file: Path) -> tuple[str, str] | None:
+    """(what the file is, the next step); None where it is no annotation file that is known."""
+    rows = [row for row in KINDS if file.suffix.lower() in row[0]]
+    if not rows or not file.is_file():
+        return None
+    head = _beginning(file)
+    if file.suffix.lower() in (".jsonl", ".ndjson") and re.search(r'"question"\s*:', head):
+        return None  # our own rows, whatever else they hold
+    lines = head.lstrip().partition("\n")[0] if file.suffix.lower() == ".txt" else head
+    for _, pattern, what, step in rows:
+        if re.search(pattern, lines, re.DOTALL) or (r"\n" in pattern and re.search(pattern, head)):
+            return what, step
+    return None
+
+
+def _deeper(file: Path) -> tuple[str, Path] | None:
+    """(what it is, what to give) of a dataset that is read where it is not too far below the folder given."""
+    suffix = file.suffix.lower()
+    if file.name in METADATA:
+        return "an imagefolder", file.parent
+    if suffix == ".parquet":
+        return "a parquet file", file.parent
+    if suffix == ".json" and is_coco_file(file):
+        return "COCO annotations", file
+    head = _beginning(file)
+    if suffix in (".yaml", ".yml") and re.search(r"^names\s*:", head, re.MULTILINE):
+        return "a YOLO dataset", file.parent
+    if suffix == ".tsv" and {"index", "question"} <= set(head.partition("\n")[0].split("\t")):
+        return "an LMUData table", file
+    if suffix == ".csv" and has_questions(file):
+        return "a table of questions", file
+    if suffix in (".jsonl", ".ndjson") and re.search(r'"image"\s*:', head) and re.search(r'"question"\s*:', head):
+        return "JSON lines", file
+    return None
+
+
+def unread_annotations(folder: Path) -> tuple[Path, str, str] | None:
+    """A file of the folder that says what is in its images, what that is and the next step; None where there is none.
+    By how it begins, wherever it lies; by its name alone where it is in the folder or in one of its folders."""
+    files = [file for file in folder.rglob("*") if file.suffix.lower() in _ENDINGS and file.is_file()]
+    files.sort(key=lambda file: (len(file.relative_to(folder).parts), file))
+    looked_at = list(islice((file for file in files if file.suffix.lower() != ".txt"), _MOST_OPENED))
+    looked_at += islice((file for file in files if file.suffix.lower() == ".txt"), _MOST_OPENED)
+    for file in looked_at:
+        if deeper := _deeper(file):
+            return file, f"{deeper[0]}, too deep below the folder given", f"give --data {deeper[1]}"
+        if told := exporter_of(file):
+            return file, *told
+    for file in files:
+        place = file.relative_to(folder)
+        if len(place.parts) < 3 and _NOTES.search(place.as_posix()):
+            return file, "", ""
+    return None
