@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList
 
 from aot.backends.base import Ask, Reply, Sampling
-from aot.backends.folders import any_processor, load_model
+from aot.backends.folders import any_processor, base_of, load_model
 from aot.backends.pictures import fitted
 from aot.backends.store import reply_key
 from aot.data.images.decoding import BadPicture, opened, upright
@@ -80,13 +80,13 @@ class LocalBackend:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Digests of the folder's files, or the hub's commit; read once."""
+        """Digests of the folder's files, or the hub's commit, and of the base that adapters only name; read once."""
         if self._identity is None:
             folder = Path(self.folder)
             files = sorted(p for p in folder.glob("*") if p.suffix in IDENTIFYING) if folder.is_dir() else []
             commit = getattr(self.model.config, "_commit_hash", None)
             model: Any = {p.name: sha256_of(p) for p in files} or {"id": self.folder, "commit": commit}
-            self._identity = {"kind": "local", "model": model, "dtype": str(self.model.dtype)}
+            self._identity = {"kind": "local", "model": model | base_of(self.folder), "dtype": str(self.model.dtype)}
         return self._identity
 
     def ask(self, asks: Iterable[Ask], sampling: Sampling) -> Iterator[tuple[Ask, Reply]]:
