@@ -50,8 +50,8 @@ def place_of(settings: PlayerSettings, role: Role) -> Place:
         return Place(name, None, fetch, error.message)
 
 
-def player_complete(settings: PlayerSettings, role: Role) -> Finding:
-    """Whether the player's folder has all that a run reads."""
+def player_complete(settings: PlayerSettings, role: Role, *, is_base: bool = False) -> Finding:
+    """Whether the player's folder has all that a run reads, and so the base of adapters; `is_base`: it is that."""
     place = place_of(settings, role)
     check = f"{role} {place.name}"
     if place.folder is None:
@@ -69,8 +69,9 @@ def player_complete(settings: PlayerSettings, role: Role) -> Finding:
     complete = f"complete, {as_size(weight_bytes(place.folder))} of weights"
     if (base := base_settings(settings, place.folder, role)) is None:
         return Finding(check, complete)
-    # A name that leads back to the folder itself would be followed for ever.
-    below = player_complete(base, role) if base.model != settings.model else Finding("", "names itself", "wrong")
+    if is_base:
+        return Finding(check, "adapters or a reference itself, no whole model", "wrong", place.fetch)
+    below = player_complete(base, role, is_base=True)
     return Finding(check, f"{complete}; its base {base.model}: {below.what}", below.state, below.mend)
 
 
