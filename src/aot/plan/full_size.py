@@ -37,7 +37,8 @@ from aot.players.defender.trained import TrainedDefender
 from aot.players.hub import configured, is_hub_id
 from aot.players.load_errors import reading
 from aot.players.model_folder import read_processor
-from aot.players.processor import CHAT_TEMPLATE, QwenProcessor, load_processor
+from aot.players.processor import CHAT_TEMPLATE, QwenProcessor
+from aot.players.without_video import load_processor
 from aot.players.quantization import EDITOR_WHOLE, WHOLE
 from aot.players.settings import AttackerSettings, DefenderSettings, PlayerSettings
 from aot.players.special_tokens import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START
