@@ -1,5 +1,5 @@
-"""A folder of PEFT adapters that others saved, as a defender: it answers as the merged model does, its base is found and
-tells it from others, and what cannot be read is one error."""
+"""A folder of PEFT adapters that others saved, as a defender: it answers as the merged model does, its base is found
+and tells it from others, and what cannot be read is one error."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from aot.plan.full_size import defender_without_data
 from aot.plan.without_data import without_data
 from aot.players.adapter_folder import ADAPTER, PICKLE, WEIGHTS
 from aot.players.base_players import BASE, keep_player, player_identity, player_key
+from aot.players.defender.lora import INSIDE
 from aot.players.defender.opening import open_defender
 from aot.players.defender.trained import TrainedDefender
 from aot.players.digests import player_digests
@@ -77,7 +78,9 @@ def odds(defender: TrainedDefender) -> np.ndarray:
     return np.concatenate(defender.option_logprobs(IMAGES, QUESTIONS))
 
 
-@pytest.mark.parametrize(("family", "kind"), [("qwen2_5_vl", "lora"), ("qwen2_5_vl", "head"), *(("llava", k) for k in KINDS)])
+@pytest.mark.parametrize(
+    ("family", "kind"), [("qwen2_5_vl", "lora"), ("qwen2_5_vl", "head"), *(("llava", kind) for kind in KINDS)]
+)
 def test_it_answers_as_the_merged_model_and_is_kept_as_it_is(
     bases: Path, tmp_path: Path, family: str, kind: str
 ) -> None:
@@ -107,7 +110,7 @@ def test_names_of_an_earlier_transformers_find_their_places(bases: Path, tmp_pat
     now = odds(opened(tmp_path))
     state = load_file(tmp_path / WEIGHTS)
     for new, old in EARLIER[family].items():
-        state = {f"base_model.model.{key.removeprefix('base_model.model.').replace(new, old)}": state[key] for key in state}
+        state = {INSIDE + name.removeprefix(INSIDE).replace(new, old): weight for name, weight in state.items()}
     assert not any("language_model.layers" in name for name in state)
     save_file(state, tmp_path / WEIGHTS)
     np.testing.assert_array_equal(odds(opened(tmp_path)), now)
@@ -165,7 +168,8 @@ def test_the_base_tells_one_defender_from_another(bases: Path, tmp_path: Path) -
     (adapters / "optimizer.pt").write_text("no part of it")
     assert player_key(settings, "defender") == key
     state = load_file(tmp_path / "base/model.safetensors")
-    save_file({name: 2 * weight for name, weight in state.items()}, tmp_path / "base/model.safetensors", {"format": "pt"})
+    doubled = {name: 2 * weight for name, weight in state.items()}
+    save_file(doubled, tmp_path / "base/model.safetensors", {"format": "pt"})
     changed = player_key(settings, "defender")
     assert {name for name in key if key[name] != changed[name]} == {"base/model.safetensors"}
     assert LocalBackend(adapters).identity != asked
@@ -206,8 +210,8 @@ def name_base(folder: Path, base: str) -> None:
     change(folder, base_model_name_or_path=base)
 
 
-def reweigh(folder: Path, **weights: torch.Tensor) -> None:
-    save_file({**load_file(folder / WEIGHTS), **weights}, folder / WEIGHTS)
+def reweigh(folder: Path, name: str, rows: int) -> None:
+    save_file({**load_file(folder / WEIGHTS), name: torch.ones(rows, 32)}, folder / WEIGHTS)
 
 
 def without_first(folder: Path) -> None:
@@ -231,16 +235,16 @@ EMBEDDINGS = "base_model.model.model.language_model.embed_tokens.weight"
 UNKNOWN = "base_model.model.model.language_model.layers.9.self_attn.q_proj.lora_A.weight"
 SPOILT: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "no base there": (lambda f: name_base(f, "/nowhere/at/all"), "/nowhere/at/all, cannot be opened", "bring it there"),
-    "base not fetched": (lambda f: name_base(f, "owner/base"), "no such model on this machine", "hf download owner/base"),
+    "base not fetched": (lambda f: name_base(f, "owner/base"), "no such model on this machine", "hf download"),
     "no base named": (lambda f: change(f, base_model_name_or_path=None), "name no base model", "hub id"),
     "base is no text": (lambda f: change(f, base_model_name_or_path=[1]), "is no text", "save_pretrained"),
     "base is adapters": (lambda f: name_base(f, str(f)), "is adapters itself", "merge_and_unload"),
     "another base": (lambda f: name_base(f, str(f.parent / "qwen")), "they are for another model", "name the base"),
     "layers that are not there": (lambda f: change(f, target_modules=["w1"]), "w1", "name the base"),
-    "one layer too many": (lambda f: reweigh(f, **{UNKNOWN: torch.zeros(4, 32)}), "no layer of this base", "name the base"),
+    "one layer too many": (lambda f: reweigh(f, UNKNOWN, 4), "no layer of this base", "name the base"),
     "a weight too few": (without_first, "they lack", "name the base"),
     "another rank": (lambda f: change(f, r=8), "and this base wants 8 x", "name the base"),
-    "the base's own weights": (lambda f: reweigh(f, **{EMBEDDINGS: torch.ones(409, 32)}), "weights of the base itself", "merge"),
+    "the base's own weights": (lambda f: reweigh(f, EMBEDDINGS, 409), "weights of the base itself", "merge"),
     "a pickle": (as_pickle, "are a pickle", "save_pretrained again"),
     "no weights": (lambda f: (f / WEIGHTS).unlink(), "weights are missing", "save_pretrained writes it"),
     "another task": (lambda f: change(f, task_type="SEQ_CLS"), "for the task SEQ_CLS", "CAUSAL_LM"),

@@ -22,9 +22,9 @@ from aot.players.attacker.lora import add_adapter
 from aot.players.base_players import SHIPPED, Base
 from aot.players.defender.qwen import QwenDefender
 from aot.players.processor import CHAT_TEMPLATE, QwenProcessor
-from aot.players.without_video import load_processor
 from aot.players.settings import LoraSettings
 from aot.players.special_tokens import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START
+from aot.players.without_video import load_processor
 
 EDITOR, DEFENDER = "Qwen/Qwen-Image-Edit", "Qwen/Qwen2.5-VL-7B-Instruct"
 LORA = LoraSettings(rank=64, alpha=128)

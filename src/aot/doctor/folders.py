@@ -103,8 +103,9 @@ def model_type_of(settings: PlayerSettings) -> str:
 def _faults(folder: Path, role: Role) -> Iterator[str]:
     found = [entry for entry in ENTRIES[role] if (folder / entry).is_file()]
     if not found:
-        alone = f", and nothing says which editor {EDITOR_ADAPTER} is for" if (folder / EDITOR_ADAPTER).is_file() else ""
-        yield f"{ENTRIES[role][0]} is missing{alone}"
+        is_alone = (folder / EDITOR_ADAPTER).is_file()
+        told = f", and nothing says which editor {EDITOR_ADAPTER} is for" if is_alone else ""
+        yield f"{ENTRIES[role][0]} is missing{told}"
         return
     if found[0] != ENTRIES[role][0]:
         yield from _adapter_faults(folder, role)

@@ -24,12 +24,12 @@ from aot.plan.fewer_bits import in_fewer_bits
 from aot.plan.inexact import reasons, tell
 from aot.plan.known_configs import ATTACKERS, DEFENDERS, PLUS, QWEN25_VL_PIXELS, Config
 from aot.plan.without_data import META
+from aot.players.adapter_folder import ADAPTER
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor_folder import INDEX, PIPELINES, pipeline_class, settings_in, settings_of
 from aot.players.attacker.lora import add_adapter, put_adapter
 from aot.players.attacker.opening import check_adapter
 from aot.players.attacker.qwen_image_21 import is_qwen_image_21
-from aot.players.adapter_folder import ADAPTER
 from aot.players.base_players import BASE, EDITOR_ADAPTER, SHIPPED, Role, base_at, base_named
 from aot.players.defender.lora import untrained
 from aot.players.defender.opening import FAST, check_rank, defender_around
@@ -38,10 +38,10 @@ from aot.players.hub import configured, is_hub_id
 from aot.players.load_errors import reading
 from aot.players.model_folder import read_processor
 from aot.players.processor import CHAT_TEMPLATE, QwenProcessor
-from aot.players.without_video import load_processor
 from aot.players.quantization import EDITOR_WHOLE, WHOLE
 from aot.players.settings import AttackerSettings, DefenderSettings, PlayerSettings
 from aot.players.special_tokens import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START
+from aot.players.without_video import load_processor
 from aot.runs.files import read_json
 
 IGNORED = ("dtype", "torch_dtype", "auto_map", "quantization_config")
@@ -130,10 +130,7 @@ def _adapters(settings: DefenderSettings) -> tuple[Path | None, DefenderSettings
     folder = configured(name, ADAPTER, revision=settings.revision) if is_hub_id(name) else Path(name)
     if folder is None or not any((folder / entry).is_file() for entry in (ADAPTER, BASE)):
         return None, settings
-    if (base := base_at(folder)) is not None:
-        named = base.model, base.revision
-    else:
-        named = base_named(folder)
+    named = (base.model, base.revision) if (base := base_at(folder)) is not None else base_named(folder)
     of_base = settings.model_copy(update={"model": named[0], "revision": named[1]})
     return folder if (folder / ADAPTER).is_file() else None, of_base
 

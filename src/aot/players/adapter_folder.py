@@ -68,7 +68,7 @@ def check_adapter_weights(folder: Path) -> None:
 
 
 def is_adapter_file(name: str) -> bool:
-    """Whether a file of an adapter folder, by its name from there, is read: weights, configuration, processor, words."""
+    """Whether a file of an adapter folder, by its name from there, is read: weights, configurations, vocabularies."""
     return "/" not in name and any(fnmatch(name, pattern) for pattern in FILES)
 
 

@@ -58,7 +58,7 @@ def player_folder(name: str, role: Role, *, option: str = "", revision: str = ""
         folder = SHIPPED / role if name == "miniature" else Path(name)
     if not any((folder / entry).is_file() for entry in ENTRIES[role]):
         if role == "attacker" and (folder / EDITOR_ADAPTER).is_file():
-            hint = f"copy {EDITOR_ADAPTER} beside the model_index.json of the editor that it is for, and give that folder"
+            hint = f"copy {EDITOR_ADAPTER} beside the model_index.json of its editor, and give that folder"
             raise AotError("an adapter alone, and nothing says of which editor", where=str(folder), hint=hint)
         raise AotError(
             f"no {role} there: {ENTRIES[role][0]} is missing",
@@ -155,8 +155,8 @@ def named_base(adapters: Path, *, offline: bool = False) -> Path:
 
 
 def player_identity(folder: Path, *, offline: bool = False) -> dict[str, str]:
-    """`player_digests`; of adapters without a reference, whose base only has a name, their own files' and `base_identity`.
-    Raises `AotError` where the base is missing."""
+    """`player_digests`; of adapters without a reference, whose base only has a name, those of their own files, and
+    `base_identity`. Raises `AotError` where the base is missing."""
     found = player_digests(folder)
     if not (base := base_identity(folder, offline=offline)):
         return found
@@ -164,8 +164,8 @@ def player_identity(folder: Path, *, offline: bool = False) -> dict[str, str]:
 
 
 def base_identity(folder: Path, *, offline: bool = False) -> dict[str, str]:
-    """What the base of adapters without a reference is told apart by: its commit on the hub, or its files below "base/";
-    {} of any other folder. Raises `AotError` where it is missing."""
+    """What the base of adapters without a reference is told apart by: its commit on the hub, or its files below
+    "base/"; {} of any other folder. Raises `AotError` where it is missing."""
     if (folder / BASE).is_file() or not (folder / ADAPTER).is_file():
         return {}
     whole = named_base(folder, offline=offline)
@@ -202,8 +202,8 @@ def is_miniature(name: str) -> bool:
 
 
 def keep_player(settings: PlayerSettings, role: Role, folder: Path) -> dict[str, Any]:
-    """Keeps the base player in a stage's `folder`: small ones and adapters as a copy, so that the run is complete; those
-    of the hub, large ones, and the bases of adapters as a reference. Its name, and its commit where it has one."""
+    """Keeps the base player in a stage's `folder`: small ones and adapters as a copy, so that the run is complete;
+    those of the hub, large ones, and the bases of adapters as a reference. Its name, and its commit where it has one."""
     source = player_folder(settings.model, role, revision=settings.revision, offline=settings.offline)
     made = {"from": settings.model} | ({"commit": commit} if (commit := commit_of(source)) else {})
     if role == "defender" and (source / ADAPTER).is_file() and not (source / BASE).is_file():

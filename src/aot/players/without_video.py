@@ -1,4 +1,4 @@
-"""Stock processors where torchvision is absent: those that read videos, too, cannot be built there (transformers#48558).
+"""Stock processors where torchvision is absent: those that read videos cannot be built there (transformers#48558).
 
 `without_video(stock)` is the stock class without that half; what it saves names the stock class and keeps the settings
 of the video half, so that any program opens the folder. `load_processor` puts it in the stock class's place.

@@ -29,7 +29,7 @@ from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightRenaming, rename_source_key
 
 from aot.errors import AotError
-from aot.players.adapter_folder import ADAPTER, MERGE, WEIGHTS, check_adapter_weights
+from aot.players.adapter_folder import MERGE, WEIGHTS, check_adapter_weights
 from aot.players.base_players import BASE, SHIPPED, Base
 from aot.players.load_errors import no_future_warnings, reading
 from aot.players.settings import LoraSettings
@@ -150,7 +150,8 @@ def untrained(model: Any, folder: Path) -> Adapters:
         tuner = PEFT_TYPE_TO_TUNER_MAPPING.get(config.peft_type)
         if tuner is None or not _in_place(tuner):
             kind = getattr(config.peft_type, "value", config.peft_type)
-            raise AotError(f"adapters of {kind} need more than a model's layers", where=str(folder), hint=f"where peft can, {MERGE}")
+            what, hint = f"adapters of {kind} need more than a model's layers", f"where peft can, {MERGE}"
+            raise AotError(what, where=str(folder), hint=hint)
         config.inference_mode = False  # as saved they are frozen
         return Adapters(get_peft_model(model, config))
 

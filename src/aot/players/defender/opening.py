@@ -49,7 +49,8 @@ def check_rank(adapters: Adapters, settings: DefenderSettings, folder: Path) -> 
     if wanted != adapters.rank:
         has = f"of rank {adapters.rank}" if adapters.rank else f"of {adapters.kind}, without a rank"
         hint = f"--set players.defender.lora.rank={adapters.rank} trains these on; for new ones, {MERGE}"
-        raise AotError(f"the defender has adapters {has}, and the settings ask for {wanted}", where=str(folder), hint=hint)
+        what = f"the defender has adapters {has}, and the settings ask for {wanted}"
+        raise AotError(what, where=str(folder), hint=hint)
 
 
 def defender_around(

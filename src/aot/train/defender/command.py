@@ -62,7 +62,8 @@ def sft_defender(
     )
     torch.set_num_threads(s.threads)
     learned = s.model_dump(mode="json", exclude=FREE) | {"sft": s.sft.key}
-    key = {"settings": learned, "start": player_identity(start, offline=base.offline), "data": digests_of(dataset / "data")}
+    begins = player_identity(start, offline=base.offline)
+    key = {"settings": learned, "start": begins, "data": digests_of(dataset / "data")}
     fit: Fit = square(s.image_px) if s.image_px else lambda size: size
 
     def train(folder: Path) -> dict[str, Any]:
