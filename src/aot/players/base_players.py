@@ -203,7 +203,8 @@ def is_miniature(name: str) -> bool:
 
 def keep_player(settings: PlayerSettings, role: Role, folder: Path) -> dict[str, Any]:
     """Keeps the base player in a stage's `folder`: small ones and adapters as a copy, so that the run is complete;
-    those of the hub, large ones, and the bases of adapters as a reference. Its name, and its commit where it has one."""
+    those of the hub, large ones, and the bases of adapters as a reference. Its name, and its commit where it has
+    one."""
     source = player_folder(settings.model, role, revision=settings.revision, offline=settings.offline)
     made = {"from": settings.model} | ({"commit": commit} if (commit := commit_of(source)) else {})
     if role == "defender" and (source / ADAPTER).is_file() and not (source / BASE).is_file():
