@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from peft import IA3Config, LoHaConfig, LoraConfig, PeftConfig, PrefixTuningConfig, get_peft_model
+from peft import IA3Config, LoraConfig, PeftConfig, PrefixTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
@@ -43,11 +43,8 @@ KINDS: dict[str, Callable[[], PeftConfig]] = {
     "lora": lambda: LoraConfig(r=4, target_modules=[*IN_TEXT, "fc1"], rank_pattern={"v_proj": 2}),  # and of images
     "dora": lambda: LoraConfig(r=4, target_modules=IN_TEXT, use_dora=True, use_rslora=True, task_type="CAUSAL_LM"),
     "head": lambda: LoraConfig(r=4, target_modules=IN_TEXT, modules_to_save=["lm_head"]),
-    "biases": lambda: LoraConfig(r=4, target_modules=IN_TEXT, bias="all"),
     "embeddings": lambda: LoraConfig(r=4, target_modules=[*IN_TEXT, "embed_tokens"]),
-    "tokens": lambda: LoraConfig(r=4, target_modules=IN_TEXT, trainable_token_indices=[3, 4]),
     "ia3": lambda: IA3Config(target_modules=["v_proj", "down_proj"], feedforward_modules=["down_proj"]),
-    "loha": lambda: LoHaConfig(r=4, target_modules=IN_TEXT),
 }
 
 

@@ -188,13 +188,14 @@ def idefics2(folder: Path) -> None:
 def ovis2(folder: Path) -> None:
     """An image's tokens are mixtures of a vocabulary of its own."""
     marks = [f"<img_{i}>" for i in range(5)]
-    words = words_with("<image>", *marks)
+    atoms = [f"<IMG_{kind}>" for kind in ("ATOM", "START", "GRID", "COL", "ROW", "END")]
+    words = words_with("<image>", *atoms, *marks)
     images = Ovis2ImageProcessorPil(size=SQUARE, crop_to_patches=True, min_patches=1, max_patches=4)
     processor = Ovis2Processor(images, words, image_seq_length=16, chat_template=ONE_TURN)
     vision = {**ENCODER, "image_size": SIDE, "patch_size": PATCH, "vocab_size": 24}
     config = {
         "vision_config": vision,
-        "image_token_id": words.convert_tokens_to_ids("<image>"),
+        "image_token_id": words.convert_tokens_to_ids(atoms[0]),
         "visual_indicator_token_ids": [words.convert_tokens_to_ids(mark) for mark in marks],
         "vocab_size": len(words),
         "hidden_size": 32,
@@ -204,7 +205,8 @@ def ovis2(folder: Path) -> None:
 
 def mllama(folder: Path) -> None:
     """Images are no tokens of the text: some layers look at them across."""
-    words = words_with("<|image|>", "<|python_tag|>")
+    words = words_with("<|image|>", "<|python_tag|>", "<|begin_of_text|>")
+    words.bos_token = "<|begin_of_text|>"
     images = MllamaImageProcessorPil(size=SQUARE, max_image_tiles=2)
     template = LLAVA_TEMPLATE.replace("<image>\n", "<|image|>")
     processor = MllamaProcessor(images, words, chat_template=template)

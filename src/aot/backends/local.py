@@ -212,6 +212,9 @@ class LocalBackend:
         if hasattr(getattr(self.model, "model", None), "rope_deltas"):
             self.model.model.rope_deltas = None  # Qwen's, left over from an image before; text alone would take it
         read = self.model(**inputs, **keep, use_cache=True)
+        layers = getattr(read.past_key_values, "layers", ())
+        if not all(hasattr(layer, "batch_repeat_interleave") for layer in layers):  # a recurrence's state
+            return self._probabilities_alone(inputs, ends)
         read.past_key_values.batch_repeat_interleave(n)
         # No mask: one prompt has no padding, and what is padded behind an option is seen by nothing that counts.
         more = self.model(input_ids=ids, past_key_values=read.past_key_values, use_cache=True)
@@ -220,6 +223,23 @@ class LocalBackend:
         logprobs = logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0]
         scores = (logprobs * real).sum(-1).double()
         return tuple(scores.softmax(-1).tolist())
+
+    def _probabilities_alone(self, inputs: dict[str, Tensor], ends: Sequence[list[int]]) -> tuple[float, ...]:
+        """As `_probabilities`, the prompt read anew with each option behind it."""
+        real, scores = inputs["attention_mask"].shape, []
+        for end in ends:
+            behind = {"input_ids": end, "attention_mask": [1] * len(end)}
+            longer = {
+                key: torch.cat([value, value.new_tensor([behind.get(key, [0] * len(end))])], 1)
+                for key, value in inputs.items()
+                if value.shape == real
+            }
+            if hasattr(getattr(self.model, "model", None), "rope_deltas"):
+                self.model.model.rope_deltas = None
+            logits = self.model(**(inputs | longer), use_cache=False).logits[0, -len(end) - 1 : -1].float()
+            chosen = logits.log_softmax(-1).gather(-1, logits.new_tensor(end, dtype=torch.long)[:, None])
+            scores.append(chosen.double().sum())
+        return tuple(torch.stack(scores).softmax(-1).tolist())
 
 
 def _draws(ask: Ask, sampling: Sampling) -> Tensor:

@@ -22,7 +22,7 @@ SHARED = ("patch_size", "merge_size", "temporal_patch_size")
 
 
 @cache
-def without_video(stock: type[ProcessorMixin], video_type: str = "") -> Any:
+def without_video(stock: Any, video_type: str = "") -> Any:
     """The stock class for text and images only; works without torchvision. `video_type`: the class of the video half
     that a new folder names, "": none is named, and transformers finds it by the type of model."""
 
@@ -50,7 +50,7 @@ def without_video(stock: type[ProcessorMixin], video_type: str = "") -> Any:
         "__module__": __name__,
     }
     # transformers and diffusers write the class's name into what they save.
-    made = type(stock.__name__, (stock,), own)
+    made: Any = type(stock.__name__, (stock,), own)
     return made
 
 
@@ -72,7 +72,7 @@ def load_processor(folder: str | Path, model_type: str = "qwen2_5_vl") -> Any:
     return processor
 
 
-def _stock_class(folder: Path, model_type: str) -> type[ProcessorMixin] | None:
+def _stock_class(folder: Path, model_type: str) -> Any:
     """The class that AutoProcessor would choose: named by the folder, else that of the type of model; None where
     transformers has no such class."""
     files = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
