@@ -47,9 +47,9 @@ def without_video(stock: Any, video_type: str = "") -> Any:
         "to_dict": to_dict,
         VIDEO: None,
         "video_settings": {},
-        "__module__": __name__,
+        "__module__": stock.__module__,
     }
-    # transformers and diffusers write the class's name into what they save.
+    # transformers and diffusers write the class's name, and diffusers its library's, into what they save.
     made: Any = type(stock.__name__, (stock,), own)
     return made
 
