@@ -22,7 +22,7 @@ from aot.players.settings import DefenderSettings
 from aot.prompts import gold_answer, question_prompt
 from test_stock_defender import IMAGES, QUESTIONS
 
-FAMILIES = ["qwen2_vl", "qwen3_5", "internvl", "llava_onevision", "smolvlm", "mllama"]
+FAMILIES = ["qwen2_vl", "qwen3_5", "internvl", "llava_onevision", "mllama"]
 N = 3
 
 

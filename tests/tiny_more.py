@@ -53,6 +53,9 @@ def build(kind: str, words: Any, folder: Path, processor: Any, text: dict[str, A
     text = {**TEXT, "vocab_size": len(words), "max_position_embeddings": 512, **text}
     torch.manual_seed(0)
     model = AutoModelForImageTextToText.from_config(AutoConfig.for_model(kind, text_config=text, **config))
+    for name, parameter in model.named_parameters():
+        if name.endswith("_gate"):  # shut when new: nothing would be seen
+            torch.nn.init.ones_(parameter)
     finished(model, words, folder, repetition_penalty=5.0)
     processor.save_pretrained(folder)
 
