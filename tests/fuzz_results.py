@@ -27,9 +27,10 @@ from aot.experiment.run import experiment_settings, write_results
 from aot.experiment.unit import RESULT, unit_folder, unit_key
 from aot.game.referee import RefereeSettings
 from aot.miniature.world.scenes import draw_scenes
+from aot.players.adapter_folder import ADAPTER
 from aot.players.attacker.condition_store import read_conditions, write_conditions
 from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.base_players import ADAPTER, SHIPPED, placed
+from aot.players.base_players import SHIPPED, placed
 from aot.players.digests import player_digests
 from aot.players.settings import DefenderSettings
 from aot.prompts import attack_instruction

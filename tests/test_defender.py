@@ -30,7 +30,7 @@ from aot.players.base import Defender
 from aot.players.base_players import player_folder
 from aot.players.defender.qwen import DefenderShape, QwenDefender
 from aot.players.defender.shared_prefix import completion_logprobs, image_features
-from aot.players.processor import load_processor
+from aot.players.without_video import load_processor
 from aot.prompts import ANSWER_FORMAT, attack_instruction, gold_answer, question_prompt
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog

@@ -236,7 +236,7 @@ def of_another_kind(folder: Path) -> None:
         (other_base, "is another one than was trained on"),
         (no_base, "no defender there"),
         (other_model, "the defender's adapters cannot be read"),
-        (as_pickle, "others than safetensors are not read"),
+        (as_pickle, "only safetensors are read"),
         (lambda f: (f / WEIGHTS).write_bytes(b"junk" * 9), "damaged weights|cannot be read"),
         (lambda f: (f / "adapter_config.json").write_text("{"), "cannot be read"),
         (lambda f: (f / BASE).write_text("[]"), "holds a list where an object is expected"),

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from packaging.requirements import Requirement
+from safetensors.torch import save_file
 
 import tiny_models
 from aot.coevolve.recipes.load import load_recipe
@@ -237,6 +239,7 @@ def test_an_engine_that_does_not_know_the_model_is_told_before_the_run(tmp_path:
     tiny_models.llava(whole)
     adapters.mkdir()
     write_json(adapters / "adapter_config.json", {})
+    save_file({"lora": torch.zeros(1)}, adapters / "adapter_model.safetensors")
     write_json(adapters / "base.json", {"model": str(whole), "revision": "", "digest": ""})
     for folder in (whole, adapters):
         with pytest.raises(AotError, match="packed is written for Qwen2") as caught:

@@ -24,7 +24,7 @@ from transformers import Qwen3VLForConditionalGeneration
 
 from aot.miniature.tokenizer import build_tokenizer
 from aot.players.defender.qwen import DefenderShape, QwenDefender
-from aot.players.processor import load_processor
+from aot.players.without_video import load_processor
 from tiny_models import qwen3_vl
 
 PIPELINES = {"edit": QwenImageEditPipeline, "plus": QwenImageEditPlusPipeline}

@@ -21,9 +21,10 @@ from aot.players.attacker.latents import BLOCK_PX
 from aot.players.attacker.lora import add_adapter
 from aot.players.base_players import SHIPPED, Base
 from aot.players.defender.qwen import QwenDefender
-from aot.players.processor import CHAT_TEMPLATE, QwenProcessor, load_processor
+from aot.players.processor import CHAT_TEMPLATE, QwenProcessor
 from aot.players.settings import LoraSettings
 from aot.players.special_tokens import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START
+from aot.players.without_video import load_processor
 
 EDITOR, DEFENDER = "Qwen/Qwen-Image-Edit", "Qwen/Qwen2.5-VL-7B-Instruct"
 LORA = LoraSettings(rank=64, alpha=128)
@@ -135,7 +136,7 @@ def defender(device: torch.device, *, max_new_tokens: int, tiny: bool = False) -
     return QwenDefender(model, words, name="random", max_new_tokens=max_new_tokens, batch=8, **how)
 
 
-def processor() -> QwenProcessor:
+def processor() -> Any:
     """Published sizes of patches, the miniature's words."""
     images = Qwen2VLImageProcessorPil(size={"shortest_edge": 3136, "longest_edge": 12845056})
     return QwenProcessor(images, load_processor(SHIPPED / "defender").tokenizer, chat_template=CHAT_TEMPLATE)

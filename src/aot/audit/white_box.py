@@ -19,8 +19,7 @@ from aot.audit.kept_edits import all_kept
 from aot.audit.plan import AuditSettings
 from aot.backends.opening import is_url
 from aot.errors import AotError
-from aot.players.base_players import player_folder
-from aot.players.digests import player_digests
+from aot.players.base_players import player_folder, player_identity
 from aot.players.settings import DefenderSettings
 from aot.runs.files import canonical_hash
 from aot.runs.progress import GRADIENTS, at_most, duration, remaining, titled
@@ -181,7 +180,7 @@ def open_white_box(
         except AotError as error:
             raise AotError(error.message, where=model, hint=TRANSFER) from error
         made = pixel_attackers(names, defender, settings.pixels, label if len(models) > 1 else "")
-        digest = canonical_hash([player_digests(place), player.key, settings.pixels.model_dump(mode="json")])
+        digest = canonical_hash([player_identity(place), player.key, settings.pixels.model_dump(mode="json")])
         found += [
             KeptPixels(each, digest, folder, not each.name.startswith("robust_vlm"), foretold) for each in made
         ]

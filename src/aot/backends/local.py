@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList
 
 from aot.backends.base import Ask, Reply, Sampling
-from aot.backends.folders import any_processor, load_model
+from aot.backends.folders import any_processor, base_of, load_model
 from aot.backends.pictures import fitted
 from aot.backends.store import reply_key
 from aot.data.images.decoding import BadPicture, opened, upright
@@ -80,13 +80,13 @@ class LocalBackend:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Digests of the folder's files, or the hub's commit; read once."""
+        """Digests of the folder's files, or the hub's commit, and of the base that adapters only name; read once."""
         if self._identity is None:
             folder = Path(self.folder)
             files = sorted(p for p in folder.glob("*") if p.suffix in IDENTIFYING) if folder.is_dir() else []
             commit = getattr(self.model.config, "_commit_hash", None)
             model: Any = {p.name: sha256_of(p) for p in files} or {"id": self.folder, "commit": commit}
-            self._identity = {"kind": "local", "model": model, "dtype": str(self.model.dtype)}
+            self._identity = {"kind": "local", "model": model | base_of(self.folder), "dtype": str(self.model.dtype)}
         return self._identity
 
     def ask(self, asks: Iterable[Ask], sampling: Sampling) -> Iterator[tuple[Ask, Reply]]:
@@ -212,6 +212,9 @@ class LocalBackend:
         if hasattr(getattr(self.model, "model", None), "rope_deltas"):
             self.model.model.rope_deltas = None  # Qwen's, left over from an image before; text alone would take it
         read = self.model(**inputs, **keep, use_cache=True)
+        layers = getattr(read.past_key_values, "layers", ())
+        if not all(hasattr(layer, "batch_repeat_interleave") for layer in layers):  # a recurrence's state
+            return self._probabilities_alone(inputs, ends)
         read.past_key_values.batch_repeat_interleave(n)
         # No mask: one prompt has no padding, and what is padded behind an option is seen by nothing that counts.
         more = self.model(input_ids=ids, past_key_values=read.past_key_values, use_cache=True)
@@ -220,6 +223,23 @@ class LocalBackend:
         logprobs = logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0]
         scores = (logprobs * real).sum(-1).double()
         return tuple(scores.softmax(-1).tolist())
+
+    def _probabilities_alone(self, inputs: dict[str, Tensor], ends: Sequence[list[int]]) -> tuple[float, ...]:
+        """As `_probabilities`, the prompt read anew with each option behind it."""
+        real, scores = inputs["attention_mask"].shape, []
+        for end in ends:
+            behind = {"input_ids": end, "attention_mask": [1] * len(end)}
+            longer = {
+                key: torch.cat([value, value.new_tensor([behind.get(key, [0] * len(end))])], 1)
+                for key, value in inputs.items()
+                if value.shape == real
+            }
+            if hasattr(getattr(self.model, "model", None), "rope_deltas"):
+                self.model.model.rope_deltas = None
+            logits = self.model(**(inputs | longer), use_cache=False).logits[0, -len(end) - 1 : -1].float()
+            chosen = logits.log_softmax(-1).gather(-1, logits.new_tensor(end, dtype=torch.long)[:, None])
+            scores.append(chosen.double().sum())
+        return tuple(torch.stack(scores).softmax(-1).tolist())
 
 
 def _draws(ask: Ask, sampling: Sampling) -> Tensor:

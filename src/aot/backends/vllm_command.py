@@ -20,7 +20,9 @@ from pathlib import Path
 
 from aot.backends.frozen_settings import VllmSettings
 from aot.errors import AotError
-from aot.players.base_players import ADAPTER, followed
+from aot.players.adapter_folder import ADAPTER
+from aot.players.base_players import base_at, followed, named_base
+from aot.players.hub import is_hub_id
 from aot.players.settings import DefenderSettings
 from aot.runs.files import read_json
 
@@ -59,8 +61,11 @@ def served(folder: Path, name: str, *, offline: bool = False) -> Served:
         base, rank = config["base_model_name_or_path"], config["r"]
         if not isinstance(base, str) or not base or not isinstance(rank, int) or not 0 < rank <= RANKS[-1]:
             raise AotError("names no base, or no rank that vLLM takes", where=str(folder / ADAPTER), hint=hint)
-        target = followed(folder, "defender", offline=offline)
-        return Served(name, folder, base if target == folder else str(target), rank)
+        if base_at(folder) is not None:
+            base = str(followed(folder, "defender", offline=offline))
+        elif not is_hub_id(base):  # which vLLM fetches
+            base = str(named_base(folder, offline=offline))
+        return Served(name, folder, base, rank)
     folder = followed(folder, "defender", offline=offline)
     if not (folder / "config.json").is_file():
         raise AotError("no defender here (config.json is missing)", where=str(folder), hint="give a model's folder")

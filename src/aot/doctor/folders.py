@@ -14,7 +14,8 @@ from pathlib import Path
 
 from aot.doctor.finding import Finding, as_size
 from aot.errors import AotError
-from aot.players.base_players import ENTRIES, SHIPPED, Role, base_at
+from aot.players.adapter_folder import ADAPTER, adapter_config, check_adapter_weights
+from aot.players.base_players import BASE, EDITOR_ADAPTER, ENTRIES, SHIPPED, Role, base_at, base_named
 from aot.players.hub import check_whole, fetched, is_hub_id
 from aot.players.settings import PlayerSettings
 from aot.runs.files import read_json
@@ -49,8 +50,8 @@ def place_of(settings: PlayerSettings, role: Role) -> Place:
         return Place(name, None, fetch, error.message)
 
 
-def player_complete(settings: PlayerSettings, role: Role) -> Finding:
-    """Whether the player's folder has all that a run reads."""
+def player_complete(settings: PlayerSettings, role: Role, *, is_base: bool = False) -> Finding:
+    """Whether the player's folder has all that a run reads, and so the base of adapters; `is_base`: it is that."""
     place = place_of(settings, role)
     check = f"{role} {place.name}"
     if place.folder is None:
@@ -65,16 +66,33 @@ def player_complete(settings: PlayerSettings, role: Role) -> Finding:
         return Finding(check, "; ".join(faults[:3]) + more, "wrong", place.fetch)
     if begun := sorted(place.folder.rglob("*.incomplete")):
         return Finding(check, f"a download has not ended: {begun[0].name}", "doubtful", place.fetch)
-    return Finding(check, f"complete, {as_size(weight_bytes(place.folder))} of weights")
+    complete = f"complete, {as_size(weight_bytes(place.folder))} of weights"
+    if (base := base_settings(settings, place.folder, role)) is None:
+        return Finding(check, complete)
+    if is_base:
+        return Finding(check, "adapters or a reference itself, no whole model", "wrong", place.fetch)
+    below = player_complete(base, role, is_base=True)
+    return Finding(check, f"{complete}; its base {base.model}: {below.what}", below.state, below.mend)
+
+
+def base_settings(settings: PlayerSettings, folder: Path, role: Role) -> PlayerSettings | None:
+    """Those of the base that a player's folder refers to; None of a whole model. Raises `AotError` for a damaged
+    reference."""
+    if (base := base_at(folder)) is not None:
+        named = base.model, base.revision
+    elif role == "defender" and (folder / ADAPTER).is_file():
+        named = base_named(folder)
+    else:
+        return None
+    return settings.model_copy(update={"model": named[0], "revision": named[1]})
 
 
 def model_type_of(settings: PlayerSettings) -> str:
     """The type of a defender, its base's if it is adapters; "" where no configuration on this machine says it."""
     try:
         folder = place_of(settings, "defender").folder
-        if folder is not None and (base := base_at(folder)) is not None:
-            named = {"model": base.model, "revision": base.revision}
-            folder = place_of(settings.model_copy(update=named), "defender").folder
+        if folder is not None and (base := base_settings(settings, folder, "defender")) is not None:
+            folder = place_of(base, "defender").folder
         if folder is None:
             return ""
         return str(read_json(folder / "config.json", hint="", needs=("model_type",))["model_type"])
@@ -85,15 +103,31 @@ def model_type_of(settings: PlayerSettings) -> str:
 def _faults(folder: Path, role: Role) -> Iterator[str]:
     found = [entry for entry in ENTRIES[role] if (folder / entry).is_file()]
     if not found:
-        yield f"{ENTRIES[role][0]} is missing"
+        is_alone = (folder / EDITOR_ADAPTER).is_file()
+        told = f", and nothing says which editor {EDITOR_ADAPTER} is for" if is_alone else ""
+        yield f"{ENTRIES[role][0]} is missing{told}"
         return
     if found[0] != ENTRIES[role][0]:
-        return  # adapters, or a reference: what they belong to is looked at where it is loaded
+        yield from _adapter_faults(folder, role)
+        return
     try:
         check_whole(folder)
     except AotError as error:
         yield error.message
     yield from _model_faults(folder) if role == "defender" else _pipeline_faults(folder)
+
+
+def _adapter_faults(folder: Path, role: Role) -> Iterator[str]:
+    """Of adapters, or of a reference alone; the base that they lead to is looked at for itself."""
+    try:
+        check_whole(folder)
+        if role == "defender" and (folder / ADAPTER).is_file():
+            check_adapter_weights(folder)
+            if not (folder / BASE).is_file():
+                adapter_config(folder)
+        base_at(folder)
+    except AotError as error:
+        yield error.message
 
 
 def _model_faults(folder: Path) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aot.backends.opening import open_defender
 from aot.game.judge import Judge
 from aot.players.base import Defender
-from aot.players.digests import player_digests
+from aot.players.base_players import player_identity
 
 if TYPE_CHECKING:
     from aot.players.defender.trained import TrainedDefender
@@ -35,7 +35,7 @@ class DefenderFolder:
     @property
     def identity(self) -> dict[str, Any]:
         """What it is, file by file: others under the same name make other pairs."""
-        return player_digests(self.folder)
+        return player_identity(self.folder)
 
 
 @dataclass(frozen=True)

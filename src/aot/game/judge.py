@@ -22,8 +22,7 @@ from pydantic import BaseModel, Field
 from aot.backends.opening import is_url, open_defender
 from aot.errors import AotError
 from aot.players.base import Defender
-from aot.players.base_players import player_folder
-from aot.players.digests import player_digests
+from aot.players.base_players import player_folder, player_identity
 from aot.prompts import JUDGE_PREFERENCE, JUDGE_QUESTIONS, JUDGE_VERSION
 from aot.rl.rewards import JudgeTerms
 from aot.types import Episode, Finding, Image, Question
@@ -181,7 +180,7 @@ def judge_key(settings: JudgeSettings) -> dict[str, Any]:
     """What a stage depends on that asks this judge: its files, the texts that it reads, how it is read."""
     if is_url(settings.player):  # what is behind it cannot be seen: its name must do
         return settings.model_dump() | {"version": JUDGE_VERSION}
-    files = player_digests(_folder(settings))
+    files = player_identity(_folder(settings))
     return settings.model_dump(exclude={"player"}) | {"files": files, "version": JUDGE_VERSION}
 
 

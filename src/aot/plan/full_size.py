@@ -24,20 +24,24 @@ from aot.plan.fewer_bits import in_fewer_bits
 from aot.plan.inexact import reasons, tell
 from aot.plan.known_configs import ATTACKERS, DEFENDERS, PLUS, QWEN25_VL_PIXELS, Config
 from aot.plan.without_data import META
+from aot.players.adapter_folder import ADAPTER
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor_folder import INDEX, PIPELINES, pipeline_class, settings_in, settings_of
-from aot.players.attacker.lora import add_adapter
+from aot.players.attacker.lora import add_adapter, put_adapter
+from aot.players.attacker.opening import check_adapter
 from aot.players.attacker.qwen_image_21 import is_qwen_image_21
-from aot.players.base_players import ADAPTER, BASE, SHIPPED, Role
-from aot.players.defender.opening import FAST, defender_around
+from aot.players.base_players import BASE, EDITOR_ADAPTER, SHIPPED, Role, base_at, base_named
+from aot.players.defender.lora import untrained
+from aot.players.defender.opening import FAST, check_rank, defender_around
 from aot.players.defender.trained import TrainedDefender
 from aot.players.hub import configured, is_hub_id
 from aot.players.load_errors import reading
 from aot.players.model_folder import read_processor
-from aot.players.processor import CHAT_TEMPLATE, QwenProcessor, load_processor
+from aot.players.processor import CHAT_TEMPLATE, QwenProcessor
 from aot.players.quantization import EDITOR_WHOLE, WHOLE
 from aot.players.settings import AttackerSettings, DefenderSettings, PlayerSettings
 from aot.players.special_tokens import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START
+from aot.players.without_video import load_processor
 from aot.runs.files import read_json
 
 IGNORED = ("dtype", "torch_dtype", "auto_map", "quantization_config")
@@ -49,7 +53,8 @@ CONFIGURATIONS = "--include '*.json' '*.jinja' '*.txt' '*.model'"
 def attacker_without_data(settings: AttackerSettings, *, train: bool) -> EditAttacker:
     """The editor as `open_attacker` loads it; `train`: with the adapter and the checkpointing of
     `open_attacker_to_train`. Raises `AotError` where its architecture is not known here."""
-    configs, index, folder = _editor_configs(settings)
+    adapter, named = _editor_adapter(settings)
+    configs, index, folder = _editor_configs(named)
     pipeline = PIPELINES[index["_class_name"]]
     is_21, own = is_qwen_image_21(pipeline), index["vae"][0] == aot.__name__
     network = QwenImage21Transformer2DModel if is_21 else QwenImageTransformer2DModel
@@ -62,7 +67,10 @@ def attacker_without_data(settings: AttackerSettings, *, train: bool) -> EditAtt
     in_fewer_bits(transformer, settings.quantization, EDITOR_WHOLE)
     in_fewer_bits(encoder, settings.quantization, WHOLE)
     if train:
-        if settings.lora.rank:
+        if adapter is not None:
+            put_adapter(transformer, adapter)
+        check_adapter(transformer, settings, settings.model)
+        if settings.lora.rank and adapter is None:
             add_adapter(transformer, settings.lora, seed=0)
         if settings.gradient_checkpointing:
             transformer.enable_gradient_checkpointing()
@@ -70,14 +78,26 @@ def attacker_without_data(settings: AttackerSettings, *, train: bool) -> EditAtt
         transformer.requires_grad_(False)
     processor = _processor(encoder, folder and folder / "processor", SHIPPED / "attacker" / "processor")
     parts = (transformer, vae, scheduler, encoder, processor)
-    asked = (folder and settings_in(folder)) or settings_of(index)
+    asked = (adapter and settings_in(adapter)) or (folder and settings_in(folder)) or settings_of(index)
     return EditAttacker(*parts, asked.model_copy(update=settings.asked), pipeline_class=pipeline)
 
 
+def _editor_adapter(settings: AttackerSettings) -> tuple[Path | None, AttackerSettings]:
+    """The folder whose adapter the settings name, None where there is none; and the settings of the whole editor."""
+    name = settings.model
+    if is_hub_id(name):
+        return None, settings
+    adapter = Path(name) if (Path(name) / EDITOR_ADAPTER).is_file() else None
+    if (base := base_at(Path(name))) is None:
+        return adapter, settings
+    return adapter, settings.model_copy(update={"model": base.model, "revision": base.revision})
+
+
 def defender_without_data(settings: DefenderSettings) -> TrainedDefender:
-    """The defender as `open_defender` loads it, from configurations and the processor alone. Raises `AotError` where
-    its architecture is not known here, or its processor cannot be read."""
-    config, folder = _defender_config(settings)
+    """The defender as `open_defender` loads it, from configurations and the processor alone; adapters in a folder are
+    put into their base. Raises `AotError` where its architecture is not known here, or its processor cannot be read."""
+    adapters, named = _adapters(settings)
+    config, folder = _defender_config(named)
     attention = "sdpa" if settings.attention == "flash_attention_2" else settings.attention
     with reading("the defender's configuration", folder or settings.model, hint=UNKNOWN):
         model = _built(partial(_language_model, attention=attention), config, settings.torch_dtype)
@@ -90,7 +110,29 @@ def defender_without_data(settings: DefenderSettings) -> TrainedDefender:
         processor = read_processor(folder, kind)
     else:
         processor = _processor(model, None, SHIPPED / "defender")
-    return defender_around(model, processor, settings, settings.model)
+    if adapters is None:
+        return defender_around(model, processor, settings, named.model)
+    with torch.device(META):
+        put = untrained(model, adapters)
+    check_rank(put, settings, adapters)
+    return defender_around(model, processor, settings, named.model, adapters=put)
+
+
+def brings_adapters(settings: DefenderSettings) -> bool:
+    """Whether the settings name a folder of adapters, which a training goes on with."""
+    return _adapters(settings)[0] is not None
+
+
+def _adapters(settings: DefenderSettings) -> tuple[Path | None, DefenderSettings]:
+    """The folder of adapters that the settings name, None where they name a whole model; and the settings of that, or
+    of the adapters' base. Raises `AotError` where they name none."""
+    name = settings.model
+    folder = configured(name, ADAPTER, revision=settings.revision) if is_hub_id(name) else Path(name)
+    if folder is None or not any((folder / entry).is_file() for entry in (ADAPTER, BASE)):
+        return None, settings
+    named = (base.model, base.revision) if (base := base_at(folder)) is not None else base_named(folder)
+    of_base = settings.model_copy(update={"model": named[0], "revision": named[1]})
+    return folder if (folder / ADAPTER).is_file() else None, of_base
 
 
 def _processor(model: Any, folder: Path | None, shipped: Path) -> Any:
@@ -171,9 +213,6 @@ def _folder(settings: PlayerSettings, role: Role) -> Path | None:
             what = f"the architecture of this model is not known here: its {entry} is not on this machine"
             raise AotError(what, where=name, hint=hint)
         return folder
-    if any((Path(name) / other).is_file() for other in (ADAPTER, BASE)):
-        hint = f"--set players.{role}.model=BASE --set players.{role}.lora.rank=RANK"
-        raise AotError("these are adapters: a plan needs the configuration of their base", where=name, hint=hint)
     if not (Path(name) / entry).is_file():
         hint = f"give a model's folder (its configurations are enough), or one of {', '.join(known)}"
         raise AotError(f"no {role} there: {entry} is missing", where=name, hint=hint)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aot.coevolve.recipes.recipe import Recipe
+from aot.plan.full_size import brings_adapters
 from aot.plan.phases import Hardware, StageNeed
 from aot.plan.recipe_plan import (
     ATTACKER,
@@ -86,7 +87,7 @@ def _settings(recipe: Recipe, stage: str) -> Iterator[str]:
             yield "dapo.trl.completions_per_forward=1"
         if stage == DEFENDER and recipe.dapo.engine == "trl" and recipe.dapo.trl.vllm == "off":
             yield "dapo.trl.vllm=colocate"
-        if not defender.lora.rank:
+        if not defender.lora.rank and not brings_adapters(defender):
             yield 'players.defender={"dtype": "bfloat16", "lora": {"rank": 64}}'
         elif defender.dtype == "float32":
             yield "players.defender.dtype=bfloat16"

@@ -12,6 +12,16 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from aot.errors import AotError
+from aot.players.adapter_folder import (
+    ADAPTER,
+    AS_SAVED,
+    BASE_NAME,
+    MERGE,
+    adapter_config,
+    check_adapter_weights,
+    copy_adapters,
+    is_adapter_file,
+)
 from aot.players.digests import player_digests
 from aot.players.hub import check_whole, commit_of, fetched, id_of, is_hub_id
 from aot.players.settings import DefenderSettings, PlayerSettings
@@ -21,7 +31,9 @@ from aot.runs.overrides import validated
 SHIPPED = Path(__file__).parents[1] / "miniature" / "assets"
 """The folders of the shipped miniature players, by role."""
 Role = Literal["attacker", "defender"]
-BASE, ADAPTER = "base.json", "adapter_config.json"
+BASE = "base.json"
+EDITOR_ADAPTER = "pytorch_lora_weights.safetensors"
+"""An adapter of an attacker, as diffusers names it: beside `base.json`, or beside a whole pipeline."""
 ENTRIES = {"attacker": ("model_index.json", BASE), "defender": ("config.json", ADAPTER, BASE)}
 """By role the files of which a player's folder holds one: a whole model, adapters, or a reference."""
 MINIATURES_TOKENS, USUAL_TOKENS = 12, 1024
@@ -45,6 +57,9 @@ def player_folder(name: str, role: Role, *, option: str = "", revision: str = ""
     else:
         folder = SHIPPED / role if name == "miniature" else Path(name)
     if not any((folder / entry).is_file() for entry in ENTRIES[role]):
+        if role == "attacker" and (folder / EDITOR_ADAPTER).is_file():
+            hint = f"copy {EDITOR_ADAPTER} beside the model_index.json of its editor, and give that folder"
+            raise AotError("an adapter alone, and nothing says of which editor", where=str(folder), hint=hint)
         raise AotError(
             f"no {role} there: {ENTRIES[role][0]} is missing",
             where=name if is_hub_id(name) else str(folder),
@@ -107,13 +122,56 @@ def placed(folder: Path, *, offline: bool = False) -> Place:
     base, adapters = base_at(folder), folder if (folder / ADAPTER).is_file() else None
     if base is not None or adapters is None:
         return Place(followed(folder, "defender", offline=offline), adapters, base)
-    path, hint = folder / ADAPTER, "take the adapters as peft's save_pretrained wrote them"
-    config = read_json(path, hint=hint, needs=("base_model_name_or_path",))  # adapters that others trained
-    named, revision = config["base_model_name_or_path"], config.get("revision") or ""
-    if not isinstance(named, str) or not isinstance(revision, str):
-        raise AotError("names no base model", where=str(path), hint=hint)
-    whole = player_folder(named, "defender", revision=revision, offline=offline)
-    return Place(whole, adapters)
+    return Place(named_base(adapters, offline=offline), adapters)
+
+
+def base_named(adapters: Path) -> tuple[str, str]:
+    """The base that adapters of others name, and its revision: a hub id, or a folder, which a relative path may name
+    from here or from the adapters' own folder. Raises `AotError` where they name none."""
+    config = adapter_config(adapters)
+    beside = adapters / config.base
+    name = config.base
+    if not Path(name).exists() and beside.is_dir():
+        name = str(beside.resolve())
+    return name, config.revision
+
+
+def named_base(adapters: Path, *, offline: bool = False) -> Path:
+    """The folder of the whole model that adapters of others were trained on. Raises `AotError` where it is not there,
+    or is no whole model."""
+    name, revision = base_named(adapters)
+    where = str(adapters / ADAPTER)
+    try:
+        whole = player_folder(name, "defender", revision=revision, offline=offline)
+    except AotError as error:
+        what = f"the base of these adapters, {name}, cannot be opened: {error.message}"
+        fetch = error.hint if is_hub_id(name) else "bring it there"
+        raise AotError(what, where=where, hint=f"{fetch}; or write where it is into {BASE_NAME}") from error
+    if (whole / ADAPTER).is_file():
+        raise AotError(f"the base of these adapters, {name}, is adapters itself", where=where, hint=MERGE)
+    if not (whole / ENTRIES["defender"][0]).is_file():
+        raise AotError(f"the base of these adapters, {name}, is no whole model", where=where, hint=AS_SAVED)
+    return whole
+
+
+def player_identity(folder: Path, *, offline: bool = False) -> dict[str, str]:
+    """`player_digests`; of adapters without a reference, whose base only has a name, those of their own files, and
+    `base_identity`. Raises `AotError` where the base is missing."""
+    found = player_digests(folder)
+    if not (base := base_identity(folder, offline=offline)):
+        return found
+    return {name: digest for name, digest in found.items() if is_adapter_file(name)} | base
+
+
+def base_identity(folder: Path, *, offline: bool = False) -> dict[str, str]:
+    """What the base of adapters without a reference is told apart by: its commit on the hub, or its files below
+    "base/"; {} of any other folder. Raises `AotError` where it is missing."""
+    if (folder / BASE).is_file() or not (folder / ADAPTER).is_file():
+        return {}
+    whole = named_base(folder, offline=offline)
+    if commit := commit_of(whole):
+        return {"base": f"{id_of(whole)}@{commit}"}
+    return {f"base/{name}": digest for name, digest in player_digests(whole).items()}
 
 
 def player_key(settings: PlayerSettings, role: Role) -> dict[str, str]:
@@ -122,7 +180,7 @@ def player_key(settings: PlayerSettings, role: Role) -> dict[str, str]:
     offered = {"abstain": "offered"} if isinstance(settings, DefenderSettings) and settings.abstain else {}
     if is_hub_id(settings.model):
         return {"model": settings.model, "revision": settings.revision} | offered
-    return player_digests(player_folder(settings.model, role)) | offered
+    return player_identity(player_folder(settings.model, role), offline=settings.offline) | offered
 
 
 def token_limit(settings: DefenderSettings, folder: Path | None = None) -> int:
@@ -144,14 +202,22 @@ def is_miniature(name: str) -> bool:
 
 
 def keep_player(settings: PlayerSettings, role: Role, folder: Path) -> dict[str, Any]:
-    """Keeps the base player in a stage's `folder`: small ones as a copy, so that the run is complete; those of the hub,
-    large ones, and the bases of adapters as a reference. Its name, and its commit where it has one."""
+    """Keeps the base player in a stage's `folder`: small ones and adapters as a copy, so that the run is complete;
+    those of the hub, large ones, and the bases of adapters as a reference. Its name, and its commit where it has
+    one."""
     source = player_folder(settings.model, role, revision=settings.revision, offline=settings.offline)
     made = {"from": settings.model} | ({"commit": commit} if (commit := commit_of(source)) else {})
+    if role == "defender" and (source / ADAPTER).is_file() and not (source / BASE).is_file():
+        check_adapter_weights(source)
+        copy_adapters(source, folder)
+        write_json(folder / BASE, described(named_base(source, offline=settings.offline)).model_dump())
+        return made
     is_whole = (source / ENTRIES[role][0]).is_file()
     large = sum(path.stat().st_size for path in source.rglob("*") if path.is_file()) > COPIED_BYTES
     if is_whole and (is_hub_id(settings.model) or large or settings.lora.rank):
         write_json(folder / BASE, described(source).model_dump())
+        if role == "attacker" and (source / EDITOR_ADAPTER).is_file():  # a reference leads to the pipeline alone
+            shutil.copyfile(source / EDITOR_ADAPTER, folder / EDITOR_ADAPTER)
     else:
         copy_player(source, folder)
     return made

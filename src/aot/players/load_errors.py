@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ DAMAGED = (
     AssertionError,
     ImportError,
     ZeroDivisionError,
+    re.error,  # a pattern of layers' names
 )
 """What transformers, diffusers, tokenizers and safetensors raise on junk in a configuration, a tokenizer or weights."""
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText
 
 from aot.errors import AotError
 from aot.players.load_errors import reading
-from aot.players.processor import PROCESSORS, load_processor
 from aot.players.quantization import quantization_config
 from aot.players.settings import Quantization
+from aot.players.without_video import load_processor
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 """Weights that run code when they are read."""
@@ -59,14 +59,9 @@ def read_model(
 
 def read_processor(folder: Path, model_type: str) -> Any:
     """With its text half padding on the left, as generation needs it."""
-    # The stock processors of Qwen-VL cannot be built without torchvision (transformers#48558), and the miniature's own
-    # class is known to no AutoProcessor.
     hint = "the folder must hold the processor and the tokenizer; some need `pip install torchvision`"
     with reading("the model's processor", folder, hint=hint):
-        if model_type in PROCESSORS:
-            processor = load_processor(folder, model_type)
-        else:
-            processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+        processor = load_processor(folder, model_type)
     if not hasattr(processor, "tokenizer") or not getattr(processor, "chat_template", None):
         what = "the model has no chat template"
         raise AotError(what, where=str(folder), hint="take the instruction-tuned variant")

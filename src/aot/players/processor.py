@@ -1,8 +1,6 @@
 """From (image, question) to what Qwen2.5-VL reads: the processor, and a batch of left-padded prompts.
 
-`QwenProcessor` and `Qwen3Processor` are the stock processors without their video half, which needs torchvision
-(transformers#48558). What they save names the stock classes, so that any program opens the folder; where torchvision is
-absent `load_processor` puts them in the stock classes' place.
+`QwenProcessor` and `Qwen3Processor` are the stock processors without their video half: see `without_video.py`.
 `PromptEncoder` prepares batches as the stock processor would (a test holds that), but caches token ids and
 3-D positions per question and cuts equal-sized images into patches in one go.
 """
@@ -10,23 +8,20 @@ absent `load_processor` puts them in the stock classes' place.
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoProcessor, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
-from transformers.processing_utils import ProcessorMixin
 
 from aot.errors import AotError
-from aot.players.special_tokens import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START
+from aot.players.special_tokens import IMAGE_PAD
+from aot.players.without_video import without_video
 from aot.prompts import question_prompt
 from aot.types import Image, Question
 
@@ -44,61 +39,13 @@ CHAT_TEMPLATE = (
 )
 """Qwen2.5-VL's turns without a default system message (*ours*: tokens that a small model need not read)."""
 
-
-TOKENS = {
-    "image_token": IMAGE_PAD,
-    "video_token": VIDEO_PAD,
-    "vision_start_token": VISION_START,
-    "vision_end_token": VISION_END,
-}
-"""What the stock processors call their tokens."""
-
-
-class _WithoutVideo(ProcessorMixin):
-    """A stock processor of Qwen's for text and images only; works without torchvision."""
-
-    video_type: str
-
-    def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs):  # type: ignore[no-untyped-def]
-        for name, token in TOKENS.items():
-            setattr(self, name, token)
-            setattr(self, f"{name}_id", tokenizer.convert_tokens_to_ids(token))
-        self.video_processor, self.video_settings = None, dict[str, Any]()
-        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As saved: with settings of the stock video half, which the stock class asks for."""
-        video = {key: getattr(self.image_processor, key) for key in ("patch_size", "merge_size", "temporal_patch_size")}
-        stock = {"video_processor_type": self.video_type, **video}
-        return {**super().to_dict(), "video_processor": self.video_settings or stock}
-
-
-class QwenProcessor(_WithoutVideo, Qwen2_5_VLProcessor):
-    """`Qwen2_5_VLProcessor` without its video half."""
-
-    video_type = "Qwen2VLVideoProcessor"
-
-
-class Qwen3Processor(_WithoutVideo, Qwen3VLProcessor):
-    """`Qwen3VLProcessor` without its video half."""
-
-    video_type = "Qwen3VLVideoProcessor"
-
-
-QwenProcessor.__name__, Qwen3Processor.__name__ = Qwen2_5_VLProcessor.__name__, Qwen3VLProcessor.__name__
-"""transformers and diffusers write the class's name into what they save."""
-PROCESSORS: dict[str, Any] = {
-    "qwen2_vl": QwenProcessor,
-    "qwen2_5_vl": QwenProcessor,
-    "qwen3_vl": Qwen3Processor,
-    "qwen3_vl_moe": Qwen3Processor,
-}
-"""By a model's type its processor where there is no torchvision."""
+QwenProcessor: Any = without_video(Qwen2_5_VLProcessor, "Qwen2VLVideoProcessor")
+Qwen3Processor: Any = without_video(Qwen3VLProcessor, "Qwen3VLVideoProcessor")
 
 
 def build_processor(
     tokenizer: PreTrainedTokenizerBase, *, patch_size: int, merge_size: int, min_pixels: int, max_pixels: int
-) -> QwenProcessor:
+) -> Any:
     """Processor of a miniature: pixels in [-1, 1], one frame an image (no video is ever read)."""
     image_processor = Qwen2VLImageProcessorPil(
         patch_size=patch_size,
@@ -109,25 +56,6 @@ def build_processor(
         image_std=[0.5] * 3,
     )
     return QwenProcessor(image_processor, tokenizer, chat_template=CHAT_TEMPLATE)
-
-
-def load_processor(folder: str | Path, model_type: str = "qwen2_5_vl") -> Any:
-    """The processor of a Qwen-VL's folder: the stock class where torchvision is installed."""
-    saved = _json(Path(folder) / "processor_config.json")
-    is_older = saved.get("processor_class") == "QwenProcessor"  # before folders named the stock class
-    if is_older or importlib.util.find_spec("torchvision") is None:
-        processor = PROCESSORS[model_type].from_pretrained(folder)
-        video = saved.get("video_processor") or _json(Path(folder) / "video_preprocessor_config.json")
-        processor.video_settings = video
-    else:
-        processor = AutoProcessor.from_pretrained(folder)
-    # huggingface/trl#5785: right padding makes generation and gradients silently wrong.
-    processor.tokenizer.padding_side = "left"
-    return processor
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

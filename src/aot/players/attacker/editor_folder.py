@@ -31,9 +31,9 @@ from aot.players.attacker.lora import WEIGHTS, load_adapter, save_adapter
 from aot.players.attacker.qwen_image_21 import is_qwen_image_21
 from aot.players.base_players import BASE, Base, base_at, followed
 from aot.players.load_errors import REMAKE, reading
-from aot.players.processor import load_processor
 from aot.players.quantization import editor_quantization, quantization_config
 from aot.players.settings import Attention, Quantization
+from aot.players.without_video import load_processor
 from aot.runs.files import write_json
 
 INDEX, SETTINGS = "model_index.json", "editor.json"

@@ -6,23 +6,27 @@ An adapter is trained in float32 whatever its base is: a step of 1e-4 is lost in
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers.loaders import QwenImageLoraLoaderMixin
+from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
 from peft import LoraConfig, get_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors import safe_open
 from torch import nn
 
 from aot.errors import AotError
 from aot.players.attacker.qwen_image_21 import TARGETS as QWEN_IMAGE_21_TARGETS
 from aot.players.attacker.qwen_image_21 import is_qwen_image_21
+from aot.players.base_players import EDITOR_ADAPTER
 from aot.players.load_errors import REMAKE, reading
 from aot.players.settings import LoraSettings
 
-WEIGHTS = "pytorch_lora_weights.safetensors"
+WEIGHTS = EDITOR_ADAPTER
 ADAPTER = "default"
 """The name within the model of the adapter that is trained."""
 EDITOR_TARGETS = (
@@ -100,6 +104,21 @@ def save_adapter(model: Any, folder: Path) -> None:
         transformer_lora_adapter_metadata=metadata,
         weight_name=WEIGHTS,
     )
+
+
+def put_adapter(model: Any, folder: Path) -> None:
+    """Adds an adapter like the one in `folder`, without its weights; where its file does not say how it was made, it is
+    read. Raises `AotError` where it is damaged, or does not fit this model."""
+    with reading("the attacker's adapter", folder / WEIGHTS, hint=REMAKE):
+        with safe_open(folder / WEIGHTS, "pt") as file:
+            told = json.loads((file.metadata() or {}).get(LORA_ADAPTER_METADATA_KEY, "{}"))
+        prefix = "transformer."
+        config = {name.removeprefix(prefix): value for name, value in told.items() if name.startswith(prefix)}
+        if not config:
+            raise ValueError("its file does not say what rank and layers it has")
+        model.requires_grad_(False)
+        model.add_adapter(LoraConfig(**config), ADAPTER)
+    _in_float32(model)
 
 
 def load_adapter(model: Any, folder: Path) -> None:

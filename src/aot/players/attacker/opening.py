@@ -38,12 +38,9 @@ def open_attacker_to_train(
     on; else a new one, drawn by `seed`, is added to the frozen weights. Raises `AotError` where the settings do not
     fit what is there."""
     attacker = open_attacker(folder, settings, name=name, **how)
-    transformer, there, wanted = attacker.transformer, adapter_rank(attacker.transformer), settings.lora.rank
-    if there and there != wanted:
-        what = f"the attacker is an adapter of rank {there}, and the settings ask for {wanted or 'whole weights'}"
-        hint = f"--set players.attacker.lora.rank={there}, or begin with the adapter's base"
-        raise AotError(what, where=str(folder), hint=hint)
-    if wanted and not there:
+    transformer, wanted = attacker.transformer, settings.lora.rank
+    check_adapter(transformer, settings, folder)
+    if wanted and not adapter_rank(transformer):
         add_adapter(transformer, settings.lora, seed=seed)
     if not wanted and settings.torch_dtype is not torch.float32:
         what = f"whole weights in {settings.dtype} do not learn: steps of 1e-4 are below their precision"
@@ -52,3 +49,12 @@ def open_attacker_to_train(
     if settings.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
     return attacker
+
+
+def check_adapter(transformer: Any, settings: AttackerSettings, where: Path | str) -> None:
+    """Raises `AotError` where the editor has another adapter than the settings want trained."""
+    there, wanted = adapter_rank(transformer), settings.lora.rank
+    if there and there != wanted:
+        what = f"the attacker is an adapter of rank {there}, and the settings ask for {wanted or 'whole weights'}"
+        hint = f"--set players.attacker.lora.rank={there}, or begin with the adapter's base"
+        raise AotError(what, where=str(where), hint=hint)

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from aot.errors import AotError
+from aot.players.adapter_folder import MERGE
 from aot.players.base_players import described, is_miniature, placed, token_limit
-from aot.players.defender.lora import attached
+from aot.players.defender.lora import Adapters, attached
 from aot.players.defender.qwen import QwenDefender
 from aot.players.defender.stock import StockDefender
 from aot.players.defender.trained import TrainedDefender
@@ -35,15 +36,21 @@ def open_defender(folder: Path, settings: DefenderSettings, *, name: str) -> Tra
     processor = read_processor(place.processor, model.config.model_type)
     others: dict[str, Any] = {}
     if place.adapters is not None:
-        adapters = attached(model, place.adapters)
-        wanted = settings.lora.rank or adapters.rank
-        if wanted != adapters.rank:
-            what = f"the defender has adapters of rank {adapters.rank}, and the settings ask for {wanted}"
-            raise AotError(what, where=str(folder), hint=f"--set players.defender.lora.rank={adapters.rank}")
-        others["adapters"] = adapters
+        others["adapters"] = adapters = attached(model, place.adapters)
+        check_rank(adapters, settings, folder)
     if place.adapters is not None or settings.lora.rank:
         others["base"] = place.base or described(place.whole)
     return defender_around(model, processor, settings, place.whole, name=name, **others)
+
+
+def check_rank(adapters: Adapters, settings: DefenderSettings, folder: Path) -> None:
+    """Raises `AotError` where the settings ask for other adapters than those in `folder`, which are trained on."""
+    wanted = settings.lora.rank or adapters.rank
+    if wanted != adapters.rank:
+        has = f"of rank {adapters.rank}" if adapters.rank else f"of {adapters.kind}, without a rank"
+        hint = f"--set players.defender.lora.rank={adapters.rank} trains these on; for new ones, {MERGE}"
+        what = f"the defender has adapters {has}, and the settings ask for {wanted}"
+        raise AotError(what, where=str(folder), hint=hint)
 
 
 def defender_around(

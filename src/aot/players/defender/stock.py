@@ -212,14 +212,17 @@ class StockDefender(TrainedDefender):
         behind = {"input_ids": ends, "attention_mask": [[1] * len(end) for end in ends]}
         moved = {}
         for key, value in inputs.items():
-            if value.shape != real.shape:
+            if value.shape[:2] != real.shape:
                 moved[key] = value
                 continue
-            moved[key] = value.new_full((len(value), total), self.tokenizer.pad_token_id if key == "input_ids" else 0)
+            padding = self.tokenizer.pad_token_id if key == "input_ids" else 0
+            moved[key] = value.new_full((len(value), total, *value.shape[2:]), padding)
             for i, length in enumerate(lengths):
                 moved[key][i, :length] = value[i][real[i]]
                 if key in behind:  # of any other kind of token there is one number for text: 0
                     moved[key][i, length : length + len(ends[i])] = value.new_tensor(behind[key][i])
+                elif value.dim() > 2:  # what a token sees of the images: as the prompt's last one does
+                    moved[key][i, length : length + len(ends[i])] = value[i][real[i]][-1]
         return moved, lengths
 
     def forget_positions(self) -> None:

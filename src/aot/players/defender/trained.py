@@ -191,7 +191,7 @@ class TrainedDefender(ABC):
             self.adapters.save(folder, self.base)
         else:
             weights = {k: v.to(dtype or v.dtype) for k, v in self.model.state_dict().items()}
-            if self.model.config.tie_word_embeddings:
+            if getattr(self.model.config, "tie_word_embeddings", False):
                 weights.pop("lm_head.weight", None)
             self.model.save_pretrained(folder, state_dict=weights)
         self.processor.save_pretrained(folder)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from aot.players.inpaint.base import AGAIN, Mask, check_inputs, own_generator, pasted, place_of
 from aot.players.load_errors import reading
-from aot.players.processor import load_processor
+from aot.players.without_video import load_processor
 from aot.types import Image
 
 QWEN_EDIT = "Qwen/Qwen-Image-Edit"

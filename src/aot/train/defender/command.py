@@ -15,9 +15,8 @@ from aot.errors import AotError
 from aot.forge.read_pairs import DatasetPair, dataset_pairs
 from aot.forge.split import SPLITS
 from aot.players.base import Defender
-from aot.players.base_players import player_folder
+from aot.players.base_players import player_folder, player_identity
 from aot.players.defender.opening import open_defender
-from aot.players.digests import player_digests
 from aot.players.settings import DefenderSettings
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of
@@ -66,7 +65,8 @@ def sft_defender(
     )
     torch.set_num_threads(s.threads)
     learned = s.model_dump(mode="json", exclude=FREE) | {"sft": s.sft.key}
-    key = {"settings": learned, "start": player_digests(start), "data": digests_of(dataset / "data")}
+    begins = player_identity(start, offline=base.offline)
+    key = {"settings": learned, "start": begins, "data": digests_of(dataset / "data")}
     fit: Fit = square(s.image_px) if s.image_px else lambda size: size
 
     def train(folder: Path) -> dict[str, Any]:
