@@ -22,7 +22,7 @@ CLOSING = re.compile(
 )
 # The next question; not this one, repeated after a line that ends with a colon ("Here is the answer:").
 FURTHER = re.compile(
-    r"(?<=[^\s:*])[*\s]{0,8}\n[\s#*]{0,12}(?:(?:Next\s+)?Question|Q|Problem|Exercise|Prompt|Human|User|Instruction|Input"
+    r"(?<=[^\s:*])[*\s]{0,8}\n[\s#*]{0,12}(?:(?:Next\s+)?Question|Q|Problem|Example(?=\s?\d)|Exercise|Prompt|Human|User|Instruction|Input"
     r"|问题|题目|请回答)\s?\d{0,3}[\s*]{0,4}[:：].*",
     re.DOTALL,
 )
