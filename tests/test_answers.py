@@ -1463,6 +1463,9 @@ SECTIONS = "### A. Updated Reasoning\n\n1. **Paint**: it has dried.\n\n### B. Up
         # a part of a list
         ("Painting IV (C) Painting V", THREE, None),
         ("The door will close slower (A)", THREE, "A"),
+        # "\\[" of a molecule opens no formula that hides what follows
+        ("Option A is plain: `C(\\[O-])`.\n\nThe second one fits.\n\n$\\boxed{B}$", THREE, "B"),
+        ("\\boxed{I_m = q/2}", ("q_0", "I_m", "q"), None),
         # "has the same" describes
         ("It has lines. Squares are joined. Some are red. Option A has the same number, but they differ.", THREE, None),
     ],

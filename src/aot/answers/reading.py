@@ -68,6 +68,7 @@ ENDS_THERE = re.compile(r"(?:[,.;:。,]|(?<!\d)!)(?:\s|$|(?=[\u4e00-\u9fff]))|\s
 CHINESE_YES = re.compile(r"\s*(?:(是的|对的?|是)|(不是|不对|否|没有|不))\s*(?:[,.;!。]|$)")
 JUDGED = re.compile(r"(?:(yes)|no)\s*(?:[.,!;\n]|$)", re.IGNORECASE)
 HEAD = re.compile(r"[,.;!?\n。]|\b(?:because|since|as)\b|因为")
+EQUATES = re.compile(r"\s?=")  # "I = 3 q" is more than the option "I"
 MOST_MARKS, LONGEST_NAME, ALIKE, REACH = 8, 4, 5, 400
 
 
@@ -146,7 +147,8 @@ def at_start(rest: str, options: tuple[str, ...]) -> Found:
     start = rest.lstrip(" \"'([{\n")
     if judged := _judged(start, options):
         return judged
-    spans = [(len(p[0]), i) for i, o in enumerate(options) if len(o) > 1 and (p := pattern(o).match(start))]
+    said_so = [(i, p) for i, o in enumerate(options) if len(o) > 1 and (p := pattern(o).match(start))]
+    spans = [(len(p[0]), i) for i, p in said_so if not EQUATES.match(start, p.end())]
     found = letter_at_start(rest, options) if not spans or max(spans)[0] == 1 else None
     if found is not None or not spans:
         return found

@@ -44,7 +44,8 @@ BOX = re.compile(r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}|<\|begin_of_box\|>(.*
 _TAGS = "answer|conclusion|final_answer"
 TAG = re.compile(rf"<(?:{_TAGS})>(.*?)(?:</(?:{_TAGS})>|\Z)", re.DOTALL | re.IGNORECASE)
 LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|mathit)\s*\{([^{}]*)\}|\\(?:left|right|displaystyle|[,;!])")
-CUT_FORMULA = re.compile(r"\\\[(?:(?!\\\]).)*\Z", re.DOTALL)
+# Not "\[O-]" of a molecule: a formula has no empty line.
+CUT_FORMULA = re.compile(r"\\\[(?:(?!\\\]|\n\s*\n).)*\Z", re.DOTALL)
 ROOT = re.compile(r"\\sqrt\s*\{([^{}]*)\}")
 FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?")
