@@ -1439,3 +1439,40 @@ WAYS = ("it may be red when it is hot", "it may be blue when it is cold", "it ma
 )
 def test_replies_of_weak_and_foreign_models(text: str, options: tuple[str, ...], expected: str | None) -> None:
     assert letter(text, options) == expected
+
+
+SECTIONS = "### A. Updated Reasoning\n\n1. **Paint**: it has dried.\n\n### B. Updated Answer\n\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        # letters that number the sections of an argument, not the options
+        (SECTIONS + "**(C) Green**", THREE, "C"),
+        (SECTIONS + "**The most likely colour of the car is (B) Blue.**", THREE, "B"),
+        ("**A. The Question**\nWhat is it?\n\n**B. Conclusion**\n\n**Answer: (B) blue**", THREE, "B"),
+        # a last line says more than a further thought that begins with a letter
+        ("It is (B). Wait, option (C) is about ships. I think of cars.\n\n**Final Answer**\n\nA", THREE, "A"),
+        # the runner-up
+        ("The cheapest option is B) blue. The next cheapest option is C) green.", THREE, "B"),
+        # two answers after one cue, with reasons
+        ("### Answer:\n\n- **(A) red**: This is true.\n- **(C) green**: This is also true.", THREE, None),
+        # what would be chosen with more to see
+        ("If I had the values from Figure A, I would select the one that fits.", ("A", "B", "C"), None),
+        ("If I had to choose, it would be B.", THREE, "B"),
+        # a part of a list
+        ("Painting IV (C) Painting V", THREE, None),
+        ("The door will close slower (A)", THREE, "A"),
+        # "\\[" of a molecule opens no formula that hides what follows
+        ("Option A is plain: `C(\\[O-])`.\n\nThe second one fits.\n\n$\\boxed{B}$", THREE, "B"),
+        ("\\boxed{I_m = q/2}", ("q_0", "I_m", "q"), None),
+        # "has the same" describes
+        ("It has lines. Squares are joined. Some are red. Option A has the same number, but they differ.", THREE, None),
+    ],
+)
+def test_letters_that_number_or_describe(text: str, options: tuple[str, ...], expected: str | None) -> None:
+    assert letter(text, options) == expected
+
+
+def test_no_mention_is_no_answer() -> None:
+    assert parse_yes_no("There is no mention of the weather in the video, so it is unclear.").choice is None

@@ -21,7 +21,7 @@ import re
 from collections.abc import Sequence
 
 from aot.answers.asserted import after_turn, asserted
-from aot.answers.further import without_further
+from aot.answers.further import without_further, without_sections
 from aot.answers.mentions import CONFLICT, indices, pattern
 from aot.answers.numbers import without_other_numbers
 from aot.answers.reading import Found, begins, explicit, leading, line_alone, marked, mentioned
@@ -35,13 +35,13 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
     """Read one response. `truncated`: it was cut at the length limit, so whatever it holds is not final."""
     if truncated:
         return Answer(text, None, "truncated")
-    said = squeezed(unwrapped(spoken(text)))
+    given = tuple(options)
+    said = without_sections(squeezed(unwrapped(spoken(text))), given)
     if abstains(said):
         return Answer(text, None, "refused")
-    given = tuple(options)
     plain = without_other_numbers(asserted(without_further(said, given), given), given)
     rest = after_turn(plain)
-    steps = STEPS if rest is None else STEPS[:-1]
+    steps = STEPS if rest is None else AFTER_TURN
     read = plain if rest is None else rest
     found = next((found for step in steps if (found := step(read, given)) is not None), set())
     if len(found) == 1 and rest is None and (begins(plain, given) or found) != found:
@@ -63,3 +63,5 @@ def _ambiguous(plain: str, options: tuple[str, ...]) -> Found:
 
 
 STEPS = (marked, _ambiguous, explicit, leading, line_alone, stated, said_to_be)
+# "Wait, option C ..." begins a further thought as often as an answer: there a last line says more than the first.
+AFTER_TURN = (marked, _ambiguous, explicit, line_alone, leading, stated)

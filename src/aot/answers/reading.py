@@ -53,7 +53,7 @@ ANSWER_LINE = re.compile(
 )
 TURNED_ROUND = re.compile(
     r"(?:\b(?:not|incorrect|wrong|false|mistaken|worst|poorest|impossible|(?:least|less|un)\s?\w+)|错误的?"
-    r"|最不\S{0,6})\s*$|(?:\bdoubt|\bdisagree|\bnot\s+that|(?:n't|\bnot)\s+(?:\w+\s+)?(?:think|believe|say|suppose"
+    r"|最不\S{0,6}|\b(?:next|second|third)[\s-](?:\w+est|(?:most|more)\s\w+)|\b(?:another|other|alternative))\s*$|(?:\bdoubt|\bdisagree|\bnot\s+that|(?:n't|\bnot)\s+(?:\w+\s+)?(?:think|believe|say|suppose"
     r"|agree|mean|conclude)|\btempted\s+to\s+\w+|\b(?:mistake|wrong|incorrect|false)\s+(?:to\s+\w+"
     r"|that))\s+(?:that\s+)?(?:\w+\s+){0,3}$",
     re.IGNORECASE,
@@ -68,7 +68,8 @@ ENDS_THERE = re.compile(r"(?:[,.;:。,]|(?<!\d)!)(?:\s|$|(?=[\u4e00-\u9fff]))|\s
 CHINESE_YES = re.compile(r"\s*(?:(是的|对的?|是)|(不是|不对|否|没有|不))\s*(?:[,.;!。]|$)")
 JUDGED = re.compile(r"(?:(yes)|no)\s*(?:[.,!;\n]|$)", re.IGNORECASE)
 HEAD = re.compile(r"[,.;!?\n。]|\b(?:because|since|as)\b|因为")
-MOST_MARKS, LONGEST_NAME, ALIKE = 8, 4, 5
+EQUATES = re.compile(r"\s?=")  # "I = 3 q" is more than the option "I"
+MOST_MARKS, LONGEST_NAME, ALIKE, REACH = 8, 4, 5, 400
 
 
 def marked(plain: str, options: tuple[str, ...]) -> Found:
@@ -129,8 +130,16 @@ def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
     if REJECTS.search(head) or re.match(r"[\s\"'(]*[¬!~≠]", rest):
         named_so = after != rest and not any(is_own_letter(options[i], i) for i in found)
         return set() if named_so else None  # "The answer is A. red is wrong"
-    listed = begins_list("\n".join(rest.split("\n", 2)[:2]), options)
+    lines = re.findall(r".*\w.*", rest[:REACH])[:2]
+    listed = begins_list("\n".join(lines), options) or len(set(map(_given, lines, [options] * 2)) - {None}) > 1
     return set() if found and (listed or offers_another(rest, found, options)) else found
+
+
+def _given(line: str, options: tuple[str, ...]) -> int | None:
+    """The option that a line begins with, letter and words, and does not reject."""
+    head = LINE.match(line)
+    own = own_option(head[1].upper(), head[2], options) if head else None
+    return None if head is None or not own or REJECTS.search(without_own(head[2], options)) else min(own)
 
 
 def at_start(rest: str, options: tuple[str, ...]) -> Found:
@@ -138,7 +147,8 @@ def at_start(rest: str, options: tuple[str, ...]) -> Found:
     start = rest.lstrip(" \"'([{\n")
     if judged := _judged(start, options):
         return judged
-    spans = [(len(p[0]), i) for i, o in enumerate(options) if len(o) > 1 and (p := pattern(o).match(start))]
+    said_so = [(i, p) for i, o in enumerate(options) if len(o) > 1 and (p := pattern(o).match(start))]
+    spans = [(len(p[0]), i) for i, p in said_so if not EQUATES.match(start, p.end())]
     found = letter_at_start(rest, options) if not spans or max(spans)[0] == 1 else None
     if found is not None or not spans:
         return found

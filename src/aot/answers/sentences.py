@@ -54,7 +54,7 @@ JUDGES = re.compile(
     rf"{OPTION}[)\]\"']*(?:\s*\([^()⟦⟧]{{1,60}}\))?\s*(?:,[^,.;⟦⟧]*,|,)?\s*(?:image\s+"
     rf"|is the one that\s+)?(?:(?:{BE}|seems?|appears?|looks?|fits?|matches|shares?"
     rf"|[-–—:=])\s*(?:to\s+be\s+)?{HEDGE}(?:the\s+|an?\s+|slightly\s+|much\s+|visually\s+)*(?:{JUDGED}|same|yes)\b"
-    rf"|(?:fits|works|ha[sd]\s+the\s+(?:{JUDGED}|least|most))\b"
+    rf"|(?:fits|works|ha[sd]\s+the\s+(?!same\b)(?:{JUDGED}|least|most))\b"
     r"|(?:best|more (?:accurately|closely)|most (?:accurately|closely)|better)\b)"
     r"|⟦(-?\d+)⟧\s*(?:选项|项)?\s*(?:是|为)?\s*(?:正确|最|更|才|[:]?符合)|⟦(-?\d+)⟧[^⟦]{0,4}[✓✔✅]"
     r"|[✓✔✅]\s*⟦(-?\d+)⟧",
@@ -80,7 +80,7 @@ AFTER_COLON = re.compile(r":\s*\n\s*[\W_]*\(?[A-J]\b[).:]?[^\n]*$")
 AN_OPTION = re.compile(r"[\s\-#•]*\(?[B-J]\s*(?:[).:]|$)")
 DRAWS = re.compile(
     r"\W*(?:therefore|thus|hence|so|in conclusion|in summary|overall|consequently|based on|(?:at|in) the end"
-    r"|ultimately|(?:(?:but|however),? )?if (?:i|forced)|因此|所以|综上|故)\b",
+    r"|ultimately|(?:(?:but|however),? )?if (?:i (?!could\b|(?:had|have)\b(?! to\b))|forced\b)|因此|所以|综上|故)\b",
     re.IGNORECASE,
 )
 # Before the words of an option that is a whole clause ("A is closer"): "In the image, point A is closer to the camera".
@@ -229,7 +229,8 @@ def said_to_be(plain: str, options: tuple[str, ...]) -> set[int]:
     left = kept(marked_options(plain, options))
     marks = {int(m[1]) for m in MARK.finditer(left)}
     bracketed = set(re.findall(r"\((?:[Oo]ption )?([A-Z])\)", plain))
-    if len(bracketed) == 1 and marks == indices(bracketed, options) and not IRREAL.search(plain):
+    listed = re.search(r"\w \([A-J]\) (?:\d|[A-Z][a-z])", plain)  # "painting IV (E) painting V": cut from a list
+    if len(bracketed) == 1 and marks == indices(bracketed, options) and not (listed or IRREAL.search(plain)):
         return marks
     sentences = SENTENCE.split(left.strip())
     if len(sentences) > 1 and JUSTIFIES.match(sentences[1]):

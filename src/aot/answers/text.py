@@ -22,7 +22,7 @@ CLOSING = re.compile(
 )
 # The next question; not this one, repeated after a line that ends with a colon ("Here is the answer:").
 FURTHER = re.compile(
-    r"(?<=[^\s:*])[*\s]{0,8}\n[\s#*]{0,12}(?:(?:Next\s+)?Question|Q|Problem|Exercise|Prompt|Human|User|Instruction|Input"
+    r"(?<=[^\s:*])[*\s]{0,8}\n[\s#*]{0,12}(?:(?:Next\s+)?Question|Q|Problem|Example(?=\s?\d)|Exercise|Prompt|Human|User|Instruction|Input"
     r"|问题|题目|请回答)\s?\d{0,3}[\s*]{0,4}[:：].*",
     re.DOTALL,
 )
@@ -44,7 +44,8 @@ BOX = re.compile(r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}|<\|begin_of_box\|>(.*
 _TAGS = "answer|conclusion|final_answer"
 TAG = re.compile(rf"<(?:{_TAGS})>(.*?)(?:</(?:{_TAGS})>|\Z)", re.DOTALL | re.IGNORECASE)
 LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|mathit)\s*\{([^{}]*)\}|\\(?:left|right|displaystyle|[,;!])")
-CUT_FORMULA = re.compile(r"\\\[(?:(?!\\\]).)*\Z", re.DOTALL)
+# Not "\[O-]" of a molecule: a formula has no empty line.
+CUT_FORMULA = re.compile(r"\\\[(?:(?!\\\]|\n\s*\n).)*\Z", re.DOTALL)
 ROOT = re.compile(r"\\sqrt\s*\{([^{}]*)\}")
 FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?")

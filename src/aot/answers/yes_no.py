@@ -19,7 +19,7 @@ CHINESE = re.compile(r"\s*(?:(是的?|对|有|存在)|(否|不是|不对|没有|
 # Words with "no" in them that deny nothing.
 IDIOM = re.compile(
     r"\bno\s+(?:doubt|question|matter|problem|idea|wonder|answer|image|picture|photo|comment|response"
-    r"|information)\b"
+    r"|information|mention)\b"
     r"|[\"']?\b(?:yes|no)\b[\"']?\s+(?:would|is|was)\s+(?:be\s+)?(?:wrong|incorrect|not)\b",
     re.IGNORECASE,
 )
