@@ -16,7 +16,7 @@ LABELS = {
     "clean_rl": "RL on clean scenes",
     "sft_scripted": "SFT on scripted attacks",
     "sft_attacks": "SFT on the same attacks",
-    "sft_counterfactual": "SFT on scripted attacks and counterfactual pairs",
+    "sft_counterfactual": "SFT, counterfactual pairs",
 }
 
 
