@@ -80,5 +80,5 @@ def _watched(stream: TextIO) -> TextIO:
     stream.flush()
     through = isinstance(stream.buffer, io.FileIO) or stream.write_through
     how = {"encoding": stream.encoding, "errors": stream.errors}
-    file = io.BufferedWriter(_Watched(raw.fileno(), "wb", closefd=False))
+    file = io.BufferedWriter(_Watched(raw.fileno(), "wb", closefd=False))  # type: ignore[type-var]
     return io.TextIOWrapper(file, **how, line_buffering=stream.line_buffering, write_through=through)
