@@ -110,6 +110,35 @@ def test_a_stopped_command_says_so_in_one_line(
         signal.signal(signal.SIGINT, before[0])
 
 
+def _written_to(place: int, *words: str, closed: bool = False) -> tuple[int, str]:
+    """(exit status, what stderr holds) of a command whose stdout is the descriptor, or is closed."""
+    command = [sys.executable, "-m", "aot", *words]
+    if closed:
+        command = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
+    done = subprocess.run(command, stdout=place, stderr=subprocess.PIPE, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_pipe_ends_a_command_without_a_word(monkeypatch: pytest.MonkeyPatch, unbuffered: str) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        assert _written_to(writer, "--version") == (141, "")
+        if unbuffered:
+            assert _written_to(writer, "--help") == (141, "")
+    finally:
+        os.close(writer)
+
+
+def test_an_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        status, told = _written_to(full.fileno(), "--version")
+    assert status == 2 and told.startswith("error: standard output: the disk is full") and "next: " in told
+    assert _written_to(subprocess.DEVNULL, "--version", closed=True) == (0, "")
+
+
 def test_unknown_command_and_option_end_with_status_2(monkeypatch: pytest.MonkeyPatch) -> None:
     assert aot(monkeypatch, "evolve") == 2
     assert aot(monkeypatch, "coevolve", "--speed", "9") == 2

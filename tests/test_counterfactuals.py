@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from aot.coevolve.recipes.load import load_recipe
 from aot.coevolve.recipes.miniature import smoke
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.scenes.game import Game, open_game
@@ -155,6 +156,25 @@ def test_training_on_them_resumes_to_the_same_bits(tmp_path: Path) -> None:
     train_defender_sft(resumed, batches, settings, seed=1, pairs=pairs, checkpoint=Checkpoint(tmp_path, 2))
     assert torch.equal(weights(whole), weights(resumed)) and part.key != FAST.key
     assert "counterfactual_share" not in FAST.key and "counterfactual_pool" not in FAST.key, "earlier stages stand"
+
+
+@pytest.mark.parametrize(("batch", "share", "pairs"), [(64, 0.99, 31), (4, 0.99, 1), (3, 0.99, 1), (3, 0.34, 1)])
+def test_a_batch_always_has_an_image_outside_of_pairs(batch: int, share: float, pairs: int) -> None:
+    settings = FAST.model_copy(update={"steps": 1, "batch": batch, "counterfactual_share": share, "per_forward": 64})
+    assert settings.pairs == pairs and settings.single == batch - 2 * pairs and settings.single >= 1
+    if batch < 10:
+        batches = in_epochs(EXAMPLES, settings.single, seed=3)
+        made = train_defender_sft(QwenDefender.load(DEFENDER), batches, settings, seed=1, pairs=lambda _: PAIRS)
+        assert made["counterfactual"] == 2 * pairs / batch
+
+
+@pytest.mark.parametrize(("batch", "share"), [(64, 0.01), (2, 0.99), (1, 0.99), (2, 0.5)])
+def test_a_share_of_less_than_a_pair_is_refused(batch: int, share: float) -> None:
+    settings = [f"warm_up.batch={batch}", f"warm_up.counterfactual_share={share}"]
+    with pytest.raises(AotError, match=f"of batch={batch} is less than one pair") as told:
+        load_recipe("smoke", settings)
+    assert "warm_up" in told.value.render()
+    DefenderSftSettings(batch=batch, counterfactual_share=0)
 
 
 def _ends(pairs: PairBatches, at: int) -> PairBatches:

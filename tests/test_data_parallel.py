@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,6 +41,7 @@ from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defend
 from aot.train.defender.sft_examples import in_epochs
 from aot.train.editor_trainer import OptimizerSettings
 from aot.train.ranks import Draws, gather_values, share, sum_gradients
+from aot.types import CounterfactualPair
 from ranks import on_ranks
 
 Train = Callable[[Checkpoint, TrainLog], tuple[torch.nn.Module, dict[str, Any]]]
@@ -122,14 +124,19 @@ SCENES = draw_scenes(16, 11, "train")
 
 
 def test_the_defenders_sft(tmp_path: Path) -> None:
-    """With attacks whose losses are compared; seven scenes a step cannot be shared evenly."""
+    """With attacks and counterfactual pairs whose losses are compared; seven images a step cannot be shared evenly."""
+    pairs = [CounterfactualPair((a.image, b.image), (a.question, b.question)) for a, b in pairwise(SCENES[:6])]
     examples = [SftExample(s.image, s.question, tuple(o.image for o in SCENES[: i % 4])) for i, s in enumerate(SCENES)]
     settings = DefenderSftSettings(steps=3, batch=7, candidates=2, warmup_steps=1, ema=0.5, per_forward=2)
+    settings = settings.model_copy(update={"counterfactual_share": 0.6})
 
     def train(checkpoint: Checkpoint, log: TrainLog) -> tuple[torch.nn.Module, dict[str, Any]]:
         defender = QwenDefender.load(SHIPPED / "defender")
-        batches = in_epochs(examples, settings.batch, seed=1)
-        metrics = train_defender_sft(defender, batches, settings, seed=1, checkpoint=checkpoint, log=log)
+        batches = in_epochs(examples, settings.single, seed=1)
+        metrics = train_defender_sft(
+            defender, batches, settings, seed=1, pairs=lambda _: pairs, checkpoint=checkpoint, log=log
+        )
+        assert metrics["counterfactual"] == 4 / 7
         return defender.model, metrics
 
     check_training(train, tmp_path)

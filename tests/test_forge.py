@@ -24,6 +24,7 @@ from aot.data.sources import open_source
 from aot.errors import AotError
 from aot.forge import pipeline
 from aot.forge.card import _as_markdown, _ssim_picture
+from aot.forge.command import forge as forge_command
 from aot.forge.dataset import read_rows
 from aot.forge.funnel import Funnel
 from aot.forge.models import DefenderFolder
@@ -551,3 +552,9 @@ def test_real_photos(shared_data: Path, tmp_path: Path) -> None:
 )
 def test_text_from_data_is_only_text_on_the_card(given: object, shown: object) -> None:
     assert _as_markdown(given) == shown
+
+
+def test_the_world_is_not_grown_and_that_is_said(tmp_path: Path) -> None:
+    with pytest.raises(AotError, match="writes its own questions") as told:
+        forge_command(None, tmp_path / "out", ForgeSettings(), author="miniature")
+    assert told.value.where == "--grow" and not (tmp_path / "out").exists()

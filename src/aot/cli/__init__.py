@@ -15,6 +15,7 @@ from aot.cli.measuring import arena, audit, evaluate, floor
 from aot.cli.planning import doctor, plan
 from aot.cli.showing import play, report, show_recipe
 from aot.errors import AotError
+from aot.runs.streams import watched_streams
 from aot.runs.terminal import Terminal, echo
 
 app = typer.Typer(
@@ -46,7 +47,8 @@ def main() -> None:
     # Loading a player takes milliseconds; the libraries' own bars would bury the run's.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        app()
+        with watched_streams():
+            app()
     except AotError as error:
         Terminal(stderr=True, soft_wrap=True).print(f"error: {error.render()}", style="red", markup=False)
         sys.exit(2)

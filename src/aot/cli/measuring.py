@@ -49,7 +49,7 @@ def evaluate(
     blind: BlindOption = False,
     compare: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(metavar="RUN RUN", help="Compare two runs that have ended instead."),
+        typer.Option(metavar="RUN RUN", help="Compare two runs that have ended instead; --out gets the comparison."),
     ] = None,
 ) -> None:
     """Score a defender on published benchmarks. Run again to resume: nothing is asked twice.

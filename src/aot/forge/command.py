@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aot.backends.opening import is_url, model_at
+from aot.errors import AotError
 from aot.forge.executor import Executor
 from aot.forge.models import DefenderFolder, DefenderUrl
 from aot.forge.pipeline import NO_PAIR, ROWS, ForgeSettings, summary_lines
@@ -29,6 +30,9 @@ def forge(
 ) -> int:
     """The dataset in `out`. Models by what the user calls them; those at a URL with their names there (`model`,
     `judge_model`). Returns how many rows of the data were refused."""
+    if author and data is None:
+        hint = "leave it out, or give own images with --data"
+        raise AotError("the world writes its own questions", where="--grow", hint=hint)
     funnel = make_pairs(
         data,
         out,

@@ -204,7 +204,9 @@ def forge(
         if isinstance(maker.pair_source, PhotoPairSource):
             _check_asked(maker.pair_source, data)
             objects = sum(len(bank.cutouts) for bank in maker.pair_source.banks.values())
-            say(f"{len(maker.pair_source)} photos, {objects} objects to cut out of them")
+            numbers = {"photo": len(maker.pair_source), "object": objects}
+            said = [f"{n} {word}{'s' if n != 1 else ''}" for word, n in numbers.items()]
+            say(f"{', '.join(said)} to cut out")
             if maker.pair_source.licence:
                 say(f"what the generator paints is under its licence: {maker.pair_source.licence}")
         made = _made(run, maker, [photos] if photos else [], key | maker.players, executor, workers)

@@ -17,11 +17,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
 from aot.errors import AotError
@@ -63,6 +63,13 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
     pixel: PixelSettings = PixelSettings()  # images that are attacked by PGD against the weights of the step
     abstain_share: float = Field(0.0, ge=0, le=0.5)  # of a batch's attacked images: answered by an abstention
 
+    @model_validator(mode="after")
+    def _room_for_pairs(self) -> Self:
+        if self.counterfactual_share and not self.pairs:
+            needs = f"counterfactual_share={self.counterfactual_share} of batch={self.batch} is less than one pair"
+            raise ValueError(f"{needs}, two images; a larger batch, a larger share, or 0 for none")
+        return self
+
     @property
     def key(self) -> dict[str, Any]:
         """What a trained defender depends on; without what does nothing of the settings that came later."""
@@ -73,8 +80,8 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def pairs(self) -> int:
-        """Counterfactual pairs that a step is trained on, two images each."""
-        return round(self.batch * self.counterfactual_share / 2)
+        """Counterfactual pairs that a step is trained on, two images each; one image at least is in none."""
+        return min(round(self.batch * self.counterfactual_share / 2), (self.batch - 1) // 2)
 
     @property
     def single(self) -> int:
