@@ -32,7 +32,7 @@ from aot.runs.run import CHECKPOINT, LOG
 from aot.runs.train_log import TrainLog
 from aot.train.defender.clean_guard import clean_accuracy, keep_clean, rehearsal_rows
 from aot.train.defender.dapo.train import train_dapo
-from aot.train.defender.sft import Batches, DefenderSftSettings, train_defender_sft
+from aot.train.defender.sft import Batches, DefenderSftSettings, PairBatches, train_defender_sft
 from aot.train.defender.sft_examples import joined
 from aot.types import Episode, Scene
 
@@ -69,9 +69,20 @@ def train_baseline(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, An
 
 
 def _possible(recipe: Recipe, inputs: Inputs, settings: DefenderSftSettings) -> DefenderSftSettings:
-    """The settings, without counterfactual pairs where the game has no objects to make them of."""
-    able = inputs.game.is_world or recipe.scripted_attacks.object_edits(inputs.game)
+    """The settings, without counterfactual pairs where the game's objects and annotations allow none."""
+    if not settings.pairs or inputs.game.is_world:
+        return settings
+    able = recipe.scripted_attacks.object_edits(inputs.game) and _pairs(recipe, inputs, settings)(1)
     return settings if able else settings.model_copy(update={"counterfactual_share": 0.0})
+
+
+def _pairs(recipe: Recipe, inputs: Inputs, settings: DefenderSftSettings) -> PairBatches:
+    game, scripted = inputs.game, recipe.scripted_attacks
+    judge = judging(game, recipe.referee, scripted)
+    editor = scripted.object_edits(game)
+    return counterfactual_batches(
+        game, scripted.on_edited(game), judge, editor, settings.pairs_drawn, seed=inputs.seed
+    )
 
 
 def _sft_on_scripted(
@@ -119,20 +130,11 @@ def _sft(
     folder: Path,
 ) -> dict[str, Any]:
     """SFT on `batches`, and on counterfactual pairs where the settings have a share of them."""
-    pairs, seed, scripted = None, inputs.seed, recipe.scripted_attacks
-    if settings.pairs:
-        pairs = counterfactual_batches(
-            inputs.game,
-            scripted.on_edited(inputs.game),
-            judging(inputs.game, recipe.referee, scripted),
-            scripted.object_edits(inputs.game),
-            settings.pairs_drawn,
-            seed=seed,
-        )
+    pairs = _pairs(recipe, inputs, settings) if settings.pairs else None
     checkpoint = Checkpoint(folder / CHECKPOINT, recipe.defender_checkpoint_every)
     with TrainLog(folder / LOG, settings.steps, "defender, SFT") as log:
         how: dict[str, Any] = {"pairs": pairs, "checkpoint": checkpoint, "log": log}
-        return train_defender_sft(player, batches, settings, seed=seed, **how)
+        return train_defender_sft(player, batches, settings, seed=inputs.seed, **how)
 
 
 def enhance_defender(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
