@@ -8,18 +8,7 @@ from __future__ import annotations
 
 import re
 
-from aot.answers.mentions import (
-    GLUE,
-    NAME,
-    indices,
-    is_own_letter,
-    mentions,
-    named,
-    own_option,
-    pattern,
-    without_own,
-    worded,
-)
+from aot.answers.mentions import GLUE, NAME, indices, is_own_letter, mentions, named, own_option, pattern, without_own, worded
 from aot.answers.refusal import declines
 from aot.answers.rejected import REJECTS, kept
 from aot.answers.several import LINE, begins_list, offers_another
@@ -64,6 +53,7 @@ TAKES_BACK = re.compile(r"\A[^?]{0,400}\b(?:but|however|wait|actually|correction
 ENDS_THERE = re.compile(r"(?:[,.;:。,]|(?<!\d)!)(?:\s|$|(?=[\u4e00-\u9fff]))|\s*$|\s*\n")
 CHINESE_YES = re.compile(r"\s*(?:(是的|对的?|是)|(不是|不对|否|没有|不))\s*(?:[,.;!。]|$)")
 JUDGED = re.compile(r"(?:(yes)|no)\s*(?:[.,!;\n]|$)", re.IGNORECASE)
+CLAUSE_END = re.compile(r"[.!?;,\n]|\\")
 HEAD = re.compile(r"[,.;!?\n。]|\b(?:because|since|as)\b|因为")
 EQUATES = re.compile(r"\s?=")  # "I = 3 q" is more than the option "I"
 MOST_MARKS, LONGEST_NAME, REACH = 8, 4, 400
@@ -73,7 +63,8 @@ def marked(plain: str, options: tuple[str, ...]) -> Found:
     """What the last box holds, else the last tag, that is not rejected right after it ("... would be wrong"); nothing
     where the one before it holds another option and was not taken back."""
     for kind in (BOX, TAG):
-        marks = [m for m in list(kind.finditer(plain))[-MOST_MARKS:] if not REJECTS.search(_clause(plain[m.end() :]))]
+        marks = list(kind.finditer(plain))[-MOST_MARKS:]
+        marks = [m for m in marks if not REJECTS.search(CLAUSE_END.split(plain[m.end() : m.end() + 80], maxsplit=1)[0])]
         held = [_content(next((g for g in m.groups() if g is not None), ""), options) for m in marks]
         if not held or held[-1] is None:
             continue
@@ -82,10 +73,6 @@ def marked(plain: str, options: tuple[str, ...]) -> Found:
             return held[-1] if (REVISES if kind is BOX else TAKES_BACK).search(between) else set()
         return held[-1]
     return None
-
-
-def _clause(rest: str) -> str:
-    return re.split(r"[.!?;,\n]|\\", rest[:80], maxsplit=1)[0]
 
 
 def _content(plain: str, options: tuple[str, ...]) -> Found:

@@ -11,14 +11,7 @@ from aot.answers.mentions import CONFLICT, indices, marked_options, named, own_o
 from aot.answers.numbers import many_numbers
 from aot.answers.reading import Found, explicit, mentioned
 from aot.answers.refusal import despite_refusals, refuses, without_refusals
-from aot.answers.rejected import (
-    kept,
-    lists_letters,
-    lists_words,
-    rejects_all,
-    without_lists,
-    without_questions,
-)
+from aot.answers.rejected import kept, lists_letters, lists_words, rejects_all, without_lists, without_questions
 from aot.answers.several import LINE
 
 NOUN = (
@@ -119,6 +112,7 @@ OPEN = re.compile(
     r"|\b(?:choose|decide|distinguish|determine|differentiate)\b[^.\n]{0,40}\bbetween\s+(?:these|those|the|them)\b",
     re.IGNORECASE,
 )
+OTHERS = re.compile(r"\b(?:other|remaining)\s+(?:options|choices|answers)\b", re.IGNORECASE)
 CONCLUDES = re.compile(r"\b(?:correct|right|answer|best|most\s+likely)\b|正确|答案", re.IGNORECASE)
 # What a sentence says something to be: "the car is ⟦1⟧", "it shows a ⟦1⟧", "图中的动物是⟦1⟧", or a whole clause "⟦1⟧."
 SAYS = re.compile(
@@ -224,7 +218,7 @@ def overruled(plain: str, found: set[int], options: tuple[str, ...]) -> bool:
     opened = list(OPEN.finditer(end))[-1:]
     left = end[opened[0].end() :] if opened else end
     sentences = [s for s in SENTENCE.split(left.strip()) if s.strip()]
-    last = [n for n, s in enumerate(sentences) if DRAWS.match(s) or CONCLUDES.search(s)][-2:]
+    last = [n for n, s in enumerate(sentences) if (DRAWS.match(s) or CONCLUDES.search(s)) and not OTHERS.search(s)][-2:]
     picks = [p for n in last if (p := _choice(sentences, n, options, many_numbers(end, options)) - {CONFLICT})]
     return not picks[-1] & found if picks else bool(opened) and explicit(left, options) is None
 

@@ -72,7 +72,8 @@ _BE = r"(?:(?:is|are|be|would be|should be|must be|will be|seems to be|appears t
 CUE = re.compile(
     rf"{_ELSEWHERE}|"
     # A heading, "Final Answer", above a letter; "... is:" above a last line that begins with one.
-    rf"(?:\A|(?<=\n))[ #>\-]*(?:[A-J\d][.):]\s*)?(?:(?:updated|final|correct|best)\s+){{0,2}}answer\s*:?\s*\n\s*(?={_LETTER})"
+    rf"(?:\A|(?<=\n))[ #>\-]*(?:[A-J\d][.):]\s*)?(?:(?:updated|final|correct|best)\s+){{0,2}}answer\s*:?\s*\n\s*(?={_LETTER}"
+    r"[^\n]*[^:\s] *(?:\n|\Z))"
     rf"|\bis\s*:\s*\n\s*(?={_LETTER}[^\n]*\Z)|"
     r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\s*(?:letter\s*|\([^()\n]{1,40}\)\s*)?"
     rf"(?:(?:here|then|therefore|thus)\s+)?{_BE}[\s:]*"
@@ -129,14 +130,9 @@ def _parted(text: str) -> tuple[str, str, bool]:
     return " ".join(outside), text[start:], opened
 
 
-def boxes(text: str) -> list[str]:
-    """Contents of all boxes, in order."""
-    return [a or b for a, b in BOX.findall(text)]
-
-
 def marked(text: str) -> str | None:
     """What the last box holds, else the last `<answer>` tag; None where there is neither."""
-    found = boxes(text) or TAG.findall(text)
+    found = [a or b for a, b in BOX.findall(text)] or TAG.findall(text)
     return found[-1] if found else None
 
 
