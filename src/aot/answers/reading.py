@@ -8,7 +8,18 @@ from __future__ import annotations
 
 import re
 
-from aot.answers.mentions import GLUE, NAME, indices, is_own_letter, mentions, named, own_option, pattern, without_own, worded
+from aot.answers.mentions import (
+    GLUE,
+    NAME,
+    indices,
+    is_own_letter,
+    mentions,
+    named,
+    own_option,
+    pattern,
+    without_own,
+    worded,
+)
 from aot.answers.refusal import declines
 from aot.answers.rejected import REJECTS, kept
 from aot.answers.several import LINE, begins_list, offers_another

@@ -11,7 +11,14 @@ from aot.answers.mentions import CONFLICT, indices, marked_options, named, own_o
 from aot.answers.numbers import many_numbers
 from aot.answers.reading import Found, explicit, mentioned
 from aot.answers.refusal import despite_refusals, refuses, without_refusals
-from aot.answers.rejected import kept, lists_letters, lists_words, rejects_all, without_lists, without_questions
+from aot.answers.rejected import (
+    kept,
+    lists_letters,
+    lists_words,
+    rejects_all,
+    without_lists,
+    without_questions,
+)
 from aot.answers.several import LINE
 
 NOUN = (
