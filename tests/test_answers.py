@@ -1488,10 +1488,12 @@ OPEN_END = "Here is why.\n\nThe product is either B. x or C. y. It is difficult 
         # the end concludes another option than an answer before it
         ("The answer is A. After checking, the paint is new. So option C is correct.", THREE, None),
         ("**Answer: B**\n\nThe paint is new. Therefore, option C is the correct one.", THREE, None),
-        ("### Answer:\n- (A) x: True, it dries.\n- (B) y: True.\nThe most likely result is:\n\n(C) z", ("1", "2", "3"), None),
+        ("### Answer:\n- (A) x: True, it dries.\n- (B) y: True.\nThe most likely one is:\n\n(C) z", ("1", "2", "3"), None),
         ("The answer is A. So option A is correct.", THREE, "A"),
         ("The answer is A.\n\nThe other options are not right because:\n\nOption B: It is the best known.", THREE, "A"),
         ("So option C is correct. \\boxed{B}", THREE, "B"),
+        ("The best choice is supported by the red paint.\n\nThe next step is:\n\n(C) green", THREE, None),
+        ("The correct one is (A). I looked.\n\nBy the data, the car is most likely a new one (Option B).", THREE, None),
         # two that are left open
         ("The correct option is A for metals. " + OPEN_END, THREE, None),
         ("The correct answer is:\n\nC. 3D (by parity)\nor\nB. 3P (by spin)", THREE, None),
@@ -1507,7 +1509,7 @@ OPEN_END = "Here is why.\n\nThe product is either B. x or C. y. It is difficult 
         ("1. It dried.\n\n### Updated Answer\n\n(C) green one\n\nThis option fits, for A and B are old.", THREE, "C"),
         ("Adding these up, the number of atoms is:\n\n**C. 10**", THREE, "C"),
         # a prompt that was decoded with the response
-        ("Classify it as 'sexist' or 'not sexist'.\nText: Hello.\nSexism Label:  Not Sexist<|endofchunk|>", LABEL, "B"),
+        ("Classify it as 'sexist' or 'not sexist'.\nText: Hi.\nSexism Label:  Not Sexist<|endofchunk|>", LABEL, "B"),
         ("A chat between a human and an assistant. USER: (A) red (B) blue answer: A\nanswer:  ASSISTANT: B", THREE, "B"),
         ("Classification: Sexist\n\nReason: It is not kind.", LABEL, "A"),
     ],

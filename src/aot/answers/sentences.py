@@ -19,7 +19,7 @@ from aot.answers.rejected import (
     without_lists,
     without_questions,
 )
-from aot.answers.several import LINE
+from aot.answers.several import LINE, line_alone
 
 NOUN = (
     r"(?:the\s+|an?\s+|(?:in|de)creased\s+|reduced\s+|elevated\s+|option\s+|choice\s+|answer\s+|letter\s+|image\s+"
@@ -119,8 +119,9 @@ OPEN = re.compile(
     r"|\b(?:choose|decide|distinguish|determine|differentiate)\b[^.\n]{0,40}\bbetween\s+(?:these|those|the|them)\b",
     re.IGNORECASE,
 )
+BESIDE = re.compile(r"\(Option ([A-J])\)\W*$", re.IGNORECASE)
 OTHERS = re.compile(r"\b(?:other|remaining)\s+(?:options|choices|answers)\b", re.IGNORECASE)
-CONCLUDES = re.compile(r"\b(?:correct|right|answer|best|most\s+likely)\b|正确|答案", re.IGNORECASE)
+CONCLUDES = re.compile(r"\b(?:correct|right|answer|best|most\s+\w+)\b|正确|答案", re.IGNORECASE)
 # What a sentence says something to be: "the car is ⟦1⟧", "it shows a ⟦1⟧", "图中的动物是⟦1⟧", or a whole clause "⟦1⟧."
 SAYS = re.compile(
     r"(?:\b(?:is|are|was|it's|that's|there's|looks?(?:\s+like)?|seems?|appears?|shows?|depicts?|contains?|ha(?:s|ve"
@@ -222,11 +223,14 @@ def chosen(sentence: str, options: tuple[str, ...]) -> set[int]:
 def overruled(plain: str, found: set[int], options: tuple[str, ...]) -> bool:
     """Whether the end of a response concludes another option than the one found, or leaves two open."""
     end = plain[-END:]
+    if (alone := line_alone(end, options)) and not alone & found:
+        return True
     opened = list(OPEN.finditer(end))[-1:]
     left = end[opened[0].end() :] if opened else end
     sentences = [s for s in SENTENCE.split(left.strip()) if s.strip()]
     last = [n for n, s in enumerate(sentences) if (DRAWS.match(s) or CONCLUDES.search(s)) and not OTHERS.search(s)][-2:]
     picks = [p for n in last if (p := _choice(sentences, n, options, many_numbers(end, options)) - {CONFLICT})]
+    picks += [indices({m[1]}, options) for n in last[-1:] if (m := BESIDE.search(kept(sentences[n])))]
     return not picks[-1] & found if picks else bool(opened) and explicit(left, options) is None
 
 
