@@ -1488,7 +1488,7 @@ OPEN_END = "Here is why.\n\nThe product is either B. x or C. y. It is difficult 
         # the end concludes another option than an answer before it
         ("The answer is A. After checking, the paint is new. So option C is correct.", THREE, None),
         ("**Answer: B**\n\nThe paint is new. Therefore, option C is the correct one.", THREE, None),
-        ("### Answer:\n- (A) x: True, it dries.\n- (B) y: True.\nThe most likely one is:\n\n(C) z", ("1", "2", "3"), None),
+        ("### Answer:\n- (A) x: True, dry.\n- (B) y: True.\nThe best one is:\n\n(C) z", ("1", "2", "3"), None),
         ("The answer is A. So option A is correct.", THREE, "A"),
         ("The answer is A.\n\nThe other options are not right because:\n\nOption B: It is the best known.", THREE, "A"),
         ("So option C is correct. \\boxed{B}", THREE, "B"),
