@@ -1510,7 +1510,7 @@ OPEN_END = "Here is why.\n\nThe product is either B. x or C. y. It is difficult 
         ("Adding these up, the number of atoms is:\n\n**C. 10**", THREE, "C"),
         # a prompt that was decoded with the response
         ("Classify it as 'sexist' or 'not sexist'.\nText: Hi.\nSexism Label:  Not Sexist<|endofchunk|>", LABEL, "B"),
-        ("A chat between a human and an assistant. USER: (A) red (B) blue answer: A\nanswer:  ASSISTANT: B", THREE, "B"),
+        ("A chat between two. USER: (A) red (B) blue answer: A\nanswer:  ASSISTANT: B", THREE, "B"),
         ("Classification: Sexist\n\nReason: It is not kind.", LABEL, "A"),
     ],
 )
