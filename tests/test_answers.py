@@ -1476,3 +1476,43 @@ def test_letters_that_number_or_describe(text: str, options: tuple[str, ...], ex
 
 def test_no_mention_is_no_answer() -> None:
     assert parse_yes_no("There is no mention of the weather in the video, so it is unclear.").choice is None
+
+
+LABEL = ("sexist", "not sexist")
+OPEN_END = "Here is why.\n\nThe product is either B. x or C. y. It is difficult to definitively choose between the two."
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        # the end concludes another option than an answer before it
+        ("The answer is A. After checking, the paint is new. So option C is correct.", THREE, None),
+        ("**Answer: B**\n\nThe paint is new. Therefore, option C is the correct one.", THREE, None),
+        ("### Answer:\n- (A) x: True, dry.\n- (B) y: True.\nThe best one is:\n\n(C) z", ("1", "2", "3"), None),
+        ("The answer is A. So option A is correct.", THREE, "A"),
+        ("The answer is A.\n\nThe other options are not right because:\n\nOption B: It is the best known.", THREE, "A"),
+        ("So option C is correct. \\boxed{B}", THREE, "B"),
+        ("The best choice is supported by the red paint.\n\nThe next step is:\n\n(C) green", THREE, None),
+        ("The correct one is (A). I looked.\n\nBy the data, the car is most likely a new one (Option B).", THREE, None),
+        # two that are left open
+        ("The correct option is A for metals. " + OPEN_END, THREE, None),
+        ("The correct answer is:\n\nC. 3D (by parity)\nor\nB. 3P (by spin)", THREE, None),
+        # a figure that is asked for is no option
+        ("I need to see Figure A to answer this.", ("A", "B", "C"), None),
+        ("To answer, I would need to look at panel (B).", THREE, None),
+        ("Please provide Image A.", ("A man walks", "A dog", "A cat"), None),
+        ("Without seeing Figure B, I cannot say.", ("B", "C", "D"), None),
+        ("The answer is in Figure B.", ("A", "B", "C"), "B"),
+        # "wait a moment" takes back
+        ("The answer is B. Wait a minute, it is C.", THREE, "C"),
+        # a heading above the answer
+        ("1. It dried.\n\n### Updated Answer\n\n(C) green one\n\nThis option fits, for A and B are old.", THREE, "C"),
+        ("Adding these up, the number of atoms is:\n\n**C. 10**", THREE, "C"),
+        # a prompt that was decoded with the response
+        ("Classify it as 'sexist' or 'not sexist'.\nText: Hi.\nSexism Label:  Not Sexist<|endofchunk|>", LABEL, "B"),
+        ("A chat between two. USER: (A) red (B) blue answer: A\nanswer:  ASSISTANT: B", THREE, "B"),
+        ("Classification: Sexist\n\nReason: It is not kind.", LABEL, "A"),
+    ],
+)
+def test_what_the_end_of_a_reply_says(text: str, options: tuple[str, ...], expected: str | None) -> None:
+    assert letter(text, options) == expected

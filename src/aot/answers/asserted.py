@@ -47,6 +47,9 @@ REPORTS = (
     r"|[\"'](?:the\s+)?(?:\w+\s+)?answer(?:\s+is|:)[^\"'\n]{0,40}[\"']|^\W*(?:the\s+)?question\s*:\s*\""
     r"|^\W*(?:reply|respond|output|return|pick|choose|please)\s+(?:with|format|\(?A\b|answer)"
     r"|\bsuch\s+as\s+\"?\(?[A-J]\b|\bexpected\s+(?:output|format)|^(?!\W*X\b)[^\n]*[?][\"')]*\s*$"
+    r"|\b(?:need|like|want|have)\s+to\s+(?:see|view|look|examine|access)\b[^.!?\n:]*\b(?:figure|image|panel|table|picture"
+    r"|photo|graph|diagram|chart|plot)s?\b|\b(?:provide|share|upload|without\s+seeing)\s+(?:the\s+)?(?:figure|image|panel"
+    r"|table|picture|photo)s?\b"
     r"|大家|有人|有些人|很多人|别人|同学|例如|比如|题目问"
 )
 FORMERLY = (
@@ -61,7 +64,7 @@ THEN = re.compile(r"\W*then\b", re.IGNORECASE)
 
 # "A. Wait, actually B": what a response says after it took its answer back.
 TURN = re.compile(
-    r"(?:^|(?<=[\s.,!?;:(]))(?:(?:wait|hold\s+on)(?=\s*[,.!:…\-–—])|on\s+second\s+thoughts?\b|correction\b"
+    r"(?:^|(?<=[\s.,!?;:(]))(?:(?:wait|hold\s+on)(?:\s+a\s+(?:minute|moment|second))?(?=\s*[,.!:…\-–—])|on\s+second\s+thoughts?\b|correction\b"
     r"|no,?\s+(?:wait|sorry)\b|let\s+me\s+(?:re-?\w+|double-?check|check\s+again|look\s+again|correct)\b"
     r"|sorry,?\s+i\s+meant\b|i\s+meant?\b|(?:scratch|strike|ignore|forget|i\s+retract|i\s+withdraw)\s+(?:that|this"
     r"|it)\b|then\s+again\b|hmm+,?\s+no\b|on\s+(?:closer\s+(?:look|inspection)|reflection)\b|(?:maybe"

@@ -24,9 +24,10 @@ from aot.answers.asserted import after_turn, asserted
 from aot.answers.further import without_further, without_sections
 from aot.answers.mentions import CONFLICT, indices, pattern
 from aot.answers.numbers import without_other_numbers
-from aot.answers.reading import Found, begins, explicit, leading, line_alone, marked, mentioned
+from aot.answers.reading import Found, begins, explicit, leading, marked, mentioned
 from aot.answers.refusal import abstains, declines, without_refusals
-from aot.answers.sentences import said_to_be, stated
+from aot.answers.sentences import overruled, said_to_be, stated
+from aot.answers.several import line_alone
 from aot.answers.text import spoken, squeezed, unwrapped
 from aot.types import LETTERS, Answer
 
@@ -46,6 +47,8 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
     found = next((found for step in steps if (found := step(read, given)) is not None), set())
     if len(found) == 1 and rest is None and (begins(plain, given) or found) != found:
         found = set()  # it begins with one answer and gives another
+    if len(found) == 1 and overruled(read, found, given) and marked(read, given) is None:
+        found = set()
     if len(found) == 1 and CONFLICT not in found:
         return Answer(text, found.pop())
     declined = declines(said) and not mentioned(without_refusals(said), given)

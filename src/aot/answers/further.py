@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import re
 
-from aot.answers.reading import explicit, own_option, whole_option
+from aot.answers.mentions import own_option
+from aot.answers.reading import explicit
 from aot.answers.rejected import REJECTS
-from aot.answers.several import LINE
+from aot.answers.several import LINE, whole_option
 from aot.answers.text import CUE
 
 FURTHER_OPTIONS = re.compile(

@@ -160,7 +160,7 @@ def _is_name(text: str, match: re.Match[str], letter: str, options: tuple[str, .
 def _labels(noun: str, options: tuple[str, ...]) -> bool:
     """Whether "point A" may be an option: one speaks of points, or of "A"; any "region" is one at least."""
     return noun in ("region", "card", "point", "box") or any(
-        noun in option.casefold() or re.match(r"\W*[A-J]\b", option) for option in options
+        noun in option.casefold() or re.match(r"\W*[B-J]\b", option) for option in options
     )
 
 
@@ -229,3 +229,14 @@ def indices(letters: set[str], options: tuple[str, ...]) -> set[int]:
     """Letters to option numbers; empty where one of them is no option, as then nothing can be trusted."""
     allowed = LETTERS[: len(options)]
     return {allowed.index(x) for x in letters} if all(x in allowed for x in letters) else set()
+
+
+def own_option(letter: str, tail: str, options: tuple[str, ...]) -> set[int] | None:
+    """The letter's option where its own words follow; nothing where another's do; None where neither."""
+    start = re.sub(r"^(?:[\s\"'()\]}.:,–—]|-(?!\.?\d|\$))+", "", tail)
+    starts = (start, re.sub(r"^(?:the|an?)\s+", "", start, flags=re.IGNORECASE))
+    worded = [(i, p) for i, o in enumerate(options) if not is_own_letter(o, i) for p in (pattern(o),)]
+    spans = [(len(m[0]), i) for i, p in worded if (m := p.match(starts[0]) or p.match(starts[1]))]
+    longest = {i for size, i in spans if size == max(spans)[0]}
+    found = indices({letter}, options)
+    return None if not longest else found if found & longest else set()

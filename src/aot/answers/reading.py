@@ -15,11 +15,12 @@ from aot.answers.mentions import (
     is_own_letter,
     mentions,
     named,
+    own_option,
     pattern,
     without_own,
     worded,
 )
-from aot.answers.refusal import declines, refuses
+from aot.answers.refusal import declines
 from aot.answers.rejected import REJECTS, kept
 from aot.answers.several import LINE, begins_list, offers_another
 from aot.answers.text import BOX, TAG, after_cues, unwrapped
@@ -47,10 +48,6 @@ ANOTHER = re.compile(
     r"|\s*\((?P<third>[A-Ja-j])\)|[^.!?;\n]{0,80}(?:\b(?:or|and)|[或和])\s*(?:option\s+)?\((?P<fourth>[A-J])\)"
 )
 SEVERAL = re.compile(r"[\s(\"']*[A-J]{2,10}(?!\w)")  # "ABD"
-# "Answer: B" in whatever language.
-ANSWER_LINE = re.compile(
-    r"(?!.*\b(?:not|wrong|incorrect|options?|choices?)\b)(?:[^\s:.,\d]{2,20}\s?){1,3}:\s*\(?([A-J])\)?", re.IGNORECASE
-)
 TURNED_ROUND = re.compile(
     r"(?:\b(?:not|incorrect|wrong|false|mistaken|worst|poorest|impossible|(?:least|less|un)\s?\w+)|错误的?"
     r"|最不\S{0,6}|\b(?:next|second|third)[\s-](?:\w+est|(?:most|more)\s\w+)|\b(?:another|other|alternative))\s*$|(?:\bdoubt|\bdisagree|\bnot\s+that|(?:n't|\bnot)\s+(?:\w+\s+)?(?:think|believe|say|suppose"
@@ -67,16 +64,18 @@ TAKES_BACK = re.compile(r"\A[^?]{0,400}\b(?:but|however|wait|actually|correction
 ENDS_THERE = re.compile(r"(?:[,.;:。,]|(?<!\d)!)(?:\s|$|(?=[\u4e00-\u9fff]))|\s*$|\s*\n")
 CHINESE_YES = re.compile(r"\s*(?:(是的|对的?|是)|(不是|不对|否|没有|不))\s*(?:[,.;!。]|$)")
 JUDGED = re.compile(r"(?:(yes)|no)\s*(?:[.,!;\n]|$)", re.IGNORECASE)
+CLAUSE_END = re.compile(r"[.!?;,\n]|\\")
 HEAD = re.compile(r"[,.;!?\n。]|\b(?:because|since|as)\b|因为")
 EQUATES = re.compile(r"\s?=")  # "I = 3 q" is more than the option "I"
-MOST_MARKS, LONGEST_NAME, ALIKE, REACH = 8, 4, 5, 400
+MOST_MARKS, LONGEST_NAME, REACH = 8, 4, 400
 
 
 def marked(plain: str, options: tuple[str, ...]) -> Found:
     """What the last box holds, else the last tag, that is not rejected right after it ("... would be wrong"); nothing
     where the one before it holds another option and was not taken back."""
     for kind in (BOX, TAG):
-        marks = [m for m in list(kind.finditer(plain))[-MOST_MARKS:] if not REJECTS.search(_clause(plain[m.end() :]))]
+        marks = list(kind.finditer(plain))[-MOST_MARKS:]
+        marks = [m for m in marks if not REJECTS.search(CLAUSE_END.split(plain[m.end() : m.end() + 80], maxsplit=1)[0])]
         held = [_content(next((g for g in m.groups() if g is not None), ""), options) for m in marks]
         if not held or held[-1] is None:
             continue
@@ -85,10 +84,6 @@ def marked(plain: str, options: tuple[str, ...]) -> Found:
             return held[-1] if (REVISES if kind is BOX else TAKES_BACK).search(between) else set()
         return held[-1]
     return None
-
-
-def _clause(rest: str) -> str:
-    return re.split(r"[.!?;,\n]|\\", rest[:80], maxsplit=1)[0]
 
 
 def _content(plain: str, options: tuple[str, ...]) -> Found:
@@ -184,17 +179,6 @@ def letter_at_start(rest: str, options: tuple[str, ...]) -> Found:
     return indices({letter.upper()}, options) if own is None else own
 
 
-def own_option(letter: str, tail: str, options: tuple[str, ...]) -> Found:
-    """The letter's option where its own words follow; nothing where another's do; None where neither."""
-    start = re.sub(r"^(?:[\s\"'()\]}.:,–—]|-(?!\.?\d|\$))+", "", tail)
-    starts = (start, re.sub(r"^(?:the|an?)\s+", "", start, flags=re.IGNORECASE))
-    worded = [(i, p) for i, o in enumerate(options) if not is_own_letter(o, i) for p in (pattern(o),)]
-    spans = [(len(m[0]), i) for i, p in worded if (m := p.match(starts[0]) or p.match(starts[1]))]
-    longest = {i for size, i in spans if size == max(spans)[0]}
-    found = indices({letter}, options)
-    return None if not longest else found if found & longest else set()
-
-
 def leading(plain: str, options: tuple[str, ...]) -> Found:
     """What the response begins with: a letter, unless it begins a list of options; or an option's words alone."""
     plain = plain.strip()
@@ -266,41 +250,6 @@ def _behind(word: str, text: str) -> int:
     """Where the text goes on behind the word and what ends it; 0 where the text does not begin so."""
     end = ENDS_THERE.match(text, len(word)) if text.startswith(word) else None
     return end.end() if end else 0
-
-
-def line_alone(plain: str, options: tuple[str, ...]) -> Found:
-    """A line that is nothing but an option, where no other line is: the last one, or one after a colon."""
-    lines = [line.strip() for line in plain.split("\n") if line.strip()]
-    whole = [(n, found) for n, line in enumerate(lines) if (found := whole_option(line, options))]
-    if not whole or any(found != whole[-1][1] for _, found in whole):
-        return None
-    n, found = whole[-1]
-    labels = [m[1].upper() for line in lines[: n + 1] if (m := LINE.match(line))]
-    if len(labels) > 1 and ord(labels[-1]) == ord(labels[-2]) + 1 and LINE.match(lines[n]):
-        return None  # the last of a list
-    if n + 1 < len(lines) and (not lines[n - 1].endswith(":") or LINE.match(lines[n + 1])):
-        return None
-    return None if refuses("\n".join(lines[n:])) else found
-
-
-def whole_option(line: str, options: tuple[str, ...]) -> Found:
-    """The option that a line is, by its letter, its words or both."""
-    line = line.strip(" .!\"'")
-    if match := ANSWER_LINE.fullmatch(line) or re.fullmatch(rf"{NAME}\(?([A-Ja-j])\)?", line, re.IGNORECASE):
-        return indices({match[1].upper()}, options)
-    words = {i for i, o in enumerate(options) if not is_own_letter(o, i) and pattern(o).fullmatch(line)}
-    match = LINE.fullmatch(line)
-    own = own_option(match[1].upper(), match[2], options) if match and match[2] else None
-    if match and own and any(pattern(options[i]).fullmatch(match[2].strip(" .()\"'")) for i in own):
-        return own
-    if match and re.fullmatch(rf"\s*\w+\s+{match[1]}", match[2]):  # "(D) picture D"
-        return indices({match[1]}, options)
-    if match and (beside := indices({match[1].upper()}, options)):  # the option's words, nearly
-        starts = [text.casefold().split()[:ALIKE] for text in (match[2], *(unwrapped(options[i]) for i in beside))]
-        alike = len(starts[0]) == ALIKE and starts[0] == starts[1]
-        if alike and len(match[2]) < 1.3 * len(options[min(beside)]):  # no more is said of it
-            return beside
-    return words if len(words) == 1 else None
 
 
 def mentioned(text: str, options: tuple[str, ...]) -> set[int]:

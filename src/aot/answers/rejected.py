@@ -62,15 +62,11 @@ LIST = re.compile(
     r"|versus)\s+\(?[A-HJ]\b|不是[A-HJ]就是[A-HJ]|(?<![\w'])[A-J](?:\s*[<>]\s*|\s+to\s+)[A-J](?![\w'])"
     r"|(?<![\w+])[A-J](?:\s?\+\s?[A-J])+(?![\w+])|\b1\s?[.、]\s?[A-J]\b.{0,80}\b2\s?[.、]\s?[A-J]\b"
 )
-
-
 QUESTION = re.compile(
     r"(?:^|(?<=[.!?\n:]))\s*(?:what|which|who|where|when|why|how|is|are|was|were|do|does|did|can|could"
     r"|should)\b[^.!?\n]*[?]|[^。!?\n]*(?:吗|还是|是不是|是否|有没有)[^。!?\n]*[?]",
     re.IGNORECASE,
 )
-
-
 IN_BRACKETS = re.compile(r"\(\s*[A-J](?:\s*(?:,|/|,?\s*\b(?:and|or))\s*[A-J]\b)+\s*\)")
 LABELS = re.compile(
     r"\b(?i:points?|boxes|images?|pictures?|locations?|objects?|regions?|options?"

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 
-from aot.answers.mentions import CONFLICT, indices, marked_options, named, worded
+from aot.answers.mentions import CONFLICT, indices, marked_options, named, own_option, worded
 from aot.answers.numbers import many_numbers
-from aot.answers.reading import Found, mentioned, own_option
+from aot.answers.reading import Found, explicit, mentioned
 from aot.answers.refusal import despite_refusals, refuses, without_refusals
 from aot.answers.rejected import (
     kept,
@@ -19,7 +19,7 @@ from aot.answers.rejected import (
     without_lists,
     without_questions,
 )
-from aot.answers.several import LINE
+from aot.answers.several import LINE, line_alone
 
 NOUN = (
     r"(?:the\s+|an?\s+|(?:in|de)creased\s+|reduced\s+|elevated\s+|option\s+|choice\s+|answer\s+|letter\s+|image\s+"
@@ -112,7 +112,16 @@ UNSURE = re.compile(
     r"|possible that|suppose|unless|neither)\b|[?]|是否",
     re.IGNORECASE,
 )
-FEW_SENTENCES, LONG, CUT, REACH = 3, 14, 80, 80
+FEW_SENTENCES, LONG, CUT, REACH, END = 3, 14, 80, 80, 600
+# Two that are left open: "either B or C", "impossible to choose between these two".
+OPEN = re.compile(
+    r"\beither\s+(?:\w+\s+){0,2}\(?(?-i:[A-J])\b[^\n]{0,120}?\bor\s+(?:option\s+)?\(?(?-i:[A-J])\b"
+    r"|\b(?:choose|decide|distinguish|determine|differentiate)\b[^.\n]{0,40}\bbetween\s+(?:these|those|the|them)\b",
+    re.IGNORECASE,
+)
+BESIDE = re.compile(r"\(Option ([A-J])\)\W*$", re.IGNORECASE)
+OTHERS = re.compile(r"\b(?:other|remaining)\s+(?:options|choices|answers)\b", re.IGNORECASE)
+CONCLUDES = re.compile(r"\b(?:correct|right|answer|best|most\s+\w+)\b|正确|答案", re.IGNORECASE)
 # What a sentence says something to be: "the car is ⟦1⟧", "it shows a ⟦1⟧", "图中的动物是⟦1⟧", or a whole clause "⟦1⟧."
 SAYS = re.compile(
     r"(?:\b(?:is|are|was|it's|that's|there's|looks?(?:\s+like)?|seems?|appears?|shows?|depicts?|contains?|ha(?:s|ve"
@@ -209,6 +218,20 @@ def chosen(sentence: str, options: tuple[str, ...]) -> set[int]:
     found |= indices({letter.upper() for letter in IS_LETTER.findall(plain)}, options)
     clauses = [m for m in worded(plain, options) if VERB.search(options[m.option])]
     return found | {m.option for m in clauses if OPENS.match(plain[: m.start])}
+
+
+def overruled(plain: str, found: set[int], options: tuple[str, ...]) -> bool:
+    """Whether the end of a response concludes another option than the one found, or leaves two open."""
+    end = plain[-END:]
+    if (alone := line_alone(end, options)) and not alone & found:
+        return True
+    opened = list(OPEN.finditer(end))[-1:]
+    left = end[opened[0].end() :] if opened else end
+    sentences = [s for s in SENTENCE.split(left.strip()) if s.strip()]
+    last = [n for n, s in enumerate(sentences) if (DRAWS.match(s) or CONCLUDES.search(s)) and not OTHERS.search(s)][-2:]
+    picks = [p for n in last if (p := _choice(sentences, n, options, many_numbers(end, options)) - {CONFLICT})]
+    picks += [indices({m[1]}, options) for n in last[-1:] if (m := BESIDE.search(kept(sentences[n])))]
+    return not picks[-1] & found if picks else bool(opened) and explicit(left, options) is None
 
 
 def said_to_be(plain: str, options: tuple[str, ...]) -> set[int]:

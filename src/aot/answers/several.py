@@ -1,4 +1,4 @@
-"""Replies that name several options as answers, or list them (*ours*): then none of them is the answer.
+"""Lines that are options, and replies that list them or name several as answers: then none is the answer (*ours*).
 
 All functions take text without markup (`text.unwrapped`).
 """
@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import re
 
-from aot.answers.mentions import NAME, indices, without_own
+from aot.answers.mentions import NAME, indices, is_own_letter, own_option, pattern, without_own
+from aot.answers.refusal import refuses
 from aot.answers.rejected import REJECTS, kept
+from aot.answers.text import unwrapped
 
 ALSO = re.compile(
     r"\b(?P<a>[A-J])\)?\s+(?:(?:is|are|could|may|might|would|seems?)\s+)?(?:be\s+)?(?:(?:also|equally|as\s+well"
     r"|just\s+as)\b|too\s*(?:[.,;)]|$))|\b(?:and|or|but)\s+\(?(?P<b>[A-J])\)?\s+(?:for|if|when|otherwise|in)\b"
-    r"|\bit\s+(?:may|might|could)\s+(?:also\s+)?be\s+\(?(?P<c>[A-J])(?!\w)|(?:^|[.;,!?]\s+)(?:or|and|maybe|perhaps"
+    r"|\bit\s+(?:may|might|could)\s+(?:also\s+)?be\s+\(?(?P<c>[A-J])(?!\w)|(?:^|[.;,!?]\s+|\n\s*)(?:or|and|maybe|perhaps"
     r"|possibly|(?i:or|maybe|perhaps|possibly))[\s,]+(?:option\s+)?\(?(?P<d>[A-J])\)?(?=\s*(?:[.;,!?]|$))"
 )
 LINE = re.compile(
     rf"^[\s>\-#•]*(?:\d\.\s*)?{NAME}\(?([A-Ja-j])\s*(?:[.)](?![a-z0-9])|:|(?=[\u4e00-\u9fff])|\s*$)(.*)$", re.MULTILINE
 )
-NEAR = 400
+# "Answer: B" in whatever language.
+ANSWER_LINE = re.compile(
+    r"(?!.*\b(?:not|wrong|incorrect|options?|choices?)\b)(?:[^\s:.,\d]{2,20}\s?){1,3}:\s*\(?([A-J])\)?", re.IGNORECASE
+)
+NEAR, ALIKE = 400, 5
 
 
 def offers_another(rest: str, own: set[int], options: tuple[str, ...]) -> bool:
@@ -40,3 +46,38 @@ def begins_list(plain: str, options: tuple[str, ...]) -> bool:
     left = [ord(m[1].upper()) for m in lines[:2] if not REJECTS.search(without_own(m[2], options))]
     alike = bool(lines[0][2].strip()) == bool(lines[1][2].strip())
     return alike and len(left) == 2 and left[1] == left[0] + 1
+
+
+def line_alone(plain: str, options: tuple[str, ...]) -> set[int] | None:
+    """A line that is nothing but an option, where no other line is: the last one, or one after a colon."""
+    lines = [line.strip() for line in plain.split("\n") if line.strip()]
+    whole = [(n, found) for n, line in enumerate(lines) if (found := whole_option(line, options))]
+    if not whole or any(found != whole[-1][1] for _, found in whole):
+        return None
+    n, found = whole[-1]
+    labels = [m[1].upper() for line in lines[: n + 1] if (m := LINE.match(line))]
+    if len(labels) > 1 and ord(labels[-1]) == ord(labels[-2]) + 1 and LINE.match(lines[n]):
+        return None  # the last of a list
+    if n + 1 < len(lines) and (not lines[n - 1].endswith(":") or LINE.match(lines[n + 1])):
+        return None
+    return None if refuses("\n".join(lines[n:])) else found
+
+
+def whole_option(line: str, options: tuple[str, ...]) -> set[int] | None:
+    """The option that a line is, by its letter, its words or both."""
+    line = line.strip(" .!\"'")
+    if match := ANSWER_LINE.fullmatch(line) or re.fullmatch(rf"{NAME}\(?([A-Ja-j])\)?", line, re.IGNORECASE):
+        return indices({match[1].upper()}, options)
+    words = {i for i, o in enumerate(options) if not is_own_letter(o, i) and pattern(o).fullmatch(line)}
+    match = LINE.fullmatch(line)
+    own = own_option(match[1].upper(), match[2], options) if match and match[2] else None
+    if match and own and any(pattern(options[i]).fullmatch(match[2].strip(" .()\"'")) for i in own):
+        return own
+    if match and re.fullmatch(rf"\s*\w+\s+{match[1]}", match[2]):  # "(D) picture D"
+        return indices({match[1]}, options)
+    if match and (beside := indices({match[1].upper()}, options)):  # the option's words, nearly
+        starts = [text.casefold().split()[:ALIKE] for text in (match[2], *(unwrapped(options[i]) for i in beside))]
+        alike = len(starts[0]) == ALIKE and starts[0] == starts[1]
+        if alike and len(match[2]) < 1.3 * len(options[min(beside)]):  # no more is said of it
+            return beside
+    return words if len(words) == 1 else None

@@ -32,12 +32,12 @@ FINAL = re.compile(
     r"|channel)\|>|\Z)",
     re.DOTALL,
 )
-# The same channels where the special tokens were dropped in decoding.
-PLAIN_CHANNELS = re.compile(r"\A\s*analysis(?=[A-Z\s]).*assistantfinal", re.DOTALL)
+# The same channels where the special tokens were dropped in decoding; a prompt that was decoded with the response.
+PLAIN_CHANNELS = re.compile(r"\A\s*(?:analysis(?=[A-Z\s]).*assistantfinal|A chat between .*\bASSISTANT:)", re.DOTALL)
 SPECIAL = re.compile(r"<(?:s|bos|pad)>|<｜[^｜<>]{1,40}｜>|<\|(?:im_start|begin_of_solution|end_of_solution)\|>")
 # A response is over at the first of these; a base model goes on with questions of its own.
 OVER = re.compile(
-    r"</s>|<eo[a-z]>|<｜end[^｜<>]{1,40}｜>|<\|(?:im_end|endoftext|eot_id|return|end|END_OF_TURN_TOKEN)\|>|<end_of_turn>"
+    r"</s>|<\|endofchunk\|>|<eo[a-z]>|<｜end[^｜<>]{1,40}｜>|<\|(?:im_end|endoftext|eot_id|return|end|END_OF_TURN_TOKEN)\|>|<end_of_turn>"
     r"|<(?:EOS|EOP|PAD)_TOKEN>"
 )
 BOX = re.compile(r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}|<\|begin_of_box\|>(.*?)(?:<\|end_of_box\|>|\Z)", re.DOTALL)
@@ -67,14 +67,18 @@ _ELSEWHERE = (
     rf"{_NOUNS}(?:\s*[:=–—-](?!\s*\(?[A-J]\)?\.?\s*(?:\n|$))|\s?[はがの은는이가]"
     rf"|\s+(?!{_DENIES})(?-i:[^\W\dA-Z])\w{{0,14}}:?){{1,4}}\s*[:=]?\s*(?=[(\"]?(?-i:[A-J])(?![A-Za-z0-9'.]\w))"
 )
+_LETTER = r"[#>\-\s\"]{0,4}(?:(?:option\s+)?(?-i:[A-J])\s*[.):(]|\((?-i:[A-J])\))"
 _BE = r"(?:(?:is|are|be|would be|should be|must be|will be|seems to be|appears to be)\b|[:=]|\s[-–—]\s)"
 CUE = re.compile(
     rf"{_ELSEWHERE}|"
+    # A heading, "Final Answer", above a letter; "... is:" above a last line that begins with one.
+    rf"(?:\A|(?<=\n))[ #>\-]*(?:[A-J\d][.):]\s*)?(?:(?:updated|final|correct|best)\s+){{0,2}}answer\s*:?\s*\n\s*"
+    rf"(?={_LETTER}[^\n]*[^:\s] *(?:\n|\Z))|\bis\s*:\s*\n\s*(?={_LETTER}[^\n]*\Z)|"
     r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\s*(?:letter\s*|\([^()\n]{1,40}\)\s*)?"
     rf"(?:(?:here|then|therefore|thus)\s+)?{_BE}[\s:]*"
     r"(?:therefore\b|thus\b|most likely\b|clearly\b|indeed\b|probably\b|likely\b)?[\s,:]*(?:(?:the\s+)?(?:option"
-    r"|choice|letter)\s+)?|\bstatement\s+is\s+(?=true|false)|\b(?:correct|final|answer|pick|selection"
-    r"|solution)\s*:\s*|(?:答案|回答(?=\s*:)|(?:正确|对应|最佳)的?选项)(?:[)\]]\s*[:=]?"
+    r"|choice|letter)\s+)?|\bstatement\s+is\s+(?=true|false)"
+    r"|\b(?:label|sentiment|classification|correct|final|answer|pick|selection|solution)\s*:\s*|(?:答案|回答(?=\s*:)|(?:正确|对应|最佳)的?选项)(?:[)\]]\s*[:=]?"
     r"|(?:应该|应当|应|就)?\s*(?:[是为选]\s*[:=]?|[:=]|(?=[(\"]?[A-J](?![A-Za-z]))))\s*(?:选项)?\s*"
     r"|(?<![不别可])(?<!不应)(?<!不该)(?<!不应该)(?:故选|应选|应该选|选择|选)\s*:?\s*(?:选项)?\s*(?=[(\"]?[A-J](?![A-Za-z]))",
     re.IGNORECASE,
@@ -89,7 +93,7 @@ def bounded(text: str) -> str:
 def spoken(text: str) -> str:
     """What stands outside the thought, in the dialects of thinking models. Of harmony's channels the last `final`; of a
     thought that was never closed only an `<answer>` in it."""
-    text = _own(bounded(text))
+    text = FURTHER.split(bounded(text), maxsplit=1)[0]
     if CHANNEL.search(text):
         finals = FINAL.findall(text)
         return finals[-1] if finals else " "
@@ -102,12 +106,6 @@ def spoken(text: str) -> str:
         return outside
     tags = TAG.findall(thought)
     return outside + (f" <answer>{tags[-1]}</answer>" if tags else "")
-
-
-def _own(text: str) -> str:
-    """Without the next question and answer that a base model goes on with."""
-    further = FURTHER.search(text)
-    return text[: further.start()] if further else text
 
 
 def _parted(text: str) -> tuple[str, str, bool]:
@@ -131,14 +129,9 @@ def _parted(text: str) -> tuple[str, str, bool]:
     return " ".join(outside), text[start:], opened
 
 
-def boxes(text: str) -> list[str]:
-    """Contents of all boxes, in order."""
-    return [a or b for a, b in BOX.findall(text)]
-
-
 def marked(text: str) -> str | None:
     """What the last box holds, else the last `<answer>` tag; None where there is neither."""
-    found = boxes(text) or TAG.findall(text)
+    found = [a or b for a, b in BOX.findall(text)] or TAG.findall(text)
     return found[-1] if found else None
 
 
