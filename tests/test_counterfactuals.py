@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ import torch
 from aot.coevolve.recipes.load import load_recipe
 from aot.coevolve.recipes.miniature import smoke
 from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.rounds.inputs import Inputs
 from aot.coevolve.scenes.game import Game, open_game
-from aot.coevolve.scenes.scripted import judging
+from aot.coevolve.scenes.scripted import ScriptedAttackSettings, judging
+from aot.coevolve.stages import defender as stages
 from aot.coevolve.stages.sft_batches import counterfactual_batches
 from aot.data.photos.counterfactuals import scenes_of_edit
 from aot.data.photos.photo import AnnotatedScene
@@ -245,3 +248,19 @@ def test_the_experiment_has_the_baseline_with_them_and_the_others_without() -> N
     warm_up = settings.recipe.warm_up
     assert listed[COUNTERFACTUAL].pairs == warm_up.pairs > 0
     assert {name for name, sft in listed.items() if sft.pairs} == {COUNTERFACTUAL}
+
+
+def test_photos_that_allow_no_pair_are_trained_on_in_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = with_families("distractor", "jpeg")
+    world = open_game(recipe.game, recipe.referee, seed=0)
+    settings = DefenderSftSettings(batch=8, counterfactual_share=0.5)
+
+    def single(game: Game, pairs: Sequence[CounterfactualPair]) -> int:
+        monkeypatch.setattr(stages, "_pairs", lambda *_: lambda step: pairs)
+        return stages._possible(recipe, Inputs("warm_up", 0, game, {}, {}), settings).single
+
+    assert single(world, []) == 4, "the world always has some"
+    photos = replace(world, is_world=False)
+    assert single(photos, PAIRS[:1]) == 8, "nobody knows their objects"
+    monkeypatch.setattr(ScriptedAttackSettings, "object_edits", lambda *_: object())
+    assert single(photos, PAIRS[:1]) == 4 and single(photos, []) == 8, "their annotations do not say enough"
