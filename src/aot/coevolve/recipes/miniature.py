@@ -42,7 +42,7 @@ def miniature() -> Recipe:
         hits={**sft, "steps": 190, "learning_rate": 6e-4, "muon_lr": 0.006},
         hits_share=0.15,
         hits_decay=0.6,
-        sft_scripted_steps=1100,
+        sft_scripted_steps=1220,
         clean_rl_updates=45,
         best_response_updates=12,
     )
