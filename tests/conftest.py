@@ -34,9 +34,9 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Two workers on two cores; also what makes floating-point sums the same everywhere."""
-    import torch
+    from aot.runs.threads import use_threads
 
-    torch.set_num_threads(1)
+    use_threads(1)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ class Command:
     def load(self) -> None:
         for module in ("torch", "aot.cli", "aot.backends.store", *self.modules):
             importlib.import_module(module)
-        importlib.import_module("torch").set_num_threads(1)
+        importlib.import_module("aot.runs.threads").use_threads(1)
 
 
 def _photos(folder: Path) -> None:

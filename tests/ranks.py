@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 
 from aot.runs import ranks
+from aot.runs.threads import use_threads
 
 
 def free_port() -> int:
@@ -36,9 +37,7 @@ def on_ranks(world: int, work: Callable[[], object], *, dies: tuple[int, ...] = 
 
 
 def _rank(rank: int, environment: dict[str, str], work: Callable[[], object]) -> None:
-    import torch
-
     os.environ.update(environment, RANK=str(rank), LOCAL_RANK=str(rank))
-    torch.set_num_threads(1)
+    use_threads(1)
     work()
     ranks.leave()

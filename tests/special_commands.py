@@ -115,7 +115,7 @@ def main() -> None:
     given = parser.parse_args()
     for module in ("torch", "aot.cli", "aot.arena.command", "aot.experiment.run", *ENGINES):
         importlib.import_module(module)  # once, before the forks
-    importlib.import_module("torch").set_num_threads(1)
+    importlib.import_module("aot.runs.threads").use_threads(1)
     until, tried, faults = time.monotonic() + 60 * given.minutes, 0, 0
     with tempfile.TemporaryDirectory() as scratch:
         sound = (given.out or Path(scratch)).absolute() / "sound"

@@ -49,7 +49,7 @@ WORLD_FAMILIES = {family.name: family for family in families(NAMES)}
 RULES = {photos: referees(RefereeSettings(), photos=photos) for photos in (False, True)}
 WHY = {
     "no_object", "no_place", "no_background", "no_such_object", "nothing_to_remove", "nothing_to_replace",
-    "nothing_to_scale", "unchanged", "no_wrong_option", "answer_changed",
+    "nothing_to_scale", "unchanged", "no_wrong_option", "answer_changed", "out_of_image",
 }  # fmt: skip
 
 
@@ -331,6 +331,65 @@ def test_uneven_light_is_smooth_and_bounded() -> None:
     assert any((change[..., 0] == change[..., 1]).all() for change in changes), "some in grey"
 
 
+def test_tones_keep_places_and_change_by_what_they_say() -> None:
+    scene = WORLD[0]
+    ramp = np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, 2).repeat(8, 0)
+    made = [draw(families(["tones"])[0], replace(scene, image=ramp), n, 0) for n in range(40)]
+    curves = [attack.image[0, :, 0].astype(int) for attack in made if isinstance(attack, Attack)]
+    assert all((np.diff(curve) >= 0).all() for curve in curves), "a grey that was lighter is not darker now"
+    assert any(len(set(curve.tolist())) <= 10 for curve in curves), "fewer levels"
+    gamma = [c for c in curves if (c[0], c[255]) == (0, 255)]
+    assert any(c[128] < 90 for c in gamma) and any(c[128] > 165 for c in gamma), "darker and lighter"
+    colour = np.zeros((8, 8, 3), np.uint8) + np.array([200, 120, 70], np.uint8)
+    spread = {int(np.ptp(a.image)) for n in range(40) if isinstance(a := draw(families(["tones"])[0], replace(
+        scene, image=colour), n, 0), Attack)}
+    assert min(spread) < 100 and max(spread) > 160, "less and more saturated than 130 levels"
+
+
+def test_a_viewpoint_moves_boxes_with_the_image() -> None:
+    """Two bright squares: each moved box is where its square is now, to a pixel and a half."""
+    image = np.full((60, 80, 3), 90, np.uint8)
+    boxes = Box(10, 12, 22, 24, "red square"), Box(50, 30, 66, 44, "blue square")
+    for box, rgb in zip(boxes, ((255, 0, 0), (0, 0, 255)), strict=True):
+        image[box.y0 : box.y1, box.x0 : box.x1] = rgb
+    scene = replace(WORLD[0], image=image, protected=boxes[:1], objects=boxes)
+    family = families(["viewpoint"], Strengths(viewpoint_share=(0.05, 0.05)))[0]
+    furthest = 0
+    for number in range(20):
+        made = draw(family, scene, number, 0)
+        assert isinstance(made, Attack) and made.objects is not None and made.image.shape == image.shape
+        for was, box, channel in zip(boxes, made.objects, (0, 2), strict=True):
+            ys, xs = np.nonzero(made.image[..., channel] > 172)
+            seen = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
+            assert np.abs(seen - (box.x0, box.y0, box.x1, box.y1)).max() <= 1.5 and box.label == was.label
+            furthest = max(furthest, abs(box.x0 - was.x0), abs(box.y0 - was.y0))
+    assert 3 <= furthest <= 0.05 * 60 * (1 + 4 * 0.7 * 80 / 60)
+    at_border = replace(scene, objects=(replace(boxes[0], x0=0, x1=4), boxes[1]))
+    found = [draw(family, at_border, number, 0) for number in range(20)]
+    assert "out_of_image" in found and any(isinstance(one, Attack) for one in found)
+    told_nothing = Scene("a", image, Question("What does the sign say?", ("stop", "go"), 0))
+    assert draw(family, told_nothing, 0, 0) == "no_boxes"
+
+
+def test_a_viewpoint_that_changes_the_answer_is_refused() -> None:
+    """The cup stands three pixels left of the middle: some shifts bring it there, or over it."""
+    family = families(["viewpoint"], Strengths(viewpoint_share=(0.1, 0.1)))[0]
+    asked = [scene for scene in draw_scenes(400, seed=5) if scene.query.kind == "side"]
+    near = min(asked, key=lambda scene: abs(
+        sum(((b.x0 + b.x1) if scene.query.axis == "x" else (b.y0 + b.y1)) for b in scene.protected) - 64))
+    rule = referees(RefereeSettings(), photos=False)["viewpoint"]
+    reasons = set()
+    for number in range(30):
+        if isinstance(made := draw(family, near, number, 0), Attack):
+            reasons |= set(rule.judge([near], [made])[0].refused_by)
+    assert reasons == {"answer_changed"}
+
+
+def test_what_moves_is_no_second_half_of_a_composition() -> None:
+    with pytest.raises(AotError, match="cannot compose"):
+        families(["distractor+viewpoint"])
+
+
 # Titles --------------------------------------------------------------------------------------------------------------
 
 
@@ -394,8 +453,8 @@ def test_a_misspelt_family_is_told(name: str, told: str) -> None:
     assert re.search(told, f"{error.value} {error.value.hint}")
 
 
-def test_any_semantic_family_can_be_joined_to_any_pixel_one() -> None:
-    names = [f"{one}+{two}" for one in SEMANTIC for two in PIXEL]
+def test_any_semantic_family_can_be_joined_to_any_corruption() -> None:
+    names = [f"{one}+{two}" for one in SEMANTIC for two in PIXEL if two != "viewpoint"]
     assert [family.name for family in families(names)] == names
     with pytest.raises(AotError, match="cannot compose"):
         Composition(WORLD_FAMILIES["noise"], WORLD_FAMILIES["noise"])

@@ -14,13 +14,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
+import torch
 from safetensors import SafetensorError
+from threadpoolctl import threadpool_info
 
 from aot.errors import AotError
 from aot.runs.background import Background, out_of_reach, within_reach
 from aot.runs.files import canonical_hash, disk_errors, held, read_json, replacing, sha256_of, write_json
 from aot.runs.run import Run, Stage
+from aot.runs.threads import use_threads
 
 RECIPE = {"name": "test", "seed": 3, "dapo": {"updates": 5}}
 
@@ -352,3 +356,13 @@ def test_workers_end_with_the_main_process(tmp_path: Path, sent: signal.Signals)
     while alive.exists() and alive.read_bytes() and time.monotonic() < until:
         time.sleep(0.05)
     assert not (alive.exists() and alive.read_bytes())
+
+
+def test_all_libraries_compute_with_the_threads_of_the_settings() -> None:
+    """A BLAS that takes all cores for itself waits in loops that cost CPU seconds."""
+    counts = []
+    for threads in (2, 1):
+        use_threads(threads)
+        blas = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+        counts.append((torch.get_num_threads(), blas, cv2.getNumThreads()))
+    assert counts == [(2, {2}, 2), (1, {1}, 1)]

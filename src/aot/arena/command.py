@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from aot.arena.page.page import build_page
 from aot.arena.page.showcase import cards
 from aot.arena.page.table import matrix_table, transfer_table, value_line
@@ -14,11 +12,12 @@ from aot.arena.players.settings import ArenaSettings
 from aot.arena.run import RESULT, run_arena
 from aot.players.base_players import quiet_loading
 from aot.runs.terminal import Terminal, echo
+from aot.runs.threads import use_threads
 
 
 def run(runs: Sequence[Path], out: Path, settings: ArenaSettings, *, attacks: Sequence[str] | None = None) -> None:
     """Plays, prints the tables, and says where the figures are."""
-    torch.set_num_threads(settings.threads)
+    use_threads(settings.threads)
     quiet_loading()
     arena = run_arena(runs, out, settings, attacks=attacks)
     result, page = arena.result, build_page(arena.result, cards(arena.play, arena.scores), out)

@@ -1,4 +1,4 @@
-"""The whole image, changed a little: noise, blur, JPEG, brightness, a shadow, uneven light."""
+"""The whole image, changed a little: noise, blur, JPEG, brightness, tones, a shadow, uneven light."""
 
 from __future__ import annotations
 
@@ -56,6 +56,22 @@ def relit(image: Image, share: float, rng: np.random.Generator) -> Image:
     """Brighter or darker by `share` / 2 of the range, with more or less contrast by `share`."""
     lighter, steeper = rng.choice([-1.0, 1.0], 2)
     levels = (image.astype(np.float32) - 128) * (1 + steeper * share) + 128 + lighter * share / 2 * 255
+    return np.rint(levels).clip(0, 255).astype(np.uint8)
+
+
+def toned(image: Image, share: float, rng: np.random.Generator) -> Image:
+    """One of three: a gamma curve (exponent 2 to the power of +-2 `share`), more or less saturated colours (by a factor
+    of 1 +- 1.25 `share`), or fewer levels (each 0.4 `share` of the range apart)."""
+    sign = rng.choice([-1.0, 1.0])
+    match int(rng.integers(3)):
+        case 0:
+            levels = 255 * (image / 255.0) ** 2.0 ** (2 * sign * share)
+        case 1:
+            grey = image.mean(-1, keepdims=True)
+            levels = grey + (image - grey) * (1 + 1.25 * sign * share)
+        case _:
+            step = max(2, round(0.4 * share * 255))
+            levels = image.astype(np.float64) // step * step + step // 2
     return np.rint(levels).clip(0, 255).astype(np.uint8)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from aot.attacks.base.composition import Composition
 from aot.attacks.base.family import Family
 from aot.attacks.base.titles import JOINT
-from aot.attacks.corruptions import Corruption, blurred, compressed, noisy, relit, shaded, unevenly_lit
+from aot.attacks.corruptions import Corruption, blurred, compressed, noisy, relit, shaded, toned, unevenly_lit
 from aot.attacks.semantic.objects import (
     Implant,
     ObjectEdit,
@@ -23,6 +23,7 @@ from aot.attacks.semantic.scale import Scale
 from aot.attacks.semantic.texture import Texture
 from aot.attacks.semantic.typographic import Typographic
 from aot.attacks.strengths import Strengths
+from aot.attacks.viewpoint import Viewpoint
 from aot.errors import AotError
 from aot.forge.objects import ObjectSource
 from aot.forge.photo_edits.propose import is_related
@@ -106,6 +107,8 @@ def _pixel(s: Strengths) -> list[Family]:
     uneven = "Uneven light, haze or a colour cast: a smooth field changes up to {:.0%} to {:.0%} of the light.".format(
         *s.uneven_share
     )
+    tones = "A gamma curve, other saturation or fewer levels, by {:.0%} to {:.0%}.".format(*s.tone_share)
+    elsewhere = "Shifted by up to {:.0%} to {:.0%} of its side, turned and scaled a little.".format(*s.viewpoint_share)
     return [
         Corruption("noise", noise, s.noise_levels, noisy, "Noise of {:.0f}/255."),
         Corruption("blur", blur, s.blur_sigma_px, blurred, "Gaussian blur, sigma {:.1f} px."),
@@ -113,6 +116,8 @@ def _pixel(s: Strengths) -> list[Family]:
         Corruption("brightness", light, s.light_share, relit, "Light changed by {:.0%}."),
         Corruption("shadow", shadow, s.shadow_share, shaded, "A shadow takes {:.0%} of the light."),
         Corruption("uneven_light", uneven, s.uneven_share, unevenly_lit, "Uneven light, up to {:.0%}."),
+        Corruption("tones", tones, s.tone_share, toned, "Tones changed by {:.0%}."),
+        Viewpoint(s.viewpoint_share, elsewhere),
     ]
 
 

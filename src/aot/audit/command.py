@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from aot.audit.confidence import sure_line
 from aot.audit.page import build_page, headline, short_name, terminal_table
 from aot.audit.panel import ATTACKS, build_panel
@@ -26,6 +24,7 @@ from aot.players.base_players import quiet_loading
 from aot.runs.files import held, read_whole
 from aot.runs.overrides import overridden
 from aot.runs.terminal import Terminal, echo, warn
+from aot.runs.threads import use_threads
 
 
 def audit_settings(
@@ -55,7 +54,7 @@ def audit(
     `audit.html`, `audit.json` and `outcomes.jsonl`, returns the metrics and the page's path. `blind`: as
     `SightChecked`. Attacks by gradients are made against the model itself, or against each of `transfer_from`.
     Raises `AotError` for a mistake of the user, before anything is asked where that can be told."""
-    torch.set_num_threads(settings.threads)
+    use_threads(settings.threads)
     names = tuple(ATTACKS if attacks is None else attacks)
     by_gradients = white_box(names)
     plain = tuple(name for name in names if name not in by_gradients)

@@ -28,8 +28,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from aot.backends.frozen_settings import IN_PROCESS, VLLM
 from aot.coevolve.controller import Controller
 from aot.coevolve.evaluation.evaluator import Evaluator
@@ -62,6 +60,7 @@ from aot.runs.heartbeat import begin
 from aot.runs.launched import end_with
 from aot.runs.run import Run, Stage
 from aot.runs.terminal import echo
+from aot.runs.threads import use_threads
 from aot.runs.tracking import tracked
 from aot.train.trackers import opening_of
 
@@ -76,7 +75,7 @@ def coevolve(
     if ranks.world_size() > 1:
         hint = 'start it once, without torchrun: --set compute.launch="torchrun ..." starts the ranks of each stage'
         raise AotError("several ranks of the whole loop were started", where="aot coevolve", hint=hint)
-    torch.set_num_threads(recipe.threads)
+    use_threads(recipe.threads)
     launch, free_text = bool(recipe.compute.launch), bool(recipe.judge.player)
     if launch:
         for together in (True, False):
@@ -148,7 +147,7 @@ def make_stages(
         end_with(controller)
     if heartbeat:
         begin(heartbeat, recipe.compute.stall_minutes * 60)
-    torch.set_num_threads(recipe.threads)
+    use_threads(recipe.threads)
     free_text = bool(recipe.judge.player)
     game = open_game(
         recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=free_text, photos=out / PHOTOS

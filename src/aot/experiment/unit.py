@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-import torch
 from pydantic import AfterValidator, BaseModel, Field
 
 from aot.coevolve.evaluation.comparison import cpu_seconds_of, stages_behind
@@ -20,6 +19,7 @@ from aot.experiment.sharing import equal_stages, link_stages
 from aot.runs.files import canonical_hash, write_json
 from aot.runs.run import Run
 from aot.runs.shapes import read_shaped
+from aot.runs.threads import use_threads
 
 RESULT = "measured.json"
 """What a finished unit leaves in its folder."""
@@ -81,7 +81,7 @@ def make_unit(
 ) -> UnitResult:
     """Trains and measures what is missing; the unit's result (also `measured.json`)."""
     recipe, folder = settings.recipe_of(unit, seed), unit_folder(runs, seed, unit)
-    torch.set_num_threads(recipe.threads)
+    use_threads(recipe.threads)
     game = open_game(recipe.game, recipe.referee, seed=seed)
     with Run(folder, recipe.model_dump(mode="json") | {"data": None}, say=say, free=FREE) as run:
         for other in settings.units():

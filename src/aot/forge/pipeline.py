@@ -27,7 +27,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import BaseModel, Field
 
 from aot.data.images.reading import at_most
@@ -56,6 +55,7 @@ from aot.prompts import FORGE_PROMPTS, JUDGE_VERSION
 from aot.runs.files import write_json
 from aot.runs.run import Run, Stage
 from aot.runs.terminal import echo
+from aot.runs.threads import use_threads
 
 NO_PAIR = (
     "no pair was made: the lines above say why. Pasting needs objects whose boxes or outlines allow to cut them "
@@ -136,7 +136,7 @@ class ChunkMaker:
         Raises `AotError` where the defender cannot be loaded.
         """
         s, pair_source = self.settings, self.pair_source
-        torch.set_num_threads(s.threads)
+        use_threads(s.threads)
         similarity = Similarity()
         if isinstance(pair_source, PhotoPairSource):
             pair_source.grown = []

@@ -24,6 +24,7 @@ import torch
 from aot.errors import AotError
 from aot.runs.launched import told_exit
 from aot.runs.terminal import warn
+from aot.runs.threads import use_threads
 
 FAILED = 3
 """Exit status of a child whose job raised an `AotError` (told on stderr by the child)."""
@@ -123,7 +124,7 @@ def _run(job: Callable[[], object], before: object, turn: object) -> None:
         before.acquire()  # type: ignore[attr-defined]
     # A fork leaves PyTorch's thread pool unusable. It is made anew at its next use, which must not be by several
     # threads at once, such as those that read weights: "Invalid thread pool!".
-    torch.set_num_threads(torch.get_num_threads())
+    use_threads(torch.get_num_threads())
     try:
         job()
     except AotError as error:

@@ -26,7 +26,7 @@ class ComposedAttack(Attack):
 
 @dataclass(frozen=True)
 class Composition:
-    """`first` is semantic, `second` pixel. Reasons are those of the first, then of the second."""
+    """`first` is semantic, `second` a corruption. Reasons are those of the first, then of the second."""
 
     first: Family
     second: Family
@@ -34,8 +34,8 @@ class Composition:
     threat: Threat = "composed"
 
     def __post_init__(self) -> None:
-        if (self.first.threat, self.second.threat) != ("semantic", "pixel"):
-            hint = "a semantic family first, then a pixel one: distractor+jpeg"
+        if self.first.threat != "semantic" or self.second.rule != "corruption":
+            hint = "a semantic family first, then one that changes the pixels' values where they are: distractor+jpeg"
             raise AotError(f"cannot compose {self.name!r}", where="attacks", hint=hint)
 
     @property

@@ -89,6 +89,7 @@ def referees(
         "known": Referee([*known, *(in_photos if photos else [KnownAnswer()])]),
         "paint": beside,
         "corruption": Referee([GlobalSsim(corruption_ssim_min, s.window_px)]),
+        "viewpoint": Referee([AnswerKept() if photos else KnownAnswer()]),
         "norm": Referee([norm], any_size=True) if callable(norm) else Referee([NormBound(norm)]),
     }
     found = {**alone, "composed": ComposedReferee((), alone, alone["corruption"])}

@@ -1,4 +1,4 @@
-"""Another background behind and around the objects: stripes, checks, noise, or a soft one (*ours*).
+"""Another background behind and around the objects: stripes, checks, noise, a soft or a plain one (*ours*).
 
 The protected boxes keep their pixels, and the old background fades out around them over a few pixels; other known
 objects stay in front of the new one. World: sprites are painted anew over it. Photos: what has no box is laid over with
@@ -19,7 +19,7 @@ from aot.miniature.world.scenes import WorldScene
 from aot.miniature.world.sprites import SIDE_PX, background, paint
 from aot.types import Attack, Box, Image, Scene
 
-PATTERNS = ("stripes", "checks", "noise", "soft")
+PATTERNS = ("stripes", "checks", "noise", "soft", "plain")
 DIRECTIONS = ((1, 0), (0, 1), (1, 1), (1, -1), (2, 1), (1, 2), (2, -1), (1, -2))
 """Integer normals of stripes: their edges are the same on every machine."""
 FADE_PX = 4
@@ -38,7 +38,7 @@ class Texture:
     contrast_levels: tuple[float, float]
     share: tuple[float, float]
     name: str = "texture"
-    about: str = "Another background (stripes, checks, noise or a soft one); the protected boxes keep their pixels."
+    about: str = "Another background (stripes, checks, noise, soft or plain); the protected boxes keep their pixels."
     rule: Rule = "known"
     threat: Threat = "semantic"
 
@@ -74,7 +74,8 @@ def _outside(shape: Sequence[int], boxes: Sequence[Box]) -> Weight:
 
 
 def pattern(what: str, like: Image, contrast: float, rng: np.random.Generator) -> Image:
-    """`uint8`, of the shape of `like`: one of `PATTERNS`, in two muted colours. Its period follows the shorter side."""
+    """`uint8`, of the shape of `like`: one of `PATTERNS`, in two muted colours, or plain in one of any kind. Its period
+    follows the shorter side."""
     height, width = like.shape[:2]
     unit = max(1, round(min(height, width) / SIDE_PX))
     middle = rng.integers(100, 200) + rng.integers(-25, 26, 3)
@@ -90,6 +91,8 @@ def pattern(what: str, like: Image, contrast: float, rng: np.random.Generator) -
         grid = rng.integers(0, 256, (height // cell + 2, width // cell + 2))
         level = np.kron(grid, np.ones((cell, cell), np.int64))[:height, :width, None]
         return np.asarray((low * (255 - level) + high * level) // 255, np.uint8)
+    if what == "plain":
+        return np.broadcast_to(rng.integers(30, 226, 3).astype(np.uint8), like.shape).copy()
     y, x = np.mgrid[:height, :width]
     period = unit * int(rng.integers(2, 8))
     if what == "stripes":

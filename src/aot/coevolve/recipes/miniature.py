@@ -6,7 +6,7 @@ from aot.coevolve.recipes.recipe import Recipe
 
 FAMILIES = (
     *("distractor", "related", "several", "replacement", "scale", "texture", "occlusion"),
-    *("brightness", "shadow", "uneven_light", "blur", "jpeg"),
+    *("brightness", "tones", "shadow", "uneven_light", "blur", "jpeg", "viewpoint"),
 )
 """Scripted attacks that the miniature trains on, beside those of its attackers. Left out, to measure what transfers:
 unrelated objects, look-alikes, mirrored ones, neutral shapes, writing, removal and noise."""

@@ -48,6 +48,7 @@ from aot.runs.files import digests_of
 from aot.runs.overrides import merged
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage
 from aot.runs.terminal import echo
+from aot.runs.threads import use_threads
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.sft.cold_start import ColdStartPairs, ColdStartSettings, cold_start
 from aot.train.attacker.sft.pairs import AS_SELDOM_DECEIVED
@@ -140,7 +141,7 @@ def pretrain(
     if ship and s.attacker_only:
         hint = f"without --ship; then --set players.attacker={out}/attacker --set referee.wide_edits=true"
         raise AotError("the package holds the base pair alone", where="aot pretrain --wide --ship", hint=hint)
-    torch.set_num_threads(s.threads)
+    use_threads(s.threads)
     referee = world_referee(s.referee)
     with Run(out, s.model_dump(mode="json"), say=say) as run:
 

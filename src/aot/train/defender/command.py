@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from pydantic import BaseModel, Field
 
 from aot.data.images.reading import Fit, square
@@ -23,6 +22,7 @@ from aot.runs.files import digests_of
 from aot.runs.ranks import is_main
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage
 from aot.runs.terminal import echo
+from aot.runs.threads import use_threads
 from aot.runs.tracking import Track, tracked
 from aot.runs.train_log import TrainLog
 from aot.train.defender.sft import DefenderSftSettings, train_defender_sft
@@ -63,7 +63,7 @@ def sft_defender(
     start = player_folder(
         base.model, "defender", option="--defender FOLDER", revision=base.revision, offline=base.offline
     )
-    torch.set_num_threads(s.threads)
+    use_threads(s.threads)
     learned = s.model_dump(mode="json", exclude=FREE) | {"sft": s.sft.key}
     begins = player_identity(start, offline=base.offline)
     key = {"settings": learned, "start": begins, "data": digests_of(dataset / "data")}

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import Field
 
 from aot.data.images.fitting import FitSettings
@@ -21,6 +20,7 @@ from aot.runs.files import digests_of
 from aot.runs.ranks import is_main
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage
 from aot.runs.terminal import echo
+from aot.runs.threads import use_threads
 from aot.runs.tracking import Track, tracked
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.sft.cold_start import ColdStartPairs, ColdStartSettings, cold_start
@@ -54,7 +54,7 @@ def sft(dataset: Path, out: Path, settings: SftRunSettings, *, say: Callable[[st
     start = player_folder(
         base.model, "attacker", option="--attacker FOLDER", revision=base.revision, offline=base.offline
     )
-    torch.set_num_threads(s.threads)
+    use_threads(s.threads)
     learned = s.model_dump(mode="json", exclude=FREE)
     key = {"settings": learned, "start": player_digests(start), "data": digests_of(dataset / "data")}
 
