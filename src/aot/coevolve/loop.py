@@ -30,7 +30,7 @@ from typing import Any
 
 import torch
 
-from aot.backends.frozen_settings import IN_PROCESS, VLLM
+from aot.backends.vllm.settings import IN_PROCESS, VLLM
 from aot.coevolve.controller import Controller
 from aot.coevolve.evaluation.evaluator import Evaluator
 from aot.coevolve.evaluation.gallery import write_gallery
