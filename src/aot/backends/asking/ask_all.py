@@ -46,62 +46,10 @@ def ask_all(
     error "budget". `counts` is filled in on the way; `progress` is called with it after each reply.
     Raises `AotError` as the backend does, saying how much is stored.
     """
-    counts = AskedCounts() if counts is None else counts
-    started, source, identity, run = time.monotonic(), iter(asks), backend.identity, uuid.uuid4().hex
-    keys: dict[Ask, str] = {}  # in flight
-    twins: dict[str, list[Ask]] = {}  # by key: identical to one in flight
-    ready: deque[tuple[Ask, Reply]] = deque()
-    exhausted = False
-
-    def unknown(replies: AnswerStore) -> Iterator[Ask]:
-        """What must be asked; what need not goes to `ready`. Stops when too much waits there: to be called again."""
-        nonlocal exhausted
-        for ask in source:
-            key = reply_key(identity, ask, sampling)
-            if key in twins:
-                twins[key].append(ask)
-            elif known := replies.get(key) or replies.failed(key, run):
-                counts.stored += 1
-                ready.append((ask, known))
-            elif budget is not None and counts.asked >= first_asked + budget:
-                counts.over_budget += 1
-                ready.append((ask, Reply("", "error", BUDGET, attempts=0)))
-            else:
-                keys[ask], twins[key] = key, []
-                counts.asked += 1
-                yield ask
-            if len(ready) + sum(map(len, twins.values())) >= HELD:
-                return
-        exhausted = True
-
-    def hand_out() -> Iterator[tuple[Ask, Reply]]:
-        while ready:
-            ask, reply = ready.popleft()
-            counts.add(reply)
-            counts.wall_seconds = time.monotonic() - started
-            if progress is not None:
-                progress(counts)
-            yield ask, reply
-
-    first_asked = counts.asked
-    with AnswerStore() if store is None else nullcontext(store) as replies:
+    asking = _Asking(backend, asks, sampling, budget, AskedCounts() if counts is None else counts, progress)
+    with AnswerStore() if store is None else nullcontext(store) as opened:
         try:
-            while not exhausted:
-                feed = unknown(replies)
-                first = next(feed, None)
-                yield from hand_out()
-                if first is None:
-                    continue
-                for ask, reply in backend.ask(chain([first], feed), sampling):
-                    key = keys.pop(ask)
-                    replies.put(key, reply, run)
-                    counts.spend(reply)
-                    shared = twins.pop(key)
-                    counts.stored += len(shared)
-                    ready.extend((each, reply) for each in (ask, *shared))
-                    yield from hand_out()
-                yield from hand_out()
-                assert not keys, f"{backend.name} left requests without a reply"
+            yield from asking.replies(opened)
         except AotError as error:
             if store is None:
                 raise
@@ -110,6 +58,76 @@ def ask_all(
                 where=error.where,
                 hint=f"{error.hint}; the same command then goes on" if error.hint else "the same command goes on",
             ) from error
+
+
+class _Asking:
+    """One call of `ask_all`. `keys`: of the requests in flight; `twins`: by key, requests identical to one in flight;
+    `ready`: replies that wait for the consumer."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        asks: Iterable[Ask],
+        sampling: Sampling,
+        budget: int | None,
+        counts: AskedCounts,
+        progress: Callable[[AskedCounts], None] | None,
+    ):
+        self.backend, self.source, self.sampling = backend, iter(asks), sampling
+        self.counts, self.progress, self.started = counts, progress, time.monotonic()
+        self.most_asked = None if budget is None else counts.asked + budget
+        self.identity, self.run = backend.identity, uuid.uuid4().hex
+        self.keys: dict[Ask, str] = {}
+        self.twins: dict[str, list[Ask]] = {}
+        self.ready: deque[tuple[Ask, Reply]] = deque()
+        self.exhausted = False
+
+    def replies(self, store: AnswerStore) -> Iterator[tuple[Ask, Reply]]:
+        while not self.exhausted:
+            feed = self._unknown(store)
+            first = next(feed, None)
+            yield from self._hand_out()
+            if first is None:
+                continue
+            for ask, reply in self.backend.ask(chain([first], feed), self.sampling):
+                key = self.keys.pop(ask)
+                store.put(key, reply, self.run)
+                self.counts.spend(reply)
+                shared = self.twins.pop(key)
+                self.counts.stored += len(shared)
+                self.ready.extend((each, reply) for each in (ask, *shared))
+                yield from self._hand_out()
+            yield from self._hand_out()
+            assert not self.keys, f"{self.backend.name} left requests without a reply"
+
+    def _unknown(self, store: AnswerStore) -> Iterator[Ask]:
+        """What must be asked; what need not goes to `ready`. Stops when too much waits there: to be called again."""
+        for ask in self.source:
+            key = reply_key(self.identity, ask, self.sampling)
+            if key in self.twins:
+                self.twins[key].append(ask)
+            elif known := store.get(key) or store.failed(key, self.run):
+                self.counts.stored += 1
+                self.ready.append((ask, known))
+            elif self.most_asked is not None and self.counts.asked >= self.most_asked:
+                self.counts.over_budget += 1
+                self.ready.append((ask, Reply("", "error", BUDGET, attempts=0)))
+            else:
+                self.keys[ask], self.twins[key] = key, []
+                self.counts.asked += 1
+                yield ask
+            if len(self.ready) + sum(map(len, self.twins.values())) >= HELD:
+                return
+        self.exhausted = True
+
+    def _hand_out(self) -> Iterator[tuple[Ask, Reply]]:
+        while self.ready:
+            ask, reply = self.ready.popleft()
+            self.counts.add(reply)
+            self.counts.wall_seconds = time.monotonic() - self.started
+            if self.progress is not None:
+                self.progress(self.counts)
+            yield ask, reply
 
 
 def check_answered(statuses: Mapping[str, int], errors: Iterable[str], where: Path) -> None:
