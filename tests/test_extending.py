@@ -21,7 +21,7 @@ from aot.bench.reading.item import Item
 from aot.bench.reading.questions import lmu_item
 from aot.bench.reading.rows import Row
 from aot.data.annotations import readers
-from aot.data.annotations.base.annotated import Mark, Sheet, source_of
+from aot.data.annotations.base.image_record import Annotation, ImageRecord, source_of
 from aot.data.annotations.base.named_images import files_below
 from aot.data.images.reading import Fit
 from aot.data.photos.photo import Source
@@ -129,11 +129,11 @@ def lists(path: Path) -> list[Path]:
 
 
 def read_lists(path: Path, fit: Fit) -> Source:
-    sheets = []
+    records = []
     for file in lists(path):
         for name, boxes in json.loads(file.read_text())["my_boxes"].items():
-            sheets.append(Sheet(file, name, [Mark(label, box) for label, *box in boxes]))
-    return source_of(sheets, (path,), fit, path, "see the program's manual")
+            records.append(ImageRecord(file, name, [Annotation(label, box) for label, *box in boxes]))
+    return source_of(records, (path,), fit, path, "see the program's manual")
 
 
 def test_a_reader_of_ones_own_gives_scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

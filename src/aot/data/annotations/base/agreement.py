@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from aot.data.annotations.base.annotated import Sheet
+from aot.data.annotations.base.image_record import ImageRecord
 
 _ALIKE = 0.5
 """Two people's boxes are of one object if they share so much of what they cover together (*ours*)."""
 
 
-def agreed(sheets: Sequence[Sheet]) -> Sheet:
+def agreed(records: Sequence[ImageRecord]) -> ImageRecord:
     """Of one or more people's readings of an image the first, without the labels on which another one differs."""
-    first, *others = sheets
+    first, *others = records
     for other in others:
-        labels = {mark.label for sheet in sheets for mark in sheet.marks}
+        labels = {each.label for record in records for each in record.annotations}
         for label in sorted(labels - first.doubtful):
-            if not _same(*([mark.bbox for mark in sheet.marks if mark.label == label] for sheet in (first, other))):
+            boxes = ([each.bbox for each in record.annotations if each.label == label] for record in (first, other))
+            if not _same(*boxes):
                 first.doubt(label, f"image {first.image}", f"two annotations differ on {label!r}", "annotators_differ")
         first.refused += other.refused
         first.doubtful |= other.doubtful
@@ -26,7 +27,7 @@ def agreed(sheets: Sequence[Sheet]) -> Sheet:
             first.refuse(f"image {first.image}", "two annotations give it several sizes", "other_size")
         first.declared = first.declared or other.declared
     if others:
-        first.marks = [mark for mark in first.marks if mark.label not in first.doubtful]
+        first.annotations = [each for each in first.annotations if each.label not in first.doubtful]
     return first
 
 

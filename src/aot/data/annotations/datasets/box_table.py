@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from aot.data.annotations.base.annotated import Mark, Sheet, declared_size, source_of
+from aot.data.annotations.base.image_record import Annotation, ImageRecord, declared_size, source_of
 from aot.data.annotations.base.named_images import folder_of, near_file, placed, unquoted
 from aot.data.annotations.datasets.box_columns import Columns, columns_of
 from aot.data.images.reading import BadRow, Fit, Refusal, image_size, read_image_file
@@ -48,7 +48,7 @@ class _Table:
 
     file: Path
     columns: Columns
-    sheets: dict[str, Sheet] = field(default_factory=dict)
+    records: dict[str, ImageRecord] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
     partial: bool = False
@@ -56,7 +56,7 @@ class _Table:
 
 def box_tables(path: Path) -> list[Path]:
     """The tables of boxes in a folder and those in it, or the one given itself; none where there is none."""
-    files = [path] if path.is_file() else sorted(file for mark in ("*", "*/*") for file in path.glob(mark))
+    files = [path] if path.is_file() else sorted(file for pattern in ("*", "*/*") for file in path.glob(pattern))
     files = [file for file in files if file.suffix.lower() == ".csv" and file.is_file()]
     return [file for file in files if _columns(file) is not None]
 
@@ -66,16 +66,16 @@ def read_box_tables(path: Path, fit: Fit) -> Source:
     else: `AotError`."""
     folder, spelled = folder_of(path), Spellings()
     descriptions = _descriptions(path if path.is_dir() else path.parent)
-    sheets: list[Sheet | Refusal] = []
+    records: list[ImageRecord | Refusal] = []
     for file in box_tables(path):
         table = _table(file, descriptions, spelled)
-        names = {key: [*unquoted(key)] for key in table.sheets}
+        names = {key: [*unquoted(key)] for key in table.records}
         places = placed(names, folder, near_file(file, folder))
-        for key, sheet in table.sheets.items():
-            sheet.image = places.get(key, key)
+        for key, record in table.records.items():
+            record.image = places.get(key, key)
         _convert(table, folder)
-        sheets += [*table.refused, *table.sheets.values()]
-    return source_of(sheets, (folder,), fit, path, HINT)
+        records += [*table.refused, *table.records.values()]
+    return source_of(records, (folder,), fit, path, HINT)
 
 
 def _columns(file: Path) -> Columns | None:
@@ -112,15 +112,15 @@ def _table(file: Path, descriptions: _Names, spelled: Spellings) -> _Table:
                 _add(table, [cell.strip() for cell in cells], f"line {line}", reason, descriptions, spelled)
     except OSError as error:
         raise AotError(f"cannot be read ({error.strerror})", where=str(file), hint=HINT) from error
-    labels = {mark.label for sheet in table.sheets.values() for mark in sheet.marks}
+    labels = {each.label for record in table.records.values() for each in record.annotations}
     if labels and all(label.isdigit() for label in labels):
         what = f"the labels are numbers ({', '.join(sorted(labels)[:4])})"
         raise AotError(what, where=str(file), hint="write the classes' names in their place")
-    if not table.sheets and not table.refused:
+    if not table.records and not table.refused:
         table.refused.append(Refusal(str(file), "the file", "has no rows", "bad_entry"))
-    for sheet in table.sheets.values():
-        sheet.doubtful |= table.lost
-        sheet.complete &= not table.partial
+    for record in table.records.values():
+        record.doubtful |= table.lost
+        record.complete &= not table.partial
     return table
 
 
@@ -138,35 +138,35 @@ def _add(table: _Table, cells: list[str], where: str, reason: str, descriptions:
             f"the label {label!r} is a code, and no {DESCRIPTIONS} has its name", where=str(table.file), hint=hint
         )
     label = spelled(descriptions.get(label, "") if coded else label)
-    if not image or (reason and image not in table.sheets):
+    if not image or (reason and image not in table.records):
         table.refused.append(
             Refusal(str(table.file), where, reason or "names no image", "unknown_label_or_image", "box")
         )
         table.lost |= {label} if label and not reason else set()
         table.partial |= not label or bool(reason)
         return
-    sheet = table.sheets.setdefault(image, Sheet(table.file, image))
+    record = table.records.setdefault(image, ImageRecord(table.file, image))
     if reason:
-        return sheet.refuse(where, reason, "bad_quotes")
-    sheet.complete &= not coded
-    fits = _fits(sheet, [cell(n) for n in columns.size or ()], where)
+        return record.refuse(where, reason, "bad_quotes")
+    record.complete &= not coded
+    fits = _fits(record, [cell(n) for n in columns.size or ()], where)
     written = [text_of(cell(n)) for n in columns.box]
     if not any(written):
-        sheet.doubtful |= {label} if label else set()
+        record.doubtful |= {label} if label else set()
     elif not label:
-        sheet.refuse(where, "the row has no label that is known", "unknown_label_or_image")
+        record.refuse(where, "the row has no label that is known", "unknown_label_or_image")
     else:
         sure = fits and not any(is_set(cell(n)) for n in columns.flags)
-        sheet.marks.append(Mark(label, _sides(_numbers(written), columns), (), where, sure))
+        record.annotations.append(Annotation(label, _sides(_numbers(written), columns), (), where, sure))
 
 
-def _fits(sheet: Sheet, cells: list[str], where: str) -> bool:
+def _fits(record: ImageRecord, cells: list[str], where: str) -> bool:
     """Whether the row gives its image the size that the rows before gave it, or none."""
     size = declared_size(*cells) if cells else None
-    if size and sheet.declared not in (None, size):
-        sheet.refuse(where, "the row gives its image another size", "other_size")
+    if size and record.declared not in (None, size):
+        record.refuse(where, "the row gives its image another size", "other_size")
         return False
-    sheet.declared = sheet.declared or size
+    record.declared = record.declared or size
     return True
 
 
@@ -188,13 +188,13 @@ def _sides(numbers: list[float], columns: Columns) -> list[float]:
 
 def _convert(table: _Table, folder: Path) -> None:
     """What the boxes of all rows can only be, they are; where that is something that is not read: `AotError`."""
-    boxes = [mark.bbox for sheet in table.sheets.values() for mark in sheet.marks if mark.bbox]
+    boxes = [each.bbox for record in table.records.values() for each in record.annotations if each.bbox]
     shares = bool(boxes) and all(min(x, y) >= -0.01 and max(x + w, y + h, w, h) <= 1.01 for x, y, w, h in boxes)
     shares = shares and any(number % 1 for box in boxes for number in box)
     evidence = Evidence(wrong=0.25)
-    for sheet, size in _sized(table.sheets.values(), folder, shares):
-        for mark in sheet.marks:
-            evidence.see([number * _UNIT for number in mark.bbox] if shares else list(mark.bbox), size)
+    for record, size in _sized(table.records.values(), folder, shares):
+        for each in record.annotations:
+            evidence.see([number * _UNIT for number in each.bbox] if shares else list(each.bbox), size)
     verdict, counts = evidence.verdict, f"of {evidence.seen} boxes"
     told = {
         "shares": f"all {evidence.seen} boxes are in percents of the image's sides",
@@ -206,19 +206,21 @@ def _convert(table: _Table, folder: Path) -> None:
         told["either"] = f"the boxes are [x, y, width, height] or two corners: {counts}, {only}, others either of both"
     if what := told.get(verdict):
         raise AotError(what, where=str(table.file), hint=HINT)
-    for sheet in table.sheets.values():
-        sheet.shares = shares
+    for record in table.records.values():
+        record.shares = shares
         if table.columns.form == "cell" and verdict == "corners":
-            sheet.marks = [replace(mark, bbox=as_sides(mark.bbox, "corners")) for mark in sheet.marks]
+            record.annotations = [replace(each, bbox=as_sides(each.bbox, "corners")) for each in record.annotations]
 
 
-def _sized(sheets: Iterable[Sheet], folder: Path, shares: bool) -> Iterator[tuple[Sheet, tuple[int, int] | None]]:
+def _sized(
+    records: Iterable[ImageRecord], folder: Path, shares: bool
+) -> Iterator[tuple[ImageRecord, tuple[int, int] | None]]:
     """Each with the size that it has, or that its image has."""
     opened = 0
-    for sheet in sheets:
-        size = (_UNIT, _UNIT) if shares else sheet.declared
-        if size is None and sheet.marks and opened < _MOST_OPENED:
+    for record in records:
+        size = (_UNIT, _UNIT) if shares else record.declared
+        if size is None and record.annotations and opened < _MOST_OPENED:
             opened += 1
             with suppress(BadRow):
-                size = image_size(read_image_file(folder, sheet.image))
-        yield sheet, size
+                size = image_size(read_image_file(folder, record.image))
+        yield record, size

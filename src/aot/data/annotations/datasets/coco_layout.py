@@ -55,10 +55,10 @@ def is_coco_file(file: Path) -> bool:
 
 
 def _files(folder: Path) -> list[Path]:
-    for marks in (("instances.json",), ("annotations/instances*.json",), (ROBOFLOW, f"*/{ROBOFLOW}")):
-        if found := sorted(file for mark in marks for file in folder.glob(mark) if file.is_file()):
+    for patterns in (("instances.json",), ("annotations/instances*.json",), (ROBOFLOW, f"*/{ROBOFLOW}")):
+        if found := sorted(file for pattern in patterns for file in folder.glob(pattern) if file.is_file()):
             return found
-    others = sorted(file for mark in ("*", "*/*") for file in folder.glob(mark) if file.suffix.lower() == ".json")
+    others = sorted(file for pattern in ("*", "*/*") for file in folder.glob(pattern) if file.suffix.lower() == ".json")
     return [file for file in others if file.is_file() and is_coco_file(file)]
 
 

@@ -10,7 +10,7 @@ import math
 from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree
 
-from aot.data.annotations.base.annotated import Mark, Sheet, declared_size, source_of
+from aot.data.annotations.base.image_record import Annotation, ImageRecord, declared_size, source_of
 from aot.data.annotations.base.named_images import files_below
 from aot.data.images.reading import BadRow, Fit, Refusal, found_in
 from aot.data.photos.photo import Source
@@ -33,26 +33,27 @@ def read_voc(folder: Path, fit: Fit) -> Source:
     """Photos and refused files or objects, in the order of the files' names. No image at all: `AotError`."""
     files = voc_files(folder)
     spelled = Spellings()
-    sheets = [_sheet(file, folder, spelled) for file in files]
-    return source_of(sheets, (folder,), fit, folder, HINT)
+    records = [_record(file, folder, spelled) for file in files]
+    return source_of(records, (folder,), fit, folder, HINT)
 
 
-def _sheet(file: Path, folder: Path, spelled: Spellings) -> Sheet | Refusal:
+def _record(file: Path, folder: Path, spelled: Spellings) -> ImageRecord | Refusal:
     try:
         tree = root_of(file, _MOST_BYTES)
     except BadRow as error:
         return Refusal(str(file), "the file", str(error), error.word)
     if tree.tag != "annotation":
         return Refusal(str(file), "the file", f"is a <{tree.tag}>, not an <annotation>", "bad_entry")
-    sheet = Sheet(file, _image(tree, file, folder))
-    sheet.declared = declared_size(tree.findtext("size/width"), tree.findtext("size/height"))
+    record = ImageRecord(file, _image(tree, file, folder))
+    record.declared = declared_size(tree.findtext("size/width"), tree.findtext("size/height"))
     for number, item in enumerate(tree.iter("object"), 1):
         where, label = f"object {number}", label_of(item.findtext("name"))
         if not label:
-            sheet.refuse(where, "the object has no name", "unknown_label_or_image")
+            record.refuse(where, "the object has no name", "unknown_label_or_image")
             continue
-        sheet.marks.append(Mark(spelled(label), _bbox(item), (), where, not is_set(item.findtext("difficult"))))
-    return sheet
+        sure = not is_set(item.findtext("difficult"))
+        record.annotations.append(Annotation(spelled(label), _bbox(item), (), where, sure))
+    return record
 
 
 def _image(tree: ElementTree.Element, file: Path, folder: Path) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from aot.data.annotations.base.annotated import Mark, Sheet, photos_of
+from aot.data.annotations.base.image_record import Annotation, ImageRecord, photos_of
 from aot.data.annotations.datasets.yolo_lines import LineForms, class_of, numbers_of, words_of
 from aot.data.images.reading import Fit, found_in
 from aot.data.photos.outlines import surrounding
@@ -45,8 +45,8 @@ def is_yolo(path: Path) -> bool:
         return path.suffix.lower() in (".yaml", ".yml")
     return names_file(path) is not None or any(
         next(folder.rglob("*.txt"), None) is not None
-        for mark in ("labels", "*/labels")
-        for folder in path.glob(mark)
+        for pattern in ("labels", "*/labels")
+        for folder in path.glob(pattern)
         if folder.is_dir()
     )
 
@@ -71,8 +71,8 @@ def read_yolo(path: Path, fit: Fit) -> Source:
         what = f"none of the {len(images)} images has a label file (first: {images[0]})"
         raise AotError(what, where=str(folder), hint=HINT)
     _check_lines(file, [label for image in images if (label := _label_file(folder, image))], names, keypoints)
-    sheets = (_sheet(folder, image, names, file, keypoints) for image in images)
-    return Source(photos_of(sheets, (folder,), fit, name), sorted(set(names.values())))
+    records = (_record(folder, image, names, file, keypoints) for image in images)
+    return Source(photos_of(records, (folder,), fit, name), sorted(set(names.values())))
 
 
 def _check_lines(file: Path, labels: list[Path], names: dict[int, str], keypoints: int) -> None:
@@ -104,7 +104,7 @@ def _settings(file: Path) -> dict[Any, Any]:
 
 def names_file(folder: Path) -> Path | None:
     """The file with the names of the classes."""
-    tables = sorted(file for mark in ("*.yaml", "*.yml") for file in folder.glob(mark) if file.is_file())
+    tables = sorted(file for pattern in ("*.yaml", "*.yml") for file in folder.glob(pattern) if file.is_file())
     for file in sorted(tables, key=lambda file: file.stem not in ("data", "dataset")):
         try:
             content = _content(file)
@@ -115,7 +115,7 @@ def names_file(folder: Path) -> Path | None:
         if isinstance(content, dict) and isinstance(content.get("names"), list | dict):
             return file
     named = next((folder / name for name in NAMES if (folder / name).is_file()), None)
-    others = sorted(file for mark in _DARKNET for file in folder.glob(mark) if file.is_file())
+    others = sorted(file for pattern in _DARKNET for file in folder.glob(pattern) if file.is_file())
     if named is None and len({tuple(_names(file).items()) for file in others}) > 1:
         places = ", ".join(str(file.relative_to(folder)) for file in others[:4])
         hint = "write the names of all classes into classes.txt in this folder"
@@ -172,40 +172,40 @@ def _label_file(folder: Path, image: str) -> Path | None:
     return next((folder / name for _, name, is_there in found if is_there), None)
 
 
-def _sheet(folder: Path, image: str, names: dict[int, str], named_in: Path, keypoints: int) -> Sheet:
+def _record(folder: Path, image: str, names: dict[int, str], named_in: Path, keypoints: int) -> ImageRecord:
     file = _label_file(folder, image)
     if file is None:
-        return Sheet(named_in, image, complete=False)
-    sheet = Sheet(file, image, shares=True)
+        return ImageRecord(named_in, image, complete=False)
+    record = ImageRecord(file, image, shares=True)
     try:
         lines = _lines(file)
     except OSError as error:
-        sheet.refuse("the file", f"cannot be read ({error.strerror})")
-        return sheet
-    for mark in _marks(lines, names, sheet, keypoints):
-        sheet.marks.append(mark)
-    return sheet
+        record.refuse("the file", f"cannot be read ({error.strerror})")
+        return record
+    for each in _annotations(lines, names, record, keypoints):
+        record.annotations.append(each)
+    return record
 
 
-def _marks(lines: list[str], names: dict[int, str], sheet: Sheet, keypoints: int) -> Iterator[Mark]:
+def _annotations(lines: list[str], names: dict[int, str], record: ImageRecord, keypoints: int) -> Iterator[Annotation]:
     for row, line in enumerate(lines, 1):
         if not line.strip():
             continue
         where, words = f"line {row}", words_of(line)
         label, rest = class_of(words, names) if words else (None, [])
         if label is None:
-            sheet.refuse(where, f"unknown class {shown(line.strip(), 60)!r}", "unknown_label_or_image")
+            record.refuse(where, f"unknown class {shown(line.strip(), 60)!r}", "unknown_label_or_image")
             continue
         numbers = numbers_of(rest)
         if keypoints and len(numbers) >= 4 + keypoints:  # of a pose only the box is read
             numbers = numbers[:4]
         if len(numbers) == 4 or (len(numbers) == 5 and 0 <= numbers[4] <= 1):  # a fifth is a detector's confidence
             x, y, wide, high = numbers[:4]
-            yield Mark(label, (x - wide / 2, y - high / 2, wide, high), (), where)
+            yield Annotation(label, (x - wide / 2, y - high / 2, wide, high), (), where)
         elif len(numbers) >= 6 and len(numbers) % 2 == 0:
-            yield Mark(label, surrounding(numbers), numbers, where)
+            yield Annotation(label, surrounding(numbers), numbers, where)
         else:
-            yield Mark(label, (), (), where)  # refused as a box; its label is doubtful
+            yield Annotation(label, (), (), where)  # refused as a box; its label is doubtful
 
 
 SPLITS = ("train", "val", "valid", "test")

@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from aot.data.annotations.base.annotated import Mark, Sheet, source_of
 from aot.data.annotations.base.centred_boxes import CentredBoxes
+from aot.data.annotations.base.image_record import Annotation, ImageRecord, source_of
 from aot.data.annotations.base.named_images import (
     files_below,
     folder_of,
@@ -52,12 +52,12 @@ def read_createml(path: Path, fit: Fit) -> Source:
     """Photos and refused files, images or objects, in their order. No image at all, or boxes of which all together can
     only be something else: `AotError`."""
     folder, spelled = folder_of(path), Spellings()
-    sheets = [sheet for file in createml_files(path) for sheet in _sheets(file, folder, spelled)]
-    _check_form([sheet for sheet in sheets if isinstance(sheet, Sheet)], folder, path)
-    return source_of(sheets, (folder,), fit, path, HINT)
+    records = [record for file in createml_files(path) for record in _records(file, folder, spelled)]
+    _check_form([record for record in records if isinstance(record, ImageRecord)], folder, path)
+    return source_of(records, (folder,), fit, path, HINT)
 
 
-def _sheets(file: Path, folder: Path, spelled: Spellings) -> Iterator[Sheet | Refusal]:
+def _records(file: Path, folder: Path, spelled: Spellings) -> Iterator[ImageRecord | Refusal]:
     try:
         content = read_json(file, hint=HINT)
     except AotError as error:
@@ -74,15 +74,15 @@ def _sheets(file: Path, folder: Path, spelled: Spellings) -> Iterator[Sheet | Re
             named[f"image {number}"] = name, notes
     places = placed({key: unquoted(name) for key, (name, _) in named.items()}, folder, near_file(file, folder))
     for key, (name, notes) in named.items():
-        sheet = Sheet(file, places.get(key, name))
+        record = ImageRecord(file, places.get(key, name))
         for number, note in enumerate(notes, 1):
             where = f"{key}, annotation {number}"
             label = label_of(note.get("label")) if isinstance(note, dict) else ""
             if not label:
-                sheet.refuse(where, "the annotation has no label", "unknown_label_or_image")
+                record.refuse(where, "the annotation has no label", "unknown_label_or_image")
             else:
-                sheet.marks.append(Mark(spelled(label), _bbox(note.get("coordinates")), (), where))
-        yield sheet
+                record.annotations.append(Annotation(spelled(label), _bbox(note.get("coordinates")), (), where))
+        yield record
 
 
 def _bbox(coordinates: Any) -> list[float]:
@@ -92,15 +92,15 @@ def _bbox(coordinates: Any) -> list[float]:
     return [numbers[0] - numbers[2] / 2, numbers[1] - numbers[3] / 2, *numbers[2:]] if numbers else []
 
 
-def _check_form(sheets: list[Sheet], folder: Path, path: Path) -> None:
+def _check_form(records: list[ImageRecord], folder: Path, path: Path) -> None:
     """Where all boxes together can only be shares, two corners, or a corner and sides: `AotError`."""
-    forms, boxes = CentredBoxes(), [mark.bbox for sheet in sheets for mark in sheet.marks if mark.bbox]
+    forms, boxes = CentredBoxes(), [each.bbox for record in records for each in record.annotations if each.bbox]
     if boxes and all(max(x + wide, y + high, wide, high) <= 2 and max(wide, high) <= 1 for x, y, wide, high in boxes):
         raise AotError("all boxes are in shares of the image's sides", where=str(path), hint=HINT)
-    for sheet in [sheet for sheet in sheets if sheet.marks][:_MOST_OPENED]:
+    for record in [record for record in records if record.annotations][:_MOST_OPENED]:
         with suppress(BadRow):
-            size = image_size(read_image_file(folder, sheet.image))
-            for x, y, wide, high in (mark.bbox for mark in sheet.marks if mark.bbox):
+            size = image_size(read_image_file(folder, record.image))
+            for x, y, wide, high in (each.bbox for each in record.annotations if each.bbox):
                 centred = (x + wide / 2, y + high / 2, wide, high)
                 forms.see([number / size[n % 2] for n, number in enumerate(centred)])
     fault = forms.fault()

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from aot.data.annotations.base.annotated import Mark, Sheet, declared_size, source_of
+from aot.data.annotations.base.image_record import Annotation, ImageRecord, declared_size, source_of
 from aot.data.annotations.base.named_images import files_below, folder_of, near_file, placed, unquoted
 from aot.data.images.reading import BadRow, Fit, Refusal, Size
 from aot.data.photos.outlines import around_ellipse, around_turned, inside, numbers_in, surrounding
@@ -35,11 +35,11 @@ def cvat_files(path: Path) -> list[Path]:
 def read_cvat(path: Path, fit: Fit) -> Source:
     """Photos and refused files, tracks or shapes, in the order of the files. No image at all: `AotError`."""
     folder, spelled = folder_of(path), Spellings()
-    sheets = [sheet for file in cvat_files(path) for sheet in _sheets(file, folder, spelled)]
-    return source_of(sheets, (folder,), fit, path, HINT)
+    records = [record for file in cvat_files(path) for record in _records(file, folder, spelled)]
+    return source_of(records, (folder,), fit, path, HINT)
 
 
-def _sheets(file: Path, folder: Path, spelled: Spellings) -> list[Sheet | Refusal]:
+def _records(file: Path, folder: Path, spelled: Spellings) -> list[ImageRecord | Refusal]:
     try:
         root = root_of(file, _MOST_BYTES)
         images, tracks = root.findall("image"), root.findall("track")
@@ -50,13 +50,13 @@ def _sheets(file: Path, folder: Path, spelled: Spellings) -> list[Sheet | Refusa
         return [Refusal(str(file), "the file", str(error), error.word)]
     names = {_key(image): _names(image) for image in images}
     places = placed(names, folder, near_file(file, folder))
-    sheets = [_sheet(image, places, file, spelled) for image in images]
+    records = [_record(image, places, file, spelled) for image in images]
     for number, track in enumerate(tracks, 1):
         if label := label_of(track.get("label")):
-            sheets[0].refused.append(Refusal(str(file), f"track {number}", "its frames are no images", "track", "box"))
-            for sheet in sheets:
-                sheet.doubtful.add(spelled(label))
-    return list(sheets)
+            records[0].refused.append(Refusal(str(file), f"track {number}", "its frames are no images", "track", "box"))
+            for record in records:
+                record.doubtful.add(spelled(label))
+    return list(records)
 
 
 def _key(image: ElementTree.Element) -> str:
@@ -68,19 +68,19 @@ def _names(image: ElementTree.Element) -> list[str]:
     return [*(f"{image.get('subset')}/{name}" for name in names if image.get("subset")), *names]
 
 
-def _sheet(image: ElementTree.Element, places: dict[str, str], file: Path, spelled: Spellings) -> Sheet:
-    sheet = Sheet(file, places.get(_key(image), image.get("name", "")))
-    sheet.declared = declared_size(image.get("width"), image.get("height"))
-    sheet.complete = any(child.tag != "attribute" for child in image)
+def _record(image: ElementTree.Element, places: dict[str, str], file: Path, spelled: Spellings) -> ImageRecord:
+    record = ImageRecord(file, places.get(_key(image), image.get("name", "")))
+    record.declared = declared_size(image.get("width"), image.get("height"))
+    record.complete = any(child.tag != "attribute" for child in image)
     for number, shape in enumerate((child for child in image if child.tag not in _NO_SHAPES), 1):
         where, label = f"image {image.get('id')}, shape {number}", label_of(shape.get("label"))
         if not label:
-            sheet.refuse(where, f"the {shape.tag} has no label", "unknown_label_or_image")
+            record.refuse(where, f"the {shape.tag} has no label", "unknown_label_or_image")
         else:
-            sheet.marks.append(_mark(shape, spelled(label), where, sheet.declared))
-        sheet.doubtful |= {spelled(part) for part in _parts(shape)}
-    sheet.doubtful |= {spelled(label) for tag in image.findall("tag") if (label := label_of(tag.get("label")))}
-    return sheet
+            record.annotations.append(_annotation(shape, spelled(label), where, record.declared))
+        record.doubtful |= {spelled(part) for part in _parts(shape)}
+    record.doubtful |= {spelled(label) for tag in image.findall("tag") if (label := label_of(tag.get("label")))}
+    return record
 
 
 def _parts(shape: ElementTree.Element) -> Iterator[str]:
@@ -88,9 +88,9 @@ def _parts(shape: ElementTree.Element) -> Iterator[str]:
     return (label for part in shape if (label := label_of(part.get("label"))))
 
 
-def _mark(shape: ElementTree.Element, label: str, where: str, size: Size | None) -> Mark:
+def _annotation(shape: ElementTree.Element, label: str, where: str, size: Size | None) -> Annotation:
     bbox, corners = _placed(shape, size)
-    return Mark(label, bbox, corners, where, not is_set(shape.get("outside")))
+    return Annotation(label, bbox, corners, where, not is_set(shape.get("outside")))
 
 
 def _placed(shape: ElementTree.Element, size: Size | None) -> tuple[list[float], list[float]]:

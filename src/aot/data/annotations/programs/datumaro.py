@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aot.data.annotations.base.annotated import Mark, Sheet, declared_size, source_of
+from aot.data.annotations.base.image_record import Annotation, ImageRecord, declared_size, source_of
 from aot.data.annotations.base.named_images import (
     files_below,
     folder_of,
@@ -52,11 +52,11 @@ def _is_export(file: Path) -> bool:
 def read_datumaro(path: Path, fit: Fit) -> Source:
     """Photos and refused files, items or shapes, in their order. No image at all: `AotError`."""
     folder, spelled = folder_of(path), Spellings()
-    sheets = [sheet for file in datumaro_files(path) for sheet in _sheets(file, folder, spelled)]
-    return source_of(sheets, (folder,), fit, path, HINT)
+    records = [record for file in datumaro_files(path) for record in _records(file, folder, spelled)]
+    return source_of(records, (folder,), fit, path, HINT)
 
 
-def _sheets(file: Path, folder: Path, spelled: Spellings) -> Iterator[Sheet | Refusal]:
+def _records(file: Path, folder: Path, spelled: Spellings) -> Iterator[ImageRecord | Refusal]:
     try:
         content = read_json(file, hint=HINT, needs=("items", "categories"))
     except AotError as error:
@@ -74,7 +74,7 @@ def _sheets(file: Path, folder: Path, spelled: Spellings) -> Iterator[Sheet | Re
     near = (*(place for place in beside if place.is_relative_to(folder)), *near_file(file, folder))
     places = placed({key: _spellings(item, file.stem) for key, item in known.items()}, folder, near)
     for key, item in known.items():
-        yield _sheet(item, key, places.get(key) or _spellings(item, file.stem)[0], file, names, spelled)
+        yield _record(item, key, places.get(key) or _spellings(item, file.stem)[0], file, names, spelled)
 
 
 def _names(categories: Any, spelled: Spellings) -> dict[int, str]:
@@ -102,9 +102,9 @@ def _size(item: _Entry) -> Size | None:
     return declared_size(sides[1], sides[0]) if isinstance(sides, list) and len(sides) == 2 else None
 
 
-def _sheet(item: _Entry, where: str, image: str, file: Path, names: dict[int, str], spelled: Spellings) -> Sheet:
+def _record(item: _Entry, where: str, image: str, file: Path, names: dict[int, str], spelled: Spellings) -> ImageRecord:
     notes = item["annotations"]
-    sheet = Sheet(file, image, complete=bool(notes), declared=_size(item))
+    record = ImageRecord(file, image, complete=bool(notes), declared=_size(item))
     for number, note in enumerate(notes, 1):
         place, number_of = f"{where}, annotation {number}", note.get("label_id") if isinstance(note, dict) else None
         label = names.get(number_of, "") if type(number_of) is int else ""
@@ -112,14 +112,14 @@ def _sheet(item: _Entry, where: str, image: str, file: Path, names: dict[int, st
         if kind == "caption":
             continue
         if not label:
-            sheet.refuse(place, f"the label {number_of!r:.60} is not in the list", "unknown_label_or_image")
+            record.refuse(place, f"the label {number_of!r:.60} is not in the list", "unknown_label_or_image")
         elif kind in _UNPLACED:
-            sheet.doubtful.add(label)
+            record.doubtful.add(label)
         else:
             about = note.get("attributes") if isinstance(note.get("attributes"), dict) else {}
-            bbox, corners = _placed(note, kind, about, sheet.declared)
-            sheet.marks.append(Mark(label, bbox, corners, place, not is_set(about.get("is_crowd"))))
-    return sheet
+            bbox, corners = _placed(note, kind, about, record.declared)
+            record.annotations.append(Annotation(label, bbox, corners, place, not is_set(about.get("is_crowd"))))
+    return record
 
 
 def _placed(note: _Entry, kind: Any, about: _Entry, size: Size | None) -> tuple[list[float], list[float]]:

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from aot.data.annotations.base.agreement import agreed
-from aot.data.annotations.base.annotated import Mark, Sheet, declared_size, source_of
+from aot.data.annotations.base.image_record import Annotation, ImageRecord, declared_size, source_of
 from aot.data.annotations.base.named_images import (
     files_below,
     folder_of,
@@ -68,11 +68,11 @@ def _is_export(file: Path) -> bool:
 def read_label_studio(path: Path, fit: Fit) -> Source:
     """Photos and refused files, tasks or regions, in their order. No image at all: `AotError`."""
     folder, spelled = folder_of(path), Spellings()
-    sheets = [sheet for file in label_studio_files(path) for sheet in _sheets(file, folder, spelled)]
-    return source_of(sheets, (folder,), fit, path, HINT)
+    records = [record for file in label_studio_files(path) for record in _records(file, folder, spelled)]
+    return source_of(records, (folder,), fit, path, HINT)
 
 
-def _sheets(file: Path, folder: Path, spelled: Spellings) -> Iterator[Sheet | Refusal]:
+def _records(file: Path, folder: Path, spelled: Spellings) -> Iterator[ImageRecord | Refusal]:
     try:
         content = read_json(file, hint=HINT)
     except AotError as error:
@@ -89,12 +89,12 @@ def _sheets(file: Path, folder: Path, spelled: Spellings) -> Iterator[Sheet | Re
     earlier = {key: [_UPLOAD.sub("", re.split(r"[\\/]", name)[-1]) for name in known] for key, known in names.items()}
     places = placed(names, folder, near_file(file, folder), earlier)
     for task in tasks:
-        sheets = [_reading(regions, task, file, spelled) for regions in task.readings]
-        sheet = agreed(sheets) if sheets else Sheet(file, task.image, shares=True)
-        sheet.image = places.get(task.where, task.image)
-        if not sheets:
-            sheet.refuse(task.where, "no annotation, or only cancelled ones", "not_annotated")
-        yield sheet
+        records = [_reading(regions, task, file, spelled) for regions in task.readings]
+        record = agreed(records) if records else ImageRecord(file, task.image, shares=True)
+        record.image = places.get(task.where, task.image)
+        if not records:
+            record.refuse(task.where, "no annotation, or only cancelled ones", "not_annotated")
+        yield record
 
 
 def _task(item: Any, where: str) -> Task:
@@ -159,34 +159,34 @@ def _joined(tasks: list[Task]) -> list[Task]:
     return list(by_image.values())
 
 
-def _reading(results: list[_Entry], task: Task, file: Path, spelled: Spellings) -> Sheet:
+def _reading(results: list[_Entry], task: Task, file: Path, spelled: Spellings) -> ImageRecord:
     """What one annotation says. Results of one id are one region: its shape, its labels, words about it."""
-    sheet = Sheet(file, task.image, shares=True)
+    record = ImageRecord(file, task.image, shares=True)
     regions: dict[str, list[_Entry]] = defaultdict(list)
     for number, result in enumerate(results, 1):
         if not isinstance(result, dict) or not isinstance(result.get("value", {}), dict):
-            sheet.refuse(f"{task.where}, result {number}", "is no region", "bad_entry")
+            record.refuse(f"{task.where}, result {number}", "is no region", "bad_entry")
         else:
             regions[entry_id(result.get("id")) or f"number {number}"].append({"value": {}, **result})
     for number, parts in enumerate(regions.values(), 1):
-        _add(sheet, parts, f"{task.where}, region {number}", spelled)
-    return sheet
+        _add(record, parts, f"{task.where}, region {number}", spelled)
+    return record
 
 
-def _add(sheet: Sheet, parts: list[_Entry], where: str, spelled: Spellings) -> None:
+def _add(record: ImageRecord, parts: list[_Entry], where: str, spelled: Spellings) -> None:
     labels = {spelled(label) for part in parts for label in _listed(part["value"], "labels")}
     shape = next((part for part in parts if _has_shape(part)), None)
     if shape is None:
         chosen = {spelled(word) for part in parts for word in _listed(part["value"], "choices")}
-        sheet.doubtful |= labels | chosen
+        record.doubtful |= labels | chosen
     elif not labels:
-        sheet.refuse(where, "the region has no label", "unknown_label_or_image")
+        record.refuse(where, "the region has no label", "unknown_label_or_image")
     elif len(labels) > 1:
         for label in sorted(labels):
-            sheet.doubtful.add(label)
-        sheet.doubt(min(labels), where, f"the region has the labels {', '.join(sorted(labels))}", "several_labels")
+            record.doubtful.add(label)
+        record.doubt(min(labels), where, f"the region has the labels {', '.join(sorted(labels))}", "several_labels")
     else:
-        _place(sheet, shape, labels.pop(), where)
+        _place(record, shape, labels.pop(), where)
 
 
 def _has_shape(part: _Entry) -> bool:
@@ -206,17 +206,17 @@ def _listed(value: _Entry, ending: str) -> Iterator[str]:
             yield from (label for word in words if (label := label_of(word)))
 
 
-def _place(sheet: Sheet, shape: _Entry, label: str, where: str) -> None:
+def _place(record: ImageRecord, shape: _Entry, label: str, where: str) -> None:
     value = shape["value"]
     size = declared_size(shape.get("original_width"), shape.get("original_height"))
-    if size and sheet.declared not in (None, size):
-        return sheet.doubt(label, where, "the regions of the image give it several sizes", "other_size")
-    sheet.declared = size or sheet.declared
+    if size and record.declared not in (None, size):
+        return record.doubt(label, where, "the regions of the image give it several sizes", "other_size")
+    record.declared = size or record.declared
     turn = numbers_in([value.get("rotation") or 0])
     if is_set(shape.get("image_rotation")) or not turn or (turn[0] and not size):
-        return sheet.doubt(label, where, "the image was turned, or its size to turn the region is missing", "rotated")
+        return record.doubt(label, where, "the image was turned, or its size to turn the region is missing", "rotated")
     bbox, corners = _geometry(value, turn[0], size)
-    sheet.marks.append(Mark(label, bbox, corners, where))
+    record.annotations.append(Annotation(label, bbox, corners, where))
 
 
 def _geometry(value: _Entry, turn: float, size: Size | None) -> tuple[list[float], list[float]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from aot.data.annotations.base.agreement import agreed
-from aot.data.annotations.base.annotated import Sheet, declared_size, source_of
+from aot.data.annotations.base.image_record import ImageRecord, declared_size, source_of
 from aot.data.annotations.base.named_images import files_below, folder_of, near_file, placed, unquoted
 from aot.data.images.reading import BadRow, Fit, Refusal
 from aot.data.photos.outlines import numbers_in, surrounding
@@ -49,11 +49,11 @@ def _is_export(file: Path) -> bool:
 def read_labelbox(path: Path, fit: Fit) -> Source:
     """Photos and refused files, rows or objects, in their order. No image at all: `AotError`."""
     folder, spelled = folder_of(path), Spellings()
-    sheets = [sheet for file in labelbox_files(path) for sheet in _sheets(file, folder, spelled)]
-    return source_of(sheets, (folder,), fit, path, HINT)
+    records = [record for file in labelbox_files(path) for record in _records(file, folder, spelled)]
+    return source_of(records, (folder,), fit, path, HINT)
 
 
-def _sheets(file: Path, folder: Path, spelled: Spellings) -> Iterator[Sheet | Refusal]:
+def _records(file: Path, folder: Path, spelled: Spellings) -> Iterator[ImageRecord | Refusal]:
     known: dict[str, _Entry] = {}
     try:
         for where, row in _rows(file):
@@ -66,14 +66,14 @@ def _sheets(file: Path, folder: Path, spelled: Spellings) -> Iterator[Sheet | Re
         yield Refusal(str(file), "the file", what, "bad_entry")
     places = placed({key: _names(row) for key, row in known.items()}, folder, near_file(file, folder))
     for where, row in known.items():
-        sheets = [_reading(label, row, where, file, spelled) for label in _labels(row)]
-        sheet = agreed(sheets) if sheets else Sheet(file, "", complete=False)
-        sheet.image = places.get(where) or _names(row)[0]
+        records = [_reading(label, row, where, file, spelled) for label in _labels(row)]
+        record = agreed(records) if records else ImageRecord(file, "", complete=False)
+        record.image = places.get(where) or _names(row)[0]
         about = _dict(row, "media_attributes")
-        sheet.declared = declared_size(about.get("width"), about.get("height"))
-        if not sheets:
-            sheet.refuse(where, "no label, or only skipped ones", "not_annotated")
-        yield sheet
+        record.declared = declared_size(about.get("width"), about.get("height"))
+        if not records:
+            record.refuse(where, "no label, or only skipped ones", "not_annotated")
+        yield record
 
 
 def _rows(file: Path) -> Iterator[tuple[str, Any]]:
@@ -113,17 +113,17 @@ def _list(held: Any, key: str) -> list[_Entry]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _reading(label: _Entry, row: _Entry, where: str, file: Path, spelled: Spellings) -> Sheet:
-    sheet = Sheet(file, _names(row)[0])
+def _reading(label: _Entry, row: _Entry, where: str, file: Path, spelled: Spellings) -> ImageRecord:
+    record = ImageRecord(file, _names(row)[0])
     if "frames" in _dict(label, "annotations"):
-        sheet.refuse(where, "its frames are those of a video", "track")
+        record.refuse(where, "its frames are those of a video", "track")
     for number, entry in enumerate(_list(_dict(label, "annotations"), "objects"), 1):
         place, name = f"{where}, object {number}", label_of(entry.get("name")) or label_of(entry.get("value"))
         if not name:
-            sheet.refuse(place, "the object has no name", "unknown_label_or_image")
+            record.refuse(place, "the object has no name", "unknown_label_or_image")
         else:
-            sheet.place(spelled(name), place, partial(_placed, entry))
-    return sheet
+            record.place(spelled(name), place, partial(_placed, entry))
+    return record
 
 
 def _placed(entry: _Entry) -> tuple[list[float], list[float]]:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from aot.data.annotations.base.annotated import Mark, Sheet, declared_size, source_of
+from aot.data.annotations.base.image_record import Annotation, ImageRecord, declared_size, source_of
 from aot.data.annotations.base.named_images import files_below, letters_in
 from aot.data.images.reading import BadRow, Fit, Refusal, decoded, found_in
 from aot.data.photos.outlines import surrounding
@@ -36,12 +36,12 @@ def read_labelme(path: Path, fit: Fit) -> Source:
     """Photos and refused files or shapes, in the order of the files' names. No image at all: `AotError`."""
     folder = path.parent if path.is_file() else path
     spelled = Spellings()
-    sheets = [_sheet(file, folder, spelled) for file in labelme_files(path)]
+    records = [_record(file, folder, spelled) for file in labelme_files(path)]
     folders = (folder, *(place for place in (folder / "images", folder.parent / "images") if place.is_dir()))
-    return source_of(sheets, folders, fit, path, HINT)
+    return source_of(records, folders, fit, path, HINT)
 
 
-def _sheet(file: Path, folder: Path, spelled: Spellings) -> Sheet | Refusal:
+def _record(file: Path, folder: Path, spelled: Spellings) -> ImageRecord | Refusal:
     try:
         content = read_json(file, hint=HINT)
     except AotError as error:
@@ -50,18 +50,18 @@ def _sheet(file: Path, folder: Path, spelled: Spellings) -> Sheet | Refusal:
     if not isinstance(shapes, list):
         return Refusal(str(file), "the file", "has no list `shapes`", "bad_entry")
     image, is_there = _image(content.get("imagePath"), file, folder)
-    sheet = Sheet(file, image, complete=False)
+    record = ImageRecord(file, image, complete=False)
     if not is_there and content.get("imageData"):  # two files may name one image and hold two
-        sheet.image = file.relative_to(folder).with_suffix("").as_posix()
-        sheet.embedded = partial(_embedded, file)
-    sheet.declared = declared_size(content.get("imageWidth"), content.get("imageHeight"))
+        record.image = file.relative_to(folder).with_suffix("").as_posix()
+        record.embedded = partial(_embedded, file)
+    record.declared = declared_size(content.get("imageWidth"), content.get("imageHeight"))
     for number, shape in enumerate(shapes, 1):
         label = label_of(shape.get("label")) if isinstance(shape, dict) else ""
         if not label:
-            sheet.refuse(f"shape {number}", "the shape has no label", "unknown_label_or_image")
+            record.refuse(f"shape {number}", "the shape has no label", "unknown_label_or_image")
         else:
-            sheet.marks.append(_mark(shape, spelled(label), f"shape {number}"))
-    return sheet
+            record.annotations.append(_annotation(shape, spelled(label), f"shape {number}"))
+    return record
 
 
 def _embedded(file: Path) -> bytes:
@@ -82,17 +82,17 @@ def _image(named: object, file: Path, folder: Path) -> tuple[str, bool]:
     return PureWindowsPath(name).name, False
 
 
-def _mark(shape: dict[str, Any], label: str, where: str) -> Mark:
+def _annotation(shape: dict[str, Any], label: str, where: str) -> Annotation:
     """A point, a line or a shape with a damaged corner has no box: it is refused, and its label is doubtful."""
     corners, kind = _corners(shape.get("points")), shape.get("shape_type") or "polygon"
     if kind in ("rectangle", "mask") and len(corners) in (4, 8):  # two corners, or all four
-        return Mark(label, surrounding(corners), (), where)
+        return Annotation(label, surrounding(corners), (), where)
     if kind == "circle" and len(corners) == 4:
         x, y, radius = corners[0], corners[1], math.dist(corners[:2], corners[2:])
-        return Mark(label, (x - radius, y - radius, 2 * radius, 2 * radius), (), where)
+        return Annotation(label, (x - radius, y - radius, 2 * radius, 2 * radius), (), where)
     if kind in ("polygon", "rotation") and len(corners) >= 6:
-        return Mark(label, surrounding(corners), corners, where)
-    return Mark(label, (), (), where)
+        return Annotation(label, surrounding(corners), corners, where)
+    return Annotation(label, (), (), where)
 
 
 def _corners(points: object) -> list[float]:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aot.data.annotations.base.annotated import Sheet, declared_size, source_of
+from aot.data.annotations.base.image_record import ImageRecord, declared_size, source_of
 from aot.data.annotations.base.named_images import files_below, letters_in, placed
 from aot.data.images.reading import BadRow, Fit, Refusal, image_size
 from aot.data.photos.outlines import numbers_in, surrounding
@@ -47,8 +47,8 @@ def read_supervisely(path: Path, fit: Fit) -> Source:
     files = supervisely_files(path)
     spellings = {str(file): _spellings(file, folder) for file in files}
     places = placed(spellings, folder, (folder,))
-    sheets = [_sheet(file, places.get(str(file), spellings[str(file)][0]), spelled) for file in files]
-    return source_of(sheets, (folder,), fit, path, HINT)
+    records = [_record(file, places.get(str(file), spellings[str(file)][0]), spelled) for file in files]
+    return source_of(records, (folder,), fit, path, HINT)
 
 
 def _spellings(file: Path, folder: Path) -> list[str]:
@@ -58,7 +58,7 @@ def _spellings(file: Path, folder: Path) -> list[str]:
     return [(place / "img" / file.stem).as_posix(), file.stem]
 
 
-def _sheet(file: Path, image: str, spelled: Spellings) -> Sheet | Refusal:
+def _record(file: Path, image: str, spelled: Spellings) -> ImageRecord | Refusal:
     try:
         content = read_json(file, hint=HINT, needs=("objects",))
     except AotError as error:
@@ -67,14 +67,14 @@ def _sheet(file: Path, image: str, spelled: Spellings) -> Sheet | Refusal:
     if not isinstance(objects, list):
         return Refusal(str(file), "the file", "its objects are no list", "bad_entry")
     declared = declared_size(size.get("width"), size.get("height")) if isinstance(size, dict) else None
-    sheet = Sheet(file, image, complete=bool(objects), declared=declared)
+    record = ImageRecord(file, image, complete=bool(objects), declared=declared)
     for number, entry in enumerate(objects, 1):
         where, label = f"object {number}", label_of(entry.get("classTitle")) if isinstance(entry, dict) else ""
         if not label:
-            sheet.refuse(where, "the object has no class", "unknown_label_or_image")
+            record.refuse(where, "the object has no class", "unknown_label_or_image")
         else:
-            sheet.place(spelled(label), where, partial(_placed, entry))
-    return sheet
+            record.place(spelled(label), where, partial(_placed, entry))
+    return record
 
 
 def _placed(entry: dict[str, Any]) -> tuple[list[float], list[float]]:

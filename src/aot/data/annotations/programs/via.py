@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aot.data.annotations.base.annotated import Sheet, source_of
+from aot.data.annotations.base.image_record import ImageRecord, source_of
 from aot.data.annotations.base.named_images import (
     files_below,
     folder_of,
@@ -61,11 +61,11 @@ def read_via(path: Path, fit: Fit) -> Source:
     """Photos and refused files, images or regions, in their order. No image at all, or attributes of which none is said
     to name the objects: `AotError`."""
     folder, spelled = folder_of(path), Spellings()
-    sheets = [sheet for file in via_files(path) for sheet in _sheets(file, folder, spelled)]
-    return source_of(sheets, (folder,), fit, path, HINT)
+    records = [record for file in via_files(path) for record in _records(file, folder, spelled)]
+    return source_of(records, (folder,), fit, path, HINT)
 
 
-def _sheets(file: Path, folder: Path, spelled: Spellings) -> Iterator[Sheet | Refusal]:
+def _records(file: Path, folder: Path, spelled: Spellings) -> Iterator[ImageRecord | Refusal]:
     settings: _Entry = {}
     images: Any
     try:
@@ -97,10 +97,10 @@ def _sheets(file: Path, folder: Path, spelled: Spellings) -> Iterator[Sheet | Re
             what = "several images have this name, and the file has the size of another one"
             yield Refusal(str(file), f"image {key}", what, "other_size")
             continue
-        sheet = Sheet(file, places.get(key, name), complete=False)
+        record = ImageRecord(file, places.get(key, name), complete=False)
         for number, region in enumerate(regions, 1):
-            _add(sheet, region, attribute, settings.get(attribute, {}), f"image {name}, region {number}", spelled)
-        yield sheet
+            _add(record, region, attribute, settings.get(attribute, {}), f"image {name}, region {number}", spelled)
+        yield record
 
 
 def _images_of_csv(file: Path) -> _Entry:
@@ -166,17 +166,17 @@ def _words(value: Any) -> list[str]:
     return [text] if text and text != "undefined" else []
 
 
-def _add(sheet: Sheet, region: Any, attribute: str, options: _Entry, where: str, spelled: Spellings) -> None:
+def _add(record: ImageRecord, region: Any, attribute: str, options: _Entry, where: str, spelled: Spellings) -> None:
     words = _words(_attributes(region).get(attribute))
     labels = sorted({spelled(label_of(options.get(word)) or word) for word in words})
     shape = region.get(_SHAPE) if isinstance(region, dict) else None
     if not labels or not isinstance(shape, dict):
-        sheet.refuse(where, "the region has no label", "unknown_label_or_image")
+        record.refuse(where, "the region has no label", "unknown_label_or_image")
     elif len(labels) > 1:
-        sheet.doubtful.update(labels)
-        sheet.doubt(labels[0], where, f"the region has the labels {', '.join(labels)}", "several_labels")
+        record.doubtful.update(labels)
+        record.doubt(labels[0], where, f"the region has the labels {', '.join(labels)}", "several_labels")
     else:
-        sheet.place(labels[0], where, partial(_geometry, shape))
+        record.place(labels[0], where, partial(_geometry, shape))
 
 
 def _geometry(shape: _Entry) -> tuple[list[float], list[float]]:

@@ -26,7 +26,7 @@ from aot.errors import AotError, shown
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Annotation:
     """An object before its image is opened: [x, y, width, height] and corners [x, y, x, y, ...] in px of the image, or
     in shares of its sides. `sure`: False makes its label doubtful. `where`: its place in its file."""
 
@@ -38,15 +38,15 @@ class Mark:
 
 
 @dataclass
-class Sheet:
+class ImageRecord:
     """All that a file says of one image. `refused`: what of it cannot be read, for which `complete` is then False.
-    `shares`: the marks are in shares of the image's sides. `doubtful`: labels of what may be there and has no mark.
-    `merged`: several files speak of the image. `embedded`: gives the image that is inside the file, else raises
-    `BadRow`."""
+    `shares`: the annotations are in shares of the image's sides. `doubtful`: labels of what may be there and is not
+    annotated. `merged`: several files speak of the image. `embedded`: gives the image that is inside the file, else
+    raises `BadRow`."""
 
     file: Path
     image: str
-    marks: list[Mark] = field(default_factory=list)
+    annotations: list[Annotation] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     complete: bool = True
     declared: Size | None = None
@@ -66,21 +66,21 @@ class Sheet:
         self.refused.append(Refusal(str(self.file), where, reason, word, "box"))
 
     def place(self, label: str, where: str, find: Callable[[], tuple[Sequence[float], Sequence[float]]]) -> None:
-        """Mark an object where `find` says (box, corners); where it raises `BadRow`, only the label is known."""
+        """Add an object where `find` says (box, corners); where it raises `BadRow`, only the label is known."""
         try:
             bbox, corners = find()
         except BadRow as error:
             self.doubt(label, where, str(error), error.word)
         else:
-            self.marks.append(Mark(label, bbox, corners, where))
+            self.annotations.append(Annotation(label, bbox, corners, where))
 
     def _drawn(self) -> dict[str, set[tuple[float, ...]]]:
         found: dict[str, set[tuple[float, ...]]] = {}
-        for mark in self.marks:
-            found.setdefault(mark.label, set()).add(tuple(mark.bbox))
+        for each in self.annotations:
+            found.setdefault(each.label, set()).add(tuple(each.bbox))
         return found
 
-    def merge(self, other: Sheet) -> None:
+    def merge(self, other: ImageRecord) -> None:
         """Take over what another file says of the same image; of another size, that cannot be placed. Labels of which
         two files have other boxes are doubtful: the one may be a later state of the other."""
         if self.file != other.file:
@@ -90,9 +90,9 @@ class Sheet:
         self.refused += other.refused
         self.doubtful |= other.doubtful
         if self.declared == other.declared and self.shares == other.shares:
-            self.marks += other.marks
+            self.annotations += other.annotations
             return
-        self.marks += [replace(mark, sure=False) for mark in other.marks]
+        self.annotations += [replace(each, sure=False) for each in other.annotations]
         self.refuse(f"image {shown(self.image)}", f"{other.file} gives it another size", "other_size", "photo")
 
 
@@ -102,81 +102,85 @@ def declared_size(width: object, height: object) -> Size | None:
     return (wide, high) if wide and high else None
 
 
-def source_of(sheets: Sequence[Sheet | Refusal], folders: Sequence[Path], fit: Fit, path: Path, hint: str) -> Source:
+def source_of(
+    records: Sequence[ImageRecord | Refusal], folders: Sequence[Path], fit: Fit, path: Path, hint: str
+) -> Source:
     """The photos of files that are all read, with the labels that these speak of. Nothing read, or none of the images
     there: `AotError` with this `hint`."""
-    read = [sheet for sheet in sheets if isinstance(sheet, Sheet)]
+    read = [record for record in records if isinstance(record, ImageRecord)]
     if not read:
-        left = next((sheet for sheet in sheets if isinstance(sheet, Refusal)), None)
+        left = next((record for record in records if isinstance(record, Refusal)), None)
         what = f"nothing of it can be read; first: {left.row} {left.reason}" if left else "names no image"
         raise AotError(what, where=left.file if left else str(path), hint=hint)
-    if read and not any(sheet.embedded or found_in(folders, sheet.image)[2] for sheet in read):
+    if read and not any(record.embedded or found_in(folders, record.image)[2] for record in read):
         what = f"none of the {len(read)} image files is there (first: {shown(read[0].image)})"
         raise AotError(what, where=str(path), hint=hint)
     if told := _no_pixels(read):
         raise AotError(told, where=str(path), hint=f"write the boxes in pixels of the image; {hint}")
-    labels = sorted({mark.label for sheet in read for mark in sheet.marks})
-    first: dict[str, Sheet] = {}
-    for sheet in read:
-        if first.setdefault(sheet.image, sheet) is not sheet:
-            first[sheet.image].merge(sheet)
-    kept = [sheet for sheet in sheets if isinstance(sheet, Refusal) or first[sheet.image] is sheet]
+    labels = sorted({each.label for record in read for each in record.annotations})
+    first: dict[str, ImageRecord] = {}
+    for record in read:
+        if first.setdefault(record.image, record) is not record:
+            first[record.image].merge(record)
+    kept = [record for record in records if isinstance(record, Refusal) or first[record.image] is record]
     return Source(photos_of(kept, folders, fit, path.parent.name if path.is_file() else path.name), labels)
 
 
-def _no_pixels(sheets: Sequence[Sheet]) -> str:
+def _no_pixels(records: Sequence[ImageRecord]) -> str:
     """What is wrong with boxes that all together can only be shares or percents of the images' sides."""
     evidence, whole = Evidence(), True
-    for sheet in sheets:
-        for mark in () if sheet.shares else sheet.marks:
-            evidence.see(list(mark.bbox), sheet.declared)
-            whole &= not any(number % 1 for number in mark.bbox)
+    for record in records:
+        for each in () if record.shares else record.annotations:
+            evidence.see(list(each.bbox), record.declared)
+            whole &= not any(number % 1 for number in each.bbox)
     if evidence.verdict != "shares" or (whole and evidence.shares == evidence.seen):  # objects of one pixel
         return ""
     return f"all {evidence.seen} boxes are in shares or percents of the image's sides"
 
 
 def photos_of(
-    sheets: Iterable[Sheet | Refusal], folders: Sequence[Path], fit: Fit, source: str
+    records: Iterable[ImageRecord | Refusal], folders: Sequence[Path], fit: Fit, source: str
 ) -> Iterator[Photo | Refusal]:
-    """A photo for each sheet whose image is in one of the folders. Its id is the image's name."""
-    for sheet in sheets:
-        if isinstance(sheet, Refusal):
-            yield sheet
+    """A photo for each record whose image is in one of the folders. Its id is the image's name."""
+    for record in records:
+        if isinstance(record, Refusal):
+            yield record
             continue
-        yield from sheet.refused
-        name = readable(sheet.image)
+        yield from record.refused
+        name = readable(record.image)
         try:
-            if name != sheet.image:
+            if name != record.image:
                 raise BadRow("the file's name is not UTF-8: rename it", "bad_name")
-            folder, place, _ = found_in(folders, sheet.image)
-            content = sheet.embedded() if sheet.embedded else read_image_file(folder, place)
-            image, size = read_image(content, fit, declared=sheet.declared)
+            folder, place, _ = found_in(folders, record.image)
+            content = record.embedded() if record.embedded else read_image_file(folder, place)
+            image, size = read_image(content, fit, declared=record.declared)
         except BadRow as error:
-            yield Refusal(str(sheet.file), f"image {shown(name)}", str(error), error.word)
+            yield Refusal(str(record.file), f"image {shown(name)}", str(error), error.word)
             continue
-        yield from _photo(sheet, name, image, size, fit, source)
+        yield from _photo(record, name, image, size, fit, source)
 
 
-def _photo(sheet: Sheet, name: str, image: np.ndarray, size: Size, fit: Fit, source: str) -> Iterator[Photo | Refusal]:
+def _photo(
+    record: ImageRecord, name: str, image: np.ndarray, size: Size, fit: Fit, source: str
+) -> Iterator[Photo | Refusal]:
     things: list[Thing] = []
-    doubtful = sheet.doubtful | {mark.label for mark in sheet.marks if not mark.sure}
+    doubtful = record.doubtful | {each.label for each in record.annotations if not each.sure}
     drawn: set[tuple[str, tuple[float, ...]]] = set()
-    for mark in sheet.marks:
-        key = (mark.label, tuple(mark.bbox))
-        if not mark.sure or key in drawn:
+    for each in record.annotations:
+        key = (each.label, tuple(each.bbox))
+        if not each.sure or key in drawn:
             continue
         drawn.add(key)
         try:
-            bbox, corners = _pixels(mark.bbox, size, sheet.shares), _pixels(mark.corners, size, sheet.shares)
-            box = scaled_box(bbox, size, fit(size), mark.label)
+            bbox, corners = _pixels(each.bbox, size, record.shares), _pixels(each.corners, size, record.shares)
+            box = scaled_box(bbox, size, fit(size), each.label)
             things.append(Thing(box, outline([corners], size, fit(size)) if corners else ()))
         except BadRow as error:
-            doubtful.add(mark.label)
-            yield Refusal(str(sheet.file), mark.where, str(error), error.word, "box")
-    if sheet.merged:
+            doubtful.add(each.label)
+            yield Refusal(str(record.file), each.where, str(error), error.word, "box")
+    if record.merged:
         doubtful |= same_twice(things)
-    yield Photo(name, image, tuple(things), (), frozenset(doubtful), sheet.complete, source=source)
+    yield Photo(name, image, tuple(things), (), frozenset(doubtful), record.complete, source=source)
 
 
 def _pixels(numbers: Sequence[float], size: Size, shares: bool) -> list[float]:
