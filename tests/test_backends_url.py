@@ -81,9 +81,10 @@ def test_a_stall_is_waited_for() -> None:
 RUN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell's background job ignores, its children do, too
-from aot.backends.asking import AnswerStore, ask_all
-from aot.backends.base import Ask, Sampling
-from aot.backends.openai_url import OpenAiBackend
+from aot.backends.asking.ask_all import ask_all
+from aot.backends.asking.store import AnswerStore
+from aot.backends.base.backend import Ask, Sampling
+from aot.backends.openai.backend import OpenAiBackend
 backend = OpenAiBackend(sys.argv[1], "mini", timeout=30, concurrency=4, backoff_s=.01)
 asks = (Ask(str(i), (f"question {i}",)) for i in range(int(sys.argv[3])))
 with AnswerStore(sys.argv[2]) as store:
