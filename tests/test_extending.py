@@ -139,7 +139,7 @@ def read_lists(path: Path, fit: Fit) -> Source:
 def test_a_reader_of_ones_own_gives_scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     PillowImage.new("RGB", (64, 64), "white").save(tmp_path / "a.png")
     (tmp_path / "boxes.json").write_text(json.dumps({"my_boxes": {"a.png": [["cup", 4, 4, 20, 20]]}}))
-    with pytest.raises(AotError, match="JSON of no known program"):
+    with pytest.raises(AotError, match="of no known format"):
         load_scenes(tmp_path)
     monkeypatch.setattr(readers, "READERS", (*readers.READERS, (lists, read_lists)))
     scenes, refused = load_scenes(tmp_path)
