@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from aot.backends.base import Ask, Backend, Sampling
+from aot.backends.base.backend import Ask, Backend, Sampling
 
 FAULTS = ("timeout", "429", "500", "truncated_json", "empty", "refusal", "stall")
 Reply = Callable[[tuple[str | bytes, ...], dict[str, Any]], "str | dict[str, Any]"]

@@ -173,7 +173,7 @@ def _adapters(folder: Path) -> Path:
 
 
 def _opened(folder: Path) -> Outcome:
-    from aot.backends.vllm_command import served
+    from aot.backends.vllm.command import served
     from aot.players.defender.opening import open_defender
 
     if (folder / ADAPTER).is_file():

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from aot.backends.base import Reply
-from aot.backends.store import AnswerStore
+from aot.backends.asking.store import AnswerStore
+from aot.backends.base.backend import Reply
 from aot.bench.comparison import compare_runs
 from aot.bench.evaluation.records import Answered, write_answers
 from aot.coevolve.recipes.load import load_recipe, recipe_of

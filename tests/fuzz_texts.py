@@ -11,8 +11,8 @@ from typing import Any, get_args
 from hypothesis import strategies as st
 
 from aot.answers import final_answer, parse_answer, parse_open, parse_yes_no
-from aot.backends.base import Reply
-from aot.backends.chat import Fault, error_text, read_completion, retry_after_s
+from aot.backends.base.backend import Reply
+from aot.backends.openai.chat import Fault, error_text, read_completion, retry_after_s
 from aot.coevolve.recipes.load import load_recipe
 from aot.types import LETTERS, AnswerStatus
 from fuzz_mutations import WORDS, damaged_bytes, damaged_json

@@ -78,7 +78,7 @@ def run(command: Command, out: Path, log: Path, changes: Changes | None = None) 
 
 def _in_child(command: Command, out: Path, changes: Changes | None) -> int:
     """Checkpoints are written after every step: pretraining has no setting for it."""
-    from aot.backends.store import AnswerStore
+    from aot.backends.asking.store import AnswerStore
     from aot.cli import main
     from aot.runs.checkpoints import Checkpoint
 

@@ -38,7 +38,7 @@ class Command:
     compared: Callable[[str], bool] = lambda _: True
 
     def load(self) -> None:
-        for module in ("torch", "aot.cli", "aot.backends.store", *self.modules):
+        for module in ("torch", "aot.cli", "aot.backends.asking.store", *self.modules):
             importlib.import_module(module)
         importlib.import_module("aot.runs.threads").use_threads(1)
 
@@ -210,7 +210,7 @@ _ALL = (
             f"--out={out}/eval",
         ],
         _served,
-        modules=("aot.bench.command", "aot.backends.openai_url"),
+        modules=("aot.bench.command", "aot.backends.openai.backend"),
     ),
     Command(
         "audit",

@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
 import tiny_models
-from aot.backends.local import LocalBackend
-from aot.backends.vllm_command import served
+from aot.backends.local.backend import LocalBackend
+from aot.backends.vllm.command import served
 from aot.doctor.folders import model_type_of, player_complete
 from aot.errors import AotError
 from aot.miniature.world.scenes import draw_scenes

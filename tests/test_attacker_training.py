@@ -118,7 +118,7 @@ def weights(attacker):
 
 def runs_of(fresh, scenes, pairs, kind, checkpoint=None, updates=3):
     """One training of each kind on a fresh attacker; the attacker and its figures."""
-    attacker, defender = fresh(), Fickle(scenes)
+    attacker = fresh()
     common = {"seed": 5, "checkpoint": checkpoint}
     if kind == "sft":
         settings = SftSettings(steps=updates, batch=8, optimizer=FAST)
@@ -134,29 +134,29 @@ def runs_of(fresh, scenes, pairs, kind, checkpoint=None, updates=3):
         assert metrics["pairs"] == sum(part["kept"] for part in effective) > 0
         assert metrics["examples"] == metrics["pairs"] + len(retention)
         return attacker, metrics
-    environment = EnvironmentSettings(answers=1)
+    asked = EnvironmentSettings(answers=1)
+    environment = AttackEnvironment(attacker, scenes, ANYTHING_GOES, Fickle(scenes), asked)
     if kind.startswith("rejection_sampling"):
         settings = RejectionSamplingSettings(
-            rounds=updates, scenes=6, samples=3, updates=2, sampling_steps=2, environment=environment,
+            rounds=updates, scenes=6, samples=3, updates=2, sampling_steps=2, environment=asked,
             scripted_scenes=4 if "scripted" in kind else 0, scripted_samples=3,
             sft=SftSettings(batch=8, optimizer=FAST),
         )  # fmt: skip
         retention = EditSet.of(attacker, pairs[:8])
-        return attacker, train_rejection_sampling(
-            attacker, scenes, ANYTHING_GOES, defender, settings, retention=retention, scripted=SCRIPTED_TASKS, **common
-        )
+        common |= {"retention": retention, "scripted": SCRIPTED_TASKS}
+        return attacker, train_rejection_sampling(environment, settings, **common)
     if kind == "diffusion_nft":
         settings = DiffusionNftSettings(
-            updates=updates, groups=4, group_size=4, sampling_steps=2, optimizer=FAST, environment=environment
+            updates=updates, groups=4, group_size=4, sampling_steps=2, optimizer=FAST, environment=asked
         )
-        return attacker, train_diffusion_nft(attacker, scenes, ANYTHING_GOES, defender, settings, **common)
+        return attacker, train_diffusion_nft(environment, settings, **common)
     step_kind = kind.removeprefix("flow_grpo_")
     settings = FlowGrpoSettings(
         updates=updates, groups=4, group_size=4, steps=4, window=2, window_last=2, step_kind=step_kind,
-        optimizer=FAST, environment=environment, passes=2, clip=1e-2, kl_weight=1e-3,
+        optimizer=FAST, environment=asked, passes=2, clip=1e-2, kl_weight=1e-3,
         kl="mean" if step_kind == "sde" else "none",
     )  # fmt: skip
-    return attacker, train_flow_grpo(attacker, scenes, ANYTHING_GOES, defender, settings, **common)
+    return attacker, train_flow_grpo(environment, settings, **common)
 
 
 KINDS = ["sft", "curated_sft", "rejection_sampling", "rejection_sampling_scripted", "diffusion_nft"]
@@ -406,7 +406,8 @@ def test_nothing_to_attack_and_nothing_that_deceives(fresh, scenes, pairs):
     with pytest.raises(AotError, match="nothing to attack"):
         AttackEnvironment(fresh(), scenes, ANYTHING_GOES, always, EnvironmentSettings())
     settings = RejectionSamplingSettings(rounds=1, scenes=2, samples=2, updates=1, sampling_steps=1)
-    metrics = train_rejection_sampling(fresh(), scenes, ANYTHING_GOES, Oracle(), settings, seed=0)
+    environment = AttackEnvironment(fresh(), scenes, ANYTHING_GOES, Oracle(), settings.environment)
+    metrics = train_rejection_sampling(environment, settings, seed=0)
     assert metrics["stopped"] == "no edit deceives this defender"
 
 

@@ -30,8 +30,8 @@ from aot.audit.shares import change
 from aot.audit.showcase import cards, chosen
 from aot.audit.subjects import Subjects, fingerprint, open_subjects
 from aot.audit.trained import TrainedAttacker
-from aot.backends.base import Ask, Reply, Sampling
-from aot.backends.scripted import ScriptedBackend
+from aot.backends.base.backend import Ask, Reply, Sampling
+from aot.backends.base.scripted import ScriptedBackend
 from aot.errors import AotError
 from aot.forge.photo_source import PhotoSettings
 from aot.game.referee import RefereeSettings, box_ssim

@@ -17,7 +17,7 @@ from aot.audit.command import audit, audit_settings
 from aot.audit.panel import ATTACKS, build_panel
 from aot.audit.run import OUTCOMES, run_audit
 from aot.audit.subjects import Subjects
-from aot.backends.openai_url import OpenAiBackend
+from aot.backends.openai.backend import OpenAiBackend
 from aot.backends.opening import open_backend
 from aot.cli import main
 from aot.errors import AotError

@@ -20,8 +20,8 @@ from aot.audit.plan import AuditSettings
 from aot.audit.run import OUTCOMES, run_audit
 from aot.audit.showcase import cards
 from aot.audit.subjects import Subjects
-from aot.backends.base import Ask, Reply
-from aot.backends.scripted import ScriptedBackend
+from aot.backends.base.backend import Ask, Reply
+from aot.backends.base.scripted import ScriptedBackend
 from aot.prompts import ABSTAIN_OFFER, ABSTENTION, gold_answer
 from aot.scores.calibration import accuracy_at, aurc, auroc, risk_coverage
 from aot.scores.selective import Sure, mean, over_images, selective

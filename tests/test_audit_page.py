@@ -20,8 +20,8 @@ from aot.audit.plan import AuditSettings
 from aot.audit.run import run_audit
 from aot.audit.showcase import cards
 from aot.audit.subjects import Subjects
-from aot.backends.base import Ask, Reply
-from aot.backends.scripted import ScriptedBackend
+from aot.backends.base.backend import Ask, Reply
+from aot.backends.base.scripted import ScriptedBackend
 from aot.data.images.reading import Refusal
 from aot.types import LETTERS, Question, Scene
 from html_page import Page, chromium, measured_in_frames, needs_chromium

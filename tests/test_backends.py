@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as PilImage
 
-from aot.backends.asking import HELD, AnswerStore, AskedCounts, ask_all, reply_key
-from aot.backends.base import Ask, Reply, Sampling
-from aot.backends.pictures import fitted, mime_type, png
-from aot.backends.scripted import ScriptedBackend
+from aot.backends.asking.ask_all import HELD, ask_all
+from aot.backends.asking.counts import AskedCounts
+from aot.backends.asking.store import AnswerStore
+from aot.backends.base.backend import Ask, Reply, Sampling, reply_key
+from aot.backends.base.pictures import fitted, mime_type, png
+from aot.backends.base.scripted import ScriptedBackend
 from aot.data.images.decoding import BadPicture
 from aot.data.images.reading import size_within
 from aot.errors import AotError

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from aot.backends.asking import AnswerStore, ask_all, check_answered
-from aot.backends.base import Ask, Reply, Sampling
-from aot.backends.capped import LARGEST_ANSWER_BYTES
-from aot.backends.chat import Fault, read_completion
-from aot.backends.folders import any_processor, load_model
-from aot.backends.openai_url import OpenAiBackend
-from aot.backends.pauses import LONGEST_BACKOFF_S, LONGEST_WAIT_S, pause_s
+from aot.backends.asking.ask_all import ask_all, check_answered
+from aot.backends.asking.store import AnswerStore
+from aot.backends.base.backend import Ask, Reply, Sampling
+from aot.backends.local.folders import any_processor, load_model
+from aot.backends.openai.backend import OpenAiBackend
+from aot.backends.openai.capped import LARGEST_ANSWER_BYTES
+from aot.backends.openai.chat import Fault, read_completion
+from aot.backends.openai.pauses import LONGEST_BACKOFF_S, LONGEST_WAIT_S, pause_s
 from aot.errors import AotError
 from aot.players.base_players import player_folder
 from fault_server import FaultServer
@@ -112,7 +113,7 @@ def test_thoughts_are_named_and_never_the_answer(name: str) -> None:
 
 
 def test_a_long_wait_is_told_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aot.backends.pauses.LONGEST_WAIT_S", 0.1)
+    monkeypatch.setattr("aot.backends.openai.pauses.LONGEST_WAIT_S", 0.1)
     told: list[str] = []
     with FaultServer(lambda *_: "A", rate=1, faults=["429"], retry_after="86400") as server:
         started = time.monotonic()

@@ -14,14 +14,14 @@ import pytest
 import torch
 
 import tiny_models
-from aot.backends.asking import ask_all
-from aot.backends.base import Ask, Reply, Sampling
-from aot.backends.defender import BackendDefender, gold_answers
-from aot.backends.local import LocalBackend
-from aot.backends.openai_url import OpenAiBackend
+from aot.backends.asking.ask_all import ask_all
+from aot.backends.asking.defender import BackendDefender, gold_answers
+from aot.backends.base.backend import Ask, Reply, Sampling
+from aot.backends.base.pictures import png
+from aot.backends.base.scripted import ScriptedBackend
+from aot.backends.local.backend import LocalBackend
+from aot.backends.openai.backend import OpenAiBackend
 from aot.backends.opening import open_backend, open_defender
-from aot.backends.pictures import png
-from aot.backends.scripted import ScriptedBackend
 from aot.errors import AotError
 from aot.game.judge import Judge
 from aot.miniature.world.scenes import draw_scenes
@@ -291,7 +291,8 @@ def test_names_are_opened(tmp_path: Path) -> None:
 
 def test_importing_backends_is_light() -> None:
     code = (
-        "import sys, aot.backends.asking, aot.backends.opening, aot.backends.scripted, aot.backends.defender;"
+        "import sys, aot.backends.asking.ask_all, aot.backends.opening;"
+        "import aot.backends.base.scripted, aot.backends.asking.defender;"
         "print(*{'torch', 'transformers', 'openai'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -18,12 +18,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aot.backends.asking import AnswerStore, AskedCounts, ask_all, reply_key
-from aot.backends.base import Ask, Reply, Sampling
-from aot.backends.chat import read_completion, retry_after_s
-from aot.backends.openai_url import OpenAiBackend
-from aot.backends.option_odds import option_probabilities
-from aot.backends.pictures import png
+from aot.backends.asking.ask_all import ask_all
+from aot.backends.asking.counts import AskedCounts
+from aot.backends.asking.store import AnswerStore
+from aot.backends.base.backend import Ask, Reply, Sampling, reply_key
+from aot.backends.base.pictures import png
+from aot.backends.openai.backend import OpenAiBackend
+from aot.backends.openai.chat import read_completion, retry_after_s
+from aot.backends.openai.option_probabilities import option_probabilities
 from aot.errors import AotError
 from fault_server import FAULTS, FaultServer
 
@@ -79,9 +81,10 @@ def test_a_stall_is_waited_for() -> None:
 RUN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell's background job ignores, its children do, too
-from aot.backends.asking import AnswerStore, ask_all
-from aot.backends.base import Ask, Sampling
-from aot.backends.openai_url import OpenAiBackend
+from aot.backends.asking.ask_all import ask_all
+from aot.backends.asking.store import AnswerStore
+from aot.backends.base.backend import Ask, Sampling
+from aot.backends.openai.backend import OpenAiBackend
 backend = OpenAiBackend(sys.argv[1], "mini", timeout=30, concurrency=4, backoff_s=.01)
 asks = (Ask(str(i), (f"question {i}",)) for i in range(int(sys.argv[3])))
 with AnswerStore(sys.argv[2]) as store:
@@ -448,7 +451,8 @@ def test_what_is_no_url_says_so(url: str) -> None:
 @pytest.mark.parametrize("end", ["raise SystemExit(7)", "1 / 0"])
 def test_a_program_that_ends_meanwhile_ends_at_once(end: str) -> None:
     code = (
-        "import sys; from aot.backends.base import Ask, Sampling; from aot.backends.openai_url import OpenAiBackend\n"
+        "import sys; from aot.backends.base.backend import Ask, Sampling\n"
+        "from aot.backends.openai.backend import OpenAiBackend\n"
         "backend = OpenAiBackend(sys.argv[1], 'mini', timeout=60)\n"
         "replies = backend.ask((Ask(str(i), (f'question {i}',)) for i in range(50)), Sampling())\n"
         f"for ask, reply in replies:\n    {end}"

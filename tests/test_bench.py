@@ -14,9 +14,9 @@ import pyarrow.parquet
 import pytest
 from PIL import Image as PilImage
 
-from aot.backends.base import Ask, Reply
-from aot.backends.scripted import ScriptedBackend
-from aot.backends.store import AnswerStore
+from aot.backends.asking.store import AnswerStore
+from aot.backends.base.backend import Ask, Reply
+from aot.backends.base.scripted import ScriptedBackend
 from aot.bench.benchmarks.table import BENCHMARKS, named
 from aot.bench.evaluation.grading import grade
 from aot.bench.evaluation.protocol import EvalSettings

@@ -116,23 +116,24 @@ def test_streams_draw_one_size_and_reach_every_scene(attacker, scenes):
 
 
 def training(kind: str, attacker: EditAttacker, scenes: list[Scene], updates: int, checkpoint: Checkpoint | None):
-    defender, common = Fickle(scenes), {"seed": 5, "checkpoint": checkpoint}
+    common = {"seed": 5, "checkpoint": checkpoint}
     if kind == "sft":
         pairs = [EditPair(s.image, np.roll(s.image, 16, 1), attack_instruction(s)) for s in scenes]
         settings = SftSettings(steps=updates, batch=4, optimizer=FAST)
         return train_sft(attacker, EditSets.of(attacker, pairs), settings, **common)
+    environment = AttackEnvironment(attacker, scenes, ANYTHING_GOES, Fickle(scenes), ASKED)
     if kind == "rejection_sampling":
         s = RejectionSamplingSettings(
             rounds=updates, scenes=3, samples=2, updates=1, sampling_steps=2, environment=ASKED,
             sft=SftSettings(batch=4, optimizer=FAST),
         )  # fmt: skip
-        return train_rejection_sampling(attacker, scenes, ANYTHING_GOES, defender, s, **common)
+        return train_rejection_sampling(environment, s, **common)
     small = {"updates": updates, "groups": 3, "group_size": 3, "optimizer": FAST, "environment": ASKED}
     if kind == "diffusion_nft":
         s = DiffusionNftSettings(sampling_steps=2, **small)
-        return train_diffusion_nft(attacker, scenes, ANYTHING_GOES, defender, s, **common)
+        return train_diffusion_nft(environment, s, **common)
     s = FlowGrpoSettings(steps=3, window=1, window_last=1, scene_choice=kind.split()[1], **small)
-    return train_flow_grpo(attacker, scenes, ANYTHING_GOES, defender, s, **common)
+    return train_flow_grpo(environment, s, **common)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aot.data.annotations.yolo_lines import class_of, words_of
+from aot.data.annotations.datasets.yolo_lines import class_of, words_of
 from aot.data.photos.box_form import Evidence
 from aot.errors import AotError
 from aot.runs.files import encoding_of

@@ -31,7 +31,7 @@ from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
 from aot.train.attacker.flow_grpo.train import train_flow_grpo
-from aot.train.attacker.reinforcement.attack_environment import GRADED, EnvironmentSettings
+from aot.train.attacker.reinforcement.attack_environment import GRADED, AttackEnvironment, EnvironmentSettings
 from aot.train.attacker.sft.edit_sets import EditSet
 from aot.train.attacker.sft.flow_matching import SftSettings, train_sft
 from aot.train.defender.clean_guard import missed
@@ -197,7 +197,8 @@ def test_flow_grpo(name: str, tmp_path: Path) -> None:
     def train(checkpoint: Checkpoint, log: TrainLog) -> tuple[torch.nn.Module, dict[str, Any]]:
         attacker = tiny_attacker(adapters=True)
         referee = world_referee(RefereeSettings())
-        metrics = train_flow_grpo(attacker, scenes, referee, defender, settings, seed=4, checkpoint=checkpoint, log=log)
+        environment = AttackEnvironment(attacker, scenes, referee, defender, settings.environment)
+        metrics = train_flow_grpo(environment, settings, seed=4, checkpoint=checkpoint, log=log)
         return attacker.transformer, metrics
 
     check_training(train, tmp_path, atol=2e-5)

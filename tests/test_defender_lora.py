@@ -15,10 +15,10 @@ from peft import PeftModel
 from transformers import AutoModelForImageTextToText
 
 import tiny_models
-from aot.backends.base import Ask, Sampling
-from aot.backends.local import LocalBackend
-from aot.backends.pictures import png
-from aot.backends.vllm_command import served
+from aot.backends.base.backend import Ask, Sampling
+from aot.backends.base.pictures import png
+from aot.backends.local.backend import LocalBackend
+from aot.backends.vllm.command import served
 from aot.coevolve.recipes.load import load_recipe
 from aot.data.episodes.curriculum import CurriculumRow
 from aot.errors import AotError

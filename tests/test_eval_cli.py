@@ -22,11 +22,11 @@ import pyarrow.parquet
 import pytest
 from PIL import Image as PilImage
 
-from aot.backends.base import Ask, Backend, Reply
-from aot.backends.openai_url import OpenAiBackend
+from aot.backends.asking.store import AnswerStore
+from aot.backends.base.backend import Ask, Backend, Reply
+from aot.backends.base.scripted import ScriptedBackend
+from aot.backends.openai.backend import OpenAiBackend
 from aot.backends.opening import open_backend
-from aot.backends.scripted import ScriptedBackend
-from aot.backends.store import AnswerStore
 from aot.bench.command import settings_of, wanted
 from aot.bench.comparison import compare_runs
 from aot.bench.evaluation.protocol import EvalSettings

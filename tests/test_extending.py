@@ -1,21 +1,32 @@
-"""What docs/architecture.md says about adding a player, a check or a benchmark: each is shown here."""
+"""What docs/architecture.md says about adding a player, a check, a reader or a benchmark: each is shown here."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image as PillowImage
 
-from aot.backends.base import Ask, Reply
+from aot.backends.asking.defender import BackendDefender
+from aot.backends.base.backend import Ask, Backend, Reply, Sampling
 from aot.bench.evaluation.grading import grade
 from aot.bench.reading.benchmark import Benchmark
 from aot.bench.reading.item import Item
 from aot.bench.reading.questions import lmu_item
 from aot.bench.reading.rows import Row
+from aot.data.annotations import readers
+from aot.data.annotations.base.image_record import Annotation, ImageRecord, source_of
+from aot.data.annotations.base.named_images import files_below
+from aot.data.images.reading import Fit
+from aot.data.photos.photo import Source
+from aot.data.sources import load_scenes
+from aot.errors import AotError
 from aot.game.episodes import play
 from aot.game.referee import RefereeSettings, build_referee
 from aot.miniature.scripted import Oracle
@@ -91,6 +102,49 @@ def test_a_check_of_ones_own_refuses() -> None:
     episodes = play(SCENES, Stamp(), build_referee(settings, [NothingWhite()]), LooksAtTheCorner())
     assert [e.verdict.refused_by for e in episodes] == [("white",)] * len(SCENES)
     assert not any(e.success for e in episodes)
+
+
+class SaysTheFirst:
+    """A backend of one's own: a model that is only asked."""
+
+    name = "first"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"kind": "first"}
+
+    def ask(self, asks: Iterable[Ask], sampling: Sampling) -> Iterator[tuple[Ask, Reply]]:
+        for ask in asks:
+            yield ask, Reply("A")
+
+
+def test_a_backend_of_ones_own_defends() -> None:
+    backend: Backend = SaysTheFirst()
+    answers = BackendDefender(backend).answer([s.image for s in SCENES], [s.question for s in SCENES])
+    assert [best.choice for (best,) in answers] == [0] * len(SCENES)
+
+
+def lists(path: Path) -> list[Path]:
+    return [file for file in files_below(path, ".json") if b'"my_boxes"' in file.read_bytes()]
+
+
+def read_lists(path: Path, fit: Fit) -> Source:
+    records = []
+    for file in lists(path):
+        for name, boxes in json.loads(file.read_text())["my_boxes"].items():
+            records.append(ImageRecord(file, name, [Annotation(label, box) for label, *box in boxes]))
+    return source_of(records, (path,), fit, path, "see the program's manual")
+
+
+def test_a_reader_of_ones_own_gives_scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    PillowImage.new("RGB", (64, 64), "white").save(tmp_path / "a.png")
+    (tmp_path / "boxes.json").write_text(json.dumps({"my_boxes": {"a.png": [["cup", 4, 4, 20, 20]]}}))
+    with pytest.raises(AotError, match="of no known format"):
+        load_scenes(tmp_path)
+    monkeypatch.setattr(readers, "READERS", (*readers.READERS, (lists, read_lists)))
+    scenes, refused = load_scenes(tmp_path)
+    assert scenes and not refused
+    assert any("cup" in (scene.question.text + " ".join(scene.question.options)) for scene in scenes)
 
 
 def mine(row: Row) -> Item:

@@ -14,8 +14,8 @@ import huggingface_hub
 import pytest
 from huggingface_hub import errors
 
-from aot.backends.base import Ask, Sampling
-from aot.backends.local import LocalBackend
+from aot.backends.base.backend import Ask, Sampling
+from aot.backends.local.backend import LocalBackend
 from aot.errors import AotError
 from aot.players import base_players, digests
 from aot.players.base_players import (

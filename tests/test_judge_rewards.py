@@ -211,18 +211,19 @@ def environment(terms: JudgeTerms) -> EnvironmentSettings:
 
 def evolved(judge, terms, checkpoint=None, log=None, method="flow_grpo"):
     attacker = EditAttacker.load(player_folder("miniature", "attacker"))
-    keep = {"seed": 4, "judge": judge, "checkpoint": checkpoint, "log": log}
+    keep = {"seed": 4, "checkpoint": checkpoint, "log": log}
+    facing = AttackEnvironment(attacker, SCENES, REFEREE, Oracle(), environment(terms), judge=judge)
     if method == "diffusion_nft":
         settings = DiffusionNftSettings(
             updates=1, groups=2, group_size=3, sampling_steps=2, optimizer=FAST, environment=environment(terms)
         )
-        metrics = train_diffusion_nft(attacker, SCENES, REFEREE, Oracle(), settings, **keep)
+        metrics = train_diffusion_nft(facing, settings, **keep)
     else:
         flow = FlowGrpoSettings(
             updates=3, groups=3, group_size=3, steps=4, window=2, window_last=2, optimizer=FAST,
             environment=environment(terms),
         )  # fmt: skip
-        metrics = train_flow_grpo(attacker, SCENES, REFEREE, Oracle(), flow, **keep)
+        metrics = train_flow_grpo(facing, flow, **keep)
     return torch.cat([p.detach().flatten() for p in attacker.transformer.parameters()]), metrics
 
 

@@ -20,11 +20,16 @@ LAYERS = (
     ("data/images", "data/episodes"),
     ("data/records",),
     ("data/photos",),
-    ("data/annotations", "data/tables"),
+    ("data/annotations/base", "data/tables"),
+    ("data/annotations/datasets", "data/annotations/programs"),
+    ("data/annotations",),
     ("data",),
     ("players",),
     ("players/attacker", "players/defender"),
     ("players/inpaint",),
+    ("backends/base",),
+    ("backends/asking", "backends/local", "backends/openai"),
+    ("backends/vllm",),
     ("backends",),
     ("game",),
     ("miniature/world",),
@@ -60,7 +65,7 @@ LAYERS = (
 """Lowest first; a package imports only from lower layers, or from itself. A folder inside a folder counts alone where
 it is named here: the miniature's world lies below the forge, its pretraining above the trainings; the packages of
 `SPLIT` are made of folders that build on each other."""
-SPLIT = ("arena", "attacks", "bench", "coevolve", "data", "train/attacker")
+SPLIT = ("arena", "attacks", "backends", "bench", "coevolve", "data", "train/attacker")
 """Packages all of whose folders are named in `LAYERS`."""
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from transformers import AutoModelForImageTextToText, GenerationConfig
 
 import tiny_more
-from aot.backends.base import Ask, Sampling
-from aot.backends.local import LocalBackend
-from aot.backends.pictures import png
+from aot.backends.base.backend import Ask, Sampling
+from aot.backends.base.pictures import png
+from aot.backends.local.backend import LocalBackend
 from aot.players.defender.opening import open_defender
 from aot.players.defender.stock import StockDefender
 from aot.players.settings import DefenderSettings

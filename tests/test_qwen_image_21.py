@@ -26,6 +26,7 @@ from aot.players.attacker.qwen_image_21 import TARGETS
 from aot.players.settings import AttackerSettings, LoraSettings
 from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
 from aot.train.attacker.flow_grpo.train import train_flow_grpo
+from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment
 from aot.train.attacker.sft.edit_sets import EditSet
 from aot.train.attacker.sft.flow_matching import SftSettings, train_sft
 from aot.types import Scene
@@ -105,7 +106,8 @@ def test_adapters_are_trained_and_loaded_by_the_stock_pipeline(folder, pipeline,
         train_sft(attacker, EditSet.of(attacker, pairs), SftSettings(steps=2, batch=4, optimizer=FAST), seed=0)
     else:
         settings = FlowGrpoSettings(updates=2, groups=2, group_size=4, steps=4, micro_batch=4, optimizer=FAST)
-        train_flow_grpo(attacker, scenes, ANYTHING_GOES, Fickle(scenes), settings, seed=0)
+        environment = AttackEnvironment(attacker, scenes, ANYTHING_GOES, Fickle(scenes), settings.environment)
+        train_flow_grpo(environment, settings, seed=0)
     after = adapter_weights(attacker.transformer)
     assert any(not torch.equal(after[name], before[name]) for name in before)
     for name, parameter in after.items():  # what so few steps learn is below what can be told from rounding

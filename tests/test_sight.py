@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from aot.backends.base import Ask, Reply, Sampling
-from aot.backends.local import LocalBackend
-from aot.backends.openai_url import OpenAiBackend
+from aot.backends.asking.sight import ImageEffect, SightChecked, why_blind
+from aot.backends.base.backend import Ask, Reply, Sampling
+from aot.backends.base.pictures import png
+from aot.backends.local.backend import LocalBackend
+from aot.backends.openai.backend import OpenAiBackend
 from aot.backends.opening import open_backend
-from aot.backends.pictures import png
-from aot.backends.sight import ImageEffect, SightChecked, why_blind
 from aot.errors import AotError
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import player_folder

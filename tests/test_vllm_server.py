@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 
 from aot.backends.frozen import check_source, frozen_defender
-from aot.backends.frozen_settings import AskingSettings, VllmSettings
-from aot.backends.vllm_command import Served, serve_command, serve_environment, served
-from aot.backends.vllm_server import VllmServer, free_port
+from aot.backends.vllm.command import Served, serve_command, serve_environment, served
+from aot.backends.vllm.server import VllmServer, free_port
+from aot.backends.vllm.settings import AskingSettings, VllmSettings
 from aot.errors import AotError
 from aot.players.base_players import described, player_folder
 from aot.players.settings import DefenderSettings
@@ -197,8 +197,8 @@ def test_no_server_outlives_its_run(how: signal.Signals, upstream: Upstream, tmp
     program = (
         "import signal, sys, time\nfrom pathlib import Path\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from aot.backends.vllm_server import VllmServer\nfrom aot.backends.vllm_command import served\n"
-        "from aot.backends.frozen_settings import VllmSettings\nfrom aot.players.settings import DefenderSettings\n"
+        "from aot.backends.vllm.server import VllmServer\nfrom aot.backends.vllm.command import served\n"
+        "from aot.backends.vllm.settings import VllmSettings\nfrom aot.players.settings import DefenderSettings\n"
         f"model = served(Path({str(model.folder)!r}), 'x')\n"
         f"settings = VllmSettings.model_validate_json({settings.model_dump_json()!r})\n"
         f"with VllmServer(model, settings, DefenderSettings(), log=Path({str(tmp_path / 'log')!r})):\n"

@@ -32,7 +32,7 @@ from aot.rl.diversity import DiversitySettings
 from aot.runs.overrides import overridden
 from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
 from aot.train.attacker.flow_grpo.train import train_flow_grpo
-from aot.train.attacker.reinforcement.attack_environment import EnvironmentSettings
+from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment, EnvironmentSettings
 from aot.train.attacker.sft.flow_matching import SftSettings
 
 
@@ -139,8 +139,9 @@ def test_flow_grpo_weighs_diversity(shipped: EditAttacker) -> None:
         how = FlowGrpoSettings(updates=1, groups=3, group_size=4, steps=4, environment=environment)
         attacker = copy.copy(shipped)
         attacker.transformer = copy.deepcopy(shipped.transformer)
-        given = attacker, scenes, world_referee(referee), defender, how
-        found.append(train_flow_grpo(*given, seed=0, describe=world_traits))
+        known = {"describe": world_traits}
+        facing = AttackEnvironment(attacker, scenes, world_referee(referee), defender, environment, **known)
+        found.append(train_flow_grpo(facing, how, seed=0))
     plain, weighed = found
     assert "diversity" not in plain and 0 <= weighed["diversity"] <= 0.5
     assert plain["reward"] == weighed["reward"]

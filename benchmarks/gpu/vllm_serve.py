@@ -24,12 +24,12 @@ import torch
 from full_size import defender_folder
 from measure import Card, report
 
-from aot.backends.base import Sampling
-from aot.backends.defender import BackendDefender, gold_answers
+from aot.backends.asking.defender import BackendDefender, gold_answers
+from aot.backends.base.backend import Sampling
 from aot.backends.frozen import FrozenBackend, asked_at
-from aot.backends.frozen_settings import AskingSettings, VllmSettings
-from aot.backends.vllm_command import served
-from aot.backends.vllm_server import VllmServer
+from aot.backends.vllm.command import served
+from aot.backends.vllm.server import VllmServer
+from aot.backends.vllm.settings import AskingSettings, VllmSettings
 from aot.miniature.world.scenes import draw_scenes
 from aot.players.base import Defender
 from aot.players.base_players import player_folder

@@ -17,9 +17,9 @@ from aot.audit.showcase import cards
 from aot.audit.subjects import open_subjects
 from aot.audit.trained import open_attacker
 from aot.audit.white_box import check_attacks, open_white_box, white_box
-from aot.backends.asking import check_answered
+from aot.backends.asking.ask_all import check_answered
+from aot.backends.asking.sight import SightChecked, unmoved_note
 from aot.backends.opening import is_url, open_backend
-from aot.backends.sight import SightChecked, unmoved_note
 from aot.players.base_players import quiet_loading
 from aot.runs.files import held, read_whole
 from aot.runs.overrides import overridden

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from aot.audit.metrics import GROUPS, Member, Outcome, Tally
 from aot.audit.shares import Json
-from aot.backends.base import Backend
-from aot.backends.defender import gold_answers, letters
+from aot.backends.asking.defender import gold_answers, letters
+from aot.backends.base.backend import Backend
 from aot.report.words import percent
 from aot.scores.selective import Sure, at_stake, selective, worst_of
 from aot.types import Question

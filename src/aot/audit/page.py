@@ -12,7 +12,7 @@ from rich.table import Table
 
 from aot.attacks.base.titles import AGAINST
 from aot.audit.charts import COLOURS, GROUP_TITLES, accuracy_figure, budget_figure
-from aot.backends.sight import unmoved_note
+from aot.backends.asking.sight import unmoved_note
 from aot.report.gallery import Card
 from aot.report.page import Tile, environment, flatten
 from aot.report.words import duration, interval, percent, signed_points

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from aot.attacks.base.family import Family
 from aot.attacks.strengths import Strengths
 from aot.attacks.white_box.settings import PixelAttackSettings
-from aot.backends.base import Sampling
+from aot.backends.base.backend import Sampling
 from aot.forge.objects import FOR_ATTACKS
 from aot.forge.photo_source import PhotoSettings
 from aot.game.referee import RefereeSettings

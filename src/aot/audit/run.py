@@ -24,11 +24,13 @@ from aot.audit.plan import CLEAN, AuditSettings, Plan, plan_of, turns
 from aot.audit.shares import Json
 from aot.audit.subjects import Subjects, fingerprint
 from aot.audit.white_box import planned_gradients, within_ball
-from aot.backends.asking import AnswerStore, AskedCounts, ask_all
-from aot.backends.base import Ask, Backend, Reply
-from aot.backends.defender import read_reply
-from aot.backends.pictures import png
-from aot.backends.sight import ImageEffect
+from aot.backends.asking.ask_all import ask_all
+from aot.backends.asking.counts import AskedCounts
+from aot.backends.asking.defender import read_reply
+from aot.backends.asking.sight import ImageEffect
+from aot.backends.asking.store import AnswerStore
+from aot.backends.base.backend import Ask, Backend, Reply
+from aot.backends.base.pictures import png
 from aot.data.images.reading import Refusal
 from aot.data.photos.photo import AnnotatedScene
 from aot.miniature.world.scenes import WorldScene

@@ -14,7 +14,6 @@ from aot.report.gallery import (
     DIFFERENCE_GAIN,
     Card,
     GalleryAnswer,
-    GalleryFinding,
     GalleryItem,
     card_of,
     gain_within,
@@ -80,32 +79,9 @@ def cards(audit: Audit, defender: str) -> list[Card]:
         if isinstance(attack, KeptPixels):  # it comes in the size that the model sees
             clean = attack.attacker.fitted(scene.image)
             boxes = scaled(boxes, scene.image, *clean.shape[:2])
-        item = GalleryItem(
-            scene_id=scene.id,
-            attacker=attack.name,
-            question=scene.question.text,
-            options=list(scene.question.options),
-            answer=scene.question.answer,
-            question_type=scene.question.kind,
-            kind=edit.kind,
-            instruction=edit.instruction,
-            note="" if math.isnan(measured) else f"SSIM {measured:.3f} {where}",
-            protected=[(b.x0, b.y0, b.x1, b.y1) for b in boxes],
-            valid=verdict.valid,
-            findings=[
-                GalleryFinding(
-                    check=f.check,
-                    passed=f.passed,
-                    measured=None if math.isnan(f.measured) else f.measured,
-                    reason=f.reason,
-                )
-                for f in verdict.findings
-            ],
-            answers_before=[_answer(before, defender)],
-            answers_after=[_answer(after, defender)] if after.fate == "asked" else [],
-            clean="",
-            attacked="",
-        )
+        note = "" if math.isnan(measured) else f"SSIM {measured:.3f} {where}"
+        answers = [_answer(before, defender)], [_answer(after, defender)] if after.fate == "asked" else []
+        item = GalleryItem.of(scene, edit, verdict, *answers, attacker=attack.name, note=note, protected=boxes)
         lossy = max(scene.image.shape[:2]) > SMALL_PX
         gain = gain_within(attack.attacker.eps) if isinstance(attack, KeptPixels) else DIFFERENCE_GAIN
         made.append(card_of(item, clean, edit.image, lossy=lossy, gain=gain))

@@ -24,15 +24,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aot.backends.address import api_key, checked_url, offered_models
-from aot.backends.asking import AnswerStore
-from aot.backends.base import Ask, Backend, Reply, Sampling
-from aot.backends.defender import BackendDefender, gold_answers
-from aot.backends.frozen_settings import IN_PROCESS, VLLM, AskingSettings, VllmSettings
-from aot.backends.openai_url import OpenAiBackend
-from aot.backends.sight import SightChecked
-from aot.backends.vllm_command import Served, served, vllm_program
-from aot.backends.vllm_server import AGAIN, VllmServer, load_adapters
+from aot.backends.asking.defender import BackendDefender, gold_answers
+from aot.backends.asking.sight import SightChecked
+from aot.backends.asking.store import AnswerStore
+from aot.backends.base.backend import Ask, Backend, Reply, Sampling
+from aot.backends.openai.address import api_key, checked_url, offered_models
+from aot.backends.openai.backend import OpenAiBackend
+from aot.backends.vllm.command import Served, served, vllm_program
+from aot.backends.vllm.server import AGAIN, VllmServer, load_adapters
+from aot.backends.vllm.settings import IN_PROCESS, VLLM, AskingSettings, VllmSettings
 from aot.errors import AotError
 from aot.players.base import Defender
 from aot.players.base_players import token_limit

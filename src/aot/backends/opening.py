@@ -12,9 +12,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from aot.backends.asking import AnswerStore
-from aot.backends.base import Backend, Sampling
-from aot.backends.defender import BackendDefender, gold_answers, letters
+from aot.backends.asking.defender import BackendDefender, gold_answers, letters
+from aot.backends.asking.store import AnswerStore
+from aot.backends.base.backend import Backend, Sampling
 from aot.errors import AotError
 from aot.players.base import Defender
 from aot.players.base_players import is_miniature, player_folder
@@ -41,7 +41,7 @@ def open_backend(
     """`batch`, `device`: of a model in this process; the others: of one behind a URL. Raises `AotError` where there is
     no such model; for a URL without `model` it says which ones the server offers, if there are several."""
     if is_url(name):
-        from aot.backends.openai_url import OpenAiBackend
+        from aot.backends.openai.backend import OpenAiBackend
 
         return OpenAiBackend(
             name,
@@ -54,7 +54,7 @@ def open_backend(
         )
     if model is not None:
         raise AotError("only a URL takes a model's name", where=name, hint="leave out --model, or give a server's URL")
-    from aot.backends.local import LocalBackend
+    from aot.backends.local.backend import LocalBackend
 
     folder, usual = str(_folder(name)), BATCH_OF_THE_MINIATURE if is_miniature(name) else BATCH
     return LocalBackend(folder, batch=batch or usual, device=device, name=name if name == "miniature" else None)
@@ -89,7 +89,7 @@ def model_at(url: str, model: str | None, *, api_key_env: str = "OPENAI_API_KEY"
     """The model meant at a URL: `model`, or the only one there is. Raises `AotError` that names those there are."""
     if model:
         return model
-    from aot.backends.address import checked_url, models_hint, offered_models
+    from aot.backends.openai.address import checked_url, models_hint, offered_models
 
     models, (_, shown) = offered_models(url, api_key_env=api_key_env), checked_url(url)
     if models is None:

@@ -4,5 +4,5 @@
 `evaluation` plan, asking, grading, scores, files; the authors' protocol · `comparison` two runs · `show` the terminal ·
 `command` what the command line calls.
 
-Builds on `bench/evaluation`.
+Builds on `backends` and `bench/evaluation`.
 """

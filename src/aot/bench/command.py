@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from aot.backends.asking import check_answered
+from aot.backends.asking.ask_all import check_answered
+from aot.backends.asking.sight import SightChecked, unmoved_note
+from aot.backends.asking.store import AnswerStore
 from aot.backends.opening import is_url, open_backend
-from aot.backends.sight import SightChecked, unmoved_note
-from aot.backends.store import AnswerStore
 from aot.bench.benchmarks.table import BENCHMARKS, named
 from aot.bench.comparison import compare_runs
 from aot.bench.evaluation.protocol import EvalSettings

@@ -19,8 +19,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from aot.backends.base import Backend
-from aot.backends.counts import AskedCounts
+from aot.backends.asking.counts import AskedCounts
+from aot.backends.base.backend import Backend
 from aot.bench.evaluation.protocol import EvalSettings
 from aot.bench.evaluation.run import Progress as Report
 from aot.bench.evaluation.survey import Evaluation

@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aot.backends.frozen_settings import IN_PROCESS, VLLM
+from aot.backends.vllm.settings import IN_PROCESS, VLLM
 from aot.coevolve.controller import Controller
 from aot.coevolve.evaluation.evaluator import Evaluator
 from aot.coevolve.evaluation.gallery import write_gallery

@@ -6,19 +6,13 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from aot.data.annotations.box_table import box_tables, read_box_tables
-from aot.data.annotations.coco import read_coco
-from aot.data.annotations.coco_layout import coco_layouts, is_coco_file
-from aot.data.annotations.createml import createml_files, read_createml
-from aot.data.annotations.cvat import cvat_files, read_cvat
-from aot.data.annotations.datumaro import datumaro_files, read_datumaro
-from aot.data.annotations.label_studio import label_studio_files, read_label_studio
-from aot.data.annotations.labelbox import labelbox_files, read_labelbox
-from aot.data.annotations.labelme import labelme_files, read_labelme
-from aot.data.annotations.supervisely import read_supervisely, supervisely_files
-from aot.data.annotations.via import read_via, via_files
-from aot.data.annotations.voc import read_voc, voc_files
-from aot.data.annotations.yolo import is_yolo, names_file, read_yolo
+from aot.data.annotations.datasets.coco import read_coco
+from aot.data.annotations.datasets.coco_layout import coco_layouts, is_coco_file
+from aot.data.annotations.datasets.voc import read_voc, voc_files
+from aot.data.annotations.datasets.yolo import is_yolo, names_file, read_yolo
+from aot.data.annotations.programs.labelbox import labelbox_files, read_labelbox
+from aot.data.annotations.programs.labelme import labelme_files, read_labelme
+from aot.data.annotations.readers import read_annotations
 from aot.data.images.reading import Fit, Refusal, square
 from aot.data.photos.photo import Source, scenes_of
 from aot.data.photos.pictures import PICTURES, holds_pictures, is_picture, read_pictures
@@ -39,7 +33,6 @@ MOST_ELONGATED = 200
 QUESTIONS_PER_IMAGE = 6
 """At most this many questions are written from the boxes of one COCO image (*ours*)."""
 
-
 _PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 _MOST_AROUND = 4
 """Folders that a dataset may have around it, each alone in the one above."""
@@ -49,17 +42,6 @@ FORMATS = (
     "Supervisely wrote or a table of boxes with the images, an LMUData .tsv, a .jsonl or .parquet file, a folder that "
     "datasets.load_dataset opens, or a folder of images"
 )
-PROGRAMS = (
-    (cvat_files, read_cvat),
-    (label_studio_files, read_label_studio),
-    (via_files, read_via),
-    (createml_files, read_createml),
-    (datumaro_files, read_datumaro),
-    (supervisely_files, read_supervisely),
-    (labelbox_files, read_labelbox),
-    (box_tables, read_box_tables),
-)
-"""What annotation programs and people write by themselves: what finds such files, and what reads them."""
 
 
 def load_scenes(
@@ -123,7 +105,7 @@ def open_source(path: Path | str, fit: Fit, *, free_text: bool = False) -> Sourc
         return _open_json(path, fit, free_text)
     if suffix == ".csv" and has_questions(path):
         return read_questions(path, fit, free_text=free_text)
-    if suffix in (".xml", ".csv") and (source := _open_annotations(path, fit)):
+    if suffix in (".xml", ".csv") and (source := read_annotations(path, fit)):
         return source
     if _is_archive(path):
         raise _packed(path)
@@ -183,7 +165,7 @@ def _open_known(path: Path, fit: Fit, free_text: bool) -> Source | None:
             return open_source(tables[0], fit, free_text=free_text)
         names = ", ".join(file.name for file in tables[:5])
         raise AotError("the folder holds several tables", where=str(path), hint=f"name one of them: {names}")
-    return _open_annotations(path, fit)
+    return read_annotations(path, fit)
 
 
 def _is_named_yolo(path: Path) -> bool:
@@ -236,10 +218,6 @@ def _has_rows(file: Path) -> bool:
     return listed or b'"structured_rep"' in head.partition(b"\n")[0]
 
 
-def _open_annotations(path: Path, fit: Fit) -> Source | None:
-    return next((read(path, fit) for find, read in PROGRAMS if find(path)), None)
-
-
 def _open_json(path: Path, fit: Fit, free_text: bool) -> Source:
     if is_coco_file(path):
         return read_coco(path, fit)
@@ -247,7 +225,7 @@ def _open_json(path: Path, fit: Fit, free_text: bool) -> Source:
         return read_labelme(path, fit)
     if _has_rows(path):
         return read_jsonl(path, fit, free_text=free_text)
-    if source := _open_annotations(path, fit):
+    if source := read_annotations(path, fit):
         return source
     raise _unknown(path, "a JSON file of no known format")
 

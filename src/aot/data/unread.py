@@ -10,7 +10,7 @@ import re
 from itertools import islice
 from pathlib import Path
 
-from aot.data.annotations.coco_layout import is_coco_file
+from aot.data.annotations.datasets.coco_layout import is_coco_file
 from aot.data.tables.imagefolder import METADATA, has_questions
 
 _HEAD_BYTES = 2**16

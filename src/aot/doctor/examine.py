@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aot.backends.opening import is_url
-from aot.backends.vllm_command import INSTALL
+from aot.backends.vllm.command import INSTALL
 from aot.coevolve.recipes.recipe import Recipe
 from aot.doctor import machine, packages
 from aot.doctor.disk import bytes_written, downloads, players_of

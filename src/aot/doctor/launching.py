@@ -8,9 +8,9 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from aot.backends.frozen_settings import IN_PROCESS, VLLM
-from aot.backends.vllm_command import vllm_program
-from aot.backends.vllm_server import is_taken
+from aot.backends.vllm.command import vllm_program
+from aot.backends.vllm.server import is_taken
+from aot.backends.vllm.settings import IN_PROCESS, VLLM
 from aot.coevolve.recipes.recipe import Recipe
 from aot.doctor import machine
 from aot.doctor.finding import Finding

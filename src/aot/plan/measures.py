@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from aot.backends.frozen_settings import IN_PROCESS
+from aot.backends.vllm.settings import IN_PROCESS
 from aot.coevolve.recipes.recipe import Recipe
 from aot.plan import attacker_plan, defender_plan
 from aot.plan.attacker_plan import UpdateMeasured

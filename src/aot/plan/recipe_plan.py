@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from aot.backends.frozen_settings import VLLM
+from aot.backends.vllm.settings import VLLM
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.recipes.stage_names import RESPONSE, baselines, defenders, finals
 from aot.plan.measures import Measures

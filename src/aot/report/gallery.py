@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from aot.report.run_data import read_json
 from aot.runs.files import read_whole
-from aot.types import LETTERS, Image
+from aot.types import LETTERS, Attack, Box, Finding, Image, Scene, Verdict
 
 MAX_CARDS = 48
 MAX_SIDE_PX = 320
@@ -36,6 +38,11 @@ class GalleryFinding(BaseModel, frozen=True, extra="ignore"):
     passed: bool
     measured: float | None = None
     reason: str = ""
+
+    @classmethod
+    def of(cls, finding: Finding) -> GalleryFinding:
+        measured = None if math.isnan(finding.measured) else finding.measured
+        return cls(check=finding.check, passed=finding.passed, measured=measured, reason=finding.reason)
 
 
 class GalleryAnswer(BaseModel, frozen=True, extra="ignore"):
@@ -65,6 +72,41 @@ class GalleryItem(BaseModel, frozen=True, extra="ignore"):
     answers_after: list[GalleryAnswer] = []
     clean: str
     attacked: str
+
+    @classmethod
+    def of(
+        cls,
+        scene: Scene,
+        attack: Attack,
+        verdict: Verdict,
+        before: list[GalleryAnswer],
+        after: list[GalleryAnswer],
+        *,
+        attacker: str,
+        note: str = "",
+        protected: Sequence[Box] | None = None,
+    ) -> GalleryItem:
+        """An attack with the answers before and after it, whose pictures are given to `card_of`. `protected`: where
+        these are not in px of the scene's own image."""
+        boxes = scene.protected if protected is None else protected
+        return cls(
+            scene_id=scene.id,
+            attacker=attacker,
+            question=scene.question.text,
+            options=list(scene.question.options),
+            answer=scene.question.answer,
+            question_type=scene.question.kind,
+            kind=attack.kind,
+            instruction=attack.instruction,
+            note=note,
+            protected=[(b.x0, b.y0, b.x1, b.y1) for b in boxes],
+            valid=verdict.valid,
+            findings=[GalleryFinding.of(finding) for finding in verdict.findings],
+            answers_before=before,
+            answers_after=after,
+            clean="",
+            attacked="",
+        )
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aot.errors import AotError
-from aot.report.summary import Summary
+from aot.report.summary import ArmsRaceStep, Summary
 from aot.runs.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 INK, MUTED, LINE, ATTACK, DEFEND = "#1d2026", "#686b73", "#e2ddd2", "#c2560c", "#2a5bb0"
 
@@ -28,6 +31,16 @@ def save_png(summary: Summary | Mapping[str, Any], path: Path) -> Path:
         )
     figure = Figure(figsize=(8.6, 3.8), dpi=200, facecolor="white", layout="constrained")
     axes = figure.add_subplot()
+    _draw_steps(axes, steps)
+    _label(axes, steps)
+    FigureCanvasAgg(figure)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+    return path
+
+
+def _draw_steps(axes: Axes, steps: Sequence[ArmsRaceStep]) -> None:
+    """A line from training to training, and at each its interval, mark and number."""
     success = [100 * step.valid_success for step in steps]
     for i, step in enumerate(steps):
         colour = ATTACK if step.is_attacker else DEFEND
@@ -58,6 +71,9 @@ def save_png(summary: Summary | Mapping[str, Any], path: Path) -> Path:
             color=INK,
             zorder=4,
         )
+
+
+def _label(axes: Axes, steps: Sequence[ArmsRaceStep]) -> None:
     axes.set_xticks(range(len(steps)), [step.step.replace(" ", "\n", 1) for step in steps], fontsize=9)
     for tick, step in zip(axes.get_xticklabels(), steps, strict=True):
         tick.set_color(ATTACK if step.is_attacker else DEFEND)
@@ -72,7 +88,3 @@ def save_png(summary: Summary | Mapping[str, Any], path: Path) -> Path:
     axes.tick_params(axis="y", labelcolor=MUTED, labelsize=9)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    FigureCanvasAgg(figure)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
-    return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,12 +16,11 @@ from aot.report.gallery import (
     DIFFERENCE_GAIN,
     Card,
     GalleryAnswer,
-    GalleryFinding,
     GalleryItem,
     card_of,
     gain_within,
 )
-from aot.types import Attack, Scene, Verdict
+from aot.types import Scene
 
 SMALL_PX = 160
 """Up to this side pictures are kept without loss."""
@@ -76,40 +74,8 @@ def _card(
     image = attack.image if attack.image.shape == scene.image.shape else scene.image
     lossy = max(scene.image.shape[:2]) > SMALL_PX
     gain = gain_within(eps_of(attacker)) if attacker.kind == "white_box" else DIFFERENCE_GAIN
-    item = _item(scene, attack, verdict, attacker.name, before, after)
+    item = GalleryItem.of(scene, attack, verdict, before, after, attacker=attacker.name)
     return card_of(item, scene.image, image, lossy=lossy, gain=gain)
-
-
-def _item(
-    scene: Scene,
-    attack: Attack,
-    verdict: Verdict,
-    name: str,
-    before: list[GalleryAnswer],
-    after: list[GalleryAnswer],
-) -> GalleryItem:
-    return GalleryItem(
-        scene_id=scene.id,
-        attacker=name,
-        question=scene.question.text,
-        options=list(scene.question.options),
-        answer=scene.question.answer,
-        question_type=scene.question.kind,
-        kind=attack.kind,
-        instruction=attack.instruction,
-        protected=[(b.x0, b.y0, b.x1, b.y1) for b in scene.protected],
-        valid=verdict.valid,
-        findings=[
-            GalleryFinding(
-                check=f.check, passed=f.passed, measured=None if math.isnan(f.measured) else f.measured, reason=f.reason
-            )
-            for f in verdict.findings
-        ],
-        answers_before=before,
-        answers_after=after,
-        clean="",
-        attacked="",
-    )
 
 
 def _answer(defender: PoolDefender, text: str, scene: Scene) -> GalleryAnswer:

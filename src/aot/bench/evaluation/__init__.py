@@ -1,2 +1,2 @@
 """A model asked and graded: protocol, what there is to ask, replies graded, scores, files (start with run.py).
-Builds on `backends` and `bench/benchmarks`."""
+Builds on `backends/asking` and `bench/benchmarks`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aot.answers import final_answer, parse_answer, parse_open, parse_yes_no
-from aot.backends.base import Ask, Reply
+from aot.backends.base.backend import Ask, Reply
 from aot.bench.reading.item import Item
 from aot.scores.result import Result
 from aot.types import LETTERS, AnswerStatus

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from aot.backends.base import Sampling
+from aot.backends.base.backend import Sampling
 
 ProtocolName = Literal["default", "aot_release"]
 RELEASE_TRIALS = 3

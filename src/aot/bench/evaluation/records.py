@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from aot.backends.base import Reply
+from aot.backends.base.backend import Reply
 from aot.data.images.reading import Refusal
 from aot.errors import AotError
 from aot.runs.files import read_json, replacing, write_json

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from aot.backends.base import Reply
+from aot.backends.base.backend import Reply
 from aot.bench.benchmarks.vstar import unshuffled
 from aot.bench.evaluation.grading import Reader, Reading, unparsed
 from aot.bench.reading.benchmark import Benchmark

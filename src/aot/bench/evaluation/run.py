@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aot.backends.asking import ask_all
-from aot.backends.base import Backend
-from aot.backends.counts import AskedCounts
-from aot.backends.sight import ImageEffect
-from aot.backends.store import AnswerStore
+from aot.backends.asking.ask_all import ask_all
+from aot.backends.asking.counts import AskedCounts
+from aot.backends.asking.sight import ImageEffect
+from aot.backends.asking.store import AnswerStore
+from aot.backends.base.backend import Backend
 from aot.bench.evaluation.grading import grade
 from aot.bench.evaluation.protocol import EvalSettings
 from aot.bench.evaluation.records import ANSWERS, REFUSED, SCORES, Answered, write_answers, write_refused

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aot.backends.base import Ask, Backend
-from aot.backends.store import AnswerStore, reply_key
+from aot.backends.asking.store import AnswerStore
+from aot.backends.base.backend import Ask, Backend, reply_key
 from aot.bench.evaluation.grading import Reader, read_reply
 from aot.bench.evaluation.protocol import EvalSettings
 from aot.bench.evaluation.release import as_released

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field, field_validator
 
-from aot.backends.frozen_settings import IN_PROCESS, VLLM, AskingSettings, ShellWords, VllmSettings
+from aot.backends.vllm.settings import IN_PROCESS, VLLM, AskingSettings, ShellWords, VllmSettings
 from aot.runs.launched import split_command
 
 

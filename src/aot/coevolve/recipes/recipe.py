@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from aot.backends.frozen_settings import IN_PROCESS
+from aot.backends.vllm.settings import IN_PROCESS
 from aot.coevolve.recipes.baselines import BaselineSettings
 from aot.coevolve.recipes.compute import ComputeSettings
 from aot.coevolve.recipes.stage_settings import AttackRoundSettings, EvaluationSettings, MetaSettings

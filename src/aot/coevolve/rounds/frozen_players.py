@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from aot.backends.frozen_settings import IN_PROCESS
+from aot.backends.vllm.settings import IN_PROCESS
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.rounds.inputs import Inputs
 from aot.players.attacker.edit_attacker import EditAttacker

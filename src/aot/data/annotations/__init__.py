@@ -1,1 +1,2 @@
-"""Files that draw boxes on images: one format a file, and what formats share. Builds on `data/photos`."""
+"""Files that draw boxes on images, a format a file. Builds on `data/annotations/datasets` and
+`data/annotations/programs`."""

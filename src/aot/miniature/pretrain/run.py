@@ -11,6 +11,7 @@ from __future__ import annotations
 import operator
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,61 +145,67 @@ def pretrain(
     use_threads(s.threads)
     referee = world_referee(s.referee)
     with Run(out, s.model_dump(mode="json"), say=say) as run:
-
-        def make_defender(folder: Path) -> dict[str, Any]:
-            with TrainLog(folder / LOG, s.defender.steps, "base defender") as log:
-                checkpoint = Checkpoint(folder / CHECKPOINT, every_steps=200)
-                player = pretrain_defender(s.defender, seed=s.seed, checkpoint=checkpoint, log=log)
-            player.save(folder, dtype=torch.float16)
-            shipped = QwenDefender.load(folder)  # what is measured is what is shipped: rounded to 16 bits
-            return defender_metrics(shipped, referee, n=s.gate_scenes, seed=s.seed)
-
-        def keep_defender(folder: Path) -> dict[str, Any]:
-            return keep_player(DefenderSettings(), "defender", folder)
-
-        def make_editor(folder: Path) -> dict[str, Any]:
-            base = QwenDefender.load(defender.folder)
-            player, metrics = pretrain_editor(base, s.editor, seed=s.seed, folder=folder, quiet=False)
-            player.save(folder)
-            held_out = draw_scenes(s.gate_scenes, s.seed, "validation")
-            return metrics | {"painted_as_told": painted_as_told(player, held_out, seed=s.seed, kinds=s.editor.kinds)}
-
-        def make_attacker(folder: Path) -> dict[str, Any]:
-            player, base = EditAttacker.load(editor.folder), QwenDefender.load(defender.folder)
-            plain = instruction_pairs(
-                draw_scenes(s.plain_scenes, s.seed, "train"), seed=s.seed, kinds=s.editor.kinds
-            )
-            told = draw_scenes(s.told_scenes, s.seed, "train", first=s.plain_scenes)
-            plain += distractor_pairs(told, seed=s.seed, kinds=s.editor.kinds)
-            with TrainLog(folder / LOG, s.cold_start.sft.steps, "base attacker, cold start") as log:
-                keep: dict[str, Any] = {"checkpoint": Checkpoint(folder / CHECKPOINT, every_steps=200), "log": log}
-                shown = ColdStartPairs.of(pairs, s.cold_start, seed=s.seed, plain=plain)
-                metrics = cold_start(player, shown, s.cold_start, seed=s.seed, **keep)
-            player.save(folder, dtype=torch.float16)
-            shipped = EditAttacker.load(folder)
-            return metrics | attacker_metrics(
-                shipped, base, referee, n=s.gate_scenes, seed=s.seed, kinds=s.editor.kinds
-            )
-
         if s.attacker_only:
-            defender = run.stage("defender", keep_defender, key=player_key(DefenderSettings(), "defender"))
+            defender = run.stage("defender", _keep_defender, key=player_key(DefenderSettings(), "defender"))
             failures: list[str] = []
         else:
-            defender = run.stage("defender", make_defender, key=s.defender.model_dump(), seed=s.seed)
+            make = partial(_make_defender, s, referee)
+            defender = run.stage("defender", make, key=s.defender.model_dump(), seed=s.seed)
             failures = report_gate(defender, s.defender_gate.failures(defender.metrics), say)
-        editor = run.stage("editor", make_editor, key=s.editor.model_dump(), seed=s.seed, parents=[defender])
+        make = partial(_make_editor, s, defender)
+        editor = run.stage("editor", make, key=s.editor.model_dump(), seed=s.seed, parents=[defender])
         pairs = out / "pairs"
         forge(None, pairs, s.pairs, defender=DefenderFolder(defender.folder, "base"), say=say)
         key = {**s.cold_start.model_dump(), "plain": s.plain_scenes, "pairs": digests_of(pairs / "data")}
         if s.told_scenes:
             key["told"] = s.told_scenes
-        attacker = run.stage("attacker", make_attacker, key=key, seed=s.seed, parents=[defender, editor])
+        make = partial(_make_attacker, s, referee, defender, editor, pairs)
+        attacker = run.stage("attacker", make, key=key, seed=s.seed, parents=[defender, editor])
         failures += report_gate(attacker, s.attacker_gate.failures(attacker.metrics), say)
         if ship and not failures:
             for stage in (defender, attacker):
                 install(stage, SHIPPED / stage.name)
             say(f"both players are now those of the package ({SHIPPED})")
         return not failures
+
+
+def _keep_defender(folder: Path) -> dict[str, Any]:
+    return keep_player(DefenderSettings(), "defender", folder)
+
+
+def _make_defender(settings: PretrainSettings, referee: Referee, folder: Path) -> dict[str, Any]:
+    s = settings
+    with TrainLog(folder / LOG, s.defender.steps, "base defender") as log:
+        checkpoint = Checkpoint(folder / CHECKPOINT, every_steps=200)
+        player = pretrain_defender(s.defender, seed=s.seed, checkpoint=checkpoint, log=log)
+    player.save(folder, dtype=torch.float16)
+    shipped = QwenDefender.load(folder)  # what is measured is what is shipped: rounded to 16 bits
+    return defender_metrics(shipped, referee, n=s.gate_scenes, seed=s.seed)
+
+
+def _make_editor(settings: PretrainSettings, defender: Stage, folder: Path) -> dict[str, Any]:
+    s, base = settings, QwenDefender.load(defender.folder)
+    player, metrics = pretrain_editor(base, s.editor, seed=s.seed, folder=folder, quiet=False)
+    player.save(folder)
+    held_out = draw_scenes(s.gate_scenes, s.seed, "validation")
+    return metrics | {"painted_as_told": painted_as_told(player, held_out, seed=s.seed, kinds=s.editor.kinds)}
+
+
+def _make_attacker(
+    settings: PretrainSettings, referee: Referee, defender: Stage, editor: Stage, pairs: Path, folder: Path
+) -> dict[str, Any]:
+    s, kinds = settings, settings.editor.kinds
+    player, base = EditAttacker.load(editor.folder), QwenDefender.load(defender.folder)
+    plain = instruction_pairs(draw_scenes(s.plain_scenes, s.seed, "train"), seed=s.seed, kinds=kinds)
+    told = draw_scenes(s.told_scenes, s.seed, "train", first=s.plain_scenes)
+    plain += distractor_pairs(told, seed=s.seed, kinds=kinds)
+    with TrainLog(folder / LOG, s.cold_start.sft.steps, "base attacker, cold start") as log:
+        keep: dict[str, Any] = {"checkpoint": Checkpoint(folder / CHECKPOINT, every_steps=200), "log": log}
+        shown = ColdStartPairs.of(pairs, s.cold_start, seed=s.seed, plain=plain)
+        metrics = cold_start(player, shown, s.cold_start, seed=s.seed, **keep)
+    player.save(folder, dtype=torch.float16)
+    shipped = EditAttacker.load(folder)
+    return metrics | attacker_metrics(shipped, base, referee, n=s.gate_scenes, seed=s.seed, kinds=kinds)
 
 
 def defender_metrics(defender: Defender, referee: Referee, *, n: int, seed: int) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from aot.train.attacker.alternatives.rejection_sampling import (
 )
 from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
 from aot.train.attacker.flow_grpo.train import train_flow_grpo
-from aot.train.attacker.reinforcement.attack_environment import EnvironmentSettings
+from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment, EnvironmentSettings
 from aot.train.attacker.reinforcement.traits import Describe, pixel_traits
 from aot.train.attacker.sft.edit_sets import EditSet
 from aot.train.attacker.sft.pairs import ScriptedTasks
@@ -114,23 +114,23 @@ def train_attacker(
     file, title = folder / LOG if folder else None, f"attacker, {settings.method}"
     with TrainLog(file, settings.steps, title, pictures=pictures) as log:
         keep: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "log": log}
-        known: dict[str, Any] = {"conditions": conditions}
         rewarded: dict[str, Any] = {"judge": judge, "describe": describe}
+
+        def environment(wanted: EnvironmentSettings, **more: Any) -> AttackEnvironment:
+            return AttackEnvironment(attacker, scenes, referee, defender, wanted, conditions=conditions, **more)
+
         match settings.method:
             case "flow_grpo":
-                metrics = train_flow_grpo(
-                    attacker, scenes, referee, defender, settings.flow_grpo, **rewarded, **known, **keep
-                )
+                flow = settings.flow_grpo
+                metrics = train_flow_grpo(environment(flow.environment, **rewarded), flow, **keep)
             case "diffusion_nft":
-                metrics = train_diffusion_nft(
-                    attacker, scenes, referee, defender, settings.diffusion_nft, **rewarded, **known, **keep
-                )
+                nft = settings.diffusion_nft
+                metrics = train_diffusion_nft(environment(nft.environment, **rewarded), nft, **keep)
             case "rejection_sampling":
                 plain = _retention(attacker, settings, scripted, seed) if scripted else None
                 keep |= {"retention": plain, "scripted": scripted}
-                metrics = train_rejection_sampling(
-                    attacker, scenes, referee, defender, settings.rejection_sampling, **known, **keep
-                )
+                sampling = settings.rejection_sampling
+                metrics = train_rejection_sampling(environment(sampling.environment), sampling, **keep)
             case "curated_sft":
                 if scripted is None:
                     raise AotError(

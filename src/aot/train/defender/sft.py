@@ -135,18 +135,7 @@ def train_defender_sft(
     """
     s, checkpoint, log = settings, checkpoint or Checkpoint(None), log or TrainLog()
     parameters = defender.begin_training(seed=seed)
-    how: dict[str, Any] = {"schedule": s.schedule, "warmup": s.warmup_steps, "steps": s.steps, "final": s.final_rate}
-    by_muon = {id(p) for p in matrices(defender.model)} if s.muon_lr else set()
-    rest = [p for p in parameters if id(p) not in by_muon]
-    optimizers: dict[str, Any] = dict(
-        zip(
-            ("adamw", "schedule"),
-            adamw(rest, learning_rate=s.learning_rate, weight_decay=s.weight_decay, **how),
-            strict=True,
-        )
-    )
-    if by_muon:
-        optimizers["muon"], optimizers["muon_schedule"] = muon(defender.model, learning_rate=s.muon_lr, **how)
+    optimizers = optimizers_of(defender, parameters, s)
     average = WeightAverage(parameters, s.ema, warmup=2) if s.ema else None
     state: dict[str, Any] = {
         "modules": {"defender": defender.learned, "average": average},
@@ -192,6 +181,21 @@ def train_defender_sft(
     if average:
         average.copy_to(parameters)
     return plain_metrics(metrics)
+
+
+def optimizers_of(
+    defender: TrainedDefender, parameters: Sequence[torch.nn.Parameter], settings: DefenderSftSettings
+) -> dict[str, Any]:
+    """AdamW and its schedule by their names in the checkpoint; with a rate for Muon, that for all matrices."""
+    s = settings
+    how: dict[str, Any] = {"schedule": s.schedule, "warmup": s.warmup_steps, "steps": s.steps, "final": s.final_rate}
+    by_muon = {id(p) for p in matrices(defender.model)} if s.muon_lr else set()
+    rest = [p for p in parameters if id(p) not in by_muon]
+    found: dict[str, Any] = {}
+    found["adamw"], found["schedule"] = adamw(rest, learning_rate=s.learning_rate, weight_decay=s.weight_decay, **how)
+    if by_muon:
+        found["muon"], found["muon_schedule"] = muon(defender.model, learning_rate=s.muon_lr, **how)
+    return found
 
 
 def chosen_images(

@@ -9,7 +9,6 @@ start (*ours*: rate fixed).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -17,14 +16,10 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from aot.game.judge import Judge
-from aot.game.referee import Referee
-from aot.players.attacker.buckets import BucketedConditions
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor import Conditions
 from aot.players.attacker.frozen_policy import FrozenPolicy
 from aot.players.attacker.latents import padded
-from aot.players.base import Defender
 from aot.rl.advantage import group_advantages
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
@@ -32,10 +27,9 @@ from aot.train.attacker.reinforcement.attack_environment import GRADED, AttackEn
 from aot.train.attacker.reinforcement.loop import reinforce
 from aot.train.attacker.reinforcement.outcomes import summarise
 from aot.train.attacker.reinforcement.scene_choice import SceneStream
-from aot.train.attacker.reinforcement.traits import Describe, pixel_traits, weigh_diversity
+from aot.train.attacker.reinforcement.traits import weigh_diversity
 from aot.train.attacker.sft.flow_matching import shifted
 from aot.train.editor_trainer import EditorTrainer, OptimizerSettings
-from aot.types import Scene
 
 
 class DiffusionNftSettings(BaseModel, frozen=True, extra="forbid"):
@@ -63,29 +57,20 @@ class DiffusionNftSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 def train_diffusion_nft(
-    attacker: EditAttacker,
-    scenes: Sequence[Scene],
-    referee: Referee,
-    defender: Defender,
+    environment: AttackEnvironment,
     settings: DiffusionNftSettings,
     *,
     seed: int,
-    judge: Judge | None = None,
-    conditions: BucketedConditions | None = None,
-    describe: Describe = pixel_traits,
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
-    """Trains `attacker.transformer` in place (the averaged weights at the end); returns the figures.
+    """Trains `environment.attacker` in place (the averaged weights at the end); returns the figures.
 
     Ends early, with the reason in the metrics, where the edits' validity collapses: the attacker is then left as it
-    was. `judge`: whose scores `settings.environment.reward.judge` weighs; frozen. `conditions`: see
-    `AttackEnvironment`.
+    was; or where there is nothing to learn.
     """
-    known: dict[str, Any] = {"judge": judge, "conditions": conditions, "describe": describe}
-    environment = AttackEnvironment(attacker, scenes, referee, defender, settings.environment, **known)
     return reinforce(
-        DiffusionNft(attacker, environment, settings, seed),
+        DiffusionNft(environment.attacker, environment, settings, seed),
         updates=settings.updates,
         min_integrity=settings.min_integrity,
         seed=seed,
@@ -114,16 +99,17 @@ class DiffusionNft:
 
     def update(self, number: int, seed: int) -> dict[str, Any]:
         """Samples groups with the old policy, trains on them, moves the old policy; metrics for the log."""
-        s = self.settings
-        groups = self.stream.draw(min(s.groups, len(self.environment)))
+        s, environment = self.settings, self.environment
+        groups = self.stream.draw(min(s.groups, len(environment)))
         index = groups.repeat_interleave(s.group_size)
-        conditions = self.environment.take(index)
+        conditions = environment.take(index)
         noise = self.attacker.noise(conditions, self.generator)
         with self.old.active() as old:
             latents = old.sample(conditions, noise, steps=s.sampling_steps)
-        episodes = self.environment.episodes(index, latents, seed=seed * 100_003 + number)
+        episodes = environment.episodes(index, latents, seed=seed * 100_003 + number)
         rewards = torch.tensor([b.rewards["reward"] for b in episodes])
-        rewards, weighed = weigh_diversity(rewards, episodes, index, s.environment.diversity, self.environment.describe)
+        diversity = environment.settings.diversity
+        rewards, weighed = weigh_diversity(rewards, episodes, index, diversity, environment.describe)
         advantages = group_advantages(rewards, index, std=s.advantage_std, clip=s.advantage_clip)
         metrics: dict[str, Any] = summarise(episodes) | weighed
         metrics["informative"] = 1 - advantages.zero_variance_groups / advantages.groups

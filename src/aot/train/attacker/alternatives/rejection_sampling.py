@@ -18,11 +18,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from aot.game.referee import Referee
-from aot.players.attacker.buckets import BucketedConditions
-from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.latents import padded
-from aot.players.base import Defender
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics
 from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment, EnvironmentSettings
@@ -32,7 +28,7 @@ from aot.train.attacker.sft.edit_sets import EditSet
 from aot.train.attacker.sft.flow_matching import SftSettings, accumulate_sft
 from aot.train.attacker.sft.pairs import ScriptedTasks
 from aot.train.editor_trainer import EditorTrainer, OptimizerSettings
-from aot.types import Attack, Episode, Scene
+from aot.types import Attack, Episode
 
 
 class RejectionSamplingSettings(BaseModel, frozen=True, extra="forbid"):
@@ -60,28 +56,22 @@ class RejectionSamplingSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 def train_rejection_sampling(
-    attacker: EditAttacker,
-    scenes: Sequence[Scene],
-    referee: Referee,
-    defender: Defender,
+    environment: AttackEnvironment,
     settings: RejectionSamplingSettings,
     *,
     seed: int,
     retention: EditSet | None = None,
     scripted: ScriptedTasks | None = None,
-    conditions: BucketedConditions | None = None,
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
-    """Trains `attacker.transformer` in place (the averaged weights at the end); returns the last round's
-    figures.
+    """Trains `environment.attacker` in place (the averaged weights at the end); returns the last round's figures.
 
     Ends early, with the reason in the metrics, where no edit deceives the defender any more. Steps of the
     checkpoint and of the log are optimizer steps.
     """
     checkpoint, log = checkpoint or Checkpoint(None), log or TrainLog()
-    s = settings
-    environment = AttackEnvironment(attacker, scenes, referee, defender, s.environment, conditions=conditions)
+    s, attacker = settings, environment.attacker
     generator = torch.Generator().manual_seed(seed)
     stream = SceneStream(len(environment), generator, environment.sizes)
     trainer = EditorTrainer(attacker.transformer, s.sft.optimizer, s.rounds * s.updates)

@@ -12,7 +12,6 @@ do not depend on how many there are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,13 +20,9 @@ import torch
 from torch import Tensor
 
 from aot.errors import AotError
-from aot.game.judge import Judge
-from aot.game.referee import Referee
-from aot.players.attacker.buckets import BucketedConditions
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor import Conditions
 from aot.players.attacker.frozen_policy import FrozenPolicy, is_new_adapter
-from aot.players.base import Defender
 from aot.rl.advantage import group_advantages
 from aot.rl.clipped import flow_loss
 from aot.rl.flow import draw_window, mean_kl, velocity_kl
@@ -41,40 +36,29 @@ from aot.train.attacker.reinforcement.attack_environment import AttackEnvironmen
 from aot.train.attacker.reinforcement.loop import reinforce
 from aot.train.attacker.reinforcement.outcomes import gather_outcomes, summarise
 from aot.train.attacker.reinforcement.scene_choice import InformativeScenes, SceneStream
-from aot.train.attacker.reinforcement.traits import Describe, pixel_traits, weigh_diversity
+from aot.train.attacker.reinforcement.traits import weigh_diversity
 from aot.train.editor_trainer import EditorTrainer
 from aot.train.ranks import Draws, Own, own_groups, totals
-from aot.types import Scene
 
 RATIO_EDITS = 4
 """Edits whose ratio is computed once more where the graph was kept: a fault shows in all of them."""
 
 
 def train_flow_grpo(
-    attacker: EditAttacker,
-    scenes: Sequence[Scene],
-    referee: Referee,
-    defender: Defender,
+    environment: AttackEnvironment,
     settings: FlowGrpoSettings,
     *,
     seed: int,
-    judge: Judge | None = None,
-    conditions: BucketedConditions | None = None,
-    describe: Describe = pixel_traits,
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
-    """Trains `attacker.transformer` in place (the averaged weights at the end); returns the figures.
+    """Trains `environment.attacker` in place (the averaged weights at the end); returns the figures.
 
     Ends early, with the reason in the metrics, where the edits' validity collapses: the attacker is then left as it
-    was; or where there is nothing to learn. `judge`: whose scores `settings.environment.reward.judge` weighs; frozen.
-    `conditions`: see `AttackEnvironment`. Raises AotError where no scene is answered rightly, a loss is not finite or
-    the ratio check fails.
+    was; or where there is nothing to learn. Raises AotError where a loss is not finite or the ratio check fails.
     """
-    known: dict[str, Any] = {"judge": judge, "conditions": conditions, "describe": describe}
-    environment = AttackEnvironment(attacker, scenes, referee, defender, settings.environment, **known)
     return reinforce(
-        FlowGrpo(attacker, environment, settings, seed),
+        FlowGrpo(environment.attacker, environment, settings, seed),
         updates=settings.updates,
         min_integrity=settings.min_integrity,
         seed=seed,
@@ -112,18 +96,18 @@ class FlowGrpo:
 
     def update(self, number: int, seed: int) -> dict[str, Any]:
         """One rollout of groups and the optimizer steps on it; metrics for the log."""
-        s = self.settings
-        groups = self.stream.draw(min(s.groups, len(self.environment)))
+        s, environment = self.settings, self.environment
+        groups = self.stream.draw(min(s.groups, len(environment)))
         index = groups.repeat_interleave(s.group_size)
         mine = own_groups(len(groups), s.group_size)
         conditions, rollout = self.sample(index, number, mine)
-        met = self.environment.episodes(
+        met = environment.episodes(
             index[mine.rows], rollout.final, seed=seed * 100_003 + number, streams=mine.rows.tolist()
         )
         met = [] if mine.idle else met
         episodes = gather_outcomes(met)  # of all ranks, in the order of `index`
         rewards = torch.tensor([b.rewards["reward"] for b in episodes])
-        rewards, weighed = weigh_diversity(rewards, met, index, s.environment.diversity, self.environment.describe)
+        rewards, weighed = weigh_diversity(rewards, met, index, environment.settings.diversity, environment.describe)
         if isinstance(self.stream, InformativeScenes):
             self.stream.learn(groups, rewards.view(-1, s.group_size))
         advantages = group_advantages(rewards, index, std=s.advantage_std, clip=s.advantage_clip)

@@ -18,7 +18,7 @@ from aot.game.judge import Judge
 from aot.rl.advantage import group_advantages
 from aot.rl.clipped import ClippedLoss, dapo_loss
 from aot.rl.rewards import UNPARSED
-from aot.train.defender.dapo.dynamic_sampling import GroupSampler, ScoredGroup
+from aot.train.defender.dapo.dynamic_sampling import Draws, GroupSampler, ScoredGroup
 from aot.train.defender.dapo.guards import FiniteGuard, no_signal
 from aot.train.defender.dapo.prompt_stream import PromptStream
 from aot.train.defender.dapo.settings import DapoResult, DapoSettings
@@ -87,21 +87,11 @@ def train_packed(
             if average:
                 average.update(parameters)
             if log:
-                share = draws.informative / draws.drawn
-                means = {"reward": draws.reward / draws.drawn, "accuracy": draws.right / draws.drawn}
                 if judge:
                     metrics[UNPARSED] = draws.unparsed
                 if settings.reward.abstain:
                     metrics["abstained"] = draws.abstained / draws.drawn
-                log.write(
-                    update,
-                    **means,
-                    informative=share,
-                    groups=len(draws.groups),
-                    draws=draws.rounds,
-                    truncated=draws.truncated / draws.drawn,
-                    **metrics,
-                )
+                log.write(update, **sampled(draws), **metrics)
             if checkpoint:
                 checkpoint.save(update, **state, extra={"position": stream.position})
     finally:
@@ -109,6 +99,18 @@ def train_packed(
     if average:
         average.copy_to(parameters)
     return done
+
+
+def sampled(draws: Draws) -> dict[str, float]:
+    """Of an update's answers, for the log."""
+    return {
+        "reward": draws.reward / draws.drawn,
+        "accuracy": draws.right / draws.drawn,
+        "informative": draws.informative / draws.drawn,
+        "groups": len(draws.groups),
+        "draws": draws.rounds,
+        "truncated": draws.truncated / draws.drawn,
+    }
 
 
 def update_once(

@@ -1,0 +1,109 @@
+"""Where a COCO-format dataset has its annotations and its images: flat, as released, as Roboflow or CVAT export it."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from aot.data.annotations.base.named_images import SPLITS, placed
+from aot.data.images.reading import found_in
+from aot.runs.files import read_whole
+
+ROBOFLOW = "_annotations.coco.json"
+_KEYS = (b'"images"', b'"annotations"', b'"categories"')
+_PREFIX = re.compile(r"^(instances|annotations|_annotations)[._-]?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class CocoLayout:
+    """An annotation file, and the folders in which its images may be, the most likely first. `split`: its part's name
+    where the dataset has several; `source`: the dataset's name."""
+
+    file: Path
+    images: tuple[Path, ...]
+    source: str
+    split: str = ""
+
+    @property
+    def part(self) -> str:
+        """ "val" of instances_val.json; empty where the name says nothing."""
+        words = re.split(r"[\W_\d]+", self.file.stem.casefold())
+        return next((word for word in words if word in SPLITS), "")
+
+
+def coco_layouts(path: Path) -> list[CocoLayout]:
+    """The annotation files of a dataset folder, or the one that is given itself; none where there is none."""
+    files = [path] if path.is_file() else _files(path)
+    several = len(files) > 1
+    source = path.parent.name if path.is_file() else path.name
+    return [CocoLayout(file, _image_folders(file), source, _split(file) if several else "") for file in files]
+
+
+def is_coco_file(file: Path) -> bool:
+    """Whether the file speaks of images, annotations and categories, not of panoptic segments. Nothing is parsed."""
+    try:
+        content = read_whole(file)
+    except OSError:
+        return False
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        content = content.decode("utf-16", "replace").encode(errors="replace")
+    return all(key in content for key in _KEYS) and b'"segments_info"' not in content
+
+
+def _files(folder: Path) -> list[Path]:
+    for patterns in (("instances.json",), ("annotations/instances*.json",), (ROBOFLOW, f"*/{ROBOFLOW}")):
+        if found := sorted(file for pattern in patterns for file in folder.glob(pattern) if file.is_file()):
+            return found
+    others = sorted(file for pattern in ("*", "*/*") for file in folder.glob(pattern) if file.suffix.lower() == ".json")
+    return [file for file in others if file.is_file() and is_coco_file(file)]
+
+
+def _split(file: Path) -> str:
+    """ "val2017" of instances_val2017.json; where the name says nothing, that of the folder."""
+    name = _PREFIX.sub("", file.stem).removesuffix("coco").strip("._-")
+    return name or file.parent.name
+
+
+def _image_folders(file: Path) -> tuple[Path, ...]:
+    beside, split = file.parent, _split(file)
+    root = beside.parent if beside.name.casefold() in ("annotations", "labels") else beside
+    last = split.rpartition("_")[2]  # "val2017" of person_keypoints_val2017
+    likely = (
+        beside / "images",
+        root / "images" / split,
+        root / split,
+        root / "images" / last,
+        root / last,
+        root / "images",
+        root / split / "images",
+        root / "data",
+        beside,
+        root,
+    )
+    return tuple(dict.fromkeys(folder for folder in likely if folder.is_dir())) or (beside / "images",)
+
+
+def by_last_part(names: Sequence[str], folders: tuple[Path, ...], part: str = "") -> list[str]:
+    """The images' names; one that is a place on another disk or server becomes its last part, where that file is there
+    and no two of them have the same. Of one that is nowhere the last two parts are looked for below the dataset's
+    folder (Objects365's "images/v1/patch0/a.jpg" is in "train/patch0")."""
+    short = [PureWindowsPath(name).name for name in names]
+    count = Counter(short)
+
+    def there(name: str) -> bool:
+        return found_in(folders, name)[2]
+
+    found = [
+        last if count[last] == 1 and last != name and not there(name) and there(last) else name
+        for name, last in zip(names, short, strict=True)
+    ]
+    lost = {name: list(PureWindowsPath(name).parts[-2:]) for name in found if not there(name)}
+    lost = {name: parts for name, parts in lost.items() if len(parts) == 2}
+    spelled = {name: ["/".join((part, *parts) if part else parts)] for name, parts in lost.items()}
+    places = placed(spelled, folders[-1], ()) if lost and folders[-1].is_dir() else {}
+    places = {name: place for name, place in places.items() if PurePosixPath(place).parts[-2:-1] == (lost[name][0],)}
+    return [places.get(name, name) for name in found]

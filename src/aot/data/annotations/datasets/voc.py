@@ -1,0 +1,91 @@
+"""Pascal VOC annotations as photos: an XML file for each image, in `Annotations/` with `JPEGImages/`, or beside it.
+
+`<object>` has `<name>` and `<bndbox>` with xmin, ymin, xmax, ymax in px counted from 1, the last one inside. Objects
+marked `difficult` are there, but were not annotated with care: their label is doubtful in the photo.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path, PureWindowsPath
+from xml.etree import ElementTree
+
+from aot.data.annotations.base.image_record import Annotation, ImageRecord, declared_size, source_of
+from aot.data.annotations.base.named_images import files_below
+from aot.data.images.reading import BadRow, Fit, Refusal, found_in
+from aot.data.photos.photo import Source
+from aot.data.photos.pictures import PICTURES
+from aot.data.records.values import Spellings, is_set, label_of
+from aot.data.records.xml_file import begins_with, root_of
+
+HINT = "Pascal VOC has Annotations/*.xml and JPEGImages/, or each .xml beside its image"
+_MOST_BYTES = 2**24
+
+
+def voc_files(folder: Path) -> list[Path]:
+    """The annotation files of the dataset; none where it is none."""
+    files = files_below(folder, ".xml")
+    files = [file for file in files if file.relative_to(folder).parts[0] == "Annotations"] or files
+    return files if any(begins_with(file, "annotation") for file in files) else []
+
+
+def read_voc(folder: Path, fit: Fit) -> Source:
+    """Photos and refused files or objects, in the order of the files' names. No image at all: `AotError`."""
+    files = voc_files(folder)
+    spelled = Spellings()
+    records = [_record(file, folder, spelled) for file in files]
+    return source_of(records, (folder,), fit, folder, HINT)
+
+
+def _record(file: Path, folder: Path, spelled: Spellings) -> ImageRecord | Refusal:
+    try:
+        tree = root_of(file, _MOST_BYTES)
+    except BadRow as error:
+        return Refusal(str(file), "the file", str(error), error.word)
+    if tree.tag != "annotation":
+        return Refusal(str(file), "the file", f"is a <{tree.tag}>, not an <annotation>", "bad_entry")
+    record = ImageRecord(file, _image(tree, file, folder))
+    record.declared = declared_size(tree.findtext("size/width"), tree.findtext("size/height"))
+    for number, item in enumerate(tree.iter("object"), 1):
+        where, label = f"object {number}", label_of(item.findtext("name"))
+        if not label:
+            record.refuse(where, "the object has no name", "unknown_label_or_image")
+            continue
+        sure = not is_set(item.findtext("difficult"))
+        record.annotations.append(Annotation(spelled(label), _bbox(item), (), where, sure))
+    return record
+
+
+def _image(tree: ElementTree.Element, file: Path, folder: Path) -> str:
+    """From the dataset's folder: the image of the file's own name, else the one that it names. (A name inside often is
+    that of before a renaming, or of another disk.)"""
+    named = PureWindowsPath((tree.findtext("filename") or "").strip()).name
+    suffixes = dict.fromkeys((Path(named).suffix, *PICTURES, *(suffix.upper() for suffix in PICTURES)))
+    for name in (*(file.stem + suffix for suffix in suffixes if suffix), named):
+        for place in _places(file, folder) if name else ():
+            if found_in((place,), name)[2]:
+                return (place / name).relative_to(folder).as_posix()
+    return named or file.stem
+
+
+def _places(file: Path, folder: Path) -> tuple[Path, ...]:
+    """Where the image of an annotation file may be."""
+    parts = file.parent.relative_to(folder).parts
+    found = [file.parent]
+    for name in ("JPEGImages", "images"):
+        if "Annotations" in parts:
+            found.append(folder.joinpath(*(name if part == "Annotations" else part for part in parts)))
+        found += [file.parent / name, file.parent.parent / name] if parts else [folder / name]
+    return tuple(dict.fromkeys((*found, folder)))
+
+
+def _bbox(item: ElementTree.Element) -> list[float]:
+    """[x, y, width, height]; empty where a side is missing or no number."""
+    try:
+        sides = [float(item.findtext(f"bndbox/{side}") or "") for side in ("xmin", "ymin", "xmax", "ymax")]
+    except ValueError:
+        return []
+    if not all(math.isfinite(side) for side in sides) or sides[2] < sides[0] or sides[3] < sides[1]:
+        return []
+    left, top = (max(0.0, side - 1) for side in sides[:2])
+    return [left, top, sides[2] - left, sides[3] - top]

@@ -1,0 +1,260 @@
+"""A YOLO dataset as photos: `data.yaml` (or `classes.txt`) with the labels, `images/`, and a text file for each image.
+
+A line is `class x y width height`, the centre and the sides in shares of the image, or `class x y x y x y ...`, the
+corners of a polygon; of a pose (`kpt_shape`) the box alone is read. An image whose text file is empty has none of the
+objects; one without a text file is incomplete.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from aot.data.annotations.base.image_record import Annotation, ImageRecord, photos_of
+from aot.data.annotations.datasets.yolo_lines import LineForms, class_of, numbers_of, words_of
+from aot.data.images.reading import Fit, found_in
+from aot.data.photos.outlines import surrounding
+from aot.data.photos.photo import Source
+from aot.data.photos.pictures import is_picture
+from aot.data.records.values import Spellings, entry_id, label_of
+from aot.errors import AotError, shown
+from aot.runs.files import read_whole
+
+NAMES = ("classes.txt", "labels/classes.txt", "obj.names", "labels/obj.names")
+"""Files with a label a line, where there is no data.yaml."""
+LINE = "a line is `class x y width height`, the centre and the sides in shares of the image; classes count from 0"
+_DARKNET = ("*.names", "*/*.names", "_darknet.labels", "*/_darknet.labels", "*/classes.txt", "*/*/classes.txt")
+"""Where Darknet's and others' have them: no part may have other names than the others."""
+_MOST_LOOKED_AT = 5000
+"""Label files that are read before the first photo (*ours*)."""
+HINT = "a YOLO dataset has data.yaml with `names`, images/ and labels/ with a .txt for each image"
+
+_RAISED = (OSError, ValueError, yaml.YAMLError, RecursionError, LookupError, AttributeError, TypeError)
+"""What PyYAML raises on damaged files; the last three for a tag whose value is none of its kind ("!!int ''")."""
+
+
+def is_yolo(path: Path) -> bool:
+    """Whether the folder, or the .yaml file given itself, is one: by its labels, or by text files in `labels`."""
+    if path.is_file():
+        return path.suffix.lower() in (".yaml", ".yml")
+    return names_file(path) is not None or any(
+        next(folder.rglob("*.txt"), None) is not None
+        for pattern in ("labels", "*/labels")
+        for folder in path.glob(pattern)
+        if folder.is_dir()
+    )
+
+
+def read_yolo(path: Path, fit: Fit) -> Source:
+    """Photos and refused lines, in the order of the images' names. No labels' names or no images: `AotError`."""
+    folder = path.parent if path.is_file() else path
+    file = path if path.is_file() else names_file(folder)
+    if file is None:
+        raise AotError(
+            "labels/ is there, but no data.yaml with the labels' names", where=str(folder), hint=HINT
+        )
+    names, keypoints = _names(file), _keypoints(file)
+    images, name = images_below(folder, folder), folder.name
+    unlabelled = all(_label_file(folder, image) is None for image in images)
+    if unlabelled and (placed := placed_elsewhere(file, _settings(file))):  # data.yaml names another folder
+        folder, images = placed
+    if not images:
+        what = "no images below this folder, nor where data.yaml says (path, train, val, test)"
+        raise AotError(what, where=str(folder), hint=HINT)
+    if all(_label_file(folder, image) is None for image in images):
+        what = f"none of the {len(images)} images has a label file (first: {images[0]})"
+        raise AotError(what, where=str(folder), hint=HINT)
+    _check_lines(file, [label for image in images if (label := _label_file(folder, image))], names, keypoints)
+    records = (_record(folder, image, names, file, keypoints) for image in images)
+    return Source(photos_of(records, (folder,), fit, name), sorted(set(names.values())))
+
+
+def _check_lines(file: Path, labels: list[Path], names: dict[int, str], keypoints: int) -> None:
+    """Where the lines give other boxes or labels than YOLO's would: `AotError`."""
+    forms = LineForms()
+    for label in labels[:_MOST_LOOKED_AT]:
+        with suppress(OSError):
+            forms.see(_lines(label), names, keypoints)
+    if fault := forms.fault(names):
+        raise AotError(fault, where=str(labels[0].parent), hint=f"export the labels again: {LINE}")
+
+
+def _keypoints(file: Path) -> int:
+    """How many numbers follow the box of a line, where the labels are poses; 0 where they are not."""
+    shape = _settings(file).get("kpt_shape")
+    if (
+        not isinstance(shape, list)
+        or len(shape) != 2
+        or not all(type(n) is int and 0 < n < 1000 for n in shape)
+    ):
+        return 0
+    return int(shape[0] * shape[1])
+
+
+def _settings(file: Path) -> dict[Any, Any]:
+    content = _content(file) if file.suffix.lower() in (".yaml", ".yml") else None
+    return content if isinstance(content, dict) else {}
+
+
+def names_file(folder: Path) -> Path | None:
+    """The file with the names of the classes."""
+    tables = sorted(file for pattern in ("*.yaml", "*.yml") for file in folder.glob(pattern) if file.is_file())
+    for file in sorted(tables, key=lambda file: file.stem not in ("data", "dataset")):
+        try:
+            content = _content(file)
+        except AotError:  # another program's settings, unless it has the name of the labels' file
+            if file.stem == "data":
+                raise
+            continue
+        if isinstance(content, dict) and isinstance(content.get("names"), list | dict):
+            return file
+    named = next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    others = sorted(file for pattern in _DARKNET for file in folder.glob(pattern) if file.is_file())
+    if named is None and len({tuple(_names(file).items()) for file in others}) > 1:
+        places = ", ".join(str(file.relative_to(folder)) for file in others[:4])
+        hint = "write the names of all classes into classes.txt in this folder"
+        raise AotError(f"{places} name other classes", where=str(folder), hint=hint)
+    return named or next(iter(others), None)
+
+
+def _content(file: Path) -> Any:
+    try:
+        return yaml.safe_load(read_whole(file).decode("utf-8-sig"))
+    except _RAISED as error:
+        raise AotError(f"cannot be read as YAML ({shown(error, 200)})", where=str(file), hint=HINT) from error
+
+
+def _lines(file: Path) -> list[str]:
+    content = read_whole(file)
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_wide else "utf-8-sig", errors="replace").splitlines()
+
+
+def _names(file: Path) -> dict[int, str]:
+    """The label of each class number."""
+    if file.suffix.lower() in (".yaml", ".yml"):
+        content = _content(file)
+        names = content.get("names") if isinstance(content, dict) else None
+    else:
+        names = _lines(file)
+    pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
+    spelled, found = Spellings(), {}
+    for key, name in pairs:
+        number, label = entry_id(key), _label(name)
+        if number is not None and number.isdigit() and label:
+            found[int(number)] = spelled(label)
+    if not found:
+        raise AotError("no list or table `names` of labels", where=str(file), hint=HINT)
+    return found
+
+
+def _label(name: object) -> str:
+    """A label may look like a number or a flag to YAML. Lists are none: one that refers to itself has no end."""
+    return label_of(str(name)) if isinstance(name, str | float | bool) else entry_id(name) or ""
+
+
+def _label_file(folder: Path, image: str) -> Path | None:
+    """Beside the image, or in `labels` where the image is in `images`."""
+    path = Path(image).with_suffix(".txt")
+    parts = list(path.parts)
+    places = [path, Path("labels", path), Path("labels", path.name)]
+    for n, part in enumerate(parts[:-1]):
+        if part.casefold() in ("images", "jpegimages"):
+            places.insert(0, Path(*parts[:n], "Labels", *parts[n + 1 :]))
+            places.insert(0, Path(*parts[:n], "labels", *parts[n + 1 :]))
+    found = (found_in((folder,), place.as_posix()) for place in places)
+    return next((folder / name for _, name, is_there in found if is_there), None)
+
+
+def _record(folder: Path, image: str, names: dict[int, str], named_in: Path, keypoints: int) -> ImageRecord:
+    file = _label_file(folder, image)
+    if file is None:
+        return ImageRecord(named_in, image, complete=False)
+    record = ImageRecord(file, image, shares=True)
+    try:
+        lines = _lines(file)
+    except OSError as error:
+        record.refuse("the file", f"cannot be read ({error.strerror})")
+        return record
+    for each in _annotations(lines, names, record, keypoints):
+        record.annotations.append(each)
+    return record
+
+
+def _annotations(lines: list[str], names: dict[int, str], record: ImageRecord, keypoints: int) -> Iterator[Annotation]:
+    for row, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where, words = f"line {row}", words_of(line)
+        label, rest = class_of(words, names) if words else (None, [])
+        if label is None:
+            record.refuse(where, f"unknown class {shown(line.strip(), 60)!r}", "unknown_label_or_image")
+            continue
+        numbers = numbers_of(rest)
+        if keypoints and len(numbers) >= 4 + keypoints:  # of a pose only the box is read
+            numbers = numbers[:4]
+        if len(numbers) == 4 or (len(numbers) == 5 and 0 <= numbers[4] <= 1):  # a fifth is a detector's confidence
+            x, y, wide, high = numbers[:4]
+            yield Annotation(label, (x - wide / 2, y - high / 2, wide, high), (), where)
+        elif len(numbers) >= 6 and len(numbers) % 2 == 0:
+            yield Annotation(label, surrounding(numbers), numbers, where)
+        else:
+            yield Annotation(label, (), (), where)  # refused as a box; its label is doubtful
+
+
+SPLITS = ("train", "val", "valid", "test")
+_MOST_LINES = 2**22
+
+
+def images_below(place: Path, folder: Path) -> list[str]:
+    """The images below a place, by their names from the folder, in order; `labels` may hold masks, which are none."""
+    found = (image.relative_to(folder) for image in place.rglob("*") if is_picture(image))
+    return sorted(image.as_posix() for image in found if "labels" not in image.parts[:-1])
+
+
+def placed_elsewhere(file: Path, settings: Mapping[Any, Any]) -> tuple[Path, list[str]] | None:
+    """The images that data.yaml names outside its own folder: their common folder, which holds `labels` too, and their
+    names from it. None where there are none."""
+    images = sorted({image for place in _places(file, settings) for image in _images(place)})
+    if not images:
+        return None
+    common = Path(os.path.commonpath([image.parent for image in images]))
+    if "images" in common.parts:
+        last = len(common.parts) - 1 - common.parts[::-1].index("images")
+        common = Path(*common.parts[:last])
+    return common, [image.relative_to(common).as_posix() for image in images]
+
+
+def _places(file: Path, settings: Mapping[Any, Any]) -> Iterator[Path]:
+    """Folders of images and lists of them. `path` is taken from data.yaml, and the splits are from `path`."""
+    root = settings.get("path")
+    base = file.parent / root if isinstance(root, str) else file.parent
+    for split in SPLITS:
+        given = settings.get(split)
+        for name in given if isinstance(given, list) else [given]:
+            if isinstance(name, str) and (place := _resolved(base / name)) is not None:
+                yield place
+
+
+def _resolved(place: Path) -> Path | None:
+    try:
+        return place.resolve(strict=True)
+    except (OSError, RuntimeError, ValueError):  # not there, a circle of links, a NUL
+        return None
+
+
+def _images(place: Path) -> Iterator[Path]:
+    if place.is_dir():
+        yield from (place / image for image in images_below(place, place))
+    elif place.suffix.lower() == ".txt" and place.is_file():
+        with place.open(encoding="utf-8-sig", errors="replace") as lines:
+            for line, _ in zip(lines, range(_MOST_LINES), strict=False):
+                image = _resolved(place.parent / line.strip()) if line.strip() else None
+                if image is not None and is_picture(image):
+                    yield image

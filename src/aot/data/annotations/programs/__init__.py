@@ -1,0 +1,1 @@
+"""What annotation programs export, one file each. Builds on `data/annotations/base`."""
