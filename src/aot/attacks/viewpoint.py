@@ -17,8 +17,8 @@ from aot.types import Attack, Box, Image, Scene
 
 LEAST_INSIDE = 0.75
 LEAST_ASKED_INSIDE = 0.9
-"""Share of an object's box, and of a protected one, that must stay in the image; where one loses more there is no attack
-("out_of_image")."""
+"""Share of an object's box, and of a protected one, that must stay in the image; where one loses more there is no
+attack ("out_of_image")."""
 
 Affine = npt.NDArray[np.float64]
 """`[2, 3]`: where a point (x, y, 1) of the image goes."""
