@@ -190,6 +190,6 @@ def test_a_pasted_sprite_stands_where_own_images_came_without_objects(tmp_path: 
     corruptions = ["blur", "jpeg", "brightness", "shadow", "uneven_light", "tones"]
     assert names == ["texture", "occlusion", *corruptions, "viewpoint", "random_distractor"]
     attacks = scripted.mixed(game).attack(game.held_out * 9, seed=3)
-    composed = {f"{edit}+{after}" for edit in names[:2] for after in corruptions}
+    composed = {f"{edit}+{after}" for edit in names[:2] for after in (*corruptions, "viewpoint")}
     assert {a.attacker for a in attacks} <= {*names, *composed}
     assert [one.name for one in ScriptedAttackSettings().players(game)] == ["random_distractor"]

@@ -1,7 +1,7 @@
-"""One family after the other: an edit of what is around the question, then a corruption of the whole image (*ours*).
+"""One family after the other: an edit of what is around the question, then a change of the whole image (*ours*).
 
-Each part is held to its own rule: the edit to that of its family before the corruption, the corruption to a global SSIM
-between the edited image and the last one. Neither semantic nor pixel figures contain these attacks.
+Each part is held to the rule of its own family: the edit as it was before the change, the change as an attack on the
+edited image. Neither semantic nor pixel figures contain these attacks.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from aot.types import Attack, Scene
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ComposedAttack(Attack):
-    """An edit and a corruption of it. `edited`: the image between the two; `edit_rule`: who judges that."""
+    """An edit and a change of the whole image. `edited`: the image between the two; who judges either."""
 
     edited: Attack | None = None
     edit_rule: Rule = "known"
+    change_rule: Rule = "corruption"
 
 
 @dataclass(frozen=True)
 class Composition:
-    """`first` is semantic, `second` a corruption. Reasons are those of the first, then of the second."""
+    """`first` is semantic, `second` pixel. Reasons are those of the first, then of the second."""
 
     first: Family
     second: Family
@@ -34,8 +35,8 @@ class Composition:
     threat: Threat = "composed"
 
     def __post_init__(self) -> None:
-        if self.first.threat != "semantic" or self.second.rule != "corruption":
-            hint = "a semantic family first, then one that changes the pixels' values where they are: distractor+jpeg"
+        if (self.first.threat, self.second.threat) != ("semantic", "pixel"):
+            hint = "a semantic family first, then a pixel one: distractor+jpeg"
             raise AotError(f"cannot compose {self.name!r}", where="attacks", hint=hint)
 
     @property
@@ -50,10 +51,17 @@ class Composition:
         edited = self.first(scene, rng)
         if isinstance(edited, str):
             return edited
-        last = self.second(replace(scene, image=edited.image), rng)
+        last = self.second(between(scene, edited), rng)
         if isinstance(last, str):
             return last
         told = f"{edited.instruction} {last.instruction}"
-        return ComposedAttack(
-            scene.id, self.name, edited.kind, last.image, told, 0, edited.objects, edited, self.first.rule
-        )
+        objects = edited.objects if last.objects is None else last.objects
+        rules = self.first.rule, self.second.rule
+        return ComposedAttack(scene.id, self.name, edited.kind, last.image, told, 0, objects, edited, *rules)
+
+
+def between(scene: Scene, edited: Attack) -> Scene:
+    """The edited image as a scene, for what comes after the edit; where its maker does not say what is in it, what was
+    there before."""
+    objects = scene.objects if edited.objects is None else edited.objects
+    return replace(scene, image=edited.image, objects=objects)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from aot.attacks.base.composition import ComposedAttack
+from aot.attacks.base.composition import ComposedAttack, between
 from aot.attacks.base.family import Family, NoAttack, Rule, draw
 from aot.attacks.judging.checks import KnownAnswer, KnownArea, NormBound, NotNamed
 from aot.forge.photo_edits.checks import AnswerKept
@@ -29,25 +29,28 @@ CORRUPTION_SSIM_MIN = 0.4
 
 @dataclass(frozen=True)
 class ComposedReferee(Referee):
-    """Holds the edit of a `ComposedAttack` to its own rule, and the corruption to `after`, seen from the edited image.
-    Any other attack is refused (no_edit)."""
+    """Holds the edit of a `ComposedAttack` to its own rule, and the change after it to that of its own, seen from the
+    edited image. Any other attack is refused (no_edit)."""
 
-    edits: Mapping[Rule, Referee] = field(default_factory=dict)
-    after: Referee = field(default_factory=lambda: Referee(()))
+    rules: Mapping[Rule, Referee] = field(default_factory=dict)
 
     def judge(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Verdict]:
         verdicts = [Verdict((Finding("composed", False, float("nan"), "no_edit"),))] * len(attacks)
-        edits: dict[int, tuple[Attack, Rule]] = {}
-        for i, attack in enumerate(attacks):
-            if isinstance(attack, ComposedAttack) and attack.edited is not None:
-                edits[i] = attack.edited, attack.edit_rule
-        for rule in dict.fromkeys(rule for _, rule in edits.values()):
-            own = {i: edit for i, (edit, its) in edits.items() if its == rule}
-            edited = self.edits[rule].judge([scenes[i] for i in own], list(own.values()))
-            between = [replace(scenes[i], image=edit.image) for i, edit in own.items()]
-            after = self.after.judge(between, [attacks[i] for i in own])
-            for i, first, second in zip(own, edited, after, strict=True):
-                verdicts[i] = Verdict((*first.findings, *second.findings))
+        pairs = {i: a for i, a in enumerate(attacks) if isinstance(a, ComposedAttack) and a.edited is not None}
+        edited = {i: attack.edited for i, attack in pairs.items() if attack.edited is not None}
+        firsts = self._by_rule({i: (a.edit_rule, scenes[i], edited[i]) for i, a in pairs.items()})
+        seconds = self._by_rule({i: (a.change_rule, between(scenes[i], edited[i]), a) for i, a in pairs.items()})
+        for i in pairs:
+            verdicts[i] = Verdict((*firsts[i].findings, *seconds[i].findings))
+        return verdicts
+
+    def _by_rule(self, parts: Mapping[int, tuple[Rule, Scene, Attack]]) -> dict[int, Verdict]:
+        """The verdict on each attack by the rule that is named with it, those of one rule in one go."""
+        verdicts: dict[int, Verdict] = {}
+        for rule in dict.fromkeys(rule for rule, _, _ in parts.values()):
+            own = {i: (scene, attack) for i, (its, scene, attack) in parts.items() if its == rule}
+            judged = self.rules[rule].judge([s for s, _ in own.values()], [a for _, a in own.values()])
+            verdicts |= zip(own, judged, strict=True)
         return verdicts
 
 
@@ -92,7 +95,7 @@ def referees(
         "viewpoint": Referee([AnswerKept() if photos else KnownAnswer()]),
         "norm": Referee([norm], any_size=True) if callable(norm) else Referee([NormBound(norm)]),
     }
-    found = {**alone, "composed": ComposedReferee((), alone, alone["corruption"])}
+    found = {**alone, "composed": ComposedReferee((), rules=alone)}
     return {rule: Possible((), referee) for rule, referee in found.items()} if photos else found
 
 

@@ -57,9 +57,9 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
         return families(self.families, objects=game.objects if needed else None)
 
     def compositions(self, game: Game) -> list[Composition]:
-        """Every semantic family followed by every corruption; none without a `composed_share`."""
+        """Every semantic family followed by every family of pixels; none without a `composed_share`."""
         chosen = self.chosen(game) if self.composed_share else []
-        after = [family for family in chosen if family.rule == "corruption"]
+        after = [family for family in chosen if family.threat == "pixel"]
         made = [Composition(first, second) for first in chosen if first.threat == "semantic" for second in after]
         return [one for one in made if one.name not in self.families]
 
