@@ -21,7 +21,8 @@ import re
 from collections.abc import Sequence
 
 from aot.answers.asserted import after_turn, asserted
-from aot.answers.further import without_further, without_sections
+from aot.answers.further import without_sections
+from aot.answers.listed import between_lists
 from aot.answers.mentions import CONFLICT, indices, pattern
 from aot.answers.numbers import without_other_numbers
 from aot.answers.reading import Found, begins, explicit, leading, marked, mentioned
@@ -40,11 +41,14 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
     said = without_sections(squeezed(unwrapped(spoken(text))), given)
     if abstains(said):
         return Answer(text, None, "refused")
-    plain = without_other_numbers(asserted(without_further(said, given), given), given)
+    pieces = [without_other_numbers(asserted(piece, given), given) for piece in between_lists(said, given)]
+    plain = "\n".join(pieces)
     rest = after_turn(plain)
-    steps = STEPS if rest is None else AFTER_TURN
+    steps = AFTER_TURN if rest is not None else STEPS if pieces[0].strip() else AFTER_LIST
     read = plain if rest is None else rest
     found = next((found for step in steps if (found := step(read, given)) is not None), set())
+    if len(pieces) > 1 and any((explicit(p, given) or leading(p, given) or found) != found for p in pieces):
+        found = set()  # it answers more than one question
     if len(found) == 1 and rest is None and (begins(plain, given) or found) != found:
         found = set()  # it begins with one answer and gives another
     if len(found) == 1 and overruled(read, found, given) and marked(read, given) is None:
@@ -67,4 +71,5 @@ def _ambiguous(plain: str, options: tuple[str, ...]) -> Found:
 
 STEPS = (marked, _ambiguous, explicit, leading, line_alone, stated, said_to_be)
 # "Wait, option C ..." begins a further thought as often as an answer: there a last line says more than the first.
+AFTER_LIST = tuple(step for step in STEPS if step is not leading)
 AFTER_TURN = (marked, _ambiguous, explicit, line_alone, leading, stated)

@@ -46,6 +46,7 @@ ANOTHER = re.compile(
     rf"(?:(?:else|also|or|possibly|maybe|perhaps|even|is\s+it)\s+)*{NAME}[(\[\"']?"
     r"(?:(?P<other>[B-HJ](?![A-Za-z0-9'/])|[AI](?=[)\].,]|\s*$|\s+only))|(?P<another>[A-J][)\]]|[a-j]\)))"
     r"|\s*\((?P<third>[A-Ja-j])\)|[^.!?;\n]{0,80}(?:\b(?:or|and)|[或和])\s*(?:option\s+)?\((?P<fourth>[A-J])\)"
+    r"|\s+(?:or|and)\s+(?:Option|Choice)\s+\(?(?P<fifth>[A-J])\b"
 )
 SEVERAL = re.compile(r"[\s(\"']*[A-J]{2,10}(?!\w)")  # "ABD"
 TURNED_ROUND = re.compile(
