@@ -21,8 +21,7 @@ import re
 from collections.abc import Sequence
 
 from aot.answers.asserted import after_turn, asserted
-from aot.answers.further import without_sections
-from aot.answers.listed import between_lists
+from aot.answers.listed import between_lists, without_sections
 from aot.answers.mentions import CONFLICT, indices, pattern
 from aot.answers.numbers import without_other_numbers
 from aot.answers.reading import Found, begins, explicit, leading, marked, mentioned
@@ -60,13 +59,16 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
 
 
 def _ambiguous(plain: str, options: tuple[str, ...]) -> Found:
-    """Where options are other options' letters ("A. B", "B. A"): a letter beside its option, else "(B)"."""
+    """Where options are other options' letters ("A. B", "B. A"): a letter beside its option, else "answer is (B)"; alone
+    it says nothing."""
     own = [unwrapped(option).strip(" .()").upper() for option in options]
-    if not any(o in LETTERS[: len(own)] and o != LETTERS[i] for i, o in enumerate(own) if len(o) == 1):
+    letters = "".join(o for i, o in enumerate(own) if len(o) == 1 and o in LETTERS[: len(own)] and o != LETTERS[i])
+    if not letters:
         return None
     marks = re.finditer(r"(?<!\w)\(?([A-J])\s*[).:\-–—]+\s*", plain)
     beside = {i for m in marks for i in indices({m[1]}, options) if pattern(options[i]).match(plain, m.end())}
-    return beside or indices(set(re.findall(r"\(([A-J])\)", plain)), options)
+    beside = beside or indices(set(re.findall(r"\banswer\s+is\s*:?\s*\(([A-J])\)", plain)), options)
+    return beside or (set() if re.search(rf"\b[{letters}]\b", plain) else None)
 
 
 STEPS = (marked, _ambiguous, explicit, leading, line_alone, stated, said_to_be)

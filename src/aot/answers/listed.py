@@ -1,5 +1,6 @@
 """Lists of options that a response writes down without judging them (*ours*): the question repeated, or a further question
 with which a base model goes on. What stands in a list chooses nothing, and what follows one may answer another question.
+And letters that number the sections of an argument.
 
 All functions take text without markup (`text.unwrapped`).
 """
@@ -8,7 +9,8 @@ from __future__ import annotations
 
 import re
 
-from aot.answers.mentions import pattern
+from aot.answers.mentions import own_option, pattern
+from aot.answers.several import LINE
 from aot.types import LETTERS
 
 ITEM = re.compile(r"(?:^|(?<=[;。?,:])|(?<![Cc]hoice)(?<![Oo]ption)(?<!\bis)\s)[>\-•# ]{0,4}\(?([A-J])\)?\s?[.:、)]\s*(?=\S)", re.MULTILINE)
@@ -20,6 +22,8 @@ JUDGED = re.compile(
 ENDS = re.compile(r"[.。?!;](?=\s|$)|\n|$")
 # After a list, a further one of which only the beginning is there.
 CUT = re.compile(r"(?:\A|(?<=\?))\s*[>\-•#]*\s*\(?A\)?\s?[.:、)][^\n]*\Z")
+# The title of a section: a line of a few words that does not end like a sentence.
+HEADING = re.compile(r"\s*[A-Z]\w+(?:[^\w.!?\n]{1,3}[\w']+){0,11}[^\w.!?]{0,3}")
 APART = 400
 
 
@@ -56,3 +60,21 @@ def _judged(words: str, options: tuple[str, ...]) -> bool:
     for option in options:
         words = pattern(option).sub(" ", words)
     return JUDGED.search(words) is not None
+
+
+def without_sections(plain: str, options: tuple[str, ...]) -> str:
+    """The text without the letters of its sections ("A. Analysis" ... "B. Conclusion"), where it begins with one: lines
+    that neither give the option of their letter nor end like a sentence."""
+    if not (LINE.match(plain.lstrip()) and "\n" in plain):
+        return plain
+    heads = [m for m in LINE.finditer(plain) if _is_heading(m[1].upper(), m[2], options)]
+    labels = [m[1] for m in heads if m[0].lstrip(" >-#•\n")[1:2] == "."]
+    if labels[:1] != ["A"] or "B" not in labels or plain[: heads[0].start()].strip():
+        return plain
+    for head in reversed(heads):
+        plain = f"{plain[: head.start()]}\n{head[2]}{plain[head.end() :]}"
+    return plain
+
+
+def _is_heading(letter: str, words: str, options: tuple[str, ...]) -> bool:
+    return HEADING.fullmatch(words) is not None and own_option(letter, words, options) is None

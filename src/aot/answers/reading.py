@@ -68,7 +68,7 @@ JUDGED = re.compile(r"(?:(yes)|no)\s*(?:[.,!;\n]|$)", re.IGNORECASE)
 CLAUSE_END = re.compile(r"[.!?;,\n]|\\")
 HEAD = re.compile(r"[,.;!?\n。]|\b(?:because|since|as)\b|因为")
 EQUATES = re.compile(r"\s?=")  # "I = 3 q" is more than the option "I"
-MOST_MARKS, LONGEST_NAME, REACH = 8, 4, 400
+MOST_MARKS, LONGEST_NAME, LONG, REACH = 8, 4, 12, 400
 
 
 def marked(plain: str, options: tuple[str, ...]) -> Found:
@@ -242,6 +242,8 @@ def leading_words(plain: str, options: tuple[str, ...]) -> Found:
     sign, rest = lower[:end].rstrip()[-1], lower[end:].lstrip()
     if sign == "," and (words[said] == "right" or any(_behind(other, rest) for other in others)):
         return None  # a list; "Right, so ..."
+    if len(words[said]) > LONG and mentioned(plain, options) - {said}:
+        return None  # it goes through the options
     if sign == ":" and any(re.search(rf"\b{re.escape(other)}\s*:", rest) for other in others):
         return None  # "Left: a cat. Right: a dog."
     return {said}

@@ -12,6 +12,7 @@ from aot.answers.numbers import many_numbers
 from aot.answers.reading import Found, explicit, mentioned
 from aot.answers.refusal import despite_refusals, refuses, without_refusals
 from aot.answers.rejected import (
+    REJECTS,
     kept,
     lists_letters,
     lists_words,
@@ -109,10 +110,10 @@ SENTENCE = re.compile(
 )
 UNSURE = re.compile(
     r"\b(?:if (?!i\b|we\b|one\b|you\b|forced\b)|whether|which (?:of|image|picture|point|one|option|box)"
-    r"|possible that|suppose|unless|neither)\b|[?]|是否",
+    r"|possible that|suppose|unless|neither|needs?)\b|[?]|是否",
     re.IGNORECASE,
 )
-FEW_SENTENCES, LONG, CUT, REACH, END = 3, 14, 80, 80, 600
+FEW_SENTENCES, LONG, SHORT, CUT, REACH, END = 3, 14, 40, 80, 80, 600
 # Two that are left open: "either B or C", "impossible to choose between these two".
 OPEN = re.compile(
     r"\beither\s+(?:\w+\s+){0,2}\(?(?-i:[A-J])\b[^\n]{0,120}?\bor\s+(?:option\s+)?\(?(?-i:[A-J])\b"
@@ -255,6 +256,10 @@ def said_to_be(plain: str, options: tuple[str, ...]) -> set[int]:
     listed = re.search(r"\w \([A-J]\) (?:\d|[A-Z][a-z])", plain)  # "painting IV (E) painting V": cut from a list
     if len(bracketed) == 1 and marks == indices(bracketed, options) and not (listed or IRREAL.search(plain)):
         return marks
+    *earlier, last = SENTENCE.split(marked_options(plain, options).strip())
+    rejected = {int(m[1]) for m in MARK.finditer(last)} if len(last) < SHORT and REJECTS.search(last) else set()
+    if rejected and not rejected & marks and not any(map(REJECTS.search, earlier)):
+        return set()  # it ends with what is not right, which may be what was asked for
     sentences = SENTENCE.split(left.strip())
     if len(sentences) > 1 and JUSTIFIES.match(sentences[1]):
         sentences = sentences[:1]
