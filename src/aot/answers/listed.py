@@ -21,7 +21,7 @@ JUDGED = re.compile(
 )
 ENDS = re.compile(r"[.。?!;](?=\s|$)|\n|$")
 # After a list, a further one of which only the beginning is there.
-CUT = re.compile(r"(?:\A|(?<=\?))\s*[>\-•#]*\s*\(?A\)?\s?[.:、)][^\n]*\Z")
+CUT = re.compile(r"(?:\A|(?<=\?))\s*[>\-•#]*\s*\(?A\)?\s?[.:、)][^\n.。?]{0,200}\s*\Z")
 # The title of a section: a line of a few words that does not end like a sentence.
 HEADING = re.compile(r"\s*[A-Z]\w+(?:[^\w.!?\n]{1,3}[\w']+){0,11}[^\w.!?]{0,3}")
 APART = 400
