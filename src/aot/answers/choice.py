@@ -31,6 +31,13 @@ from aot.answers.several import line_alone
 from aot.answers.text import spoken, squeezed, unwrapped
 from aot.types import LETTERS, Answer
 
+# A last line that gives none, or several: "Answer: none of the above".
+WITHOUT = re.compile(
+    r"(?:\A|\n)[^\n]{0,20}\banswer\s?[(:=]\W*(?:none\b|unknown|not\b|cannot|n/a|all\b"
+    r"|[A-J]\W{0,3}\s(?:or|and)\b)[^\n]*\s*\Z",
+    re.IGNORECASE,
+)
+
 
 def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) -> Answer:
     """Read one response. `truncated`: it was cut at the length limit, so whatever it holds is not final."""
@@ -48,6 +55,8 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
     found = next((found for step in steps if (found := step(read, given)) is not None), set())
     if len(pieces) > 1 and any((explicit(p, given) or leading(p, given) or found) != found for p in pieces):
         found = set()  # it answers more than one question
+    if (last := WITHOUT.search(plain)) and not mentioned(last[0], given):
+        found = set()
     if len(found) == 1 and rest is None and (begins(plain, given) or found) != found:
         found = set()  # it begins with one answer and gives another
     if len(found) == 1 and overruled(read, found, given) and marked(read, given) is None:
@@ -59,8 +68,8 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
 
 
 def _ambiguous(plain: str, options: tuple[str, ...]) -> Found:
-    """Where options are other options' letters ("A. B", "B. A"): a letter beside its option, else "answer is (B)"; alone
-    it says nothing."""
+    """Where options are other options' letters ("A. B", "B. A"): a letter beside its option, else "answer is (B)"; a
+    letter alone says nothing."""
     own = [unwrapped(option).strip(" .()").upper() for option in options]
     letters = "".join(o for i, o in enumerate(own) if len(o) == 1 and o in LETTERS[: len(own)] and o != LETTERS[i])
     if not letters:

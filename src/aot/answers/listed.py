@@ -1,6 +1,6 @@
-"""Lists of options that a response writes down without judging them (*ours*): the question repeated, or a further question
-with which a base model goes on. What stands in a list chooses nothing, and what follows one may answer another question.
-And letters that number the sections of an argument.
+"""Lists of options that a response writes down without judging them (*ours*): the question repeated, or a further
+question with which a base model goes on. What stands in a list chooses nothing, and what follows one may answer another
+question. And letters that number the sections of an argument.
 
 All functions take text without markup (`text.unwrapped`).
 """
@@ -13,7 +13,10 @@ from aot.answers.mentions import own_option, pattern
 from aot.answers.several import LINE
 from aot.types import LETTERS
 
-ITEM = re.compile(r"(?:^|(?<=[;。?,:])|(?<![Cc]hoice)(?<![Oo]ption)(?<!\bis)\s)[>\-•# ]{0,4}\(?([A-J])\)?\s?[.:、)]\s*(?=\S)", re.MULTILINE)
+ITEM = re.compile(
+    r"(?:^|(?<=[;。?,:])|(?<![Cc]hoice)(?<![Oo]ption)(?<!\bis)\s)[>\-•# ]{0,4}\(?([A-J])\)?\s?[.:、)]\s*(?=\S)",
+    re.MULTILINE,
+)
 JUDGED = re.compile(
     r"\b(?:correct|incorrect|right|wrong|true|false|yes|no|not|n't|cannot|best|most|matches|likely|therefore|because|this"
     r"|answer)\b|n't\b|[✓✔✅✗✘❌]|正确|错误|不对|符合|因此|答案|故选",

@@ -127,7 +127,7 @@ def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
         named_so = after != rest and not any(is_own_letter(options[i], i) for i in found)
         return set() if named_so else None  # "The answer is A. red is wrong"
     lines = re.findall(r".*\w.*", rest[:REACH])[:2]
-    listed = begins_list("\n".join(lines), options) or len(set(map(_given, lines, [options] * 2)) - {None}) > 1
+    listed = len(set(map(_given, lines, [options] * 2)) - {None}) > 1
     return set() if found and (listed or offers_another(rest, found, options)) else found
 
 
