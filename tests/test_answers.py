@@ -1536,6 +1536,9 @@ def test_what_the_end_of_a_reply_says(text: str, options: tuple[str, ...], expec
         ("A: rouge\nB: bleu\nC: vert\nD: jaune\nA: rouge\nB: bleu\nC: vert", None),
         ("A. red\nB. blue\nC. green\nD. the left side of the dog\n\nThe answer is B.", "B"),
         ("B\nWhich is it?\nA: a cat\nB: a dog\nC: a horse\nB", "B"),
+        ("A: rouge; B: bleu; C: vert; D", None),
+        ("Which?\nA: red\nB: blue\nC: green\nD: the left side of the dog\nIt may be the left side of the dog.", None),
+        ("Which is it?\nA: red\nB: blue\nC: green\nD: the left side of the dog\n\nB", "B"),
         ("[正确答案]C\n下列哪一项?A:甲;B:乙;C:丙;D:丁。\n[正确答案]D", None),
         ("正确答案:A\n下列哪一项正确?A:甲;B:乙;C:丙;D:丁。正确答案:B\n下列哪一项正确?A:甲;B:乙", None),
         # what is needed is not chosen

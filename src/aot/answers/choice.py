@@ -50,7 +50,7 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
     pieces = [without_other_numbers(asserted(piece, given), given) for piece in between_lists(said, given)]
     plain = "\n".join(pieces)
     rest = after_turn(plain)
-    steps = AFTER_TURN if rest is not None else STEPS if pieces[0].strip() else AFTER_LIST
+    steps = AFTER_TURN if rest is not None else AFTER_LIST if _echoes(pieces) else STEPS
     read = plain if rest is None else rest
     found = next((found for step in steps if (found := step(read, given)) is not None), set())
     if len(pieces) > 1 and any((explicit(p, given) or leading(p, given) or found) != found for p in pieces):
@@ -65,6 +65,11 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
         return Answer(text, found.pop())
     declined = declines(said) and not mentioned(without_refusals(said), given)
     return Answer(text, None, "refused" if declined else "unparsed")
+
+
+def _echoes(pieces: list[str]) -> bool:
+    """Whether a response begins with the question's options: then what follows them is no beginning."""
+    return len(pieces) > 1 and pieces[0].strip()[-1:] in ("", "?", ":")
 
 
 def _ambiguous(plain: str, options: tuple[str, ...]) -> Found:
@@ -82,5 +87,5 @@ def _ambiguous(plain: str, options: tuple[str, ...]) -> Found:
 
 STEPS = (marked, _ambiguous, explicit, leading, line_alone, stated, said_to_be)
 # "Wait, option C ..." begins a further thought as often as an answer: there a last line says more than the first.
-AFTER_LIST = tuple(step for step in STEPS if step is not leading)
+AFTER_LIST = (marked, _ambiguous, explicit, line_alone, stated)
 AFTER_TURN = (marked, _ambiguous, explicit, line_alone, leading, stated)

@@ -23,8 +23,10 @@ JUDGED = re.compile(
     re.IGNORECASE,
 )
 ENDS = re.compile(r"[.。?!;](?=\s|$)|\n|$")
-# After a list, a further one of which only the beginning is there.
-CUT = re.compile(r"(?:\A|(?<=\?))\s*[>\-•#]*\s*\(?A\)?\s?[.:、)][^\n.。?]{0,200}\s*\Z")
+# After a list, a further one of which only the beginning is there; or its own last item, cut.
+CUT = re.compile(
+    r"(?:(?:\A|(?<=\?))\s*[>\-•#]*\s*\(?A\)?\s?[.:、)]|\A[ ;,]*\(?[B-J](?!\w))[^\n.。?]{0,200}\s*\Z"
+)
 # The title of a section: a line of a few words that does not end like a sentence.
 HEADING = re.compile(r"\s*[A-Z]\w+(?:[^\w.!?\n]{1,3}[\w']+){0,11}[^\w.!?]{0,3}")
 APART = 400
@@ -32,7 +34,9 @@ APART = 400
 
 def between_lists(plain: str, options: tuple[str, ...]) -> list[str]:
     """The pieces of the text beside its lists; the whole text where it has none."""
-    pieces, start, run = [], 0, []
+    pieces: list[str] = []
+    run: list[re.Match[str]] = []
+    start = 0
     for item in (*ITEM.finditer(plain), None):
         if item and run and item[1] == LETTERS[len(run)] and item.start() - run[-1].end() < APART:
             run.append(item)
@@ -51,7 +55,7 @@ def _end(plain: str, last: re.Match[str], options: tuple[str, ...]) -> int:
     own = LETTERS.index(last[1])
     said = pattern(options[own]).match(plain, last.end()) if own < len(options) else None
     found = ENDS.search(plain, said.end() if said else last.end())
-    return found.end() if found else len(plain)
+    return len(plain) if found is None else found.start() if found[0] == "\n" else found.end()
 
 
 def _judged(words: str, options: tuple[str, ...]) -> bool:
