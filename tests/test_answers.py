@@ -1563,3 +1563,10 @@ def test_letters_that_are_other_options_say_nothing_alone():
 def test_an_end_that_rejects_another_option_is_no_answer():
     options = ("应在3日内作出决定", "应在5日内作出决定", "可以上诉")
     assert letter("根据规定,应在3日内作出决定。选项C是不正确的。", options) is None
+
+
+def test_a_list_of_as_many_options_as_there_are_letters():
+    options = tuple(f"thing {n}" for n in range(len(LETTERS)))
+    listed = "\n".join(f"{x}. {o}" for x, o in zip(LETTERS, options, strict=True))
+    assert letter(f"{listed}\nA. thing 0", options) is None
+    assert letter(f"{listed}\n\nThe answer is C.", options) == "C"

@@ -38,7 +38,7 @@ def between_lists(plain: str, options: tuple[str, ...]) -> list[str]:
     run: list[re.Match[str]] = []
     start = 0
     for item in (*ITEM.finditer(plain), None):
-        if item and run and item[1] == LETTERS[len(run)] and item.start() - run[-1].end() < APART:
+        if item and run and item[1] == LETTERS[len(run) : len(run) + 1] and item.start() - run[-1].end() < APART:
             run.append(item)
             continue
         if len(run) >= min(3, len(options)):
