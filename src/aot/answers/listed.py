@@ -41,7 +41,7 @@ def between_lists(plain: str, options: tuple[str, ...]) -> list[str]:
         if item and run and item[1] == LETTERS[len(run) : len(run) + 1] and item.start() - run[-1].end() < APART:
             run.append(item)
             continue
-        if len(run) >= min(3, len(options)):
+        if len(run) >= max(2, min(3, len(options))):
             ends = [*(m.start() for m in run[1:]), _end(plain, run[-1], options)]
             if not any(_judged(plain[m.end() : end], options) for m, end in zip(run, ends, strict=True)):
                 pieces.append(plain[start : run[0].start()])
