@@ -1516,3 +1516,57 @@ OPEN_END = "Here is why.\n\nThe product is either B. x or C. y. It is difficult 
 )
 def test_what_the_end_of_a_reply_says(text: str, options: tuple[str, ...], expected: str | None) -> None:
     assert letter(text, options) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # a call or a key in place of a sentence
+        ('It is red.\nAction: Answer("C")', "C"),
+        ('The one that fits best is the red one.\nAction: Answer("B")', None),
+        ('{"thoughts": "it is red", "answer_choice": "B"}', "B"),
+        ('{"answer": "B"}', "B"),
+        ("Choice_A is too small, so it is out.\nSolution: Choice_C", "C"),
+        ("Solution: Choice_B or Choice_C.", None),
+        ('The closest option is A: red, but it is not right.\nAction: Answer("None of the above")', None),
+        ('D may be correct.\nAction: Answer("A or B or D")', None),
+        # lists that judge nothing: the question repeated, or a further one
+        ("A: red\nB: blue\nC: green\nD: the left side of the dog", None),
+        ("A: red\nB: blue\nC: green\nD: the left side of the dog\nA: red\nB: bl", None),
+        ("A: rouge\nB: bleu\nC: vert\nD: jaune\nA: rouge\nB: bleu\nC: vert", None),
+        ("A. red\nB. blue\nC. green\nD. the left side of the dog\n\nThe answer is B.", "B"),
+        ("B\nWhich is it?\nA: a cat\nB: a dog\nC: a horse\nB", "B"),
+        ("A: rouge; B: bleu; C: vert; D", None),
+        ("Which?\nA: red\nB: blue\nC: green\nD: the left side of the dog\nIt may be the left side of the dog.", None),
+        ("Which is it?\nA: red\nB: blue\nC: green\nD: the left side of the dog\n\nB", "B"),
+        ("[正确答案]C\n下列哪一项?A:甲;B:乙;C:丙;D:丁。\n[正确答案]D", None),
+        ("正确答案:A\n下列哪一项正确?A:甲;B:乙;C:丙;D:丁。正确答案:B\n下列哪一项正确?A:甲;B:乙", None),
+        # what is needed is not chosen
+        ("Therefore, I need option A.", None),
+    ],
+)
+def test_keys_calls_and_lists(text, expected):
+    assert letter(text) == expected
+
+
+def test_a_figure_that_is_needed_is_no_option():
+    for options in (("Figure A", "Figure B"), ("A is nearer", "B is nearer")):
+        assert letter("Therefore, I need Figure A.", options) is None
+
+
+def test_letters_that_are_other_options_say_nothing_alone():
+    elements = ("As", "P", "Sb", "B")
+    assert letter("Boron (B) cannot serve as one.\n\nSolution: Choice_D", elements) is None
+    assert letter("The answer is (C).", elements) == "C"
+
+
+def test_an_end_that_rejects_another_option_is_no_answer():
+    options = ("应在3日内作出决定", "应在5日内作出决定", "可以上诉")
+    assert letter("根据规定,应在3日内作出决定。选项C是不正确的。", options) is None
+
+
+def test_a_list_of_as_many_options_as_there_are_letters():
+    options = tuple(f"thing {n}" for n in range(len(LETTERS)))
+    listed = "\n".join(f"{x}. {o}" for x, o in zip(LETTERS, options, strict=True))
+    assert letter(f"{listed}\nA. thing 0", options) is None
+    assert letter(f"{listed}\n\nThe answer is C.", options) == "C"

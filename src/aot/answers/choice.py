@@ -21,7 +21,7 @@ import re
 from collections.abc import Sequence
 
 from aot.answers.asserted import after_turn, asserted
-from aot.answers.further import without_further, without_sections
+from aot.answers.listed import between_lists, without_sections
 from aot.answers.mentions import CONFLICT, indices, pattern
 from aot.answers.numbers import without_other_numbers
 from aot.answers.reading import Found, begins, explicit, leading, marked, mentioned
@@ -30,6 +30,13 @@ from aot.answers.sentences import overruled, said_to_be, stated
 from aot.answers.several import line_alone
 from aot.answers.text import spoken, squeezed, unwrapped
 from aot.types import LETTERS, Answer
+
+# A last line that gives none, or several: "Answer: none of the above".
+WITHOUT = re.compile(
+    r"(?:\A|\n)[^\n]{0,20}\banswer\s?[(:=]\W*(?:none\b|unknown|not\b|cannot|n/a|all\b"
+    r"|[A-J]\W{0,3}\s(?:or|and)\b)[^\n]*\s*\Z",
+    re.IGNORECASE,
+)
 
 
 def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) -> Answer:
@@ -40,11 +47,16 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
     said = without_sections(squeezed(unwrapped(spoken(text))), given)
     if abstains(said):
         return Answer(text, None, "refused")
-    plain = without_other_numbers(asserted(without_further(said, given), given), given)
+    pieces = [without_other_numbers(asserted(piece, given), given) for piece in between_lists(said, given)]
+    plain = "\n".join(pieces)
     rest = after_turn(plain)
-    steps = STEPS if rest is None else AFTER_TURN
+    steps = AFTER_TURN if rest is not None else AFTER_LIST if _echoes(pieces) else STEPS
     read = plain if rest is None else rest
     found = next((found for step in steps if (found := step(read, given)) is not None), set())
+    if len(pieces) > 1 and any((explicit(p, given) or leading(p, given) or found) != found for p in pieces):
+        found = set()  # it answers more than one question
+    if (last := WITHOUT.search(plain)) and not mentioned(last[0], given):
+        found = set()
     if len(found) == 1 and rest is None and (begins(plain, given) or found) != found:
         found = set()  # it begins with one answer and gives another
     if len(found) == 1 and overruled(read, found, given) and marked(read, given) is None:
@@ -55,16 +67,25 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
     return Answer(text, None, "refused" if declined else "unparsed")
 
 
+def _echoes(pieces: list[str]) -> bool:
+    """Whether a response begins with the question's options: then what follows them is no beginning."""
+    return len(pieces) > 1 and pieces[0].strip()[-1:] in ("", "?", ":")
+
+
 def _ambiguous(plain: str, options: tuple[str, ...]) -> Found:
-    """Where options are other options' letters ("A. B", "B. A"): a letter beside its option, else "(B)"."""
+    """Where options are other options' letters ("A. B", "B. A"): a letter beside its option, else "answer is (B)"; a
+    letter alone says nothing."""
     own = [unwrapped(option).strip(" .()").upper() for option in options]
-    if not any(o in LETTERS[: len(own)] and o != LETTERS[i] for i, o in enumerate(own) if len(o) == 1):
+    letters = "".join(o for i, o in enumerate(own) if len(o) == 1 and o in LETTERS[: len(own)] and o != LETTERS[i])
+    if not letters:
         return None
     marks = re.finditer(r"(?<!\w)\(?([A-J])\s*[).:\-–—]+\s*", plain)
     beside = {i for m in marks for i in indices({m[1]}, options) if pattern(options[i]).match(plain, m.end())}
-    return beside or indices(set(re.findall(r"\(([A-J])\)", plain)), options)
+    beside = beside or indices(set(re.findall(r"\banswer\s+is\s*:?\s*\(([A-J])\)", plain)), options)
+    return beside or (set() if re.search(rf"\b[{letters}]\b", plain) else None)
 
 
 STEPS = (marked, _ambiguous, explicit, leading, line_alone, stated, said_to_be)
 # "Wait, option C ..." begins a further thought as often as an answer: there a last line says more than the first.
+AFTER_LIST = (marked, _ambiguous, explicit, line_alone, stated)
 AFTER_TURN = (marked, _ambiguous, explicit, line_alone, leading, stated)

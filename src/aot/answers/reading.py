@@ -46,6 +46,7 @@ ANOTHER = re.compile(
     rf"(?:(?:else|also|or|possibly|maybe|perhaps|even|is\s+it)\s+)*{NAME}[(\[\"']?"
     r"(?:(?P<other>[B-HJ](?![A-Za-z0-9'/])|[AI](?=[)\].,]|\s*$|\s+only))|(?P<another>[A-J][)\]]|[a-j]\)))"
     r"|\s*\((?P<third>[A-Ja-j])\)|[^.!?;\n]{0,80}(?:\b(?:or|and)|[或和])\s*(?:option\s+)?\((?P<fourth>[A-J])\)"
+    r"|\s+(?:or|and)\s+(?:Option|Choice)\s+\(?(?P<fifth>[A-J])\b"
 )
 SEVERAL = re.compile(r"[\s(\"']*[A-J]{2,10}(?!\w)")  # "ABD"
 TURNED_ROUND = re.compile(
@@ -67,7 +68,7 @@ JUDGED = re.compile(r"(?:(yes)|no)\s*(?:[.,!;\n]|$)", re.IGNORECASE)
 CLAUSE_END = re.compile(r"[.!?;,\n]|\\")
 HEAD = re.compile(r"[,.;!?\n。]|\b(?:because|since|as)\b|因为")
 EQUATES = re.compile(r"\s?=")  # "I = 3 q" is more than the option "I"
-MOST_MARKS, LONGEST_NAME, REACH = 8, 4, 400
+MOST_MARKS, LONGEST_NAME, LONG, REACH = 8, 4, 12, 400
 
 
 def marked(plain: str, options: tuple[str, ...]) -> Found:
@@ -126,7 +127,7 @@ def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
         named_so = after != rest and not any(is_own_letter(options[i], i) for i in found)
         return set() if named_so else None  # "The answer is A. red is wrong"
     lines = re.findall(r".*\w.*", rest[:REACH])[:2]
-    listed = begins_list("\n".join(lines), options) or len(set(map(_given, lines, [options] * 2)) - {None}) > 1
+    listed = len(set(map(_given, lines, [options] * 2)) - {None}) > 1
     return set() if found and (listed or offers_another(rest, found, options)) else found
 
 
@@ -241,6 +242,8 @@ def leading_words(plain: str, options: tuple[str, ...]) -> Found:
     sign, rest = lower[:end].rstrip()[-1], lower[end:].lstrip()
     if sign == "," and (words[said] == "right" or any(_behind(other, rest) for other in others)):
         return None  # a list; "Right, so ..."
+    if len(words[said]) > LONG and mentioned(plain, options) - {said}:
+        return None  # it goes through the options
     if sign == ":" and any(re.search(rf"\b{re.escape(other)}\s*:", rest) for other in others):
         return None  # "Left: a cat. Right: a dog."
     return {said}

@@ -10,8 +10,9 @@ import re
 from aot.answers.mentions import CONFLICT, indices, marked_options, named, own_option, worded
 from aot.answers.numbers import many_numbers
 from aot.answers.reading import Found, explicit, mentioned
-from aot.answers.refusal import despite_refusals, refuses, without_refusals
+from aot.answers.refusal import despite_refusals, refuses
 from aot.answers.rejected import (
+    REJECTS,
     kept,
     lists_letters,
     lists_words,
@@ -65,19 +66,12 @@ RELATES = re.compile(
     rf"(?: best| most closely)? (?:to|with)(?: the point [^⟦⟧.;!?]{{0,40}}that is)?)\s+{OPTION}",
     re.IGNORECASE,
 )
-NAMED = re.compile(
-    r"(?:\b(?:is|was|be|by|makes|making|matches|with|(?<!similar )to)|[:,])\s+(?:the\s+)?(?:option|choice)\s+"
-    r"[(\"']*⟦(-?\d+)⟧",
-    re.IGNORECASE,
-)
 IS_LETTER = re.compile(
     rf"\b{BE}\s+{HEDGE}(?:the\s+)?(?:(?:option|choice|point|box|image)\s+)?\(([A-J])\)", re.IGNORECASE
 )
 # "Point D is the correct point (C)" says two things.
 LABEL = re.compile(r"\b(?:point|answer|match|choice|option)\s+\(⟦(-?\d+)⟧\)", re.IGNORECASE)
-FORMS = (PICKS, IS_JUDGED, JUDGES, RELATES, NAMED, LABEL)
-AFTER_COLON = re.compile(r":\s*\n\s*[\W_]*\(?[A-J]\b[).:]?[^\n]*$")
-AN_OPTION = re.compile(r"[\s\-#•]*\(?[B-J]\s*(?:[).:]|$)")
+FORMS = (PICKS, IS_JUDGED, JUDGES, RELATES, LABEL)
 DRAWS = re.compile(
     r"\W*(?:therefore|thus|hence|so|in conclusion|in summary|overall|consequently|based on|(?:at|in) the end"
     r"|ultimately|(?:(?:but|however),? )?if (?:i (?!could\b|(?:had|have)\b(?! to\b))|forced\b)|因此|所以|综上|故)\b",
@@ -92,7 +86,6 @@ UNFINISHED = re.compile(r"\w\s+\w*[a-z,]\s*$")
 # "This is true.", twice: each option is judged, and more than one is right.
 EACH = re.compile(r"^\W*(?:this|that|it)\s+is\s+(?:also\s+)?(?:true|correct|right)\b", re.I | re.M)
 BROKEN_OFF = re.compile(r"\s(?:the|of|and|or|to|in|is|are|that|which|with|for|on|as|by|be|its?|their|how)\s*$")
-LABEL_LAST = re.compile(r":\W*[A-J]\W?\s*$")
 MAY = re.compile(r"\b(?:may|might|could|can)\b", re.IGNORECASE)
 # Who only doubts that the answer is certain has given it.
 CERTAIN = re.compile(
@@ -109,10 +102,10 @@ SENTENCE = re.compile(
 )
 UNSURE = re.compile(
     r"\b(?:if (?!i\b|we\b|one\b|you\b|forced\b)|whether|which (?:of|image|picture|point|one|option|box)"
-    r"|possible that|suppose|unless|neither)\b|[?]|是否",
+    r"|possible that|suppose|unless|neither|needs?)\b|[?]|是否",
     re.IGNORECASE,
 )
-FEW_SENTENCES, LONG, CUT, REACH, END = 3, 14, 80, 80, 600
+FEW_SENTENCES, LONG, SHORT, CUT, REACH, END = 3, 14, 40, 80, 80, 600
 # Two that are left open: "either B or C", "impossible to choose between these two".
 OPEN = re.compile(
     r"\beither\s+(?:\w+\s+){0,2}\(?(?-i:[A-J])\b[^\n]{0,120}?\bor\s+(?:option\s+)?\(?(?-i:[A-J])\b"
@@ -132,12 +125,10 @@ SAYS = re.compile(
     re.IGNORECASE,
 )
 IRREAL = re.compile(
-    r"\b(?:would|could|might|may|should|nobody|no one|nothing|none|never|used to|almost|nearly|or|fake)\b",
+    r"\b(?:needs?|would|could|might|may|should|nobody|no one|nothing|none|never|used to|almost|nearly|or|fake)\b",
     re.IGNORECASE,
 )
 DESCRIBES = re.compile(r"的[\u4e00-\u9fff]")  # "⟦0⟧的房子"
-# What follows an answer and gives the reason for it.
-JUSTIFIES = re.compile(r"\W*(?:this (?:is|can be|was)|here's why|the reason|because)\b", re.IGNORECASE)
 MARK = re.compile(r"⟦(-?\d+)⟧")
 # An option that is spelt out, or judged by name, is not one of several that a cut text looks at.
 SPELT = re.compile(
@@ -157,7 +148,7 @@ def stated(text: str, options: tuple[str, ...]) -> Found:
     last, decided = choices[-1]
     named_so = SPELT.finditer(sentences[last])
     spelt = any(m["judged"] or own_option(m[1], sentences[last][m.end() :], options) for m in named_so)
-    after = sentences[last + (2 if LABEL_LAST.search(sentences[last]) else 1) :]  # "... is B." + "a red ball"
+    after = sentences[last + 1 :]
     if after and not spelt and (UNFINISHED.search(text) or (len(text) > CUT and not ENDED.search(text))):
         return set()  # cut before it came to its end
     if BROKEN_OFF.search(text) and not spelt:
@@ -183,8 +174,6 @@ def stated(text: str, options: tuple[str, ...]) -> Found:
 def _choice(sentences: list[str], n: int, options: tuple[str, ...], numbers: bool) -> set[int]:
     """What a sentence chooses, by its form or as a conclusion; `numbers`: the text has several, of options or not."""
     sentence = sentences[n]
-    if AFTER_COLON.search(sentence) and any(map(AN_OPTION.match, sentences[n + 1 :])):
-        return set()  # the first of a list
     found = chosen(sentence, options)
     step = len(sentences) - n > (2 if ENDED.search(sentences[-1]) else 1)
     if found and step and numbers and not IS_NAME.search(sentence):
@@ -207,10 +196,7 @@ def chosen(sentence: str, options: tuple[str, ...]) -> set[int]:
     if "⟦" not in marked or UNSURE.search(marked):
         return set()
     if refuses(sentence):
-        if not CERTAIN.search(sentence):
-            return set()
-        sentence = without_refusals(sentence)
-        marked = marked_options(_left(sentence), options)
+        return set()
     left, plain = kept(marked), kept(_left(sentence))
     if lists_letters(left) or LISTED.search(left):
         return set()
@@ -255,10 +241,11 @@ def said_to_be(plain: str, options: tuple[str, ...]) -> set[int]:
     listed = re.search(r"\w \([A-J]\) (?:\d|[A-Z][a-z])", plain)  # "painting IV (E) painting V": cut from a list
     if len(bracketed) == 1 and marks == indices(bracketed, options) and not (listed or IRREAL.search(plain)):
         return marks
+    *earlier, last = SENTENCE.split(marked_options(plain, options).strip(" \n.。"))
+    rejected = {int(m[1]) for m in MARK.finditer(last)} if len(last) < SHORT and REJECTS.search(last) else set()
+    if rejected and not rejected & marks and not any(map(REJECTS.search, earlier)):
+        return set()  # it ends with what is not right, which may be what was asked for
     sentences = SENTENCE.split(left.strip())
-    if len(sentences) > 1 and JUSTIFIES.match(sentences[1]):
-        sentences = sentences[:1]
-        marks = {int(m[1]) for m in MARK.finditer(sentences[0])}
     if len(marks) != 1 or len(sentences) > FEW_SENTENCES:
         return set()
     long = [i for i, o in enumerate(options) if len(o.split()) > 2 or len(o) > LONG]  # rarely named by the way

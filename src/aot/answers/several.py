@@ -73,8 +73,6 @@ def whole_option(line: str, options: tuple[str, ...]) -> set[int] | None:
     own = own_option(match[1].upper(), match[2], options) if match and match[2] else None
     if match and own and any(pattern(options[i]).fullmatch(match[2].strip(" .()\"'")) for i in own):
         return own
-    if match and re.fullmatch(rf"\s*\w+\s+{match[1]}", match[2]):  # "(D) picture D"
-        return indices({match[1]}, options)
     if match and (beside := indices({match[1].upper()}, options)):  # the option's words, nearly
         starts = [text.casefold().split()[:ALIKE] for text in (match[2], *(unwrapped(options[i]) for i in beside))]
         alike = len(starts[0]) == ALIKE and starts[0] == starts[1]

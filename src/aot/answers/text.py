@@ -52,6 +52,7 @@ DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?")
 QUOTED = re.compile(r"(?<![A-Za-z0-9])(?:['\"<]([A-Z])['\">]|<([A-Z])\s+\2>)(?![A-Za-z0-9])")
 MATHS = re.compile(
     r"\\[()\[\]]|</?(?:b|strong|i|em|u|output|response|final|ans|choice|result)>|</[A-J]>|__|\\(?:rm|bf|it|sf)\b"
+    r"|(?<=[Cc]hoice)_|(?<=[Oo]ption)_|(?<=[Aa]nswer)_"
 )
 # "The answer is B" in other languages: a noun, up to four words or signs, none of which denies, and a capital letter.
 _NOUNS = (
@@ -74,10 +75,12 @@ CUE = re.compile(
     # A heading, "Final Answer", above a letter; "... is:" above a last line that begins with one.
     rf"(?:\A|(?<=\n))[ #>\-]*(?:[A-J\d][.):]\s*)?(?:(?:updated|final|correct|best)\s+){{0,2}}answer\s*:?\s*\n\s*"
     rf"(?={_LETTER}[^\n]*[^:\s] *(?:\n|\Z))|\bis\s*:\s*\n\s*(?={_LETTER}[^\n]*\Z)|"
-    r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\s*(?:letter\s*|\([^()\n]{1,40}\)\s*)?"
+    r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\"?\s*"
+    r"(?:letter\s*|choice\"?\s*|\([^()\n]{1,40}\)\s*)?"
     rf"(?:(?:here|then|therefore|thus)\s+)?{_BE}[\s:]*"
     r"(?:therefore\b|thus\b|most likely\b|clearly\b|indeed\b|probably\b|likely\b)?[\s,:]*(?:(?:the\s+)?(?:option"
     r"|choice|letter)\s+)?|\bstatement\s+is\s+(?=true|false)"
+    r"|\banswer\s?[(\[{=]+\s*(?=(?-i:[A-J])\s*[)\]}])"
     r"|\b(?:label|sentiment|classification|correct|final|answer|pick|selection|solution)\s*:\s*|(?:答案|回答(?=\s*:)|(?:正确|对应|最佳)的?选项)(?:[)\]]\s*[:=]?"
     r"|(?:应该|应当|应|就)?\s*(?:[是为选]\s*[:=]?|[:=]|(?=[(\"]?[A-J](?![A-Za-z]))))\s*(?:选项)?\s*"
     r"|(?<![不别可])(?<!不应)(?<!不该)(?<!不应该)(?:故选|应选|应该选|选择|选)\s*:?\s*(?:选项)?\s*(?=[(\"]?[A-J](?![A-Za-z]))",

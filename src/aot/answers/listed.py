@@ -1,0 +1,87 @@
+"""Lists of options that a response writes down without judging them (*ours*): the question repeated, or a further
+question with which a base model goes on. What stands in a list chooses nothing, and what follows one may answer another
+question. And letters that number the sections of an argument.
+
+All functions take text without markup (`text.unwrapped`).
+"""
+
+from __future__ import annotations
+
+import re
+
+from aot.answers.mentions import own_option, pattern
+from aot.answers.several import LINE
+from aot.types import LETTERS
+
+ITEM = re.compile(
+    r"(?:^|(?<=[;。?,:])|(?<![Cc]hoice)(?<![Oo]ption)(?<!\bis)\s)[>\-•# ]{0,4}\(?([A-J])\)?\s?[.:、)]\s*(?=\S)",
+    re.MULTILINE,
+)
+JUDGED = re.compile(
+    r"\b(?:correct|incorrect|right|wrong|true|false|yes|no|not|n't|cannot|best|most|matches|likely|therefore|because|this"
+    r"|answer)\b|n't\b|[✓✔✅✗✘❌]|正确|错误|不对|符合|因此|答案|故选",
+    re.IGNORECASE,
+)
+ENDS = re.compile(r"[.。?!;](?=\s|$)|\n|$")
+# After a list, a further one of which only the beginning is there; or its own last item, cut.
+CUT = re.compile(
+    r"(?:(?:\A|(?<=\?))\s*[>\-•#]*\s*\(?A\)?\s?[.:、)]|\A[ ;,]*\(?[B-J](?!\w))[^\n.。?]{0,200}\s*\Z"
+)
+# The title of a section: a line of a few words that does not end like a sentence.
+HEADING = re.compile(r"\s*[A-Z]\w+(?:[^\w.!?\n]{1,3}[\w']+){0,11}[^\w.!?]{0,3}")
+APART = 400
+
+
+def between_lists(plain: str, options: tuple[str, ...]) -> list[str]:
+    """The pieces of the text beside its lists; the whole text where it has none."""
+    pieces: list[str] = []
+    run: list[re.Match[str]] = []
+    start = 0
+    for item in (*ITEM.finditer(plain), None):
+        if item and run and item[1] == LETTERS[len(run) : len(run) + 1] and item.start() - run[-1].end() < APART:
+            run.append(item)
+            continue
+        if len(run) >= max(2, min(3, len(options))):
+            ends = [*(m.start() for m in run[1:]), _end(plain, run[-1], options)]
+            if not any(_judged(plain[m.end() : end], options) for m, end in zip(run, ends, strict=True)):
+                pieces.append(plain[start : run[0].start()])
+                start = ends[-1]
+        run = [item] if item and item[1] == "A" else []
+    return [*pieces, CUT.sub("", plain[start:]) if pieces else plain]
+
+
+def _end(plain: str, last: re.Match[str], options: tuple[str, ...]) -> int:
+    """Where the last item ends: behind its option's words, else at the end of its sentence."""
+    own = LETTERS.index(last[1])
+    said = pattern(options[own]).match(plain, last.end()) if own < len(options) else None
+    found = ENDS.search(plain, said.end() if said else last.end())
+    return len(plain) if found is None else found.start() if found[0] == "\n" else found.end()
+
+
+def _judged(words: str, options: tuple[str, ...]) -> bool:
+    """Whether an item says more than an option; options' own words may sound like a judgement ("is not round")."""
+    if re.search(r"\w[^\n]*\n\s*\w", words):
+        return True
+    if JUDGED.search(words) is None:
+        return False
+    for option in options:
+        words = pattern(option).sub(" ", words)
+    return JUDGED.search(words) is not None
+
+
+def without_sections(plain: str, options: tuple[str, ...]) -> str:
+    """The text without the letters of its sections ("A. Analysis" ... "B. Conclusion"), where it begins with one: lines
+    that neither give the option of their letter nor end like a sentence."""
+    if not (LINE.match(plain.lstrip()) and "\n" in plain):
+        return plain
+    heads = [m for m in LINE.finditer(plain) if _is_heading(m[1].upper(), m[2], options)]
+    labels = [m[1] for m in heads if m[0].lstrip(" >-#•\n")[1:2] == "."]
+    if labels[:1] != ["A"] or "B" not in labels or plain[: heads[0].start()].strip():
+        return plain
+    for head in reversed(heads):
+        plain = f"{plain[: head.start()]}\n{head[2]}{plain[head.end() :]}"
+    return plain
+
+
+def _is_heading(letter: str, words: str, options: tuple[str, ...]) -> bool:
+    return HEADING.fullmatch(words) is not None and own_option(letter, words, options) is None
