@@ -45,7 +45,8 @@ class EditorSettings(BaseModel, frozen=True, extra="forbid"):
     """How an editor is asked and sampled; saved beside its weights."""
 
     template: str = EDIT_TEMPLATE
-    drop_tokens: int | None = None  # tokens of the condition to drop; None: all up to the image's end (ours)
+    # Tokens of the condition to drop; None: all up to the image's end (ours).
+    drop_tokens: int | None = Field(None, ge=0)
     # Area in px to which the image is brought before the text encoder sees it (Qwen-Image-Edit-2509: 384 x 384); 0: as
     # it is. The autoencoder always sees it as it is.
     condition_area: int = Field(0, ge=0)
