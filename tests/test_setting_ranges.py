@@ -97,6 +97,9 @@ def test_numbers_of_things_end_at_ten_million() -> None:
         (ForgeSettings, "photos.canvas.share=[0.5,0.3]", r"the first limit must not be above the second"),
         (ForgeSettings, "photos.canvas.share=[-1,5]", r"both limits must lie between 0\.01 and 1"),
         (PretrainSettings, "defender.phases=[]", r"defender\.phases"),
+        (PretrainSettings, "defender.shape.heads=5", r"hidden must be a multiple of 2 x heads"),
+        (PretrainSettings, "defender.shape.patch_px=7", r"image_px must be a multiple of patch_px x merge"),
+        (PretrainSettings, "editor.shape.axes_dims_rope=[8,8,8]", r"even numbers from 2 that sum to head_dim, 32"),
         (PretrainSettings, "attacker_gate.add=2", r"attacker_gate\.add: input should be less than or equal to 1"),
     ],
 )
