@@ -28,6 +28,14 @@ ONE_CELL = ("options", "choices", given.OPTIONS)
 YES, NO = ("yes", "true", "1"), ("no", "false", "0")
 
 
+class NumberAbove(BadRow):
+    """An answer that is a number, and of no option. Never leaves the readers."""
+
+    def __init__(self, what: str, answer: str, options: Sequence[str]):
+        super().__init__(what, "answer_not_among_options")
+        self.answer, self.options = answer, options
+
+
 def choice(
     row: Row,
     question: str,
@@ -168,9 +176,11 @@ def gold_letter(answer: str, options: Sequence[str]) -> str:
         return letters[same[0]]
     if len(same) > 1 or SEVERAL.fullmatch(answer):
         raise BadRow(f"the answer {answer!r} names more than one option", "two_answers")
-    if answer.isascii() and answer.isdigit() and int(answer) < len(options):
-        return letters[int(answer)]
     shown = ", ".join(options)[:200]
+    if answer.isascii() and answer.isdigit():
+        if int(answer) < len(options):
+            return letters[int(answer)]
+        raise NumberAbove(f"the answer {answer!r} is not among the options {shown}", answer, options)
     raise BadRow(f"the answer {answer!r} is not among the options {shown}", "answer_not_among_options")
 
 

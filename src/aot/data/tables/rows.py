@@ -35,6 +35,7 @@ from aot.data.images.reading import (
 )
 from aot.data.photos.box_form import Form
 from aot.data.photos.given import answer_of, given_question, lettered
+from aot.data.photos.numbered import Numbered
 from aot.data.photos.outlines import outline
 from aot.data.photos.photo import Photo, Source, Thing
 from aot.data.records.values import Spellings, is_set, label_of, text_of
@@ -94,7 +95,7 @@ def photos_of_rows(
 ) -> Iterator[Photo | Refusal]:
     """Photos of rows whose images are named from the file's folder. `form`: what the boxes of their objects are. `name`
     begins the ids of rows without one."""
-    seen: set[str] = set()
+    seen, numbered = set[str](), Numbered(path)
     for where, number, held in rows:
         try:
             if isinstance(held, BadRow):
@@ -103,6 +104,7 @@ def photos_of_rows(
             if is_nlvr(row):
                 row = as_row(row, path)
             content = _named_image(row, path)
+            numbered.note(text_of(row.get("answer")), texts_of(row.get("options")))
             yield _photo(row, content, f"{name or path.stem}-{number}", path.name, fit, seen, free_text)
         except BadRow as error:
             yield Refusal(str(path), where, str(error), error.word)
@@ -195,7 +197,7 @@ def _table_photos(
     free_text: bool,
 ) -> Iterator[Photo | Refusal]:
     """`again` gives the rows a second time: the first ones with objects are looked at before any is read."""
-    seen: set[str] = set()
+    seen, numbered = set[str](), Numbered(path)
     form: Form | None = None
     for row in rows:
         if isinstance(row, Refusal):
@@ -207,6 +209,7 @@ def _table_photos(
             content = _image_of(row)
             name = f"{path.stem}-{row.split}-{row.number}"
             cells = named(row.cells, form or "sides", row.names)
+            numbered.note(text_of(cells.get("answer")), texts_of(cells.get("options")))
             yield _photo(cells, content, name, path.name, fit, seen, free_text)
         except BadRow as error:
             yield Refusal(str(row.file), f"split {row.split}, row {row.number}", str(error), error.word)
@@ -283,6 +286,10 @@ def _list(row: Mapping[str, Any], key: str) -> list[Any]:
     if value is not None and not isinstance(value, list):
         raise BadRow(f"{key} is no list", "bad_box" if key == "boxes" else "bad_options")
     return value or []
+
+
+def texts_of(options: object) -> list[str]:
+    return [text_of(option) for option in options] if isinstance(options, list) else []
 
 
 def _thing(entry: Any, size: Size, fitted: Size, spelled: Spellings) -> tuple[Thing, bool]:
