@@ -360,3 +360,71 @@ def test_images_alone_end_the_forge_with_a_step(tmp_path: Path) -> None:
     with pytest.raises(AotError, match="nothing can be asked about these 1 images") as raised:
         forge(tmp_path / "photos", tmp_path / "out", ForgeSettings())
     assert "--grow" in str(raised.value.hint)
+
+
+SIDES = "<xmin>11</xmin><ymin>11</ymin><xmax>30</xmax><ymax>30</ymax>"
+VOC_BOX = f"<object><name>cup</name><bndbox>{SIDES}</bndbox></object>"
+TURNED = "<object><name>cup</name><robndbox><x_left_top>11</x_left_top></robndbox></object>"
+SIZED = "<size><width>100</width><height>80</height></size>"
+
+
+def voc(*objects: str, named: str = "0.png") -> str:
+    return f"<annotation><filename>{named}</filename>{SIZED}{''.join(objects)}</annotation>"
+
+
+@pytest.mark.parametrize(
+    ("xml", "image"),
+    [
+        ("annotations/xmls/0.xml", "images/0.png"),  # Oxford's pets
+        ("Annotations/CLS-LOC/val/0.xml", "Data/CLS-LOC/val/0.png"),  # ImageNet
+        ("Annotations/users/x/0.xml", "Images/users/x/0.png"),  # LabelMe on the web
+    ],
+)
+def test_voc_images_are_found_wherever_one_has_the_name(tmp_path: Path, xml: str, image: str) -> None:
+    picture(tmp_path / image)
+    write(tmp_path / xml, voc(VOC_BOX))
+    photos, refused = read(tmp_path)
+    (photo,) = photos.values()
+    assert boxes(photo) == CUP and not refused
+
+
+def test_of_two_voc_images_of_one_name_that_of_the_same_part_is_taken_or_none(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        picture(tmp_path / f"pictures/{part}/0.png")
+        write(tmp_path / f"notes/{part}/0.xml", voc(VOC_BOX))
+    photos, refused = read(tmp_path)
+    assert sorted(photos) == ["pictures/train/0.png", "pictures/val/0.png"] and not refused
+    picture(tmp_path / "other/train/0.png")
+    photos, refused = read(tmp_path)
+    assert sorted(photos) == ["pictures/val/0.png"] and len(refused) == 1
+
+
+def test_voc_files_of_turned_boxes_leave_the_upright_ones_as_they_are(tmp_path: Path) -> None:
+    picture(tmp_path / "JPEGImages-trainval/0.png")
+    write(tmp_path / "Annotations/Horizontal Bounding Boxes/0.xml", voc(VOC_BOX))
+    write(tmp_path / "Annotations/Oriented Bounding Boxes/0.xml", voc(TURNED))
+    photos, refused = read(tmp_path)
+    (photo,) = photos.values()
+    assert boxes(photo) == CUP and not photo.doubtful
+    assert [one.word for one in refused] == ["other_format"] and "Oriented" in refused[0].file
+
+
+def test_labelmes_xml_has_polygons_and_what_was_deleted(tmp_path: Path) -> None:
+    points = "".join(f"<pt><x>{x}</x><y>{y}</y></pt>" for x, y in ((10, 10), (30, 10), (30, 30), (10, 30)))
+    drawn = "<object><name>{}</name><deleted>{}</deleted><polygon>{}</polygon></object>"
+    picture(tmp_path / "0.png")
+    write(tmp_path / "0.xml", voc(drawn.format("cup", 0, points), drawn.format("dog", 1, points)))
+    photos, refused = read(tmp_path)
+    (photo,) = photos.values()
+    assert boxes(photo) == CUP and photo.things[0].outline and not photo.complete and not refused
+
+
+@pytest.mark.parametrize("label", ["2000", "n01751330", ""])
+def test_boxes_without_names_are_told_before_anything_is_made(tmp_path: Path, label: str) -> None:
+    rows = [{"image": f"{n}.png", "boxes": [{"bbox": [10, 10, 20, 20], "label": label}]} for n in range(3)]
+    for n in range(3):
+        picture(tmp_path / f"data/{n}.png")
+    write(tmp_path / "data/rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(AotError, match="nothing can be asked") as raised:
+        forge(tmp_path / "data", tmp_path / "out", ForgeSettings(), say=lambda _: None)
+    assert "no names" in str(raised.value.hint) and not (tmp_path / "out").exists()

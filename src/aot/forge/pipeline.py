@@ -31,6 +31,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from aot.data.images.reading import at_most
+from aot.data.photos.questions import names_something
 from aot.data.sources import digest_of, open_source
 from aot.errors import AotError
 from aot.forge.dataset import row, write_rows
@@ -235,8 +236,13 @@ def _check_editors(settings: PhotoSettings) -> None:
 def _check_asked(source: PhotoPairSource, data: Path | None, stored: Path) -> None:
     """Photos of which none has a question, and no label is known, can give no pair: `AotError`, but where an author
     writes. What was `stored` of them goes again: whoever adds what is missing may give the same folder."""
-    if not (source.author or source.store.labels or any(r.things or r.fields["given"] for r in source.store)):
+    labels = {*source.store.labels, *(thing.box.label for record in source.store for thing in record.things)}
+    named = any(label and names_something(label) for label in labels)
+    if not (source.author or named or any(record.fields["given"] for record in source.store)):
         hint = (
+            "the boxes have no names, or numbers in their place: name what they hold"
+            if labels
+            else
             "give questions with the images (column `question`), boxes to ask about (their file may be in the folder "
             "above), or --grow FOLDER, a model that writes questions"
         )
