@@ -38,5 +38,5 @@ class Strengths(BaseModel, frozen=True, extra="forbid"):
     shadow_share: Share = (0.25, 0.5)  # of the light that a shadow takes
     uneven_share: Share = (0.2, 0.5)  # of the light, by which a smooth field changes it
     tone_share: Share = (0.3, 0.6)  # how far a gamma curve, saturation or the number of levels goes
-    viewpoint_share: Annotated[Pair, _within(0, 0.2)] = (0.01, 0.05)  # of the shorter side: the largest shift
+    viewpoint_share: Annotated[Pair, within(0, 0.2)] = (0.01, 0.05)  # of the shorter side: the largest shift
     light_share: Share = (0.15, 0.35)  # of the full range: brightness by so much, and contrast

@@ -10,9 +10,8 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 
-from aot.runs.limits import MOST, MOST_PIXELS, Temperature
-
 from aot.runs.files import canonical_hash
+from aot.runs.limits import MOST, MOST_PIXELS, Temperature
 
 ReplyStatus = Literal["answered", "truncated", "refused", "error"]
 
