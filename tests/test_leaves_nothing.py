@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from aot.backends.store import AnswerStore
 from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
+from aot.backends.asking.store import AnswerStore
 from aot.backends.base.backend import Reply
 from aot.cli import app
 from aot.errors import AotError

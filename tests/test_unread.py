@@ -362,8 +362,8 @@ def test_images_alone_end_the_forge_with_a_step(tmp_path: Path) -> None:
     assert "--grow" in str(raised.value.hint)
 
 
-SIDES = "<xmin>11</xmin><ymin>11</ymin><xmax>30</xmax><ymax>30</ymax>"
-VOC_BOX = f"<object><name>cup</name><bndbox>{SIDES}</bndbox></object>"
+INSIDE = "<xmin>11</xmin><ymin>11</ymin><xmax>30</xmax><ymax>30</ymax>"
+VOC_BOX = f"<object><name>cup</name><bndbox>{INSIDE}</bndbox></object>"
 TURNED = "<object><name>cup</name><robndbox><x_left_top>11</x_left_top></robndbox></object>"
 SIZED = "<size><width>100</width><height>80</height></size>"
 
