@@ -36,7 +36,7 @@ COUNTED = 6
 LEFT_OPEN = re.compile(r"(ignored?|dont ?care|void|unlabell?ed|unknown|unsure|ambiguous)( regions?| areas?)?")
 """Labels of places that nobody looked into: what has no box may be there."""
 NAMELESS = re.compile(
-    r"others?|misc(ellaneous)?|background|objects?|things?|stuff|items?|class(es)?|categor(y|ies)|labels?|none|null|nan|n/a"
+    r"others?|misc(ellaneous)?|background|objects?|things?|stuff|class(es)?|categor(y|ies)|none|null|nan|n/a"
     r"|n\d{8}|\d{3,}|class[ _-]?\d+"
 )
 """Labels of whatever is left over, and numbers in place of names (synsets, ids)."""
