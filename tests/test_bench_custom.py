@@ -162,3 +162,41 @@ def test_a_tsv_too(tmp_path: Path) -> None:
         items(tmp_path / "rows.tsv")
     with pytest.raises(AotError, match="seem to count from 1"):
         list(open_source(tmp_path / "rows.tsv", at_most(64)).items)
+
+
+NO_GOLD: list[tuple[dict[str, Any], str]] = [
+    ({"options": ["B. red", "A. blue"], "answer": "A"}, "not in order"),
+    ({"options": ["(B) red", "(A) blue"], "answer": "(A)"}, "not in order"),
+    ({"options": ["B", "A"], "answer": "A"}, "both an option's text and another one's number or letter"),
+    ({"options": ["b", "a"], "answer": "a"}, "both an option's text and another one's number or letter"),
+    ({"options": [{"label": "A", "text": "red"}, {"label": "B"}], "answer": "B"}, "an option is no text"),
+]
+
+
+@pytest.mark.parametrize(("row", "told"), NO_GOLD)
+def test_what_may_mean_two_options_is_refused(tmp_path: Path, row: dict[str, Any], told: str) -> None:
+    (tmp_path / "a.png").write_bytes(picture(1))
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"question": ASKED, "image": "a.png"} | row))
+    found, refused = items(tmp_path / "rows.jsonl")
+    assert not found and told in str(refused[0])
+    (one,) = open_source(tmp_path / "rows.jsonl", at_most(64)).items
+    assert isinstance(one, Refusal) and told in str(one)
+
+
+@pytest.mark.parametrize("keys", ["01", "12", "xy"])
+def test_options_by_other_names_than_letters_are_no_open_question(tmp_path: Path, keys: str) -> None:
+    row = {"question": ASKED, "image": "a.png", "options": dict(zip(keys, ("red", "blue"), strict=True)), "answer": "1"}
+    (tmp_path / "a.png").write_bytes(picture(1))
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    found, refused = items(tmp_path / "rows.jsonl")
+    assert not found and "not A, B" in str(refused[0])
+
+
+def test_names_with_initials_keep_them_and_yes_may_end_with_a_dot(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(picture(1))
+    rows = [{"options": ["J. Smith", "B. Jones"], "answer": "B"}, {"answer": "Yes."}]
+    lines = [json.dumps({"question": ASKED, "image": "a.png"} | row) for row in rows]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    (names, said), refused = items(tmp_path / "rows.jsonl")
+    assert (names.options, names.answer) == (("J. Smith", "B. Jones"), "B") and not refused
+    assert (said.kind, said.answer) == ("yes_no", "yes")

@@ -270,6 +270,8 @@ def _photo(
     given: tuple[Any, ...] = ()
     if row.get("question") is not None and not isinstance(row["question"], str | float):
         raise BadRow("the question is no text", "bad_question")
+    if any(isinstance(option, Mapping | list) for option in _list(row, "options")):
+        raise BadRow("an option is no text", "bad_options")
     text, options = text_of(row.get("question")), lettered([text_of(option) for option in _list(row, "options")])
     # Left blank beside options or an answer, it is a mistake; blank without any, the row just has no question.
     if text or (row.get("question") is not None and (options or text_of(row.get("answer")))):
