@@ -116,7 +116,7 @@ def readonly(tried: Tried) -> Iterator[str]:
     with disk(tried.out, 4 * tried.bytes + 2**20):
         shutil.copytree(tried.start, tried.out, symlinks=True, dirs_exist_ok=True)
         subprocess.run(["mount", "-o", "remount,ro", tried.out], check=True)
-        yield _refused(*run(tried.command, tried.out, tried.log), "cannot write")
+        yield _refused(*run(tried.command, tried.out, tried.log), "cannot write", "cannot be written")
 
 
 @contextmanager
@@ -131,7 +131,8 @@ def disk(place: Path, size: int) -> Iterator[None]:
 
 
 def _refused(status: int, said: str, *told: str) -> str:
-    right = status == 2 and any(words in said.lower() for words in told) and "next: " in said and "Traceback" not in said
+    named = any(words in said.lower() for words in told)
+    right = status == 2 and named and "next: " in said and "Traceback" not in said
     return "" if right else f"ended with {status}: {said[-1500:]}"
 
 
