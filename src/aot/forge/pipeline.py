@@ -19,7 +19,6 @@ Departures: without an MLLM, composition and realism are measured, and the answe
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
@@ -31,7 +30,6 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from aot.data.images.reading import at_most
-from aot.data.photos.questions import names_something
 from aot.data.sources import digest_of, open_source
 from aot.errors import AotError
 from aot.forge.dataset import row, write_rows
@@ -39,10 +37,10 @@ from aot.forge.executor import Executor, builds, check_executor
 from aot.forge.funnel import Funnel
 from aot.forge.grow import Author
 from aot.forge.models import DefenderFolder, DefenderUrl
+from aot.forge.needed import attacker_folder, check_asked, check_editors
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
-from aot.forge.photo_edits.generated import check_generator
 from aot.forge.photo_edits.outlines import find_outlines
-from aot.forge.photo_source import ATTACKER, PairSource, PhotoPairSource, PhotoSettings
+from aot.forge.photo_source import PairSource, PhotoPairSource, PhotoSettings
 from aot.forge.publish import GROWN, REFUSED, publish
 from aot.forge.similarity import Similarity
 from aot.forge.split import SPLITS, split_of
@@ -51,7 +49,6 @@ from aot.forge.world import WorldPairSource, WorldSettings
 from aot.game.referee import RefereeSettings
 from aot.miniature.world.preserved import world_referee
 from aot.players.base import Defender
-from aot.players.base_players import player_folder
 from aot.players.defender.writer import QwenWriter
 from aot.players.digests import player_digests
 from aot.prompts import FORGE_PROMPTS, JUDGE_VERSION
@@ -126,7 +123,7 @@ class ChunkMaker:
         photos, who = self.settings.photos, {"defender": self.defender, "judge": self.judge, "author": self.author}
         identities = {role: player.identity for role, player in who.items() if player}
         if self.photos and photos.implanter == "attacker":
-            identities["attacker"] = player_digests(_attacker_folder(photos))
+            identities["attacker"] = player_digests(attacker_folder(photos))
         return identities
 
     @cached_property
@@ -194,7 +191,7 @@ def forge(
         hint = "add --grow FOLDER, a multimodal model's folder"
         raise AotError("nobody is there to propose distractors", where="photos.propose.by=model", hint=hint)
     if data:
-        _check_editors(settings.photos)
+        check_editors(settings.photos)
     key = settings.model_dump(mode="json")
     key |= {"data": str(data) if data else None, "effective_against": defender and defender.name}
     if judge:
@@ -207,7 +204,7 @@ def forge(
         if photos and not len(maker.pair_source):
             raise AotError("no usable photo", where=str(data), hint=f"see {photos.folder / REFUSED}")
         if photos and isinstance(maker.pair_source, PhotoPairSource):
-            _check_asked(maker.pair_source, data, photos.folder)
+            check_asked(maker.pair_source, data, photos.folder)
             objects = sum(len(bank.cutouts) for bank in maker.pair_source.banks.values())
             numbers = {"photo": len(maker.pair_source), "object": objects}
             said = [f"{n} {word}{'s' if n != 1 else ''}" for word, n in numbers.items()]
@@ -219,35 +216,6 @@ def forge(
         funnel.merge(Funnel.sum(Funnel.from_json(stage.metrics["funnel"]) for stage in made))
         publish(out, made, funnel.as_json(), key)
         return funnel.as_json()
-
-
-def _attacker_folder(settings: PhotoSettings) -> Path:
-    return player_folder(settings.attacker_folder, "attacker", option=f"--set {ATTACKER}=FOLDER")
-
-
-def _check_editors(settings: PhotoSettings) -> None:
-    """Before photos are read: `AotError` where the models that are to edit them are not where the settings say."""
-    if settings.implanter == "attacker":
-        _attacker_folder(settings)
-    if "generator" in (settings.extender, settings.implanter):
-        check_generator(settings.generator_folder)
-
-
-def _check_asked(source: PhotoPairSource, data: Path | None, stored: Path) -> None:
-    """Photos of which none has a question, and no label is known, can give no pair: `AotError`, but where an author
-    writes. What was `stored` of them goes again: whoever adds what is missing may give the same folder."""
-    labels = {*source.store.labels, *(thing.box.label for record in source.store for thing in record.things)}
-    named = any(label and names_something(label) for label in labels)
-    if not (source.author or named or any(record.fields["given"] for record in source.store)):
-        hint = (
-            "the boxes have no names, or numbers in their place: name what they hold"
-            if labels
-            else
-            "give questions with the images (column `question`), boxes to ask about (their file may be in the folder "
-            "above), or --grow FOLDER, a model that writes questions"
-        )
-        shutil.rmtree(stored, ignore_errors=True)
-        raise AotError(f"nothing can be asked about these {len(source)} images", where=str(data), hint=hint)
 
 
 class _NotMade(Exception):

@@ -38,7 +38,7 @@ from aot.data.photos.given import answer_of, given_question, lettered
 from aot.data.photos.numbered import Numbered
 from aot.data.photos.outlines import outline
 from aot.data.photos.photo import Photo, Source, Thing
-from aot.data.records.values import Spellings, is_set, label_of, text_of
+from aot.data.records.values import Spellings, is_set, label_of, text_of, texts_of
 from aot.data.tables.nlvr import as_row, is_nlvr
 from aot.data.tables.objects_column import IMAGES, form_of, has_objects, named
 from aot.data.tables.parquet import BATCH_ROWS, HINT, TableRow, class_names, parquet_rows
@@ -288,10 +288,6 @@ def _list(row: Mapping[str, Any], key: str) -> list[Any]:
     if value is not None and not isinstance(value, list):
         raise BadRow(f"{key} is no list", "bad_box" if key == "boxes" else "bad_options")
     return value or []
-
-
-def texts_of(options: object) -> list[str]:
-    return [text_of(option) for option in options] if isinstance(options, list) else []
 
 
 def _thing(entry: Any, size: Size, fitted: Size, spelled: Spellings) -> tuple[Thing, bool]:
