@@ -107,7 +107,7 @@ def full(tried: Tried) -> Iterator[str]:
                 continue  # what it begins with takes more
             status, said = run(tried.command, tried.out, tried.log)
             if status != tried.status:
-                yield _refused(status, said, "disk is full")
+                yield _refused(status, said, "disk is full", " free at ")  # before a run, or in it
             subprocess.run(["mount", "-o", f"remount,size={50 * tried.bytes + 2**20}", tried.out], check=True)
             yield tried.fault()
 
@@ -116,7 +116,7 @@ def readonly(tried: Tried) -> Iterator[str]:
     with disk(tried.out, 4 * tried.bytes + 2**20):
         shutil.copytree(tried.start, tried.out, symlinks=True, dirs_exist_ok=True)
         subprocess.run(["mount", "-o", "remount,ro", tried.out], check=True)
-        yield _refused(*run(tried.command, tried.out, tried.log), "cannot write")
+        yield _refused(*run(tried.command, tried.out, tried.log), "cannot write", "cannot be written")
 
 
 @contextmanager
@@ -130,8 +130,9 @@ def disk(place: Path, size: int) -> Iterator[None]:
         place.rmdir()
 
 
-def _refused(status: int, said: str, told: str) -> str:
-    right = status == 2 and told in said.lower() and "next: " in said and "Traceback" not in said
+def _refused(status: int, said: str, *told: str) -> str:
+    named = any(words in said.lower() for words in told)
+    right = status == 2 and named and "next: " in said and "Traceback" not in said
     return "" if right else f"ended with {status}: {said[-1500:]}"
 
 

@@ -13,6 +13,7 @@ from aot.bench.reading.item import Item
 from aot.data.images.reading import Refusal, at_most
 from aot.data.photos.photo import Photo
 from aot.data.sources import open_source
+from aot.errors import AotError
 from bench_layouts import base64_picture, picture, write_parquet, write_tsv
 
 ASKED = "Which colour?"
@@ -123,3 +124,79 @@ def test_numbers_of_a_column_with_gaps_are_options(tmp_path: Path) -> None:
     write_parquet(tmp_path / "one.parquet", [row])
     (item,), _ = items(tmp_path / "one.parquet")
     assert item.options == ("3.0", "4.0")
+
+
+FOUR = ["red", "blue", "green", "pink"]
+
+
+def numbered(folder: Path, answers: list[int]) -> Path:
+    rows = [
+        {"question": ASKED, "image": {"bytes": picture(n), "path": None}, "choices": FOUR, "answer": answer}
+        for n, answer in enumerate(answers)
+    ]
+    write_parquet(folder / "rows.parquet", rows)
+    return folder / "rows.parquet"
+
+
+@pytest.mark.parametrize("answers", [[1, 2, 4, 3], [4, 1], [1, 2, 3] * 12])
+def test_answers_that_count_from_1_are_not_taken_for_others(tmp_path: Path, answers: list[int]) -> None:
+    file = numbered(tmp_path, answers)
+    with pytest.raises(AotError, match="seem to count from 1"):
+        items(file)
+    with pytest.raises(AotError, match="seem to count from 1"):
+        list(open_source(file, at_most(64)).items)
+
+
+def test_answers_that_count_from_0_are_read(tmp_path: Path) -> None:
+    file = numbered(tmp_path, [1, 0, 3, 4, *[2] * 40])  # the fourth is a mistake of its own
+    found, refused = items(file)
+    assert len(found) == 43 and len(refused) == 1 and [item.answer for item in found[:3]] == ["B", "A", "D"]
+    photos = [one for one in open_source(file, at_most(64)).items if isinstance(one, Photo)]
+    assert len(photos) == 43
+
+
+def test_a_tsv_too(tmp_path: Path) -> None:
+    cells = {"question": ASKED, "A": "red", "B": "blue", "image": base64_picture(1)}
+    write_tsv(tmp_path / "rows.tsv", [cells | {"index": n, "answer": n} for n in (1, 2)])
+    with pytest.raises(AotError, match="seem to count from 1"):
+        items(tmp_path / "rows.tsv")
+    with pytest.raises(AotError, match="seem to count from 1"):
+        list(open_source(tmp_path / "rows.tsv", at_most(64)).items)
+
+
+NO_GOLD: list[tuple[dict[str, Any], str]] = [
+    ({"options": ["B. red", "A. blue"], "answer": "A"}, "not in order"),
+    ({"options": ["(B) red", "(A) blue"], "answer": "(A)"}, "not in order"),
+    ({"options": ["B", "A"], "answer": "A"}, "both an option's text and another one's number or letter"),
+    ({"options": ["b", "a"], "answer": "a"}, "both an option's text and another one's number or letter"),
+    ({"options": [{"label": "A", "text": "red"}, {"label": "B"}], "answer": "B"}, "an option is no text"),
+]
+
+
+@pytest.mark.parametrize(("row", "told"), NO_GOLD)
+def test_what_may_mean_two_options_is_refused(tmp_path: Path, row: dict[str, Any], told: str) -> None:
+    (tmp_path / "a.png").write_bytes(picture(1))
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"question": ASKED, "image": "a.png"} | row))
+    found, refused = items(tmp_path / "rows.jsonl")
+    assert not found and told in str(refused[0])
+    (one,) = open_source(tmp_path / "rows.jsonl", at_most(64)).items
+    assert isinstance(one, Refusal) and told in str(one)
+
+
+@pytest.mark.parametrize("keys", ["01", "12", "xy"])
+def test_options_by_other_names_than_letters_are_no_open_question(tmp_path: Path, keys: str) -> None:
+    row = {"question": ASKED, "image": "a.png", "options": dict(zip(keys, ("red", "blue"), strict=True)), "answer": "1"}
+    (tmp_path / "a.png").write_bytes(picture(1))
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    found, refused = items(tmp_path / "rows.jsonl")
+    assert not found and "not A, B" in str(refused[0])
+
+
+def test_names_with_initials_keep_them_and_yes_may_end_with_a_dot(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(picture(1))
+    rows = [{"options": ["J. Smith", "B. Jones"], "answer": "B"}, {"answer": "Yes."}]
+    lines = [json.dumps({"question": ASKED, "image": "a.png"} | row) for row in rows]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    (names, said), refused = items(tmp_path / "rows.jsonl")
+    assert (names.options, names.answer) == (("J. Smith", "B. Jones"), "B") and not refused
+    assert (said.kind, said.answer) == ("yes_no", "yes")

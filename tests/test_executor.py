@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import importlib.util
 import os
+import signal
 import socket
 import sys
 import time
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 from aot.cli import main
+from aot.cli.options import resumable
 from aot.errors import AotError
 from aot.forge import executor, pipeline
 from aot.forge.executor import Actor, Executor, builds, check_executor
@@ -175,6 +177,22 @@ def test_a_cluster_that_the_environment_names_is_joined(address: str, monkeypatc
         assert found is recorded
     assert recorded.ended and recorded.started["address"] == (address if joined else "local")
     assert ("num_cpus" in recorded.started) == (not joined), "a cluster's resources are its own"
+
+
+def test_sigterm_does_what_it_did_before_ray_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Takes(Recorded):
+        def init(self, **given: Any) -> None:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray's ends the process at once
+            super().init(**given)
+
+    monkeypatch.setattr(ray_cluster, "imported_ray", Takes)
+    monkeypatch.setenv(ray_cluster.NETWORK, "0")
+    before = signal.getsignal(signal.SIGTERM)
+    with resumable():
+        ours = signal.getsignal(signal.SIGTERM)
+        with ray_started(1):
+            assert signal.getsignal(signal.SIGTERM) is ours is not before
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

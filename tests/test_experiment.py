@@ -124,7 +124,7 @@ def test_a_unit_is_done_again_where_what_it_depends_on_changed() -> None:
         ("variants=[]", "variants"),
         ('variants=["newst"]', "no such variant: 'newst'; `changes` has newest, uniform, nash"),
         ('changes={"nash": {"meta": {"rule": "x"}}}', "newest"),
-        ("measure.eps=[-1]", r"measure\.eps\.0: input should be greater than or equal to 0"),
+        ("measure.eps=[-1]", r"measure\.eps\.0: input should be greater than 0"),
         ("measure.drews=1", "did you mean draws"),
     ],
 )

@@ -77,6 +77,40 @@ def test_doubtful_labels_and_incomplete_boxes() -> None:
     assert answer(Query("existence", "dog"), some) is None and answer(Query("count", "cup"), some) is None
 
 
+NAMELESS = ("other", "others", "Misc", "background", "object", "n01751330", "2000", "class_3", "None")
+
+
+@pytest.mark.parametrize("label", NAMELESS)
+def test_what_is_left_over_is_not_asked_about(label: str) -> None:
+    contents = Contents((Box(10, 40, 30, 60, label, "red"), BUS), SIZE)
+    asked = list(queries(contents, [label, "bus", "dog"], np.random.default_rng(0)))
+    assert asked and not [query for query in asked if label in query.labels]
+    assert answer(Query("existence", "dog"), contents) == "no"
+
+
+LEFT_OPEN = ("ignored regions", "DontCare", "dont_care", "Don't care", "ignore", "void", "unlabeled")
+
+
+@pytest.mark.parametrize("label", LEFT_OPEN)
+def test_where_nobody_looked_anything_may_be(label: str) -> None:
+    contents = Contents((CUP, BUS, Box(0, 0, 9, 9, label)), SIZE)
+    assert answer(Query("existence", "dog"), contents) is None and answer(Query("count", "cup"), contents) is None
+    assert answer(Query("existence", "cup"), contents) == "yes"
+    assert {query.kind for query in queries(contents, [label, "dog"], np.random.default_rng(0))} >= {"relation", "side"}
+    assert not [q for q in queries(contents, [label, "dog"], np.random.default_rng(0)) if label in q.labels]
+
+
+def test_labels_are_said_as_words() -> None:
+    pots = [Box(30 * n, 40, 30 * n + 20, 60, f"potted_plant_{letter}") for n, letter in enumerate("abcd")]
+    query = Query("nearest", "potted_plant_a", ("potted_plant_b", "potted_plant_d"))
+    asked = ask(query, Contents(tuple(pots), SIZE), np.random.default_rng(0))
+    assert asked.text == "Which of these is nearest to the potted plant a?"
+    assert sorted(asked.options) == ["potted plant b", "potted plant d"]
+    assert asked.options[asked.answer] == "potted plant b"
+    twins = Query("nearest", "potted_plant_a", ("potted_plant_b", "potted plant_b"))
+    assert answer(twins, Contents((*pots[:2], Box(150, 40, 170, 60, "potted plant_b")), SIZE)) is None
+
+
 def test_truncated_and_tiny_objects_are_not_compared() -> None:
     cut, tiny = Box(0, 40, 30, 60, "cat"), Box(80, 40, 84, 44, "ball")
     asked = list(queries(Contents((cut, tiny, BUS), SIZE), [], np.random.default_rng(0)))

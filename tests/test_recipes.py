@@ -163,4 +163,4 @@ def test_a_setting_that_is_not_finite_is_refused(value: str) -> None:
 def test_a_setting_that_nothing_can_be_made_with_is_refused(setting: str, told: str) -> None:
     with pytest.raises(AotError, match=told):
         load_recipe("smoke", [setting])
-    load_recipe("smoke", [f"dapo.updates={2**63 - 1}"])
+    load_recipe("smoke", [f"seed={2**63 - 1}"])

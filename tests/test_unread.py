@@ -21,6 +21,8 @@ KITTI = "Car 0.00 0 -1.58 10.00 10.00 30.00 30.00 1.65 1.67 3.64 -0.65 1.71 46.7
 SEGMENTS = {**COCO, "images": COCO["images"] * 999, "annotations": [{"image_id": 1, "segments_info": []}]}
 GENOME = [{"image_id": 1, "objects": [{"synsets": [], "names": ["cup"], "x": 1, "y": 1, "w": 9, "h": 9}]}]
 TALK = [{"image": "a.png", "conversations": [{"from": "human", "value": "<image>\nWhat?"}]}]
+BOX = {"bounding_box": [0, 0, 1, 1]}
+CHOICES = {"question": "?", "choices": ["a", "b"]}
 OTHERS: list[tuple[str, Any, str]] = [
     ("annotations/d2.json", DICTS, "Detectron2"),
     ("deep/er/than/that/d2.json", DICTS, "Detectron2"),
@@ -46,6 +48,24 @@ OTHERS: list[tuple[str, Any, str]] = [
     ("split/bbx.txt", "0--Parade/a.png\n1\n10 10 20 20 0 0 0 0 0 0\n", "WIDER"),
     ("x/a.txt", "0 0.2 0.25 0.2 0.25\n", "without the names of their classes"),
     ("train.tfrecord", "x", "TensorFlow"),
+    ("samples.json", {"samples": [{"filepath": "a.png", "gt": {"detections": [BOX]}}]}, "FiftyOne"),
+    ("labels.json", {"classes": ["cup"], "labels": {"a": [{"label": 0, **BOX}]}}, "FiftyOne"),
+    ("train/annos/a.json", {"source": "user", "item1": {**BOX, "category_name": "vest"}}, "DeepFashion2"),
+    ("training/a.json", {"annotation": {"filename": "a.png", "object": [{"name": "cup", "name_ndx": 1}]}}, "ADE20K"),
+    ("bounding_boxes.labels", {"version": 1, "boundingBoxes": {"a.png": []}}, "Edge Impulse"),
+    ("aokvqa_v1p0_val.json", [{"image_id": 1, **CHOICES, "correct_choice_idx": 1}], "A-OKVQA"),
+    ("SEED.json", {"questions": [{"choice_a": "x", "choice_b": "y", "answer": "A", "question": "?"}]}, "SEED-Bench"),
+    ("v7w.json", {"images": [{"filename": "a.png", "qa_pairs": [{"multiple_choices": ["x"]}]}]}, "Visual7W"),
+    ("q/CLEVR.json", {"questions": [{"image_filename": "a.png", "answer": "yes", "question": "?"}]}, "CLEVR"),
+    ("testdev.json", {"20": {"semantic": [], "question": "?", "imageId": "a", "semanticStr": "x"}}, "GQA"),
+    ("dev.json", {"identifier": "dev-0-0-0", "sentence": "x", "left_url": "u", "label": "True"}, "NLVR2"),
+    ("q.json", {"task_type": "Open-Ended", "questions": [{"image_id": 1, "question_id": 10}]}, "VQA's"),
+    ("mm-vet.json", {"v1_0": {"imagename": "a.png", "question": "?", "answer": "x"}}, "questions of a form of its own"),
+    ("problems.json", {"1": {**CHOICES, "answer": 0, "image": "a.png"}}, "questions of a form of its own"),
+    ("Questions.csv", "lndex,Question,Options,Correct Answer\n1,?,(a) x (b) y,(a)\n", "without a column of images"),
+    ("train/_classes.csv", "filename, cup, dog\na.png, 1, 0\n", "labels of whole images"),
+    ("train/_annotations.txt", "a.png 1,1,9,9,0 2,2,8,8,1\n", "keras-yolo3"),
+    ("existence/a.txt", "Is there a dog in this image? Please answer yes or no.\tYes\n", "MME's"),
     ("old.json", [{"Labeled Data": "https://x/a.png", "Label": {"objects": []}}], "Labelbox"),
 ]
 
@@ -58,6 +78,24 @@ def test_formats_that_are_not_read_are_named(tmp_path: Path, name: str, content:
     with pytest.raises(AotError, match=told) as raised:
         open_source(tmp_path, lambda size: size)
     assert raised.value.hint and str(raised.value.where).endswith(name)
+
+
+def test_masks_that_are_named_like_their_photos_are_no_photos(tmp_path: Path) -> None:
+    for n in range(3):
+        for name in (f"images/{n}.jpg", f"annotations/{n}.png"):
+            picture(tmp_path / name)
+    with pytest.raises(AotError, match=r"named like the photo images/0\.jpg"):
+        open_source(tmp_path, lambda size: size)
+    assert len(list(open_source(tmp_path / "images", lambda size: size).items)) == 3
+    picture(tmp_path / "images/other.png")  # a photo beside others
+
+
+def test_an_image_may_be_named_in_a_column_filename(tmp_path: Path) -> None:
+    picture(tmp_path / "img/0.png")
+    row = {"filename": "img/0.png", "question": "How many?", "choices": ["3", "2"], "answer": "(B)"}
+    write(tmp_path / "test_2d.jsonl", json.dumps(row))
+    (photo,) = open_source(tmp_path, lambda size: size).items
+    assert photo.given[0][0].options == ("3", "2") and photo.given[0][0].answer == 1
 
 
 def test_files_that_are_no_annotations_leave_a_folder_of_photos_one(tmp_path: Path) -> None:
@@ -322,3 +360,71 @@ def test_images_alone_end_the_forge_with_a_step(tmp_path: Path) -> None:
     with pytest.raises(AotError, match="nothing can be asked about these 1 images") as raised:
         forge(tmp_path / "photos", tmp_path / "out", ForgeSettings())
     assert "--grow" in str(raised.value.hint)
+
+
+INSIDE = "<xmin>11</xmin><ymin>11</ymin><xmax>30</xmax><ymax>30</ymax>"
+VOC_BOX = f"<object><name>cup</name><bndbox>{INSIDE}</bndbox></object>"
+TURNED = "<object><name>cup</name><robndbox><x_left_top>11</x_left_top></robndbox></object>"
+SIZED = "<size><width>100</width><height>80</height></size>"
+
+
+def voc(*objects: str, named: str = "0.png") -> str:
+    return f"<annotation><filename>{named}</filename>{SIZED}{''.join(objects)}</annotation>"
+
+
+@pytest.mark.parametrize(
+    ("xml", "image"),
+    [
+        ("annotations/xmls/0.xml", "images/0.png"),  # Oxford's pets
+        ("Annotations/CLS-LOC/val/0.xml", "Data/CLS-LOC/val/0.png"),  # ImageNet
+        ("Annotations/users/x/0.xml", "Images/users/x/0.png"),  # LabelMe on the web
+    ],
+)
+def test_voc_images_are_found_wherever_one_has_the_name(tmp_path: Path, xml: str, image: str) -> None:
+    picture(tmp_path / image)
+    write(tmp_path / xml, voc(VOC_BOX))
+    photos, refused = read(tmp_path)
+    (photo,) = photos.values()
+    assert boxes(photo) == CUP and not refused
+
+
+def test_of_two_voc_images_of_one_name_that_of_the_same_part_is_taken_or_none(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        picture(tmp_path / f"pictures/{part}/0.png")
+        write(tmp_path / f"notes/{part}/0.xml", voc(VOC_BOX))
+    photos, refused = read(tmp_path)
+    assert sorted(photos) == ["pictures/train/0.png", "pictures/val/0.png"] and not refused
+    picture(tmp_path / "other/train/0.png")
+    photos, refused = read(tmp_path)
+    assert sorted(photos) == ["pictures/val/0.png"] and len(refused) == 1
+
+
+def test_voc_files_of_turned_boxes_leave_the_upright_ones_as_they_are(tmp_path: Path) -> None:
+    picture(tmp_path / "JPEGImages-trainval/0.png")
+    write(tmp_path / "Annotations/Horizontal Bounding Boxes/0.xml", voc(VOC_BOX))
+    write(tmp_path / "Annotations/Oriented Bounding Boxes/0.xml", voc(TURNED))
+    photos, refused = read(tmp_path)
+    (photo,) = photos.values()
+    assert boxes(photo) == CUP and not photo.doubtful
+    assert [one.word for one in refused] == ["other_format"] and "Oriented" in refused[0].file
+
+
+def test_labelmes_xml_has_polygons_and_what_was_deleted(tmp_path: Path) -> None:
+    points = "".join(f"<pt><x>{x}</x><y>{y}</y></pt>" for x, y in ((10, 10), (30, 10), (30, 30), (10, 30)))
+    drawn = "<object><name>{}</name><deleted>{}</deleted><polygon>{}</polygon></object>"
+    picture(tmp_path / "0.png")
+    write(tmp_path / "0.xml", voc(drawn.format("cup", 0, points), drawn.format("dog", 1, points)))
+    photos, refused = read(tmp_path)
+    (photo,) = photos.values()
+    assert boxes(photo) == CUP and photo.things[0].outline and not photo.complete and not refused
+
+
+@pytest.mark.parametrize("label", ["2000", "n01751330", ""])
+def test_boxes_without_names_are_told_before_anything_is_made(tmp_path: Path, label: str) -> None:
+    rows = [{"image": f"{n}.png", "boxes": [{"bbox": [10, 10, 20, 20], "label": label}]} for n in range(3)]
+    for n in range(3):
+        picture(tmp_path / f"data/{n}.png")
+    write(tmp_path / "data/rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(AotError, match="nothing can be asked") as raised:
+        forge(tmp_path / "data", tmp_path / "out", ForgeSettings(), say=lambda _: None)
+    assert "no names" in str(raised.value.hint) and not (tmp_path / "out").exists()

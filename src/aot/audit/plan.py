@@ -21,6 +21,7 @@ from aot.forge.objects import FOR_ATTACKS
 from aot.forge.photo_source import PhotoSettings
 from aot.game.referee import RefereeSettings
 from aot.report.words import duration
+from aot.runs.limits import Threads
 
 CLEAN = ""
 """In place of an attack's name: the image as it is."""
@@ -33,9 +34,9 @@ class Connection(BaseModel, frozen=True, extra="forbid"):
 
     batch: int | None = Field(None, gt=0)
     device: str | None = None
-    concurrency: int = Field(8, gt=0)
-    requests_per_minute: float | None = Field(None, gt=0)
-    timeout: float = Field(60, gt=0)  # seconds
+    concurrency: int = Field(8, gt=0, le=1024)
+    requests_per_minute: float | None = Field(None, ge=0.001)
+    timeout: float = Field(60, gt=0, le=86_400)  # seconds
     attempts: int = Field(6, gt=0)
     api_key_env: str = "OPENAI_API_KEY"
 
@@ -44,9 +45,9 @@ class AuditSettings(BaseModel, frozen=True, extra="forbid"):
     """Everything that an audit depends on besides the model and the data; values *ours*."""
 
     seed: int = Field(0, ge=0)
-    threads: int = Field(1, gt=0)  # CPU threads; part of what makes an audit bit-reproducible
+    threads: Threads = 1  # CPU threads; part of what makes an audit bit-reproducible
     draws: int = Field(4, ge=1, le=32)  # of each attack on each scene: the largest query budget
-    side_px: int = Field(1024, ge=32)  # longer sides of photos are reduced to this
+    side_px: int = Field(1024, ge=32, le=8192)  # longer sides of photos are reduced to this
     world_scenes: int = Field(200, gt=0)  # drawn where the data is the miniature world
     corruption_ssim_min: float = Field(0.4, ge=-1, le=1)  # below it a corrupted image cannot be asked about
     gallery: int = Field(24, ge=0, le=48)  # pairs on the page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -99,6 +100,7 @@ def open_subjects(
     if not len(subjects):
         why = f"; the first refused row: {refused[0]}" if refused else ""
         hint = "give questions with the images, or boxes to ask about"
+        shutil.rmtree(folder, ignore_errors=True)
         raise AotError(f"nothing can be asked about these {len(pair_source)} images{why}", where=str(data), hint=hint)
     return subjects, refused
 

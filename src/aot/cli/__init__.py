@@ -46,6 +46,8 @@ def main() -> None:
     """Entry point. A mistake that the user can fix ends in a red message and exit status 2, no traceback."""
     # Loading a player takes milliseconds; the libraries' own bars would bury the run's.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # TRL's trainers tell their makers of every training, from a thread of its own; ours works without a network.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         with watched_streams():
             app()

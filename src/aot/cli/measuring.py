@@ -42,9 +42,11 @@ def evaluate(
         bool,
         typer.Option("--confidence", help="Ask for probabilities, too: calibration and selective accuracy."),
     ] = False,
-    concurrency: Annotated[int, typer.Option(min=1, help="Questions at once, at a URL.")] = 8,
+    concurrency: Annotated[int, typer.Option(min=1, max=1024, help="Questions at once, at a URL.")] = 8,
     requests_per_minute: Annotated[float | None, typer.Option(min=0.001, help="Rate limit, at a URL.")] = None,
-    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds until a request to a URL is tried again.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, max=86_400, help="Seconds until a request to a URL is tried again.")
+    ] = 60.0,
     batch: Annotated[int | None, typer.Option(min=1, help="Questions at once, in this process.")] = None,
     blind: BlindOption = False,
     compare: Annotated[

@@ -15,7 +15,7 @@ from aot.data.annotations.programs.labelme import labelme_files, read_labelme
 from aot.data.annotations.readers import read_annotations
 from aot.data.images.reading import Fit, Refusal, square
 from aot.data.photos.photo import Source, scenes_of
-from aot.data.photos.pictures import PICTURES, holds_pictures, is_picture, read_pictures
+from aot.data.photos.pictures import PICTURES, holds_pictures, is_picture, read_pictures, twins
 from aot.data.tables.imagefolder import has_questions, metadata_files, read_imagefolder, read_questions
 from aot.data.tables.parquet import shards
 from aot.data.tables.rows import SAVED, read_jsonl, read_table
@@ -141,7 +141,12 @@ def _open_folder(path: Path, fit: Fit, free_text: bool) -> Source:
         raise AotError("no instances.json, no other annotations and no images", where=str(path), hint=FORMATS)
     if unread:
         raise _not_read(*unread)
-    return read_yolo(path, fit) if is_yolo(path) else read_pictures(path, fit)
+    if is_yolo(path):
+        return read_yolo(path, fit)
+    if pair := twins(path):
+        what = f"named like the photo {pair[1].relative_to(path)}: a mask, or another version of it, is no photo"
+        raise AotError(what, where=str(pair[0]), hint="give --data the folder that holds the photos alone")
+    return read_pictures(path, fit)
 
 
 def _open_known(path: Path, fit: Fit, free_text: bool) -> Source | None:

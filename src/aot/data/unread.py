@@ -17,12 +17,13 @@ _HEAD_BYTES = 2**16
 _MOST_OPENED = 256
 """Files whose beginning is looked at, the highest in the folder first (*ours*)."""
 _NOTES = re.compile(r"annot|label|instance|bbox|boxes", re.IGNORECASE)
-_TEXTS = (".json", ".jsonl", ".ndjson", ".odgt", ".manifest", ".csv", ".tsv", ".txt")
+_TEXTS = (".json", ".jsonl", ".ndjson", ".odgt", ".manifest", ".labels", ".csv", ".tsv", ".txt")
 _ENDINGS = (*_TEXTS, ".yaml", ".yml", ".parquet", ".xml", ".mat", ".xlsx", ".tfrecord", ".record", ".arrow", ".h5")
 
 _COCO = "export as COCO"
 _TABLE = "write a table (.csv) with the columns filename, class, xmin, ymin, xmax, ymax"
 _ROWS = "write JSON lines with image, question, options and answer"
+_FIFTYONE = "export as COCO (fiftyone.types.COCODetectionDataset)"
 _NUMBER = r"-?\d*\.?\d+(e-?\d+)?"
 Row = tuple[tuple[str, ...], str, str, str]
 """Endings, a pattern of the beginning, what the file is, and the next step."""
@@ -49,6 +50,19 @@ KINDS: tuple[Row, ...] = (
     (_JSON, r'"label_hash"\s*:', "Encord's JSON", _COCO),
     (_JSON, r'"visibleTags"|"vottVersion"|"activeLearningSettings"', "VoTT's JSON", "export as Pascal VOC or CSV"),
     (_JSON, r'"(geometryType|classTitle)"\s*:', "Supervisely's JSON", "keep it in ann/ beside img/, or export as COCO"),
+    (_JSON, r'"detections"\s*:.*"bounding_box"\s*:', "a dataset of FiftyOne", _FIFTYONE),
+    ((".json",), r'"classes"\s*:.*"labels"\s*:.*"bounding_box"\s*:', "FiftyOne's labels", _FIFTYONE),
+    (_JSON, r'"item\d+"\s*:.*"bounding_box"\s*:', "DeepFashion2's items", _TABLE),
+    (_JSON, r'"name_ndx"\s*:', "ADE20K's objects", _TABLE),
+    ((".labels",), r'"boundingBoxes"\s*:', "Edge Impulse's boxes", f"{_TABLE}: xmax is x + width, ymax is y + height"),
+    (_JSON, r'"correct_choice_idx"\s*:', "A-OKVQA's questions", _ROWS),
+    (_JSON, r'"choice_[ab]"\s*:', "SEED-Bench's questions", _ROWS),
+    (_JSON, r'"qa_pairs"\s*:|"qas"\s*:', "questions by image (Visual7W, Visual Genome)", _ROWS),
+    (_JSON, r'"image_filename"\s*:.*"question"\s*:', "CLEVR's questions", _ROWS),
+    (_JSON, r'"semanticStr"\s*:|"imageId"\s*:.*"question"\s*:', "GQA's questions", _ROWS),
+    (_JSON, r'"left_url"\s*:', "NLVR2's sentences", f"put the two pictures of a row into one, and {_ROWS}"),
+    (_JSON, r'"multiple_choice_answer"\s*:|"task_type"\s*:.*"question_id"\s*:', "VQA's questions or answers", _ROWS),
+    (_JSON, r'"(imagename|choices)"\s*:|"question(_id)?"\s*:.*"answers?"\s*:', "questions of a form of its own", _ROWS),
     (_JSON, r'"(conversations|messages)"\s*:', "conversations for training (LLaVA, chat messages)", _ROWS),
     ((".json",), r'"image_id".*"(bbox|segmentation)".*"score"\s*:', "a detector's results", "give the annotations"),
     ((".json",), r'"(answers|data_rows?|media_attributes|projects)"\s*:', "Labelbox's JSON", "export as NDJSON"),
@@ -59,6 +73,15 @@ KINDS: tuple[Row, ...] = (
         "a table of boxes of other columns",
         "name them filename, class, xmin, ymin, xmax, ymax",
     ),
+    (
+        (".csv",),
+        r"(?im)^\W*(filename|file|image|img|image_?id)\W[^\n]*\n[^\n,;]*([,;][ \t]*[01])+\s*$",
+        "labels of whole images",
+        f"boxes are needed to ask: {_COCO}, or {_ROWS}",
+    ),
+    ((".csv",), r"(?i)^[^\n]*\bquestion\b", "a table of questions without a column of images", _ROWS),
+    ((".txt",), r"(?i)^\S+\.(jpe?g|png|bmp)( \d+,\d+,\d+,\d+,\d+)+\s*$", "keras-yolo3's boxes", _TABLE),
+    ((".txt",), r"(?i)^[^\t\n]*\?[^\t\n]*\t\s*(yes|no)\s*$", "MME's questions", _ROWS),
     ((".txt",), rf"^[A-Za-z_]\w*( {_NUMBER}){{14,15}}\s*$", "KITTI's labels", f"{_TABLE}: its columns 5 to 8"),
     ((".txt",), rf"^(imagesource:|({_NUMBER}[ \t]+){{8}}[A-Za-z])", "DOTA's turned boxes", _COCO),
     ((".txt",), r"^(\d+,){6}-?\d+,-?\d+,?\s*$", "VisDrone's labels", _TABLE),

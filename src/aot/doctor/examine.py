@@ -67,6 +67,9 @@ def _of_recipe(recipe: Recipe, out: Path, *, quick: bool) -> Iterator[Finding]:
     yield from _engine(recipe)
     yield from _of_trl(recipe)
     yield from _judge(recipe)
+    if recipe.pairs and not (Path(recipe.pairs) / "funnel.json").is_file():
+        what = f"no dataset in {recipe.pairs} (funnel.json is missing)"
+        yield Finding("pairs", what, "wrong", "aot forge --data PHOTOS --out pairs")
     yield from of_compute(recipe)
     places = {role: place_of(settings, role) for role, settings in players}
     yield from _disk(recipe, places, out)

@@ -7,7 +7,7 @@ meta-strategies), and the baselines that need no game. Whatever is equal between
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
@@ -24,15 +24,24 @@ SAME_ATTACKS = "sft_attacks"
 """The baseline that learns from the first variant's attacks."""
 
 
+Given = TypeVar("Given")
+
+
 def _known(names: tuple[str, ...]) -> tuple[str, ...]:
     if unknown := [name for name in names if name not in FAMILIES]:
         raise ValueError(f"no such families: {', '.join(unknown)}; there are {', '.join(FAMILIES)}")
-    return names
+    return _different(names)
+
+
+def _different(given: tuple[Given, ...]) -> tuple[Given, ...]:
+    if len(set(given)) < len(given):
+        raise ValueError("one is named twice")
+    return given
 
 
 Seen = Literal["trained", "in_part", "left_out"]
-Levels = Annotated[int, Field(ge=0, le=255)]
-Families = Annotated[tuple[str, ...], AfterValidator(_known)]
+Levels = Annotated[tuple[Annotated[int, Field(gt=0, le=255)], ...], AfterValidator(_different)]
+Families = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_known)]
 
 
 PLAYED = ("distractor", "related", "unrelated", "removal", "replacement")
@@ -53,8 +62,8 @@ class MeasureSettings(BaseModel, frozen=True, extra="forbid"):
     """What every defender meets, on the same held-out scenes. All *ours*."""
 
     families: Families = FAMILIES
-    draws: int = Field(2, gt=0)  # attacks of each family on each scene; the worst valid one counts
-    eps: tuple[Levels, ...] = (2, 4, 8)  # of 255, of PGD in L-infinity on the whole image
+    draws: int = Field(2, gt=0, le=1024)  # attacks of each family on each scene; the worst valid one counts
+    eps: Levels = (2, 4, 8)  # of 255, of PGD in L-infinity on the whole image
     pgd_steps: int = Field(20, gt=0)
     pgd_scenes: int = Field(120, gt=0)  # the first so many: each costs as many passes as there are steps
 
@@ -78,7 +87,7 @@ class ExperimentSettings(BaseModel, frozen=True, extra="forbid"):
     variants: tuple[str, ...] = Field((*META, PIXEL_VARIANT), min_length=1)
     changes: dict[str, dict[str, Any]] = CHANGES  # what each variant changes in the recipe
     augmentations: dict[str, Families] = {}  # a baseline's name -> the families that attack its scenes
-    pgd_eps: tuple[int, ...] = (4, 8)  # of adversarial training
+    pgd_eps: Levels = (4, 8)  # of adversarial training
     steps: BaselineSteps = BaselineSteps()
     measure: MeasureSettings = MeasureSettings()
 

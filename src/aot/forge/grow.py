@@ -21,6 +21,7 @@ from aot.forge.funnel import Funnel
 from aot.players.base import Defender
 from aot.players.defender.writer import Writer
 from aot.prompts import QUESTIONS_WANTED
+from aot.runs.limits import Temperature, Warm
 from aot.types import Image, Question
 
 _OPTION = re.compile(r"^\s*([A-J])[.):]\s*(.+?)\s*$")
@@ -30,9 +31,9 @@ class GrowSettings(BaseModel, frozen=True, extra="forbid"):
     """All *ours*."""
 
     questions: int = Field(4, gt=0)  # asked for, an image
-    temperature: float = Field(0.7, ge=0)  # of the writing
+    temperature: Temperature = 0.7  # of the writing
     readings: int = Field(5, gt=0)  # of each question
-    reading_temperature: float = Field(1.0, gt=0)
+    reading_temperature: Warm = 1.0
     least_agreeing: float = Field(1.0, gt=0, le=1)  # share of the readings that must give the written answer
 
 

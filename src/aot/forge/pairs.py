@@ -18,6 +18,7 @@ from aot.forge.similarity import Similarity
 from aot.game.episodes import face
 from aot.game.referee import Referee
 from aot.players.base import Defender
+from aot.runs.limits import Temperature
 from aot.types import Attack, Episode, Image, Scene
 
 AT_ONCE_BYTES = 2**27
@@ -38,7 +39,7 @@ class EffectSettings(BaseModel, frozen=True, extra="forbid"):
     """When an attack deceives a defender (method section 1.2: right on the clean image, wrong on the attacked one)."""
 
     answers: int = Field(4, gt=0)  # ours: sampled answers to the attacked image
-    temperature: float = Field(1.0, ge=0)  # ours
+    temperature: Temperature = 1.0  # ours
     least_wrong: float = Field(0.5, gt=0, le=1)  # ours: share of them that must be wrong
 
 

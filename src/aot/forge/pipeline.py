@@ -37,9 +37,10 @@ from aot.forge.executor import Executor, builds, check_executor
 from aot.forge.funnel import Funnel
 from aot.forge.grow import Author
 from aot.forge.models import DefenderFolder, DefenderUrl
+from aot.forge.needed import attacker_folder, check_asked, check_editors
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
 from aot.forge.photo_edits.outlines import find_outlines
-from aot.forge.photo_source import ATTACKER, PairSource, PhotoPairSource, PhotoSettings
+from aot.forge.photo_source import PairSource, PhotoPairSource, PhotoSettings
 from aot.forge.publish import GROWN, REFUSED, publish
 from aot.forge.similarity import Similarity
 from aot.forge.split import SPLITS, split_of
@@ -48,11 +49,11 @@ from aot.forge.world import WorldPairSource, WorldSettings
 from aot.game.referee import RefereeSettings
 from aot.miniature.world.preserved import world_referee
 from aot.players.base import Defender
-from aot.players.base_players import player_folder
 from aot.players.defender.writer import QwenWriter
 from aot.players.digests import player_digests
 from aot.prompts import FORGE_PROMPTS, JUDGE_VERSION
 from aot.runs.files import write_json
+from aot.runs.limits import Threads
 from aot.runs.run import Run, Stage
 from aot.runs.terminal import echo
 from aot.runs.threads import use_threads
@@ -70,8 +71,8 @@ class ForgeSettings(BaseModel, frozen=True, extra="forbid"):
 
     name: str = "forge"
     seed: int = Field(0, ge=0)
-    threads: int = Field(1, gt=0)  # CPU threads; part of what makes a dataset bit-reproducible
-    side_px: int = Field(512, ge=32)  # longer sides are reduced to this
+    threads: Threads = 1  # CPU threads; part of what makes a dataset bit-reproducible
+    side_px: int = Field(512, ge=32, le=8192)  # longer sides are reduced to this
     held_out_share: float = Field(0.2, ge=0, lt=1)  # share of the source images
     chunk: int | None = Field(None, gt=0)  # source images a stage; none: 8 photos, 200 scenes of the world
     photos: PhotoSettings = PhotoSettings()
@@ -122,8 +123,7 @@ class ChunkMaker:
         photos, who = self.settings.photos, {"defender": self.defender, "judge": self.judge, "author": self.author}
         identities = {role: player.identity for role, player in who.items() if player}
         if self.photos and photos.implanter == "attacker":
-            folder = player_folder(photos.attacker_folder, "attacker", option=f"--set {ATTACKER}=FOLDER")
-            identities["attacker"] = player_digests(folder)
+            identities["attacker"] = player_digests(attacker_folder(photos))
         return identities
 
     @cached_property
@@ -190,6 +190,8 @@ def forge(
     if settings.photos.propose.by == "model" and not author:
         hint = "add --grow FOLDER, a multimodal model's folder"
         raise AotError("nobody is there to propose distractors", where="photos.propose.by=model", hint=hint)
+    if data:
+        check_editors(settings.photos)
     key = settings.model_dump(mode="json")
     key |= {"data": str(data) if data else None, "effective_against": defender and defender.name}
     if judge:
@@ -201,8 +203,8 @@ def forge(
         maker = ChunkMaker(settings, photos.folder.absolute() if photos else None, defender, judge, author)
         if photos and not len(maker.pair_source):
             raise AotError("no usable photo", where=str(data), hint=f"see {photos.folder / REFUSED}")
-        if isinstance(maker.pair_source, PhotoPairSource):
-            _check_asked(maker.pair_source, data)
+        if photos and isinstance(maker.pair_source, PhotoPairSource):
+            check_asked(maker.pair_source, data, photos.folder)
             objects = sum(len(bank.cutouts) for bank in maker.pair_source.banks.values())
             numbers = {"photo": len(maker.pair_source), "object": objects}
             said = [f"{n} {word}{'s' if n != 1 else ''}" for word, n in numbers.items()]
@@ -214,17 +216,6 @@ def forge(
         funnel.merge(Funnel.sum(Funnel.from_json(stage.metrics["funnel"]) for stage in made))
         publish(out, made, funnel.as_json(), key)
         return funnel.as_json()
-
-
-def _check_asked(source: PhotoPairSource, data: Path | None) -> None:
-    """Photos of which none has a question, and no label is known, can give no pair: `AotError`, but where an author
-    writes."""
-    if not (source.author or source.store.labels or any(r.things or r.fields["given"] for r in source.store)):
-        hint = (
-            "give questions with the images (column `question`), boxes to ask about (their file may be in the folder "
-            "above), or --grow FOLDER, a model that writes questions"
-        )
-        raise AotError(f"nothing can be asked about these {len(source)} images", where=str(data), hint=hint)
 
 
 class _NotMade(Exception):

@@ -35,7 +35,7 @@ class RefereeSettings(BaseModel, frozen=True, extra="forbid"):
     local_ssim_min: float = Field(0.9, ge=-1, le=1)  # ours: the paper has "a threshold", no number
     global_ssim_min: float = Field(0.7, ge=-1, le=1)  # ours
     global_always: bool = False  # ours: else the global rule judges only scenes without protected boxes
-    window_px: int = Field(7, ge=3)  # scikit-image's default window; odd
+    window_px: int = Field(7, ge=3, le=1023)  # scikit-image's default window; odd
     visible_levels: int = Field(24, ge=0, le=254)  # ours: a pixel changed if a channel moved by more
     overlap_max: float = Field(0.1, ge=0, le=1)  # ours: share of a protected box that may change visibly
     area_min: float = Field(0.002, ge=0, le=1)  # ours: share of the image; 8 pixels of 64 x 64

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from aot.runs.limits import MOST_PIXELS
+
 if TYPE_CHECKING:
     import torch
 
@@ -83,8 +85,10 @@ class DefenderSettings(PlayerSettings, frozen=True, extra="forbid"):
     """A defender: one length of answers for rewards, curricula and evaluation alike."""
 
     max_new_tokens: int = Field(0, ge=0)  # 0: 12 for the miniature, 1024 for others; AOT release: 4096
-    min_pixels: int = Field(0, ge=0)  # area to which its processor enlarges smaller images; 0: as its folder says
-    max_pixels: int = Field(0, ge=0)  # area to which its processor shrinks larger images; 0: as its folder says
+    # Area to which its processor enlarges smaller images; 0: as its folder says.
+    min_pixels: int = Field(0, ge=0, le=MOST_PIXELS)
+    # Area to which its processor shrinks larger images; 0: as its folder says.
+    max_pixels: int = Field(0, ge=0, le=MOST_PIXELS)
     batch: int = Field(0, ge=0)  # prompts in one forward pass where it answers; 0: 64 for the miniature, 8 for others
     abstain: bool = False  # its prompt offers not to answer, by \boxed{?}
 
@@ -102,7 +106,7 @@ class AttackerSettings(PlayerSettings, frozen=True, extra="forbid"):
     keep: Keep = "none"
     # How it is asked, where that is not as its folder says (`editor.json`, else as its stock pipeline). 0, None: so.
     steps: int = Field(0, ge=0)  # sampling steps of an attack; those in training are the method's
-    guidance: float = Field(0.0, ge=0)  # weight of true CFG in training and attacks; 1: none, at half the cost
+    guidance: float = Field(0.0, ge=0, le=1000)  # weight of true CFG in training and attacks; 1: none, at half the cost
     text_positions: TextPositions | None = None  # of the image in the text encoder: see `EditorSettings`
     batch: int = Field(0, ge=0)  # edits at once in an attack
     encode_batch: int = Field(0, ge=0)  # images at once through the text encoder and into the autoencoder

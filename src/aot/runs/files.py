@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ MOST_BYTES = 2**32
 """A larger file is not read as a whole (4 GiB); all annotations of COCO are a tenth of that."""
 MOST_CHARS = 2**29
 """A longer line is not read (512 Mi); that of a picture of 256 MiB in base64 is shorter."""
+BEGINNINGS = {".lock", "recipe.json", "started.json"}
+"""Files, beside all in `.locks`, that say that a command began, and hold nothing that it made."""
 
 
 @contextmanager
@@ -82,7 +85,9 @@ def is_leftover(path: Path) -> bool:
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """The folder, made where it is missing, for one process at a time; what a killed one was writing in it is removed.
-    Raises `AotError` where another process has it, or where its name is none that JSON, tables and pages can hold."""
+    Where it was made here, an `AotError` ends what it is held for, and nothing was made in it, it goes again, as do the
+    folders above it that were made with it. Raises `AotError` where another process has it, or where its name is none
+    that JSON, tables and pages can hold."""
     try:
         os.path.abspath(folder).encode()
     except UnicodeEncodeError as error:
@@ -90,6 +95,7 @@ def held(folder: Path) -> Iterator[None]:
         raise AotError(what, where=str(folder), hint=hint) from error
     lock = FileLock(folder / ".lock")
     with disk_errors(folder, "nothing was written"):
+        new = [place for place in (folder, *folder.parents) if not place.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
@@ -101,8 +107,18 @@ def held(folder: Path) -> Iterator[None]:
             if is_leftover(path):
                 path.unlink(missing_ok=True)
         yield
+    except AotError:
+        for place in new:
+            if all(_only_begins(path) for path in place.rglob("*")):
+                shutil.rmtree(place, ignore_errors=True)
+        raise
     finally:
         lock.release()
+
+
+def _only_begins(path: Path) -> bool:
+    is_folder = path.is_dir() and not path.is_symlink()
+    return is_folder or path.name in BEGINNINGS or path.parent.name == ".locks"
 
 
 def flush_to_disk(path: Path) -> None:

@@ -10,9 +10,12 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from annotated_types import Le, Lt
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from aot.errors import AotError
+from aot.runs.limits import LEAST, MOST
 
 RENAMED = {
     "own_hits": "rejection_sampling",
@@ -59,7 +62,7 @@ def validated(model: type[Settings], values: Any, *, where: str, hint: str | Non
     except ValidationError as error:
         told = [_explained(model, detail) for detail in error.errors(include_url=False)[:5]]
         raise AotError("\n  ".join(told), where=where, hint=hint) from error
-    if useless := list(_useless(settings.model_dump()))[:5]:
+    if useless := [*_useless(settings.model_dump()), *_too_large(settings)][:5]:
         raise AotError("\n  ".join(useless), where=where, hint=hint)
     return settings
 
@@ -78,6 +81,26 @@ def _useless(value: Any, name: str = "") -> Iterator[str]:
         yield f"{name}: must be below 2^63"
     elif isinstance(value, str) and "\0" in value:
         yield f"{name}: must not have the character of code 0, which no file name or program may have"
+
+
+def _too_large(settings: BaseModel, name: str = "") -> Iterator[str]:
+    """Numbers above `MOST` whose settings have no limit of their own, and such as hardly differ from 0; seeds are no
+    number of things."""
+    for key, field in type(settings).model_fields.items():
+        dotted, value = f"{name}.{key}" if name else key, getattr(settings, key)
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, BaseModel):
+                yield from _too_large(one, dotted)
+            elif not isinstance(one, int | float) or not abs(one) < LARGEST or key == "seed":
+                continue
+            elif one > MOST and not _has_limit(field):
+                yield f"{dotted}: must be at most {MOST} (given: {one})"
+            elif 0 < abs(one) < LEAST:
+                yield f"{dotted}: must be 0, or at least {LEAST:g} (given: {one})"
+
+
+def _has_limit(field: FieldInfo) -> bool:
+    return any(isinstance(rule, Le | Lt) for rule in field.metadata)
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

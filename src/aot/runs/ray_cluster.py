@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,7 +43,8 @@ def ray_started(workers: int) -> Iterator[Any]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if cluster := cluster_address():
         try:
-            ray.init(address=cluster, **quiet)
+            with own_sigterm():
+                ray.init(address=cluster, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
             hint = "start it (`ray start --head`), or unset RAY_ADDRESS to use this machine alone"
             raise AotError(f"no Ray cluster there ({error})", where=f"RAY_ADDRESS={cluster}", hint=hint) from error
@@ -49,7 +52,8 @@ def ray_started(workers: int) -> Iterator[Any]:
         raise _exposed("would listen on the network")
     else:
         own = {"num_cpus": workers, "object_store_memory": STORE_BYTES, "include_dashboard": False}
-        ray.init(address="local", **own, **quiet)
+        with own_sigterm():
+            ray.init(address="local", **own, **quiet)
     try:
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         if not cluster and (address := ray.util.get_node_ip_address()) != LOOPBACK:
@@ -57,6 +61,17 @@ def ray_started(workers: int) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def own_sigterm() -> Iterator[None]:
+    """What SIGTERM does here, it does afterwards: Ray would have it end this process at once, with a stack."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def cluster_address() -> str:

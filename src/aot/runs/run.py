@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from filelock import FileLock
@@ -78,8 +79,10 @@ class Run:
             self._held = stack.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._held.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.__exit__(kind, error, trace)
 
     def _settle_recipe(self) -> None:
         path = self.folder / "recipe.json"

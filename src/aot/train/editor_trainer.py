@@ -24,8 +24,8 @@ from aot.train.weight_average import WeightAverage
 class OptimizerSettings(BaseModel, frozen=True, extra="forbid"):
     """Optimizers of all attacker trainings; values *ours* unless said."""
 
-    muon_lr: float = Field(3e-3, ge=0)  # 2-D weights of the blocks; 0 gives them to AdamW
-    adamw_lr: float = Field(6e-4, gt=0)
+    muon_lr: float = Field(3e-3, ge=0, le=10)  # 2-D weights of the blocks; 0 gives them to AdamW
+    adamw_lr: float = Field(6e-4, gt=0, le=10)
     weight_decay: float = Field(0.0, ge=0)
     warmup_steps: int = Field(30, ge=0)
     final_lr: float = Field(0.05, ge=0, le=1)  # linear decay to this fraction of the peak

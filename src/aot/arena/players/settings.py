@@ -8,23 +8,24 @@ from pydantic import BaseModel, Field
 
 from aot.attacks.strengths import Strengths
 from aot.attacks.white_box.settings import PixelAttackSettings
+from aot.runs.limits import Threads
 from aot.runs.overrides import overridden
 
 
 class ArenaSettings(BaseModel, frozen=True, extra="forbid"):
     """Settings of one arena."""
 
-    threads: int = Field(1, gt=0)  # CPU threads: part of what makes figures bit-reproducible
+    threads: Threads = 1  # CPU threads: part of what makes figures bit-reproducible
     scenes: int = Field(0, ge=0)  # only the first so many held-out scenes; 0: all
-    draws: int = Field(16, ge=1)  # tries of an attacker on a scene; success is reported against 1, 2, 4, ...
+    draws: int = Field(16, ge=1, le=1024)  # tries of an attacker on a scene; success is reported against 1, 2, 4, ...
     budget_scenes: int = Field(64, gt=0)  # the first so many scenes are tried more than once
     best_response_updates: int = Field(0, ge=0)  # of a fresh attacker, trained against each defender alone; 0: none
     confidence: bool = False  # of each answer in the matrix, too: a pass an option more
-    bootstrap: int = Field(1000, ge=100)  # resamples of a paired difference
-    game_bootstrap: int = Field(200, ge=0)  # resamples of the scenes for the game's value; 0: no interval
+    bootstrap: int = Field(1000, ge=100, le=100_000)  # resamples of a paired difference
+    game_bootstrap: int = Field(200, ge=0, le=100_000)  # resamples of the scenes for the game's value; 0: no interval
     strengths: Strengths = Strengths()  # of the families of attacks without a model
     pixels: PixelAttackSettings = PixelAttackSettings()  # of white-box attacks, where --attacks names some
-    gallery: int = Field(3, ge=0)  # pairs shown of each attacker
+    gallery: int = Field(3, ge=0, le=48)  # pairs shown of each attacker
 
     @property
     def budgets(self) -> list[int]:

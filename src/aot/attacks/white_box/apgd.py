@@ -8,10 +8,10 @@ difference of logits ratio (DLR) of the paper is not used.
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
-from aot.attacks.white_box.norms import Ball, NormName
+from aot.attacks.white_box.norms import Ball, NormName, sound_eps
 from aot.attacks.white_box.pgd import Best, Loss, value_and_gradient
 
 MOMENTUM = 0.75  # paper, 3.1: alpha
@@ -25,8 +25,13 @@ class ApgdSettings(BaseModel, frozen=True, extra="forbid"):
     norm: NormName = "linf"
     eps: float = Field(8, ge=0)  # levels: 1/255 of the range
     steps: int = Field(100, ge=1)
-    first_step: float = Field(2.0, gt=0)  # of eps
+    first_step: float = Field(2.0, gt=0, le=2)  # of eps: 2 goes through the whole ball
     random_start: bool = True
+
+    @model_validator(mode="after")
+    def _bounded(self) -> ApgdSettings:
+        sound_eps(self.norm, self.eps)
+        return self
 
 
 def spans(steps: int) -> list[int]:

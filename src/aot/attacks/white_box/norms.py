@@ -19,6 +19,14 @@ from aot.types import Box, Image
 
 NormName = Literal["linf", "l2"]
 BISECTIONS = 24
+MOST_LEVELS: dict[NormName, float] = {"linf": 255, "l2": 1e6}
+"""Of `eps`: the whole range of a value; in L2 of an image of 2048 x 2048 pixels about as much."""
+
+
+def sound_eps(norm: NormName, eps: float) -> None:
+    """Raises ValueError, with the range, for an `eps` that bounds nothing."""
+    if eps > MOST_LEVELS[norm]:
+        raise ValueError(f"eps must lie between 0 and {MOST_LEVELS[norm]:g} levels with norm={norm} (given: {eps:g})")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

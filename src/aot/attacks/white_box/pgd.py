@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
-from aot.attacks.white_box.norms import Ball, NormName
+from aot.attacks.white_box.norms import Ball, NormName, sound_eps
 from aot.runs.progress import GRADIENTS, advance
 
 Loss = Callable[[Tensor], Tensor]
@@ -26,9 +26,14 @@ class PgdSettings(BaseModel, frozen=True, extra="forbid"):
 
     norm: NormName = "linf"
     eps: float = Field(8, ge=0)  # levels: 1/255 of the range
-    steps: int = Field(20, ge=0)
-    step_share: float = Field(0.25, gt=0)  # of eps, in every step
+    steps: int = Field(20, ge=1)
+    step_share: float = Field(0.25, gt=0, le=2)  # of eps, in every step: 2 goes through the whole ball
     random_start: bool = True
+
+    @model_validator(mode="after")
+    def _bounded(self) -> PgdSettings:
+        sound_eps(self.norm, self.eps)
+        return self
 
 
 def pgd(

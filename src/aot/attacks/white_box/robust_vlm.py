@@ -17,7 +17,7 @@ a wrong one, where theirs counts it as wrong. Levels are whole throughout.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import BaseModel, Field
@@ -37,9 +37,9 @@ WRONG, UNREAD, RIGHT = 0, 1, 2
 class RobustVlmSettings(BaseModel, frozen=True, extra="forbid"):
     """The published values."""
 
-    eps: float = Field(4, ge=0)  # levels: 1/255; published: 2 and 4
+    eps: float = Field(4, ge=0, le=255)  # levels: 1/255; published: 2 and 4
     steps: int = Field(100, ge=1)
-    targets: tuple[str, ...] = ("maybe", "Word")  # published for VQA
+    targets: tuple[Annotated[str, Field(min_length=1)], ...] = ("maybe", "Word")  # published for VQA
 
     @property
     def gradients(self) -> int:

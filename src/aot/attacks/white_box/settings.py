@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from aot.attacks.white_box.apgd import ApgdSettings
-from aot.attacks.white_box.norms import NormName
+from aot.attacks.white_box.norms import NormName, sound_eps
 from aot.attacks.white_box.pgd import PgdSettings
 from aot.attacks.white_box.robust_vlm import RobustVlmSettings
 
@@ -15,7 +15,7 @@ WHITE_BOX = ("pgd", "apgd", "robust_vlm")
 """Names of the attacks."""
 NORM_NAMES: dict[NormName, str] = {"linf": "L-infinity", "l2": "L2"}
 
-Eps = Annotated[float, Field(ge=0)]
+Eps = Annotated[float, Field(gt=0)]
 
 
 def _different(eps: tuple[float, ...]) -> tuple[float, ...]:
@@ -34,6 +34,17 @@ class PixelAttackSettings(BaseModel, frozen=True, extra="forbid"):
     pgd: PgdSettings = PgdSettings()  # eps and norm are those above
     apgd: ApgdSettings = ApgdSettings()
     robust_vlm: RobustVlmSettings = RobustVlmSettings()
+
+    @model_validator(mode="after")
+    def _bounded(self) -> PixelAttackSettings:
+        for eps in self.eps:
+            sound_eps(self.norm, eps)
+        own = {"pgd": (self.pgd, PgdSettings()), "apgd": (self.apgd, ApgdSettings())}
+        for name, (given, usual) in {**own, "robust_vlm": (self.robust_vlm, RobustVlmSettings())}.items():
+            for shared in ("eps", "norm"):
+                if getattr(given, shared, None) != getattr(usual, shared, None):
+                    raise ValueError(f"{name}.{shared} has no effect here: set {shared}, which all attacks have")
+        return self
 
     def gradients(self, name: str) -> int:
         """At most so many for an image of the attack of this name."""

@@ -30,6 +30,7 @@ TABLES = """
 CREATE TABLE replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE failures (key TEXT NOT NULL, run TEXT NOT NULL, reply TEXT NOT NULL, PRIMARY KEY (key, run)) WITHOUT ROWID;
 """
+ANY = "SELECT EXISTS (SELECT 1 FROM replies UNION ALL SELECT 1 FROM failures)"
 NEXT = "delete it (its questions are asked again), or give another folder"
 
 
@@ -38,6 +39,7 @@ class AnswerStore:
 
     def __init__(self, path: Path | str | None = None):
         self.path = None if path is None else Path(path)
+        self._is_new = self.path is not None and not self.path.exists()
         with self._errors():
             if self.path is not None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +113,11 @@ class AnswerStore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """A file that was made here goes again where an error came before the first reply."""
+        empty = isinstance(error, AotError) and self._is_new and not self._one(ANY)
         self.close()
+        if empty and self.path is not None:
+            self.path.unlink(missing_ok=True)
 
     def _one(self, statement: str) -> Any:
         return self._database.execute(statement).fetchone()[0]

@@ -6,9 +6,12 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import Field
 
 from aot.runs.files import canonical_hash
+from aot.runs.limits import MOST, MOST_PIXELS, Temperature
 
 ReplyStatus = Literal["answered", "truncated", "refused", "error"]
 
@@ -17,12 +20,13 @@ ReplyStatus = Literal["answered", "truncated", "refused", "error"]
 class Sampling:
     """How replies are drawn, and how large images may be: part of every stored reply's key."""
 
-    temperature: float = 0.0  # 0 is greedy
-    top_p: float = 1.0
-    max_new_tokens: int = 1024
-    seed: int = 0
-    min_pixels: int | None = None  # images are brought into these bounds (pixels); none: the model's own
-    max_pixels: int | None = None
+    temperature: Temperature = 0.0  # 0 is greedy
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_new_tokens: Annotated[int, Field(gt=0, le=MOST)] = 1024
+    seed: Annotated[int, Field(ge=0)] = 0
+    # Images are brought into these bounds (pixels); none: the model's own.
+    min_pixels: Annotated[int, Field(gt=0, le=MOST_PIXELS)] | None = None
+    max_pixels: Annotated[int, Field(gt=0, le=MOST_PIXELS)] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,8 +27,8 @@ ShellWords = Annotated[str, AfterValidator(_shell_words)]
 class AskingSettings(BaseModel, frozen=True, extra="forbid"):
     """How a server is asked: vLLM's, or one behind a URL. All *ours*."""
 
-    concurrency: int = Field(64, gt=0)  # questions at once
-    timeout_s: float = Field(300, gt=0)  # for an answer
+    concurrency: int = Field(64, gt=0, le=1024)  # questions at once
+    timeout_s: float = Field(300, gt=0, le=86_400)  # for an answer
     attempts: int = Field(6, gt=0)  # at a question, before the stage ends
     api_key_env: str = Field("OPENAI_API_KEY", min_length=1)  # environment variable with the URL's key
 
@@ -46,8 +46,9 @@ class VllmSettings(BaseModel, frozen=True, extra="forbid"):
     max_model_len: int = Field(0, ge=0)  # tokens of prompt and answer; 0: the model's own limit
     arguments: ShellWords = ""  # more arguments of `vllm serve`, as in a shell; they stand last
     port: int = Field(0, ge=0, le=65535)  # on 127.0.0.1; 0: a free one
-    start_timeout_s: float = Field(900, gt=0)  # reading 7 B from a network drive and capturing graphs takes minutes
-    stop_timeout_s: float = Field(30, ge=0)  # from SIGTERM to SIGKILL
+    # Reading 7 B from a network drive and capturing graphs takes minutes.
+    start_timeout_s: float = Field(900, gt=0, le=86_400)
+    stop_timeout_s: float = Field(30, ge=0, le=86_400)  # from SIGTERM to SIGKILL
 
     @model_validator(mode="after")
     def _placed(self) -> VllmSettings:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, model_validator
 
 from aot.backends.base.backend import Sampling
+from aot.runs.limits import MOST_PIXELS, Temperature
 
 ProtocolName = Literal["default", "aot_release"]
 RELEASE_TRIALS = 3
@@ -21,11 +22,11 @@ class EvalSettings(BaseModel, frozen=True, extra="forbid"):
 
     protocol: ProtocolName = "default"
     trials: int = Field(0, ge=0)
-    temperature: float = Field(0.0, ge=0)
+    temperature: Temperature = 0.0
     top_p: float = Field(1.0, gt=0, le=1)
     max_new_tokens: int = Field(1024, gt=0)
-    min_pixels: int | None = Field(None, gt=0)
-    max_pixels: int | None = Field(None, gt=0)
+    min_pixels: int | None = Field(None, gt=0, le=MOST_PIXELS)
+    max_pixels: int | None = Field(None, gt=0, le=MOST_PIXELS)
     seed: int = Field(0, ge=0)
     limit: int | None = Field(None, gt=0)
     confidence: bool = False

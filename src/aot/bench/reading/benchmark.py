@@ -9,8 +9,10 @@ from pathlib import Path
 
 from aot.bench.reading.item import Item
 from aot.bench.reading.prompts import Prompt, content, plain
+from aot.bench.reading.questions import NumberAbove
 from aot.bench.reading.rows import LeftOut, Needs, NotAsked, Row, Rows, open_rows
 from aot.data.images.reading import BadRow, Refusal, at_most, read_image
+from aot.data.photos.numbered import Numbered
 from aot.scores.score import Spec
 
 CHECKED_PX = 64
@@ -41,8 +43,8 @@ class Benchmark:
 
         Raises `AotError` where the file is missing, or is not in this benchmark's format at all.
         """
-        seen: set[str] = set()
-        fine: set[bytes] = set()
+        seen, fine = set[str](), set[bytes]()
+        numbered = Numbered(path)
         for row in self.rows(path, self.needs):
             if isinstance(row, LeftOut):
                 yield row
@@ -51,6 +53,7 @@ class Benchmark:
                 if row.problem is not None and not row.cells:
                     raise row.problem
                 item = self.item(row)
+                numbered.note(row.text("answer"), item.options)
                 if item.id in seen:
                     raise BadRow(f"the id {item.id!r} occurs twice", "duplicate_id")
                 content(item, self.prompt)
@@ -61,6 +64,9 @@ class Benchmark:
                 yield item
             except NotAsked as left:
                 yield LeftOut(str(left))
+            except NumberAbove as error:
+                numbered.note(error.answer, error.options)
+                yield row.refusal(error)
             except BadRow as error:
                 yield row.refusal(error)
 

@@ -18,7 +18,7 @@ from aot.types import LETTERS
 BRACKETED = re.compile(r"\(?([A-Ja-j])[).:]?")
 ONE = r"\(?['\"]?[A-J]['\"]?\)?"
 SEVERAL = re.compile(rf"\[?{ONE}(?:\s*(?:,|;|/|&|\band\b|\bor\b)?\s*{ONE})+\]?")
-MARKED = re.compile(r"^\(?[A-Ja-j][).:]\s+")
+MARKED = re.compile(r"^\(?([A-Ja-j])[).:]\s+")
 REQUEST = re.compile(
     r"\s*\n\s*(please\s+)?(answer|select|choose|reply|respond)\b[^\n]*\b(letter|option|choice)s?\b[^\n]*\s*$", re.I
 )
@@ -26,6 +26,14 @@ REQUEST = re.compile(
 ONE_CELL = ("options", "choices", given.OPTIONS)
 """Columns with all options of a question."""
 YES, NO = ("yes", "true", "1"), ("no", "false", "0")
+
+
+class NumberAbove(BadRow):
+    """An answer that is a number, and of no option. Never leaves the readers."""
+
+    def __init__(self, what: str, answer: str, options: Sequence[str]):
+        super().__init__(what, "answer_not_among_options")
+        self.answer, self.options = answer, options
 
 
 def choice(
@@ -90,10 +98,14 @@ def lmu_item(row: Row, *, category: str = "", groups: Mapping[str, str] | None =
         question, options = inside(REQUEST.sub("", question))
     if options:
         number = int(answer) if answer.isascii() and answer.isdigit() and len(answer) < 3 else len(options)
-        if answer in options and number < len(options) and options.index(answer) != number:
-            raise BadRow(f"the answer {answer} is both an option's text and another one's number", "ambiguous_answer")
+        words = [option.casefold() for option in options]
+        if len(answer) == 1 and answer.upper() in LETTERS[: len(options)] and not lettered(row):
+            number = LETTERS.index(answer.upper())  # in columns A, B, ... an answer is a letter
+        if answer.casefold() in words and number < len(options) and words.index(answer.casefold()) != number:
+            what = f"the answer {answer} is both an option's text and another one's number or letter"
+            raise BadRow(what, "ambiguous_answer")
         return choice(row, question, options, answer, **named)
-    if answer.casefold() in ("yes", "no"):
+    if answer.casefold().rstrip(" .") in ("yes", "no"):
         return yes_no(row, question, answer, **named)
     if BRACKETED.fullmatch(answer):
         what = f"the answer {answer!r} looks like an option's letter, and there are no options"
@@ -108,6 +120,8 @@ def own_options(row: Row) -> list[str]:
         return found
     cell = next((row.cells[name] for name in ONE_CELL if row.cells.get(name)), None)
     if isinstance(cell, Mapping):
+        if not set(cell) & set(LETTERS):
+            raise BadRow(f"the options are named {', '.join(map(str, cell))[:60]}, not A, B, ...", "bad_options")
         return list(given.lettered([str(cell.get(letter) or "") for letter in LETTERS]))
     return in_one_cell(cell) if cell is not None else []
 
@@ -132,12 +146,17 @@ def listed(value: Any) -> list[str]:
             raise BadRow(f"{value[:60]!r} is not a list ({type(error).__name__})", "bad_options") from error
     if not isinstance(value, (list, tuple)):
         raise BadRow(f"the options are a {type(value).__name__}, not a list", "bad_options")
+    if any(isinstance(part, Mapping | list | tuple) for part in value):
+        raise BadRow("an option is no text", "bad_options")
     return list(given.lettered([text_of(part) for part in value]))
 
 
 def without_letters(options: Sequence[str]) -> list[str]:
-    """ "red" of "(A) red", where all options are marked so."""
-    marked = bool(options) and all(MARKED.match(option) for option in options)
+    """ "red" of "(A) red", where all options are marked so, in their order; A. Smith and J. Jones are names."""
+    letters = [found[1].upper() for option in options if (found := MARKED.match(option))]
+    if len(letters) == len(options):
+        given.check_order(letters)
+    marked = bool(options) and letters == list(LETTERS[: len(options)])
     return [MARKED.sub("", option) if marked else option for option in options]
 
 
@@ -168,9 +187,11 @@ def gold_letter(answer: str, options: Sequence[str]) -> str:
         return letters[same[0]]
     if len(same) > 1 or SEVERAL.fullmatch(answer):
         raise BadRow(f"the answer {answer!r} names more than one option", "two_answers")
-    if answer.isascii() and answer.isdigit() and int(answer) < len(options):
-        return letters[int(answer)]
     shown = ", ".join(options)[:200]
+    if answer.isascii() and answer.isdigit():
+        if int(answer) < len(options):
+            return letters[int(answer)]
+        raise NumberAbove(f"the answer {answer!r} is not among the options {shown}", answer, options)
     raise BadRow(f"the answer {answer!r} is not among the options {shown}", "answer_not_among_options")
 
 

@@ -24,7 +24,8 @@ class ComputeSettings(BaseModel, frozen=True, extra="forbid"):
 
     launch: ShellWords = ""  # what starts a stage, and its ranks; "": no launcher, this process makes all
     single: ShellWords = Field("python", min_length=1)  # with a launcher: what starts a stage that one rank makes
-    stall_minutes: float = Field(60.0, gt=0)  # a stage with neither a line nor a heartbeat for so long is ended
+    # A stage with neither a line nor a heartbeat for so long is ended.
+    stall_minutes: float = Field(60.0, gt=0, le=100_000)
     # in_process; vllm: a server that the run starts and stops; or the http(s) URL of one that the user has started.
     answers: str = Field(IN_PROCESS, min_length=1)
     asking: AskingSettings = AskingSettings()

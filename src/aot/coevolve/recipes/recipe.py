@@ -20,6 +20,7 @@ from aot.game.floor import FloorSettings
 from aot.game.judge import JUDGE_PLAYER, JudgeSettings
 from aot.game.referee import RefereeSettings
 from aot.players.settings import PlayersSettings
+from aot.runs.limits import Threads
 from aot.runs.overrides import merged
 from aot.runs.tracking import PictureSettings, Track
 from aot.train.attacker.evolve import AttackerTraining
@@ -33,11 +34,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
 
     name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
     seed: int = Field(0, ge=0)
-    threads: int = Field(1, gt=0)  # ours: CPU threads a process; part of what makes a run bit-reproducible
+    threads: Threads = 1  # ours: CPU threads a process; part of what makes a run bit-reproducible
     processes: int = Field(
         2, ge=1, le=2
     )  # ours: 2 evaluates, and trains the control, beside the main line (CPU only)
-    iterations: int = Field(3, gt=0)  # paper: N = 3
+    iterations: int = Field(3, gt=0, le=1000)  # paper: N = 3
     warm_up: DefenderSftSettings = DefenderSftSettings(steps=0)  # iteration 0 of the defender; 0 steps: none
     pairs: str = ""  # paper: AOT-SFT, what the warm-up learns from: a folder that `aot forge` made; "": the next line
     scripted_attacks: ScriptedAttackSettings = ScriptedAttackSettings()  # ours

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from aot.game.equilibrium import MetaRule
+from aot.runs.limits import Temperature
 
 
 class AttackRoundSettings(BaseModel, frozen=True, extra="forbid"):
     """How training scenes are attacked for the defender's curriculum. All *ours*."""
 
     answers: int = Field(4, gt=0)  # sampled answers to an attacked image; their wrong share: its difficulty
-    temperature: float = Field(1.0, ge=0)  # of these answers
+    temperature: Temperature = 1.0  # of these answers
     scripted_draws: int = Field(2, ge=0)  # scripted distractors a scene, beside the attacker's edit
     scripted_related: float = Field(0.5, ge=0, le=1)  # share of these that resembles what is asked
     chunk: int = Field(0, ge=0)  # scenes that are attacked and kept at once, and shared by ranks; 0: all

@@ -74,17 +74,26 @@ def answer_of(value: object, options: Sequence[object]) -> str:
     if type(value) is float and value.is_integer():
         value = int(value)
     answer, number = text_of(value), value
-    if len(answer) == 1 and answer in LETTERS[: len(options)]:
-        number = LETTERS.index(answer)
+    if len(answer) == 1 and answer.upper() in LETTERS[: len(options)]:
+        number = LETTERS.index(answer.upper())
     if type(number) is int and answer in options and options.index(answer) != number:
         what = f"the answer {value} is both an option's text and another one's number or letter"
         raise BadRow(what, "ambiguous_answer")
     return answer
 
 
+def check_order(letters: Sequence[str]) -> None:
+    """Letters that options bring along, in their order. `BadRow` where they are A, B, ... in another one: an answer "A"
+    may then mean the first option, or that which says so."""
+    if list(letters) != sorted(letters) and sorted(letters) == list(LETTERS[: len(letters)]):
+        raise BadRow("the letters that the options bring along are not in order", "bad_options")
+
+
 def _without_letters(options: Sequence[str]) -> Sequence[str]:
     """The options without the letters that all of them bring along."""
     marked = [LETTERED.fullmatch(option) for option in options]
+    if marked and all(marked):
+        check_order([one[1] for one in marked if one])
     filled = [(letter, one) for letter, one, option in zip(LETTERS, marked, options, strict=False) if option]
     if filled and all(one and one[1] == letter and one[2] for letter, one in filled):
         return [one[2].strip() if one else "" for one in marked]

@@ -38,6 +38,21 @@ def is_picture(path: Path) -> bool:
     return head.startswith((*_MARKS, b"RIFF")) or head[4:].startswith(_MARKS_AT_4)
 
 
+def twins(folder: Path) -> tuple[Path, Path] | None:
+    """Of a folder in which most JPEGs have a PNG of the same name in another folder (masks, depth, edited versions):
+    the first such PNG and its JPEG; None elsewhere."""
+    photos = {path.stem: path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg")}
+    others = {
+        path.stem: path
+        for path in folder.rglob("*.png")
+        if path.stem in photos and path.parent != photos[path.stem].parent
+    }
+    if not others or 2 * len(others) < len(photos):
+        return None
+    first = min(others)
+    return others[first], photos[first]
+
+
 def read_pictures(folder: Path, fit: Fit) -> Source:
     """A photo for each image file below the folder, in the order of their names, which are their ids; nothing is known
     of what is in them. A link to a folder is refused."""

@@ -8,6 +8,7 @@ any other list of boxes, which is how a second copy of a queried object, or one 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -32,11 +33,34 @@ COUNTED = 6
 """More of a kind than this are not asked to be counted."""
 
 
+LEFT_OPEN = re.compile(r"(ignored?|dont ?care|void|unlabell?ed|unknown|unsure|ambiguous)( regions?| areas?)?")
+"""Labels of places that nobody looked into: what has no box may be there."""
+NAMELESS = re.compile(
+    r"others?|misc(ellaneous)?|background|objects?|things?|stuff|class(es)?|categor(y|ies)|none|null|nan|n/a"
+    r"|n\d{8}|\d{3,}|class[ _-]?\d+"
+)
+"""Labels of whatever is left over, and numbers in place of names (synsets, ids)."""
+
+
+def spoken(label: str) -> str:
+    """The label as words of a sentence: potted_plant is a potted plant."""
+    return " ".join(label.replace("_", " ").split())
+
+
+def leaves_open(label: str) -> bool:
+    return LEFT_OPEN.fullmatch(re.sub(r"[\W_]+", " ", label.replace("'", "")).strip().casefold()) is not None
+
+
+def names_something(label: str) -> bool:
+    """Whether a question may name it: "is there an other?" means nothing to who does not know the data."""
+    return NAMELESS.fullmatch(label.strip().casefold()) is None and not leaves_open(label)
+
+
 @dataclass(frozen=True, slots=True)
 class Contents:
     """What is known to be in an image of `size` (width, height) px. `doubtful` labels are not asked about: of one of
     their objects it is not known where or how often it is (a crowd, a refused box). `complete`: what has no box is not
-    there, which "is there a dog?" and counting need."""
+    there, which "is there a dog?" and counting need; not where a region was left open (`LEFT_OPEN`)."""
 
     boxes: tuple[Box, ...]
     size: tuple[int, int]
@@ -46,6 +70,11 @@ class Contents:
     def named(self, label: str) -> list[Box]:
         return [box for box in self.boxes if box.label == label]
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether what has no box is not there."""
+        return self.complete and not any(leaves_open(box.label) for box in self.boxes)
+
     def is_whole(self, box: Box) -> bool:
         """Not cut off by the image's border, as far as its box tells."""
         return box.x0 > 0 and box.y0 > 0 and box.x1 < self.size[0] and box.y1 < self.size[1]
@@ -54,7 +83,8 @@ class Contents:
         """The only one of its label, and large enough."""
         wide, high = box.x1 - box.x0, box.y1 - box.y0
         large = wide >= LEAST_SIDE * self.size[0] and high >= LEAST_SIDE * self.size[1]
-        return large and bool(box.label) and box.label not in self.doubtful and len(self.named(box.label)) == 1
+        sure = bool(box.label) and box.label not in self.doubtful and len(self.named(box.label)) == 1
+        return large and sure and names_something(box.label)
 
     def is_countable(self, label: str) -> bool:
         """Few enough, and none of them too small to be seen."""
@@ -78,20 +108,21 @@ class Query:
 
     @property
     def text(self) -> str:
+        subject, *others = map(spoken, self.labels)
         match self.kind:
             case "relation":
                 where = "left or right of" if self.axis == "x" else "above or below"
-                return f"Is the {self.subject} {where} the {self.others[0]}?"
+                return f"Is the {subject} {where} the {others[0]}?"
             case "side":
-                return f"Is the {self.subject} in the {'left or right' if self.axis == 'x' else 'upper or lower'} half?"
+                return f"Is the {subject} in the {'left or right' if self.axis == 'x' else 'upper or lower'} half?"
             case "existence":
-                return f"Is there {with_article(self.subject)}?"
+                return f"Is there {with_article(subject)}?"
             case "nearest":
-                return f"Which of these is nearest to the {self.subject}?"
+                return f"Which of these is nearest to the {subject}?"
             case "count":
-                return f"How many of these are there: {self.subject}?"
+                return f"How many of these are there: {subject}?"
             case "colour":
-                return f"What colour is the {self.subject}?"
+                return f"What colour is the {subject}?"
 
 
 def answer(query: Query, contents: Contents) -> str | None:
@@ -100,9 +131,9 @@ def answer(query: Query, contents: Contents) -> str | None:
         return None
     found = [contents.named(label) for label in query.labels]
     if query.kind == "existence":
-        return ("no" if contents.complete else None) if not found[0] else "yes"
+        return ("no" if contents.is_settled else None) if not found[0] else "yes"
     if query.kind == "count":
-        return str(len(found[0])) if contents.complete and found[0] else None
+        return str(len(found[0])) if contents.is_settled and found[0] else None
     if any(len(boxes) != 1 for boxes in found):
         return None
     boxes = [one[0] for one in found]
@@ -112,7 +143,7 @@ def answer(query: Query, contents: Contents) -> str | None:
         case "side":
             return _half(boxes[0], query.axis, contents.size)
         case "nearest":
-            return _nearest(boxes[0], boxes[1:])
+            return _nearest(boxes[0], boxes[1:]) if len(set(map(spoken, query.others))) == len(query.others) else None
         case "colour":
             return boxes[0].attribute if boxes[0].attribute in COLOURS else None
 
@@ -140,7 +171,7 @@ def queries(contents: Contents, labels: Sequence[str], rng: np.random.Generator)
         Query("relation", a, (b,), axis) for a in whole for b in whole if a != b for axis in ("x", "y")
     ]
     drafts["side"] = [Query("side", label, axis=axis) for label in whole for axis in ("x", "y")]
-    absent = [label for label in labels if label not in here]
+    absent = [label for label in labels if label not in here and names_something(label)]
     some = [absent[i] for i in rng.permutation(len(absent))[: max(1, len(clear))]]
     drafts["existence"] = [Query("existence", label) for label in [*(box.label for box in clear), *some]]
     drafts["nearest"] = [
@@ -151,7 +182,7 @@ def queries(contents: Contents, labels: Sequence[str], rng: np.random.Generator)
     drafts["count"] = [
         Query("count", label)
         for label in sorted(here)
-        if contents.is_countable(label)
+        if contents.is_countable(label) and names_something(label)
     ]
     drafts["colour"] = [Query("colour", box.label) for box in clear if box.attribute]
     stacks = [
@@ -180,7 +211,7 @@ def _options(query: Query, right: str, rng: np.random.Generator) -> list[str]:
         case "existence":
             return ["yes", "no"]
         case "nearest":
-            return list(query.others)
+            return [spoken(label) for label in query.others]
         case "count":
             lowest = max(1, int(right) - int(rng.integers(COUNT_OPTIONS)))
             return [str(n) for n in range(lowest, lowest + COUNT_OPTIONS)]
@@ -210,7 +241,7 @@ def _nearest(subject: Box, others: Sequence[Box]) -> str | None:
     """By the distance between centres; None where the next one is not clearly further."""
     x, y = _centre(subject)
     distances = sorted((math.dist((x, y), _centre(box)), box.label) for box in others)
-    return distances[0][1] if distances[0][0] * NEARER <= distances[1][0] else None
+    return spoken(distances[0][1]) if distances[0][0] * NEARER <= distances[1][0] else None
 
 
 def _visible(box: Box, contents: Contents) -> bool:

@@ -38,6 +38,11 @@ def label_of(value: object) -> str:
     return "" if text in MISSING else text
 
 
+def texts_of(values: object) -> list[str]:
+    """Of a list; none of what is none."""
+    return [text_of(value) for value in values] if isinstance(values, list) else []
+
+
 def text_of(value: object) -> str:
     """A cell as text without blanks around it; empty where it is missing: none, not a number, "nan"."""
     if value is None or (isinstance(value, float) and math.isnan(value)):

@@ -22,7 +22,7 @@ from aot.data.records.values import LABELS, text_of
 from aot.errors import AotError
 from aot.types import LETTERS
 
-IMAGES = ("file_name", "image_path", "img_path", "img", "images", "picture")
+IMAGES = ("file_name", "filename", "image_path", "img_path", "img", "images", "picture")
 """Where rows have their image, if not in `image`."""
 OBJECTS = ("objects", "annotations", "instances", "detections", "faces")
 """Where rows have their objects; under the later names only what has boxes."""

@@ -35,9 +35,10 @@ from aot.data.images.reading import (
 )
 from aot.data.photos.box_form import Form
 from aot.data.photos.given import answer_of, given_question, lettered
+from aot.data.photos.numbered import Numbered
 from aot.data.photos.outlines import outline
 from aot.data.photos.photo import Photo, Source, Thing
-from aot.data.records.values import Spellings, is_set, label_of, text_of
+from aot.data.records.values import Spellings, is_set, label_of, text_of, texts_of
 from aot.data.tables.nlvr import as_row, is_nlvr
 from aot.data.tables.objects_column import IMAGES, form_of, has_objects, named
 from aot.data.tables.parquet import BATCH_ROWS, HINT, TableRow, class_names, parquet_rows
@@ -94,7 +95,7 @@ def photos_of_rows(
 ) -> Iterator[Photo | Refusal]:
     """Photos of rows whose images are named from the file's folder. `form`: what the boxes of their objects are. `name`
     begins the ids of rows without one."""
-    seen: set[str] = set()
+    seen, numbered = set[str](), Numbered(path)
     for where, number, held in rows:
         try:
             if isinstance(held, BadRow):
@@ -103,6 +104,7 @@ def photos_of_rows(
             if is_nlvr(row):
                 row = as_row(row, path)
             content = _named_image(row, path)
+            numbered.note(text_of(row.get("answer")), texts_of(row.get("options")))
             yield _photo(row, content, f"{name or path.stem}-{number}", path.name, fit, seen, free_text)
         except BadRow as error:
             yield Refusal(str(path), where, str(error), error.word)
@@ -195,7 +197,7 @@ def _table_photos(
     free_text: bool,
 ) -> Iterator[Photo | Refusal]:
     """`again` gives the rows a second time: the first ones with objects are looked at before any is read."""
-    seen: set[str] = set()
+    seen, numbered = set[str](), Numbered(path)
     form: Form | None = None
     for row in rows:
         if isinstance(row, Refusal):
@@ -207,6 +209,7 @@ def _table_photos(
             content = _image_of(row)
             name = f"{path.stem}-{row.split}-{row.number}"
             cells = named(row.cells, form or "sides", row.names)
+            numbered.note(text_of(cells.get("answer")), texts_of(cells.get("options")))
             yield _photo(cells, content, name, path.name, fit, seen, free_text)
         except BadRow as error:
             yield Refusal(str(row.file), f"split {row.split}, row {row.number}", str(error), error.word)
@@ -267,6 +270,8 @@ def _photo(
     given: tuple[Any, ...] = ()
     if row.get("question") is not None and not isinstance(row["question"], str | float):
         raise BadRow("the question is no text", "bad_question")
+    if any(isinstance(option, Mapping | list) for option in _list(row, "options")):
+        raise BadRow("an option is no text", "bad_options")
     text, options = text_of(row.get("question")), lettered([text_of(option) for option in _list(row, "options")])
     # Left blank beside options or an answer, it is a mistake; blank without any, the row just has no question.
     if text or (row.get("question") is not None and (options or text_of(row.get("answer")))):

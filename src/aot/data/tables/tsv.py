@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +26,7 @@ from aot.data.images.reading import (
     scaled_box,
 )
 from aot.data.photos.given import OPTIONS, given_question, lettered, options_in
+from aot.data.photos.numbered import Numbered
 from aot.data.photos.photo import Photo, Source, Thing
 from aot.data.records.delimited import tsv_records
 from aot.data.records.values import text_of
@@ -47,8 +48,10 @@ def read_tsv(path: Path, fit: Fit) -> Source:
 
 
 def _photos(path: Path, fit: Fit) -> Iterator[Photo | Refusal]:
+    numbered = Numbered(path)
     for number, row, picture in pictured_rows(path, lambda row: _load_picture(row, path, fit)):
         try:
+            numbered.note(*_answers(row))
             yield _photo(row, picture, path, fit)
         except BadRow as error:
             yield refused_row(path, number, row, error)
@@ -156,6 +159,10 @@ def _load_picture(row: TsvRow, path: Path, fit: Fit) -> _Picture:
     return read_image(images[0], fit)
 
 
+def _answers(row: TsvRow) -> tuple[str, Sequence[str]]:
+    return row["answer"], lettered([row.get(letter, "") for letter in LETTERS]) or options_in(row.get(OPTIONS, ""))
+
+
 def _photo(row: TsvRow, picture: _Picture | BadRow, path: Path, fit: Fit) -> Photo:
     if isinstance(picture, BadRow):
         raise picture
@@ -173,7 +180,7 @@ def _photo(row: TsvRow, picture: _Picture | BadRow, path: Path, fit: Fit) -> Pho
 
 
 def _question(row: TsvRow) -> Question:
-    options = lettered([row.get(letter, "") for letter in LETTERS]) or options_in(row.get(OPTIONS, ""))
+    options = _answers(row)[1]
     kind = row.get("l2-category") or row.get("category", "").partition(",")[0]
     return given_question(row["question"], options, row["answer"], kind=kind, hint=row.get("hint", ""))
 

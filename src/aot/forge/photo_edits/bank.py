@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from aot.data.photos.photo import Thing
+from aot.data.photos.questions import names_something
 from aot.forge.photo_edits.grabcut import Mask, refined, told_apart
 from aot.forge.photo_edits.supports import WIDTHS, support_of
 from aot.forge.store import PhotoStore, Record
@@ -148,7 +149,7 @@ def box_fault(record: Record, thing: Thing, s: BankSettings) -> str:
     """What of its box speaks against cutting the thing out, empty for nothing: no_label, doubtful (its label),
     at_border, too_small, not_whole, too_large, hidden."""
     (width, height), box, cut = record.size, thing.box, _cut_off(record, thing, s)
-    if not box.label:
+    if not box.label or not names_something(box.label):
         return "no_label"
     if box.label in record.fields["doubtful"] and not s.doubtful:
         return "doubtful"

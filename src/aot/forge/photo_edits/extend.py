@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 
 from aot.data.photos.photo import Photo, Thing
 from aot.forge.store import PhotoStore, Record
+from aot.runs.limits import within
 from aot.types import Box, Image
 
 
@@ -51,7 +52,8 @@ class Extender(Protocol):
 class CanvasSettings(BaseModel, frozen=True, extra="forbid"):
     """All *ours*."""
 
-    share: tuple[float, float] = (0.3, 0.5)  # width that is added, as a share of the photo's
+    # Width that is added, as a share of the photo's.
+    share: Annotated[tuple[float, float], within(0.01, 1)] = (0.3, 0.5)
     neighbours: int = Field(24, gt=0)  # photos that are tried
     offsets: int = Field(4, gt=0)  # parts tried of each
     fade_px: int = Field(20, ge=0)  # cross-fade at the seam

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
 
+from aot.runs.limits import within
 from aot.types import Box, Image
 
 Mask = npt.NDArray[np.bool_]
@@ -26,8 +28,9 @@ Places = npt.NDArray[np.int64]
 class FillSettings(BaseModel, frozen=True, extra="forbid"):
     """All *ours*."""
 
-    radius: int = Field(3, ge=1)  # of a patch, px: 3 is 7 x 7
-    reach_px: tuple[int, int] = (40, 80)  # how far around it is looked: the hole's side, within these
+    radius: int = Field(3, ge=1, le=50)  # of a patch, px: 3 is 7 x 7
+    # How far around it is looked: the hole's side, within these.
+    reach_px: Annotated[tuple[int, int], within(1, 10_000)] = (40, 80)
     coarsest_px: float = Field(2.5, gt=0)  # depth of the hole at which the pyramid ends
     rounds: int = Field(4, gt=0)  # of search and vote at a level; at the finest half of them
     searched: int = Field(12_000, gt=0)  # patches: a level of more takes over what the coarser one found

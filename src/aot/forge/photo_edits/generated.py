@@ -11,18 +11,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
 from pydantic import BaseModel, Field
 
 from aot.data.photos.photo import Photo
+from aot.errors import AotError
 from aot.forge.photo_edits.bank import outline_mask
 from aot.forge.photo_edits.extend import Extension, moved_thing
 from aot.forge.photo_edits.propose import Proposal
+from aot.players.hub import is_hub_id
 from aot.players.inpaint.base import Inpainter, Mask
 from aot.prompts import EXTEND_PROMPT, IMPLANT_PROMPT, REMOVE_PROMPT, REPLACE_PROMPT, with_article
+from aot.runs.limits import within
 from aot.types import Box, Image
 
 GeneratorKind = Literal["flux_fill", "onereward", "qwen"]
@@ -31,7 +35,7 @@ GeneratorKind = Literal["flux_fill", "onereward", "qwen"]
 class GeneratedSettings(BaseModel, frozen=True, extra="forbid"):
     """All *ours*."""
 
-    share: tuple[float, float] = (0.3, 0.5)  # width that is added, like `CanvasSettings`
+    share: Annotated[tuple[float, float], within(0.01, 1)] = (0.3, 0.5)  # width that is added, like `CanvasSettings`
     overlap_px: int = Field(
         16, ge=0
     )  # of the photo, painted anew: both sides of the seam are then of one hand
@@ -100,6 +104,13 @@ class GeneratedImplanter:
         if place:
             image = implant(self.inpainter, image, place.label, place, seed=seed + 1, **how)
         return image
+
+
+def check_generator(place: str) -> None:
+    """Raises `AotError` where a generator's folder is named that holds none; hub ids are fetched, and told, later."""
+    if place and not is_hub_id(place) and not (Path(place) / "model_index.json").is_file():
+        hint = "give a pipeline's folder or hub id with --set photos.generator_folder=FOLDER, or leave it out"
+        raise AotError("no generator there: model_index.json is missing", where=place, hint=hint)
 
 
 def open_inpainter(kind: GeneratorKind, place: str) -> tuple[Inpainter, str]:

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ from aot.forge.photo_edits.bank import BankSettings, box_fault, outline_fault
 from aot.forge.photo_edits.grabcut import Mask, in_box
 from aot.forge.store import PhotoStore, Record
 from aot.runs.files import write_json
+from aot.runs.limits import within
 from aot.types import Box, Image
 
 OUTLINES = "outlines"
@@ -33,8 +35,9 @@ STAGE = "outline"
 class OutlineSettings(BaseModel, frozen=True, extra="forbid"):
     """When a cut-out is believed; all *ours*."""
 
-    margin: float = Field(0.15, gt=0)  # of background around the box, as a share of its longer side
-    cores: tuple[float, float] = (0.2, 0.4)  # radii, in half boxes, of what is taken for the object from the start
+    margin: float = Field(0.15, gt=0, le=10)  # of background around the box, as a share of its longer side
+    # Radii, in half boxes, of what is taken for the object from the start.
+    cores: Annotated[tuple[float, float], within(0.01, 1)] = (0.2, 0.4)
     agreed: float = Field(0.9, ge=0, le=1)  # least IoU of what follows from these two: the start must not decide
     reached: float = Field(0.9, ge=0, le=1)  # least share of the box's width and height: boxes are tight
     least: float = Field(0.3, ge=0, le=1)  # of the box

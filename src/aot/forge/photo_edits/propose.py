@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, Field, field_validator
@@ -21,6 +21,7 @@ from aot.forge.photo_edits.bank import Bank, Cutout
 from aot.forge.photo_edits.place import Origin, PlaceSettings, Site, in_place_of, somewhere, touches
 from aot.forge.photo_edits.supports import HOLLOW, SUPERCATEGORIES, support_of
 from aot.prompts import with_article
+from aot.runs.limits import Temperature
 from aot.types import Box, EditKind
 
 Family = Literal["look_alike", "same_class", "control", "none"]
@@ -56,13 +57,16 @@ WRITTEN_ON = frozenset(
 """Labels of things with writing or dials: mirrored, they tell that they are."""
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class ProposeSettings(BaseModel, frozen=True, extra="forbid"):
     """All *ours*."""
 
     by: Literal["rules", "model"] = "rules"  # "model": a multimodal one writes what to do (`aot forge --grow`)
     ideas: int = Field(8, gt=0)  # lines a model is asked for, a question
-    temperature: float = Field(0.7, ge=0)  # of its writing
-    kinds: dict[EditKind, float] = {"add": 0.6, "replace": 0.15, "remove": 0.1, "hybrid": 0.15}
+    temperature: Temperature = 0.7  # of its writing
+    kinds: dict[EditKind, Share] = {"add": 0.6, "replace": 0.15, "remove": 0.1, "hybrid": 0.15}
     related: float = Field(0.6, ge=0, le=1)  # share of new objects that resemble a queried one, if the bank has such
     tries: int = Field(6, gt=0)  # kinds drawn before a question is left with one edit less
     objects: int = Field(12, gt=0)  # drawn before a kind is given up
@@ -78,6 +82,8 @@ class ProposeSettings(BaseModel, frozen=True, extra="forbid"):
     def _can_be_painted(cls, kinds: dict[EditKind, float]) -> dict[EditKind, float]:
         if others := kinds.keys() - {"add", "remove", "replace", "hybrid"}:
             raise ValueError(f"no edits of photos: {', '.join(sorted(others))}")
+        if not sum(kinds.values()):
+            raise ValueError("a share of at least one kind must be above 0")
         return kinds
 
 

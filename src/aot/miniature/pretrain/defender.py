@@ -8,7 +8,7 @@ throw-away heads that name kind, colour, row and column of what each visual toke
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ class PretrainDefenderSettings(BaseModel, frozen=True, extra="forbid"):
     """
 
     shape: DefenderShape = DefenderShape()
-    phases: tuple[Phase, ...] = (
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)] = (
         Phase(steps=1000, coloured=1.0),
         Phase(steps=700, coloured=1.0),
         Phase(steps=450, rate=0.7, warmup=30),
@@ -65,8 +65,8 @@ class PretrainDefenderSettings(BaseModel, frozen=True, extra="forbid"):
     )
     images: int = Field(16, ge=1)  # per step
     questions: int = Field(8, ge=1)  # per image
-    muon_lr: float = Field(0.015, gt=0)  # 2-D weights
-    adamw_lr: float = Field(3e-3, gt=0)  # embeddings, biases, norms, heads
+    muon_lr: float = Field(0.015, gt=0, le=10)  # 2-D weights
+    adamw_lr: float = Field(3e-3, gt=0, le=10)  # embeddings, biases, norms, heads
     grad_clip: float = Field(1.0, gt=0)
     heads_weight: float = Field(1.0, ge=0)  # of the throw-away heads' loss
 

@@ -78,14 +78,14 @@ class AttackerGate(BaseModel, frozen=True, extra="forbid"):
     """What a base attacker must reach on held-out scenes (the project's own bar); of the wider kinds those that it
     learns."""
 
-    add: float = 0.9
-    remove: float = 0.9
-    replace: float = 0.6
-    scale: float = 0.6
-    texture: float = 0.6
-    occlude: float = 0.6
-    integrity: float = 0.95
-    valid_success: float = 0.2
+    add: float = Field(0.9, ge=0, le=1)
+    remove: float = Field(0.9, ge=0, le=1)
+    replace: float = Field(0.6, ge=0, le=1)
+    scale: float = Field(0.6, ge=0, le=1)
+    texture: float = Field(0.6, ge=0, le=1)
+    occlude: float = Field(0.6, ge=0, le=1)
+    integrity: float = Field(0.95, ge=0, le=1)
+    valid_success: float = Field(0.2, ge=0, le=1)
 
     def failures(self, metrics: dict[str, Any]) -> list[str]:
         """The metrics below the bar, in words."""

@@ -64,8 +64,8 @@ class ReaderSettings(BaseModel, frozen=True, extra="forbid"):
 
     steps: int = Field(1000, ge=1)
     batch: int = Field(64, ge=2)  # half plain editing tasks, half attacks
-    muon_lr: float = Field(8e-3, gt=0)
-    adamw_lr: float = Field(2e-3, gt=0)
+    muon_lr: float = Field(8e-3, gt=0, le=10)
+    adamw_lr: float = Field(2e-3, gt=0, le=10)
     warmup: int = Field(30, ge=1)
     grad_clip: float = Field(1.0, gt=0)
     # Weight of how far its states of the usual kinds' instructions move, where it is trained on; not told where it is 0

@@ -46,6 +46,7 @@ from aot.players.defender.qwen import QwenDefender
 from aot.players.settings import DefenderSettings
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of
+from aot.runs.limits import Threads
 from aot.runs.overrides import merged
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage
 from aot.runs.terminal import echo
@@ -79,7 +80,7 @@ class PretrainSettings(BaseModel, frozen=True, extra="forbid"):
     # The defender is the shipped one, and only an attacker is made. Not told where it is off, as what follows from it.
     attacker_only: bool = Field(False, exclude_if=operator.not_)
     seed: int = Field(0, ge=0)
-    threads: int = Field(1, gt=0)  # ours: CPU threads; part of what makes the players bit-reproducible
+    threads: Threads = 1  # ours: CPU threads; part of what makes the players bit-reproducible
     defender: PretrainDefenderSettings = PretrainDefenderSettings()
     defender_gate: DefenderGate = DefenderGate()
     editor: PretrainEditorSettings = PretrainEditorSettings()

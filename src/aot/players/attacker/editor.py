@@ -16,7 +16,7 @@ from diffusers import (
     QwenImageTransformer2DModel,
 )
 from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import CONDITION_IMAGE_SIZE
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from aot.errors import AotError
@@ -40,12 +40,20 @@ class EditorShape(BaseModel, frozen=True, extra="forbid"):
     axes_dims_rope: tuple[int, int, int] = (8, 12, 12)  # frame, row, column; sums to head_dim
     shift: float = Field(2.0, gt=0)  # time shift of the scheduler: more steps where the edit is decided
 
+    @model_validator(mode="after")
+    def _fits(self) -> EditorShape:
+        axes = self.axes_dims_rope
+        if any(axis < 2 or axis % 2 for axis in axes) or sum(axes) != self.head_dim:
+            raise ValueError(f"axes_dims_rope must be even numbers from 2 that sum to head_dim, {self.head_dim}")
+        return self
+
 
 class EditorSettings(BaseModel, frozen=True, extra="forbid"):
     """How an editor is asked and sampled; saved beside its weights."""
 
     template: str = EDIT_TEMPLATE
-    drop_tokens: int | None = None  # tokens of the condition to drop; None: all up to the image's end (ours)
+    # Tokens of the condition to drop; None: all up to the image's end (ours).
+    drop_tokens: int | None = Field(None, ge=0)
     # Area in px to which the image is brought before the text encoder sees it (Qwen-Image-Edit-2509: 384 x 384); 0: as
     # it is. The autoencoder always sees it as it is.
     condition_area: int = Field(0, ge=0)

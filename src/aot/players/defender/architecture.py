@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from transformers import PreTrainedTokenizerBase, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from aot.players.special_tokens import IM_END, IMAGE_PAD, PAD, VIDEO_PAD, VISION_END, VISION_START
@@ -25,6 +25,16 @@ class DefenderShape(BaseModel, frozen=True, extra="forbid"):
     image_px: int = Field(64, ge=16)  # larger images are shrunk to this many pixels squared
     rope_theta: float = Field(10.0, gt=1)  # Qwen's 1e6 leaves no usable angles on a 4x4 grid
     init_std: float = Field(0.06, gt=0)
+
+    @model_validator(mode="after")
+    def _divides(self) -> DefenderShape:
+        """Rotary angles come in pairs: of the text's heads two a pair, of the vision's, which have two axes, four."""
+        for width, heads, parts in (("hidden", "heads", 2), ("vision_hidden", "vision_heads", 4)):
+            if getattr(self, width) % (parts * getattr(self, heads)):
+                raise ValueError(f"{width} must be a multiple of {parts} x {heads}")
+        if self.image_px % (self.patch_px * self.merge):
+            raise ValueError("image_px must be a multiple of patch_px x merge")
+        return self
 
 
 def build_model(

@@ -19,6 +19,7 @@ from aot.players.defender.opening import open_defender
 from aot.players.settings import DefenderSettings
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of
+from aot.runs.limits import Threads
 from aot.runs.ranks import is_main
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage
 from aot.runs.terminal import echo
@@ -39,9 +40,10 @@ class DefenderSftRunSettings(BaseModel, frozen=True, extra="forbid"):
     name: str = "sft_defender"
     seed: int = Field(0, ge=0)
     track: Track = "none"  # ours: who else is told what the training measures
-    threads: int = Field(1, gt=0)  # ours: CPU threads; part of what makes the defender bit-reproducible
+    threads: Threads = 1  # ours: CPU threads; part of what makes the defender bit-reproducible
     defender: DefenderSettings = DefenderSettings()  # what it starts from, how it is loaded, what of it learns
-    image_px: int | None = Field(None, ge=16)  # ours: images are stretched to this square side; none: as they are
+    # Ours: images are stretched to this square side; none: as they are.
+    image_px: int | None = Field(None, ge=16, le=8192)
     checkpoint_every: int = Field(50, gt=0)  # steps
     sft: DefenderSftSettings = DefenderSftSettings(steps=200)
 

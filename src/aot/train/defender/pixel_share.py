@@ -26,8 +26,8 @@ class PixelSettings(PgdSettings, frozen=True, extra="forbid"):
     share: float = Field(0.0, ge=0, le=1)  # of a batch's examples; 0: none
     on: Literal["clean", "attacked"] = "clean"  # which of them: those seen clean, or on top of the chosen attacks
     eps: float = Field(8, ge=0)  # levels: 1/255 of the range
-    steps: int = Field(5, ge=0)
-    step_share: float = Field(1 / 3, gt=0)  # of eps, in every step
+    steps: int = Field(5, ge=1)
+    step_share: float = Field(1 / 3, gt=0, le=2)  # of eps, in every step
 
 
 def with_pixels_attacked(

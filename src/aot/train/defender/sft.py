@@ -48,11 +48,12 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
     batch: int = Field(64, gt=0)  # scenes a step, one image of each
     attacked_share: float = Field(0.75, ge=0, le=1)  # share of a batch that is seen attacked, where it has attacks
     candidates: int = Field(4, gt=0)  # attacks of a scene whose losses are compared; 1 takes one as it comes
-    pool: float = Field(1.0, ge=1)  # attacked scenes looked at for each that is trained on: those of the highest loss
+    # Attacked scenes looked at for each that is trained on: those of the highest loss.
+    pool: float = Field(1.0, ge=1, le=1000)
     counterfactual_share: float = Field(0.0, ge=0, lt=1)  # of a batch: in pairs of images with other answers
-    counterfactual_pool: float = Field(3.0, ge=1)  # such pairs looked at for each that is trained on
-    learning_rate: float = Field(5e-4, gt=0)
-    muon_lr: float = Field(0.0, ge=0)  # of the matrices inside the blocks, by Muon; 0 gives them to AdamW
+    counterfactual_pool: float = Field(3.0, ge=1, le=1000)  # such pairs looked at for each that is trained on
+    learning_rate: float = Field(5e-4, gt=0, le=10)
+    muon_lr: float = Field(0.0, ge=0, le=10)  # of the matrices inside the blocks, by Muon; 0 gives them to AdamW
     warmup_steps: int = Field(10, ge=0)
     schedule: Literal["linear", "constant"] = "linear"  # after the warm-up
     final_rate: float = Field(0.0, ge=0, le=1)  # share of the learning rates at which a linear schedule ends

@@ -7,11 +7,12 @@ marked `difficult` are there, but were not annotated with care: their label is d
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree
 
 from aot.data.annotations.base.image_record import Annotation, ImageRecord, declared_size, source_of
-from aot.data.annotations.base.named_images import files_below
+from aot.data.annotations.base.named_images import SPLITS, files_below, placed
 from aot.data.images.reading import BadRow, Fit, Refusal, found_in
 from aot.data.photos.photo import Source
 from aot.data.photos.pictures import PICTURES
@@ -34,7 +35,37 @@ def read_voc(folder: Path, fit: Fit) -> Source:
     files = voc_files(folder)
     spelled = Spellings()
     records = [_record(file, folder, spelled) for file in files]
-    return source_of(records, (folder,), fit, folder, HINT)
+    _look_further(records, folder)
+    return source_of(_with_boxes(records), (folder,), fit, folder, HINT)
+
+
+def _look_further(records: Sequence[ImageRecord | Refusal], folder: Path) -> None:
+    """Images that are in none of VOC's own places (ImageNet, DIOR and the pets of Oxford have others): anywhere below
+    the folder, where only one picture has that name. Several files may speak of it, but of one part (train, val)."""
+    lost: dict[str, list[ImageRecord]] = {}
+    for record in records:
+        if isinstance(record, ImageRecord) and not found_in((folder,), record.image)[2]:
+            above = record.file.parent.relative_to(folder).parts
+            of_part = "/".join(part for part in above if part.casefold() in SPLITS)
+            lost.setdefault(f"{of_part}/{record.file.stem}", []).append(record)
+    named = {key: (f"{key.rpartition('/')[0]}/{those[0].image}", key) for key, those in lost.items()}
+    places = placed(named, folder, ()) if lost else {}
+    for key, those in lost.items():
+        for record in those:
+            record.image = places.get(key, record.image)
+
+
+def _with_boxes(records: Sequence[ImageRecord | Refusal]) -> list[ImageRecord | Refusal]:
+    """Without files that have no box of an image of which another file has some: DIOR's turned boxes beside its upright
+    ones."""
+    drawn = {r.image for r in records if isinstance(r, ImageRecord) and any(one.bbox for one in r.annotations)}
+    told = "none of its objects has a box, and another file has boxes of the same image"
+    return [
+        Refusal(str(r.file), "the file", told, "other_format", "label")
+        if isinstance(r, ImageRecord) and r.image in drawn and r.annotations and not any(a.bbox for a in r.annotations)
+        else r
+        for r in records
+    ]
 
 
 def _record(file: Path, folder: Path, spelled: Spellings) -> ImageRecord | Refusal:
@@ -51,8 +82,13 @@ def _record(file: Path, folder: Path, spelled: Spellings) -> ImageRecord | Refus
         if not label:
             record.refuse(where, "the object has no name", "unknown_label_or_image")
             continue
-        sure = not is_set(item.findtext("difficult"))
-        record.annotations.append(Annotation(spelled(label), _bbox(item), (), where, sure))
+        if is_set(item.findtext("deleted")):
+            continue
+        corners = _corners(item)
+        if corners:  # of LabelMe on the web, where people draw what they like
+            record.complete = False
+        bbox, sure = _around(corners) if corners else _bbox(item), not is_set(item.findtext("difficult"))
+        record.annotations.append(Annotation(spelled(label), bbox, corners, where, sure))
     return record
 
 
@@ -77,6 +113,22 @@ def _places(file: Path, folder: Path) -> tuple[Path, ...]:
             found.append(folder.joinpath(*(name if part == "Annotations" else part for part in parts)))
         found += [file.parent / name, file.parent.parent / name] if parts else [folder / name]
     return tuple(dict.fromkeys((*found, folder)))
+
+
+def _corners(item: ElementTree.Element) -> list[float]:
+    """x, y, x, y, ... of LabelMe's polygon; empty where there is none, or one that cannot be read."""
+    try:
+        points = item.iterfind("polygon/pt")
+        corners = [max(0.0, float(point.findtext(axis) or "")) for point in points for axis in ("x", "y")]
+    except ValueError:
+        return []
+    return corners if len(corners) > 4 and all(map(math.isfinite, corners)) else []
+
+
+def _around(corners: Sequence[float]) -> list[float]:
+    """[x, y, width, height] of the upright box."""
+    left, top = min(corners[::2]), min(corners[1::2])
+    return [left, top, max(corners[::2]) - left, max(corners[1::2]) - top]
 
 
 def _bbox(item: ElementTree.Element) -> list[float]:

@@ -19,6 +19,7 @@ from aot.players.base import Defender
 from aot.prompts import attack_instruction
 from aot.rl.diversity import DiversitySettings
 from aot.rl.rewards import UNGRADED, AttackReward
+from aot.runs.limits import Temperature
 from aot.runs.terminal import warn
 from aot.train.attacker.reinforcement.outcomes import gather_answers
 from aot.train.attacker.reinforcement.traits import Describe, pixel_traits
@@ -31,7 +32,7 @@ class EnvironmentSettings(BaseModel, frozen=True, extra="forbid"):
 
     kind: EditKind = "any"
     answers: int = Field(4, gt=0)  # ours; paper: it fails "consecutively", no number given
-    temperature: float = Field(1.0, ge=0)  # ours: 0 asks once, greedily
+    temperature: Temperature = 1.0  # ours: 0 asks once, greedily
     reward: AttackReward = AttackReward()
     # Ours: edits that differ from the others get more. Not told where it is off, so that what was made without it is
     # found again.

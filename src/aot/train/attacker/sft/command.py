@@ -17,6 +17,7 @@ from aot.players.digests import player_digests
 from aot.players.settings import AttackerSettings
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import digests_of
+from aot.runs.limits import Threads
 from aot.runs.ranks import is_main
 from aot.runs.run import CHECKPOINT, LOG, Run, Stage
 from aot.runs.terminal import echo
@@ -36,7 +37,7 @@ class SftRunSettings(FitSettings, frozen=True, extra="forbid"):
     name: str = "sft"
     seed: int = Field(0, ge=0)
     track: Track = "none"  # ours: who else is told what the training measures
-    threads: int = Field(1, gt=0)  # ours: CPU threads; part of what makes the attacker bit-reproducible
+    threads: Threads = 1  # ours: CPU threads; part of what makes the attacker bit-reproducible
     attacker: AttackerSettings = AttackerSettings()  # what it starts from, how it is loaded, what of it learns
     checkpoint_every: int = Field(50, gt=0)  # steps
     cold_start: ColdStartSettings = ColdStartSettings()

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from aot.errors import AotError
 from aot.rl.rewards import DefenderReward
+from aot.runs.limits import Warm
 
 
 class TrlOptions(BaseModel, frozen=True, extra="forbid"):
@@ -29,10 +30,10 @@ class DapoSettings(BaseModel, frozen=True, extra="forbid"):
     group_size: int = Field(16, gt=1)  # ours: answers to a prompt (AOT release: 5)
     max_draws: int = Field(8, gt=0)  # ours: draws of `groups` prompts before an update goes on with fewer
     group_filter: Literal["variance", "mean_range"] = "variance"  # DAPO 3.2; AOT release: mean_range
-    temperature: float = Field(1.0, gt=0)  # AOT release
+    temperature: Warm = 1.0  # AOT release
     max_completion_tokens: int | None = Field(None, gt=0)  # none: as many as the defender may say elsewhere
     mask_truncated: bool = True  # DAPO 3.4, overlong filtering
-    learning_rate: float = Field(1e-3, gt=0)  # ours (AOT release: 1e-6)
+    learning_rate: float = Field(1e-3, gt=0, le=10)  # ours (AOT release: 1e-6)
     warmup_updates: int = Field(10, ge=0)  # ours
     schedule: Literal["linear", "constant"] = "linear"  # ours: after the warm-up
     weight_decay: float = Field(0.0, ge=0)  # ours
