@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import builtins
-import importlib.util
-import os
 import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,30 +16,19 @@ import pytest
 
 from aot.cli import main
 from aot.errors import AotError
-from aot.forge import executor, pipeline
-from aot.forge.executor import Actor, Executor, builds, check_executor
+from aot.forge import pipeline
 from aot.forge.models import DefenderFolder
 from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.world import WorldSettings
 from aot.players.base_players import player_folder
-from aot.runs import ray_cluster
+from aot.runs import executor, ray_cluster
+from aot.runs.executor import Actor, Executor, builds, check_executor
 from aot.runs.ray_cluster import ray_started
 from aot.runs.ray_launch import launch
 from test_forge import EASY, folder_of_photos
 from test_launched import gone
 
 SCENES = ForgeSettings(world=WorldSettings(scenes=20), chunk=10)
-
-
-@pytest.fixture(scope="module")
-def ray() -> Iterator[Any]:
-    """One start for the whole file; `forge` uses a Ray that runs already."""
-    if importlib.util.find_spec("ray") is None:
-        pytest.skip("needs ray")
-    os.environ.pop("RAY_ADDRESS", None)
-    with ray_started(2) as started:
-        yield started
-    assert not started.is_initialized()
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
