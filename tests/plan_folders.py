@@ -23,7 +23,7 @@ from aot.players.defender.trained import TrainedDefender
 from aot.players.settings import DefenderSettings, LoraSettings
 from aot.train.defender.sft import DefenderSftSettings
 
-MORE = ("mistral3", "smolvlm", "ovis2")
+MORE = ("mistral3", "smolvlm")
 BUILDERS = tiny_models.BUILDERS | tiny_others.OTHERS | {name: tiny_more.MORE[name] for name in MORE}
 PX = (96, 128)
 LORA = LoraSettings(rank=4)

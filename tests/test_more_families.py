@@ -105,7 +105,7 @@ def test_a_saved_folder_names_the_stock_processor_and_keeps_its_video_half(
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in (folders / name).iterdir()}
 
 
-@pytest.mark.parametrize("name", ["mistral3", "smolvlm", "ovis2"])
+@pytest.mark.parametrize("name", ["mistral3", "smolvlm"])
 def test_sft_and_dapo_by_trl_train_them(folders: Path, tmp_path: Path, name: str) -> None:
     """In folders that open again."""
     tiny_models.guesser(folders / name, tmp_path, SCENES)

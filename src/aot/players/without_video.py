@@ -2,7 +2,7 @@
 
 `without_video(stock)` is the stock class without that half; what it saves names the stock class and keeps the settings
 of the video half, so that any program opens the folder. `load_processor` puts it in the stock class's place.
-`pixtral_processor()` is the class of Mistral3's, which no video needs and which is not imported there either.
+`pixtral_processor()` is that of Mistral 3, which reads no videos and asks for torchvision all the same.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def load_processor(folder: str | Path, model_type: str = "qwen2_5_vl") -> Any:
         processor = without_video(stock).from_pretrained(folder)
         video = saved.get(VIDEO) or _json(folder / "video_preprocessor_config.json")
         processor.video_settings = video
-    elif lacks and getattr(stock, "__name__", "") == PIXTRAL:
-        processor = stock.from_pretrained(folder)  # AutoProcessor would ask for torchvision
+    elif getattr(stock, "__name__", "") == PIXTRAL:
+        processor = stock.from_pretrained(folder)
     else:
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
     if hasattr(processor, "tokenizer"):
@@ -94,14 +94,16 @@ def _stock_class(folder: Path, model_type: str) -> Any:
     return None
 
 
+@cache
 def pixtral_processor() -> Any:
-    """The stock class. Its module takes one function from the image processor on torchvision's tensors; the one on
-    PIL's images has the same."""
+    """The stock class, importable without torchvision: its module takes one function from the image processor on
+    torchvision's tensors; the one on PIL's images has the same. And without tensors of token ids where nobody asked for
+    them: TRL wants them as they are, of any length."""
     if importlib.util.find_spec("torchvision") is None:
         sys.modules.setdefault(TENSORS_PIXTRAL, image_processing_pil_pixtral)
-    from transformers.models.pixtral.processing_pixtral import PixtralProcessor
+    from transformers.models.pixtral.processing_pixtral import PixtralProcessor as stock
 
-    return PixtralProcessor
+    return type(stock.__name__, (stock,), {"text_kwargs": {}, "__module__": stock.__module__})
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -80,7 +80,8 @@ def _on_ray(
     gpus: float | None,
     in_order: bool,
 ) -> Iterator[tuple[int, Callable[[Path], Figures]]]:
-    with ray_started(min(workers or os.cpu_count() or 1, len(chunks))) as ray:
+    workers = None if workers is None else min(workers, len(chunks))
+    with ray_started(workers or min(os.cpu_count() or 1, len(chunks))) as ray:
         size, each = _actors(ray.cluster_resources(), workers, gpus)
         answers = _answers(ray, make, chunks, scratch, min(size, len(chunks)), each)
         early: dict[int, Figures] = {}  # came before their turn: a line each, the files wait in scratch
