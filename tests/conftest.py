@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -37,6 +38,19 @@ def one_thread() -> None:
     from aot.runs.threads import use_threads
 
     use_threads(1)
+
+
+@pytest.fixture(scope="session")
+def ray() -> Iterator[Any]:
+    """One start for all tests of a worker: what is ours uses a Ray that runs already."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("needs ray")
+    from aot.runs.ray_cluster import ray_started
+
+    os.environ.pop("RAY_ADDRESS", None)
+    with ray_started(2) as started:
+        yield started
+    assert not started.is_initialized()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,7 @@ def _keep_chunk(folder: Path) -> list[list[Episode]]:
     made = _attacked()
     episodes = [Episode(*each) for each in zip(SCENES, made.attacks, made.verdicts, strict=True)]
     load = partial(load_episodes, scenes=SCENES)
-    return in_chunks([Chunk(0, len(SCENES), 0)], folder, lambda _: episodes, save_episodes, load)
+    return in_chunks([Chunk(0, len(SCENES), 0)], folder, lambda: nullcontext(lambda _: episodes), save_episodes, load)
 
 
 def _rounds(folder: Path) -> Outcome:

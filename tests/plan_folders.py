@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import tiny_models
+import tiny_more
 import tiny_others
 from aot.plan import defender_plan
 from aot.plan.full_size import defender_without_data
@@ -22,7 +23,8 @@ from aot.players.defender.trained import TrainedDefender
 from aot.players.settings import DefenderSettings, LoraSettings
 from aot.train.defender.sft import DefenderSftSettings
 
-BUILDERS = tiny_models.BUILDERS | tiny_others.OTHERS
+MORE = ("mistral3", "smolvlm")
+BUILDERS = tiny_models.BUILDERS | tiny_others.OTHERS | {name: tiny_more.MORE[name] for name in MORE}
 PX = (96, 128)
 LORA = LoraSettings(rank=4)
 SFT = DefenderSftSettings(per_forward=4)

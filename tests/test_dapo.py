@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -305,6 +306,26 @@ def test_a_draw_of_which_nothing_is_kept_leaves_no_trace_in_a_batch():
     merged = merge([drawn(3, 7, 0), drawn(3, 2, 2), drawn(5, 4, 1)], pad_id=0)
     assert merged["prompt_ids"].shape == (3, 5) and merged["completion_ids"].shape == (3, 4)
     assert merged["mm_token_type_ids"].tolist() == [[0, 0, 1, 1, 1, 0, 0, 0, 0]] * 2 + [[1] * 5 + [0] * 4]
+
+
+def test_images_of_several_draws_are_padded_to_one_size() -> None:
+    """In rows of so many tiles each (SmolVLM's, Idefics'), or an image a row of its own size (Mistral's)."""
+
+    def tiles(rows: int, most: int) -> dict[str, Any]:
+        mask = torch.ones(rows, most, 4, 4, dtype=torch.int64)
+        ids = torch.ones(rows, 2, dtype=torch.int64)
+        return {"pixel_values": torch.ones(rows, most, 3, 4, 4), "pixel_attention_mask": mask, "prompt_ids": ids}
+
+    merged = merge([tiles(2, 1), tiles(1, 3)], pad_id=0)
+    assert merged["pixel_values"].shape == (3, 3, 3, 4, 4) and merged["pixel_attention_mask"].shape == (3, 3, 4, 4)
+    assert merged["pixel_values"].sum((1, 2, 3, 4)).tolist() == [48, 48, 144]
+
+    def sized(height: int, width: int) -> dict[str, Any]:
+        return {"pixel_values": [torch.ones(1, 3, height, width)], "image_sizes": [torch.tensor([[height, width]])]}
+
+    merged = merge([sized(8, 16), sized(16, 8)], pad_id=0)
+    assert merged["pixel_values"].shape == (2, 3, 16, 16) and merged["image_sizes"].tolist() == [[8, 16], [16, 8]]
+    assert merged["pixel_values"][0, :, :8].min() == 1 and merged["pixel_values"][0, :, 8:].max() == 0
 
 
 # --- trainings --------------------------------------------------------------------------------------------

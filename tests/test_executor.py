@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import builtins
-import importlib.util
-import os
 import signal
 import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,30 +18,19 @@ import pytest
 from aot.cli import main
 from aot.cli.options import resumable
 from aot.errors import AotError
-from aot.forge import executor, pipeline
-from aot.forge.executor import Actor, Executor, builds, check_executor
+from aot.forge import pipeline
 from aot.forge.models import DefenderFolder
 from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.world import WorldSettings
 from aot.players.base_players import player_folder
-from aot.runs import ray_cluster
+from aot.runs import executor, ray_cluster
+from aot.runs.executor import Actor, Executor, builds, check_executor
 from aot.runs.ray_cluster import ray_started
 from aot.runs.ray_launch import launch
 from test_forge import EASY, folder_of_photos
 from test_launched import gone
 
 SCENES = ForgeSettings(world=WorldSettings(scenes=20), chunk=10)
-
-
-@pytest.fixture(scope="module")
-def ray() -> Iterator[Any]:
-    """One start for the whole file; `forge` uses a Ray that runs already."""
-    if importlib.util.find_spec("ray") is None:
-        pytest.skip("needs ray")
-    os.environ.pop("RAY_ADDRESS", None)
-    with ray_started(2) as started:
-        yield started
-    assert not started.is_initialized()
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -149,9 +135,9 @@ def test_ray_listens_to_this_machine_only(ray: Any) -> None:
 class Recorded:
     """Stands for the `ray` module: what it was started with."""
 
-    def __init__(self, fails: str = ""):
+    def __init__(self, fails: str = "", error: type[Exception] = ConnectionError):
         self.started: dict[str, Any] = {}
-        self.fails, self.ended = fails, False
+        self.fails, self.error, self.ended = fails, error, False
         self.util = SimpleNamespace(get_node_ip_address=lambda: "127.0.0.1")
 
     def is_initialized(self) -> bool:
@@ -160,7 +146,7 @@ class Recorded:
     def init(self, **how: Any) -> None:
         self.started = how
         if self.fails:
-            raise ConnectionError(self.fails)
+            raise self.error(self.fails)
 
     def shutdown(self) -> None:
         self.ended = True
@@ -200,6 +186,17 @@ def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.7:6379")
     told = r"RAY_ADDRESS=10.0.0.7:6379: no Ray cluster there \(connection refused\)(.|\n)*unset RAY_ADDRESS"
     with pytest.raises(AotError, match=told), ray_started(1):
+        pass
+
+
+def test_a_ray_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "imported_ray", lambda: Recorded("The current node timed out.", Exception))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv(ray_cluster.NETWORK, "0")
+    with pytest.raises(AotError, match=r"Ray did not start \(The current node timed out\.\)"), ray_started(1):
+        pass
+    monkeypatch.setattr(ray_cluster, "imported_ray", lambda: Recorded("a bug", TypeError))
+    with pytest.raises(TypeError), ray_started(1):
         pass
 
 
@@ -261,6 +258,45 @@ def test_flags_that_make_no_sense(
         main()
     assert ended.value.code == 2 and message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("resources", "workers", "gpus", "found"),
+    [
+        ({"CPU": 8.0}, None, 0.0, (8, 0.0)),
+        ({"CPU": 8.0}, 3, None, (3, 0.0)),
+        ({"CPU": 16.0, "GPU": 4.0}, None, None, (4, 1.0)),
+        ({"CPU": 16.0, "GPU": 4.0}, None, 0.5, (8, 0.5)),
+        ({"CPU": 16.0, "GPU": 4.0}, 2, 0.0, (2, 0.0)),
+    ],
+)
+def test_there_are_as_many_workers_as_there_is_room_for(
+    resources: dict[str, float], workers: int | None, gpus: float | None, found: tuple[int, float]
+) -> None:
+    assert executor._actors(resources, workers, gpus) == found
+
+
+@pytest.mark.parametrize(("resources", "workers"), [({"CPU": 16.0, "GPU": 4.0}, 5), ({"CPU": 0.0, "GPU": 1.0}, None)])
+def test_workers_for_which_there_is_no_room_are_told(resources: dict[str, float], workers: int | None) -> None:
+    """Ray itself would wait for ever."""
+    with pytest.raises(AotError, match=r"no room for . workers of a core and 1 GPUs each: the cluster has"):
+        executor._actors(resources, workers, None)
+
+
+@pytest.mark.parametrize(
+    ("photos", "models", "gpus"),
+    [
+        ({}, {}, 0.0),
+        ({}, {"defender": DefenderFolder(Path("d"), "d")}, None),
+        ({"implanter": "attacker"}, {}, None),
+        ({"extender": "generator"}, {}, None),
+    ],
+)
+def test_workers_of_the_forge_have_a_gpu_where_they_hold_a_model(
+    photos: dict[str, Any], models: dict[str, Any], gpus: float | None
+) -> None:
+    settings = ForgeSettings(photos=ForgeSettings().photos.model_copy(update=photos))
+    assert pipeline.ChunkMaker(settings, Path("photos"), **models).worker_gpus == gpus
 
 
 def test_local_needs_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,22 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoModelForImageTextToText, GenerationConfig
 
+import tiny_models
 import tiny_more
 from aot.backends.base.backend import Ask, Sampling
 from aot.backends.base.pictures import png
 from aot.backends.local.backend import LocalBackend
+from aot.coevolve.recipes.load import load_recipe
+from aot.doctor.examine import refuse_faults
+from aot.errors import AotError
 from aot.players.defender.opening import open_defender
 from aot.players.defender.stock import StockDefender
 from aot.players.settings import DefenderSettings
 from aot.prompts import gold_answer, question_prompt
-from test_stock_defender import IMAGES, QUESTIONS
+from aot.train.defender.dapo.train import train_dapo
+from test_stock_defender import DAPO, IMAGES, QUESTIONS, ROWS, SCENES
 
-FAMILIES = ["qwen2_vl", "qwen3_5", "internvl", "llava_onevision", "mllama"]
+FAMILIES = ["qwen2_vl", "qwen3_5", "internvl", "llava_onevision", "mllama", "mistral3", "smolvlm", "ovis2"]
 N = 3
 
 
@@ -73,7 +79,7 @@ def test_answers_and_probabilities_are_the_stock_models(folders: Path, name: str
     assert max(np.abs(seen[1] - other).max() for seen, other in zip(weighed, blank, strict=True)) > 0.01, "it is blind"
 
 
-@pytest.mark.parametrize("name", ["qwen3_5", "internvl"])
+@pytest.mark.parametrize("name", ["qwen3_5", "internvl", "mistral3", "smolvlm"])
 def test_a_backend_gives_the_same_probabilities(folders: Path, name: str) -> None:
     """Also where a layer keeps a state that cannot be repeated for each option."""
     defender, backend = opened(folders / name), LocalBackend(folders / name)
@@ -97,3 +103,31 @@ def test_a_saved_folder_names_the_stock_processor_and_keeps_its_video_half(
     opened(folders / name).save(tmp_path)
     assert json.loads((tmp_path / "processor_config.json").read_text()) == {**saved, "video_processor": video}
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in (folders / name).iterdir()}
+
+
+@pytest.mark.parametrize("name", ["mistral3", "smolvlm"])
+def test_sft_and_dapo_by_trl_train_them(folders: Path, tmp_path: Path, name: str) -> None:
+    """In folders that open again."""
+    tiny_models.guesser(folders / name, tmp_path, SCENES)
+    defender = opened(tmp_path)
+    before = {key: value.clone() for key, value in defender.model.state_dict().items()}
+    result = train_dapo(defender, ROWS, DAPO, seed=2)
+    assert result.updates == 1 and result.stopped == ""
+    assert any(not torch.equal(before[key], value) for key, value in defender.model.state_dict().items())
+
+
+def test_a_package_that_a_processor_needs_is_named(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it is opened, and before a run begins."""
+    settings = [f"players.defender={folders / 'smolvlm'}", "dapo.engine=trl"]
+    refuse_faults(load_recipe("smoke", settings), tmp_path / "run")
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "num2words" else find(name))
+    with pytest.raises(AotError, match="a smolvlm needs the package num2words") as told:
+        opened(folders / "smolvlm")
+    assert told.value.hint == "pip install num2words"
+    with pytest.raises(AotError, match="num2words: not installed") as told:
+        refuse_faults(load_recipe("smoke", settings), tmp_path / "run")
+    assert "pip install num2words" in str(told.value.hint)
+    assert "num2words" in (Path(__file__).parents[1] / "pyproject.toml").read_text()

@@ -104,6 +104,16 @@ def test_planned_memory_is_that_of_the_trainings(folders: Path, name: str, work:
     assert sum(planned.peak[kind] for kind in kept) == pytest.approx(sum(found.peak[kind] for kind in kept), rel=0.02)
 
 
+@pytest.mark.parametrize("n", [1, 4])
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl", "llava", "gemma3"])
+def test_planned_memory_is_that_of_attacks_on_pixels(folders: Path, name: str, n: int) -> None:
+    """Of images of any number, with what the attack keeps of the processor beside the model."""
+    found = defender_plan.pixels(*opened(folders, name), SFT, PX, n)  # type: ignore[misc]
+    with without_data():
+        planned = defender_plan.pixels(*bare(folders, name), SFT, PX, n)  # type: ignore[misc]
+    assert not planned.inexact and planned.total == pytest.approx(found.total, rel=0.05)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_planned_operations_are_those_of_the_trainings(folders: Path, name: str) -> None:
     """By eager attention: of the CPU's own kernels of attention torch counts no operations."""

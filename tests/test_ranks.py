@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -86,18 +87,18 @@ def test_chunks_are_made_once_whoever_makes_them(tmp_path: Path) -> None:
 
     todo = chunks(10, 3)
     assert [len(chunk) for chunk in todo] == [3, 3, 3, 1]
-    codes = on_ranks(2, lambda: in_chunks(todo, tmp_path / "state", make, save, load), dies=(1,))
+    codes = on_ranks(2, lambda: in_chunks(todo, tmp_path / "state", lambda: nullcontext(make), save, load), dies=(1,))
     assert codes[1] == -signal.SIGKILL
     before = {path.name.partition("_")[0] for path in made.iterdir()}
     assert before >= {"1", "3"}
-    found = in_chunks(todo, tmp_path / "state", make, save, load)
+    found = in_chunks(todo, tmp_path / "state", lambda: nullcontext(make), save, load)
     assert [numbers[1:] for numbers in found] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
     assert len({numbers[0] for numbers in found}) == 4
     again = {path.name.partition("_")[0] for path in made.iterdir() if path.name.endswith(f"_{os.getpid()}")}
     assert "3" in again and "1" not in again
     (tmp_path / "state/chunk_000001/numbers").write_text("[1, 2]")
     with pytest.raises(AotError, match=r"chunk_000001: damaged[\s\S]*only this chunk is made anew"):
-        in_chunks(todo, tmp_path / "state", make, save, load)
+        in_chunks(todo, tmp_path / "state", lambda: nullcontext(make), save, load)
     (whole,) = chunks(10, 0)
     assert (whole.seed(3), len(whole)) == (3, 10)
 

@@ -14,20 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
     AutoTokenizer,
     CLIPImageProcessorPil,
     CLIPVisionConfig,
     Gemma3Config,
-    Gemma3ForConditionalGeneration,
     Gemma3Processor,
     LlamaConfig,
     LlavaConfig,
-    LlavaForConditionalGeneration,
     LlavaProcessor,
     Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen3VLConfig,
-    Qwen3VLForConditionalGeneration,
 )
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
@@ -53,6 +50,12 @@ TEXT = {
     "initializer_range": 0.2,  # answers that differ from each other, though nothing was learned
 }
 
+ENCODER = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+"""Of images, in most families."""
+QWEN_ENCODER = {"depth": 2, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 32}
+"""Of images, in Qwen's and those after it."""
+ONE_TURN = LLAVA_TEMPLATE.replace("<image>\n", "<image>")
+
 PUBLISHED = {"do_sample": True, "temperature": 1e-6, "repetition_penalty": 5.0}
 """Qwen2.5-VL's habits of decoding, its penalty of 1.05 made larger so that it would be seen."""
 
@@ -60,6 +63,13 @@ PUBLISHED = {"do_sample": True, "temperature": 1e-6, "repetition_penalty": 5.0}
 def tokenizer(**special_tokens: Any) -> Any:
     """The miniature's: four hundred words, and Qwen's special tokens."""
     return AutoTokenizer.from_pretrained(player_folder("miniature", "defender"), **special_tokens)
+
+
+def words_with(*names: str, **named: str) -> Any:
+    """The tokenizer with more special tokens; `named`: also as its attributes."""
+    words = tokenizer(extra_special_tokens=named) if named else tokenizer()
+    words.add_special_tokens({"additional_special_tokens": list(names)})
+    return words
 
 
 def special(words: Any) -> dict[str, int]:
@@ -79,60 +89,56 @@ def finished(model: Any, words: Any, folder: Path, **generation: Any) -> None:
     model.save_pretrained(folder)
 
 
+def drawn(config: Any) -> Any:
+    """A model with weights drawn by one seed, none of which keeps it from seeing."""
+    torch.manual_seed(0)
+    model = AutoModelForImageTextToText.from_config(config)
+    for name, parameter in model.named_parameters():
+        if name.endswith("_gate"):  # shut when new: nothing would be seen
+            torch.nn.init.ones_(parameter)
+    return model
+
+
+def build(kind: str, words: Any, folder: Path, processor: Any, text: dict[str, Any], **config: Any) -> None:
+    """A model of a type, with a text half that `text` says more of, and its processor beside it."""
+    text = {**TEXT, "vocab_size": len(words), "max_position_embeddings": 512, **text}
+    model = drawn(AutoConfig.for_model(kind, text_config=text, **config))
+    finished(model, words, folder, repetition_penalty=5.0)
+    processor.save_pretrained(folder)
+
+
 def qwen2_5_vl(folder: Path) -> None:
     """As published: patches of 14 px, two frames an image, grouped-query attention, weights of the head of its own."""
     words = tokenizer()
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]}
-    vision = {
-        "depth": 2,
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_heads": 2,
-        "out_hidden_size": 32,
-        "fullatt_block_indexes": [1],
-    }
-    torch.manual_seed(0)
+    vision = {**QWEN_ENCODER, "fullatt_block_indexes": [1]}
     config = Qwen2_5_VLConfig(
         text_config={**TEXT, "vocab_size": len(words), "rope_parameters": rope}, vision_config=vision, **special(words)
     )
-    finished(Qwen2_5_VLForConditionalGeneration(config), words, folder, **PUBLISHED)
+    finished(drawn(config), words, folder, **PUBLISHED)
     images = Qwen2VLImageProcessorPil(size={"shortest_edge": 56 * 56, "longest_edge": 112 * 112})
     QwenProcessor(images, words, chat_template=CHAT_TEMPLATE).save_pretrained(folder)
 
 
-def qwen3_vl(folder: Path) -> None:
+def qwen3_vl(folder: Path, kind: str = "qwen3_vl", **experts: Any) -> None:
     """As published: patches of 16 px, interleaved positions, deep stacking of visual features."""
     words = tokenizer()
     rope = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [2, 1, 1], "mrope_interleaved": True}
-    vision = {
-        "depth": 2,
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_heads": 2,
-        "out_hidden_size": 32,
-        "num_position_embeddings": 64,
-        "deepstack_visual_indexes": [0],
-    }
-    torch.manual_seed(0)
-    text = {**TEXT, "vocab_size": len(words), "head_dim": 8, "rope_parameters": rope}
-    config = Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **special(words))
-    finished(Qwen3VLForConditionalGeneration(config), words, folder, repetition_penalty=5.0)
+    vision = {**QWEN_ENCODER, "num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
     images = Qwen2VLImageProcessorPil(patch_size=16, size={"shortest_edge": 64 * 64, "longest_edge": 128 * 128})
-    Qwen3Processor(images, words, chat_template=CHAT_TEMPLATE).save_pretrained(folder)
+    processor = Qwen3Processor(images, words, chat_template=CHAT_TEMPLATE)
+    text = {"head_dim": 8, "rope_parameters": rope, **experts}
+    build(kind, words, folder, processor, text, vision_config=vision, tie_word_embeddings=not experts, **special(words))
 
 
 def llava(folder: Path) -> None:
     """Another family: a CLIP encoder of images of one size, a Llama."""
-    words = tokenizer()
-    words.add_special_tokens({"additional_special_tokens": ["<image>"]})
-    vision = CLIPVisionConfig(
-        hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=16, patch_size=8
-    )
+    words = words_with("<image>")
+    vision = CLIPVisionConfig(**ENCODER, image_size=16, patch_size=8)
     text = LlamaConfig(**TEXT, vocab_size=len(words), max_position_embeddings=256)
     image_id = words.convert_tokens_to_ids("<image>")
     config = LlavaConfig(vision_config=vision, text_config=text, image_token_id=image_id, image_seq_length=4)
-    torch.manual_seed(0)
-    finished(LlavaForConditionalGeneration(config), words, folder, repetition_penalty=50.0)
+    finished(drawn(config), words, folder, repetition_penalty=50.0)
     LlavaProcessor(
         CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}),
         words,
@@ -147,24 +153,15 @@ def gemma3(folder: Path) -> None:
     """A third: images see themselves both ways, layers look through a window."""
     names = {"boi_token": "<start_of_image>", "image_token": "<image_soft_token>", "eoi_token": "<end_of_image>"}
     words = tokenizer(extra_special_tokens=names)
-    vision = {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "image_size": 32,
-        "patch_size": 8,
-    }
     config = Gemma3Config(
         text_config={**TEXT, "vocab_size": len(words), "head_dim": 16, "sliding_window": 64},
-        vision_config=vision,
+        vision_config={**ENCODER, "image_size": 32, "patch_size": 8},
         mm_tokens_per_image=4,
         boi_token_index=words.boi_token_id,
         eoi_token_index=words.eoi_token_id,
         image_token_id=words.image_token_id,
     )
-    torch.manual_seed(0)
-    model = Gemma3ForConditionalGeneration(config)
+    model = drawn(config)
     torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight)  # zero: it would be blind
     finished(model, words, folder, repetition_penalty=5.0)
     images = Gemma3ImageProcessorPil(size={"height": 32, "width": 32})
@@ -197,5 +194,5 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
 
 
 if __name__ == "__main__":
-    for name, build in BUILDERS.items():
-        build(Path(sys.argv[1]) / name)
+    for name, builder in BUILDERS.items():
+        builder(Path(sys.argv[1]) / name)

@@ -5,12 +5,14 @@ Processors that read videos, too, are built without that half, as a machine with
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import torch
-from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.models.aya_vision.processing_aya_vision import AyaVisionProcessor
 from transformers.models.glm4v.image_processing_pil_glm4v import Glm4vImageProcessorPil
 from transformers.models.glm4v.processing_glm4v import Glm4vProcessor
@@ -26,38 +28,24 @@ from transformers.models.mllama.image_processing_pil_mllama import MllamaImagePr
 from transformers.models.mllama.processing_mllama import MllamaProcessor
 from transformers.models.ovis2.image_processing_pil_ovis2 import Ovis2ImageProcessorPil
 from transformers.models.ovis2.processing_ovis2 import Ovis2Processor
+from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.qwen2_vl.processing_qwen2_vl import Qwen2VLProcessor
 from transformers.models.smolvlm import processing_smolvlm
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
 from aot.players.processor import CHAT_TEMPLATE, Qwen3Processor
-from aot.players.without_video import without_video
-from tiny_models import LLAVA_TEMPLATE, TEXT, finished, special, tokenizer
-from tiny_others import ENCODER
+from aot.players.without_video import pixtral_processor, without_video
+from tiny_models import ENCODER, LLAVA_TEMPLATE, ONE_TURN, QWEN_ENCODER, build, special, tokenizer, words_with
+from tiny_others import tiled, tiled_words
+
+if importlib.util.find_spec("num2words") is None:  # SmolVLM's processor wants it for videos, which nobody shows it
+    stand_in = ModuleType("num2words")
+    stand_in.__spec__ = ModuleSpec("num2words", None)
+    sys.modules["num2words"], processing_smolvlm.num2words = stand_in, str
 
 SIDE, PATCH = 32, 8
 SQUARE = {"height": SIDE, "width": SIDE}
-ONE_TURN = LLAVA_TEMPLATE.replace("<image>\n", "<image>")
-
-
-def words_with(*names: str, **named: str) -> Any:
-    """The tokenizer with more special tokens; `named`: also as its attributes."""
-    words = tokenizer(extra_special_tokens=named) if named else tokenizer()
-    words.add_special_tokens({"additional_special_tokens": list(names)})
-    return words
-
-
-def build(kind: str, words: Any, folder: Path, processor: Any, text: dict[str, Any], **config: Any) -> None:
-    """A model of a type with weights drawn by one seed, its processor beside it."""
-    text = {**TEXT, "vocab_size": len(words), "max_position_embeddings": 512, **text}
-    torch.manual_seed(0)
-    model = AutoModelForImageTextToText.from_config(AutoConfig.for_model(kind, text_config=text, **config))
-    for name, parameter in model.named_parameters():
-        if name.endswith("_gate"):  # shut when new: nothing would be seen
-            torch.nn.init.ones_(parameter)
-    finished(model, words, folder, repetition_penalty=5.0)
-    processor.save_pretrained(folder)
 
 
 def qwen2_vl(folder: Path) -> None:
@@ -84,8 +72,7 @@ def qwen3_5(folder: Path) -> None:
         "linear_value_head_dim": 8,
         **linear,
     }
-    vision = {"depth": 2, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 32}
-    vision["num_position_embeddings"] = 64
+    vision = {**QWEN_ENCODER, "num_position_embeddings": 64}
     build("qwen3_5", words, folder, processor, text, vision_config=vision, **special(words))
 
 
@@ -105,14 +92,7 @@ def glm4v(folder: Path) -> None:
     }
     ids = {key: words.convert_tokens_to_ids(token) for key, token in names.items()}
     rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2], "partial_rotary_factor": 0.5}
-    vision = {
-        "depth": 2,
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_heads": 2,
-        "out_hidden_size": 32,
-        "image_size": 56,
-    }
+    vision = {**QWEN_ENCODER, "image_size": 56}
     build("glm4v", words, folder, processor, {"rope_parameters": rope}, vision_config=vision, **ids)
 
 
@@ -142,20 +122,24 @@ def llava_onevision(folder: Path) -> None:
 
 
 def smolvlm(folder: Path) -> None:
-    tiles = [f"<row_{row + 1}_col_{column + 1}>" for row in range(6) for column in range(6)]
-    names = ["<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>", *tiles]
-    words = words_with(*names)
+    """Its processor is not built without num2words, which only videos need."""
+    words = tiled_words()
     images = SmolVLMImageProcessorPil(size={"longest_edge": 64}, max_image_size={"longest_edge": SIDE})
-    processing_smolvlm.num2words = processing_smolvlm.num2words or str  # a package that only videos need
-    processor = without_video(processing_smolvlm.SmolVLMProcessor)(
-        images, words, None, image_seq_len=4, chat_template=ONE_TURN
-    )
-    config = {
-        "vision_config": {**ENCODER, "image_size": SIDE, "patch_size": PATCH},
-        "image_token_id": words.convert_tokens_to_ids("<image>"),
-        "scale_factor": 2,
-    }
-    build("smolvlm", words, folder, processor, {"model_type": "llama"}, **config)
+    how: dict[str, Any] = {"image_seq_len": 4, "chat_template": ONE_TURN}
+    stock = processing_smolvlm.SmolVLMProcessor
+    tiled("smolvlm", words, folder, without_video(stock)(images, words, None, **how))
+
+
+def mistral3(folder: Path) -> None:
+    """Images of any shape, in rows of tokens with a mark behind each, four patches a token."""
+    words = words_with("[IMG]", "[IMG_BREAK]", "[IMG_END]")
+    images = PixtralImageProcessorPil(size={"longest_edge": 2 * SIDE}, patch_size={"height": PATCH, "width": PATCH})
+    template = LLAVA_TEMPLATE.replace("<image>\n", "[IMG]")
+    processor = pixtral_processor()(images, words, patch_size=PATCH, spatial_merge_size=2, chat_template=template)
+    vision = {**ENCODER, "model_type": "pixtral", "image_size": 2 * SIDE, "patch_size": PATCH, "head_dim": 8}
+    image_id = words.convert_tokens_to_ids("[IMG]")
+    config = {"vision_config": vision, "image_token_index": image_id, "spatial_merge_size": 2}
+    build("mistral3", words, folder, processor, {"model_type": "mistral", "head_dim": 16}, **config)
 
 
 def aya_vision(folder: Path) -> None:
@@ -239,6 +223,7 @@ MORE: dict[str, Callable[[Path], None]] = {
     "internvl": internvl,
     "llava_onevision": llava_onevision,
     "smolvlm": smolvlm,
+    "mistral3": mistral3,
     "aya_vision": aya_vision,
     "idefics2": idefics2,
     "ovis2": ovis2,

@@ -23,11 +23,22 @@ def coevolve(
         str | None,
         typer.Option(help='Train the defender for these alone: "pixel" and families of attacks, separated by commas.'),
     ] = None,
+    executor: Annotated[
+        Literal["local", "ray"] | None,
+        typer.Option(
+            help="Attack rounds and evaluation by the stage's own process, or by workers of Ray Data, which need "
+            "attacks.chunk and evaluation.chunk; the files are the same. [default: local]",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Ray workers. [default: as many as there is room for]")] = None,
 ) -> None:
     """Let both players train against each other, and write the report. Run again to resume."""
     from aot.coevolve.recipes.load import load_recipe
 
-    chosen = load_recipe(recipe, overrides or [])  # a mistake is told before anything slow is imported
+    flags = {"compute.executor": executor, "compute.workers": workers}
+    settings = [*(overrides or []), *(f"{name}={value}" for name, value in flags.items() if value is not None)]
+    chosen = load_recipe(recipe, settings)  # a mistake is told before anything slow is imported
     if threats is not None:
         from aot.coevolve.recipes.threats import with_threats
 

@@ -55,6 +55,7 @@ from aot.errors import AotError
 from aot.game.floor import Floor
 from aot.runs import ranks
 from aot.runs.background import Background
+from aot.runs.executor import check_executor
 from aot.runs.files import write_json
 from aot.runs.heartbeat import begin
 from aot.runs.launched import end_with
@@ -85,7 +86,9 @@ def coevolve(
 
         check_source(recipe.compute.answers, recipe.compute.vllm)
     opening = opening_of(recipe.track, recipe.name)
-    alone = launch or recipe.compute.answers == VLLM  # one launcher at a time, one server
+    on_ray = recipe.compute.executor == "ray"
+    check_executor(recipe.compute.executor, None)
+    alone = launch or on_ray or recipe.compute.answers == VLLM  # one launcher at a time, one pool, one server
     game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=free_text, photos=out / PHOTOS)
     say(overview(recipe, game))
     with (

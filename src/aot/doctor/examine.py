@@ -16,6 +16,7 @@ from aot.doctor.launching import of_compute
 from aot.errors import AotError
 from aot.players.base_players import Role
 from aot.players.hub import hub_cache
+from aot.players.load_errors import package_of
 from aot.players.settings import DefenderSettings, PlayerSettings
 from aot.runs.terminal import warn
 
@@ -28,7 +29,8 @@ OPTIONAL = {
     "vllm": "dapo.trl.vllm",
     "bitsandbytes": "quantization=nf4",
     "torchao": "quantization=fp8",
-    "ray": "aot forge --executor ray, compute.launch on a cluster",
+    "ray": "--executor ray, compute.executor=ray, compute.launch on a cluster",
+    "num2words": "the processor of SmolVLM",
 }
 
 
@@ -64,6 +66,8 @@ def _of_recipe(recipe: Recipe, out: Path, *, quick: bool) -> Iterator[Finding]:
     if stock := [f"players.{role}" for role, settings in players if settings.model != "miniature"]:
         why, ours = f"for the processor of {' and '.join(stock)}", "ours reads images in its place"
         yield packages.wanted("torchvision", why, packages.torchvision_install(), else_=ours)
+    if package := package_of(kind := model_type_of(recipe.players.defender)):
+        yield packages.wanted(package, f"for the processor of players.defender, a {kind}", f"pip install {package}")
     yield from _engine(recipe)
     yield from _of_trl(recipe)
     yield from _judge(recipe)

@@ -26,8 +26,8 @@ def of_compute(recipe: Recipe) -> Iterator[Finding]:
         yield _program(recipe)
         yield from _files(compute.launch)
         yield from _ranks(recipe)
-        if RAY_LAUNCH in compute.launch and importlib.util.find_spec("ray") is None:
-            yield Finding("Ray", "not installed", "wrong", INSTALL)
+    if (RAY_LAUNCH in compute.launch or compute.executor == "ray") and importlib.util.find_spec("ray") is None:
+        yield Finding("Ray", "not installed", "wrong", INSTALL)
     if compute.answers == VLLM:
         yield from _vllm(recipe)
     elif compute.answers != IN_PROCESS:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from aot.backends.opening import is_url, model_at
 from aot.errors import AotError
-from aot.forge.executor import Executor
 from aot.forge.models import DefenderFolder, DefenderUrl
 from aot.forge.pipeline import NO_PAIR, ROWS, ForgeSettings, summary_lines
 from aot.forge.pipeline import forge as make_pairs
 from aot.forge.publish import GROWN, REFUSED
 from aot.players.base_players import player_folder
+from aot.runs.executor import Executor
 from aot.runs.terminal import echo, warn
 
 

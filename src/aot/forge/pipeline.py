@@ -33,7 +33,6 @@ from aot.data.images.reading import at_most
 from aot.data.sources import digest_of, open_source
 from aot.errors import AotError
 from aot.forge.dataset import row, write_rows
-from aot.forge.executor import Executor, builds, check_executor
 from aot.forge.funnel import Funnel
 from aot.forge.grow import Author
 from aot.forge.models import DefenderFolder, DefenderUrl
@@ -52,6 +51,7 @@ from aot.players.base import Defender
 from aot.players.defender.writer import QwenWriter
 from aot.players.digests import player_digests
 from aot.prompts import FORGE_PROMPTS, JUDGE_VERSION
+from aot.runs.executor import Executor, builds, check_executor
 from aot.runs.files import write_json
 from aot.runs.limits import Threads
 from aot.runs.run import Run, Stage
@@ -116,6 +116,13 @@ class ChunkMaker:
             judge=judge,
             author=Author(QwenWriter(model), model) if model else None,
         )
+
+    @property
+    def worker_gpus(self) -> float | None:
+        """Of a worker on Ray: none where it has no model in its memory; else one where there are any (None)."""
+        photos, asked = self.settings.photos, (self.defender, self.judge, self.author)
+        paints = self.photos is not None and {photos.extender, photos.implanter} & {"generator", "attacker"}
+        return None if paints or any(isinstance(each, DefenderFolder) for each in asked) else 0.0
 
     @property
     def players(self) -> dict[str, Any]:
@@ -247,7 +254,8 @@ def _made(
         with suppress(_NotMade):
             stage(number, not_made)
     left = {number: chunk for number, chunk in enumerate(chunks) if number not in made}
-    with closing(builds(maker, left, run.folder / "work/scratch", executor, workers=workers)) as each:
+    how: dict[str, Any] = {"workers": workers, "gpus": maker.worker_gpus}
+    with closing(builds(maker, left, run.folder / "work/scratch", executor, **how)) as each:
         for number, build in each:
             stage(number, build)
             images, pairs = sum(len(chunks[n]) for n in made), sum(m.metrics["pairs"] for m in made.values())

@@ -21,6 +21,7 @@ from aot.plan.without_data import META, autocast
 from aot.players.defender.differentiable import attacked_weights
 from aot.players.defender.group_sampling import SampledGroup
 from aot.players.defender.pixel_gradients import pixel_gradients
+from aot.players.defender.probed_pixels import ProbedProcessor
 from aot.players.defender.qwen import QwenDefender
 from aot.players.defender.stock import StockDefender
 from aot.players.defender.trained import TrainedDefender
@@ -100,6 +101,8 @@ def pixels(live: LiveMemory, defender: TrainedDefender, settings: DefenderSftSet
     image = gradients.fitted(np.zeros((*size, 3), np.uint8))
     images, questions = _asked((image.shape[0], image.shape[1]), n)
     seen = torch.zeros(n, 3, *image.shape[:2], device=defender.device)
+    if isinstance(gradients.processor, ProbedProcessor):  # which stays on the device between steps
+        live.mark(gradients.processor.map_of(*image.shape[:2]).on(defender.device), "data")
 
     def work() -> None:
         with attacked_weights(defender.model):

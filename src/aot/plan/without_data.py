@@ -58,6 +58,8 @@ class _Numbers(TorchDispatchMode):
         if func is aten._local_scalar_dense.default:
             return _number(args[0].dtype)
         if func is aten._to_copy.default and kwargs.get("device") == _CPU:
+            if args[0].requires_grad:  # on its way to where its token ids are, which on a GPU is where it is
+                return aten.alias.default(args[0])
             return torch.full(args[0].shape, NUMBER, dtype=kwargs.get("dtype") or args[0].dtype)
         if func is aten.copy_.default and not _is_meta(args[0]):
             return args[0]

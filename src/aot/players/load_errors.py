@@ -56,3 +56,8 @@ def reading(what: str, folder: Path | str, *, hint: str) -> Iterator[None]:
         told = str(error).strip().splitlines()
         reason = told[0] if told else type(error).__name__
         raise AotError(f"{what} cannot be read: {reason}", where=str(folder), hint=hint) from error
+
+
+def package_of(model_type: str) -> str:
+    """The package without which transformers does not build the processor of such models; "" where it needs none."""
+    return "num2words" if model_type == "smolvlm" else ""  # for the timestamps of videos, which nobody here shows it

@@ -6,6 +6,7 @@ read_processor(folder, model_type) -> processor      set_area(processor, least, 
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from transformers import AutoModelForImageTextToText
 
 from aot.errors import AotError
-from aot.players.load_errors import reading
+from aot.players.load_errors import package_of, reading
 from aot.players.quantization import quantization_config
 from aot.players.settings import Quantization
 from aot.players.without_video import load_processor
@@ -60,6 +61,9 @@ def read_model(
 def read_processor(folder: Path, model_type: str) -> Any:
     """With its text half padding on the left, as generation needs it."""
     hint = "the folder must hold the processor and the tokenizer; some need `pip install torchvision`"
+    if (package := package_of(model_type)) and importlib.util.find_spec(package) is None:
+        what = f"the processor of a {model_type} needs the package {package}, which is not installed"
+        raise AotError(what, where=str(folder), hint=f"pip install {package}")
     with reading("the model's processor", folder, hint=hint):
         processor = load_processor(folder, model_type)
     if not hasattr(processor, "tokenizer") or not getattr(processor, "chat_template", None):

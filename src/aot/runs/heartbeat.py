@@ -25,6 +25,14 @@ def begin(file: Path, stall_s: float) -> None:
     beat()
 
 
+Watched = tuple[Path, float]
+
+
+def watched() -> Watched | None:
+    """What `begin` was told, for another process that works for this one; None where nobody watches."""
+    return None if _file is None else (_file.absolute(), _stall_s)
+
+
 def beat() -> None:
     """Something was done. Costs nothing where nobody watches, and next to nothing where somebody does."""
     global _last

@@ -22,8 +22,9 @@ from aot.runs.terminal import warn
 
 SPEAKS_EVERY_S = 10.0
 EDIT_STEPS, ENCODED, ANSWERS, GRADIENTS = "edit steps", "edits encoded", "answers", "gradients of images"
+CHUNKS = "chunks"
 """What is counted: velocities of edits, so N edits of T steps are N T; edits whose conditions are kept; answers of a
-defender; gradients that white-box attacks take, one image each."""
+defender; gradients that white-box attacks take, one image each; chunks of scenes that a pool of actors makes."""
 
 
 @dataclass

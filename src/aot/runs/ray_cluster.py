@@ -52,8 +52,17 @@ def ray_started(workers: int) -> Iterator[Any]:
         raise _exposed("would listen on the network")
     else:
         own = {"num_cpus": workers, "object_store_memory": STORE_BYTES, "include_dashboard": False}
-        with own_sigterm():
-            ray.init(address="local", **own, **quiet)
+        try:
+            with own_sigterm():
+                ray.init(address="local", **own, **quiet)
+        except Exception as error:
+            # Ray raises the bare class where its own processes are not up in time.
+            if type(error) is not Exception and not isinstance(error, RuntimeError | OSError):
+                raise
+            told = str(error).strip().splitlines()
+            what = f"Ray did not start ({told[0][:200] if told else type(error).__name__})"
+            hint = "the machine may be too busy: run the same command again, or take --executor local"
+            raise AotError(what, where=WHERE, hint=hint) from error
     try:
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         if not cluster and (address := ray.util.get_node_ip_address()) != LOOPBACK:

@@ -111,6 +111,7 @@ class Run:
         parents: Sequence[Stage] = (),
         quiet: bool = False,
         together: bool = False,
+        elsewhere: Sequence[float] = (),
     ) -> Stage:
         """The finished stage `name`, made by `build(folder) -> metrics` unless its manifest already stands.
 
@@ -120,7 +121,8 @@ class Run:
         training keeps its state and which go once the stage is finished.
 
         A stage that another process of the run is making is waited for, and then stands. Where there are several
-        ranks all of them call `build`, if it is written to work `together`, else rank 0 does.
+        ranks all of them call `build`, if it is written to work `together`, else rank 0 does. `elsewhere`: CPU seconds
+        that other processes took for it, which `build` fills in.
 
         Raises `AotError` where a finished stage lacks a file or a file was changed since.
         """
@@ -139,7 +141,7 @@ class Run:
             with disk_errors(Path(lock.lock_file), "finished stages are kept"):
                 holding.enter_context(lock)
             with disk_errors(self.folder, "finished stages are kept", only_full=True):
-                self.stages[name] = self._stage(folder, inputs, build, quiet, together)
+                self.stages[name] = self._stage(folder, inputs, build, quiet, together, elsewhere)
         ranks.barrier()
         return self.stages[name]
 
@@ -150,6 +152,7 @@ class Run:
         build: Callable[[Path], Mapping[str, Any] | None],
         quiet: bool,
         together: bool,
+        elsewhere: Sequence[float],
     ) -> Stage:
         name, digest = inputs["stage"], canonical_hash(inputs)
         say = (lambda _: None) if quiet else self.say
@@ -171,7 +174,7 @@ class Run:
             who = nullcontext() if together else ranks.alone()
             with titled(name), who, disk_errors(folder, kept, only_full=True):
                 metrics = dict(build(folder) or {})
-            seconds = time.process_time() - cpu
+            seconds = time.process_time() - cpu + sum(elsewhere)
             if together:
                 seconds = sum(ranks.gather(seconds))  # then nobody writes there any more
             manifest = {

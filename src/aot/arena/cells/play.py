@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -223,7 +224,7 @@ class Play:
 
         load = partial(load_episodes, scenes=scenes)
         with part(GRADIENTS, sum(map(len, missing(todo, state))) * gradients):
-            found = in_chunks(todo, state, attacked, save_episodes, load)
+            found = in_chunks(todo, state, lambda: nullcontext(attacked), save_episodes, load)
         episodes = [episode for some in found for episode in some]
         return AttackSet([e.attack for e in episodes], [e.verdict for e in episodes])
 
@@ -240,7 +241,7 @@ class Play:
                 scores, texts = evaluate_attacked(player, some, attacks.part(chunk.start, chunk.stop))
             return {"scores": scores.tolist(), "texts": texts}
 
-        found = in_chunks(self._chunks(scenes), self._state(key), answered, _save, _load)
+        found = in_chunks(self._chunks(scenes), self._state(key), lambda: nullcontext(answered), _save, _load)
         return [s for some in found for s in some["scores"]], [t for some in found for t in some["texts"]]
 
     def _chunk(self, meeting: Meeting) -> int:

@@ -95,6 +95,14 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         return self
 
     @model_validator(mode="after")
+    def _in_chunks(self) -> Recipe:
+        if self.compute.executor == "ray" and not (self.attacks.chunk and self.evaluation.chunk):
+            raise ValueError(
+                "compute.executor=ray hands out chunks of scenes: set attacks.chunk and evaluation.chunk, to 32 say"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _abstaining(self) -> Recipe:
         if self.dapo.reward.abstain and not (self.players.defender.abstain or self.warm_up.abstain_share):
             ways = "players.defender.abstain=true offers it, warm_up.abstain_share=0.1 teaches it"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,16 +66,18 @@ class _Trained:
     stage: str
     name: str
 
+    def opened(self) -> Attacker:
+        return opened_attacker(self.recipe, self.inputs, self.stage, name=self.name)
+
     def attack(self, scenes: Sequence[Scene], *, seed: int, kind: EditKind = "any") -> list[Attack]:
-        player = opened_attacker(self.recipe, self.inputs, self.stage, name=self.name)
-        return player.attack(scenes, seed=seed, kind=kind)
+        return self.opened().attack(scenes, seed=seed, kind=kind)
 
 
 def _round(
     recipe: Recipe, inputs: Inputs, folder: Path, scenes: Sequence[Scene], *, attacker: int, scripted: int
 ) -> dict[str, Any]:
     """Episodes of the frozen attacker that iteration `attacker` left, and of `scripted` attacks a scene."""
-    players: list[Attacker] = [opened_attacker(recipe, inputs, attacker_of(attacker), name=f"iteration_{attacker}")]
+    players: list[Attacker] = [_Trained(recipe, inputs, attacker_of(attacker), f"iteration_{attacker}")]
     drawn = recipe.scripted_attacks
     if drawn.families:
         players += [drawn.mixed(inputs.game)] * scripted
@@ -88,24 +91,29 @@ def _played(
 ) -> dict[str, Any]:
     """Episodes of each of these on every scene."""
     settings, before = recipe.attacks, defender_before(recipe, iteration_of(inputs.name))
-    referee = judging(inputs.game, recipe.referee, recipe.scripted_attacks)
     seeds = [stage_seed(inputs.seed, f"{inputs.name} {number}") for number in range(len(players))]
 
-    with opponent(recipe, inputs, before, folder, name="current") as defender:
+    @contextmanager
+    def facing() -> Iterator[Callable[[Chunk], list[Episode]]]:
+        referee = judging(inputs.game, recipe.referee, recipe.scripted_attacks)
+        known = [one.opened() if isinstance(one, _Trained) else one for one in players]  # before a server takes memory
+        with opponent(recipe, inputs, before, folder, name="current") as defender:
 
-        def faced(chunk: Chunk) -> list[Episode]:
-            """By player, then by scene."""
-            some = chunk.of(scenes)
-            clean = greedy_answers(some, defender)
-            how: dict[str, Any] = {"k": settings.answers, "temperature": settings.temperature, "clean_answers": clean}
-            met = [
-                play(some, player, referee, defender, seed=chunk.seed(seed), **how)
-                for player, seed in zip(players, seeds, strict=True)
-            ]
-            return [episode for one in met for episode in one]
+            def faced(chunk: Chunk) -> list[Episode]:
+                """By player, then by scene."""
+                some = chunk.of(scenes)
+                clean = greedy_answers(some, defender)
+                how: dict[str, Any] = {"k": settings.answers, "temperature": settings.temperature}
+                met = [
+                    play(some, player, referee, defender, seed=chunk.seed(seed), clean_answers=clean, **how)
+                    for player, seed in zip(known, seeds, strict=True)
+                ]
+                return [episode for one in met for episode in one]
 
-        todo = chunks(len(scenes), settings.chunk)
-        made = in_chunks(todo, folder / CHECKPOINT, faced, save_episodes, partial(load_episodes, scenes=scenes))
+            yield faced
+
+    todo, load = chunks(len(scenes), settings.chunk), partial(load_episodes, scenes=scenes)
+    made = in_chunks(todo, folder / CHECKPOINT, facing, save_episodes, load, inputs.by)
     if not made:
         return {}
     episodes = [

@@ -1,22 +1,26 @@
-"""A stage's work on many scenes in chunks: each is kept once it is made, and the ranks share them. *Ours.*
+"""A stage's work on many scenes in chunks: each is kept once it is made. The ranks share them, or a pool of actors on
+Ray makes them (`pool.py`). *Ours.*
 
-What a chunk is made of, its random numbers too, depends on its number alone: neither on the ranks nor on what was made
-before a kill. In one chunk (`size` 0) the stage's own seed is used as it is, and nothing is kept on the way.
+What a chunk is made of, its random numbers too, depends on its number alone: neither on who makes it nor on what was
+made before a kill. In one chunk (`size` 0) the stage's own seed is used as it is, and nothing is kept on the way.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from aot.coevolve.scenes.game import stage_seed
 from aot.errors import AotError
 from aot.runs import ranks
+from aot.runs.executor import Maker, builds
 from aot.runs.files import MOST_BYTES, digests_of, disk_errors, flush_to_disk, read_json, write_json
 from aot.runs.heartbeat import beat
+from aot.runs.progress import CHUNKS, advance, part
 
 Item = TypeVar("Item")
 DIGESTS = "digests.json"
@@ -41,6 +45,31 @@ class Chunk:
         return seed if self.number is None else stage_seed(seed, f"chunk {self.number}")
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Actors on Ray that make a stage's chunks: `make` in each of `workers` (none: as many as there is room for), with
+    `gpus` of its own (none: one where there are any). `cpu_seconds`: what they took, filled in."""
+
+    make: Maker
+    workers: int | None = None
+    gpus: float | None = None
+    cpu_seconds: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class OneChunk:
+    """In an actor: the one chunk that is wanted, by its first scene, and the folder for its files."""
+
+    start: int
+    folder: Path
+
+
+By = Pool | OneChunk | None
+"""Who makes a stage's chunks; None: this process and its fellow ranks."""
+Making = Callable[[], AbstractContextManager[Callable[[Chunk], Item]]]
+"""Opens the players and gives what makes a chunk with them; called where, and if, there is one to be made."""
+
+
 def chunks(count: int, size: int) -> list[Chunk]:
     """`count` scenes in chunks of `size`, or in one (size 0)."""
     if not size:
@@ -52,21 +81,54 @@ def chunks(count: int, size: int) -> list[Chunk]:
 def in_chunks(
     todo: Sequence[Chunk],
     state: Path,
-    make: Callable[[Chunk], Item],
+    making: Making[Item],
     save: Callable[[Path, Item], None],
     load: Callable[[Path], Item],
+    by: By = None,
 ) -> list[Item]:
-    """What `make` gives for each chunk, in order; on ranks other than the first nothing. Each rank makes its share of
-    those that are not in the folder `state` yet; `save` and `load` keep one in a folder."""
+    """What is made of each chunk, in order; on ranks other than the first, and in an actor, nothing. Each rank makes
+    its share of those that are not in the folder `state` yet, or the pool makes them; `save` and `load` keep one in a
+    folder."""
+    if isinstance(by, OneChunk):
+        (wanted,) = (chunk for chunk in todo if chunk.start == by.start)
+        with making() as make:
+            save(by.folder, make(wanted))
+        return []
     if todo[0].number is None:
-        return [make(todo[0])] if ranks.is_main() else []
-    folders = [_folder(state, chunk) for chunk in todo]
-    for turn, (chunk, folder) in enumerate(zip(todo, folders, strict=True)):
-        if turn % ranks.world_size() == ranks.rank() and not folder.exists():
-            _keep(folder, make(chunk), save)
-        beat()
-    ranks.barrier()
-    return [load(_verified(folder)) for folder in folders] if ranks.is_main() else []
+        if not ranks.is_main():
+            return []
+        with making() as make:
+            return [make(todo[0])]
+    left = missing(todo, state)
+    if isinstance(by, Pool):
+        if ranks.is_main():
+            _by_pool(left, state, by)
+        ranks.barrier()
+    elif left:
+        with making() as make:
+            for turn, chunk in enumerate(todo):
+                if turn % ranks.world_size() == ranks.rank() and not _folder(state, chunk).exists():
+                    _keep(_folder(state, chunk), make(chunk), save)
+                beat()
+            ranks.barrier()  # the first rank's players may be what others ask
+    else:
+        ranks.barrier()
+    return [load(_verified(_folder(state, chunk))) for chunk in todo] if ranks.is_main() else []
+
+
+def _by_pool(left: Sequence[Chunk], state: Path, pool: Pool) -> None:
+    """Each is kept as soon as an actor has made it."""
+    each = {chunk.number: range(chunk.start, chunk.stop) for chunk in left if chunk.number is not None}
+    folders = {chunk.number: _folder(state, chunk) for chunk in left}
+
+    def take(half: Path, build: Callable[[Path], dict[str, float]]) -> None:
+        pool.cpu_seconds.append(build(half)["cpu_seconds"])
+
+    made = builds(pool.make, each, state / "scratch", "ray", workers=pool.workers, gpus=pool.gpus, in_order=False)
+    with part(CHUNKS, len(each)), closing(made):
+        for number, build in made:
+            _keep(folders[number], build, take)
+            advance(CHUNKS)
 
 
 def missing(todo: Sequence[Chunk], state: Path) -> list[Chunk]:

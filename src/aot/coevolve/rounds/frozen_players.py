@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from aot.backends.vllm.settings import IN_PROCESS
 from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.rounds.chunks import OneChunk
 from aot.coevolve.rounds.inputs import Inputs
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.opening import open_attacker
@@ -44,7 +45,9 @@ def opponent(
         )
     from aot.backends.frozen import frozen_defender  # with the client library, which takes a second
 
-    run = folder.parents[inputs.name.count("/")]
+    run, state = folder.parents[inputs.name.count("/")], folder / CHECKPOINT
+    if isinstance(inputs.by, OneChunk):  # other actors keep theirs at the same time
+        state = state / "asked" / f"{inputs.by.start:06d}"
     return frozen_defender(
         made.folder,
         recipe.players.defender,
@@ -53,7 +56,7 @@ def opponent(
         compute.vllm,
         name=name,
         weights=f"{stage}-{made.hash[:12]}",
-        state=folder / CHECKPOINT,
+        state=state,
         log=run / LOGS / "vllm.log",
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,19 +32,24 @@ Record = dict[str, dict[str, list[Any]]]
 def attack_held_out(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """One attacker's attacks on all held-out scenes, with the referee's verdicts."""
     column, scenes = inputs.name.rpartition("/")[2], inputs.game.held_out
-    player: Attacker
-    if trained(column):
-        player = opened_attacker(recipe, inputs, maker_of(column), name=column)
-    else:
-        player = RandomDistractor(related=recipe.evaluation.scripted_related)
 
-    def attacked(chunk: Chunk) -> list[Episode]:
-        some = chunk.of(scenes)
-        made = attack_all(some, player, inputs.game.referee, seed=chunk.seed(inputs.seed))
-        return [Episode(*each) for each in zip(some, made.attacks, made.verdicts, strict=True)]
+    @contextmanager
+    def attacking() -> Iterator[Callable[[Chunk], list[Episode]]]:
+        player: Attacker
+        if trained(column):
+            player = opened_attacker(recipe, inputs, maker_of(column), name=column)
+        else:
+            player = RandomDistractor(related=recipe.evaluation.scripted_related)
 
-    todo = chunks(len(scenes), recipe.evaluation.chunk)
-    found = in_chunks(todo, folder / CHECKPOINT, attacked, save_episodes, partial(load_episodes, scenes=scenes))
+        def attacked(chunk: Chunk) -> list[Episode]:
+            some = chunk.of(scenes)
+            made = attack_all(some, player, inputs.game.referee, seed=chunk.seed(inputs.seed))
+            return [Episode(*each) for each in zip(some, made.attacks, made.verdicts, strict=True)]
+
+        yield attacked
+
+    todo, load = chunks(len(scenes), recipe.evaluation.chunk), partial(load_episodes, scenes=scenes)
+    found = in_chunks(todo, folder / CHECKPOINT, attacking, save_episodes, load, inputs.by)
     if not found:
         return {}
     episodes = [episode for some in found for episode in some]
@@ -62,20 +68,25 @@ def answer_held_out(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, A
         for column in columns
         if column != CLEAN
     }
-    with opponent(recipe, inputs, stage_of(recipe, defender), folder, name=defender) as player:
 
-        def answered(chunk: Chunk) -> Record:
-            some, record = chunk.of(scenes), {}
-            for column in columns:
-                if column == CLEAN:
-                    scores, texts = evaluate(player, some)
-                else:
-                    scores, texts = evaluate_attacked(player, some, attacks[column].part(chunk.start, chunk.stop))
-                record[column] = {"scores": scores.tolist(), "texts": texts}
-            return record
+    @contextmanager
+    def answering() -> Iterator[Callable[[Chunk], Record]]:
+        with opponent(recipe, inputs, stage_of(recipe, defender), folder, name=defender) as player:
 
-        todo = chunks(len(scenes), recipe.evaluation.chunk)
-        found = in_chunks(todo, folder / CHECKPOINT, answered, _save_answers, _load_answers)
+            def answered(chunk: Chunk) -> Record:
+                some, record = chunk.of(scenes), {}
+                for column in columns:
+                    if column == CLEAN:
+                        scores, texts = evaluate(player, some)
+                    else:
+                        scores, texts = evaluate_attacked(player, some, attacks[column].part(chunk.start, chunk.stop))
+                    record[column] = {"scores": scores.tolist(), "texts": texts}
+                return record
+
+            yield answered
+
+    todo = chunks(len(scenes), recipe.evaluation.chunk)
+    found = in_chunks(todo, folder / CHECKPOINT, answering, _save_answers, _load_answers, inputs.by)
     if not found:
         return {}
     record = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aot.coevolve.rounds.chunks import By
 from aot.coevolve.scenes.game import Game
 from aot.runs.run import Stage
 
@@ -21,6 +22,9 @@ class Inputs:
     stages: Mapping[str, Stage]
     memory: dict[str, Any] = field(default_factory=dict)
     """What this process has read from finished stages already, by stage: they never change."""
+
+    by: By = None
+    """Who makes the stage's chunks, where it works in chunks."""
 
     def folder(self, stage: str) -> Path:
         return self.stages[stage].folder

@@ -8,13 +8,14 @@ made in its folder and returns its metrics. *Ours.*
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.rounds.frozen_players import forget_players
 from aot.coevolve.rounds.inputs import Inputs
+from aot.coevolve.rounds.pool import pool_of
 from aot.coevolve.scenes.game import Game
 from aot.coevolve.stages.plan import StagePlan, plan_stage
 from aot.game.judge import judge_key
@@ -51,6 +52,10 @@ class Stages:
         if not plan.frozen:
             forget_players(self.memory)
         inputs = Inputs(name, plan.seed or 0, self.game, parents, self.memory)
+        elsewhere: list[float] = []
+        if plan.pooled:
+            pool = pool_of(self.recipe, self.run.folder, inputs, plan.build)
+            inputs, elsewhere = replace(inputs, by=pool), pool.cpu_seconds
         return self.run.stage(
             name,
             partial(plan.build, self.recipe, inputs),
@@ -59,6 +64,7 @@ class Stages:
             parents=list(parents.values()),
             quiet=plan.quiet,
             together=plan.together,
+            elsewhere=elsewhere,
         )
 
     def make_all(self, names: Sequence[str]) -> list[Stage]:

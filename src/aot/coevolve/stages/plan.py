@@ -55,7 +55,8 @@ Build = Callable[[Recipe, Inputs, Path], dict[str, Any]]
 @dataclass(frozen=True)
 class StagePlan:
     """How a stage is made. `key`: the JSON value of the settings that it depends on; `seed`: None where nothing is
-    random. `together`: several ranks can make it; `frozen`: nothing is trained; `light`: it takes no model."""
+    random. `together`: several ranks can make it; `pooled`: actors on Ray make its chunks; `frozen`: nothing is
+    trained; `light`: it takes no model."""
 
     build: Build
     key: Any
@@ -63,6 +64,7 @@ class StagePlan:
     parents: tuple[str, ...] = ()
     quiet: bool = False
     together: bool = False
+    pooled: bool = False
     frozen: bool = False
     light: bool = False
 
@@ -88,8 +90,10 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
         scripted = scripted | {"photos": FOR_ATTACKS.model_dump(mode="json")}
     mixed = [recipe.meta.model_dump()] if recipe.meta.rule != "newest" else []
     by_trl = recipe.dapo.engine == "trl"  # the packed engine works on one device
-    attacks = {"frozen": True, "together": recipe.attacks.chunk > 0}
-    evaluates = {"quiet": True, "frozen": True, "together": recipe.evaluation.chunk > 0}
+    on_ray = recipe.compute.executor == "ray"  # then one process, which has no model, hands out the chunks
+    asks = {"frozen": True, "pooled": on_ray}
+    attacks = {**asks, "together": recipe.attacks.chunk > 0 and not on_ray}
+    evaluates = {**asks, "together": recipe.evaluation.chunk > 0 and not on_ray, "quiet": True}
     match name.split("/"):
         case ["base", _]:
             return StagePlan(keep_base_player, player_key(*_base_player(recipe, name)), quiet=True, light=True)

@@ -46,6 +46,7 @@ class PixelMap:
             digit = (place >> shift & 255).astype(np.uint8)
             self.index += self._levels(read(digit)).round().long() << shift
         self.index.clamp_(0, place.max())
+        self._on: dict[torch.device, tuple[Tensor, ...]] = {}
         tried = np.random.default_rng(0).integers(0, 256, self.size, dtype=np.uint8)
         made = self(torch.from_numpy(tried).permute(2, 0, 1)[None] / 255)[0]
         error = (made - read(tried)).flatten() / self.scale
@@ -54,9 +55,16 @@ class PixelMap:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """The values `[B, *one image's]` of images `[B, 3, H, W]` in [0, 1], with gradients."""
-        index, scale, offset = (each.to(pixels.device) for each in (self.index, self.scale, self.offset))
+        index, scale, offset, from_pixel = self.on(pixels.device)
         levels = 255 * pixels.float().permute(0, 2, 3, 1).flatten(1).index_select(1, index)
-        return (levels * self.from_pixel.to(pixels.device) * scale + offset).view(len(pixels), *self.shape)
+        return (levels * from_pixel * scale + offset).view(len(pixels), *self.shape)
+
+    def on(self, device: torch.device) -> tuple[Tensor, ...]:
+        """Of each value its pixel, scale, offset, and whether it is one: on a device, to which they are moved once."""
+        if device not in self._on:
+            mine = (self.index, self.scale, self.offset, self.from_pixel)
+            self._on[device] = tuple(each.to(device) for each in mine)
+        return self._on[device]
 
     def image(self, values: Tensor) -> Image:
         """The image in whole levels whose values these are."""
@@ -86,7 +94,11 @@ class ProbedProcessor:
     def __call__(self, pixels: Tensor) -> Tensor:
         """The processor's values `[B, *one image's]` of images `[B, 3, H, W]` in [0, 1] of a size that `fitted`
         gives."""
-        return self._map((pixels.shape[2], pixels.shape[3]))(pixels)
+        return self.map_of(pixels.shape[2], pixels.shape[3])(pixels)
+
+    def map_of(self, height: int, width: int) -> PixelMap:
+        """Of images of this size, which `fitted` gives."""
+        return self._map((height, width))
 
     def _probed(self, size: tuple[int, int]) -> PixelMap:
         return PixelMap(*size, lambda image: self._read(image)[0])
@@ -121,13 +133,14 @@ class StockPixelLosses(PixelLosses):
         super().__init__(defender, images, questions)
         self.processor = processor
         places = [(i, choice) for i, q in enumerate(questions) for choice in range(len(q.options))]
-        self._row, self._choice = torch.tensor(places, device=defender.device).T
-        self._options = self._asked([gold_answer(questions[i], choice) for i, choice in places], self._row.tolist())
+        rows, choices = [i for i, _ in places], [choice for _, choice in places]
+        self._row, self._choice = (torch.tensor(each, device=defender.device) for each in (rows, choices))
+        self._most = max(choices) + 1
+        self._options = self._asked([gold_answer(questions[i], choice) for i, choice in places], rows)
 
     def option_logprobs(self, pixels: Tensor) -> Tensor:
         sums, _ = self._logprobs(self._options, pixels, self._row)
-        most = int(self._choice.max()) + 1
-        none = torch.full((len(pixels), most), float("-inf"), dtype=sums.dtype, device=sums.device)
+        none = torch.full((len(pixels), self._most), float("-inf"), dtype=sums.dtype, device=sums.device)
         return none.index_put((self._row, self._choice), sums).log_softmax(-1)
 
     def targeted(self, texts: Sequence[str]) -> Callable[[Tensor], Tensor]:

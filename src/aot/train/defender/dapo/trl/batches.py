@@ -46,23 +46,38 @@ def merge(parts: Sequence[Batch], pad_id: int) -> Batch:
     for key, first in parts[0].items():
         values = [part[key] for part in parts]
         if isinstance(first, list):
-            merged[key] = [item for value in values for item in value]
+            items = [item for value in values for item in value]
+            merged[key] = _of_one_size(items) if key == "pixel_values" else items
         elif key in ("prompt_ids", "prompt_mask"):
             merged[key] = _pad_rows(values, pad_id if key == "prompt_ids" else 0, "left")
         elif key.endswith("token_type_ids"):
             merged[key] = _token_types(parts, key)
         elif first.ndim == 2:
             merged[key] = _pad_rows(values, pad_id if key == "completion_ids" else 0, "right")
-        elif first.ndim == 1:
-            merged[key] = torch.cat(values)
-        else:
+        elif first.ndim == 0:
             merged[key] = first
+        else:  # images with a row each, of so many tiles
+            merged[key] = torch.cat(_of_one_size(values))
     return unsplit_pixel_values_by_grid(merged)
 
 
 def _pad_rows(values: Sequence[Tensor], filler: int, side: str) -> Tensor:
     rows = [row for value in values for row in value]
     padded: Tensor = pad(rows, padding_value=filler, padding_side=side)
+    return padded
+
+
+def _of_one_size(images: Sequence[Tensor]) -> list[Tensor]:
+    """Images `[n, ...]` with zeros behind, as processors pad those of one call: of several draws each has its own most
+    tiles, height and width."""
+    sizes = [image.shape[1:] for image in images]
+    if len(set(sizes)) < 2 or images[0].ndim < 3:
+        return list(images)
+    most = [max(each) for each in zip(*sizes, strict=True)]
+    padded = []
+    for image, size in zip(images, sizes, strict=True):
+        behind = [n for now, wanted in zip(reversed(size), reversed(most), strict=True) for n in (0, wanted - now)]
+        padded.append(torch.nn.functional.pad(image, behind))
     return padded
 
 
