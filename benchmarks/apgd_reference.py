@@ -30,6 +30,7 @@ from aot.miniature.world.sprites import COLOURS, KINDS, background, paint
 from aot.players.base_players import SHIPPED
 from aot.players.defender.differentiable import PixelLosses, QwenPixelLosses, attacked_weights
 from aot.players.defender.qwen import QwenDefender
+from aot.runs.threads import use_threads
 
 OURS = "ours, whole"
 Logits = Callable[[Tensor], Tensor]
@@ -124,7 +125,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--only", choices=("classifier", "defender"))
     asked = parser.parse_args()
-    torch.set_num_threads(1)
+    use_threads(1)
     if asked.only != "defender":
         compared("classifier", classifier(), *sprites(asked.images, 2), asked.steps, asked.starts)
     if asked.only == "classifier":

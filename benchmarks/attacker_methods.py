@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -28,6 +27,7 @@ from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.base import Defender
 from aot.players.defender.qwen import QwenDefender
 from aot.rl.intervals import paired_difference
+from aot.runs.threads import use_threads
 from aot.train.attacker.evolve import AttackerTraining, train_attacker
 from aot.types import Answer, Scene
 
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=1500)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     asked = parser.parse_args()
-    torch.set_num_threads(1)
+    use_threads(1)
     referee = world_referee(RefereeSettings())
     held_out = draw_scenes(asked.scenes, 99, "validation")
     table = Table("iteration", "method", "CPU s", "valid success", "gain", "95 %", "valid edits", box=None)

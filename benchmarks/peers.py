@@ -48,6 +48,7 @@ from aot.players.linear import Linear
 from aot.rl.advantage import group_advantages
 from aot.rl.flow import transition
 from aot.runs.checkpoints import Checkpoint
+from aot.runs.threads import use_threads
 from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
 from aot.train.attacker.flow_grpo.train import FlowGrpo
 from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment
@@ -283,7 +284,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--photos", type=Path, help="a folder of photos; without it drawn pictures")
     given = parser.parse_args()
-    torch.set_num_threads(1)
+    use_threads(1)
     cv2.setNumThreads(1)
     table = Table("ours / theirs", "times as fast", "lowest .. highest", "turns", "", box=None)
     for name in given.only:

@@ -21,6 +21,7 @@ from aot.coevolve.scenes.game import PHOTOS, open_game
 from aot.errors import AotError
 from aot.runs import heartbeat
 from aot.runs.run import Stage
+from aot.runs.threads import use_threads
 
 Build = Callable[[Recipe, Inputs, Path], Mapping[str, Any]]
 
@@ -50,8 +51,6 @@ class StageChunks:
         return {"cpu_seconds": time.process_time() - begun}
 
     def _open(self) -> tuple[Recipe, Inputs]:
-        import torch
-
         from aot.players.base_players import quiet_loading
 
         try:
@@ -63,7 +62,7 @@ class StageChunks:
             heartbeat.begin(*self.watched)
         quiet_loading()
         recipe, data = recipe_of(self.run)
-        torch.set_num_threads(recipe.threads)
+        use_threads(recipe.threads)
         free_text, photos = bool(recipe.judge.player), self.run / PHOTOS
         game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=free_text, photos=photos)
         return recipe, Inputs(self.name, self.seed, game, self.stages)
