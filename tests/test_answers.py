@@ -501,10 +501,10 @@ PIECES = [
 @pytest.mark.parametrize("piece", PIECES)
 def test_long_responses_are_read_in_linear_time(piece: str) -> None:
     text = piece * (100_000 // len(piece))
-    begun = time.monotonic()
+    begun = time.process_time()
     parse_answer(text, COLOURS)
     parse_yes_no(text)
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 # --- other ways in which recorded replies and adversarial ones are written
@@ -1007,9 +1007,9 @@ def test_a_reply_of_200_kilobytes_is_read_in_a_second(piece: str) -> None:
 
 @pytest.mark.parametrize("text", ["9" * 60_000, "9" * 60_000 + "e", "1." * 30_000, "999," * 15_000 + "x"])
 def test_long_numbers_are_read_in_linear_time(text: str) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     parse_open(text)
-    assert time.monotonic() - begun < 2  # 14 s once
+    assert time.process_time() - begun < 2  # 14 s once
 
 
 # --- a second round of replies that nobody had tried: each line stands for a kind
