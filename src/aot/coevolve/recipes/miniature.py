@@ -6,10 +6,11 @@ from aot.coevolve.recipes.recipe import Recipe
 
 FAMILIES = (
     *("distractor", "related", "several", "replacement", "scale", "texture", "occlusion"),
-    *("brightness", "tones", "shadow", "uneven_light", "blur", "jpeg", "viewpoint"),
+    *("brightness", "shadow", "uneven_light", "blur", "jpeg"),
 )
 """Scripted attacks that the miniature trains on, beside those of its attackers. Left out, to measure what transfers:
-unrelated objects, look-alikes, mirrored ones, neutral shapes, writing, removal and noise."""
+unrelated objects, look-alikes, mirrored ones, neutral shapes, writing, removal, noise, tones and viewpoint. For the
+last two the demo's budget is too small: its defender gets better at what moves the image, and loses clean accuracy."""
 
 
 def miniature() -> Recipe:
