@@ -32,8 +32,8 @@ Threat = Literal["semantic", "pixel", "composed"]
 Rule = Literal["objects", "known", "paint", "corruption", "viewpoint", "norm", "composed"]
 """Who judges: `objects` reads the objects back from the picture and answers again, `known` answers again from the
 objects that the maker names, `paint` looks at the boxes only, `corruption` at the whole image (SSIM), `viewpoint`
-answers again from the moved boxes alone, `norm` looks at the
-largest change of a value; `composed` is the rule of the edit, then that of the corruption."""
+answers again from the moved boxes alone, `norm` looks at the largest change of a value; `composed` is the rule of the
+edit, then that of the change after it."""
 
 
 class Family(Protocol):
