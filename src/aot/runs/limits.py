@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 Number = TypeVar("Number", int, float)
 MOST = 10**7
-"""The largest number of a setting that has no limit of its own: more scenes, steps or samples are a slip of the pen,
+"""The largest number of a setting that has no limit of its own: more scenes, steps or samples are a typing error,
 and end in want of memory hours later."""
 LEAST = 1e-12
 """Numbers nearer to 0 are 0, or a mistake: what divides by them overflows."""
