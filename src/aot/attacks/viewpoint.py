@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aot.attacks.base.family import Rule, Threat, answer_is_guarded
+from aot.attacks.base.family import Rule, Threat, answer_is_known
 from aot.types import Attack, Box, Image, Scene
 
 LEAST_INSIDE = 0.75
@@ -36,8 +36,8 @@ class Viewpoint:
     threat: Threat = "pixel"
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
-        if not answer_is_guarded(scene):
-            return "no_boxes"  # what is asked about may stand at the border
+        if not answer_is_known(scene):
+            return "answer_unknown"  # "in the left half?" may change; what is asked about may be cut off
         share = float(rng.uniform(*self.limits))
         height, width = scene.image.shape[:2]
         affine = drawn_affine(height, width, share, rng)

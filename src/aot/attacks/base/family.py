@@ -60,8 +60,12 @@ class Family(Protocol):
 
 def answer_is_guarded(scene: Scene) -> bool:
     """Whether an edit can be held to the question: by boxes, or because its answer can be worked out again."""
-    known = isinstance(scene, WorldScene) or (isinstance(scene, AnnotatedScene) and scene.query is not None)
-    return known or bool(scene.protected)
+    return answer_is_known(scene) or bool(scene.protected)
+
+
+def answer_is_known(scene: Scene) -> bool:
+    """Whether the scene's answer can be worked out again from its objects."""
+    return isinstance(scene, WorldScene) or (isinstance(scene, AnnotatedScene) and scene.query is not None)
 
 
 @runtime_checkable
