@@ -999,10 +999,10 @@ def test_a_letter_is_always_one_of_the_options(text: str, n: int) -> None:
         "((((",
     ],
 )
-def test_a_reply_of_200_kilobytes_is_read_in_a_second(piece: str) -> None:
+def test_a_reply_of_200_kilobytes_is_read_in_seconds(piece: str) -> None:
     begun = time.process_time()
     parse_answer(piece * (200_000 // len(piece)), COLOURS)
-    assert time.process_time() - begun < 1
+    assert time.process_time() - begun < 5  # at most 0.9 s at 2 GHz; a quadratic way takes minutes
 
 
 @pytest.mark.parametrize("text", ["9" * 60_000, "9" * 60_000 + "e", "1." * 30_000, "999," * 15_000 + "x"])

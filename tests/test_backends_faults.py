@@ -118,7 +118,7 @@ def test_a_long_wait_is_told_and_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     with FaultServer(lambda *_: "A", rate=1, faults=["429"], retry_after="86400") as server:
         started = time.monotonic()
         reply = replies_of(server, [Ask("1", ("hello",))], attempts=3, say=told.append)["1"]
-    assert reply.status == "error" and reply.attempts == 3 and time.monotonic() - started < 5
+    assert reply.status == "error" and reply.attempts == 3 and time.monotonic() - started < 40
     assert "86400 s" in told[0] and "try 1 of 3" in told[0] and LONGEST_WAIT_S <= 60
 
 

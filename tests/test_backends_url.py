@@ -115,7 +115,7 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice(tmp_path: Path, blow: signa
         run.send_signal(blow)
         run.communicate()
         over.set()
-        assert time.monotonic() - struck < 20 and run.returncode != 0  # far less; the machine may be busy
+        assert time.monotonic() - struck < 60 and run.returncode != 0  # far less; the machine may be busy
         with AnswerStore(path) as store:
             identity = backend_of(server).identity
             kept = {a.id for a in asks(60) if store.get(reply_key(identity, a, GREEDY))}
@@ -429,7 +429,7 @@ def test_a_dead_server_ends_the_run_and_says_what_is_kept(how: str, tmp_path: Pa
             server.stop()
         with pytest.raises(AotError, match=r"does not answer any more(.|\n)*replies are stored(.|\n)*goes on"):
             list(replies)
-        assert len(store) >= 10 and time.monotonic() - started < 15
+        assert len(store) >= 10 and time.monotonic() - started < 60
 
 
 def test_one_question_that_kills_its_connection_does_not_end_the_run() -> None:
@@ -462,7 +462,7 @@ def test_a_program_that_ends_meanwhile_ends_at_once(end: str) -> None:
         time.sleep(0 if text == "question 0" else 30)
 
     with FaultServer(echo, raw=slow_but_first) as server:
-        done = subprocess.run([sys.executable, "-c", code, server.url], capture_output=True, text=True, timeout=20)
+        done = subprocess.run([sys.executable, "-c", code, server.url], capture_output=True, text=True, timeout=120)
     assert done.returncode == (1 if "/" in end else 7) and "Exception ignored" not in done.stderr
 
 

@@ -196,7 +196,7 @@ def test_room_for_models_that_are_still_to_be_fetched(monkeypatch: pytest.Monkey
 def test_a_recipe_that_can_run_is_begun_without_a_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     began = time.process_time()  # not the clock: others may use the machine, too
     refuse_faults(load_recipe("smoke"), tmp_path / "run")
-    assert time.process_time() - began < 1  # 0.1 s
+    assert time.process_time() - began < 4  # 0.1 s on a free machine
     assert capsys.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
 

@@ -81,7 +81,7 @@ def test_a_hung_command_is_ended_with_all_that_it_started(tmp_path: Path) -> Non
     begun = time.monotonic()
     with pytest.raises(AotError, match=r"no progress for 0\.01 minutes; it was ended\n    \d+\n") as caught:
         run(tmp_path, child + beats + "time.sleep(600)", stall_s=0.6)
-    assert 1.3 < time.monotonic() - begun < 20
+    assert 1.3 < time.monotonic() - begun < 60
     assert gone(int(caught.value.message.split()[-1]))
     assert "compute.stall_minutes" in str(caught.value.hint) and not (tmp_path / "logs/stage.beat").exists()
 

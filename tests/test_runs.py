@@ -349,7 +349,7 @@ def test_workers_end_with_the_main_process(tmp_path: Path, sent: signal.Signals)
     while not (worker.exists() and worker.read_text()) and time.monotonic() < until:
         time.sleep(0.05)
     main.send_signal(sent)
-    _, said = main.communicate(timeout=30)
+    _, said = main.communicate(timeout=120)
     assert "Traceback" not in said
     alive = Path(f"/proc/{worker.read_text()}/cmdline")
     until = time.monotonic() + 10

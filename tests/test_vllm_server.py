@@ -208,7 +208,7 @@ def test_no_server_outlives_its_run(how: signal.Signals, upstream: Upstream, tmp
     assert run.stdout is not None and run.stdout.readline() == "ready\n"
     assert all(map(runs, upstream.pids)) and len(upstream.pids) == 2
     run.send_signal(how)
-    run.communicate(timeout=20)
+    run.communicate(timeout=60)
     deadline = time.monotonic() + 10
     while any(map(runs, upstream.pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
