@@ -25,12 +25,12 @@ from torch import Tensor, nn
 from aot.attacks.white_box.apgd import ApgdSettings, apgd
 from aot.attacks.white_box.norms import Ball, NormName, levels
 from aot.attacks.white_box.pgd import losses_of
-from aot.miniature.world.scenes import draw_scenes
-from aot.miniature.world.sprites import COLOURS, KINDS, background, paint
 from aot.players.base_players import SHIPPED
 from aot.players.defender.differentiable import PixelLosses, QwenPixelLosses, attacked_weights
 from aot.players.defender.qwen import QwenDefender
 from aot.runs.threads import use_threads
+from aot.world.scenes import draw_scenes
+from aot.world.sprites import COLOURS, KINDS, background, paint
 
 OURS = "ours, whole"
 Logits = Callable[[Tensor], Tensor]

@@ -21,8 +21,6 @@ from rich.table import Table
 
 from aot.game.episodes import greedy_answers, play
 from aot.game.referee import Referee, RefereeSettings
-from aot.miniature.world.preserved import world_referee
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.base import Defender
 from aot.players.defender.qwen import QwenDefender
@@ -30,6 +28,8 @@ from aot.rl.intervals import paired_difference
 from aot.runs.threads import use_threads
 from aot.train.attacker.evolve import AttackerTraining, train_attacker
 from aot.types import Answer, Scene
+from aot.world.preserved import world_referee
+from aot.world.scenes import draw_scenes
 
 PLAIN = {"muon_lr": 0, "adamw_lr": 3e-4, "warmup_steps": 2, "final_lr": 0.3, "ema": 0.9}
 METHODS: dict[str, dict[str, Any]] = {

@@ -38,8 +38,6 @@ from torch import Tensor, nn
 from aot.data.episodes.curriculum import CurriculumRow
 from aot.game.referee import RefereeSettings, box_ssim
 from aot.miniature.scripted import RandomDistractor
-from aot.miniature.world.preserved import world_referee
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor import Conditions
 from aot.players.base_players import player_folder
@@ -57,6 +55,8 @@ from aot.train.defender.dapo.train import train_dapo
 from aot.train.defender.optimizer import matrices
 from aot.train.muon import Muon
 from aot.types import Box, Image
+from aot.world.preserved import world_referee
+from aot.world.scenes import draw_scenes
 
 Row = tuple[str, list[float], str]
 

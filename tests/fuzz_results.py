@@ -27,7 +27,6 @@ from aot.experiment.results import is_landed, land
 from aot.experiment.run import experiment_settings, write_results
 from aot.experiment.unit import RESULT, unit_folder, unit_key
 from aot.game.referee import RefereeSettings
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.adapter_folder import ADAPTER
 from aot.players.attacker.condition_store import read_conditions, write_conditions
 from aot.players.attacker.edit_attacker import EditAttacker
@@ -38,6 +37,7 @@ from aot.prompts import attack_instruction
 from aot.runs.files import canonical_hash, read_whole, write_json
 from aot.runs.manifest import MANIFEST
 from aot.types import Episode
+from aot.world.scenes import draw_scenes
 from fuzz_readers import Outcome, Reader
 
 SCENES = draw_scenes(3, 7, "test")

@@ -19,7 +19,6 @@ from aot.data.episodes.curriculum import CurriculumRow
 from aot.errors import AotError
 from aot.game.episodes import face
 from aot.game.referee import Referee
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import SHIPPED, player_key
 from aot.players.defender.group_sampling import SampledGroup
 from aot.players.defender.qwen import QwenDefender
@@ -33,6 +32,7 @@ from aot.train.defender.dapo.settings import DapoSettings
 from aot.train.defender.dapo.trl.config import CompletionRewards, RewardPart
 from aot.train.defender.sft import DefenderSftSettings, SftExample, abstaining, train_defender_sft
 from aot.types import Answer, Attack, Image, Question
+from aot.world.scenes import draw_scenes
 
 DEFENDER = SHIPPED / "defender"
 SCENES = draw_scenes(12, 3, "train")

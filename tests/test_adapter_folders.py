@@ -21,7 +21,6 @@ from aot.backends.local.backend import LocalBackend
 from aot.backends.vllm.command import served
 from aot.doctor.folders import model_type_of, player_complete
 from aot.errors import AotError
-from aot.miniature.world.scenes import draw_scenes
 from aot.plan.full_size import defender_without_data
 from aot.plan.without_data import without_data
 from aot.players.adapter_folder import ADAPTER, PICKLE, WEIGHTS
@@ -33,6 +32,7 @@ from aot.players.digests import player_digests
 from aot.players.settings import DefenderSettings, LoraSettings
 from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
 from aot.train.defender.sft_examples import in_epochs
+from aot.world.scenes import draw_scenes
 
 SCENES = draw_scenes(4, 5)
 IMAGES, QUESTIONS = [scene.image for scene in SCENES], [scene.question for scene in SCENES]

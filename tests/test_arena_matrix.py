@@ -44,10 +44,10 @@ from aot.coevolve.rounds.scoring import AttackSet
 from aot.errors import AotError
 from aot.game.referee import RefereeSettings
 from aot.miniature.scripted import RandomDistractor
-from aot.miniature.world.preserved import world_referee
-from aot.miniature.world.scenes import draw_scenes
 from aot.runs.files import sha256_of
 from aot.types import Attack, Box, Finding, Verdict
+from aot.world.preserved import world_referee
+from aot.world.scenes import draw_scenes
 from conftest import Ended
 from html_page import Page
 

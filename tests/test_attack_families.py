@@ -38,10 +38,10 @@ from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.store import PhotoStore, fill
 from aot.game.referee import RefereeSettings, box_ssim
 from aot.miniature.scripted import WorldReader
-from aot.miniature.world.questions import keeps_answer
-from aot.miniature.world.scenes import draw_scenes
-from aot.miniature.world.sprites import COLOURS, KINDS, look_alike, sprite
 from aot.types import Attack, Box, Question, Scene
+from aot.world.questions import keeps_answer
+from aot.world.scenes import draw_scenes
+from aot.world.sprites import COLOURS, KINDS, look_alike, sprite
 
 WORLD = draw_scenes(24, 0, "test")
 NAMES = (*FAMILIES, "mirrored+brightness")

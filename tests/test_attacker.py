@@ -15,9 +15,6 @@ from aot.errors import AotError
 from aot.miniature.autoencoder import ResidualAutoencoder
 from aot.miniature.pairs import instruction_pairs
 from aot.miniature.tokenizer import build_tokenizer
-from aot.miniature.world.questions import PHRASES, WORDS
-from aot.miniature.world.recognise import read
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor import Conditions, EditorSettings, EditorShape
 from aot.players.attacker.fused import is_fusible, predict_velocity
@@ -35,6 +32,9 @@ from aot.players.base_players import player_folder
 from aot.players.defender.qwen import DefenderShape, QwenDefender
 from aot.prompts import attack_instruction
 from aot.types import Question, Scene
+from aot.world.questions import PHRASES, WORDS
+from aot.world.recognise import read
+from aot.world.scenes import draw_scenes
 from stock_classes import named_as_stock
 
 GRIDS = ((1, 4, 4), (1, 4, 4))

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from aot.errors import AotError
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.fused import predict_velocity
 from aot.players.attacker.lora import adapter_weights
@@ -30,6 +29,7 @@ from aot.train.attacker.reinforcement.loop import reinforce
 from aot.train.attacker.sft.edit_sets import EditPair, EditSet
 from aot.train.attacker.sft.flow_matching import SftSettings, accumulate_sft
 from aot.train.editor_trainer import EditorTrainer
+from aot.world.scenes import draw_scenes
 from fake_device import FakeCuda, move, on_cuda
 from test_attacker_training import ANYTHING_GOES, FAST, Fickle
 from tiny_editors import tiny_editor

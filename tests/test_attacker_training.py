@@ -18,9 +18,6 @@ from aot.miniature.autoencoder import ResidualAutoencoder
 from aot.miniature.pairs import SCRIPTED_TASKS, instruction_pairs
 from aot.miniature.scripted import AlwaysLetter, Oracle, WorldReader
 from aot.miniature.tokenizer import build_tokenizer
-from aot.miniature.world.preserved import world_referee
-from aot.miniature.world.questions import PHRASES, WORDS
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor import EditorSettings, EditorShape
 from aot.players.attacker.latents import paint
@@ -49,6 +46,9 @@ from aot.train.attacker.sft.edit_sets import EditSet
 from aot.train.attacker.sft.flow_matching import SftSettings, flow_matching_loss, train_sft
 from aot.train.editor_trainer import EditorTrainer, OptimizerSettings
 from aot.types import Answer
+from aot.world.preserved import world_referee
+from aot.world.questions import PHRASES, WORDS
+from aot.world.scenes import draw_scenes
 
 FAST = OptimizerSettings(muon_lr=2e-3, adamw_lr=1e-3, warmup_steps=1, ema=0.5)
 ANYTHING_GOES = Referee([])

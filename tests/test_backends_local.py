@@ -24,12 +24,12 @@ from aot.backends.openai.backend import OpenAiBackend
 from aot.backends.opening import open_backend, open_defender
 from aot.errors import AotError
 from aot.game.judge import Judge
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.base import Defender
 from aot.players.base_players import player_folder
 from aot.players.defender.qwen import QwenDefender
 from aot.players.defender.token_sampling import InverseTransformSampling
 from aot.prompts import question_prompt
+from aot.world.scenes import draw_scenes
 from fault_server import FaultServer, backed_by
 
 FOLDER = player_folder("miniature", "defender")

@@ -13,8 +13,6 @@ import torch
 from aot.game.referee import Referee
 from aot.miniature.autoencoder import ResidualAutoencoder
 from aot.miniature.tokenizer import build_tokenizer
-from aot.miniature.world.questions import PHRASES, WORDS
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.buckets import BucketedConditions, by_size
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor import EditorSettings, EditorShape
@@ -36,6 +34,8 @@ from aot.train.attacker.sft.edit_sets import EditPair, EditSets
 from aot.train.attacker.sft.flow_matching import SftSettings, train_sft
 from aot.train.editor_trainer import OptimizerSettings
 from aot.types import Scene
+from aot.world.questions import PHRASES, WORDS
+from aot.world.scenes import draw_scenes
 from test_attacker_training import Fickle, weights
 
 FAST = OptimizerSettings(muon_lr=0, adamw_lr=1e-3, warmup_steps=1, ema=0.5)

@@ -9,7 +9,6 @@ import torch
 
 from aot.data.episodes.curriculum import CurriculumRow
 from aot.miniature.scripted import AlwaysLetter, Oracle
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import player_folder
 from aot.players.defender.qwen import QwenDefender
 from aot.train.defender.clean_guard import (
@@ -20,6 +19,7 @@ from aot.train.defender.clean_guard import (
     missed,
     rehearsal_rows,
 )
+from aot.world.scenes import draw_scenes
 
 SCENES = draw_scenes(120, seed=4)
 GUARD = CleanGuardSettings(max_loss=0.02, rehearsals=2)

@@ -23,7 +23,6 @@ from aot.forge.split import split_of
 from aot.forge.world import WorldSettings
 from aot.miniature.cell_heads import CellHeads
 from aot.miniature.pairs import instruction_pairs
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.lora import WEIGHTS
 from aot.players.base_players import SHIPPED
@@ -36,6 +35,7 @@ from aot.train.attacker.sft.edit_sets import EditPair, EditSet, EditSets
 from aot.train.attacker.sft.flow_matching import SftSettings, token_weights, train_sft
 from aot.train.attacker.sft.pairs import AS_SELDOM_DECEIVED, forged_pairs
 from aot.train.editor_trainer import OptimizerSettings
+from aot.world.scenes import draw_scenes
 from tiny_editors import tiny_editor
 
 ATTACKER = SHIPPED / "attacker"

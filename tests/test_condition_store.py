@@ -16,7 +16,6 @@ from aot.coevolve.recipes.miniature import smoke
 from aot.coevolve.scenes.game import open_game
 from aot.coevolve.stages.make import Stages
 from aot.errors import AotError
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.buckets import BucketedConditions
 from aot.players.attacker.condition_store import INDEX, read_conditions, write_conditions
 from aot.players.attacker.edit_attacker import EditAttacker
@@ -24,6 +23,7 @@ from aot.players.attacker.lora import WEIGHTS
 from aot.players.settings import AttackerSettings
 from aot.prompts import attack_instruction
 from aot.runs.run import Run
+from aot.world.scenes import draw_scenes
 from tiny_editors import tiny_editor
 
 

@@ -25,10 +25,6 @@ from aot.data.photos.questions import Contents
 from aot.errors import AotError
 from aot.experiment.settings import COUNTERFACTUAL, headline
 from aot.miniature.scripted import WorldReader
-from aot.miniature.world.counterfactuals import counterfactual
-from aot.miniature.world.questions import answer_from
-from aot.miniature.world.scenes import WorldScene, draw_scenes
-from aot.miniature.world.sprites import TILE_PX
 from aot.players.defender.qwen import QwenDefender
 from aot.runs.checkpoints import Checkpoint
 from aot.train.defender.command import DefenderSftRunSettings, sft_defender
@@ -41,6 +37,10 @@ from aot.train.defender.sft import (
 )
 from aot.train.defender.sft_examples import in_epochs
 from aot.types import Attack, Box, CounterfactualPair, Question, Scene
+from aot.world.counterfactuals import counterfactual
+from aot.world.questions import answer_from
+from aot.world.scenes import WorldScene, draw_scenes
+from aot.world.sprites import TILE_PX
 from test_defender_sft import DEFENDER, EXAMPLES, FAST, dataset, weights  # noqa: F401 (a fixture)
 
 COCO = Path(__file__).resolve().parents[2] / "shared/data/coco_photos"

@@ -18,8 +18,6 @@ from trl.rewards import get_soft_overlong_punishment
 from aot.data.episodes.curriculum import CurriculumRow
 from aot.errors import AotError
 from aot.miniature.tokenizer import build_tokenizer, prompt_phrases
-from aot.miniature.world.questions import PHRASES, WORDS
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.defender.group_sampling import SampledGroup, sample_groups
 from aot.players.defender.qwen import DefenderShape, QwenDefender
 from aot.players.defender.shared_prefix import completion_logprobs
@@ -42,6 +40,8 @@ from aot.train.defender.dapo.trl.batches import merge
 from aot.train.defender.dapo.trl.engine import build_trainer, newest_whole, train_trl
 from aot.train.defender.dapo.trl.trainer import DapoTrainer
 from aot.types import Question
+from aot.world.questions import PHRASES, WORDS
+from aot.world.scenes import draw_scenes
 
 SHAPE = DefenderShape(
     hidden=48, layers=2, heads=3, mlp=64, vision_hidden=32, vision_depth=1, vision_heads=2, vision_mlp=32

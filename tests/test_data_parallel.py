@@ -19,8 +19,6 @@ from safetensors.torch import load_file, save_file
 from aot.errors import AotError
 from aot.game.referee import RefereeSettings
 from aot.miniature.pairs import instruction_pairs
-from aot.miniature.world.preserved import world_referee
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.opening import open_attacker_to_train
 from aot.players.base_players import SHIPPED
@@ -42,6 +40,8 @@ from aot.train.defender.sft_examples import in_epochs
 from aot.train.editor_trainer import OptimizerSettings
 from aot.train.ranks import Draws, gather_values, share, sum_gradients
 from aot.types import CounterfactualPair
+from aot.world.preserved import world_referee
+from aot.world.scenes import draw_scenes
 from ranks import on_ranks
 
 Train = Callable[[Checkpoint, TrainLog], tuple[torch.nn.Module, dict[str, Any]]]

@@ -23,9 +23,6 @@ from aot.miniature.pretrain.defender import (
     pretrain_defender,
 )
 from aot.miniature.tokenizer import build_tokenizer
-from aot.miniature.world.questions import PHRASES, WORDS
-from aot.miniature.world.scenes import draw_scenes
-from aot.miniature.world.sprites import COLOURS, GRID, KINDS
 from aot.players.base import Defender
 from aot.players.base_players import player_folder
 from aot.players.defender.qwen import DefenderShape, QwenDefender
@@ -35,6 +32,9 @@ from aot.prompts import ANSWER_FORMAT, attack_instruction, gold_answer, question
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
 from aot.types import LETTERS, Image, Question
+from aot.world.questions import PHRASES, WORDS
+from aot.world.scenes import draw_scenes
+from aot.world.sprites import COLOURS, GRID, KINDS
 from stock_classes import named_as_stock
 
 LONG = Question("Wie viele  Äpfel (🍎) hier?\n\nThink first, then decide.", ("one", "a few", "many"), 1)

@@ -22,7 +22,6 @@ from aot.backends.vllm.command import served
 from aot.coevolve.recipes.load import load_recipe
 from aot.data.episodes.curriculum import CurriculumRow
 from aot.errors import AotError
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import BASE, SHIPPED, keep_player
 from aot.players.defender.lora import WEIGHTS, adapted_layers, new_adapters
 from aot.players.defender.opening import open_defender
@@ -39,6 +38,7 @@ from aot.train.defender.dapo.settings import DapoSettings, TrlOptions
 from aot.train.defender.dapo.train import train_dapo
 from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
 from aot.train.defender.sft_examples import in_epochs
+from aot.world.scenes import draw_scenes
 
 MINIATURE = SHIPPED / "defender"
 SCENES = draw_scenes(8, 5)

@@ -18,7 +18,6 @@ from aot.errors import AotError
 from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.read_pairs import dataset_pairs
 from aot.forge.world import WorldSettings
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import SHIPPED
 from aot.players.defender.qwen import QwenDefender
 from aot.prompts import gold_answer, question_prompt
@@ -33,6 +32,7 @@ from aot.train.defender.sft import (
     train_defender_sft,
 )
 from aot.train.defender.sft_examples import dataset_examples, in_epochs, joined
+from aot.world.scenes import draw_scenes
 from conftest import Ended
 from stock_classes import named_as_stock
 

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aot.miniature.world import edits, scenes
-from aot.miniature.world.described import described, world_traits
-from aot.miniature.world.recognise import read
 from aot.rl.diversity import DiversitySettings, Trait, diverse_rewards, entropies, rarities
 from aot.train.attacker.evolve import AttackerTraining
 from aot.train.attacker.reinforcement.attack_environment import GRADED, EnvironmentSettings
 from aot.train.attacker.reinforcement.traits import pixel_traits, trait_of_pixels, weigh_diversity
 from aot.types import Attack, Box, EditKind, Episode, Finding, Question, Scene, Verdict
+from aot.world import edits, scenes
+from aot.world.described import described, world_traits
+from aot.world.recognise import read
 
 word = st.sampled_from("abc")
 trait = st.none() | st.builds(Trait, word, word, word, word)

@@ -15,12 +15,12 @@ from PIL import Image as PilImage
 from pydantic import ValidationError
 
 from aot.errors import AotError
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor import EditorSettings
 from aot.players.attacker.latents import paint
 from aot.players.attacker.opening import open_attacker
 from aot.players.settings import AttackerSettings, LoraSettings
+from aot.world.scenes import draw_scenes
 from stock_classes import named_as_stock
 from tiny_editors import PIPELINES, tiny_editor
 

@@ -9,10 +9,10 @@ import pytest
 from aot.game.episodes import face, greedy_answers, play, with_rewards
 from aot.game.referee import EditArea, Referee, RefereeSettings, build_referee
 from aot.miniature.scripted import AlwaysLetter, BestOfK, Oracle, RandomDistractor, WorldReader
-from aot.miniature.world.preserved import world_referee
-from aot.miniature.world.scenes import draw_scenes
 from aot.rl.rewards import AttackReward
 from aot.types import Attack, Question, Scene
+from aot.world.preserved import world_referee
+from aot.world.scenes import draw_scenes
 
 SCENES = draw_scenes(48, 3, "validation")
 REFEREE = world_referee(RefereeSettings())

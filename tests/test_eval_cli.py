@@ -34,9 +34,9 @@ from aot.bench.evaluation.records import SCHEMA
 from aot.bench.evaluation.run import Outcome, evaluate, plan
 from aot.cli import main
 from aot.errors import AotError
-from aot.miniature.world.scenes import draw_scenes
 from aot.runs.files import held
 from aot.types import LETTERS
+from aot.world.scenes import draw_scenes
 from bench_layouts import base64_picture, lmu, vstar_folder, write_tsv
 from fault_server import FAULTS, FaultServer
 from forked import aot_in_a_fork, kill

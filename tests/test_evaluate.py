@@ -9,9 +9,9 @@ from aot.coevolve.evaluation.summaries import Evaluation, accuracy, attacker_sum
 from aot.coevolve.rounds.scoring import AttackSet, attack_all, evaluate, evaluate_attacked, score
 from aot.game.referee import RefereeSettings
 from aot.miniature.scripted import AlwaysLetter, Noise, Oracle, RandomDistractor, WorldReader
-from aot.miniature.world.preserved import world_referee
-from aot.miniature.world.scenes import draw_scenes
 from aot.types import Answer, Attack, Finding, Question, Verdict
+from aot.world.preserved import world_referee
+from aot.world.scenes import draw_scenes
 
 QUESTION = Question("Where?", ("left", "right"), 1)
 

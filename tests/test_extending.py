@@ -30,10 +30,10 @@ from aot.errors import AotError
 from aot.game.episodes import play
 from aot.game.referee import RefereeSettings, build_referee
 from aot.miniature.scripted import Oracle
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.base import Attacker, Defender
 from aot.scores.official import choice
 from aot.types import Answer, Attack, EditKind, Finding, Image, Question, Scene
+from aot.world.scenes import draw_scenes
 
 SCENES = draw_scenes(6, seed=3)
 

@@ -17,11 +17,11 @@ from aot.coevolve.recipes.miniature import smoke
 from aot.errors import AotError
 from aot.game.floor import Floor, FloorSettings, floor_table, measure_floor, refuse_above
 from aot.game.referee import LocalSsim, RefereeSettings
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.latents import round_trip
 from aot.players.base_players import player_folder
 from aot.types import Attack, Box, Image, Question, Scene
+from aot.world.scenes import draw_scenes
 from test_keep import as_drift, moved, picture
 
 SETTINGS, REFEREE = FloorSettings(scenes=3), RefereeSettings()

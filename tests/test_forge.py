@@ -45,8 +45,8 @@ from aot.forge.world import WorldSettings
 from aot.game.judge import Judge
 from aot.game.referee import RefereeSettings, box_ssim
 from aot.miniature.scripted import AlwaysLetter
-from aot.miniature.world.scenes import draw_scenes
 from aot.types import Box, Finding, Verdict
+from aot.world.scenes import draw_scenes
 
 SCENE = draw_scenes(1, 0)[0]
 LABELS = ("cup", "bus", "dog", "cat", "car", "bowl")

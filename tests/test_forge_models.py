@@ -33,11 +33,11 @@ from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.store import PhotoStore, fill
 from aot.forge.world import WorldSettings
 from aot.game.referee import RefereeSettings
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import player_folder
 from aot.prompts import attack_instruction, edit_instruction
 from aot.runs.files import digests_of
 from aot.types import Answer, Box
+from aot.world.scenes import draw_scenes
 from fault_server import FaultServer, backed_by
 from test_forge import folder_of_photos
 

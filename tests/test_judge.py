@@ -8,12 +8,12 @@ import pytest
 from aot.errors import AotError
 from aot.forge.grow import GrowSettings, grow, questions_in
 from aot.game.judge import GAP_PX, Judge, JudgeSettings, judge_key, open_judge, question_of, side_by_side
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import player_folder
 from aot.players.defender.qwen import QwenDefender
 from aot.players.defender.writer import QwenWriter
 from aot.prompts import JUDGE_QUESTIONS
 from aot.types import Answer, Question
+from aot.world.scenes import draw_scenes
 from fault_server import FaultServer
 
 FIELDS = {"object": "cup", "instruction": "Add a cup.", "question": "Where?", "answer": "left", "given": "Left."}

@@ -25,8 +25,6 @@ from aot.game.episodes import face
 from aot.game.judge import Judge, JudgeSettings, judge_key, open_judge
 from aot.game.referee import Referee, RefereeSettings
 from aot.miniature.scripted import Oracle, RandomDistractor
-from aot.miniature.world.preserved import world_referee
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.base_players import player_folder
 from aot.players.defender.qwen import QwenDefender
@@ -57,6 +55,8 @@ from aot.train.defender.dapo.train import train_dapo
 from aot.train.defender.dapo.trl.engine import build_trainer
 from aot.train.editor_trainer import OptimizerSettings
 from aot.types import Answer, Attack, Finding, Question, Verdict
+from aot.world.preserved import world_referee
+from aot.world.scenes import draw_scenes
 
 SCENES = draw_scenes(24, 3, "train")
 REFEREE = world_referee(RefereeSettings())

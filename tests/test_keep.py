@@ -17,8 +17,6 @@ from aot.data.images.reading import at_most
 from aot.data.photos.photo import Photo
 from aot.data.sources import open_source
 from aot.game.referee import LocalSsim, RefereeSettings, box_ssim
-from aot.miniature.world.preserved import world_referee
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.keep import FEATHER, Drift, drift, kept, pasted_back, registered
 from aot.players.attacker.opening import open_attacker
@@ -27,6 +25,8 @@ from aot.players.defender.qwen import QwenDefender
 from aot.players.settings import AttackerSettings
 from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment, EnvironmentSettings
 from aot.types import Attack, Box, Image, Question, Scene
+from aot.world.preserved import world_referee
+from aot.world.scenes import draw_scenes
 
 MOTIONS = [(1.0, 0.0, 1.0, 1.0), (2.0, -1.5, 1.0, 1.0), (-3.3, 2.25, 1.01, 0.995), (0.0, 0.0, 0.98, 0.98)]
 """Shift in x and y (px), zoom in x and y."""

@@ -32,7 +32,7 @@ LAYERS = (
     ("backends/vllm",),
     ("backends",),
     ("game",),
-    ("miniature/world",),
+    ("world",),
     ("bench/reading",),
     ("bench/benchmarks",),
     ("bench/evaluation",),
@@ -63,8 +63,8 @@ LAYERS = (
     ("__main__",),
 )
 """Lowest first; a package imports only from lower layers, or from itself. A folder inside a folder counts alone where
-it is named here: the miniature's world lies below the forge, its pretraining above the trainings; the packages of
-`SPLIT` are made of folders that build on each other."""
+it is named here: the packages of `SPLIT` are made of folders that build on each other, and the miniature's pretraining
+lies above its scripted players."""
 SPLIT = ("arena", "attacks", "backends", "bench", "coevolve", "data", "train/attacker")
 """Packages all of whose folders are named in `LAYERS`."""
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

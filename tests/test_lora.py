@@ -16,7 +16,6 @@ from PIL import Image as PilImage
 
 from aot.errors import AotError
 from aot.miniature.pairs import instruction_pairs
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.frozen_policy import FrozenPolicy
 from aot.players.attacker.latents import paint
@@ -27,6 +26,7 @@ from aot.players.settings import AttackerSettings, LoraSettings
 from aot.prompts import attack_instruction
 from aot.runs.checkpoints import Checkpoint
 from aot.train.editor_trainer import EditorTrainer, OptimizerSettings
+from aot.world.scenes import draw_scenes
 from stock_classes import named_as_stock
 from test_attacker_training import Killed, KilledAfter, runs_of
 from tiny_editors import tiny_editor

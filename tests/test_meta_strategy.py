@@ -28,9 +28,9 @@ from aot.coevolve.stages.sft_batches import scripted_batches
 from aot.errors import AotError
 from aot.game.referee import RefereeSettings
 from aot.miniature.scripted import AlwaysLetter, Oracle, RandomDistractor
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.mixture import AttackerMixture, DefenderMixture
 from aot.runs.run import Run
+from aot.world.scenes import draw_scenes
 
 SCENES = draw_scenes(24, 7, "train")
 IMAGES, QUESTIONS = [s.image for s in SCENES], [s.question for s in SCENES]

@@ -25,7 +25,6 @@ from aot.attacks.white_box.settings import WHITE_BOX, PixelAttackSettings
 from aot.attacks.white_box.within_ball import WithinBall
 from aot.errors import AotError
 from aot.miniature.scripted import WorldReader
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import SHIPPED
 from aot.players.defender.differentiable import (
     DifferentiableProcessor,
@@ -41,6 +40,7 @@ from aot.train.defender.pixel_share import PixelSettings, with_pixels_attacked
 from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
 from aot.train.defender.sft_examples import in_epochs
 from aot.types import Attack, Box, Image
+from aot.world.scenes import draw_scenes
 
 SCENES = draw_scenes(12, 11, "train")
 NORMS = ("linf", "l2")

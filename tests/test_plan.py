@@ -303,8 +303,8 @@ def test_planned_memory_of_the_defender_is_that_of_its_trainings(name: str, monk
 
 def test_the_plan_of_trl_is_trls_own_step(tmp_path: Path) -> None:
     """Its trainer's loss on a real batch, beside ours on one of the same sizes."""
-    from aot.miniature.world.scenes import draw_scenes
     from aot.train.defender.dapo.trl.engine import build_trainer
+    from aot.world.scenes import draw_scenes
 
     rows = [CurriculumRow(s.id, s.image, s.question) for s in draw_scenes(8, 0)]
     settings = TRL.model_copy(update={"groups": 2, "trl": TrlOptions(completions_per_forward=8)})

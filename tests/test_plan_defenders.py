@@ -13,7 +13,6 @@ import torch
 from PIL import Image as PilImage
 
 from aot.data.episodes.curriculum import CurriculumRow
-from aot.miniature.world.scenes import draw_scenes
 from aot.plan import defender_plan
 from aot.plan.live_memory import LiveMemory, Measured
 from aot.plan.stock_answers import stock_answering
@@ -24,6 +23,7 @@ from aot.players.defender.trained import TrainedDefender
 from aot.train.defender.dapo.settings import DapoSettings, TrlOptions
 from aot.train.defender.dapo.trl.engine import build_trainer
 from aot.train.defender.dapo.trl.forward import completion_loss, with_trls_head
+from aot.world.scenes import draw_scenes
 from plan_folders import BUILDERS, LORA, PX, SFT, bare, build_folders, opened, step_as_on_a_gpu
 from test_plan import allocated
 

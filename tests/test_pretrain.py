@@ -18,15 +18,15 @@ from aot.miniature.pretrain.editor import AttackerGate
 from aot.miniature.pretrain.run import PretrainSettings, defender_metrics, pretrain, wide_settings
 from aot.miniature.scripted import AlwaysLetter, Oracle, WorldReader
 from aot.miniature.tokenizer import build_tokenizer
-from aot.miniature.world.preserved import world_referee
-from aot.miniature.world.questions import PHRASES, WORDS
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import player_folder
 from aot.players.defender.qwen import DefenderShape, QwenDefender
 from aot.runs.overrides import overridden
 from aot.train.attacker.sft import cold_start as cold_start_module
 from aot.train.attacker.sft.cold_start import ColdStartPairs
 from aot.train.attacker.sft.edit_sets import EditPair
+from aot.world.preserved import world_referee
+from aot.world.questions import PHRASES, WORDS
+from aot.world.scenes import draw_scenes
 
 GOOD = {"add": 0.95, "remove": 0.95, "replace": 0.7, "integrity": 0.99, "valid_success": 0.25}
 

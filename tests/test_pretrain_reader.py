@@ -23,14 +23,14 @@ from aot.miniature.pretrain.reader import (
     pretrain_reader,
 )
 from aot.miniature.tokenizer import build_tokenizer
-from aot.miniature.world.edits import WIDE_KINDS, WIDE_MIX
-from aot.miniature.world.questions import PHRASES, WORDS
-from aot.miniature.world.scenes import draw_scenes
-from aot.miniature.world.sprites import COLOURS, KINDS
 from aot.players.defender.qwen import DefenderShape, QwenDefender
 from aot.prompts import EDIT_TEMPLATE, EDIT_VERBS
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
+from aot.world.edits import WIDE_KINDS, WIDE_MIX
+from aot.world.questions import PHRASES, WORDS
+from aot.world.scenes import draw_scenes
+from aot.world.sprites import COLOURS, KINDS
 
 TINY = ReaderSettings(steps=6, batch=8, warmup=2)
 

@@ -19,7 +19,6 @@ from aot.attacks.white_box.settings import PixelAttackSettings
 from aot.attacks.white_box.within_ball import WithinBall
 from aot.errors import AotError
 from aot.game.referee import RefereeSettings
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.defender.differentiable import QwenPixelLosses
 from aot.players.defender.opening import open_defender
 from aot.players.defender.pixel_gradients import pixel_gradients
@@ -29,6 +28,7 @@ from aot.players.defender.stock import StockDefender
 from aot.players.settings import DefenderSettings
 from aot.prompts import gold_answer
 from aot.types import Image, Scene
+from aot.world.scenes import draw_scenes
 from conftest import Ended
 from test_forge import folder_of_photos
 

@@ -14,7 +14,6 @@ from PIL import Image as PilImage
 
 from aot.errors import AotError
 from aot.miniature.pairs import instruction_pairs
-from aot.miniature.world.scenes import draw_scenes
 from aot.plan.full_size import attacker_without_data
 from aot.plan.live_memory import LiveMemory
 from aot.plan.without_data import META, without_data
@@ -30,6 +29,7 @@ from aot.train.attacker.reinforcement.attack_environment import AttackEnvironmen
 from aot.train.attacker.sft.edit_sets import EditSet
 from aot.train.attacker.sft.flow_matching import SftSettings, train_sft
 from aot.types import Scene
+from aot.world.scenes import draw_scenes
 from stock_classes import named_as_stock
 from test_attacker_training import ANYTHING_GOES, FAST, Fickle
 from test_plan import attackers_work

@@ -28,13 +28,13 @@ from aot.game.referee import (
     ssim_map,
 )
 from aot.miniature.scripted import Noise, RandomDistractor
-from aot.miniature.world.edits import add, distractor_candidates, remove
-from aot.miniature.world.edits import replace as put
-from aot.miniature.world.preserved import AnswerPreserved, world_referee
-from aot.miniature.world.questions import Name, Query
-from aot.miniature.world.scenes import Layout, Placed, WorldScene, draw_scenes, render
-from aot.miniature.world.sprites import look_alike
 from aot.types import Attack, Box, Finding, Question, Scene
+from aot.world.edits import add, distractor_candidates, remove
+from aot.world.edits import replace as put
+from aot.world.preserved import AnswerPreserved, world_referee
+from aot.world.questions import Name, Query
+from aot.world.scenes import Layout, Placed, WorldScene, draw_scenes, render
+from aot.world.sprites import look_alike
 
 QUESTION = Question("Is the cup left or right of the ball?", ("left", "right"), 0, "relation")
 

@@ -10,10 +10,10 @@ import pytest
 
 from aot.errors import AotError
 from aot.miniature.scripted import AlwaysLetter, BestOfK, Noise, Oracle, RandomDistractor, WorldReader
-from aot.miniature.world.scenes import WorldScene, draw_scenes, with_layout
 from aot.players.base import Attacker, Defender
 from aot.prompts import gold_answer
 from aot.types import Attack, Box, Finding, Question, Scene, Verdict
+from aot.world.scenes import WorldScene, draw_scenes, with_layout
 
 DEFENDERS: list[Defender] = [AlwaysLetter("A"), Oracle(), WorldReader(), WorldReader(shortsighted=True)]
 ATTACKERS: list[Attacker] = [RandomDistractor(), RandomDistractor(related=1.0), Noise()]

@@ -21,9 +21,9 @@ from aot.backends.local.backend import LocalBackend
 from aot.backends.openai.backend import OpenAiBackend
 from aot.backends.opening import open_backend
 from aot.errors import AotError
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.base_players import player_folder
 from aot.prompts import question_prompt
+from aot.world.scenes import draw_scenes
 from conftest import Ended
 from fault_server import FaultServer, backed_by
 

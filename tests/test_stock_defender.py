@@ -17,7 +17,6 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationC
 import tiny_models
 from aot.data.episodes.curriculum import CurriculumRow
 from aot.errors import AotError
-from aot.miniature.world.scenes import draw_scenes
 from aot.players import quantization
 from aot.players.base import Defender
 from aot.players.defender.opening import open_defender
@@ -36,6 +35,7 @@ from aot.train.defender.dapo.train import train_dapo
 from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
 from aot.train.defender.sft_examples import in_epochs
 from aot.types import Image
+from aot.world.scenes import draw_scenes
 from stock_classes import named_as_stock
 
 SCENES = draw_scenes(8, 5)

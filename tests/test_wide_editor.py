@@ -19,11 +19,6 @@ from aot.miniature.pretrain.editor import PretrainEditorSettings, pretrain_edito
 from aot.miniature.pretrain.reader import ReaderSettings
 from aot.miniature.pretrain.run import PretrainSettings
 from aot.miniature.pretrain.widen import OTHER_LATENTS, TEXTURE_LATENTS, widened
-from aot.miniature.world.described import world_traits
-from aot.miniature.world.edits import WIDE_KINDS, WIDE_MIX
-from aot.miniature.world.preserved import world_referee
-from aot.miniature.world.recognise import read
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.latents import edit_latents, paint
 from aot.players.base_players import SHIPPED
@@ -34,6 +29,11 @@ from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
 from aot.train.attacker.flow_grpo.train import train_flow_grpo
 from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment, EnvironmentSettings
 from aot.train.attacker.sft.flow_matching import SftSettings
+from aot.world.described import world_traits
+from aot.world.edits import WIDE_KINDS, WIDE_MIX
+from aot.world.preserved import world_referee
+from aot.world.recognise import read
+from aot.world.scenes import draw_scenes
 
 
 @pytest.fixture(scope="module")

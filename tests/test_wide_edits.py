@@ -17,14 +17,14 @@ from aot.forge.world import WorldPairSource, WorldSettings
 from aot.game.referee import RefereeSettings
 from aot.miniature.scripted import RandomDistractor
 from aot.miniature.tokenizer import prompt_phrases
-from aot.miniature.world import edits, scenes, sprites, surfaces
-from aot.miniature.world.edits import WIDE_KINDS, WIDE_MIX, Kinds
-from aot.miniature.world.preserved import AnswerPreserved, world_referee
-from aot.miniature.world.questions import Name, keeps_answer
-from aot.miniature.world.recognise import TOLERANCE_RMS, read
-from aot.miniature.world.scenes import Layout, Placed, WorldScene
 from aot.prompts import EDIT_VERBS, FIRST_VERBS
 from aot.types import Attack, Box, EditKind
+from aot.world import edits, scenes, sprites, surfaces
+from aot.world.edits import WIDE_KINDS, WIDE_MIX, Kinds
+from aot.world.preserved import AnswerPreserved, world_referee
+from aot.world.questions import Name, keeps_answer
+from aot.world.recognise import TOLERANCE_RMS, read
+from aot.world.scenes import Layout, Placed, WorldScene
 
 seeds = st.integers(0, 2**32 - 1)
 WIDE = RefereeSettings(wide_edits=True)

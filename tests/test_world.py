@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aot.errors import AotError
-from aot.miniature.world import edits, questions, recognise, scenes, sprites
-from aot.miniature.world.questions import Name, Query, answer_from, keeps_answer, parse_question
 from aot.types import Box
+from aot.world import edits, questions, recognise, scenes, sprites
+from aot.world.questions import Name, Query, answer_from, keeps_answer, parse_question
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -30,12 +30,12 @@ from aot.backends.frozen import FrozenBackend, asked_at
 from aot.backends.vllm.command import served
 from aot.backends.vllm.server import VllmServer
 from aot.backends.vllm.settings import AskingSettings, VllmSettings
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.base import Defender
 from aot.players.base_players import player_folder
 from aot.players.defender.opening import open_defender
 from aot.players.settings import DefenderSettings
 from aot.types import Image, Question, Scene
+from aot.world.scenes import draw_scenes
 
 SIDE_PX, TINY_SIDE_PX = 512, 64
 

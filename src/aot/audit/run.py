@@ -33,12 +33,12 @@ from aot.backends.base.backend import Ask, Backend, Reply
 from aot.backends.base.pictures import png
 from aot.data.images.reading import Refusal
 from aot.data.photos.photo import AnnotatedScene
-from aot.miniature.world.scenes import WorldScene
 from aot.prompts import question_prompt
 from aot.runs.files import canonical_hash, held, replacing, write_json
 from aot.runs.progress import GRADIENTS, part
 from aot.runs.terminal import echo
 from aot.types import LETTERS, Question, Scene, Verdict
+from aot.world.scenes import WorldScene
 
 FORMAT, VERSION = "aot-audit", 1
 RESULT, OUTCOMES, REPLIES = "audit.json", "outcomes.jsonl", "replies.sqlite"

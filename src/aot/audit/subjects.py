@@ -20,9 +20,9 @@ from aot.forge.photo_edits.outlines import find_outlines
 from aot.forge.photo_source import PhotoPairSource, PhotoSettings
 from aot.forge.store import PhotoStore, fill
 from aot.game.referee import Check, Referee, RefereeSettings
-from aot.miniature.world.scenes import draw_scenes
 from aot.runs.files import canonical_hash
 from aot.types import Scene
+from aot.world.scenes import draw_scenes
 
 SCENES_IN_MEMORY = 16
 """Photos whose questions are held at a time."""

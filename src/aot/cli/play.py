@@ -20,12 +20,12 @@ from aot.attacks.judging.referees import referees
 from aot.game.episodes import play
 from aot.game.referee import Referee, RefereeSettings
 from aot.miniature.scripted import AlwaysLetter, BestOfK, Noise, Oracle, RandomDistractor, WorldReader
-from aot.miniature.world.edits import WIDE_KINDS
-from aot.miniature.world.preserved import world_referee
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.base import Attacker, Defender
 from aot.players.base_players import player_folder
 from aot.types import Answer, EditKind, Episode
+from aot.world.edits import WIDE_KINDS
+from aot.world.preserved import world_referee
+from aot.world.scenes import draw_scenes
 
 SCRIPTED = ("random_distractor", "best_of_8", "noise", "shipped")
 """Attackers besides the families of `aot.attacks`, and folders of trained ones."""

@@ -46,7 +46,6 @@ from aot.forge.split import SPLITS, split_of
 from aot.forge.store import PhotoStore, fill
 from aot.forge.world import WorldPairSource, WorldSettings
 from aot.game.referee import RefereeSettings
-from aot.miniature.world.preserved import world_referee
 from aot.players.base import Defender
 from aot.players.defender.writer import QwenWriter
 from aot.players.digests import player_digests
@@ -57,6 +56,7 @@ from aot.runs.limits import Threads
 from aot.runs.run import Run, Stage
 from aot.runs.terminal import echo
 from aot.runs.threads import use_threads
+from aot.world.preserved import world_referee
 
 NO_PAIR = (
     "no pair was made: the lines above say why. Pasting needs objects whose boxes or outlines allow to cut them "

@@ -9,10 +9,10 @@ from pydantic import BaseModel, Field
 
 from aot.forge.funnel import Funnel
 from aot.game.referee import Referee
-from aot.miniature.world.edits import Kinds, distractor_attacks
-from aot.miniature.world.questions import QUESTION_KINDS
-from aot.miniature.world.scenes import WorldScene, draw_scenes
 from aot.types import Attack, Scene
+from aot.world.edits import Kinds, distractor_attacks
+from aot.world.questions import QUESTION_KINDS
+from aot.world.scenes import WorldScene, draw_scenes
 
 
 class WorldSettings(BaseModel, frozen=True, extra="forbid"):

@@ -1,2 +1,2 @@
-"""Everything that only the toy needs: its world, scripted players, autoencoder, tokenizer, pretraining, weights.
+"""Everything that only the toy needs: scripted players, autoencoder, tokenizer, pretraining, weights.
 Builds on `train/attacker/sft`."""

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aot.miniature.world.scenes import Layout
-from aot.miniature.world.sprites import COLOURS, GRID, KINDS, SIZES
-from aot.miniature.world.surfaces import PATCH_SHADES, PATCH_SIDES, TEXTURES, Patch
+from aot.world.scenes import Layout
+from aot.world.sprites import COLOURS, GRID, KINDS, SIZES
+from aot.world.surfaces import PATCH_SHADES, PATCH_SIDES, TEXTURES, Patch
 
 CLASSES = (len(KINDS) + 1, len(COLOURS) + 1)
 """Kinds and colours, 0 = none."""

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from aot.miniature.cell_heads import cell_labels
-from aot.miniature.world.edits import centred, distractor_attacks, distractor_candidates, instruction_edits
-from aot.miniature.world.scenes import Layout, WorldScene, draw_scenes, render
 from aot.train.attacker.sft.edit_sets import EditPair
 from aot.train.attacker.sft.pairs import ScriptedTasks, told
 from aot.types import Attack, EditKind, Scene
+from aot.world.edits import centred, distractor_attacks, distractor_candidates, instruction_edits
+from aot.world.scenes import Layout, WorldScene, draw_scenes, render
 
 
 def instruction_pairs(

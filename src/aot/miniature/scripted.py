@@ -14,14 +14,14 @@ import numpy.typing as npt
 from PIL import Image as PilImage
 
 from aot.errors import AotError
-from aot.miniature.world.edits import distractor_candidates
-from aot.miniature.world.questions import Name, Query, answer_from, parse_question
-from aot.miniature.world.recognise import recognise
-from aot.miniature.world.scenes import WorldScene, render
-from aot.miniature.world.sprites import COLOURS, KINDS, SIDE_PX, TILE_PX, look_alike, sprite
 from aot.players.base import Attacker, Defender
 from aot.prompts import gold_answer, with_article
 from aot.types import LETTERS, Answer, Attack, Box, EditKind, Image, Question, Scene, Verdict
+from aot.world.edits import distractor_candidates
+from aot.world.questions import Name, Query, answer_from, parse_question
+from aot.world.recognise import recognise
+from aot.world.scenes import WorldScene, render
+from aot.world.sprites import COLOURS, KINDS, SIDE_PX, TILE_PX, look_alike, sprite
 
 Floats = npt.NDArray[np.float64]
 _LEAST = 1e-9

@@ -16,10 +16,10 @@ import numpy as np
 
 from aot.arena.statistics.scores import Json
 from aot.coevolve.rounds.scoring import AttackSet
-from aot.miniature.world.recognise import read
-from aot.miniature.world.scenes import WorldScene
-from aot.miniature.world.sprites import look_alike
 from aot.types import Attack, Box, Scene
+from aot.world.recognise import read
+from aot.world.scenes import WorldScene
+from aot.world.sprites import look_alike
 
 ASPECTS = ("kind", "object", "place", "size", "target")
 SHOWN = 6

@@ -25,8 +25,8 @@ import numpy as np
 
 from aot.attacks.base.titles import AGAINST
 from aot.data.photos.photo import AnnotatedScene
-from aot.miniature.world.scenes import WorldScene
 from aot.types import Attack, EditKind, Scene
+from aot.world.scenes import WorldScene
 
 Threat = Literal["semantic", "pixel", "composed"]
 Rule = Literal["objects", "known", "paint", "corruption", "viewpoint", "norm", "composed"]

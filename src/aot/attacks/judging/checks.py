@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from aot.data.photos.photo import AnnotatedScene
 from aot.game.referee import changed_fraction
-from aot.miniature.world.questions import keeps_answer
-from aot.miniature.world.scenes import WorldScene
 from aot.types import Attack, Finding, Scene
+from aot.world.questions import keeps_answer
+from aot.world.scenes import WorldScene
 
 
 @dataclass(frozen=True)

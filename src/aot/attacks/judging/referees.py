@@ -20,8 +20,8 @@ from aot.game.referee import (
     RefereeSettings,
     build_referee,
 )
-from aot.miniature.world.preserved import world_referee
 from aot.types import Attack, Finding, Scene, Verdict
+from aot.world.preserved import world_referee
 
 CORRUPTION_SSIM_MIN = 0.4
 """Below this global SSIM a corrupted image cannot be asked about; *ours*."""

@@ -13,12 +13,12 @@ from aot.attacks.base.family import Rule, Threat
 from aot.attacks.semantic.photos import PhotoImplant, distracted
 from aot.attacks.semantic.world_sprites import Sprite, drawn_place, paste, queried_colours
 from aot.forge.photo_source import PhotoPairSource, PhotoScene
-from aot.miniature.world.edits import centred, distractor_candidates
-from aot.miniature.world.questions import Name, keeps_answer
-from aot.miniature.world.scenes import WorldScene, render
-from aot.miniature.world.sprites import COLOURS, KINDS, look_alike
 from aot.prompts import with_article
 from aot.types import Attack, Box, Image, Scene
+from aot.world.edits import centred, distractor_candidates
+from aot.world.questions import Name, keeps_answer
+from aot.world.scenes import WorldScene, render
+from aot.world.sprites import COLOURS, KINDS, look_alike
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from aot.forge.photo_edits.paint import paste
 from aot.forge.photo_edits.place import free
 from aot.forge.photo_edits.propose import Proposal, family_of, is_related, removable
 from aot.forge.photo_source import PhotoPairSource, PhotoScene
-from aot.miniature.world.scenes import WorldScene
 from aot.types import Attack, Box, Image, Scene
+from aot.world.scenes import WorldScene
 
 IMPOSSIBLE = 5
 """Draws without a place, or that would not look placed, before a scene is given up; *ours*."""

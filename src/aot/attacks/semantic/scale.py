@@ -10,10 +10,10 @@ from aot.attacks.base.family import Rule, Threat
 from aot.attacks.semantic.photos import rescaled
 from aot.attacks.semantic.world_sprites import Sprite, erased, free_places, paste, unqueried
 from aot.forge.photo_source import PhotoPairSource, PhotoScene
-from aot.miniature.world.questions import Name, keeps_answer
-from aot.miniature.world.scenes import WorldScene
-from aot.miniature.world.sprites import TILE_PX
 from aot.types import Attack, Scene
+from aot.world.questions import Name, keeps_answer
+from aot.world.scenes import WorldScene
+from aot.world.sprites import TILE_PX
 
 LEAST_CHANGE = 0.15
 """A size nearer to the old one than this share is not seen as another; *ours*."""

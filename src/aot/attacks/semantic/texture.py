@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from aot.attacks.base.family import Rule, Threat
-from aot.miniature.world.scenes import WorldScene
-from aot.miniature.world.sprites import SIDE_PX, background, paint
 from aot.types import Attack, Box, Image, Scene
+from aot.world.scenes import WorldScene
+from aot.world.sprites import SIDE_PX, background, paint
 
 PATTERNS = ("stripes", "checks", "noise", "soft", "plain")
 DIRECTIONS = ((1, 0), (0, 1), (1, 1), (1, -1), (2, 1), (1, 2), (2, -1), (1, -2))

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PilImage
 
-from aot.miniature.world.questions import Name
-from aot.miniature.world.scenes import WorldScene
-from aot.miniature.world.sprites import COLOURS, TILE_PX, background, sprite
 from aot.types import Box, Image
+from aot.world.questions import Name
+from aot.world.scenes import WorldScene
+from aot.world.sprites import COLOURS, TILE_PX, background, sprite
 
 SEEN = 63
 """A pixel belongs to the object's box if its alpha is above this, as in `sprites.extent`."""

@@ -17,10 +17,10 @@ from aot.data.sources import Refusal, load_scenes
 from aot.errors import AotError
 from aot.forge.objects import ObjectSource, open_objects
 from aot.game.referee import Referee, RefereeSettings, build_referee
-from aot.miniature.world.preserved import world_referee
-from aot.miniature.world.scenes import draw_scenes
 from aot.runs.files import canonical_hash
 from aot.types import Scene
+from aot.world.preserved import world_referee
+from aot.world.scenes import draw_scenes
 
 PHOTOS = "photos"
 """Folder of a run, or of an arena, for the photos that families of attacks work on."""

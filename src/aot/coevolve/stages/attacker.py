@@ -13,13 +13,13 @@ from aot.coevolve.rounds.payoff import opponents
 from aot.coevolve.stages import conditions as condition_stages
 from aot.game.judge import open_judge
 from aot.miniature.pairs import SCRIPTED_TASKS
-from aot.miniature.world.described import world_traits
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.opening import open_attacker_to_train
 from aot.players.base import Defender
 from aot.runs import ranks
 from aot.train.attacker.evolve import AttackerTraining, train_attacker
 from aot.train.attacker.reinforcement.traits import pixel_traits
+from aot.world.described import world_traits
 
 
 def evolve_attacker(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from aot.data.photos.photo import AnnotatedScene
 from aot.errors import AotError
 from aot.forge.read_pairs import dataset_pairs
 from aot.game.referee import Judging
-from aot.miniature.world.counterfactuals import counterfactual
-from aot.miniature.world.scenes import WorldScene
 from aot.players.base import Attacker
 from aot.runs.files import digests_of
 from aot.train.defender.sft import Batches, PairBatches, SftExample
 from aot.train.defender.sft_examples import dataset_examples, in_epochs
 from aot.types import CounterfactualPair, Episode, Image, Scene
+from aot.world.counterfactuals import counterfactual
+from aot.world.scenes import WorldScene
 
 COUNTERFACTUAL = 4
 """Of the streams of random numbers that a step draws from, the one for counterfactual pairs."""

@@ -10,13 +10,13 @@ import torch
 
 from aot.game.referee import Referee
 from aot.miniature.pretrain.reader import is_wide
-from aot.miniature.world.described import world_traits
-from aot.miniature.world.edits import distractor_candidates, instruction_edits
-from aot.miniature.world.recognise import Recognition, read
-from aot.miniature.world.scenes import WorldScene, render
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.latents import paint
 from aot.types import EditKind
+from aot.world.described import world_traits
+from aot.world.edits import distractor_candidates, instruction_edits
+from aot.world.recognise import Recognition, read
+from aot.world.scenes import WorldScene, render
 
 
 def painted_as_told(

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from aot.miniature.pretrain.muon_adamw import MuonAdamW
 from aot.miniature.tokenizer import build_tokenizer
-from aot.miniature.world.questions import PHRASES, WORDS
-from aot.miniature.world.scenes import Layout, draw_layout, questions_for, render
-from aot.miniature.world.sprites import COLOURS, GRID, KINDS
 from aot.players.defender.qwen import DefenderShape, QwenDefender
 from aot.players.defender.shared_prefix import image_features, packed_hidden
 from aot.prompts import gold_answer, question_prompt
 from aot.types import Question
+from aot.world.questions import PHRASES, WORDS
+from aot.world.scenes import Layout, draw_layout, questions_for, render
+from aot.world.sprites import COLOURS, GRID, KINDS
 
 if TYPE_CHECKING:
     from aot.runs.checkpoints import Checkpoint

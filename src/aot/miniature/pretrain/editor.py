@@ -24,8 +24,6 @@ from aot.miniature.pairs import distractor_pairs, instruction_pairs
 from aot.miniature.pretrain.as_told import attacked_as_told, painted_as_told
 from aot.miniature.pretrain.reader import ReaderSettings, is_wide, pretrain_reader
 from aot.miniature.pretrain.widen import widened
-from aot.miniature.world.edits import WIDE_KINDS, Kinds
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor import EditorSettings, EditorShape
 from aot.players.base_players import SHIPPED
@@ -37,6 +35,8 @@ from aot.train.attacker.sft.edit_sets import EditSet
 from aot.train.attacker.sft.flow_matching import SftSettings, train_sft
 from aot.train.editor_trainer import OptimizerSettings
 from aot.types import EditKind
+from aot.world.edits import WIDE_KINDS, Kinds
+from aot.world.scenes import draw_scenes
 
 TOLD = 200
 """*Ours*: held-out scenes that are attacked by every kind of edit."""

@@ -27,15 +27,15 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from aot.miniature.cell_heads import DETAILS
 from aot.miniature.pretrain.muon_adamw import MuonAdamW
-from aot.miniature.world.edits import WIDE_KINDS, instruction_edits
-from aot.miniature.world.questions import QUESTION_KINDS
-from aot.miniature.world.scenes import Layout, Placed, WorldScene, draw_scenes
-from aot.miniature.world.sprites import COLOURS, GRID, KINDS, SIZES
 from aot.players.defender.qwen import QwenDefender
 from aot.players.defender.shared_prefix import embed_prompts, packed_mask, text_states
 from aot.players.processor import PromptBatch, PromptEncoder
 from aot.prompts import EDIT_VERBS, FIRST_VERBS, attack_instruction
 from aot.types import EditKind, Image
+from aot.world.edits import WIDE_KINDS, instruction_edits
+from aot.world.questions import QUESTION_KINDS
+from aot.world.scenes import Layout, Placed, WorldScene, draw_scenes
+from aot.world.sprites import COLOURS, GRID, KINDS, SIZES
 
 if TYPE_CHECKING:
     from aot.runs.checkpoints import Checkpoint

@@ -36,9 +36,6 @@ from aot.miniature.pretrain.editor import (
     pretrain_editor,
 )
 from aot.miniature.scripted import BestOfK, RandomDistractor
-from aot.miniature.world.edits import WIDE_KINDS, WIDE_MIX
-from aot.miniature.world.preserved import world_referee
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.base import Attacker, Defender
 from aot.players.base_players import SHIPPED, keep_player, player_key
@@ -55,6 +52,9 @@ from aot.runs.train_log import TrainLog
 from aot.train.attacker.sft.cold_start import ColdStartPairs, ColdStartSettings, cold_start
 from aot.train.attacker.sft.pairs import AS_SELDOM_DECEIVED
 from aot.types import EditKind, Scene
+from aot.world.edits import WIDE_KINDS, WIDE_MIX
+from aot.world.preserved import world_referee
+from aot.world.scenes import draw_scenes
 
 WIDE_LESSONS: dict[EditKind, float] = {
     **{"add": 0.24, "replace": 0.09, "remove": 0.06, "hybrid": 0.11},

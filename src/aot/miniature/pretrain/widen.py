@@ -18,11 +18,11 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 from aot.miniature.autoencoder import Lesson, ResidualAutoencoder
 from aot.miniature.pairs import instruction_pairs
 from aot.miniature.tokenizer import add_phrases
-from aot.miniature.world.edits import WIDE_PHRASES
-from aot.miniature.world.scenes import draw_scenes
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.train.attacker.sft.edit_sets import EditPair
 from aot.types import EditKind
+from aot.world.edits import WIDE_PHRASES
+from aot.world.scenes import draw_scenes
 
 TEXTURE_LATENTS, OTHER_LATENTS = 4, 8
 """Of 64. Four patterns; and what the others leave out of other sizes, patches and objects."""

@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from aot.miniature.world.sprites import COLOURS, KINDS, SIDE_PX, look_alike
 from aot.prompts import with_article
 from aot.types import Box, Question
+from aot.world.sprites import COLOURS, KINDS, SIDE_PX, look_alike
 
 QuestionKind = Literal["relation", "side", "colour", "existence"]
 QUESTION_KINDS: tuple[QuestionKind, ...] = ("relation", "side", "colour", "existence")

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from aot.miniature.world.edits import add
-from aot.miniature.world.questions import Name, answer_from
-from aot.miniature.world.scenes import Layout, WorldScene, draw_placed, with_layout
-from aot.miniature.world.sprites import COLOURS, look_alike
+from aot.world.edits import add
+from aot.world.questions import Name, answer_from
+from aot.world.scenes import Layout, WorldScene, draw_placed, with_layout
+from aot.world.sprites import COLOURS, look_alike
 
 SAME_COLOUR = 0.6
 """Share of the look-alikes that have the colour of what is asked about."""

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from aot.game.referee import Referee, RefereeSettings, build_referee
-from aot.miniature.world.questions import Name, Query, keeps_answer
-from aot.miniature.world.recognise import Recognition, read
-from aot.miniature.world.scenes import WorldScene
 from aot.types import Attack, Box, Finding, Scene
+from aot.world.questions import Name, Query, keeps_answer
+from aot.world.recognise import Recognition, read
+from aot.world.scenes import WorldScene
 
 CHECK = "answer_preserved"
 AT_ONCE = 256

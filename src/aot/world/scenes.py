@@ -12,8 +12,9 @@ from typing import Literal
 import numpy as np
 
 from aot.errors import AotError
-from aot.miniature.world import questions as q
-from aot.miniature.world.sprites import (
+from aot.types import Box, Image, Scene
+from aot.world import questions as q
+from aot.world.sprites import (
     CELL_PX,
     COLOURS,
     GRID,
@@ -24,8 +25,7 @@ from aot.miniature.world.sprites import (
     look_alike,
     paint,
 )
-from aot.miniature.world.surfaces import Patch, lay_patch, lay_texture
-from aot.types import Box, Image, Scene
+from aot.world.surfaces import Patch, lay_patch, lay_texture
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

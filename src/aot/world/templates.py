@@ -12,7 +12,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from aot.miniature.world.sprites import (
+from aot.types import Box
+from aot.world.sprites import (
     CELL_PX,
     COLOURS,
     KINDS,
@@ -21,8 +22,7 @@ from aot.miniature.world.sprites import (
     extent,
     sprite,
 )
-from aot.miniature.world.surfaces import PATCH_SHADES, PATCH_SIDES, TEXTURES, Patch, pattern
-from aot.types import Box
+from aot.world.surfaces import PATCH_SHADES, PATCH_SIDES, TEXTURES, Patch, pattern
 
 Floats = npt.NDArray[np.float32]
 

@@ -14,12 +14,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from aot.miniature.world.questions import Name, keeps_answer
-from aot.miniature.world.scenes import Layout, Placed, WorldScene, render
-from aot.miniature.world.sprites import COLOURS, KINDS, SIZES, look_alike
-from aot.miniature.world.surfaces import PATCH_SHADES, PATCH_SIDES, TEXTURES, Patch
 from aot.prompts import EDIT_VERBS, with_article
 from aot.types import Attack, EditKind
+from aot.world.questions import Name, keeps_answer
+from aot.world.scenes import Layout, Placed, WorldScene, render
+from aot.world.sprites import COLOURS, KINDS, SIZES, look_alike
+from aot.world.surfaces import PATCH_SHADES, PATCH_SIDES, TEXTURES, Patch
 
 Edit = tuple[EditKind, Layout, str]
 """What was done, the layout after it, and the sentence that tells an editor to do it."""

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aot.miniature.world.recognise import Cell, Recognition, read
-from aot.miniature.world.scenes import WorldScene
-from aot.miniature.world.surfaces import TEXTURES
 from aot.rl.diversity import Trait
 from aot.types import Attack, Scene
+from aot.world.recognise import Cell, Recognition, read
+from aot.world.scenes import WorldScene
+from aot.world.surfaces import TEXTURES
 
 Thing = tuple[str, int]
 """Colour and kind; side of its tile, px."""

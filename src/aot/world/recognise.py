@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aot.miniature.world.scenes import WorldScene, ground
-from aot.miniature.world.sprites import CELL_PX, GRID
-from aot.miniature.world.templates import (
+from aot.types import Box
+from aot.world.scenes import WorldScene, ground
+from aot.world.sprites import CELL_PX, GRID
+from aot.world.templates import (
     PIXELS,
     TOLERANCE_RMS,
     Floats,
@@ -24,7 +25,6 @@ from aot.miniature.world.templates import (
     whole_weights,
     wide,
 )
-from aot.types import Box
 
 CHANGED_RMS = 4.0
 """A cell differing from the clean image by less (root mean square, 0..255) is not read again (*ours*)."""

@@ -12,8 +12,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from aot.miniature.world.sprites import CELL_PX
 from aot.types import Image
+from aot.world.sprites import CELL_PX
 
 _PERIOD_PX = 8
 _SHADES = {"dark": -48, "light": 40}
