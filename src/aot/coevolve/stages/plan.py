@@ -75,25 +75,75 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
     if name not in stage_names(recipe):
         hint = f"its stages: {', '.join(stage_names(recipe))}"
         raise AotError("the recipe has no such stage", where=name, hint=hint)
+    keys = _Keys(recipe, game, judge)
+    match name.split("/"):
+        case ["base" | "floor" | "conditions" | "warm_up", *_]:
+            return _before_the_game(name, keys)
+        case ["sft_scripted" | "baseline" | "clean_rl", *_]:
+            return _baseline(name, keys)
+        case ["best_response", defender]:
+            # One seed for all: what differs between two defenders is what they are, not what was drawn.
+            key = best_response_training(recipe).model_dump() | keys.attacker
+            needed = (attacker_of(0), stage_of(recipe, defender), *keys.conditions(name))
+            return StagePlan(answer_best, key, stage_seed(recipe.seed, RESPONSE), needed, together=True)
+        case ["evaluation", *_]:
+            return _held_out(name, keys)
+        case [_, "attacks" | "known_attacks" | "payoff", *_]:
+            return _attack_round(name, keys)
+        case _:
+            return _training(name, keys)
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """What the keys of several stages contain."""
+
+    recipe: Recipe
+    game: Game
+    judge: Mapping[str, Any]
+
+    @property
+    def attacker(self) -> dict[str, Any]:
+        """How the attacker is loaded, where that is not as the miniature is."""
+        return {"player": loaded} if (loaded := self.recipe.players.attacker.key) else {}
+
+    @property
+    def scripted(self) -> dict[str, Any]:
+        recipe = self.recipe
+        edits = any(map(needs_objects, recipe.scripted_attacks.families)) or recipe.warm_up.pairs or recipe.hits.pairs
+        photos = {"photos": FOR_ATTACKS.model_dump(mode="json")} if edits and not self.game.is_world else {}
+        return recipe.scripted_attacks.key | photos
+
+    @property
+    def dapo(self) -> dict[str, Any]:
+        return self.recipe.dapo.key | ({"judge": self.judge} if self.game.free_text else {})
+
+    @property
+    def mixed(self) -> list[Any]:
+        """The meta-strategy over the players so far; [] where only the newest ones play."""
+        return [self.recipe.meta.model_dump()] if self.recipe.meta.rule != "newest" else []
+
+    @property
+    def by_trl(self) -> bool:
+        """Several ranks can train by DAPO: the packed engine works on one device."""
+        return self.recipe.dapo.engine == "trl"
+
+    def asked(self, chunk: int) -> dict[str, bool]:
+        """Of a stage of so many scenes a chunk in which nothing is trained. On Ray one process, which has no model,
+        hands out the chunks."""
+        on_ray = self.recipe.compute.executor == "ray"
+        return {"frozen": True, "pooled": on_ray, "together": chunk > 0 and not on_ray}
+
+    def conditions(self, training: str) -> tuple[str, ...]:
+        """The stage that keeps what the attacker of that training is given, if there is one."""
+        return (conditions,) if (conditions := conditions_for(self.recipe, training)) else ()
+
+
+def _before_the_game(name: str, keys: _Keys) -> StagePlan:
+    """The base players, what is measured and encoded with them, and the defender's warm-up."""
+    recipe, game = keys.recipe, keys.game
     seed = stage_seed(recipe.seed, name)
-    dapo = recipe.dapo.key | ({"judge": judge} if game.free_text else {})
-    settings: Any
-    attacker = {"player": loaded} if (loaded := recipe.players.attacker.key) else {}
-    rounds = recipe.attacks.model_dump() | {"scenes": game.key, "referee": recipe.referee.model_dump()} | attacker
-
-    def given(training: str) -> tuple[str, ...]:
-        return (conditions,) if (conditions := conditions_for(recipe, training)) else ()
-
-    scripted = recipe.scripted_attacks.key
-    edits = any(map(needs_objects, recipe.scripted_attacks.families)) or recipe.warm_up.pairs or recipe.hits.pairs
-    if not game.is_world and edits:
-        scripted = scripted | {"photos": FOR_ATTACKS.model_dump(mode="json")}
-    mixed = [recipe.meta.model_dump()] if recipe.meta.rule != "newest" else []
-    by_trl = recipe.dapo.engine == "trl"  # the packed engine works on one device
-    on_ray = recipe.compute.executor == "ray"  # then one process, which has no model, hands out the chunks
-    asks = {"frozen": True, "pooled": on_ray}
-    attacks = {**asks, "together": recipe.attacks.chunk > 0 and not on_ray}
-    evaluates = {**asks, "together": recipe.evaluation.chunk > 0 and not on_ray, "quiet": True}
+    settings: list[Any]
     match name.split("/"):
         case ["base", _]:
             return StagePlan(keep_base_player, player_key(*_base_player(recipe, name)), quiet=True, light=True)
@@ -106,13 +156,22 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             settings = [game.key, condition_stages.kind_of(recipe, training), recipe.players.attacker.key]
             return StagePlan(condition_stages.encode, settings, seed, (attacker_of(0),), quiet=True, frozen=True)
         case ["warm_up"]:
-            source = pairs_key(recipe.pairs) if recipe.pairs else scripted
-            sft = [recipe.warm_up.key, source, game.key]
-            return StagePlan(warm_up, sft, seed, (defender_of(0),), together=True)
+            source = pairs_key(recipe.pairs) if recipe.pairs else keys.scripted
+            settings = [recipe.warm_up.key, source, game.key]
+            return StagePlan(warm_up, settings, seed, (defender_of(0),), together=True)
+    raise AssertionError(name)
+
+
+def _baseline(name: str, keys: _Keys) -> StagePlan:
+    """A defender that the method's is compared with."""
+    recipe, game = keys.recipe, keys.game
+    seed = stage_seed(recipe.seed, name)
+    settings: Any
+    match name.split("/"):
         case ["sft_scripted"]:
             alone = recipe.warm_up.model_copy(update={"counterfactual_share": 0.0})
-            long = [alone.key, scripted, game.key, recipe.sft_scripted_steps]
-            return StagePlan(train_on_scripted_attacks, long, seed, (defender_of(0),), together=True)
+            settings = [alone.key, keys.scripted, game.key, recipe.sft_scripted_steps]
+            return StagePlan(train_on_scripted_attacks, settings, seed, (defender_of(0),), together=True)
         case ["baseline", listed]:
             (baseline,) = (each for each in recipe.baselines if each.name == listed)
             made_from = [defender_of(0)]
@@ -120,69 +179,82 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
                 made_from += [each for i in range(1, recipe.iterations + 1) for each in round_names(i)]
             settings = [baseline.model_dump(), game.key, recipe.referee.model_dump()]
             return StagePlan(train_baseline, settings, seed, tuple(made_from), together=True)
-        case ["best_response", defender]:
-            # One seed for all: what differs between two defenders is what they are, not what was drawn.
-            seed = stage_seed(recipe.seed, RESPONSE)
-            key = best_response_training(recipe).model_dump() | attacker
-            needed = (attacker_of(0), stage_of(recipe, defender), *given(name))
-            return StagePlan(answer_best, key, seed, needed, together=True)
         case ["clean_rl", number]:
             before = f"clean_rl/{int(number) - 1}" if int(number) > 1 else defender_of(0)
-            settings = [dapo, recipe.clean_rl_updates] if recipe.clean_rl_updates else dapo
-            return StagePlan(train_on_clean_scenes, settings, seed, (before,), together=by_trl)
-        case [_, "attacker"]:
-            i = iteration_of(name)
-            settings = recipe.attacker.model_dump() | ({"judge": judge} if recipe.attacker.judged else {}) | attacker
-            players = (attacker_of(i - 1), defender_before(recipe, i), *given(name))
-            if mixed:
-                payoff = payoff_of(i, trained=False)
-                players = tuple(dict.fromkeys([*players, *defenders_in(recipe, payoff), payoff]))
-                settings = [settings, *mixed]
-            return StagePlan(evolve_attacker, settings, seed, players, together=recipe.attacker.method == "flow_grpo")
+            settings = [keys.dapo, recipe.clean_rl_updates] if recipe.clean_rl_updates else keys.dapo
+            return StagePlan(train_on_clean_scenes, settings, seed, (before,), together=keys.by_trl)
+    raise AssertionError(name)
+
+
+def _training(name: str, keys: _Keys) -> StagePlan:
+    """One iteration's training of the attacker, or of the defender."""
+    recipe, i = keys.recipe, iteration_of(name)
+    seed, mixed = stage_seed(recipe.seed, name), keys.mixed
+    settings: Any
+    if name == attacker_of(i):
+        settings = recipe.attacker.model_dump() | ({"judge": keys.judge} if recipe.attacker.judged else {})
+        settings |= keys.attacker
+        players = (attacker_of(i - 1), defender_before(recipe, i), *keys.conditions(name))
+        if mixed:
+            payoff = payoff_of(i, trained=False)
+            players = tuple(dict.fromkeys([*players, *defenders_in(recipe, payoff), payoff]))
+            settings = [settings, *mixed]
+        return StagePlan(evolve_attacker, settings, seed, players, together=recipe.attacker.method == "flow_grpo")
+    attacked = [each for j in range(1, i + 1) for each in round_names(j)]
+    parents = dict.fromkeys([defender_of(0), defender_before(recipe, i), *attacked])
+    settings = [keys.dapo, recipe.curriculum.model_dump(), recipe.clean_guard.model_dump()]
+    if recipe.hits.steps:
+        settings += [recipe.hits.key, recipe.hits_share, recipe.hits_decay, keys.scripted]
+    if mixed:
+        parents[payoff_of(i, trained=True)] = None
+        settings += mixed
+    return StagePlan(enhance_defender, settings, seed, tuple(parents), together=keys.by_trl)
+
+
+def _attack_round(name: str, keys: _Keys) -> StagePlan:
+    """Training scenes attacked, or all players so far against each other."""
+    recipe, game, i = keys.recipe, keys.game, iteration_of(name)
+    rounds = recipe.attacks.model_dump() | {"scenes": game.key, "referee": recipe.referee.model_dump()} | keys.attacker
+    asked = keys.asked(recipe.attacks.chunk)
+    match name.split("/"):
         case [_, "payoff", _]:
             met = (*attackers_in(name), *defenders_in(recipe, name), *[payoff_before(name)] * bool(payoff_before(name)))
-            settings = [game.key, mixed, scripted, recipe.referee.model_dump(), attacker]
+            settings = [game.key, keys.mixed, keys.scripted, recipe.referee.model_dump(), keys.attacker]
             seed = stage_seed(recipe.seed, "payoff")  # one for all: a cell is measured once
             return StagePlan(measure_payoff, settings, seed, met, quiet=True, frozen=True)
-        case [_, "defender"]:
-            i = iteration_of(name)
-            attacked = [each for j in range(1, i + 1) for each in round_names(j)]
-            parents = dict.fromkeys([defender_of(0), defender_before(recipe, i), *attacked])
-            settings = [dapo, recipe.curriculum.model_dump(), recipe.clean_guard.model_dump()]
-            if recipe.hits.steps:
-                settings += [recipe.hits.key, recipe.hits_share, recipe.hits_decay]
-                settings += [scripted]
-            if mixed:
-                parents[payoff_of(i, trained=True)] = None
-                settings += mixed
-            return StagePlan(enhance_defender, settings, seed, tuple(parents), together=by_trl)
         case [_, "known_attacks"]:
-            i = iteration_of(name)
             met = (attacker_of(i - 1), defender_before(recipe, i))
-            if mixed:
+            if keys.mixed:
                 payoff = payoff_of(i, trained=True)
                 met = tuple(dict.fromkeys([*attackers_in(payoff), *met, payoff]))
-                rounds |= {"meta": mixed}
+                rounds |= {"meta": keys.mixed}
             if recipe.scripted_attacks.families:
-                rounds |= {"scripted": scripted}
-            return StagePlan(attack_rounds.by_known_players, rounds, seed, met, **attacks)
-        case ["evaluation", "attacks", column]:
+                rounds |= {"scripted": keys.scripted}
+            return StagePlan(attack_rounds.by_known_players, rounds, stage_seed(recipe.seed, name), met, **asked)
+        case [iteration, "attacks", _]:
+            seed = stage_seed(recipe.seed, f"{iteration}/attacks")  # one for both halves: they are of the same scenes
+            players = (attacker_of(i), defender_before(recipe, i))
+            return StagePlan(attack_rounds.by_newest, rounds, seed, players, **asked)
+    raise AssertionError(name)
+
+
+def _held_out(name: str, keys: _Keys) -> StagePlan:
+    """Held-out scenes attacked by one attacker, or answered by one defender."""
+    recipe, game = keys.recipe, keys.game
+    asked = keys.asked(recipe.evaluation.chunk)
+    match name.split("/"):
+        case [_, "attacks", column]:
             # All trained attackers start from the same noise: what differs between two of them is what was learned.
             draw = "trained" if trained(column) else column
             made_in = (maker_of(column),) if trained(column) else ()
-            played = recipe.evaluation.model_dump() | (attacker if trained(column) else {})
+            played = recipe.evaluation.model_dump() | (keys.attacker if trained(column) else {})
             made_of = [game.key, played, recipe.referee.model_dump()]
             seed = stage_seed(recipe.seed, f"evaluation/attacks/{draw}")
-            return StagePlan(held_out.attack_held_out, made_of, seed, made_in, **evaluates)
-        case [iteration, "attacks", _]:
-            i = iteration_of(name)  # both halves are of the same scenes, so they have one seed
-            seed = stage_seed(recipe.seed, f"{iteration}/attacks")
-            players = (attacker_of(i), defender_before(recipe, i))
-            return StagePlan(attack_rounds.by_newest, rounds, seed, players, **attacks)
-        case ["evaluation", defender, block]:
+            return StagePlan(held_out.attack_held_out, made_of, seed, made_in, quiet=True, **asked)
+        case [_, defender, block]:
             shown = [f"evaluation/attacks/{column}" for column in columns_of(recipe, block) if column != "clean"]
             needed = (stage_of(recipe, defender), *shown)
-            return StagePlan(held_out.answer_held_out, game.key, None, needed, **evaluates)
+            return StagePlan(held_out.answer_held_out, game.key, None, needed, quiet=True, **asked)
     raise AssertionError(name)
 
 
