@@ -17,7 +17,7 @@ from aot.answers import parse_answer, parse_open, parse_yes_no
 from aot.coevolve.recipes.load import load_recipe
 from aot.data.episodes.curriculum import CurriculumRow
 from aot.errors import AotError
-from aot.game.episodes import face
+from aot.game.episodes import play_attacks
 from aot.game.referee import Referee
 from aot.players.base_players import SHIPPED, player_key
 from aot.players.defender.group_sampling import SampledGroup
@@ -177,7 +177,7 @@ class Silent:
 
 def test_nobody_is_fooled_who_abstains() -> None:
     attacks = [Attack(s.id, "x", "any", s.image) for s in SCENES]
-    for i, episode in enumerate(face(SCENES, attacks, Referee(()), Silent(), temperature=1.0)):  # type: ignore[arg-type]
+    for i, episode in enumerate(play_attacks(SCENES, attacks, Referee(()), Silent(), temperature=1.0)):  # type: ignore[arg-type]
         assert episode.answers[0].status == ("refused" if i % 2 else "answered")
         assert episode.fooled_fraction == 0 and not episode.success
 

@@ -688,7 +688,7 @@ def test_confidence_is_of_the_given_answer_and_costs_no_further_answer(
         images = [s.image for s in play.scenes]
         if met is not None:
             images = [attack.image for attack in play.attacks(met).attacks.attacks]
-        weighed = player.weigh(images, [s.question for s in play.scenes])
+        weighed = player.answer_with_logprobs(images, [s.question for s in play.scenes])
         for value, text, (answer, logs) in zip(cell, said.texts, weighed, strict=True):
             expected = np.nan if not text else np.exp(logs[answer.choice])
             assert value == pytest.approx(expected, abs=1e-4, nan_ok=True)

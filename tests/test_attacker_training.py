@@ -75,7 +75,7 @@ class Fickle:
     def option_logprobs(self, images, questions):
         return [np.log(np.full(len(q.options), 1 / len(q.options))) for q in questions]
 
-    def weigh(self, images, questions):
+    def answer_with_logprobs(self, images, questions):
         logprobs = self.option_logprobs(images, questions)
         return [(a[0], row) for a, row in zip(self.answer(images, questions), logprobs, strict=True)]
 

@@ -127,7 +127,7 @@ def test_a_model_that_fails_on_every_change_is_deceived_wherever_there_is_a_fair
     result, audit, _ = uninterrupted
     assert result["clean"]["accuracy"]["value"] == 1
     for name, attack in result["attacks"].items():
-        fair = {o.scene for o in audit.outcomes.values() if o.attack == name and o.fate == "asked"}
+        fair = {o.scene for o in audit.outcomes.values() if o.attack == name and o.state == "asked"}
         reached = attack["success_where_fair"]
         assert reached["value"] == 1 and reached["hits"] == reached["n"] == len(fair)
         assert attack["success"]["hits"] == len(fair) and attack["success"]["n"] == N

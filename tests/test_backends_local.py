@@ -68,9 +68,8 @@ def test_the_miniature_answers_as_its_player(backend: LocalBackend, player: Qwen
 def test_probabilities_are_the_players(backend: LocalBackend, player: QwenDefender) -> None:
     defender = BackendDefender(backend, SHORT, completions=gold_answers)
     assert isinstance(defender, Defender)
-    for (answer, logprobs), (expected, log) in zip(
-        defender.weigh(IMAGES[:12], QUESTIONS[:12]), player.weigh(IMAGES[:12], QUESTIONS[:12]), strict=True
-    ):
+    given, expected_of = (one.answer_with_logprobs(IMAGES[:12], QUESTIONS[:12]) for one in (defender, player))
+    for (answer, logprobs), (expected, log) in zip(given, expected_of, strict=True):
         assert answer == expected
         np.testing.assert_allclose(np.exp(logprobs), np.exp(log), atol=1e-5)
 

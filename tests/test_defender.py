@@ -391,7 +391,7 @@ def test_weighing_gives_the_greedy_answer_and_asks_again_only_for_others_than_th
             return answer(self, images, questions)
 
         monkeypatch.setattr(QwenDefender, "answer", counted)
-        weighed = defender.weigh(*pairs)
+        weighed = defender.answer_with_logprobs(*pairs)
         monkeypatch.undo()
         assert [given for given, _ in weighed] == expected
         assert (sum(asked) > 0) == asks_again

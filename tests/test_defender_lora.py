@@ -182,7 +182,7 @@ def test_adapters_over_a_base_of_16_bits_are_float32_and_learn_from_small_steps(
     assert all(
         not torch.equal(before[key], value) for key, value in defender.learned.state_dict().items() if "_B" in key
     )
-    assert len(defender.weigh(IMAGES[:2], QUESTIONS[:2])) == 2
+    assert len(defender.answer_with_logprobs(IMAGES[:2], QUESTIONS[:2])) == 2
 
 
 def test_a_base_that_was_not_trained_yet_is_named_alone(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from aot.game.episodes import face, greedy_answers, play, with_rewards
+from aot.game.episodes import greedy_answers, play, play_attacks, with_rewards
 from aot.game.referee import EditArea, Referee, RefereeSettings, build_referee
 from aot.miniature.scripted import AlwaysLetter, BestOfK, Oracle, RandomDistractor, WorldReader
 from aot.rl.rewards import AttackReward
@@ -67,7 +67,7 @@ def test_known_clean_answers_are_not_asked_for_again():
     defender = Counting()
     attacks = RandomDistractor().attack(SCENES, seed=0)
     known = [(answer[0],) * 2 for answer in Oracle().answer([], [s.question for s in SCENES])]
-    episodes = face(SCENES, attacks, REFEREE, defender, clean_answers=known)
+    episodes = play_attacks(SCENES, attacks, REFEREE, defender, clean_answers=known)
     assert defender.shown == [len(SCENES)]
     assert all(len(b.clean_answers) == 2 for b in episodes)
 
@@ -84,11 +84,11 @@ def test_refused_attacks_need_not_be_shown():
     defender = Counting()
     attacks = RandomDistractor().attack(SCENES, seed=0)
     attacks[0] = Attack(SCENES[0].id, "idle", "any", SCENES[0].image)
-    episodes = face(SCENES, attacks, REFEREE, defender, clean_answers=[()] * len(SCENES), ask_refused=False)
+    episodes = play_attacks(SCENES, attacks, REFEREE, defender, clean_answers=[()] * len(SCENES), ask_refused=False)
     assert defender.shown == [len(SCENES) - 1]
     assert episodes[0].answers == () and not episodes[0].success and episodes[0].verdict.refused_by
     nobody = Referee([EditArea(1.0, 1.0)])
-    silent = face(SCENES, attacks, nobody, defender, clean_answers=[()] * len(SCENES), ask_refused=False)
+    silent = play_attacks(SCENES, attacks, nobody, defender, clean_answers=[()] * len(SCENES), ask_refused=False)
     assert not any(b.answers for b in silent) and len(defender.shown) == 1
 
 
@@ -126,7 +126,7 @@ def test_pay_by_log_odds_asks_only_about_valid_attacks():
     defender = WorldReader(shortsighted=True)
     attacks = RandomDistractor(related=1.0).attack(SCENES, seed=0)
     attacks[0] = Attack(SCENES[0].id, "idle", "any", SCENES[0].image)
-    episodes = with_rewards(face(SCENES, attacks, REFEREE, defender, k=0), defender, settings)
+    episodes = with_rewards(play_attacks(SCENES, attacks, REFEREE, defender, k=0), defender, settings)
     assert episodes[0].rewards["reward"] == 0.0
     graded = [b.rewards["efficacy"] for b in episodes[1:]]
     assert max(graded) >= 0.5 and min(graded) == 0.0

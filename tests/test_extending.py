@@ -66,12 +66,14 @@ class LooksAtTheCorner:
         temperature: float = 0.0,
         seed: int = 0,
     ) -> list[tuple[Answer, ...]]:
-        return [(best,) * k for best, _ in self.weigh(images, questions)]
+        return [(best,) * k for best, _ in self.answer_with_logprobs(images, questions)]
 
     def option_logprobs(self, images: Sequence[Image], questions: Sequence[Question]) -> list[np.ndarray]:
-        return [logs for _, logs in self.weigh(images, questions)]
+        return [logs for _, logs in self.answer_with_logprobs(images, questions)]
 
-    def weigh(self, images: Sequence[Image], questions: Sequence[Question]) -> list[tuple[Answer, np.ndarray]]:
+    def answer_with_logprobs(
+        self, images: Sequence[Image], questions: Sequence[Question]
+    ) -> list[tuple[Answer, np.ndarray]]:
         weighed = []
         for image, question in zip(images, questions, strict=True):
             n = len(question.options)

@@ -38,7 +38,7 @@ from aot.forge.photo_edits.place import Origin, PlaceSettings
 from aot.forge.photo_edits.propose import ProposeSettings, propose
 from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.pipeline import ChunkMaker, ForgeSettings, forge
-from aot.forge.similarity import FATES, Similarity
+from aot.forge.similarity import DECISIONS, Similarity
 from aot.forge.split import SPLITS
 from aot.forge.store import PhotoStore, fill
 from aot.forge.world import WorldSettings
@@ -141,7 +141,7 @@ def test_local_ssim_is_counted_once_by_fate(measured: list[tuple[float, bool, bo
         parts[i % 2].add(scene, Verdict(findings))
         kept += [value] if valid and boxed else []
     total = Similarity.sum(json.loads(json.dumps(part.as_json())) for part in parts)
-    assert sum(sum(total.counts[fate].values()) for fate in FATES) + total.unmeasured == len(measured)
+    assert sum(sum(total.counts[decision].values()) for decision in DECISIONS) + total.unmeasured == len(measured)
     assert sum(n["kept"] for _, n in total.bars()) == len(kept) == sum(total.counts["kept"].values())
     quantiles = total.quantiles("kept")
     assert quantiles == sorted(quantiles) and bool(quantiles) == bool(kept)

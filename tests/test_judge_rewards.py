@@ -21,7 +21,7 @@ from aot.coevolve.stages.make import Stages
 from aot.data.episodes.curriculum import CurriculumRow
 from aot.data.sources import load_scenes
 from aot.errors import AotError
-from aot.game.episodes import face
+from aot.game.episodes import play_attacks
 from aot.game.judge import Judge, JudgeSettings, judge_key, open_judge
 from aot.game.referee import Referee, RefereeSettings
 from aot.miniature.scripted import Oracle, RandomDistractor
@@ -141,7 +141,7 @@ def faced(judge, reward, *, referee=REFEREE, repeat=1):
     scenes = [scene for scene in SCENES for _ in range(repeat)]
     attacks = RandomDistractor(related=1.0).attack(scenes, seed=0)
     attacks[0] = Attack(scenes[0].id, "idle", "any", scenes[0].image)
-    return face(scenes, attacks, referee, Oracle(), reward=reward, judge=judge, ask_refused=False)
+    return play_attacks(scenes, attacks, referee, Oracle(), reward=reward, judge=judge, ask_refused=False)
 
 
 def test_each_valid_attack_is_judged_once_a_criterion_in_both_orders_and_refused_ones_never():

@@ -49,7 +49,7 @@ def test_a_mixed_defender_answers_by_the_mean_of_the_probabilities() -> None:
         np.testing.assert_allclose(np.exp(logs), 0.75 * np.exp(one) + 0.25 * np.exp(other))
         assert np.exp(logs).sum() == pytest.approx(1) and len(logs) == len(question.options)
     assert [a[0].choice for a in mixed.answer(IMAGES, QUESTIONS)] == [q.answer for q in QUESTIONS]
-    weighed = mixed.weigh(IMAGES, QUESTIONS)
+    weighed = mixed.answer_with_logprobs(IMAGES, QUESTIONS)
     assert [a.choice for a, _ in weighed] == [q.answer for q in QUESTIONS]
     alone = DefenderMixture([oracle, letter], [1, 0]).answer(IMAGES, QUESTIONS, k=3, temperature=1.0, seed=5)
     assert all(answer.choice == q.answer for answers, q in zip(alone, QUESTIONS, strict=True) for answer in answers)

@@ -65,7 +65,7 @@ def test_answers_and_probabilities_are_the_stock_models(folders: Path, name: str
     defender, model = opened(folders / name), AutoModelForImageTextToText.from_pretrained(folders / name).eval()
     words = defender.processor.tokenizer
     model.generation_config = GenerationConfig(eos_token_id=defender.eos_ids.tolist(), pad_token_id=words.pad_token_id)
-    weighed = defender.weigh(IMAGES[:N], QUESTIONS[:N])
+    weighed = defender.answer_with_logprobs(IMAGES[:N], QUESTIONS[:N])
     for i, (answer, logprobs) in enumerate(weighed):
         inputs = dict(defender.processed([(IMAGES[i], question_prompt(QUESTIONS[i]))]))
         start = inputs["input_ids"].shape[1]

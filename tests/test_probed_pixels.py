@@ -84,7 +84,7 @@ def test_the_losses_are_the_defenders_own(defender: StockDefender) -> None:
         untargeted, said = losses.untargeted(pixels), losses.targeted([gold_answer(q) for q in QUESTIONS])(pixels)
         summed, tokens = defender.answer_losses(images, QUESTIONS)
     for row, loss, question, (_, expected) in zip(
-        rows, untargeted, QUESTIONS, defender.weigh(images, QUESTIONS), strict=True
+        rows, untargeted, QUESTIONS, defender.answer_with_logprobs(images, QUESTIONS), strict=True
     ):
         np.testing.assert_allclose(row[: len(expected)], expected, atol=1e-4)
         assert bool(torch.isneginf(row[len(expected) :]).all())

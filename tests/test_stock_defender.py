@@ -97,7 +97,7 @@ def test_greedy_answers_and_probabilities_are_those_of_stock_generate_and_forwar
     defender, (model, processor) = opened(folder), stock(folder)
     plain = GenerationConfig(eos_token_id=defender.eos_ids.tolist(), pad_token_id=processor.tokenizer.pad_token_id)
     model.generation_config = plain  # the folder's repetition penalty is no part of the answers
-    weighed = defender.weigh(IMAGES[:5], QUESTIONS[:5])
+    weighed = defender.answer_with_logprobs(IMAGES[:5], QUESTIONS[:5])
     for i, (answer, logprobs) in enumerate(weighed):
         inputs = prompt(processor, i)
         start = inputs.input_ids.shape[1]
@@ -123,7 +123,7 @@ def test_the_fast_paths_of_qwen2_5_vl_are_the_stock_ones(folders: Path) -> None:
     fast, plain = open_defender(folders / "qwen2_5_vl", SETTINGS, name="fast"), opened(folders / "qwen2_5_vl")
     assert isinstance(fast, QwenDefender)
     for (answer, logprobs), (expected, log) in zip(
-        fast.weigh(IMAGES, QUESTIONS), plain.weigh(IMAGES, QUESTIONS), strict=True
+        fast.answer_with_logprobs(IMAGES, QUESTIONS), plain.answer_with_logprobs(IMAGES, QUESTIONS), strict=True
     ):
         assert answer == expected
         np.testing.assert_allclose(logprobs, log, atol=2e-5)
@@ -277,7 +277,7 @@ def test_the_packed_engine_says_what_it_is_for(folders: Path) -> None:
 def test_coarse_whole_weights_are_not_trained(folders: Path) -> None:
     defender = opened(folders / "qwen3_vl", dtype="bfloat16")
     assert defender.model.dtype == torch.bfloat16
-    assert len(defender.weigh(IMAGES[:2], QUESTIONS[:2])) == 2
+    assert len(defender.answer_with_logprobs(IMAGES[:2], QUESTIONS[:2])) == 2
     with pytest.raises(AotError, match="lose small updates") as error:
         defender.begin_training(seed=0)
     assert "players.defender.lora.rank" in str(error.value)

@@ -79,7 +79,7 @@ def check(asked: argparse.Namespace, scratch: Path) -> int:
         frozen, sampling = FrozenBackend(backend, server.model, server), Sampling(max_new_tokens=asked.tokens)
         defender = BackendDefender(frozen, sampling, completions=gold_answers)
         figures |= speed(defender, images, questions, asked.answers)
-        weighed = defender.weigh(images, questions)
+        weighed = defender.answer_with_logprobs(images, questions)
         figures["share with log-odds"] = float(np.mean([np.isfinite(odds).all() for _, odds in weighed]))
         if asked.adapters:
             server.wake()
@@ -109,7 +109,7 @@ def agreement(
 ) -> dict[str, Any]:
     """Of greedy answers and log-odds with those of the model in this process."""
     few = slice(0, 64)
-    here = own.weigh(images[few], questions[few])
+    here = own.answer_with_logprobs(images[few], questions[few])
     same = [one.choice == other.choice for (one, _), (other, _) in zip(weighed, here, strict=False)]
     apart = [abs(np.exp(a) - np.exp(b)).max() for (_, a), (_, b) in zip(weighed, here, strict=False)]
     return {"greedy answers that agree": float(np.mean(same)), "options' odds apart": float(np.nanmean(apart))}

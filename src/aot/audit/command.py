@@ -92,7 +92,7 @@ def audit(
             backend, subjects, panel, settings, out, budget=budget, refused=refused, about=about, say=say
         )
         page = build_page(result, cards(done, short_name(backend.name)), out)
-    said = [outcome.said for outcome in done.outcomes.values() if outcome.fate == "asked"]
+    said = [outcome.said for outcome in done.outcomes.values() if outcome.state == "asked"]
     check_answered(result["costs"]["statuses"], said, page)
     return result, page
 

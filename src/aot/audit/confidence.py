@@ -67,7 +67,7 @@ def sure_line(found: Json) -> str:
 
 
 def _entry(outcomes: Iterable[Outcome], tally: Tally) -> Json:
-    asked = [o for o in outcomes if o.fate == "asked"]
+    asked = [o for o in outcomes if o.state == "asked"]
     sure = [
         Sure(tally.image(o.scene), o.right, o.confidence)
         for o in asked

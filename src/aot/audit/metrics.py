@@ -34,7 +34,7 @@ GROUPS: tuple[Group, ...] = ("edit", "corruption", "composed", "perturbation")
 FRAGILE = 12
 """Questions that are named as those which break most often."""
 
-Fate = Literal["asked", "impossible", "unfair"]
+OutcomeState = Literal["asked", "impossible", "unfair"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Outcome:
     scene: str
     attack: str
     draw: int = 0
-    fate: Fate = "asked"
+    state: OutcomeState = "asked"
     reasons: tuple[str, ...] = ()
     status: AnswerStatus | None = None
     right: bool | None = None
@@ -58,7 +58,7 @@ class Outcome:
 
     @property
     def wrong(self) -> bool:
-        return self.fate == "asked" and self.right is False
+        return self.state == "asked" and self.right is False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Tally:
         self.asked = {
             name
             for name, scenes in self.by_attack.items()
-            if any(outcome.fate == "asked" for outcomes in scenes.values() for outcome in outcomes)
+            if any(outcome.state == "asked" for outcomes in scenes.values() for outcome in outcomes)
         }
 
     def share(self, scenes: Iterable[str], hit: Callable[[str], bool]) -> Json:
@@ -112,8 +112,8 @@ class Tally:
     def of_attack(self, member: Member) -> Json:
         tried = self.by_attack[member.name]
         every = [outcome for outcomes in tried.values() for outcome in outcomes]
-        made = [outcome for outcome in every if outcome.fate != "impossible"]
-        fair = [outcome for outcome in every if outcome.fate == "asked"]
+        made = [outcome for outcome in every if outcome.state != "impossible"]
+        fair = [outcome for outcome in every if outcome.state == "asked"]
         pairs = {scene: pair for scene, outcomes in tried.items() if (pair := self._pair(scene, outcomes))}
         at_stake = [scene for scene in tried if member.name in self.asked and self.right_when_clean(scene)]
         reached = [scene for scene in at_stake if any(o.right is not None for o in tried[scene])]
@@ -124,9 +124,9 @@ class Tally:
             "group": member.group,
             "scenes": len(tried),
             "draws": len(every),
-            "impossible": _counted(o.reasons for o in every if o.fate == "impossible"),
-            "integrity": share((self.image(o.scene), o.fate == "asked") for o in made),
-            "refused_by_referee": _counted(o.reasons for o in made if o.fate == "unfair"),
+            "impossible": _counted(o.reasons for o in every if o.state == "impossible"),
+            "integrity": share((self.image(o.scene), o.state == "asked") for o in made),
+            "refused_by_referee": _counted(o.reasons for o in made if o.state == "unfair"),
             "fair": len(fair),
             "unverified": sum(not o.verified for o in fair) if member.group in ("edit", "composed") else 0,
             "statuses": _counted([str(o.status)] for o in fair),
@@ -221,7 +221,7 @@ class Tally:
                 continue
             wrong = {m.name: sum(o.wrong for o in self.by_attack[m.name].get(scene, ())) for m in self.panel}
             edits = sum(wrong[m.name] for m in self.group("edit"))
-            fair = sum(o.fate == "asked" for m in self.panel for o in self.by_attack[m.name].get(scene, ()))
+            fair = sum(o.state == "asked" for m in self.panel for o in self.by_attack[m.name].get(scene, ()))
             if total := sum(wrong.values()):
                 found.append((-edits, -total, scene, {k: v for k, v in wrong.items() if v}, fair))
         return [

@@ -99,7 +99,7 @@ class Audit:
                 drawn = "drawn_before" if pixels in before else drawn
                 before.add(pixels)
             if isinstance(drawn, str):
-                self.outcomes[key] = replace(outcome, fate="impossible", reasons=(drawn,))
+                self.outcomes[key] = replace(outcome, state="impossible", reasons=(drawn,))
                 return None
             made, verdict = drawn
             ssim = verdict.measured("local_ssim")
@@ -109,7 +109,7 @@ class Audit:
                 verified=is_verified(scene, attack, verdict),
             )
             if not verdict.valid:
-                self.outcomes[key] = replace(outcome, fate="unfair", reasons=verdict.refused_by)
+                self.outcomes[key] = replace(outcome, state="unfair", reasons=verdict.refused_by)
                 return None
             image = made.image
         self.outcomes[key] = outcome
@@ -193,7 +193,7 @@ def run_audit(
             if (tenths := 10 * done // plan.requests) > told:
                 told = tenths
                 say(f"  {done} answers of at most {plan.requests}")
-        left_out = Counter(outcome.fate for outcome in audit.outcomes.values() if outcome.fate != "asked")
+        left_out = Counter(outcome.state for outcome in audit.outcomes.values() if outcome.state != "asked")
         say(f"  {spent.replies} answers; attacks impossible: {left_out['impossible']}, unfair: {left_out['unfair']}")
         for line in _left_out(audit):
             say(f"    {line}")
@@ -208,7 +208,7 @@ def _left_out(audit: Audit) -> list[str]:
     lines = []
     for attack in audit.panel:
         drawn = [outcome for key, outcome in audit.outcomes.items() if key[1] == attack.name]
-        reasons = Counter("" if outcome.fate == "asked" else outcome.reasons[0] for outcome in drawn)
+        reasons = Counter("" if outcome.state == "asked" else outcome.reasons[0] for outcome in drawn)
         if set(reasons) - {""}:
             lines.append(possible_line(attack.name, reasons, "draws"))
     return lines

@@ -33,9 +33,9 @@ def chosen(audit: Audit, limit: int) -> list[Key]:
 
     def ranked(key: Key, outcome: Outcome) -> int | None:
         before = clean.get(key[0])
-        if not key[1] or before is None or outcome.fate == "impossible":
+        if not key[1] or before is None or outcome.state == "impossible":
             return None
-        if outcome.fate == "unfair":
+        if outcome.state == "unfair":
             return 2
         return 0 if outcome.wrong and before.right else 1 if outcome.right and before.right else None
 
@@ -80,7 +80,7 @@ def cards(audit: Audit, defender: str) -> list[Card]:
             clean = attack.attacker.fitted(scene.image)
             boxes = scaled(boxes, scene.image, *clean.shape[:2])
         note = "" if math.isnan(measured) else f"SSIM {measured:.3f} {where}"
-        answers = [_answer(before, defender)], [_answer(after, defender)] if after.fate == "asked" else []
+        answers = [_answer(before, defender)], [_answer(after, defender)] if after.state == "asked" else []
         item = GalleryItem.of(scene, edit, verdict, *answers, attacker=attack.name, note=note, protected=boxes)
         lossy = max(scene.image.shape[:2]) > SMALL_PX
         gain = gain_within(attack.attacker.eps) if isinstance(attack, KeptPixels) else DIFFERENCE_GAIN

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from aot.forge.funnel import Funnel
 from aot.forge.photo_source import PairSource
 from aot.forge.similarity import Similarity
-from aot.game.episodes import face
+from aot.game.episodes import play_attacks
 from aot.game.referee import Referee
 from aot.players.base import Defender
 from aot.runs.limits import Temperature
@@ -150,7 +150,7 @@ def _effective(
     """The pairs that deceive. An answer that cannot be read is no wrong one, and speaks for no pair."""
     scenes, attacks = [p.episode.scene for p in pairs], [p.episode.attack for p in pairs]
     judged_before = Referee([])
-    episodes = face(scenes, attacks, judged_before, defender, k=s.answers, temperature=s.temperature, seed=seed)
+    episodes = play_attacks(scenes, attacks, judged_before, defender, k=s.answers, temperature=s.temperature, seed=seed)
     kept = []
     for pair, episode in zip(pairs, episodes, strict=True):
         right = episode.scene.question.answer

@@ -12,8 +12,8 @@ from typing import Literal
 
 from aot.types import Scene, Verdict
 
-Fate = Literal["kept", "refused"]
-FATES: tuple[Fate, ...] = ("kept", "refused")
+Decision = Literal["kept", "refused"]
+DECISIONS: tuple[Decision, ...] = ("kept", "refused")
 SHARES = (0.0, 0.05, 0.25, 0.5, 0.75, 1.0)
 """Quantiles that are shown."""
 EDGES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
@@ -25,7 +25,7 @@ class Similarity:
     """Counts of local SSIM, in thousandths, of edits that the referee kept and refused. Those of scenes without
     protected boxes were not measured."""
 
-    counts: dict[Fate, Counter[int]] = field(default_factory=lambda: {fate: Counter() for fate in FATES})
+    counts: dict[Decision, Counter[int]] = field(default_factory=lambda: {one: Counter() for one in DECISIONS})
     unmeasured: int = 0
 
     def add(self, scene: Scene, verdict: Verdict) -> None:
@@ -35,31 +35,31 @@ class Similarity:
         else:  # downwards: 1 is said of what did not change at all
             self.counts["kept" if verdict.valid else "refused"][int(1000 * measured // 1)] += 1
 
-    def quantiles(self, fate: Fate) -> list[float]:
+    def quantiles(self, decision: Decision) -> list[float]:
         """At `SHARES`; empty where nothing was measured."""
-        total, found = sum(self.counts[fate].values()), []
+        total, found = sum(self.counts[decision].values()), []
         for share in SHARES if total else ():
             rank, seen = min(total - 1, int(share * total)), 0
-            for value in sorted(self.counts[fate]):
-                seen += self.counts[fate][value]
+            for value in sorted(self.counts[decision]):
+                seen += self.counts[decision][value]
                 if seen > rank:
                     found.append(value / 1000)
                     break
         return found
 
-    def bars(self) -> list[tuple[str, dict[Fate, int]]]:
-        """A histogram: what a bar stands for, and how many of each fate."""
+    def bars(self) -> list[tuple[str, dict[Decision, int]]]:
+        """A histogram: what a bar stands for, and how many of each decision."""
         bars, low = [], -1001
         for edge in EDGES:
             inside = range(low, round(1000 * edge))
             name = f"below {edge:g}" if low < 0 else f"{low / 1000:g} to {edge:g}"
-            bars.append((name, {fate: sum(self.counts[fate][value] for value in inside) for fate in FATES}))
+            bars.append((name, {one: sum(self.counts[one][value] for value in inside) for one in DECISIONS}))
             low = round(1000 * edge)
-        return [*bars, ("1", {fate: self.counts[fate][1000] for fate in FATES})]
+        return [*bars, ("1", {decision: self.counts[decision][1000] for decision in DECISIONS})]
 
     def as_json(self) -> dict[str, object]:
         counts: dict[str, object] = {
-            fate: {str(value): n for value, n in sorted(self.counts[fate].items())} for fate in FATES
+            decision: {str(value): n for value, n in sorted(self.counts[decision].items())} for decision in DECISIONS
         }
         return counts | {"unmeasured": self.unmeasured}
 
@@ -69,8 +69,8 @@ class Similarity:
         total = cls()
         for part in parts:
             total.unmeasured += int(str(part["unmeasured"]))
-            for fate in FATES:
-                counts = part[fate]
+            for decision in DECISIONS:
+                counts = part[decision]
                 assert isinstance(counts, Mapping)
-                total.counts[fate].update({int(value): n for value, n in counts.items()})
+                total.counts[decision].update({int(value): n for value, n in counts.items()})
         return total

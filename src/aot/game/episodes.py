@@ -27,9 +27,9 @@ def play(
     reward: AttackReward | None = None,
     judge: Judge | None = None,
 ) -> list[Episode]:
-    """One episode a scene, in order: the attacker edits, then `face`. Same arguments: same episodes."""
+    """One episode a scene, in order: the attacker edits, then `play_attacks`. Same arguments: same episodes."""
     attacks = attacker.attack(scenes, seed=seed, kind=kind)
-    return face(
+    return play_attacks(
         scenes,
         attacks,
         referee,
@@ -43,7 +43,7 @@ def play(
     )
 
 
-def face(
+def play_attacks(
     scenes: Sequence[Scene],
     attacks: Sequence[Attack],
     referee: Judging,
@@ -73,7 +73,7 @@ def face(
     given: Sequence[tuple[Answer, ...]] = []
     if asked and reward and reward.efficacy == "log_odds" and temperature == 0:
         with part(ANSWERS, len(asked)):
-            weighed = defender.weigh(images, questions)
+            weighed = defender.answer_with_logprobs(images, questions)
         given = [(answer,) * k for answer, _ in weighed]
         logprobs = {i: float(logs[scenes[i].question.answer]) for i, (_, logs) in zip(asked, weighed, strict=True)}
     elif asked:

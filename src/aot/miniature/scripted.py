@@ -64,7 +64,9 @@ class ScriptedDefender(ABC):
             answers.append(tuple(Answer(gold_answer(question, choice), choice) for choice in choices))
         return answers
 
-    def weigh(self, images: Sequence[Image], questions: Sequence[Question]) -> list[tuple[Answer, Floats]]:
+    def answer_with_logprobs(
+        self, images: Sequence[Image], questions: Sequence[Question]
+    ) -> list[tuple[Answer, Floats]]:
         logprobs = self.option_logprobs(images, questions)
         return [(given[0], logs) for given, logs in zip(self.answer(images, questions), logprobs, strict=True)]
 

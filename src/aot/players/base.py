@@ -55,7 +55,7 @@ class Defender(Protocol):
         """Per pair: `float64 [options]`, log-probabilities (nats) normalised over the options."""
         ...
 
-    def weigh(
+    def answer_with_logprobs(
         self, images: Sequence[Image], questions: Sequence[Question]
     ) -> list[tuple[Answer, npt.NDArray[np.float64]]]:
         """Per pair the greedy answer and `option_logprobs`: both in one go, which may be cheaper than one after the

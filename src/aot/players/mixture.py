@@ -33,8 +33,10 @@ class DefenderMixture:
             for each in zip(*theirs, strict=True)
         ]
 
-    def weigh(self, images: Sequence[Image], questions: Sequence[Question]) -> list[tuple[Answer, Floats]]:
-        """As `Defender.weigh`."""
+    def answer_with_logprobs(
+        self, images: Sequence[Image], questions: Sequence[Question]
+    ) -> list[tuple[Answer, Floats]]:
+        """As `Defender.answer_with_logprobs`."""
         return [
             (Answer(gold_answer(question, choice := int(logs.argmax())), choice), logs)
             for question, logs in zip(questions, self.option_logprobs(images, questions), strict=True)
@@ -52,7 +54,7 @@ class DefenderMixture:
     ) -> list[tuple[Answer, ...]]:
         """As `Defender.answer`."""
         if temperature == 0:
-            return [(answer,) * k for answer, _ in self.weigh(images, questions)]
+            return [(answer,) * k for answer, _ in self.answer_with_logprobs(images, questions)]
         how = {"k": k, "temperature": temperature, "seed": seed, "streams": streams}
         theirs = [member.answer(images, questions, **how) for member in self.members]  # type: ignore[arg-type]
         given = []

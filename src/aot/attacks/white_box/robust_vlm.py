@@ -98,7 +98,7 @@ class _Worst:
     def _worths(self, rows: list[int], x: Tensor) -> list[tuple[int, float]]:
         questions = [self.losses.questions[i] for i in rows]
         found = []
-        weighed = self.losses.defender.weigh(to_images(x), questions)
+        weighed = self.losses.defender.answer_with_logprobs(to_images(x), questions)
         for question, (answer, logprobs) in zip(questions, weighed, strict=True):
             worth = UNREAD if answer.choice is None else RIGHT if answer.choice == question.answer else WRONG
             found.append((worth, float(logprobs[question.answer])))

@@ -1,7 +1,8 @@
 """Any backend as a `Defender`: a model behind a URL can play, judge, filter and be audited like one in this process.
 
     BackendDefender(backend, sampling=Sampling(), *, completions=letters, store=None, name=None)
-        .answer(images, questions, *, k, temperature, seed)   .option_logprobs(...)   .weigh(...)   .counts: AskedCounts
+        .answer(images, questions, *, k, temperature, seed)   .counts: AskedCounts
+        .option_logprobs(...)   .answer_with_logprobs(...)
     letters(question), gold_answers(question): the completions whose probabilities are asked for
     read_reply(reply, options) -> Answer
 """
@@ -85,12 +86,12 @@ class BackendDefender:
 
     def option_logprobs(self, images: Sequence[Image], questions: Sequence[Question]) -> list[npt.NDArray[np.float64]]:
         """As `Defender.option_logprobs`; nan where the backend gives no probabilities."""
-        return [logprobs for _, logprobs in self.weigh(images, questions)]
+        return [logprobs for _, logprobs in self.answer_with_logprobs(images, questions)]
 
-    def weigh(
+    def answer_with_logprobs(
         self, images: Sequence[Image], questions: Sequence[Question]
     ) -> list[tuple[Answer, npt.NDArray[np.float64]]]:
-        """As `Defender.weigh`, by one question each."""
+        """As `Defender.answer_with_logprobs`, by one question each."""
         sampling = dataclasses.replace(self.sampling, temperature=0.0)
         replies = self._ask(images, questions, sampling, 1, scored=True)
         return [

@@ -198,7 +198,7 @@ class QwenDefender(TrainedDefender):
         wanted = draws[..., None] * cumulative[..., -1:]
         return torch.searchsorted(cumulative, wanted, right=True)[..., 0].clamp(max=logits.shape[-1] - 1)
 
-    def weigh(
+    def answer_with_logprobs(
         self, images: Sequence[Image], questions: Sequence[Question]
     ) -> list[tuple[Answer, npt.NDArray[np.float64]]]:
         """Per pair the greedy answer and `option_logprobs`. Greedy decoding mostly says an option's canonical answer,

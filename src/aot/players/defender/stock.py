@@ -77,10 +77,10 @@ class StockDefender(TrainedDefender):
             for row, question in zip(said, questions, strict=True)
         ]
 
-    def weigh(
+    def answer_with_logprobs(
         self, images: Sequence[Image], questions: Sequence[Question]
     ) -> list[tuple[Answer, npt.NDArray[np.float64]]]:
-        """As `Defender.weigh`: greedy answers, and each option's canonical answer by a forward pass."""
+        """As `Defender.answer_with_logprobs`: greedy answers, and each option's canonical answer by a forward pass."""
         rows = [(image, self.prompt(q)) for image, q in zip(images, questions, strict=True)]
         asked = [(i, choice) for i, q in enumerate(questions) for choice in range(len(q.options))]
         ends = [gold_answer(questions[i], choice) for i, choice in asked]

@@ -97,10 +97,10 @@ class TrainedDefender(ABC):
         return torch.stack(of_each) if of_each else torch.empty(0, k, self.max_new_tokens)
 
     @abstractmethod
-    def weigh(
+    def answer_with_logprobs(
         self, images: Sequence[Image], questions: Sequence[Question]
     ) -> list[tuple[Answer, npt.NDArray[np.float64]]]:
-        """As `Defender.weigh`."""
+        """As `Defender.answer_with_logprobs`."""
 
     @abstractmethod
     def complete(
@@ -122,7 +122,7 @@ class TrainedDefender(ABC):
 
     def option_logprobs(self, images: Sequence[Image], questions: Sequence[Question]) -> list[npt.NDArray[np.float64]]:
         """Per pair `float64 [options]`: log-probability of each option's canonical answer, normalised."""
-        return [logprobs for _, logprobs in self.weigh(images, questions)]
+        return [logprobs for _, logprobs in self.answer_with_logprobs(images, questions)]
 
     @property
     def device(self) -> torch.device:

@@ -140,7 +140,7 @@ def distract_scenes(
         found = scripted.distractors(scene, rng, settings.scripted_samples)
         attacks += found
         index += [i] * len(found)
-    return environment.face(index, attacks), torch.tensor(index, dtype=torch.long)
+    return environment.play_attacks(index, attacks), torch.tensor(index, dtype=torch.long)
 
 
 class HitPool:

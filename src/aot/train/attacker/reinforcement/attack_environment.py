@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from aot.errors import AotError
-from aot.game.episodes import face, greedy_answers
+from aot.game.episodes import greedy_answers, play_attacks
 from aot.game.judge import Judge, without_judge
 from aot.game.referee import Referee
 from aot.players.attacker.buckets import BucketedConditions
@@ -116,9 +116,9 @@ class AttackEnvironment:
             Attack(scene.id, name, s.kind, image, attack_instruction(scene, s.kind), seed)
             for scene, image in zip(scenes, images, strict=True)
         ]
-        return self.face(chosen, attacks, seed=seed, streams=streams)
+        return self.play_attacks(chosen, attacks, seed=seed, streams=streams)
 
-    def face(
+    def play_attacks(
         self,
         index: Sequence[int],
         attacks: Sequence[Attack],
@@ -128,7 +128,7 @@ class AttackEnvironment:
     ) -> list[Episode]:
         """The episodes, with rewards, of any attacks on the scenes with these numbers."""
         s = self.settings
-        episodes = face(
+        episodes = play_attacks(
             [self.scenes[i] for i in index],
             attacks,
             self.referee,
