@@ -38,8 +38,8 @@ from torch import Tensor, nn
 from aot.data.episodes.curriculum import CurriculumRow
 from aot.game.referee import RefereeSettings, box_ssim
 from aot.miniature.scripted import RandomDistractor
+from aot.players.attacker.conditions import Conditions
 from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.editor import Conditions
 from aot.players.base_players import player_folder
 from aot.players.defender.qwen import QwenDefender
 from aot.players.linear import Linear

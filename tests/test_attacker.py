@@ -15,8 +15,9 @@ from aot.errors import AotError
 from aot.miniature.autoencoder import ResidualAutoencoder
 from aot.miniature.pairs import instruction_pairs
 from aot.miniature.tokenizer import build_tokenizer
+from aot.players.attacker.conditions import Conditions
 from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.editor import Conditions, EditorSettings, EditorShape
+from aot.players.attacker.editor import EditorSettings, EditorShape
 from aot.players.attacker.fused import is_fusible, predict_velocity
 from aot.players.attacker.latents import (
     as_images,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
-from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration, get_scheduler
 
 from aot.errors import AotError
 from aot.forge.pipeline import ForgeSettings, forge
@@ -158,6 +158,19 @@ def test_a_schedule_ends_at_its_final_rate(schedule: Any, final: float, end: flo
         rate.step()
     assert rates[:5] == [0.0, 0.5, 1.0, 1.5, 2.0] and rates[20] == pytest.approx(2 * end)
     assert np.diff(rates[4:]).max() <= 0 and np.ptp(np.diff(rates[4:])) < 1e-9  # in a line
+
+
+@pytest.mark.parametrize("schedule", ["linear", "constant"])
+def test_schedules_are_those_of_transformers(schedule: Any) -> None:
+    optimizer, ours = adamw(
+        [torch.nn.Parameter(torch.zeros(3))], learning_rate=0.7, weight_decay=0.0, schedule=schedule, warmup=7, steps=40
+    )
+    other = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(3))], lr=0.7)
+    theirs = get_scheduler(schedule if schedule == "linear" else "constant_with_warmup", other, 7, 40)
+    for _ in range(45):
+        assert ours.get_last_lr() == theirs.get_last_lr()
+        for each in (optimizer, ours, other, theirs):
+            each.step()
 
 
 def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest() -> None:

@@ -11,6 +11,8 @@ from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 LAYERS = (
     ("errors", "types"),
@@ -247,7 +249,13 @@ def test_every_folder_with_code_is_a_package() -> None:
     assert [str(p.parent) for p in FILES if p.parent / "__init__.py" not in FILES] == []
 
 
-def test_the_command_line_starts_without_heavy_libraries() -> None:
-    code = "import sys, aot, aot.cli; print(*{'torch', 'diffusers', 'transformers'} & set(sys.modules))"
+STARTS = {"aot.cli": HEAVY, "aot.coevolve.recipes.load": {*MODELS, "scipy"}}
+"""What a module must not import, itself or by others: the command line nothing heavy; settings no library of models,
+which would take three times as long as all else."""
+
+
+@pytest.mark.parametrize("module", STARTS)
+def test_what_only_reads_settings_starts_without_heavy_libraries(module: str) -> None:
+    code = f"import sys, {module}; print(*{STARTS[module]!r} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

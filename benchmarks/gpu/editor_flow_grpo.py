@@ -22,7 +22,7 @@ import torch
 from full_size import conditions, editor
 from measure import Card, Measured, measured, report
 
-from aot.players.attacker.editor import Conditions
+from aot.players.attacker.conditions import Conditions
 from aot.train.attacker.flow_grpo.settings import paper_flow_grpo
 from aot.train.attacker.flow_grpo.train import FlowGrpo
 from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment

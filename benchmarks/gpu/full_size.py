@@ -15,8 +15,9 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from aot.plan.known_configs import ATTACKERS, DEFENDERS
+from aot.players.attacker.conditions import Conditions
 from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.editor import Conditions, stock_settings
+from aot.players.attacker.editor import stock_settings
 from aot.players.attacker.latents import BLOCK_PX
 from aot.players.attacker.lora import add_adapter
 from aot.players.base_players import SHIPPED, Base

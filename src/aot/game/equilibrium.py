@@ -12,7 +12,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linprog
 
 Floats = npt.NDArray[np.float64]
 MetaRule = Literal["newest", "uniform", "nash"]
@@ -85,6 +84,10 @@ def meta_strategy(payoff: npt.ArrayLike, rule: MetaRule, *, floor: float = 0.0) 
 def _maximin(game: Floats) -> Floats:
     """The row player's strategy `[rows]` whose least expected payoff over the columns is highest: the linear program
     max v, s.t. x A >= v in every column, x a distribution."""
+    from scipy.optimize import (
+        linprog,  # takes seconds to import, and few runs have more than the newest players
+    )
+
     rows, columns = game.shape
     found = linprog(
         np.append(np.zeros(rows), -1.0),

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from aot.plan.live_memory import LiveMemory, Measured
+from aot.players.attacker.conditions import Conditions
 from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.editor import Conditions
 from aot.train.attacker.flow_grpo.rollout import Rollout, sample_rollout
 from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
 from aot.train.attacker.flow_grpo.train import FlowGrpo

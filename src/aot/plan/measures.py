@@ -19,8 +19,8 @@ from aot.plan.full_size import attacker_without_data, defender_without_data
 from aot.plan.live_memory import LiveMemory, Measured
 from aot.plan.stock_answers import Answering
 from aot.plan.without_data import META, without_data
+from aot.players.attacker.conditions import Conditions
 from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.editor import Conditions
 from aot.players.base_players import token_limit
 from aot.players.defender.trained import TrainedDefender
 from aot.train.defender.sft import DefenderSftSettings

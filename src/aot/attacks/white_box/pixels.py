@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,10 +17,12 @@ from torch import Tensor
 from aot.attacks.white_box.norms import Ball, NormName, levels, outside, scaled, to_images
 from aot.attacks.white_box.pgd import value_and_gradient
 from aot.players.defender.differentiable import PixelLosses, attacked_weights
-from aot.players.defender.pixel_gradients import PixelGradients
-from aot.players.defender.trained import TrainedDefender
 from aot.runs.heartbeat import beat
 from aot.types import Box, Image, Question
+
+if TYPE_CHECKING:
+    from aot.players.defender.pixel_gradients import PixelGradients
+    from aot.players.defender.trained import TrainedDefender
 
 Method = Callable[[PixelLosses, Ball, Tensor], Tensor]
 """Climbs losses within a ball, from draws (normal numbers like the images) to whole levels."""

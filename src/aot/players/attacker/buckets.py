@@ -15,11 +15,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from aot.players.attacker.editor import Conditions
 from aot.players.attacker.latents import BLOCK_PX
 from aot.types import Image
 
 if TYPE_CHECKING:
+    from aot.players.attacker.conditions import Conditions
     from aot.players.attacker.edit_attacker import EditAttacker
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +24,15 @@ from torch import Tensor, nn
 
 from aot.errors import AotError
 from aot.players.attacker.buckets import BucketedConditions, by_size
-from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.editor import Conditions
+from aot.players.attacker.conditions import Conditions
 from aot.players.load_errors import reading
 from aot.runs import progress
 from aot.runs.files import read_json, replacing, write_json
 from aot.runs.progress import ENCODED
 from aot.types import Image
+
+if TYPE_CHECKING:
+    from aot.players.attacker.edit_attacker import EditAttacker
 
 INDEX = "conditions.json"
 AGAIN = "delete the folder and run the same command again"

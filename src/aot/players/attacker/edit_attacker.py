@@ -27,9 +27,9 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from aot.errors import AotError
 from aot.players.attacker import qwen_image_21
+from aot.players.attacker.conditions import Conditions
 from aot.players.attacker.editor import (
     PICTURE,
-    Conditions,
     EditorSettings,
     EditorShape,
     PipelineClass,

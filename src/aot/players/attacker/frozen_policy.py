@@ -9,12 +9,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.lora import ADAPTER, adapter_layers, adapter_rank, adapter_weights, copy_adapter
+
+if TYPE_CHECKING:
+    from aot.players.attacker.edit_attacker import EditAttacker
 
 BESIDE = "frozen"
 """The second adapter's name within the model."""

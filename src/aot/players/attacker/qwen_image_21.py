@@ -9,18 +9,23 @@ the text encoder is asked is asked by the stock pipeline; a test holds that both
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from diffusers import AutoencoderKLQwenImage21, QwenImage21Pipeline, QwenImage21Transformer2DModel
 from PIL import Image as PilImage
 from torch import Tensor
 
 from aot.errors import AotError
-from aot.players.attacker.fused import Grid
 from aot.players.special_tokens import IMAGE_PAD
+
+if TYPE_CHECKING:
+    from diffusers import QwenImage21Transformer2DModel
+
+    from aot.players.attacker.fused import Grid
+
+CLASSES = ("AutoencoderKLQwenImage21", "QwenImage21Transformer2DModel", "QwenImage21Pipeline")
 
 SIDE_PX = 32
 """Sides are multiples of it: that many pixels are one place of the text encoder, and two tokens."""
@@ -31,9 +36,10 @@ TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "img_mlp.proj", "img_mlp.gate_lay
 
 
 def is_qwen_image_21(model: Any) -> bool:
-    """Whether a transformer, an autoencoder or a pipeline's class is one of Qwen-Image-2.1."""
-    known = (AutoencoderKLQwenImage21, QwenImage21Transformer2DModel)
-    return isinstance(model, known) or model is QwenImage21Pipeline
+    """Whether a transformer, an autoencoder or a pipeline's class is one of Qwen-Image-2.1. By the class's name: to
+    import the classes takes seconds, and what only reads settings comes by here."""
+    its_class = model if isinstance(model, type) else type(model)
+    return any(one.__name__ in CLASSES for one in its_class.__mro__)
 
 
 def embed(pipeline: Any, images: npt.NDArray[np.uint8], sentences: Sequence[str]) -> list[Tensor]:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
 from aot.errors import AotError
 from aot.game.judge import Judge
 from aot.game.referee import Referee
-from aot.players.attacker.buckets import BucketedConditions
-from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.base import Defender
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.run import CHECKPOINT, LOG
@@ -35,6 +33,10 @@ from aot.train.attacker.reinforcement.traits import Describe, pixel_traits
 from aot.train.attacker.sft.edit_sets import EditSet
 from aot.train.attacker.sft.pairs import ScriptedTasks
 from aot.types import Scene
+
+if TYPE_CHECKING:
+    from aot.players.attacker.buckets import BucketedConditions
+    from aot.players.attacker.edit_attacker import EditAttacker
 
 Method = Literal["flow_grpo", "rejection_sampling", "diffusion_nft", "curated_sft"]
 

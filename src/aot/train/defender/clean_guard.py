@@ -10,7 +10,7 @@ that a part of the way back keeps most of what was won.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,9 +20,11 @@ from torch import Tensor
 from aot.data.episodes.curriculum import CurriculumRow
 from aot.game.episodes import greedy_answers
 from aot.players.base import Defender
-from aot.players.defender.trained import TrainedDefender
 from aot.train.ranks import gather_values, share
 from aot.types import Scene
+
+if TYPE_CHECKING:
+    from aot.players.defender.trained import TrainedDefender
 
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 """How much of a training is kept: tried in this order."""

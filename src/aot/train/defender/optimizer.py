@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from aot.train.muon import Muon
 
@@ -45,14 +44,14 @@ def muon(
 
 
 def _scheduled(optimizer: torch.optim.Optimizer, schedule: str, warmup: int, steps: int, final: float) -> LambdaLR:
-    if schedule == "constant":
-        return get_constant_schedule_with_warmup(optimizer, warmup)
-    if not final:
-        return get_linear_schedule_with_warmup(optimizer, warmup, steps)
+    """As `get_constant_schedule_with_warmup` and `get_linear_schedule_with_warmup` of transformers, which know no
+    `final` and take seconds to import."""
 
     def factor(step: int) -> float:
         if step < warmup:
             return step / max(1, warmup)
+        if schedule == "constant":
+            return 1.0
         return final + (1 - final) * max(0.0, (steps - step) / max(1, steps - warmup))
 
     return LambdaLR(optimizer, factor)

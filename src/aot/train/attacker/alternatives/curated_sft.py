@@ -5,7 +5,7 @@ Flow-GRPO); the miniature world only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel, Field
@@ -14,13 +14,15 @@ from aot.forge.funnel import Funnel
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
 from aot.forge.world import WorldPairSource, WorldSettings
 from aot.game.referee import Referee
-from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.base import Defender
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.sft.edit_sets import EditPair, EditSet
 from aot.train.attacker.sft.flow_matching import SftSettings, train_sft
 from aot.train.attacker.sft.pairs import AS_SELDOM_DECEIVED, told
+
+if TYPE_CHECKING:
+    from aot.players.attacker.edit_attacker import EditAttacker
 
 
 class CurateSettings(BaseModel, frozen=True, extra="forbid"):

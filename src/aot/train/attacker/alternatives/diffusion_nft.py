@@ -9,16 +9,13 @@ start (*ours*: rate fixed).
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.editor import Conditions
-from aot.players.attacker.frozen_policy import FrozenPolicy
 from aot.players.attacker.latents import padded
 from aot.rl.advantage import group_advantages
 from aot.runs.checkpoints import Checkpoint
@@ -30,6 +27,10 @@ from aot.train.attacker.reinforcement.scene_choice import SceneStream
 from aot.train.attacker.reinforcement.traits import weigh_diversity
 from aot.train.attacker.sft.flow_matching import shifted
 from aot.train.editor_trainer import EditorTrainer, OptimizerSettings
+
+if TYPE_CHECKING:
+    from aot.players.attacker.conditions import Conditions
+    from aot.players.attacker.edit_attacker import EditAttacker
 
 
 class DiffusionNftSettings(BaseModel, frozen=True, extra="forbid"):
@@ -89,6 +90,8 @@ class DiffusionNft:
         self.generator = torch.Generator().manual_seed(seed)
         self.stream = SceneStream(len(environment), self.generator, environment.sizes)
         self.trainer = EditorTrainer(attacker.transformer, settings.optimizer, settings.updates)
+        from aot.players.attacker.frozen_policy import FrozenPolicy  # takes seconds to import, by peft
+
         self.old = FrozenPolicy(attacker, moves=True)
 
     @property

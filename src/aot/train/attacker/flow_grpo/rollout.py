@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.editor import Conditions
 from aot.rl.flow import Transition, euler_step, transition
 from aot.train.ranks import Draws, all_draws
 
 if TYPE_CHECKING:
+    from aot.players.attacker.conditions import Conditions
+    from aot.players.attacker.edit_attacker import EditAttacker
     from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
 
 

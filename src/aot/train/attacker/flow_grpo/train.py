@@ -13,16 +13,13 @@ do not depend on how many there are.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from aot.errors import AotError
-from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.editor import Conditions
-from aot.players.attacker.frozen_policy import FrozenPolicy, is_new_adapter
 from aot.rl.advantage import group_advantages
 from aot.rl.clipped import flow_loss
 from aot.rl.flow import draw_window, mean_kl, velocity_kl
@@ -39,6 +36,11 @@ from aot.train.attacker.reinforcement.scene_choice import InformativeScenes, Sce
 from aot.train.attacker.reinforcement.traits import weigh_diversity
 from aot.train.editor_trainer import EditorTrainer
 from aot.train.ranks import Draws, Own, own_groups, totals
+
+if TYPE_CHECKING:
+    from aot.players.attacker.conditions import Conditions
+    from aot.players.attacker.edit_attacker import EditAttacker
+    from aot.players.attacker.frozen_policy import FrozenPolicy
 
 RATIO_EDITS = 4
 """Edits whose ratio is computed once more where the graph was kept: a fault shows in all of them."""
@@ -82,6 +84,8 @@ class FlowGrpo:
             self.stream = InformativeScenes(types, self.generator, environment.sizes)
         self.trainer = EditorTrainer(attacker.transformer, settings.optimizer, settings.updates)
         self.kl_weight = settings.kl_weight if settings.kl != "none" else 0.0
+        from aot.players.attacker.frozen_policy import FrozenPolicy, is_new_adapter  # seconds, by peft
+
         self.reference: FrozenPolicy | None = None
         if self.kl_weight or is_new_adapter(attacker.transformer):  # a new adapter's reference takes no memory
             self.reference = FrozenPolicy(attacker)

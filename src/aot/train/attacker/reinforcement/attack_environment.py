@@ -4,6 +4,7 @@ samples."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 from torch import Tensor
@@ -13,8 +14,6 @@ from aot.game.episodes import greedy_answers, play_attacks
 from aot.game.judge import Judge, without_judge
 from aot.game.referee import Referee
 from aot.players.attacker.buckets import BucketedConditions
-from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.editor import Conditions
 from aot.players.base import Defender
 from aot.prompts import attack_instruction
 from aot.rl.diversity import DiversitySettings
@@ -25,6 +24,10 @@ from aot.train.attacker.reinforcement.outcomes import gather_answers
 from aot.train.attacker.reinforcement.traits import Describe, pixel_traits
 from aot.train.ranks import share
 from aot.types import Attack, EditKind, Episode, Scene
+
+if TYPE_CHECKING:
+    from aot.players.attacker.conditions import Conditions
+    from aot.players.attacker.edit_attacker import EditAttacker
 
 
 class EnvironmentSettings(BaseModel, frozen=True, extra="forbid"):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from aot.players.attacker.edit_attacker import EditAttacker
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics
 from aot.train.attacker.reinforcement.guards import IntegrityGuard, SignalGuard
 from aot.train.attacker.reinforcement.pictures import Pictured, show_pictures
 from aot.train.editor_trainer import EditorTrainer
+
+if TYPE_CHECKING:
+    from aot.players.attacker.edit_attacker import EditAttacker
 
 
 class Learner(Pictured, Protocol):

@@ -8,14 +8,16 @@ ends with the same weights whether it is looked at or not. *Ours.*
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
-from aot.players.attacker.editor import Conditions
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment
+
+if TYPE_CHECKING:
+    from aot.players.attacker.conditions import Conditions
 
 
 class Pictured(Protocol):

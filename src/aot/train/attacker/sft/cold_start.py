@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,13 +13,15 @@ from pydantic import BaseModel, Field
 
 from aot.data.images.reading import Fit
 from aot.forge.split import SPLITS
-from aot.players.attacker.edit_attacker import EditAttacker
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.sft.edit_sets import EditPair, EditSets, write_edit_sets
 from aot.train.attacker.sft.flow_matching import SftSettings, flow_matching_loss, train_sft
 from aot.train.attacker.sft.pairs import forged_pairs
 from aot.train.editor_trainer import OptimizerSettings
+
+if TYPE_CHECKING:
+    from aot.players.attacker.edit_attacker import EditAttacker
 
 
 class ColdStartSettings(BaseModel, frozen=True, extra="forbid"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from aot.errors import AotError
 from aot.players.attacker.buckets import Bucket, by_size
 from aot.players.attacker.condition_store import StoredConditions, read_conditions, write_conditions
-from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.editor import Conditions
+from aot.players.attacker.conditions import Conditions
 from aot.players.attacker.latents import BLOCK_PX, codes_changes, padded
 from aot.types import Image
+
+if TYPE_CHECKING:
+    from aot.players.attacker.edit_attacker import EditAttacker
 
 SAME_LEVELS = 8
 """*Ours*: of 256; a pixel that changes by no more is not edited."""

@@ -8,21 +8,23 @@ are the latents of the change, nearly all zero, so changed tokens weigh more (*o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.editor import Conditions
+from aot.players.attacker.conditions import Conditions
 from aot.runs import ranks
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics
 from aot.train.attacker.sft.edit_sets import EditSet, Examples
 from aot.train.editor_trainer import AuxiliaryHeads, EditorTrainer, OptimizerSettings
 from aot.train.ranks import summed
+
+if TYPE_CHECKING:
+    from aot.players.attacker.edit_attacker import EditAttacker
 
 
 class SftSettings(BaseModel, frozen=True, extra="forbid"):
