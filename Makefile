@@ -1,4 +1,4 @@
-# make demo    the whole game on two cores, in eight to fifteen minutes: table and HTML report
+# make demo    the whole game on two cores, in fifteen to thirty minutes: table and HTML report
 # make test    the suite          make check   lint, types, the suite with coverage of the pure parts
 # make fuzz    1,000 damaged inputs for each group of readers; pipes, devices, loops and folders in place of their files;
 #              full, read-only and shared folders; units and launched stages that are killed
