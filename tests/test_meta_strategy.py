@@ -187,7 +187,7 @@ def test_a_pasted_sprite_stands_where_own_images_came_without_objects(tmp_path: 
     table.write_text("\n".join(lines))
     game = open_game(smoke().game, RefereeSettings(), seed=0, data=table, photos=tmp_path / "photos")
     names = [one.name for one in scripted.players(game)]
-    corruptions = ["blur", "jpeg", "brightness", "shadow", "uneven_light"]
+    corruptions = ["blur", "jpeg", "brightness", "shadow", "uneven_light", "tones", "viewpoint"]
     assert names == ["texture", "occlusion", *corruptions, "random_distractor"]
     attacks = scripted.mixed(game).attack(game.held_out * 9, seed=3)
     composed = {f"{edit}+{after}" for edit in names[:2] for after in corruptions}

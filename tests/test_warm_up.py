@@ -155,7 +155,7 @@ def told(ahead: float, half: float) -> Summary:
 
 
 def test_the_verdict_says_who_is_ahead_whichever_way_it_went() -> None:
-    assert "AOT is ahead of the strongest baseline, SFT on scripted attacks" in verdict(told(0.02, 0.01))
+    assert "AOT is ahead of the strongest of the run’s baselines, SFT on scripted attacks" in verdict(told(0.02, 0.01))
     assert "AOT is behind" in verdict(told(-0.02, 0.01))
     assert "AOT cannot be told from" in verdict(told(0.01, 0.02)) and "1.10 times" in verdict(told(0.01, 0.02))
     behind = told(0.01, 0.02)

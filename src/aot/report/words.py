@@ -156,7 +156,8 @@ def verdict(summary: Summary) -> str:
     told = "in the same CPU time" if times == "1.00" else f"which took {times} times its CPU seconds"
     cost = f" ({told})" if times else ""
     span = f"{signed_points(value)} points, 95 % interval {interval(bounds, signed=True)}"
-    return f"AOT {side} the strongest baseline, {BASELINES.get(name, plain(name))}{cost}: {how} ({span}).{pool}"
+    rival = f"the strongest of the run’s baselines, {BASELINES.get(name, plain(name))}{cost}"
+    return f"AOT {side} {rival}: {how} ({span}).{pool}"
 
 
 def _points_apart(difference: float | None) -> str:
