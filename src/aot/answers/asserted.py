@@ -68,9 +68,9 @@ TURN = re.compile(
     r"|no,?\s+(?:wait|sorry)\b|let\s+me\s+(?:re-?\w+|double-?check|check\s+again|look\s+again|correct)\b"
     r"|sorry,?\s+i\s+meant\b|i\s+meant?\b|(?:scratch|strike|ignore|forget|i\s+retract|i\s+withdraw)\s+(?:that|this"
     r"|it)\b|then\s+again\b|hmm+,?\s+no\b|on\s+(?:closer\s+(?:look|inspection)|reflection)\b|(?:maybe"
-    r"|perhaps)\s+not\b|no[.,]\s+(?=\(?(?-i:[A-J])\b))(?:[\s,.!:;…\-–—]*(?:(?:no|sorry|actually|wait|hmm+|i\s+mean"
+    r"|perhaps)\s+not\b|no[.,] (?=\(?(?-i:[A-J])\b))(?:[\s,.!:;…\-–—]*(?:(?:no|sorry|actually|wait|hmm+|i\s+mean"
     r"|it\s*(?:is|'s))\b))*|(?<![^。,;\n实])不对(?:,应该?是)?|不完全是|等等(?=[,.!…])|等一下(?:[,.]?重新看一下)?"
-    r"|更正|重新看(?:一下)?",
+    r"|(?<![^。,;\n])更正(?=[:,])|重新看(?:一下)?",
     re.IGNORECASE,
 )
 

@@ -38,7 +38,7 @@ def between_lists(plain: str, options: tuple[str, ...]) -> list[str]:
     run: list[re.Match[str]] = []
     start = 0
     for item in (*ITEM.finditer(plain), None):
-        if item and run and item[1] == LETTERS[len(run) : len(run) + 1] and item.start() - run[-1].end() < APART:
+        if item and run and item.start() - run[-1].end() < APART and _follows(item, run[-1]):
             run.append(item)
             continue
         if len(run) >= max(2, min(3, len(options))):
@@ -48,6 +48,12 @@ def between_lists(plain: str, options: tuple[str, ...]) -> list[str]:
                 start = ends[-1]
         run = [item] if item and item[1] == "A" else []
     return [*pieces, CUT.sub("", plain[start:]) if pieces else plain]
+
+
+def _follows(item: re.Match[str], last: re.Match[str]) -> bool:
+    """Whether an item's letter is the next one, or on a line of its own a later one ("the other options: A, B, D")."""
+    step = ord(item[1]) - ord(last[1])
+    return step == 1 or (step > 1 and item.string[item.start() - 1] == "\n")
 
 
 def _end(plain: str, last: re.Match[str], options: tuple[str, ...]) -> int:

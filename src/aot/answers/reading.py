@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from aot.answers.mentions import (
+    ARTICLE,
     GLUE,
     NAME,
     indices,
@@ -65,9 +66,11 @@ TAKES_BACK = re.compile(r"\A[^?]{0,400}\b(?:but|however|wait|actually|correction
 ENDS_THERE = re.compile(r"(?:[,.;:。,]|(?<!\d)!)(?:\s|$|(?=[\u4e00-\u9fff]))|\s*$|\s*\n")
 CHINESE_YES = re.compile(r"\s*(?:(是的|对的?|是)|(不是|不对|否|没有|不))\s*(?:[,.;!。]|$)")
 JUDGED = re.compile(r"(?:(yes)|no)\s*(?:[.,!;\n]|$)", re.IGNORECASE)
+SAYS_MORE = re.compile(r"(?:[^\w\n]*\w+){4}")
 CLAUSE_END = re.compile(r"[.!?;,\n]|\\")
 HEAD = re.compile(r"[,.;!?\n。]|\b(?:because|since|as)\b|因为")
 EQUATES = re.compile(r"\s?=")  # "I = 3 q" is more than the option "I"
+AGAIN = re.compile(r"(?:[.!?]\s|\n)[^\w\n]*(yes|no)\s*(?:[,.;:!\n]|$)")
 MOST_MARKS, LONGEST_NAME, LONG, REACH = 8, 4, 12, 400
 
 
@@ -170,6 +173,8 @@ def letter_at_start(rest: str, options: tuple[str, ...]) -> Found:
     named_so = wrapped or own is not None or (
         (ENDS.match(tail) or GOES_ON.match(tail)) if letter.isupper() else SMALL_ENDS.match(tail)
     )
+    if own == set() and letter == "A" and ARTICLE.match(tail):
+        return None  # "A mill ...", where a mill is another option
     if not named_so or (letter.upper() == "I" and not (wrapped or re.match(r"[.:]|\s*$", tail))):
         return None
     another = ANOTHER.match(without_own(tail, options) if own else tail)
@@ -196,9 +201,8 @@ def leading(plain: str, options: tuple[str, ...]) -> Found:
     inline = {a or b for a, b in re.findall(r"(?<![\w(])([A-J])(?:[):]|\.(?=\s))|\(([A-J])\)", first)}
     if inline - {match["letter"].upper()} or begins_list(plain, options):
         return None
-    said = plain[2:].split("\n", 1)[0]
-    if plain.startswith("A:") and (declines(said) or named(said, options) - found):
-        return set()  # "A:" may stand for "answer"
+    if plain.startswith("A:") and not own_option("A", plain[2:], options) and SAYS_MORE.match(plain, 2):
+        return None if explicit(plain[2:], options) else set()  # "A:" may stand for "answer"
     return set() if offers_another(rest, found, options) else found
 
 
@@ -244,6 +248,8 @@ def leading_words(plain: str, options: tuple[str, ...]) -> Found:
         return None  # a list; "Right, so ..."
     if len(words[said]) > LONG and mentioned(plain, options) - {said}:
         return None  # it goes through the options
+    if sorted(words.values()) == ["no", "yes"] and words[1 - said] in AGAIN.findall(lower, end):
+        return set()  # "Yes, ... No, ..." answers twice
     if sign == ":" and any(re.search(rf"\b{re.escape(other)}\s*:", rest) for other in others):
         return None  # "Left: a cat. Right: a dog."
     return {said}

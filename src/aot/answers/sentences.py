@@ -34,7 +34,7 @@ HEDGE = (
 )
 JUDGED = (
     r"(?:correct|right|best|better|most\s+\w+|more\s+(?:likely|similar|accurate|accurately|closely|plausible"
-    r"|suitable|appropriate)|closest|closer|nearest|nearer|answer|match|matching|missing|only|next|final"
+    r"|suitable|appropriate)|closest|closer|nearest|nearer|answer(?! (?:choice|option)s)|match|matching|missing|only|next|final"
     r"|corresponding|corresponds|appropriate|suitable|darker|lighter|same|[a-z]{3,}est)"
 )
 BE = r"(?:is|are|was|would be|should be|must be|will be|seems to be|appears to be|has to be|be)"
@@ -85,7 +85,7 @@ IS_NAME = re.compile(r"(?<![A-Za-z])[A-J](?![A-Za-z])")
 UNFINISHED = re.compile(r"\w\s+\w*[a-z,]\s*$")
 # "This is true.", twice: each option is judged, and more than one is right.
 EACH = re.compile(r"^\W*(?:this|that|it)\s+is\s+(?:also\s+)?(?:true|correct|right)\b", re.I | re.M)
-BROKEN_OFF = re.compile(r"\s(?:the|of|and|or|to|in|is|are|that|which|with|for|on|as|by|be|its?|their|how)\s*$")
+BROKEN_OFF = re.compile(r"\s(?:the|of|and|or|to|in|is|are|that|which|with|for|on|as|by|be|its?|their|how|because|since|so|than|if|when|where|but)\s*$")
 MAY = re.compile(r"\b(?:may|might|could|can)\b", re.IGNORECASE)
 # Who only doubts that the answer is certain has given it.
 CERTAIN = re.compile(
@@ -96,7 +96,10 @@ CORRECT = re.compile(
     r"|选项)",
     re.IGNORECASE,
 )
-LISTED = re.compile(r"⟦-?\d+⟧\W{0,3}\s*(?:,|and|or|/|和|或)\s*\W{0,2}(?:(?:the|option|choice)\s+|选项)*⟦", re.I)
+LISTED = re.compile(
+    r"⟦-?\d+⟧(?:\W{0,3}\s*(?:,|and|or|/|和|或)\s*\W{0,2}(?:(?:the|option|choice)\s+|选项)*⟦"
+    r"|[^⟦]*\b(?:and|or)\s+(?:then\s+|also\s+)?\(⟦)", re.I
+)
 SENTENCE = re.compile(
     r"(?<=[.!?;])\s+(?![\"')]*\s*$)|(?<![:\s])\s*\n+|(?<=。)|\s+(?=(?:therefore|thus|hence|so)\b,?)", re.IGNORECASE
 )
@@ -118,7 +121,7 @@ CONCLUDES = re.compile(r"\b(?:correct|right|answer|best|most\s+\w+)\b|正确|答
 # What a sentence says something to be: "the car is ⟦1⟧", "it shows a ⟦1⟧", "图中的动物是⟦1⟧", or a whole clause "⟦1⟧."
 SAYS = re.compile(
     r"(?:\b(?:is|are|was|it's|that's|there's|looks?(?:\s+like)?|seems?|appears?|shows?|depicts?|contains?|ha(?:s|ve"
-    r"|d)|represents?|illustrates?|uses?|(?:\w+ed|made|due|refers?)\s+(?:to|of|by|in|as)|typical\s+of|wears?"
+    r"|d)|represents?|illustrates?|uses?|(?:\w+ed|made|due|refers?)\s+(?:to|of|by|in|as)|(?:typical|characteristic|suggestive|indicative)\s+of|wears?"
     r"|wearing|holds?|reads?|means|equals?|say|guess|hence|so|therefore|with|by|in|on|at|but|be|option|likely"
     r"|probably|definitely|certainly|clearly|maybe|perhaps|only)\b(?:\s+(?!to\b|from\b|of\b|not\b|next\b|near\b"
     r"|beside\b)[\w'-]+){0,4}?|\b\w+ing\s+(?:(?:to|towards?)\s+)?(?:the\s+)?|[是为有在呈色叫作选而]|^|[,;:])\W*$",
@@ -156,6 +159,9 @@ def stated(text: str, options: tuple[str, ...]) -> Found:
     concluded = DRAWS.match(sentences[last]) is not None
     if any(DRAWS.match(s) and named(s, options) - decided for s in sentences[last + 1 :]):
         return set()
+    item = LINE.match(after[0]) if after and not concluded and len(decided) == 1 else None
+    if item and indices({chr(ord(item[1].upper()) - 1)}, options) == decided and not REJECTS.search(" ".join(after[:2])):
+        return set()  # an item of a list that goes on
     if rejects_all(" ".join(sentences[last:]) if concluded else text, options):
         return set()
     if not all(CERTAIN.search(s) for s in sentences[last + 1 :] if refuses(s)):

@@ -69,12 +69,14 @@ _ELSEWHERE = (
     rf"|\s+(?!{_DENIES})(?-i:[^\W\dA-Z])\w{{0,14}}:?){{1,4}}\s*[:=]?\s*(?=[(\"]?(?-i:[A-J])(?![A-Za-z0-9'.]\w))"
 )
 _LETTER = r"[#>\-\s\"]{0,4}(?:(?:option\s+)?(?-i:[A-J])\s*[.):(]|\((?-i:[A-J])\))"
-_BE = r"(?:(?:is|are|be|would be|should be|must be|will be|seems to be|appears to be)\b|[:=]|\s[-–—]\s)"
+_BE = r"(?:(?:is|are|be|would be|should be|must be|will be|seems to be|appears to be)\b|[:=]|(?<!\n)[ ][-–—]\s)"
 CUE = re.compile(
     rf"{_ELSEWHERE}|"
     # A heading, "Final Answer", above a letter; "... is:" above a last line that begins with one.
     rf"(?:\A|(?<=\n))[ #>\-]*(?:[A-J\d][.):]\s*)?(?:(?:updated|final|correct|best)\s+){{0,2}}answer\s*:?\s*\n\s*"
     rf"(?={_LETTER}[^\n]*[^:\s] *(?:\n|\Z))|\bis\s*:\s*\n\s*(?={_LETTER}[^\n]*\Z)|"
+    # Not "Now each answer choice:" above a list of them.
+    r"(?!(?:option|choice):\s*\n[^\w\n]*A[.):][^\n]+\n[^\w]*B[.):])"
     r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\"?\s*"
     r"(?:letter\s*|choice\"?\s*|\([^()\n]{1,40}\)\s*)?"
     rf"(?:(?:here|then|therefore|thus)\s+)?{_BE}[\s:]*"
