@@ -1570,3 +1570,77 @@ def test_a_list_of_as_many_options_as_there_are_letters():
     listed = "\n".join(f"{x}. {o}" for x, o in zip(LETTERS, options, strict=True))
     assert letter(f"{listed}\nA. thing 0", options) is None
     assert letter(f"{listed}\n\nThe answer is C.", options) == "C"
+
+
+GRINDERS = ("club", "hall", "mill", "school", "sink")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        # "no" at an item's end, or 更正 as a verb, takes nothing back
+        ("The sky is wide.\n\nB. blue – no.\n\nC", COLOURS, None),
+        ("B. 应当允许更正;C. 应当驳回;D. 应当允许当场更正;A. 应当告知", ("告知", "更正", "驳回", "允许"), None),
+        ("B. 申请人可以提起更正登记", ("提起异议登记", "申请人可以提起更正登记", "起诉"), "B"),
+        # a list of the others, or of all, above or below the answer
+        (
+            "Each answer choice:\n- A) club - vague\n- B) hall - not it\n- C) mill - it is\n\nThe answer is C.",
+            GRINDERS,
+            "C",
+        ),
+        (
+            "The answer is **D) school**.\n\nOther ones:\n- A) Clubs\n- B) Halls\n- C) Mills\n- E) Sinks in kitchens",
+            GRINDERS,
+            "D",
+        ),
+        (
+            "The answer is C) mill.\n\nThey do not explain this choice:\n- A) club is far\n- B) hall is out",
+            GRINDERS,
+            "C",
+        ),
+        (
+            "It would be:\n\n(A) Find a club.\n\nThe final steps:\n\n(B) Hall - go there.\n\n(C) Mill - grind it.",
+            GRINDERS,
+            None,
+        ),
+        (
+            "The two best reasons are:\n\nA. The club is far.\nD. The school is near.\n\nThese reasons say it.",
+            COLOURS,
+            None,
+        ),
+        ("As it is such as a wide string of whole numbers, the answer is (D)", COLOURS, "D"),
+        ("Let us look at the answer choices:\n\nB. It is scalable. C. It is the most scalable.", COLOURS, None),
+        # an article is no letter
+        ("The correct answer: A mill is the tool that grinds.\n\nAnswer: C) mill", GRINDERS, "C"),
+        # a dash that begins a line belongs to the list
+        ("The answer is C) mill, the more specific and correct answer\n- A) club", GRINDERS, None),
+        ("answer\n- 天狗\n\nこれです。", ("狐", "天狗"), "B"),
+        ("answer\n- 狐\n- 天狗\n\nどちらか", ("狐", "天狗"), None),
+        # two steps are no choice
+        ("The best action would be to (B) paint it and then (D) move it.", COLOURS, None),
+        # broken off after a reason
+        ("Perhaps the way to write it is this, which is option A, because", COLOURS, None),
+        # "A:" for "answer"
+        ("A: Let us think step by step. The sky is bright. The answer is B.", COLOURS, "B"),
+        ("A: Let us think step by step. The sky is bright and", COLOURS, None),
+        ("A: it is red, as I see", COLOURS, "A"),
+        # what it is characteristic of
+        ("The image shows a dark cell. This is characteristic of a **basophil**.", ("basophil", "monocyte"), "A"),
+        # a JSON value that is an option, alone of all, and no other answer after it
+        ('```json\n{"label": "positive", "why": "like none of the negative ones"}\n```', ("positive", "negative"), "A"),
+        ('{"evidence": "not a FAIL", "result": "PASS"}', ("PASS", "FAIL"), "A"),
+        ('{"first": "red", "second": "blue"}', COLOURS, None),
+        ('{"label": "positive"}\n\nThe final answer is $\\boxed{negative}$', ("positive", "negative"), None),
+        ("- **Analysis**: red and blue are there.\n\n- **Conclusion**: blue", COLOURS, "B"),
+        # two answers
+        ("Yes, there is a dog.\nNo, there is a cat.\nNo", ("Yes", "No"), None),
+        ("Yes. No other animal is there.", ("Yes", "No"), "A"),
+    ],
+)
+def test_kinds_of_thirteen_further_sources(text: str, options: tuple[str, ...], expected: str | None) -> None:
+    assert letter(text, options) == expected
+
+
+def test_yes_and_no_as_two_answers_are_unparsed():
+    assert parse_yes_no("Yes, there is a dog.\nNo, there is a cat.\nNo").status == "unparsed"
+    assert parse_yes_no("Yes. No other animal is there.").choice == 0

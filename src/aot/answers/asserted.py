@@ -46,7 +46,7 @@ REPORTS = (
     r"|\b(?:for\s+example|for\s+instance|e\.\s?g\.)|^\W*example\b|\bin\s+the\s+(?:format|form|style)\b|\ba\s+typical\b"
     r"|[\"'](?:the\s+)?(?:\w+\s+)?answer(?:\s+is|:)[^\"'\n]{0,40}[\"']|^\W*(?:the\s+)?question\s*:\s*\""
     r"|^\W*(?:reply|respond|output|return|pick|choose|please)\s+(?:with|format|\(?A\b|answer)"
-    r"|\bsuch\s+as\s+\"?\(?[A-J]\b|\bexpected\s+(?:output|format)|^(?!\W*X\b)[^\n]*[?][\"')]*\s*$"
+    r"|\bsuch\s+as\s+\"?\(?(?-i:[A-J])\b|\bexpected\s+(?:output|format)|^(?!\W*X\b)[^\n]*[?][\"')]*\s*$"
     r"|\b(?:need|like|want|have)\s+to\s+(?:see|view|look|examine|access)\b[^.!?\n:]*\b(?:figure|image|panel|table|picture"
     r"|photo|graph|diagram|chart|plot)s?\b|\b(?:provide|share|upload|without\s+seeing)\s+(?:the\s+)?(?:figure|image|panel"
     r"|table|picture|photo)s?\b"

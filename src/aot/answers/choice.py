@@ -3,16 +3,15 @@ r"""From free text to one of a question's options.
 An ordered parser. Of what stands outside the thoughts it reads, in this order:
 
 1. a box, then an `<answer>` tag;
-2. "the answer is B", the last one;
+2. "the answer is B", the last one, or a JSON value that is an option;
 3. what the response begins with: a letter, an option's words;
 4. a line that is nothing but an option: the last one, or one after a colon;
 5. sentences that choose ("I would pick B", "point B is closest") or conclude ("therefore ...");
 6. in a response of a few sentences the one option that it says something to be.
 
 The first step that finds anything decides; where it finds two different options, or a letter that is no option, the
-answer is unparsed (*ours*; the traps are those of the field's parsers and of recorded replies, see the tests). Options
-that are named only to be rejected are not found (`rejected`), nor those in sentences that assert nothing (`asserted`);
-where a response takes its answer back, only what follows counts.
+answer is unparsed (*ours*). Options named only to be rejected (`rejected`), or in sentences that assert nothing
+(`asserted`), are not found; where a response takes its answer back, only what follows counts.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from aot.answers.asserted import after_turn, asserted
 from aot.answers.listed import between_lists, without_sections
 from aot.answers.mentions import CONFLICT, indices, pattern
 from aot.answers.numbers import without_other_numbers
-from aot.answers.reading import Found, begins, explicit, leading, marked, mentioned
+from aot.answers.reading import Found, begins, explicit, keyed, leading, marked, mentioned
 from aot.answers.refusal import abstains, declines, without_refusals
 from aot.answers.sentences import overruled, said_to_be, stated
 from aot.answers.several import line_alone
@@ -85,7 +84,7 @@ def _ambiguous(plain: str, options: tuple[str, ...]) -> Found:
     return beside or (set() if re.search(rf"\b[{letters}]\b", plain) else None)
 
 
-STEPS = (marked, _ambiguous, explicit, leading, line_alone, stated, said_to_be)
+STEPS = (marked, _ambiguous, explicit, keyed, leading, line_alone, stated, said_to_be)
 # "Wait, option C ..." begins a further thought as often as an answer: there a last line says more than the first.
-AFTER_LIST = (marked, _ambiguous, explicit, line_alone, stated)
-AFTER_TURN = (marked, _ambiguous, explicit, line_alone, leading, stated)
+AFTER_LIST = (marked, _ambiguous, explicit, keyed, line_alone, stated)
+AFTER_TURN = (marked, _ambiguous, explicit, keyed, line_alone, leading, stated)

@@ -1,8 +1,6 @@
 """Lists of options that a response writes down without judging them (*ours*): the question repeated, or a further
 question with which a base model goes on. What stands in a list chooses nothing, and what follows one may answer another
 question. And letters that number the sections of an argument.
-
-All functions take text without markup (`text.unwrapped`).
 """
 
 from __future__ import annotations
@@ -38,7 +36,8 @@ def between_lists(plain: str, options: tuple[str, ...]) -> list[str]:
     run: list[re.Match[str]] = []
     start = 0
     for item in (*ITEM.finditer(plain), None):
-        if item and run and item.start() - run[-1].end() < APART and _follows(item, run[-1]):
+        step = ord(item[1]) - ord(run[-1][1]) if item and run and item.start() - run[-1].end() < APART else 0
+        if item and (step == 1 or (step > 1 and "\n" in plain[item.start() - 1 : item.start() + 1])):
             run.append(item)
             continue
         if len(run) >= max(2, min(3, len(options))):
@@ -48,12 +47,6 @@ def between_lists(plain: str, options: tuple[str, ...]) -> list[str]:
                 start = ends[-1]
         run = [item] if item and item[1] == "A" else []
     return [*pieces, CUT.sub("", plain[start:]) if pieces else plain]
-
-
-def _follows(item: re.Match[str], last: re.Match[str]) -> bool:
-    """Whether an item's letter is the next one, or on a line of its own a later one ("the other options: A, B, D")."""
-    step = ord(item[1]) - ord(last[1])
-    return step == 1 or (step > 1 and item.string[item.start() - 1] == "\n")
 
 
 def _end(plain: str, last: re.Match[str], options: tuple[str, ...]) -> int:
@@ -80,14 +73,11 @@ def without_sections(plain: str, options: tuple[str, ...]) -> str:
     that neither give the option of their letter nor end like a sentence."""
     if not (LINE.match(plain.lstrip()) and "\n" in plain):
         return plain
-    heads = [m for m in LINE.finditer(plain) if _is_heading(m[1].upper(), m[2], options)]
+    lines = [m for m in LINE.finditer(plain) if HEADING.fullmatch(m[2])]
+    heads = [m for m in lines if own_option(m[1].upper(), m[2], options) is None]
     labels = [m[1] for m in heads if m[0].lstrip(" >-#•\n")[1:2] == "."]
     if labels[:1] != ["A"] or "B" not in labels or plain[: heads[0].start()].strip():
         return plain
     for head in reversed(heads):
         plain = f"{plain[: head.start()]}\n{head[2]}{plain[head.end() :]}"
     return plain
-
-
-def _is_heading(letter: str, words: str, options: tuple[str, ...]) -> bool:
-    return HEADING.fullmatch(words) is not None and own_option(letter, words, options) is None

@@ -90,7 +90,8 @@ def mentions(text: str, options: tuple[str, ...]) -> list[Mention]:
     joined: list[Mention] = []
     for found in sorted(words + letters, key=lambda m: m.start):
         last = joined[-1] if joined else None
-        if last and last.letter != found.letter and _joins(text[last.end : found.start], last):
+        join = JOINS if last and last.letter else JOINED
+        if last and last.letter != found.letter and join.fullmatch(text[last.end : found.start]):
             option = found.option if found.option == last.option else CONFLICT
             joined[-1] = Mention(last.start, found.end, option, found.letter)
         else:
@@ -103,10 +104,6 @@ def _covers(words: Mention, letter: Mention, options: tuple[str, ...]) -> bool:
     return (
         letter.option == words.option or letter.end < words.end or len(options[words.option].strip(" .")) == 1
     )
-
-
-def _joins(between: str, last: Mention) -> bool:
-    return (JOINS if last.letter else JOINED).fullmatch(between) is not None
 
 
 def worded(text: str, options: tuple[str, ...]) -> list[Mention]:

@@ -86,8 +86,7 @@ def _key_phrases(text: str) -> list[str]:
 
 
 def normalised(text: str) -> list[Reading]:
-    """A number rounded to two digits, else the text in lower case; one letter only beside a space, so that it is not
-    found inside words."""
+    """A number rounded to two digits, else the text in lower case; one letter only beside a space (not in words)."""
     text = text.strip()
     try:
         return [round(float(text.replace(",", "")), 2)]

@@ -1,7 +1,6 @@
 """An option where answers stand (*ours*): after "the answer is", at the beginning, on the last line, in a box.
 
 There a letter needs no more than to end like a name ("B.", "(b)", "B because"), and an option's words count alone.
-All functions take text without markup (`text.unwrapped`).
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from aot.answers.mentions import (
     indices,
     is_own_letter,
     mentions,
-    named,
     own_option,
     pattern,
     without_own,
@@ -23,7 +21,7 @@ from aot.answers.mentions import (
 )
 from aot.answers.refusal import declines
 from aot.answers.rejected import REJECTS, kept
-from aot.answers.several import LINE, begins_list, offers_another
+from aot.answers.several import LINE, begins_list, offers_another, whole_option
 from aot.answers.text import BOX, TAG, after_cues, unwrapped
 
 Found = set[int] | None
@@ -70,6 +68,8 @@ SAYS_MORE = re.compile(r"(?:[^\w\n]*\w+){4}")
 CLAUSE_END = re.compile(r"[.!?;,\n]|\\")
 HEAD = re.compile(r"[,.;!?\n。]|\b(?:because|since|as)\b|因为")
 EQUATES = re.compile(r"\s?=")  # "I = 3 q" is more than the option "I"
+VALUE = re.compile(r"\"\w[\w ]{0,30}\"\s*:\s*(?:\"([^\"\n]{1,200})\"|([A-J])(?=\s*[,}\n]))")
+JSON = re.compile(r"\W*(?:json\W*)?\{")
 AGAIN = re.compile(r"(?:[.!?]\s|\n)[^\w\n]*(yes|no)\s*(?:[,.;:!\n]|$)")
 MOST_MARKS, LONGEST_NAME, LONG, REACH = 8, 4, 12, 400
 
@@ -117,6 +117,12 @@ def explicit(plain: str, options: tuple[str, ...]) -> Found:
     return last
 
 
+def keyed(plain: str, options: tuple[str, ...]) -> Found:
+    """The option that a JSON value is; None where two values are options."""
+    found = {i for m in VALUE.finditer(plain) for i in whole_option(m[1] or m[2], options) or ()}
+    return found if len(found) == 1 else None
+
+
 def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
     if re.match(r"also\b", rest, re.IGNORECASE):
         return None if REJECTS.search(sentence) else set()
@@ -135,7 +141,9 @@ def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
 
 
 def _given(line: str, options: tuple[str, ...]) -> int | None:
-    """The option that a line begins with, letter and words, and does not reject."""
+    """The option that a line begins with, letter and words, and does not reject, or that it is."""
+    if whole := whole_option(line.lstrip("-•*# "), options):
+        return min(whole)
     head = LINE.match(line)
     own = own_option(head[1].upper(), head[2], options) if head else None
     return None if head is None or not own or REJECTS.search(without_own(head[2], options)) else min(own)
@@ -201,14 +209,15 @@ def leading(plain: str, options: tuple[str, ...]) -> Found:
     inline = {a or b for a, b in re.findall(r"(?<![\w(])([A-J])(?:[):]|\.(?=\s))|\(([A-J])\)", first)}
     if inline - {match["letter"].upper()} or begins_list(plain, options):
         return None
-    if plain.startswith("A:") and not own_option("A", plain[2:], options) and SAYS_MORE.match(plain, 2):
+    said = plain[2:].split("\n", 1)[0]
+    if plain.startswith("A:") and not mentioned(said, options) & found and SAYS_MORE.match(said):
         return None if explicit(plain[2:], options) else set()  # "A:" may stand for "answer"
     return set() if offers_another(rest, found, options) else found
 
 
 def begins(plain: str, options: tuple[str, ...]) -> Found:
     """What a response begins with; a sentence in the words of a long option may only explain."""
-    begun = leading(plain, options)
+    begun = (keyed if JSON.match(plain) else leading)(plain, options)
     long = any(len(options[i].split()) > LONGEST_NAME for i in begun or ())
     return None if long and begun == leading_words(plain, options) else begun
 

@@ -61,8 +61,7 @@ POLITE = re.compile(
 
 
 def abstains(text: str) -> bool:
-    """Whether the last box, else the last `<answer>` tag, holds nothing but a question mark: the answer by which a
-    model abstains that was offered to. Whatever else the text says, it is a refusal."""
+    """Whether the last box, else tag, holds nothing but a question mark, offered as an answer: always a refusal."""
     content = marked(text) if "?" in text or "\uff1f" in text else None
     return content is not None and unwrapped(content).strip(" .\n") == "?"
 
@@ -91,8 +90,7 @@ def without_refusals(text: str) -> str:
 
 
 def despite_refusals(text: str) -> str:
-    """What a text that declines says all the same: in each declining sentence the parts beside a turn that do not
-    decline ("..., but it looks blue"), and a sentence right after it that begins with one. Others only describe."""
+    """What a text that declines says all the same: behind a turn ("..., but it looks blue"). The rest describes."""
     if not refuses(text):
         return text
     said, before = [], False

@@ -73,13 +73,12 @@ LABELS = re.compile(
     r"|labell?ed)\s+\"?[A-J]\"?(?:\s*,\s*\"?[A-J]\b\"?)*\s*,?\s+and\s+\"?[A-J]\b\"?"
 )
 NONE = re.compile(
-    r"\bnone of\b|\b(?:is|are|was) not (?:listed|available|(?:in|on|from) the|among|one of|provided|given|an option)"
-    r"|\bno correct (?:answer|option|choice)|\bno (?:option|choice|answer) (?:matches|is correct|fits)"
-    r"|\bnot match any\b"
-    r"|\b(?:error|mistake|issue|typo) (?:in|with) (?:the|this) (?:question|problem|given|options?|choices?|answer)"
-    r"|\b(?:all|any) (?:of the |the )?(?:\w+ )?(?:images|options|choices|points)\b[^.\n]{0,40}\b(?:could|equally)\b"
-    r"|\bthey all (?:could|have|seem|appear)\b"
-    r"|不在(?:选择|选项|答案)|以上都不|都不(?:是|对|正确)|没有(?:正确|合适)",
+    r"\bnone of\b|\b(?:is|are|was) not (?:listed|available|(?:in|on|from) the|among|one of|provided|given"
+    r"|an option)|\bno correct (?:answer|option|choice)|\bno (?:option|choice|answer) (?:matches|is correct"
+    r"|fits)|\bnot match any\b|\b(?:error|mistake|issue|typo) (?:in|with) (?:the|this) (?:question|problem"
+    r"|given|options?|choices?|answer)|\b(?:all|any) (?:of the |the )?(?:\w+ )?(?:images|options|choices"
+    r"|points)\b[^.\n]{0,40}\b(?:could|equally)\b|\bthey all (?:could|have|seem|appear)\b|不在(?:选择|选项|答案)"
+    r"|以上都不|都不(?:是|对|正确)|没有(?:正确|合适)",
     re.IGNORECASE,
 )
 NEITHER = re.compile(r"\bneither\b", re.IGNORECASE)

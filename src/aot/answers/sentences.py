@@ -23,9 +23,8 @@ from aot.answers.rejected import (
 from aot.answers.several import LINE, line_alone
 
 NOUN = (
-    r"(?:the\s+|an?\s+|(?:in|de)creased\s+|reduced\s+|elevated\s+|option\s+|choice\s+|answer\s+|letter\s+|image\s+"
-    r"|points?\s+|circled\s+and\s+|labell?ed\s+(?:with\s+"
-    r"|as\s+)?|(?:\w{1,12}-)?circled?\s+|选项)*"
+    r"(?:the\s+|an?\s+|(?:in|de)creased\s+|reduced\s+|elevated\s+|option\s+|choice\s+|answer\s+|letter\s+"
+    r"|image\s+|points?\s+|circled\s+and\s+|labell?ed\s+(?:with\s+|as\s+)?|(?:\w{1,12}-)?circled?\s+|选项)*"
 )
 OPTION = rf"[\"'(\[]?{NOUN}[\"'(\[]{{0,3}}⟦(-?\d+)⟧"
 HEDGE = (
@@ -34,8 +33,8 @@ HEDGE = (
 )
 JUDGED = (
     r"(?:correct|right|best|better|most\s+\w+|more\s+(?:likely|similar|accurate|accurately|closely|plausible"
-    r"|suitable|appropriate)|closest|closer|nearest|nearer|answer(?! (?:choice|option)s)|match|matching|missing|only|next|final"
-    r"|corresponding|corresponds|appropriate|suitable|darker|lighter|same|[a-z]{3,}est)"
+    r"|suitable|appropriate)|closest|closer|nearest|nearer|answer(?! (?:choice|option)s)|match|matching|missing|only"
+    r"|next|final|corresponding|corresponds|appropriate|suitable|darker|lighter|same|[a-z]{3,}est)"
 )
 BE = r"(?:is|are|was|would be|should be|must be|will be|seems to be|appears to be|has to be|be)"
 DOING = r"(?:to\s+(?:(?:perform|order|obtain|administer|start|give|use|do|choose|select|get|have)\s+)?)?"
@@ -56,9 +55,8 @@ JUDGES = re.compile(
     rf"|is the one that\s+)?(?:(?:{BE}|seems?|appears?|looks?|fits?|matches|shares?"
     rf"|[-–—:=])\s*(?:to\s+be\s+)?{HEDGE}(?:the\s+|an?\s+|slightly\s+|much\s+|visually\s+)*(?:{JUDGED}|same|yes)\b"
     rf"|(?:fits|works|ha[sd]\s+the\s+(?!same\b)(?:{JUDGED}|least|most))\b"
-    r"|(?:best|more (?:accurately|closely)|most (?:accurately|closely)|better)\b)"
-    r"|⟦(-?\d+)⟧\s*(?:选项|项)?\s*(?:是|为)?\s*(?:正确|最|更|才|[:]?符合)|⟦(-?\d+)⟧[^⟦]{0,4}[✓✔✅]"
-    r"|[✓✔✅]\s*⟦(-?\d+)⟧",
+    r"|(?:best|more (?:accurately|closely)|most (?:accurately|closely)|better)\b)|⟦(-?\d+)⟧\s*(?:选项"
+    r"|项)?\s*(?:是|为)?\s*(?:正确|最|更|才|[:]?符合)|⟦(-?\d+)⟧[^⟦]{0,4}[✓✔✅]|[✓✔✅]\s*⟦(-?\d+)⟧",
     re.IGNORECASE,
 )
 RELATES = re.compile(
@@ -85,7 +83,10 @@ IS_NAME = re.compile(r"(?<![A-Za-z])[A-J](?![A-Za-z])")
 UNFINISHED = re.compile(r"\w\s+\w*[a-z,]\s*$")
 # "This is true.", twice: each option is judged, and more than one is right.
 EACH = re.compile(r"^\W*(?:this|that|it)\s+is\s+(?:also\s+)?(?:true|correct|right)\b", re.I | re.M)
-BROKEN_OFF = re.compile(r"\s(?:the|of|and|or|to|in|is|are|that|which|with|for|on|as|by|be|its?|their|how|because|since|so|than|if|when|where|but)\s*$")
+BROKEN_OFF = re.compile(
+    r"\s(?:the|of|and|or|to|in|is|are|that|which|with|for|on|as|by|be|its?|their|how"
+    r"|because|since|than|if|when|where|but)\s*$"
+)
 MAY = re.compile(r"\b(?:may|might|could|can)\b", re.IGNORECASE)
 # Who only doubts that the answer is certain has given it.
 CERTAIN = re.compile(
@@ -105,7 +106,7 @@ SENTENCE = re.compile(
 )
 UNSURE = re.compile(
     r"\b(?:if (?!i\b|we\b|one\b|you\b|forced\b)|whether|which (?:of|image|picture|point|one|option|box)"
-    r"|possible that|suppose|unless|neither|needs?)\b|[?]|是否",
+    r"|possible that|suppose|unless|neither|needs?)\b|\b(?:two|three)\s[^.⟦]{0,80}\bare\s*:|[?]|是否",
     re.IGNORECASE,
 )
 FEW_SENTENCES, LONG, SHORT, CUT, REACH, END = 3, 14, 40, 80, 80, 600
@@ -141,8 +142,7 @@ SPELT = re.compile(
 
 
 def stated(text: str, options: tuple[str, ...]) -> Found:
-    """The option that all choosing sentences agree on, or that the last conclusion names. None: there is no such
-    sentence; an empty set: they disagree."""
+    """The option of all choosing sentences, or of the last conclusion. None: no such sentence; empty: they disagree."""
     sentences = [s for s in SENTENCE.split(text.strip()) if s.strip()]
     numbers = many_numbers(text, options)
     choices = [(n, found) for n in range(len(sentences)) if (found := _choice(sentences, n, options, numbers))]
@@ -152,21 +152,20 @@ def stated(text: str, options: tuple[str, ...]) -> Found:
     named_so = SPELT.finditer(sentences[last])
     spelt = any(m["judged"] or own_option(m[1], sentences[last][m.end() :], options) for m in named_so)
     after = sentences[last + 1 :]
-    if after and not spelt and (UNFINISHED.search(text) or (len(text) > CUT and not ENDED.search(text))):
-        return set()  # cut before it came to its end
-    if BROKEN_OFF.search(text) and not spelt:
-        return set()
+    cut = after and (UNFINISHED.search(text) or (len(text) > CUT and not ENDED.search(text)))
+    if not spelt and (cut or BROKEN_OFF.search(text)):
+        return set()  # before it came to its end
     concluded = DRAWS.match(sentences[last]) is not None
-    if any(DRAWS.match(s) and named(s, options) - decided for s in sentences[last + 1 :]):
+    if any(DRAWS.match(s) and named(s, options) - decided for s in after):
         return set()
-    item = LINE.match(after[0]) if after and not concluded and len(decided) == 1 else None
-    if item and indices({chr(ord(item[1].upper()) - 1)}, options) == decided and not REJECTS.search(" ".join(after[:2])):
+    item = LINE.match(after[0]) if after and not concluded else None
+    further = own_option(item[1].upper(), item[2], options) if item and not REJECTS.search(item[2]) else None
+    if further and further == {n + 1 for n in decided}:
         return set()  # an item of a list that goes on
     if rejects_all(" ".join(sentences[last:]) if concluded else text, options):
         return set()
-    if not all(CERTAIN.search(s) for s in sentences[last + 1 :] if refuses(s)):
-        return set()
-    if not concluded and len(EACH.findall(text)) > 1:
+    doubts = not all(CERTAIN.search(s) for s in after if refuses(s))
+    if doubts or (not concluded and len(EACH.findall(text)) > 1):
         return set()
     if not concluded:
         decided = set().union(*(found for _, found in choices))
@@ -201,10 +200,8 @@ def chosen(sentence: str, options: tuple[str, ...]) -> set[int]:
     marked = marked_options(_left(sentence), options)
     if "⟦" not in marked or UNSURE.search(marked):
         return set()
-    if refuses(sentence):
-        return set()
     left, plain = kept(marked), kept(_left(sentence))
-    if lists_letters(left) or LISTED.search(left):
+    if refuses(sentence) or lists_letters(left) or LISTED.search(left):
         return set()
     found = {int(next(filter(None, m.groups()))) for form in FORMS for m in form.finditer(left)}
     found |= indices({letter.upper() for letter in IS_LETTER.findall(plain)}, options)
@@ -230,16 +227,13 @@ def said_to_be(plain: str, options: tuple[str, ...]) -> set[int]:
     """In a few sentences, the one option that they name and say something to be; the last step: it always decides."""
     if lists_letters(without_lists(plain)) or rejects_all(plain, options):
         return set()
-    if len(lines := LINE.findall(plain)) > 1 and not lines[-1][1].strip():
-        return set()  # a list that was cut
-    if len(plain) > CUT and not ENDED.search(plain):
-        return set()  # it was cut before it came to an answer
+    list_cut = len(lines := LINE.findall(plain)) > 1 and not lines[-1][1].strip()
+    if list_cut or BROKEN_OFF.search(plain) or (len(plain) > CUT and not ENDED.search(plain)):
+        return set()  # before it came to an answer
     if many_numbers(plain, options) and len(SENTENCE.split(plain.strip())) > 1:
         return set()
-    if any(map(refuses, options)):  # "It cannot be determined" may be the right one
-        return mentioned(plain, options)
-    if lists_words(plain) != plain:
-        return set()
+    if any(map(refuses, options)) or lists_words(plain) != plain:  # "It cannot be determined" may be the right one
+        return mentioned(plain, options) if any(map(refuses, options)) else set()
     plain = _left(without_questions(despite_refusals(plain)))
     left = kept(marked_options(plain, options))
     marks = {int(m[1]) for m in MARK.finditer(left)}

@@ -1,6 +1,4 @@
 """Lines that are options, and replies that list them or name several as answers: then none is the answer (*ours*).
-
-All functions take text without markup (`text.unwrapped`).
 """
 
 from __future__ import annotations
@@ -25,6 +23,7 @@ LINE = re.compile(
 ANSWER_LINE = re.compile(
     r"(?!.*\b(?:not|wrong|incorrect|options?|choices?)\b)(?:[^\s:.,\d]{2,20}\s?){1,3}:\s*\(?([A-J])\)?", re.IGNORECASE
 )
+VERDICT = re.compile(r"\A\W*(?:conclusion|verdict|decision|prediction|result)\s*:\s*", re.IGNORECASE)
 NEAR, ALIKE = 400, 5
 
 
@@ -65,7 +64,7 @@ def line_alone(plain: str, options: tuple[str, ...]) -> set[int] | None:
 
 def whole_option(line: str, options: tuple[str, ...]) -> set[int] | None:
     """The option that a line is, by its letter, its words or both."""
-    line = line.strip(" .!\"'")
+    line = VERDICT.sub("", line.strip(" .!\"'"))
     if match := ANSWER_LINE.fullmatch(line) or re.fullmatch(rf"{NAME}\(?([A-Ja-j])\)?", line, re.IGNORECASE):
         return indices({match[1].upper()}, options)
     words = {i for i, o in enumerate(options) if not is_own_letter(o, i) and pattern(o).fullmatch(line)}

@@ -69,13 +69,13 @@ _ELSEWHERE = (
     rf"|\s+(?!{_DENIES})(?-i:[^\W\dA-Z])\w{{0,14}}:?){{1,4}}\s*[:=]?\s*(?=[(\"]?(?-i:[A-J])(?![A-Za-z0-9'.]\w))"
 )
 _LETTER = r"[#>\-\s\"]{0,4}(?:(?:option\s+)?(?-i:[A-J])\s*[.):(]|\((?-i:[A-J])\))"
-_BE = r"(?:(?:is|are|be|would be|should be|must be|will be|seems to be|appears to be)\b|[:=]|(?<!\n)[ ][-–—]\s)"
+_BE = r"(?:(?:is|are|be|would be|should be|must be|will be|seems to be|appears to be)\b|[:=]"
+_BE += r"|(?:[ ]|\n(?![-–—] ?\(?[A-J][.)]))[-–—]\s)"
 CUE = re.compile(
     rf"{_ELSEWHERE}|"
     # A heading, "Final Answer", above a letter; "... is:" above a last line that begins with one.
     rf"(?:\A|(?<=\n))[ #>\-]*(?:[A-J\d][.):]\s*)?(?:(?:updated|final|correct|best)\s+){{0,2}}answer\s*:?\s*\n\s*"
     rf"(?={_LETTER}[^\n]*[^:\s] *(?:\n|\Z))|\bis\s*:\s*\n\s*(?={_LETTER}[^\n]*\Z)|"
-    # Not "Now each answer choice:" above a list of them.
     r"(?!(?:option|choice):\s*\n[^\w\n]*A[.):][^\n]+\n[^\w]*B[.):])"
     r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\"?\s*"
     r"(?:letter\s*|choice\"?\s*|\([^()\n]{1,40}\)\s*)?"
@@ -96,8 +96,7 @@ def bounded(text: str) -> str:
 
 
 def spoken(text: str) -> str:
-    """What stands outside the thought, in the dialects of thinking models. Of harmony's channels the last `final`; of a
-    thought that was never closed only an `<answer>` in it."""
+    """What stands outside the thought: harmony's last `final`; of a thought never closed only an `<answer>` in it."""
     text = FURTHER.split(bounded(text), maxsplit=1)[0]
     if CHANNEL.search(text):
         finals = FINAL.findall(text)
@@ -114,8 +113,7 @@ def spoken(text: str) -> str:
 
 
 def _parted(text: str) -> tuple[str, str, bool]:
-    """What stands outside all thoughts; what the thought that was left open holds; whether there is such a one. A
-    closing mark without an opening one closes a thought that began with the text."""
+    """What stands outside thoughts; what one left open holds; whether there is one. A lone closing mark ends one."""
     marks = sorted(
         [(m.start(), m.end(), True) for m in OPENING.finditer(text)]
         + [(m.start(), m.end(), False) for m in CLOSING.finditer(text)]
@@ -141,8 +139,7 @@ def marked(text: str) -> str | None:
 
 
 def final_answer(text: str) -> str:
-    """What a response to a question without options gives as its answer: the last box, else the last `<answer>` tag,
-    else all that stands outside the thought. May be empty."""
+    """The answer to a question without options: the last box, else tag, else what is no thought. May be empty."""
     said = spoken(text)
     content = marked(said)
     return unwrapped(said if content is None else content).strip()
@@ -166,8 +163,7 @@ PLAIN = str.maketrans("’‘“”「」『』【】《》", "''\"\"\"\"\"\"()\
 
 
 def squeezed(text: str) -> str:
-    """With at most one space, and one empty line, in a row, and without many lines of mere signs: what bounds the time
-    that patterns need."""
+    """With one space or empty line in a row, and without many lines of mere signs: bounds the time of patterns."""
     lines = re.sub(r"(?:\n[^\w\n]{0,80}(?=\n)){4,}", "\n", re.sub(r"[^\S\n]+", " ", text))
     return re.sub(r"(?:\n ?){3,}", "\n\n", lines)
 
