@@ -1644,3 +1644,29 @@ def test_kinds_of_thirteen_further_sources(text: str, options: tuple[str, ...], 
 def test_yes_and_no_as_two_answers_are_unparsed():
     assert parse_yes_no("Yes, there is a dog.\nNo, there is a cat.\nNo").status == "unparsed"
     assert parse_yes_no("Yes. No other animal is there.").choice == 0
+
+
+JAPANESE = ("老婆", "行灯", "狸", "矢")
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("正解は「狸」です。", "C"),
+        ("正解は **狸** です。\n\n老婆に化けるとされています。", "C"),
+        ("答え: 狸", "C"),
+        ("狸です。", "C"),
+        ("答えは B である", "B"),
+        ("Aは間違いです。正解はDです。", "D"),
+        ("正解は狸です。老婆ではありません。", "C"),
+        ("正解は「狸」ではありません。", None),
+        ("正解はAではなくBです。", None),
+        ("答えは「A」ではない", None),
+        ("正解は狸か矢です。", None),
+        ("回答は「狸」または「矢」です。", None),
+        ("答えはわかりません。", None),
+    ],
+)
+def test_japanese_replies(text: str, letter: str | None) -> None:
+    choice = parse_answer(text, JAPANESE).choice
+    assert choice == (None if letter is None else "ABCD".index(letter))

@@ -33,7 +33,7 @@ REJECTS = re.compile(
     r"|\bavoid\b|\b(?:has|have|had)\s+(?:no|little)\b|\bno\s+(?:\w+\s+)?(?:evidence|support|sign|indication"
     r"|basis)\b|\boff\s+the\s+table\b|\bnone\s+of\b|\b(?:less|least)\s+\w+|\b(?:do(?:es)?|did|ca|wo|would)n't\b"
     r"|\bunlike\b|\bmay\s+or\s+may\b|\bfails?\b|\beither\b|\ball\s+(?:but|except)\b|\bbeware\b|不太可能|没有一|错误"
-    r"|不正确|不对|不符|排除|不是|不可能|不能|不应|不选|不认为",
+    r"|ではな[いく]|ではありません|じゃな[いく]|でない|間違|不正解|不正确|不对|不符|排除|不是|不可能|不能|不应|不选|不认为",
     re.IGNORECASE,
 )
 DENIED = re.compile(

@@ -83,11 +83,16 @@ CUE = re.compile(
     r"(?:therefore\b|thus\b|most likely\b|clearly\b|indeed\b|probably\b|likely\b)?[\s,:]*(?:(?:the\s+)?(?:option"
     r"|choice|letter)\s+)?|\bstatement\s+is\s+(?=true|false)"
     r"|\banswer\s?[(\[{=]+\s*(?=(?-i:[A-J])\s*[)\]}])"
-    r"|\b(?:label|sentiment|classification|correct|final|answer|pick|selection|solution)\s*:\s*|(?:答案|回答(?=\s*:)|(?:正确|对应|最佳)的?选项)(?:[)\]]\s*[:=]?"
+    r"|\b(?:label|sentiment|classification|correct|final|answer|pick|selection|solution)\s*:\s*"
+    r"|(?:正解|正答|答え|解答|回答)(?:は|[:=])\s*|(?:答案|回答(?=\s*:)|(?:正确|对应|最佳)的?选项)(?:[)\]]\s*[:=]?"
     r"|(?:应该|应当|应|就)?\s*(?:[是为选]\s*[:=]?|[:=]|(?=[(\"]?[A-J](?![A-Za-z]))))\s*(?:选项)?\s*"
     r"|(?<![不别可])(?<!不应)(?<!不该)(?<!不应该)(?:故选|应选|应该选|选择|选)\s*:?\s*(?:选项)?\s*(?=[(\"]?[A-J](?![A-Za-z]))",
     re.IGNORECASE,
 )
+
+
+COPULA = re.compile(r"(?<=[\"\w)])\s?(?:です|である|になります|となります)(?=\s*(?:[.。!\n]|\Z))")
+"""The end of a Japanese sentence: it is no part of the option before it."""
 
 
 def bounded(text: str) -> str:
@@ -175,5 +180,5 @@ def unwrapped(text: str) -> str:
         text = CUT_FORMULA.sub(" ", text)
         text = DEGREES.sub("°", LATEX.sub(r"\1", text)).replace("~", " ")
         text = FRACTION.sub(r"\1/\2", ROOT.sub(r"√\1", text))
-    text = MATHS.sub(" ", text).translate(PLAIN)
+    text = COPULA.sub("", MATHS.sub(" ", text).translate(PLAIN))
     return QUOTED.sub(lambda m: m[1] or m[2], text)
