@@ -17,7 +17,7 @@ from aot.forge.photo_edits.bank import Bank, BankSettings, box_fault
 from aot.forge.photo_edits.heal import heal
 from aot.forge.photo_edits.paint import PaintSettings
 from aot.forge.photo_edits.place import Origin, Site
-from aot.forge.photo_edits.propose import WRITTEN_ON, ProposeSettings, _own, propose
+from aot.forge.photo_edits.propose import WRITTEN_ON, ProposeSettings, own_cutouts, propose
 from aot.forge.photo_edits.shift import shifted, smooth_inside
 from aot.forge.photo_edits.surfaces import grounds_of
 from aot.forge.store import PhotoStore, Record, fill
@@ -163,7 +163,7 @@ def test_what_touches_its_like_is_not_put_in_once_more() -> None:
     bank = Bank([record], BankSettings(most_touched=1, most_hidden=1))
     assert [cutout.meets_like for cutout in bank.cutouts] == [True, True, False]
     site = Site(shore(), things, Contents(tuple(t.box for t in things), record.size), (), (), 0)
-    assert _own(bank, site) == {"bear": [bank.cutouts[2]]}
+    assert own_cutouts(bank, site) == {"bear": [bank.cutouts[2]]}
 
 
 def test_on_other_ground_than_its_own_nothing_is_put(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ refused.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -101,11 +102,9 @@ def paste(image: Image, piece: Piece, box: Box, settings: PaintSettings, *, stan
     here = lightness_around(image, box)
     if abs(here[0] - piece.around[0]) > s.other_light:
         return "other_light"
-    smaller = size[0] * size[1] < piece.rgb.shape[0] * piece.rgb.shape[1]
-    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    how = cv2.INTER_AREA if _is_smaller(size, piece) else cv2.INTER_CUBIC
     colour = np.asarray(cv2.resize(piece.rgb, size, interpolation=how), np.uint8)
-    sharp = cv2.resize(piece.alpha, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-    shape, inner = _edge(np.asarray(sharp, np.float32), s)
+    shape, inner = _edge(_shape(piece, size), s)
     own, theirs = sharpness(colour), sharpness(_around(image, box))
     if theirs > s.blurred * (own + 0.5):  # a plain thing is not blurred
         return "blurred"
@@ -120,6 +119,22 @@ def paste(image: Image, piece: Piece, box: Box, settings: PaintSettings, *, stan
     mixed = part + shape[..., None] * (colour.astype(np.float32) - part)
     out[box.y0 : box.y1, box.x0 : box.x1] = np.clip(np.round(mixed), 0, 255)
     return out
+
+
+def covered(piece: Piece, box: Box, shape: Sequence[int], settings: PaintSettings) -> Mask:
+    """Which pixels of an image of `shape` the cut-out hides in `box`, which lies inside it."""
+    mask = np.zeros(tuple(shape), bool)
+    mask[box.y0 : box.y1, box.x0 : box.x1] = _edge(_shape(piece, (box.x1 - box.x0, box.y1 - box.y0)), settings)[0] > 0.9
+    return mask
+
+
+def _is_smaller(size: tuple[int, int], piece: Piece) -> bool:
+    return size[0] * size[1] < piece.rgb.shape[0] * piece.rgb.shape[1]
+
+
+def _shape(piece: Piece, size: tuple[int, int]) -> Alpha:
+    how = cv2.INTER_AREA if _is_smaller(size, piece) else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(piece.alpha, size, interpolation=how), np.float32)
 
 
 def _edge(alpha: Alpha, s: PaintSettings) -> tuple[Alpha, Mask]:
