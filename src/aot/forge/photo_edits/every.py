@@ -27,6 +27,7 @@ from aot.forge.photo_edits.propose import (
     own_cutouts,
 )
 from aot.forge.photo_edits.resize import resizable, resized
+from aot.forge.photo_edits.supports import ON_POLES
 from aot.forge.photo_edits.together import around, groups_of
 from aot.types import EditKind
 
@@ -44,14 +45,16 @@ def every(
     """All edits of the photo's own objects, none twice, their kinds in the drawn order of their shares; and why others
     are not among them: the reasons of `propose`, and nothing_to_resize. Only places of new objects are drawn again,
     `tries` times."""
-    s, own = settings, resizable(site, bank, settings.place)
-    spare = leaving(site, settings, paint)
+    s, (width, height) = settings, site.contents.size
+    groups = groups_of(site.things, (height, width), paint.heal_px, paint.heal_share)
+    spare, own = leaving(site, groups, s), resizable(site, bank, s.place, groups)
     able = {kind: (1 - s.resized) * share / sum(s.kinds.values()) for kind, share in s.kinds.items()}
     able["scale"] = s.resized
     left: dict[EditKind, list[_Wanted]] = {"add": [_Wanted() for _ in range(s.tries)]}
     for kind in ("remove", "replace", "hybrid"):
         left[kind] = [_Wanted(group=spare[i]) for i in rng.permutation(len(spare))]
-    sizes = [_Wanted(cutout, larger) for cutout in own for larger in (True, False)]
+    alone = {group[0].box for group in spare if len(group) == 1}  # what may be healed; behind a larger one little is
+    sizes = [_Wanted(c, larger) for c in own for larger in (True, False) if larger or c.thing.box in alone]
     left["scale"] = [sizes[i] for i in rng.permutation(len(sizes))]
     if able["scale"] and not own:
         yield "nothing_to_resize"
@@ -60,7 +63,7 @@ def every(
     if s.place.kin and not own_cutouts(bank, site):
         if able.get("add"):
             yield "no_kin"
-        left |= dict.fromkeys(("add", "replace", "hybrid"), [])
+        left |= {kind: [] for kind in ("add", "replace", "hybrid")}
     while kinds := [kind for kind in able if able[kind] and left[kind]]:
         shares = np.array([able[kind] for kind in kinds])
         kind = kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))]
@@ -83,16 +86,16 @@ class _Wanted:
     group: tuple[Thing, ...] = ()
 
 
-def leaving(site: Site, s: ProposeSettings, paint: PaintSettings) -> list[tuple[Thing, ...]]:
+def leaving(site: Site, groups: Sequence[tuple[Thing, ...]], s: ProposeSettings) -> list[tuple[Thing, ...]]:
     """What can be taken out: groups of things that touch each other and nothing else, that are known by name, small
-    together and apart from the question."""
+    together and apart from the question, and that nothing holds which has no outline."""
     width, height = site.contents.size
-    groups = groups_of(site.things, (height, width), paint.heal_px, paint.heal_share)
     return [
         group
         for group in groups
         if len(group) <= s.together
-        and all(thing.box.label and not touches(thing.box, site, s.place) for thing in group)
+        and all(thing.box.label and thing.box.label not in ON_POLES for thing in group)
+        and not any(touches(thing.box, site, s.place) for thing in group)
         and s.noticed <= around(group).area_px / (width * height) <= s.removable
         and not at_seam(around(group), site, s)
     ]

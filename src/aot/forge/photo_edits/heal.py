@@ -54,15 +54,15 @@ def heal(image: Image, shape: Alpha, settings: PaintSettings, *, avoid: Sequence
     return _with_grain(image, healed, hole, hole)
 
 
-def closed(image: Image, shape: Alpha, cover: Mask, settings: PaintSettings) -> Image | None:
-    """The image without what of `shape [H, W]` another thing will not `cover [H, W]`: as a narrow hole is filled. None
-    where more than a narrow rim is seen of it."""
+def closed(image: Image, shape: Alpha, cover: Mask, settings: PaintSettings) -> Image | str:
+    """The image without what of `shape [H, W]` another thing will not `cover [H, W]`: as a narrow hole is filled; or
+    rim_shows, where that is more than a narrow rim."""
     s, disc = settings, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * FRINGE_PX + 1, 2 * FRINGE_PX + 1))
     mask = cv2.dilate((shape > 0.1).astype(np.uint8), disc)
     seen = mask.astype(bool) & ~cover
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)[seen]
     if depth.size and float(depth.max()) > s.smooth_px:
-        return None
+        return "rim_shows"
     healed = cv2.inpaint(np.ascontiguousarray(image), mask, s.heal_radius_px, cv2.INPAINT_TELEA)
     return _with_grain(image, healed, mask.astype(bool), seen)
 

@@ -60,17 +60,19 @@ class PasteImplanter:
 
     def _resized(self, image: Image, proposal: Proposal, keep: Sequence[Box]) -> Image | str:
         """The thing larger or smaller, in its own light. Where a larger one hides the old one up to a narrow rim, the
-        shadow that it had stays; else it must heal as one that goes, and gets another shadow."""
+        shadow that it had stays; behind a smaller one it is healed as one that goes, and gets another shadow."""
         assert proposal.new is not None and proposal.place is not None and proposal.gone is not None
-        piece, box = cut(self.store, proposal.new), proposal.place
-        shape = outline_mask(proposal.gone, image.shape[:2])
-        behind = closed(image, shape, covered(piece, box, image.shape[:2], self.paint), self.paint)
-        stands = behind is None and proposal.new.label not in HANGING
-        edited = self._without(image, proposal, keep) if behind is None else behind
+        piece, box, larger = cut(self.store, proposal.new), proposal.place, True
+        if box.area_px > proposal.gone.box.area_px:
+            shape = outline_mask(proposal.gone, image.shape[:2])
+            edited = closed(image, shape, covered(piece, box, image.shape[:2], self.paint), self.paint)
+        else:
+            edited, larger = self._without(image, proposal, keep), False
         if isinstance(edited, str):
             return edited
         piece = replace(piece, around=lightness_around(edited, box))
-        return paste(edited, piece, box, self.paint, stands=stands)
+        stands = not larger and proposal.new.label not in HANGING
+        return paste(edited, piece, box, self.paint, stands=stands, its_own=True)
 
     def _without(self, image: Image, proposal: Proposal, keep: Sequence[Box]) -> Image | str:
         if image is not self._last:

@@ -93,9 +93,12 @@ def alike(one: Light, two: Light, s: LightSettings) -> bool:
     return near and high <= s.colourfulness * low
 
 
-def paste(image: Image, piece: Piece, box: Box, settings: PaintSettings, *, stands: bool) -> Image | str:
+def paste(
+    image: Image, piece: Piece, box: Box, settings: PaintSettings, *, stands: bool, its_own: bool = False
+) -> Image | str:
     """The image with the cut-out laid into `box`, which lies inside it; or in a word why it would not look placed:
-    coarse_outline, other_light, blurred. `stands`: with a shadow under its foot."""
+    coarse_outline, other_light, blurred. `stands`: with a shadow under its foot; `its_own`: the cut-out was there
+    before, perhaps as the only thing with colours."""
     s, size = settings, (box.x1 - box.x0, box.y1 - box.y0)
     if not piece.sure:
         return "coarse_outline"
@@ -108,7 +111,7 @@ def paste(image: Image, piece: Piece, box: Box, settings: PaintSettings, *, stan
     own, theirs = sharpness(colour), sharpness(_around(image, box))
     if theirs > s.blurred * (own + 0.5):  # a plain thing is not blurred
         return "blurred"
-    if is_grey(image):
+    if not its_own and is_grey(image):
         colour = cv2.cvtColor(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     colour = _lit(_without_fringe(colour, inner, 2 * s.fringe_px), shape, piece.around, here, s)
     sigma = 0.0 if theirs >= 0.5 * own else min(1.5, 0.6 * float(np.log2(own / max(theirs, 1e-3))) / 2)

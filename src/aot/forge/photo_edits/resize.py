@@ -6,6 +6,7 @@ is a narrow rim, closed from its border. Behind a smaller one the hole must heal
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,33 +15,33 @@ from aot.data.photos.photo import Thing
 from aot.forge.photo_edits.anchors import Site
 from aot.forge.photo_edits.bank import Bank, Cutout
 from aot.forge.photo_edits.place import PlaceSettings, free, touches
-from aot.forge.photo_edits.supports import HOLLOW, SHELVED, SKY, support_of
+from aot.forge.photo_edits.supports import HOLLOW, SKY
 from aot.forge.photo_edits.together import carries
 from aot.types import Box
 
-AFLOAT = ("boat", "frisbee", "sports ball")
-"""Labels of things that nothing fixed holds, besides those on the ground, on tables and in the sky."""
-ABOUT_MIDDLE = (*SKY, "frisbee", "sports ball")
-"""Labels of things in the air: no foot stays where it was."""
+AS_IT_IS = (HOLLOW - {"parking meter"}) | {
+    "train", "sink", "oven", "microwave", "toaster", "refrigerator", "hair drier", "tie", "skis", "snowboard",
+    "baseball bat", "baseball glove", "tennis racket", "keyboard", "book",
+}  # fmt: skip
+"""Labels of what is built in, worn or held, of what stands among its like, and of what one looks through."""
+ABOUT_MIDDLE = (*SKY, "frisbee", "sports ball", "clock")
+"""Labels of things in the air or on a wall: no foot stays where it was."""
 LARGER, SMALLER = (1.2, 1.4), (0.6, 0.8)
 """Limits of the new size, as a multiple of the old one: what is nearer to it is not seen as another."""
-TOUCHING = 0.02
-"""A thing of whose box more lies under another's holds that or is held by it."""
 
 
-def resizable(site: Site, bank: Bank, s: PlaceSettings) -> list[Cutout]:
-    """The whole objects of the photo itself, apart from the question, that neither hold anything nor are held: in an
-    extended photo none."""
+def resizable(site: Site, bank: Bank, s: PlaceSettings, groups: Sequence[tuple[Thing, ...]]) -> list[Cutout]:
+    """The whole objects of the photo itself, apart from the question, that touch no other thing (`groups`: of those
+    that touch each other), so that they neither hold anything nor are held: in an extended photo none."""
     if site.photo is None or site.parts:
         return []
-    there = {thing.box for thing in site.things}
+    alone = {group[0].box for group in groups if len(group) == 1}
     return [
         cutout
         for cutout in bank.by_photo.get(site.photo, [])
-        if _stands_free(cutout.label)
-        and cutout.thing.box in there
+        if cutout.label not in AS_IT_IS
+        and cutout.thing.box in alone
         and not touches(cutout.thing.box, site, s)
-        and all(o.box == cutout.thing.box or not _touching(cutout.thing, o) for o in site.things)
     ]
 
 
@@ -58,12 +59,3 @@ def resized(cutout: Cutout, site: Site, s: PlaceSettings, rng: np.random.Generat
     without = replace(site.contents, boxes=tuple(b for b in site.contents.boxes if b != old))
     apart = replace(site, contents=without)
     return box if whole and seen and not before and free(box, apart, s) else None
-
-
-def _stands_free(label: str) -> bool:
-    return (support_of(label) != "own" or label in AFLOAT) and label not in HOLLOW and label not in SHELVED
-
-
-def _touching(thing: Thing, other: Thing) -> bool:
-    common = thing.box.overlap_px(other.box)
-    return common > TOUCHING * min(thing.box.area_px, other.box.area_px) and not carries(other.box, thing.box)
