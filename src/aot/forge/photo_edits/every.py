@@ -27,7 +27,6 @@ from aot.forge.photo_edits.propose import (
     own_cutouts,
 )
 from aot.forge.photo_edits.resize import resizable, resized
-from aot.forge.photo_edits.supports import ON_POLES
 from aot.forge.photo_edits.together import around, groups_of
 from aot.types import EditKind
 
@@ -74,6 +73,8 @@ def every(
         made = edit_of(kind, wanted.group[0] if wanted.group else None, site, queried, bank, s, rng, origins)
         if not isinstance(made, str) and wanted.group:
             made = replace(made, group=wanted.group, sentence=_told(kind, made, wanted.group, site))
+        if not isinstance(made, str) and made.new is not None:
+            made = replace(made, own=made.new.photo == site.photo)
         yield made
 
 
@@ -88,14 +89,13 @@ class _Wanted:
 
 def leaving(site: Site, groups: Sequence[tuple[Thing, ...]], s: ProposeSettings) -> list[tuple[Thing, ...]]:
     """What can be taken out: groups of things that touch each other and nothing else, that are known by name, small
-    together and apart from the question, and that nothing holds which has no outline."""
+    together and apart from the question."""
     width, height = site.contents.size
     return [
         group
         for group in groups
         if len(group) <= s.together
-        and all(thing.box.label and thing.box.label not in ON_POLES for thing in group)
-        and not any(touches(thing.box, site, s.place) for thing in group)
+        and all(thing.box.label and not touches(thing.box, site, s.place) for thing in group)
         and s.noticed <= around(group).area_px / (width * height) <= s.removable
         and not at_seam(around(group), site, s)
     ]
@@ -115,4 +115,4 @@ def _resized(
         return "no_place"
     gone = cutout.thing
     sentence = f"Make {called(gone.box, site.contents)} {'larger' if larger else 'smaller'}."
-    return Proposal("scale", sentence, "control", cutout, place, gone, group=(gone,))
+    return Proposal("scale", sentence, "control", cutout, place, gone, group=(gone,), own=True)

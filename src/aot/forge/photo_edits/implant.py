@@ -56,7 +56,7 @@ class PasteImplanter:
         piece = cut(self.store, proposal.new)
         if proposal.mirrored:
             piece = replace(piece, rgb=piece.rgb[:, ::-1].copy(), alpha=piece.alpha[:, ::-1].copy())
-        return paste(edited, piece, proposal.place, self.paint, stands=stands)
+        return paste(edited, piece, proposal.place, self.paint, stands=stands, its_own=proposal.own)
 
     def _resized(self, image: Image, proposal: Proposal, keep: Sequence[Box]) -> Image | str:
         """The thing larger or smaller, in its own light. Where a larger one hides the old one up to a narrow rim, the

@@ -97,8 +97,8 @@ def paste(
     image: Image, piece: Piece, box: Box, settings: PaintSettings, *, stands: bool, its_own: bool = False
 ) -> Image | str:
     """The image with the cut-out laid into `box`, which lies inside it; or in a word why it would not look placed:
-    coarse_outline, other_light, blurred. `stands`: with a shadow under its foot; `its_own`: the cut-out was there
-    before, perhaps as the only thing with colours."""
+    coarse_outline, other_light, blurred. `stands`: with a shadow under its foot; `its_own`: the cut-out is out
+    of this very photo, as sharp as it should be (snow is not out of focus), perhaps the only thing with colours."""
     s, size = settings, (box.x1 - box.x0, box.y1 - box.y0)
     if not piece.sure:
         return "coarse_outline"
@@ -109,13 +109,13 @@ def paste(
     colour = np.asarray(cv2.resize(piece.rgb, size, interpolation=how), np.uint8)
     shape, inner = _edge(_shape(piece, size), s)
     own, theirs = sharpness(colour), sharpness(_around(image, box))
-    if theirs > s.blurred * (own + 0.5):  # a plain thing is not blurred
+    if not its_own and theirs > s.blurred * (own + 0.5):  # a plain thing is not blurred
         return "blurred"
     if not its_own and is_grey(image):
         colour = cv2.cvtColor(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     colour = _lit(_without_fringe(colour, inner, 2 * s.fringe_px), shape, piece.around, here, s)
     sigma = 0.0 if theirs >= 0.5 * own else min(1.5, 0.6 * float(np.log2(own / max(theirs, 1e-3))) / 2)
-    if sigma > 0.3:  # the surroundings are blurrier
+    if sigma > 0.3 and not its_own:  # the surroundings are blurrier
         colour, shape = cv2.GaussianBlur(colour, (0, 0), sigma), cv2.GaussianBlur(shape, (0, 0), sigma)
     out = _shadowed(image, box, shape, s.shadow) if stands and s.shadow else image.copy()
     part = out[box.y0 : box.y1, box.x0 : box.x1]

@@ -18,38 +18,12 @@ from aot.data.photos.questions import Contents
 from aot.forge.photo_edits.anywhere import anywhere as somewhere_else
 from aot.forge.photo_edits.anywhere import at_home, instead_of
 from aot.forge.photo_edits.bank import Bank, Cutout
+from aot.forge.photo_edits.families import Family, family_of
 from aot.forge.photo_edits.place import Origin, PlaceSettings, Site, in_place_of, somewhere, touches
-from aot.forge.photo_edits.supports import HOLLOW, SUPERCATEGORIES, support_of
+from aot.forge.photo_edits.supports import HOLLOW, support_of
 from aot.prompts import with_article
 from aot.runs.limits import Temperature
 from aot.types import Box, EditKind
-
-Family = Literal["look_alike", "same_class", "control", "none"]
-"""How a new object relates to the queried ones; "none" where nothing new is put in."""
-
-LOOK_ALIKES: tuple[tuple[str, ...], ...] = (
-    ("car", "truck", "bus", "train"),
-    ("bicycle", "motorcycle"),
-    ("airplane", "bird", "kite"),
-    ("dog", "cat", "teddy bear", "bear", "sheep"),
-    ("horse", "cow", "zebra", "giraffe", "elephant"),
-    ("cup", "bowl", "vase", "wine glass", "bottle", "potted plant"),
-    ("fork", "knife", "spoon", "toothbrush", "scissors"),
-    ("chair", "couch", "bench", "bed"),
-    ("oven", "microwave", "refrigerator", "sink", "toilet"),
-    ("remote", "cell phone", "book", "mouse", "keyboard"),
-    ("donut", "cake", "pizza", "sandwich", "hot dog"),
-    ("apple", "orange", "sports ball", "clock", "frisbee"),
-    ("backpack", "handbag", "suitcase", "umbrella"),
-    ("traffic light", "stop sign", "parking meter", "fire hydrant"),
-    ("skis", "snowboard", "surfboard", "skateboard"),
-)
-"""COCO's labels that are taken for one another in a glance."""
-_ALIKE: dict[str, frozenset[str]] = {
-    label: frozenset(alike for group in LOOK_ALIKES if label in group for alike in group)
-    for label in {label for group in LOOK_ALIKES for label in group}
-}
-
 
 WRITTEN_ON = frozenset(
     {"airplane", "book", "bottle", "bus", "clock", "keyboard", "laptop", "stop sign", "train", "truck", "tv"}
@@ -94,7 +68,7 @@ class Proposal:
     """One edit: the new object (`new`: its cut-out; a generator only needs the box's label) with its place, the object
     that goes, and the sentence that tells an editor so. `known`: the new object's label is one of the data's;
     `mirrored`: it is put in so, since it is seen in the photo as it is; `group`: `gone` with what has to go with it,
-    where that was looked into."""
+    where that was looked into; `own`: the new object is out of this very photo, as sharp as it should be."""
 
     kind: EditKind
     sentence: str
@@ -105,6 +79,7 @@ class Proposal:
     known: bool = True
     mirrored: bool = False
     group: tuple[Thing, ...] = ()
+    own: bool = False
 
     def contents_after(self, before: Contents) -> Contents:
         """What is in the image then."""
@@ -244,20 +219,6 @@ def instruction(kind: EditKind, label: str, leaves: str) -> str:
 def size_of(cutout: Cutout) -> tuple[int, int]:
     box = cutout.thing.box
     return box.x1 - box.x0, box.y1 - box.y0
-
-
-def family_of(label: str, queried: Sequence[str]) -> Family:
-    """How a new object's label relates to the queried ones."""
-    if label in queried:
-        return "same_class"
-    return "control" if _ALIKE.get(label, frozenset()).isdisjoint(queried) else "look_alike"
-
-
-def is_related(label: str, queried: Sequence[str]) -> bool:
-    """Whether it is queried, looks alike, or is of the same kind of things as something queried."""
-    if family_of(label, queried) != "control":
-        return True
-    return any(label in group and not group.isdisjoint(queried) for group in SUPERCATEGORIES)
 
 
 def removable(site: Site, s: ProposeSettings) -> list[Thing]:

@@ -64,10 +64,6 @@ HOLLOW = {"chair", "bench", "bicycle", "umbrella", "potted plant", "dining table
 """Outlines of these hold what is seen between their parts, or leave out a part that holds them (pot, pole, cloth)."""
 
 
-ON_POLES = {"traffic light", "stop sign", "parking meter"}
-"""Outlines of these leave out what holds them: where one of them goes, a pole ends in the air."""
-
-
 def support_of(label: str) -> Support:
     if label in SKY:
         return "sky"
