@@ -24,6 +24,10 @@ GREY, MOST_COLOURED = 6.0, 0.001
 others are of a photo that is black and white."""
 
 
+EVEN = 0.025
+"""Spread of the smoothing of a larger edge, as a share of the longer side; *ours*."""
+
+
 class PaintSettings(BaseModel, frozen=True, extra="forbid"):
     """All *ours*."""
 
@@ -107,7 +111,7 @@ def paste(
         return "other_light"
     how = cv2.INTER_AREA if _is_smaller(size, piece) else cv2.INTER_CUBIC
     colour = np.asarray(cv2.resize(piece.rgb, size, interpolation=how), np.uint8)
-    shape, inner = _edge(_shape(piece, size), s)
+    shape, inner = _edge(_shape(piece, size, even=its_own), s)
     own, theirs = sharpness(colour), sharpness(_around(image, box))
     if not its_own and theirs > s.blurred * (own + 0.5):  # a plain thing is not blurred
         return "blurred"
@@ -125,9 +129,9 @@ def paste(
 
 
 def covered(piece: Piece, box: Box, shape: Sequence[int], settings: PaintSettings) -> Mask:
-    """Which pixels of an image of `shape` the cut-out hides in `box`, which lies inside it."""
-    mask = np.zeros(tuple(shape), bool)
-    mask[box.y0 : box.y1, box.x0 : box.x1] = _edge(_shape(piece, (box.x1 - box.x0, box.y1 - box.y0)), settings)[0] > 0.9
+    """Which pixels of an image of `shape` the photo's own cut-out hides in `box`, which lies inside it."""
+    mask, size = np.zeros(tuple(shape), bool), (box.x1 - box.x0, box.y1 - box.y0)
+    mask[box.y0 : box.y1, box.x0 : box.x1] = _edge(_shape(piece, size, even=True), settings)[0] > 0.9
     return mask
 
 
@@ -135,9 +139,14 @@ def _is_smaller(size: tuple[int, int], piece: Piece) -> bool:
     return size[0] * size[1] < piece.rgb.shape[0] * piece.rgb.shape[1]
 
 
-def _shape(piece: Piece, size: tuple[int, int]) -> Alpha:
-    how = cv2.INTER_AREA if _is_smaller(size, piece) else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(piece.alpha, size, interpolation=how), np.float32)
+def _shape(piece: Piece, size: tuple[int, int], *, even: bool) -> Alpha:
+    """In another size; `even`: of a larger one without the teeth that its edge, found pixel by pixel, had before."""
+    smaller = _is_smaller(size, piece)
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    alpha = cv2.resize(piece.alpha, size, interpolation=how)
+    if even and size[0] * size[1] > 1.15 * piece.alpha.size:
+        alpha = cv2.GaussianBlur(alpha, (0, 0), max(1.0, EVEN * max(size)))
+    return np.asarray(alpha, np.float32)
 
 
 def _edge(alpha: Alpha, s: PaintSettings) -> tuple[Alpha, Mask]:

@@ -20,7 +20,7 @@ from aot.forge.photo_edits.together import carries
 from aot.types import Box
 
 AS_IT_IS = (HOLLOW - {"parking meter"}) | {
-    "train", "sink", "oven", "microwave", "toaster", "refrigerator", "hair drier", "tie", "skis", "snowboard",
+    "train", "toilet", "sink", "oven", "microwave", "toaster", "refrigerator", "hair drier", "tie", "skis", "snowboard",
     "baseball bat", "baseball glove", "tennis racket", "keyboard", "book",
 }  # fmt: skip
 """Labels of what is built in, worn or held, of what stands among its like, and of what one looks through."""
