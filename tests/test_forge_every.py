@@ -96,6 +96,12 @@ def test_a_surfer_goes_with_the_board(tmp_path: Path) -> None:
     assert alone == ["nothing_to_remove", "no_kin"]
 
 
+def test_two_of_a_kind_are_told_apart_in_words(tmp_path: Path) -> None:
+    source = source_of(tmp_path, block(60, 80, 24, 60, "person"), block(86, 80, 24, 60, "person"))
+    made = [each for each in proposals(source, resized=0) if isinstance(each, Proposal)]
+    assert [each.sentence for each in made] == ["Remove a person and another person."]
+
+
 def test_a_cup_is_taken_off_its_table(tmp_path: Path) -> None:
     """What is under it is table, and so is what the hole is filled with."""
     table, cup = block(80, 90, 240, 110, "dining table"), block(180, 120, 30, 36, "cup")

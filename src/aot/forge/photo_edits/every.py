@@ -102,7 +102,11 @@ def leaving(site: Site, groups: Sequence[tuple[Thing, ...]], s: ProposeSettings)
 
 
 def _told(kind: EditKind, made: Proposal, group: tuple[Thing, ...], site: Site) -> str:
-    names = [called(thing.box, site.contents) for thing in group]
+    labels = [thing.box.label for thing in group]
+    names = [
+        f"another {thing.box.label}" if thing.box.label in labels[:n] else called(thing.box, site.contents)
+        for n, thing in enumerate(group)
+    ]
     leaves = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
     return instruction(kind, made.new.label if made.new else "", leaves)
 
