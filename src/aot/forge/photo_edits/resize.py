@@ -21,11 +21,12 @@ from aot.types import Box
 
 AS_IT_IS = (HOLLOW - {"parking meter"}) | {
     "train", "toilet", "sink", "oven", "microwave", "toaster", "refrigerator", "hair drier", "tie", "skis", "snowboard",
-    "baseball bat", "baseball glove", "tennis racket", "keyboard", "book",
+    "baseball bat", "baseball glove", "tennis racket", "keyboard", "book", "clock",
 }  # fmt: skip
-"""Labels of what is built in, worn or held, of what stands among its like, and of what one looks through."""
-ABOUT_MIDDLE = (*SKY, "frisbee", "sports ball", "clock")
-"""Labels of things in the air or on a wall: no foot stays where it was."""
+"""Labels of what is built in, worn or held, of what hangs on a plain wall, where each flaw of its edge is seen, of what
+stands among its like, and of what one looks through."""
+ABOUT_MIDDLE = (*SKY, "frisbee", "sports ball")
+"""Labels of things in the air: no foot stays where it was."""
 LARGER, SMALLER = (1.2, 1.4), (0.6, 0.8)
 """Limits of the new size, as a multiple of the old one: what is nearer to it is not seen as another."""
 
