@@ -96,6 +96,13 @@ def test_a_surfer_goes_with_the_board(tmp_path: Path) -> None:
     assert alone == ["nothing_to_remove", "no_kin"]
 
 
+def test_who_stands_on_something_is_not_put_in_alone(tmp_path: Path) -> None:
+    dog, board = block(60, 80, 44, 60, "dog"), block(50, 138, 64, 8, "surfboard")
+    for n, things in enumerate(((dog,), (dog, board))):
+        ends = proposals(source_of(tmp_path / str(n), *things), resized=0)
+        assert ("no_kin" in ends) == (len(things) == 2)
+
+
 def test_two_of_a_kind_are_told_apart_in_words(tmp_path: Path) -> None:
     source = source_of(tmp_path, block(60, 80, 24, 60, "person"), block(86, 80, 24, 60, "person"))
     made = [each for each in proposals(source, resized=0) if isinstance(each, Proposal)]

@@ -6,6 +6,8 @@ is refused.
 
 from __future__ import annotations
 
+import copy
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -52,6 +54,7 @@ def every(
     left: dict[EditKind, list[_Wanted]] = {"add": [_Wanted() for _ in range(s.tries)]}
     for kind in ("remove", "replace", "hybrid"):
         left[kind] = [_Wanted(group=spare[i]) for i in rng.permutation(len(spare))]
+    bank = _without_held(bank, site, groups)
     alone = {group[0].box for group in spare if len(group) == 1}  # what may be healed; behind a larger one little is
     sizes = [_Wanted(c, larger) for c in own for larger in (True, False) if larger or c.thing.box in alone]
     left["scale"] = [sizes[i] for i in rng.permutation(len(sizes))]
@@ -99,6 +102,22 @@ def leaving(site: Site, groups: Sequence[tuple[Thing, ...]], s: ProposeSettings)
         and s.noticed <= around(group).area_px / (width * height) <= s.removable
         and not at_seam(around(group), site, s)
     ]
+
+
+def _without_held(bank: Bank, site: Site, groups: Sequence[tuple[Thing, ...]]) -> Bank:
+    """The bank without what touches another thing in this photo: a horse that has a rider is not put in alone."""
+    alone = {_look(group[0]) for group in groups if len(group) == 1}
+    some, photo = copy.copy(bank), site.photo
+    if photo is not None:
+        own = [cutout for cutout in bank.by_photo.get(photo, []) if _look(cutout.thing) in alone]
+        some.by_photo = defaultdict(list, {**bank.by_photo, photo: own})
+    return some
+
+
+def _look(thing: Thing) -> tuple[str, int, int, int]:
+    """What of a box is the same where its photo goes on to the left."""
+    box = thing.box
+    return box.label, box.x1 - box.x0, box.y0, box.y1
 
 
 def _told(kind: EditKind, made: Proposal, group: tuple[Thing, ...], site: Site) -> str:
