@@ -17,7 +17,7 @@ from aot.forge.photo_edits.bank import Bank, BankSettings, box_fault
 from aot.forge.photo_edits.heal import heal
 from aot.forge.photo_edits.paint import PaintSettings
 from aot.forge.photo_edits.place import Origin, Site
-from aot.forge.photo_edits.propose import WRITTEN_ON, ProposeSettings, _own, propose
+from aot.forge.photo_edits.propose import WRITTEN_ON, ProposeSettings, own_cutouts, propose
 from aot.forge.photo_edits.shift import shifted, smooth_inside
 from aot.forge.photo_edits.surfaces import grounds_of
 from aot.forge.store import PhotoStore, Record, fill
@@ -163,7 +163,7 @@ def test_what_touches_its_like_is_not_put_in_once_more() -> None:
     bank = Bank([record], BankSettings(most_touched=1, most_hidden=1))
     assert [cutout.meets_like for cutout in bank.cutouts] == [True, True, False]
     site = Site(shore(), things, Contents(tuple(t.box for t in things), record.size), (), (), 0)
-    assert _own(bank, site) == {"bear": [bank.cutouts[2]]}
+    assert own_cutouts(bank, site) == {"bear": [bank.cutouts[2]]}
 
 
 def test_on_other_ground_than_its_own_nothing_is_put(tmp_path: Path) -> None:
@@ -186,10 +186,13 @@ def test_a_person_in_part_is_not_cut_out(wide: int, fault: str) -> None:
 # Repetition.
 
 
-def pair(source: int, scene: str, instruction: str) -> Pair:
+def pair(source: int, scene: str, instruction: str, gone: int | None = None) -> Pair:
+    """`gone`: which of two things is not there any more."""
     image = np.zeros((8, 8, 3), np.uint8)
-    asked = Scene(scene, image, Question("Is there a cat?", ("yes", "no"), 0, "existence"), ())
-    attack = Attack(scene, "forge/control", "add", image, instruction)
+    things = Box(0, 0, 2, 2, "cup"), Box(4, 4, 6, 6, "cup")
+    left = None if gone is None else things[1 - gone : 2 - gone]
+    asked = Scene(scene, image, Question("Is there a cat?", ("yes", "no"), 0, "existence"), (), things)
+    attack = Attack(scene, "forge/control", "add", image, instruction, objects=left)
     return Pair(source, Episode(asked, attack, Verdict(())), b"", b"")
 
 
@@ -211,3 +214,9 @@ def test_no_image_and_no_edit_makes_most_of_the_pairs(
     found = varied(pairs, PairSettings(most=3, most_alike=2), funnel)
     assert [pairs.index(each) for each in found] == kept
     assert funnel.as_json()["variety"] == {"in": len(drawn), "kept": len(kept), "refused": refused}
+
+
+def test_one_sentence_about_two_things_is_two_edits() -> None:
+    pairs = [pair(0, scene, "Remove a cup.", gone) for scene in "ab" for gone in (0, 1)]
+    assert varied(pairs, PairSettings(most_alike=2), Funnel()) == pairs
+    assert varied(pairs, PairSettings(most_alike=1), Funnel()) == pairs[:2]

@@ -26,7 +26,7 @@ from aot.attacks.strengths import Strengths
 from aot.attacks.viewpoint import Viewpoint
 from aot.errors import AotError
 from aot.forge.objects import ObjectSource
-from aot.forge.photo_edits.propose import is_related
+from aot.forge.photo_edits.families import is_related
 
 COMPOSITIONS = ("distractor+jpeg", "look_alike+blur", "texture+noise")
 """Those that are listed; any semantic family can be joined to any pixel one."""

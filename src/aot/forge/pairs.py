@@ -19,7 +19,7 @@ from aot.game.episodes import play_attacks
 from aot.game.referee import Referee
 from aot.players.base import Defender
 from aot.runs.limits import Temperature
-from aot.types import Attack, Episode, Image, Scene
+from aot.types import Attack, Box, Episode, Image, Scene
 
 AT_ONCE_BYTES = 2**27
 """The referee is asked when so many bytes of attacked images wait for it."""
@@ -89,8 +89,7 @@ def make_pairs(
             rng = np.random.default_rng([seed, zlib.crc32(scene.id.encode())])
             clean = encoded(scene.image, quality)
             shown, seen = replace(scene, image=decoded(clean)), set()
-            for _ in range(settings.candidates):
-                attack = pair_source.distract(scene, rng)
+            for attack in pair_source.distractors(scene, settings.candidates, rng):
                 if isinstance(attack, str):
                     funnel.add("distractor", attack)
                     continue
@@ -118,10 +117,11 @@ def varied(pairs: Sequence[Pair], settings: PairSettings, funnel: Funnel) -> lis
         ranked.append((nth[scene], n))
         nth[scene] += 1
     images: Counter[int] = Counter()
-    edits: Counter[tuple[int, str]] = Counter()
+    edits: Counter[tuple[int, str, frozenset[Box]]] = Counter()
     kept = []
     for _, n in sorted(ranked):
-        image, edit = pairs[n].source, (pairs[n].source, pairs[n].episode.attack.instruction)
+        image = pairs[n].source
+        edit = image, pairs[n].episode.attack.instruction, _gone(pairs[n].episode)
         reason = "enough_alike" if edits[edit] >= settings.most_alike else ""
         reason = "enough_of_image" if images[image] >= settings.most else reason
         funnel.add("variety", reason)
@@ -130,6 +130,12 @@ def varied(pairs: Sequence[Pair], settings: PairSettings, funnel: Funnel) -> lis
             edits[edit] += 1
             kept.append(n)
     return [pairs[n] for n in sorted(kept)]
+
+
+def _gone(episode: Episode) -> frozenset[Box]:
+    """What is not there any more: of two persons one sentence speaks, and they are two edits."""
+    after = episode.attack.objects
+    return frozenset() if after is None else frozenset(episode.scene.objects) - frozenset(after)
 
 
 def _judged(drawn: Sequence[_Drawn], referee: Referee, funnel: Funnel, similarity: Similarity) -> list[Pair]:

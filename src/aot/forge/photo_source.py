@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -16,6 +16,7 @@ from aot.forge.funnel import Funnel
 from aot.forge.grow import Author, GrowSettings, grow, row_of
 from aot.forge.photo_edits.bank import Bank, BankSettings, Cutout
 from aot.forge.photo_edits.checks import AnswerKept, extension_checks
+from aot.forge.photo_edits.every import every
 from aot.forge.photo_edits.extend import CanvasExtender, CanvasSettings, Extender
 from aot.forge.photo_edits.generated import (
     GeneratedExtender,
@@ -27,7 +28,7 @@ from aot.forge.photo_edits.implant import Editor, Implanter, PasteImplanter
 from aot.forge.photo_edits.outlines import with_outlines
 from aot.forge.photo_edits.paint import Light, LightSettings, PaintSettings, alike, light_of
 from aot.forge.photo_edits.place import Origin, Site
-from aot.forge.photo_edits.propose import ProposeSettings, drawn_kind, propose
+from aot.forge.photo_edits.propose import Origins, Proposal, ProposeSettings, drawn_kind, propose
 from aot.forge.photo_edits.surfaces import Surface, grounds_of
 from aot.forge.photo_edits.written import Idea, realised, write_ideas
 from aot.forge.split import SPLITS, split_of
@@ -62,8 +63,8 @@ class PairSource(Protocol):
         """All questions about source image `number`."""
         ...
 
-    def distract(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
-        """One drawn edit of the scene, or in a word why there is none."""
+    def distractors(self, scene: Scene, most: int, rng: np.random.Generator) -> Iterator[Attack | str]:
+        """At most so many edits of the scene, and in a word why others were not made."""
         ...
 
 
@@ -248,15 +249,37 @@ class PhotoPairSource:
             seed = int(rng.integers(2**31))
             image = self.editor.edit(scene.image, sentence, seed=seed)
             return Attack(scene.id, "forge/attacker", kind, image, sentence, seed)
-        bank, origins = self.banks[scene.split], partial(self._origin, self._light_of(scene.image))
+        bank, origins = self._material(scene)
         painted = None if self.settings.implanter == "paste" else self.store.labels
         proposal = (
             realised(idea, scene.site, scene.queried, bank, s, rng, origins, painted=painted)
             if idea
             else propose(scene.site, scene.queried, bank, s, rng, origins)
         )
-        if isinstance(proposal, str):
-            return proposal
+        return proposal if isinstance(proposal, str) else self._edited(scene, proposal, rng)
+
+    def distractors(self, scene: Scene, most: int, rng: np.random.Generator) -> Iterator[Attack | str]:
+        """Where rules propose and own objects are pasted: all that can be done, until `most` are made. Else `most`
+        draws."""
+        assert isinstance(scene, PhotoScene) and scene.contents is not None
+        s, made = self.settings, 0
+        if s.propose.by == "model" or s.implanter != "paste":
+            yield from (self.distract(scene, rng) for _ in range(most))
+            return
+        bank, origins = self._material(scene)
+        for proposal in every(scene.site, scene.queried, bank, s.propose, rng, origins, paint=s.paint):
+            attack = proposal if isinstance(proposal, str) else self._edited(scene, proposal, rng)
+            yield attack
+            made += not isinstance(attack, str)
+            if made == most:
+                return
+
+    def _material(self, scene: PhotoScene) -> tuple[Bank, Origins]:
+        """What can be put in, and how it was where it comes from."""
+        return self.banks[scene.split], partial(self._origin, self._light_of(scene.image))
+
+    def _edited(self, scene: PhotoScene, proposal: Proposal, rng: np.random.Generator) -> Attack | str:
+        assert scene.contents is not None
         keep = scene.contents.boxes if self.settings.implanter == "paste" else scene.protected
         edited = self.implanter.edit(scene.image, proposal, keep, rng)
         if isinstance(edited, str):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from pydantic import BaseModel, Field
@@ -42,6 +42,9 @@ class WorldPairSource:
     def scenes(self, number: int, funnel: Funnel) -> Sequence[Scene]:
         funnel.add("question")
         return draw_scenes(1, self.seed, "train", kinds=self.settings.kinds, first=number)
+
+    def distractors(self, scene: Scene, most: int, rng: np.random.Generator) -> Iterator[Attack | str]:
+        return (self.distract(scene, rng) for _ in range(most))
 
     def distract(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
         """Reason: no_object, where the drawn edit would change the answer."""

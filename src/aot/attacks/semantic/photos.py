@@ -18,11 +18,12 @@ from aot.data.photos.questions import Contents
 from aot.forge.objects import ObjectSource
 from aot.forge.photo_edits.bank import cut, cut_thing, outline_mask
 from aot.forge.photo_edits.checks import AnswerKept
+from aot.forge.photo_edits.families import family_of, is_related
 from aot.forge.photo_edits.heal import heal
 from aot.forge.photo_edits.implant import HANGING, PasteImplanter
 from aot.forge.photo_edits.paint import paste
 from aot.forge.photo_edits.place import free
-from aot.forge.photo_edits.propose import Proposal, family_of, is_related, removable
+from aot.forge.photo_edits.propose import Proposal, removable
 from aot.forge.photo_source import PhotoPairSource, PhotoScene
 from aot.types import Attack, Box, Image, Scene
 from aot.world.scenes import WorldScene

@@ -18,9 +18,13 @@ from aot.forge.photo_edits.bank import Alpha
 from aot.forge.photo_edits.fill import fill
 from aot.forge.photo_edits.paint import PaintSettings
 from aot.forge.photo_edits.shift import shifted
+from aot.forge.photo_edits.together import hole_of
 from aot.types import Box, Image
 
 Mask = npt.NDArray[np.bool_]
+
+FRINGE_PX = 2
+"""So far around its outline something of a thing is seen, its shadow not counted; *ours*."""
 
 
 def heal(image: Image, shape: Alpha, settings: PaintSettings, *, avoid: Sequence[Box] = ()) -> Image | str:
@@ -28,10 +32,7 @@ def heal(image: Image, shape: Alpha, settings: PaintSettings, *, avoid: Sequence
     it), a wide one from around it, nothing out of the boxes to `avoid`. Or why not: crowded (too little else is around
     a wide one), would_show (much goes on at its border, another way gives another fill, or the fill is a smear).
     """
-    s, drawn = settings, (shape > 0.1).astype(np.uint8)
-    _, _, wide, high = cv2.boundingRect(drawn)
-    side = 2 * (s.heal_px + round(s.heal_share * max(wide, high))) + 1
-    mask = cv2.dilate(drawn, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    s, mask = settings, hole_of(shape, settings.heal_px, settings.heal_share)
     hole = mask.astype(bool)
     depth = float(cv2.distanceTransform(mask, cv2.DIST_L2, 3).max())
     if depth > s.smooth_px:
@@ -50,10 +51,26 @@ def heal(image: Image, shape: Alpha, settings: PaintSettings, *, avoid: Sequence
         doubt = busy + _unlike(filled, healed, hole, depth)
         kept = doubt <= s.doubt or (doubt <= s.doubt_sharp and _sharper(filled, mask) >= s.sharp)
         return filled if kept else "would_show"
-    # The fill is smooth; the surroundings' grain on it is what a camera would have left.
+    return _with_grain(image, healed, hole, hole)
+
+
+def closed(image: Image, shape: Alpha, cover: Mask, settings: PaintSettings) -> Image | str:
+    """The image without what of `shape [H, W]` another thing will not `cover [H, W]`: as a narrow hole is filled; or
+    rim_shows, where that is more than a narrow rim."""
+    s, disc = settings, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * FRINGE_PX + 1, 2 * FRINGE_PX + 1))
+    mask = cv2.dilate((shape > 0.1).astype(np.uint8), disc)
+    seen = mask.astype(bool) & ~cover
+    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)[seen]
+    if depth.size and float(depth.max()) > s.smooth_px:
+        return "rim_shows"
+    healed = cv2.inpaint(np.ascontiguousarray(image), mask, s.heal_radius_px, cv2.INPAINT_TELEA)
+    return _with_grain(image, healed, mask.astype(bool), seen)
+
+
+def _with_grain(image: Image, healed: Image, hole: Mask, where: Mask) -> Image:
+    """The smooth fill of a hole, with the grain that a camera would have left, in the image, there only."""
     noise = np.random.default_rng(0).normal(0, _grain(image, hole), image.shape[:2])[..., None]
-    smooth = np.where(hole[..., None], np.clip(healed + noise, 0, 255), image)
-    return np.round(smooth).astype(np.uint8)
+    return np.round(np.where(where[..., None], np.clip(healed + noise, 0, 255), image)).astype(np.uint8)
 
 
 def _change(one: Image, two: Image, where: Mask) -> float:

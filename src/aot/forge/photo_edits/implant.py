@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from aot.data.photos.photo import Thing
-from aot.forge.photo_edits.bank import cut, outline_mask
-from aot.forge.photo_edits.heal import heal
-from aot.forge.photo_edits.paint import PaintSettings, paste
+from aot.forge.photo_edits.bank import cut, lightness_around, outline_mask
+from aot.forge.photo_edits.heal import closed, heal
+from aot.forge.photo_edits.paint import PaintSettings, covered, paste
 from aot.forge.photo_edits.propose import Proposal
+from aot.forge.photo_edits.together import carries, shape_of
 from aot.forge.store import PhotoStore
 from aot.types import Box, Image
 
@@ -43,25 +44,46 @@ class PasteImplanter:
     store: PhotoStore
     paint: PaintSettings
     _last: Image | None = field(default=None, init=False)
-    _healed: dict[tuple[Thing, tuple[Box, ...]], Image | str] = field(default_factory=dict, init=False)
+    _healed: dict[tuple[tuple[Thing, ...], tuple[Box, ...]], Image | str] = field(default_factory=dict, init=False)
 
     def edit(self, image: Image, proposal: Proposal, keep: Sequence[Box], rng: np.random.Generator) -> Image | str:
-        edited = image if proposal.gone is None else self._without(image, proposal.gone, keep)
+        if proposal.kind == "scale":
+            return self._resized(image, proposal, keep)
+        edited = image if proposal.gone is None else self._without(image, proposal, keep)
         if isinstance(edited, str) or proposal.new is None or proposal.place is None:
             return edited
         stands = proposal.new.label not in HANGING
         piece = cut(self.store, proposal.new)
         if proposal.mirrored:
             piece = replace(piece, rgb=piece.rgb[:, ::-1].copy(), alpha=piece.alpha[:, ::-1].copy())
-        return paste(edited, piece, proposal.place, self.paint, stands=stands)
+        return paste(edited, piece, proposal.place, self.paint, stands=stands, its_own=proposal.own)
 
-    def _without(self, image: Image, gone: Thing, keep: Sequence[Box]) -> Image | str:
+    def _resized(self, image: Image, proposal: Proposal, keep: Sequence[Box]) -> Image | str:
+        """The thing larger or smaller, in its own light. Where a larger one hides the old one up to a narrow rim, the
+        shadow that it had stays; behind a smaller one it is healed as one that goes, and gets another shadow."""
+        assert proposal.new is not None and proposal.place is not None and proposal.gone is not None
+        piece, box, larger = cut(self.store, proposal.new), proposal.place, True
+        if box.area_px > proposal.gone.box.area_px:
+            shape = outline_mask(proposal.gone, image.shape[:2])
+            edited = closed(image, shape, covered(piece, box, image.shape[:2], self.paint), self.paint)
+        else:
+            edited, larger = self._without(image, proposal, keep), False
+        if isinstance(edited, str):
+            return edited
+        piece = replace(piece, around=lightness_around(edited, box))
+        stands = not larger and proposal.new.label not in HANGING
+        return paste(edited, piece, box, self.paint, stands=stands, its_own=True)
+
+    def _without(self, image: Image, proposal: Proposal, keep: Sequence[Box]) -> Image | str:
         if image is not self._last:
             self._last, self._healed = image, {}
-        others = tuple(box for box in keep if box != gone.box)
+        gone = proposal.group or ((proposal.gone,) if proposal.gone else ())
+        boxes = [thing.box for thing in gone]
+        # A table goes on under the cup.
+        under = [b for b in keep if proposal.group and any(carries(b, box) for box in boxes)]
+        others = tuple(box for box in keep if box not in boxes and box not in under)
         if (gone, others) not in self._healed:
-            shape = outline_mask(gone, image.shape[:2])
-            self._healed[gone, others] = heal(image, shape, self.paint, avoid=others)
+            self._healed[gone, others] = heal(image, shape_of(gone, image.shape[:2]), self.paint, avoid=others)
         return self._healed[gone, others]
 
 

@@ -7,6 +7,7 @@ refused.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -21,6 +22,10 @@ Mask = npt.NDArray[np.bool_]
 GREY, MOST_COLOURED = 6.0, 0.001
 """Chroma, in levels of CIE Lab, up to which a pixel is grey (JPEG and scanners add a few levels), and the most that
 others are of a photo that is black and white."""
+
+
+EVEN = 0.025
+"""Spread of the smoothing of a larger edge, as a share of the longer side; *ours*."""
 
 
 class PaintSettings(BaseModel, frozen=True, extra="forbid"):
@@ -92,34 +97,56 @@ def alike(one: Light, two: Light, s: LightSettings) -> bool:
     return near and high <= s.colourfulness * low
 
 
-def paste(image: Image, piece: Piece, box: Box, settings: PaintSettings, *, stands: bool) -> Image | str:
+def paste(
+    image: Image, piece: Piece, box: Box, settings: PaintSettings, *, stands: bool, its_own: bool = False
+) -> Image | str:
     """The image with the cut-out laid into `box`, which lies inside it; or in a word why it would not look placed:
-    coarse_outline, other_light, blurred. `stands`: with a shadow under its foot."""
+    coarse_outline, other_light, blurred. `stands`: with a shadow under its foot; `its_own`: the cut-out is out
+    of this very photo, as sharp as it should be (snow is not out of focus), perhaps the only thing with colours."""
     s, size = settings, (box.x1 - box.x0, box.y1 - box.y0)
     if not piece.sure:
         return "coarse_outline"
     here = lightness_around(image, box)
     if abs(here[0] - piece.around[0]) > s.other_light:
         return "other_light"
-    smaller = size[0] * size[1] < piece.rgb.shape[0] * piece.rgb.shape[1]
-    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    how = cv2.INTER_AREA if _is_smaller(size, piece) else cv2.INTER_CUBIC
     colour = np.asarray(cv2.resize(piece.rgb, size, interpolation=how), np.uint8)
-    sharp = cv2.resize(piece.alpha, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-    shape, inner = _edge(np.asarray(sharp, np.float32), s)
+    shape, inner = _edge(_shape(piece, size, even=its_own), s)
     own, theirs = sharpness(colour), sharpness(_around(image, box))
-    if theirs > s.blurred * (own + 0.5):  # a plain thing is not blurred
+    if not its_own and theirs > s.blurred * (own + 0.5):  # a plain thing is not blurred
         return "blurred"
-    if is_grey(image):
+    if not its_own and is_grey(image):
         colour = cv2.cvtColor(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     colour = _lit(_without_fringe(colour, inner, 2 * s.fringe_px), shape, piece.around, here, s)
     sigma = 0.0 if theirs >= 0.5 * own else min(1.5, 0.6 * float(np.log2(own / max(theirs, 1e-3))) / 2)
-    if sigma > 0.3:  # the surroundings are blurrier
+    if sigma > 0.3 and not its_own:  # the surroundings are blurrier
         colour, shape = cv2.GaussianBlur(colour, (0, 0), sigma), cv2.GaussianBlur(shape, (0, 0), sigma)
     out = _shadowed(image, box, shape, s.shadow) if stands and s.shadow else image.copy()
     part = out[box.y0 : box.y1, box.x0 : box.x1]
     mixed = part + shape[..., None] * (colour.astype(np.float32) - part)
     out[box.y0 : box.y1, box.x0 : box.x1] = np.clip(np.round(mixed), 0, 255)
     return out
+
+
+def covered(piece: Piece, box: Box, shape: Sequence[int], settings: PaintSettings) -> Mask:
+    """Which pixels of an image of `shape` the photo's own cut-out hides in `box`, which lies inside it."""
+    mask, size = np.zeros(tuple(shape), bool), (box.x1 - box.x0, box.y1 - box.y0)
+    mask[box.y0 : box.y1, box.x0 : box.x1] = _edge(_shape(piece, size, even=True), settings)[0] > 0.9
+    return mask
+
+
+def _is_smaller(size: tuple[int, int], piece: Piece) -> bool:
+    return size[0] * size[1] < piece.rgb.shape[0] * piece.rgb.shape[1]
+
+
+def _shape(piece: Piece, size: tuple[int, int], *, even: bool) -> Alpha:
+    """In another size; `even`: of a larger one without the teeth that its edge, found pixel by pixel, had before."""
+    smaller = _is_smaller(size, piece)
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    alpha = cv2.resize(piece.alpha, size, interpolation=how)
+    if even and size[0] * size[1] > 1.15 * piece.alpha.size:
+        alpha = cv2.GaussianBlur(alpha, (0, 0), max(1.0, EVEN * max(size)))
+    return np.asarray(alpha, np.float32)
 
 
 def _edge(alpha: Alpha, s: PaintSettings) -> tuple[Alpha, Mask]:

@@ -18,38 +18,12 @@ from aot.data.photos.questions import Contents
 from aot.forge.photo_edits.anywhere import anywhere as somewhere_else
 from aot.forge.photo_edits.anywhere import at_home, instead_of
 from aot.forge.photo_edits.bank import Bank, Cutout
+from aot.forge.photo_edits.families import Family, family_of
 from aot.forge.photo_edits.place import Origin, PlaceSettings, Site, in_place_of, somewhere, touches
-from aot.forge.photo_edits.supports import HOLLOW, SUPERCATEGORIES, support_of
+from aot.forge.photo_edits.supports import HOLLOW, support_of
 from aot.prompts import with_article
 from aot.runs.limits import Temperature
 from aot.types import Box, EditKind
-
-Family = Literal["look_alike", "same_class", "control", "none"]
-"""How a new object relates to the queried ones; "none" where nothing new is put in."""
-
-LOOK_ALIKES: tuple[tuple[str, ...], ...] = (
-    ("car", "truck", "bus", "train"),
-    ("bicycle", "motorcycle"),
-    ("airplane", "bird", "kite"),
-    ("dog", "cat", "teddy bear", "bear", "sheep"),
-    ("horse", "cow", "zebra", "giraffe", "elephant"),
-    ("cup", "bowl", "vase", "wine glass", "bottle", "potted plant"),
-    ("fork", "knife", "spoon", "toothbrush", "scissors"),
-    ("chair", "couch", "bench", "bed"),
-    ("oven", "microwave", "refrigerator", "sink", "toilet"),
-    ("remote", "cell phone", "book", "mouse", "keyboard"),
-    ("donut", "cake", "pizza", "sandwich", "hot dog"),
-    ("apple", "orange", "sports ball", "clock", "frisbee"),
-    ("backpack", "handbag", "suitcase", "umbrella"),
-    ("traffic light", "stop sign", "parking meter", "fire hydrant"),
-    ("skis", "snowboard", "surfboard", "skateboard"),
-)
-"""COCO's labels that are taken for one another in a glance."""
-_ALIKE: dict[str, frozenset[str]] = {
-    label: frozenset(alike for group in LOOK_ALIKES if label in group for alike in group)
-    for label in {label for group in LOOK_ALIKES for label in group}
-}
-
 
 WRITTEN_ON = frozenset(
     {"airplane", "book", "bottle", "bus", "clock", "keyboard", "laptop", "stop sign", "train", "truck", "tv"}
@@ -67,12 +41,14 @@ class ProposeSettings(BaseModel, frozen=True, extra="forbid"):
     ideas: int = Field(8, gt=0)  # lines a model is asked for, a question
     temperature: Temperature = 0.7  # of its writing
     kinds: dict[EditKind, Share] = {"add": 0.6, "replace": 0.15, "remove": 0.1, "hybrid": 0.15}
+    resized: Share = 0.3  # by rules, where objects are pasted: edits that make one of the photo's own another size
     related: float = Field(0.6, ge=0, le=1)  # share of new objects that resemble a queried one, if the bank has such
     tries: int = Field(6, gt=0)  # kinds drawn before a question is left with one edit less
     objects: int = Field(12, gt=0)  # drawn before a kind is given up
     removable: float = Field(0.04, gt=0, le=1)  # a larger hole, as a share of the image, is not healed believably
     noticed: float = Field(0.003, ge=0, le=1)  # whether a smaller thing is there, nobody sees
     seam: float = Field(0.04, ge=0, le=1)  # nothing goes so near to where a photo is continued; share of the width
+    together: int = Field(3, gt=0)  # things that touch go together, at most so many; more are left where they are
     beside: float = Field(0.2, ge=0, le=1)  # most of a thing that goes which lies over or under another one
     anywhere: bool = False  # for attacks: where nothing tells where an object can stand, wherever there is room
     place: PlaceSettings = PlaceSettings()
@@ -91,7 +67,8 @@ class ProposeSettings(BaseModel, frozen=True, extra="forbid"):
 class Proposal:
     """One edit: the new object (`new`: its cut-out; a generator only needs the box's label) with its place, the object
     that goes, and the sentence that tells an editor so. `known`: the new object's label is one of the data's;
-    `mirrored`: it is put in so, since it is seen in the photo as it is."""
+    `mirrored`: it is put in so, since it is seen in the photo as it is; `group`: `gone` with what has to go with it,
+    where that was looked into; `own`: the new object is out of this very photo, as sharp as it should be."""
 
     kind: EditKind
     sentence: str
@@ -101,10 +78,13 @@ class Proposal:
     gone: Thing | None = None
     known: bool = True
     mirrored: bool = False
+    group: tuple[Thing, ...] = ()
+    own: bool = False
 
     def contents_after(self, before: Contents) -> Contents:
         """What is in the image then."""
-        boxes = tuple(b for b in before.boxes if self.gone is None or b != self.gone.box)
+        gone = {thing.box for thing in self.group or (self.gone,) if thing}
+        boxes = tuple(b for b in before.boxes if b not in gone)
         added = (self.place,) if self.place else ()
         return Contents((*boxes, *added), before.size, before.doubtful, before.complete)
 
@@ -147,6 +127,22 @@ def _drawn(
         if not spare:
             return "nothing_to_remove"
         gone = spare[int(rng.integers(len(spare)))]
+    return edit_of(kind, gone, site, queried, bank, s, rng, origins, anywhere=anywhere)
+
+
+def edit_of(
+    kind: EditKind,
+    gone: Thing | None,
+    site: Site,
+    queried: Sequence[str],
+    bank: Bank,
+    s: ProposeSettings,
+    rng: np.random.Generator,
+    origins: Origins,
+    *,
+    anywhere: bool = False,
+) -> Proposal | str:
+    """An edit of this kind, `gone` the thing that leaves; or why there is none."""
     if kind == "remove":
         assert gone is not None
         return Proposal("remove", sentence_of("remove", gone=gone, site=site), gone=gone)
@@ -205,7 +201,11 @@ def drawn_kind(s: ProposeSettings, rng: np.random.Generator) -> EditKind:
 
 def sentence_of(kind: EditKind, label: str = "", gone: Thing | None = None, site: Site | None = None) -> str:
     """What an editor is told."""
-    leaves = _called(gone.box, site.contents) if gone and site else ""
+    return instruction(kind, label, called(gone.box, site.contents) if gone and site else "")
+
+
+def instruction(kind: EditKind, label: str, leaves: str) -> str:
+    """The same, where it is known in words what leaves."""
     match kind:
         case "remove":
             return f"Remove {leaves}."
@@ -221,20 +221,6 @@ def size_of(cutout: Cutout) -> tuple[int, int]:
     return box.x1 - box.x0, box.y1 - box.y0
 
 
-def family_of(label: str, queried: Sequence[str]) -> Family:
-    """How a new object's label relates to the queried ones."""
-    if label in queried:
-        return "same_class"
-    return "control" if _ALIKE.get(label, frozenset()).isdisjoint(queried) else "look_alike"
-
-
-def is_related(label: str, queried: Sequence[str]) -> bool:
-    """Whether it is queried, looks alike, or is of the same kind of things as something queried."""
-    if family_of(label, queried) != "control":
-        return True
-    return any(label in group and not group.isdisjoint(queried) for group in SUPERCATEGORIES)
-
-
 def removable(site: Site, s: ProposeSettings) -> list[Thing]:
     """What is small, apart from the question, and not in front of or behind something else."""
     least, most = (share * site.contents.size[0] * site.contents.size[1] for share in (s.noticed, s.removable))
@@ -244,12 +230,12 @@ def removable(site: Site, s: ProposeSettings) -> list[Thing]:
         if thing.box.label
         and least <= thing.box.area_px <= most
         and not touches(thing.box, site, s.place)
-        and not _at_seam(thing.box, site, s)
+        and not at_seam(thing.box, site, s)
         and all(o is thing or thing.box.overlap_px(o.box) <= s.beside * thing.box.area_px for o in site.things)
     ]
 
 
-def _at_seam(box: Box, site: Site, s: ProposeSettings) -> bool:
+def at_seam(box: Box, site: Site, s: ProposeSettings) -> bool:
     """It may go on in the other part, or in what fades from one to the other."""
     near = round(s.seam * site.contents.size[0])
     seams = {part.x0 for part in site.parts if part.x0 > 0}
@@ -261,7 +247,7 @@ def _draw(
 ) -> tuple[Family, Cutout] | None:
     """A cut-out that resembles what is asked about, or any: first its label is drawn, then one of these. Only one out
     of the photo `kin_of`, if that is given, and none that is `HOLLOW`."""
-    cutouts = _own(bank, kin_of) if kin_of else bank.by_label
+    cutouts = own_cutouts(bank, kin_of) if kin_of else bank.by_label
     by_family: dict[Family, list[str]] = {"look_alike": [], "same_class": [], "control": []}
     for label in sorted(cutouts):
         by_family[family_of(label, queried)].append(label)
@@ -278,7 +264,7 @@ def _draw(
     return family, chosen[int(rng.integers(len(chosen)))]
 
 
-def _own(bank: Bank, site: Site) -> dict[str, list[Cutout]]:
+def own_cutouts(bank: Bank, site: Site) -> dict[str, list[Cutout]]:
     """By label, what can be cut out of the photo that the site is or continues, and put in once more: what is on the
     ground or in the sky (where a table ends nobody knows), not hollow, and does not touch its like, which may stand
     before it."""
@@ -294,6 +280,6 @@ def _same(new: Cutout, gone: Thing, site: Site) -> bool:
     return new.photo == site.photo and new.thing.box == gone.box
 
 
-def _called(box: Box, contents: Contents) -> str:
+def called(box: Box, contents: Contents) -> str:
     alone = len(contents.named(box.label)) == 1 and box.label not in contents.doubtful
     return f"the {box.label}" if alone else with_article(box.label)

@@ -16,12 +16,12 @@ import numpy as np
 
 from aot.forge.funnel import Funnel
 from aot.forge.photo_edits.bank import Bank
+from aot.forge.photo_edits.families import family_of
 from aot.forge.photo_edits.place import Site, in_place_of, on_side, somewhere, touches
 from aot.forge.photo_edits.propose import (
     Origins,
     Proposal,
     ProposeSettings,
-    family_of,
     removable,
     sentence_of,
     size_of,

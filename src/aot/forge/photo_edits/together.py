@@ -1,0 +1,70 @@
+"""What must go together when something is taken out of a photo: a surfer with the board (*ours*).
+
+By their outlines: two things touch where one's hole would take in some of the other, so that either of them alone would
+leave a piece behind. What carries a thing is no part of it: a table goes on under the cup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from aot.data.photos.photo import Thing
+from aot.forge.photo_edits.bank import Alpha, outline_mask
+from aot.forge.photo_edits.supports import WIDTHS
+from aot.types import Box
+
+Mask = npt.NDArray[np.bool_]
+
+TOUCHED = 0.03
+"""Share of the smaller of two things that lies in the other's hole, from which on they touch."""
+
+
+def carries(box: Box, thing: Box) -> bool:
+    """A table carries a cup; what carries others itself stands on the ground."""
+    return box.label in WIDTHS and thing.label not in WIDTHS
+
+
+def shape_of(things: Sequence[Thing], shape: Sequence[int]) -> Alpha:
+    """`[H, W]`: what of an image all of them cover."""
+    return np.maximum.reduce([outline_mask(thing, shape) for thing in things])
+
+
+def hole_of(shape: Alpha, heal_px: int, heal_share: float) -> npt.NDArray[np.uint8]:
+    """`uint8 [H, W]`, 0 and 1: what is to be filled where a thing of this shape goes, its fringe and shadow with it."""
+    drawn = (shape > 0.1).astype(np.uint8)
+    _, _, wide, high = cv2.boundingRect(drawn)
+    side = 2 * (heal_px + round(heal_share * max(wide, high))) + 1
+    return cv2.dilate(drawn, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))).astype(np.uint8)
+
+
+@lru_cache(maxsize=16)
+def groups_of(
+    things: tuple[Thing, ...], shape: tuple[int, int], heal_px: int, heal_share: float
+) -> tuple[tuple[Thing, ...], ...]:
+    """All things of an image of `shape`, in groups of such as touch each other, each in the order given."""
+    covered = [outline_mask(thing, shape) > 0.1 for thing in things]
+    holes = [hole_of(mask.astype(np.float32), heal_px, heal_share) > 0 for mask in covered]
+    group = list(range(len(things)))
+    for i, one in enumerate(things):
+        for j, other in enumerate(things):
+            if i == j or group[i] == group[j] or carries(one.box, other.box) or carries(other.box, one.box):
+                continue
+            common = int((holes[i] & covered[j]).sum())
+            if common > TOUCHED * min(int(covered[i].sum()), int(covered[j].sum())):
+                group = [group[i] if each == group[j] else each for each in group]
+    return tuple(
+        tuple(thing for thing, each in zip(things, group, strict=True) if each == name)
+        for name in dict.fromkeys(group)
+    )
+
+
+def around(things: Sequence[Thing]) -> Box:
+    """The box around all of them; without a label where they are several."""
+    boxes = [thing.box for thing in things]
+    corner = min(b.x0 for b in boxes), min(b.y0 for b in boxes)
+    return Box(*corner, max(b.x1 for b in boxes), max(b.y1 for b in boxes), boxes[0].label if len(boxes) == 1 else "")
