@@ -93,14 +93,14 @@ def test_a_surfer_goes_with_the_board(tmp_path: Path) -> None:
         inside = after[thing.box.y0 : thing.box.y1, thing.box.x0 : thing.box.x1].astype(float)
         assert np.abs(inside - 120).max() < 40
     alone = proposals(source, resized=0, together=1)
-    assert alone == ["nothing_to_remove", "no_kin"]
+    assert alone == ["nothing_to_remove", "no_object"]
 
 
 def test_who_stands_on_something_is_not_put_in_alone(tmp_path: Path) -> None:
     dog, board = block(60, 80, 44, 60, "dog"), block(50, 138, 64, 8, "surfboard")
     for n, things in enumerate(((dog,), (dog, board))):
         ends = proposals(source_of(tmp_path / str(n), *things), resized=0)
-        assert ("no_kin" in ends) == (len(things) == 2)
+        assert ("no_object" in ends) == (len(things) == 2)
 
 
 def test_two_of_a_kind_are_told_apart_in_words(tmp_path: Path) -> None:

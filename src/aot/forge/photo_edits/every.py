@@ -64,7 +64,7 @@ def every(
         yield "nothing_to_remove"
     if s.place.kin and not own_cutouts(bank, site):
         if able.get("add"):
-            yield "no_kin"
+            yield "no_kin" if bank.by_label else "no_object"
         left |= {kind: [] for kind in ("add", "replace", "hybrid")}
     while kinds := [kind for kind in able if able[kind] and left[kind]]:
         shares = np.array([able[kind] for kind in kinds])
