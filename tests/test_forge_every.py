@@ -100,7 +100,7 @@ def test_who_stands_on_something_is_not_put_in_alone(tmp_path: Path) -> None:
     dog, board = block(60, 80, 44, 60, "dog"), block(50, 138, 64, 8, "surfboard")
     for n, things in enumerate(((dog,), (dog, board))):
         ends = proposals(source_of(tmp_path / str(n), *things), resized=0)
-        assert ("other_light" in ends) == (len(things) == 1), "the light is looked at where there is something to put in"
+        assert ("other_light" in ends) == (len(things) == 1), "light matters where something can be put in"
 
 
 def test_two_of_a_kind_are_told_apart_in_words(tmp_path: Path) -> None:
