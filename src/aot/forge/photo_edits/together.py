@@ -48,19 +48,28 @@ def groups_of(
 ) -> tuple[tuple[Thing, ...], ...]:
     """All things of an image of `shape`, in groups of such as touch each other, each in the order given."""
     covered = [outline_mask(thing, shape) > 0.1 for thing in things]
-    holes = [hole_of(mask.astype(np.float32), heal_px, heal_share) > 0 for mask in covered]
+    sizes = [int(mask.sum()) for mask in covered]
+    holes = [hole_of(mask.astype(np.float32), heal_px, heal_share) for mask in covered]
+    around_each = [cv2.boundingRect(hole) for hole in holes]
     group = list(range(len(things)))
     for i, one in enumerate(things):
         for j, other in enumerate(things):
             if i == j or group[i] == group[j] or carries(one.box, other.box) or carries(other.box, one.box):
                 continue
-            common = int((holes[i] & covered[j]).sum())
-            if common > TOUCHED * min(int(covered[i].sum()), int(covered[j].sum())):
+            where = _common(around_each[i], around_each[j])
+            if np.count_nonzero(covered[j][where] & (holes[i][where] > 0)) > TOUCHED * min(sizes[i], sizes[j]):
                 group = [group[i] if each == group[j] else each for each in group]
     return tuple(
         tuple(thing for thing, each in zip(things, group, strict=True) if each == name)
         for name in dict.fromkeys(group)
     )
+
+
+def _common(one: Sequence[int], other: Sequence[int]) -> tuple[slice, slice]:
+    """Rows and columns that two rectangles (x, y, width, height) share; in a crowd most share none."""
+    (x, y, wide, high), (u, v, width, height) = one, other
+    left, top = max(x, u), max(y, v)
+    return slice(top, max(top, min(y + high, v + height))), slice(left, max(left, min(x + wide, u + width)))
 
 
 def around(things: Sequence[Thing]) -> Box:
