@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from aot.forge.funnel import Funnel
 from aot.forge.pairs import PairSettings, make_pairs
 from aot.forge.photo_edits.anchors import Site
 from aot.forge.photo_edits.bank import Bank, BankSettings
-from aot.forge.photo_edits.every import every
+from aot.forge.photo_edits.every import TRIED, every
 from aot.forge.photo_edits.heal import closed
 from aot.forge.photo_edits.paint import PaintSettings
 from aot.forge.photo_edits.propose import Proposal, ProposeSettings
@@ -192,3 +193,10 @@ def test_most_edits_are_made_of_a_question(tmp_path: Path) -> None:
     for most in (1, 2):
         made = [e for e in source.distractors(scene, most, np.random.default_rng(0)) if not isinstance(e, str)]
         assert len(made) == most and len({each.image.tobytes() for each in made}) == most
+
+
+def test_a_crowd_takes_seconds_and_ends(tmp_path: Path) -> None:
+    things = [block(8 + 21 * (n % 18), 6 + 21 * (n // 18), 14, 14, "cup") for n in range(150)]
+    before = time.process_time()
+    found = proposals(source_of(tmp_path, *things), resized=0)
+    assert TRIED <= len(found) <= TRIED + 2 and time.process_time() - before < 20  # a second

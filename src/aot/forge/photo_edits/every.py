@@ -32,6 +32,9 @@ from aot.forge.photo_edits.resize import resizable, resized
 from aot.forge.photo_edits.together import around, groups_of
 from aot.types import EditKind
 
+TRIED = 96
+"""Edits of a question that are looked at, at most: some seconds. A photo of a street has a dozen; *ours*."""
+
 
 def every(
     site: Site,
@@ -45,7 +48,7 @@ def every(
 ) -> Iterator[Proposal | str]:
     """All edits of the photo's own objects, none twice, their kinds in the drawn order of their shares; and why others
     are not among them: the reasons of `propose`, and nothing_to_resize. Only places of new objects are drawn again,
-    `tries` times."""
+    `tries` times. In a crowd the rest is left after `TRIED` of them."""
     s, (width, height) = settings, site.contents.size
     groups = groups_of(site.things, (height, width), paint.heal_px, paint.heal_share)
     spare, own = leaving(site, groups, s), resizable(site, bank, s.place, groups)
@@ -66,7 +69,9 @@ def every(
         if able.get("add"):
             yield "no_kin" if bank.by_label else "no_object"
         left |= {kind: [] for kind in ("add", "replace", "hybrid")}
-    while kinds := [kind for kind in able if able[kind] and left[kind]]:
+    for _ in range(TRIED):
+        if not (kinds := [kind for kind in able if able[kind] and left[kind]]):
+            return
         shares = np.array([able[kind] for kind in kinds])
         kind = kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))]
         wanted = left[kind].pop()
