@@ -58,7 +58,7 @@ clean:
 
 # One stamp for the environment: made again only when a pin or the package's metadata changes.
 $(VENV)/.installed: requirements.lock pyproject.toml
-	@echo "making the environment in $(VENV) (two to four minutes, once)"
+	@echo "making the environment in $(VENV) (two to five minutes, once)"
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "this project wants Python 3.11, 3.12 or 3.13: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)

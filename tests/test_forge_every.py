@@ -199,7 +199,7 @@ def test_a_crowd_takes_seconds_and_ends(tmp_path: Path, monkeypatch: pytest.Monk
     things = [block(20 + 90 * (n % 4), 20 + 70 * (n // 4), 24, 24, "cup") for n in range(12)]
     monkeypatch.setattr("aot.forge.photo_edits.every.TRIED", 7)
     assert len(proposals(source_of(tmp_path, *things), resized=0)) == 7 + 1  # and one word why nothing is put in
-    crowd = tuple(block(3 * (n % 128), 4 * (n // 4), 16, 16, "person") for n in range(200))
+    crowd = tuple(block(3 * (n % 128), 4 * (n // 8), 16, 16, "person") for n in range(400))
     before = time.process_time()
-    assert sum(map(len, groups_of(crowd, (SIZE[1], SIZE[0]), *NEAR))) == 200
-    assert time.process_time() - before < 20  # half a second; by whole images minutes
+    assert sum(map(len, groups_of(crowd, (SIZE[1], SIZE[0]), *NEAR))) == 400
+    assert time.process_time() - before < 20  # 2 s; by whole images minutes

@@ -69,8 +69,10 @@ _ELSEWHERE = (
     rf"|\s+(?!{_DENIES})(?-i:[^\W\dA-Z])\w{{0,14}}:?){{1,4}}\s*[:=]?\s*(?=[(\"]?(?-i:[A-J])(?![A-Za-z0-9'.]\w))"
 )
 _LETTER = r"[#>\-\s\"]{0,4}(?:(?:option\s+)?(?-i:[A-J])\s*[.):(]|\((?-i:[A-J])\))"
-_BE = r"(?:(?:is|are|be|would be|should be|must be|will be|seems to be|appears to be)\b|[:=]"
-_BE += r"|(?:[ ]|\n(?![-–—] ?\(?[A-J][.)]))[-–—]\s)"
+_BE = (
+    r"(?:(?:is|are|be|would be|should be|must be|will be|seems to be|appears to be)\b|[:=]"
+    r"|(?:[ ]|\n(?![-–—] ?\(?[A-J][.)]))[-–—]\s)"
+)
 CUE = re.compile(
     rf"{_ELSEWHERE}|"
     # A heading, "Final Answer", above a letter; "... is:" above a last line that begins with one.

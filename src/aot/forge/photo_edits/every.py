@@ -33,7 +33,7 @@ from aot.forge.photo_edits.together import around, groups_of
 from aot.types import EditKind
 
 TRIED = 96
-"""Edits of a question that are looked at, at most: some seconds. A photo of a street has a dozen; *ours*."""
+"""Edits of a question that are looked at, at most; *ours*."""
 
 
 def every(

@@ -62,12 +62,12 @@ class PasteImplanter:
         """The thing larger or smaller, in its own light. Where a larger one hides the old one up to a narrow rim, the
         shadow that it had stays; behind a smaller one it is healed as one that goes, and gets another shadow."""
         assert proposal.new is not None and proposal.place is not None and proposal.gone is not None
-        piece, box, larger = cut(self.store, proposal.new), proposal.place, True
-        if box.area_px > proposal.gone.box.area_px:
+        piece, box = cut(self.store, proposal.new), proposal.place
+        if larger := box.area_px > proposal.gone.box.area_px:
             shape = outline_mask(proposal.gone, image.shape[:2])
             edited = closed(image, shape, covered(piece, box, image.shape[:2], self.paint), self.paint)
         else:
-            edited, larger = self._without(image, proposal, keep), False
+            edited = self._without(image, proposal, keep)
         if isinstance(edited, str):
             return edited
         piece = replace(piece, around=lightness_around(edited, box))
