@@ -35,7 +35,7 @@ from aot.forge.photo_edits.extend import CanvasExtender, CanvasSettings, Extensi
 from aot.forge.photo_edits.heal import heal
 from aot.forge.photo_edits.paint import PaintSettings, paste
 from aot.forge.photo_edits.place import Origin, PlaceSettings
-from aot.forge.photo_edits.propose import ProposeSettings, propose
+from aot.forge.photo_edits.propose import ProposalContext, ProposeSettings, propose
 from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.pipeline import ChunkMaker, ForgeSettings, forge
 from aot.forge.similarity import DECISIONS, Similarity
@@ -215,9 +215,10 @@ def test_proposals_keep_away_from_the_question(pair_source: PhotoPairSource) -> 
     for number in range(len(pair_source)):
         for scene in pair_source.scenes(number, Funnel()):
             assert isinstance(scene, PhotoScene) and scene.contents is not None and scene.query is not None
+            how = pair_source.banks[scene.split], lambda cutout: Origin(cutout.height, 0.5), wide
+            context = ProposalContext(scene.site, scene.queried, *how)
             for _ in range(20):
-                how = pair_source.banks[scene.split], wide, rng, lambda cutout: Origin(cutout.height, 0.5)
-                made = propose(scene.site, scene.queried, *how)
+                made = propose(context, rng)
                 if isinstance(made, str):
                     assert made in ("no_place", "no_object", "nothing_to_remove")
                     continue

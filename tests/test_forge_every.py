@@ -19,7 +19,7 @@ from aot.forge.photo_edits.bank import Bank, BankSettings
 from aot.forge.photo_edits.every import every
 from aot.forge.photo_edits.heal import closed
 from aot.forge.photo_edits.paint import PaintSettings
-from aot.forge.photo_edits.propose import Proposal, ProposeSettings
+from aot.forge.photo_edits.propose import Proposal, ProposalContext, ProposeSettings
 from aot.forge.photo_edits.together import groups_of
 from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.store import PhotoStore, fill
@@ -28,6 +28,8 @@ from aot.types import Box, Image
 
 SIZE = (400, 240)
 PAINT, NEAR = PaintSettings(), (5, 0.03)
+BLOCKS = BankSettings(most_straight=1)
+"""Animals in these tests are blocks."""
 
 
 def block(x: int, y: int, wide: int, high: int, label: str) -> Thing:
@@ -48,17 +50,18 @@ def lawn(*things: Thing) -> Image:
 def source_of(folder: Path, *things: Thing, **changes: object) -> PhotoPairSource:
     photo = Photo(id="0", image=lawn(*things), things=things, source="a test", source_id="0")
     fill(folder, Source(iter([photo]), sorted({thing.box.label for thing in things})))
-    settings = PhotoSettings(extensions=0, propose=ProposeSettings(**changes))
+    settings = PhotoSettings(extensions=0, bank=BLOCKS, propose=ProposeSettings(**changes))
     return PhotoPairSource(PhotoStore(folder), settings, RefereeSettings(), seed=0)
 
 
 def proposals(source: PhotoPairSource, **changes: object) -> list[Proposal | str]:
     """All for the photo, where no question is asked."""
     store, settings = source.store, ProposeSettings(**changes)
-    record, bank = store.record(0), Bank(store, BankSettings())
+    record, bank = store.record(0), Bank(store, BLOCKS)
     contents = Contents(tuple(t.box for t in record.things), record.size)
     site = Site(store.image(0), record.things, contents, (), (), 0)
-    return list(every(site, (), bank, settings, np.random.default_rng(0), lambda _: None, paint=PAINT))
+    context = ProposalContext(site, (), bank, lambda _: None, settings)
+    return list(every(context, np.random.default_rng(0), paint=PAINT))
 
 
 SURFER, BOARD = block(60, 80, 24, 60, "person"), block(50, 138, 44, 8, "surfboard")

@@ -13,11 +13,12 @@ from aot.data.photos.photo import Photo, Source, Thing
 from aot.data.photos.questions import Contents
 from aot.forge.funnel import Funnel
 from aot.forge.pairs import Pair, PairSettings, varied
-from aot.forge.photo_edits.bank import Bank, BankSettings, box_fault
+from aot.forge.photo_edits.bank import Bank, BankSettings, Cutout, box_fault, outline_fault
+from aot.forge.photo_edits.crossings import crossings
 from aot.forge.photo_edits.heal import heal
 from aot.forge.photo_edits.paint import PaintSettings
 from aot.forge.photo_edits.place import Origin, Site
-from aot.forge.photo_edits.propose import WRITTEN_ON, ProposeSettings, own_cutouts, propose
+from aot.forge.photo_edits.propose import WRITTEN_ON, ProposalContext, ProposeSettings, own_cutouts, propose
 from aot.forge.photo_edits.shift import shifted, smooth_inside
 from aot.forge.photo_edits.surfaces import grounds_of
 from aot.forge.store import PhotoStore, Record, fill
@@ -81,6 +82,38 @@ def test_a_hole_among_much_is_refused(strength: float, kept: bool) -> None:
     assert (not isinstance(healed, str)) == kept and (kept or healed == "would_show")
 
 
+def with_wires(count: int) -> Image:
+    """A calm sky and `count` dark wires across it, near its middle."""
+    image = (np.full((200, 320, 3), 190.0) + noise(200, 320)).clip(0, 255).astype(np.uint8)
+    for n in range(count):
+        cv2.line(image, (0, 90 + 8 * n), (319, 84 + 10 * n), (30, 30, 30), 2)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("image", "least", "most"),
+    [(with_wires(0), 0, 0), (shore(), 2, 2), (with_wires(1), 3, 4), (with_wires(4), 9, 16)],
+)
+def test_what_runs_into_a_hole_is_counted(image: Image, least: float, most: float) -> None:
+    """A horizon is one edge and met twice, a wire has two, which may be met as one where it is thin."""
+    assert least <= crossings(image, disc((160, 100), 25)) <= most
+
+
+def test_where_all_is_rough_no_line_runs() -> None:
+    gravel = np.random.default_rng(0).normal(120, 40, (200, 320, 1)).clip(0, 255).astype(np.uint8).repeat(3, 2)
+    assert crossings(gravel, disc((160, 100), 25)) <= 1
+
+
+def test_a_hole_that_wires_run_into_is_refused() -> None:
+    shape, lenient = disc((160, 100), 25).astype(np.float32), PaintSettings(doubt=1000, sharp=(0, 100))
+    assert not isinstance(heal(with_wires(1), shape, lenient), str)
+    assert heal(with_wires(4), shape, lenient) == "would_show"
+
+
+def test_a_hole_at_the_border_of_the_photo_has_no_edges_there() -> None:
+    assert crossings(shore(), disc((0, 20), 25)) == 0
+
+
 def test_a_membrane_lies_between_what_is_known() -> None:
     known = np.ones((40, 60), bool)
     known[8:32, 10:50] = False
@@ -112,17 +145,15 @@ def added(store: PhotoStore, number: int | None, image: Image | None = None) -> 
     """How 60 draws for the first photo end: refused for what, or `own` and `other` objects put in."""
     record, shown = store.record(0), store.image(0) if image is None else image
     site = Site(shown, record.things, Contents(tuple(t.box for t in record.things), record.size), (), (), number)
-    bank, rng, ends = Bank(store, BankSettings()), np.random.default_rng(0), Counter[str]()
+    bank, rng, ends = Bank(store, BankSettings(most_straight=1)), np.random.default_rng(0), Counter[str]()
     settings = ProposeSettings(kinds={"add": 1.0}, tries=1)
+
+    def origin(cutout: Cutout) -> Origin:
+        return Origin(cutout.height, cutout.foot, grounds_of(store.image(cutout.photo), cutout.thing.box))
+
+    context = ProposalContext(site, (), bank, origin, settings)
     for _ in range(60):
-        made = propose(
-            site,
-            (),
-            bank,
-            settings,
-            rng,
-            lambda c: Origin(c.height, c.foot, grounds_of(store.image(c.photo), c.thing.box)),
-        )
+        made = propose(context, rng)
         if isinstance(made, str):
             ends[made] += 1
             continue
@@ -160,7 +191,7 @@ def test_what_touches_its_like_is_not_put_in_once_more() -> None:
 
     things = square(20), square(70), square(220)
     record = Record(0, "0", (320, 200), things, {"doubtful": []})
-    bank = Bank([record], BankSettings(most_touched=1, most_hidden=1))
+    bank = Bank([record], BankSettings(most_touched=1, most_hidden=1, most_straight=1))
     assert [cutout.meets_like for cutout in bank.cutouts] == [True, True, False]
     site = Site(shore(), things, Contents(tuple(t.box for t in things), record.size), (), (), 0)
     assert own_cutouts(bank, site) == {"bear": [bank.cutouts[2]]}
@@ -181,6 +212,20 @@ def test_a_person_in_part_is_not_cut_out(wide: int, fault: str) -> None:
     thing = Thing(Box(100, 20, 100 + wide, 120, "person"))
     record = Record(0, "0", (320, 200), (thing,), {"doubtful": []})
     assert box_fault(record, thing, BankSettings()) == fault
+
+
+@pytest.mark.parametrize(
+    ("label", "corners", "fault"),
+    [
+        ("dog", [[0, 10], [20, 0], [60, 8], [60, 40], [10, 40]], "straight"),  # a wall hides its right half
+        ("dog", [[0, 10], [20, 0], [52, 8], [60, 24], [50, 40], [36, 34], [24, 40], [10, 36]], ""),
+        ("tv", [[0, 0], [60, 0], [60, 40], [0, 40]], ""),
+    ],
+)
+def test_what_ends_in_a_straight_edge_is_not_whole(label: str, corners: list[list[int]], fault: str) -> None:
+    thing = Thing(Box(100, 20, 160, 60, label), (np.array(corners, np.float32) + np.float32([100, 20]),))
+    record = Record(0, "0", (320, 200), (thing,), {"doubtful": []})
+    assert outline_fault(record, thing, BankSettings()) == fault
 
 
 # Repetition.

@@ -26,7 +26,7 @@ from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
 from aot.forge.photo_edits.bank import BankSettings
 from aot.forge.photo_edits.implant import Editor
 from aot.forge.photo_edits.place import Origin, PlaceSettings, Site
-from aot.forge.photo_edits.propose import ProposeSettings
+from aot.forge.photo_edits.propose import ProposalContext, ProposeSettings
 from aot.forge.photo_edits.written import Idea, ideas_in, label_of, realised, side_of, write_ideas
 from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.pipeline import ForgeSettings, forge
@@ -254,14 +254,15 @@ def test_what_is_not_to_be_had_is_refused_with_a_reason(told: tuple[PhotoPairSou
     bank, s, rng = made.banks["train"], ProposeSettings(), np.random.default_rng(0)
 
     def tried(idea: Idea, **options: object) -> object:
-        return realised(idea, scene.site, scene.queried, bank, s, rng, lambda _: Origin(0.2, 0.5), **options)
+        context = ProposalContext(scene.site, scene.queried, bank, lambda _: Origin(0.2, 0.5), s)
+        return realised(idea, context, rng, **options)
 
     assert tried(Idea("add", "spaceship", "on the left")) == "not_in_bank"
     assert tried(Idea("remove", "spaceship", "here")) == "no_such_thing"
     asked = scene.protected[0].label if scene.protected else ""
     if asked:
         assert tried(Idea("remove", asked, "here")) == "not_removable"
-    dark = realised(Idea("add", "dog", "x"), scene.site, (), bank, s, rng, lambda _: None)
+    dark = realised(Idea("add", "dog", "x"), ProposalContext(scene.site, (), bank, lambda _: None, s), rng)
     assert dark == "other_light"
     painted = tried(Idea("add", "red spaceship", "on the left"), painted=made.store.labels)
     if not isinstance(painted, str):  # a generator paints what no cut-out is there for; what it is, nobody can check

@@ -28,7 +28,7 @@ from aot.forge.photo_edits.implant import Editor, Implanter, PasteImplanter
 from aot.forge.photo_edits.outlines import with_outlines
 from aot.forge.photo_edits.paint import Light, LightSettings, PaintSettings, alike, light_of
 from aot.forge.photo_edits.place import Origin, Site
-from aot.forge.photo_edits.propose import Origins, Proposal, ProposeSettings, drawn_kind, propose
+from aot.forge.photo_edits.propose import Proposal, ProposalContext, ProposeSettings, drawn_kind, propose
 from aot.forge.photo_edits.surfaces import Surface, grounds_of
 from aot.forge.photo_edits.written import Idea, realised, write_ideas
 from aot.forge.split import SPLITS, split_of
@@ -249,13 +249,8 @@ class PhotoPairSource:
             seed = int(rng.integers(2**31))
             image = self.editor.edit(scene.image, sentence, seed=seed)
             return Attack(scene.id, "forge/attacker", kind, image, sentence, seed)
-        bank, origins = self._material(scene)
-        painted = None if self.settings.implanter == "paste" else self.store.labels
-        proposal = (
-            realised(idea, scene.site, scene.queried, bank, s, rng, origins, painted=painted)
-            if idea
-            else propose(scene.site, scene.queried, bank, s, rng, origins)
-        )
+        context, painted = self._context(scene), None if self.settings.implanter == "paste" else self.store.labels
+        proposal = realised(idea, context, rng, painted=painted) if idea else propose(context, rng)
         return proposal if isinstance(proposal, str) else self._edited(scene, proposal, rng)
 
     def distractors(self, scene: Scene, most: int, rng: np.random.Generator) -> Iterator[Attack | str]:
@@ -266,17 +261,16 @@ class PhotoPairSource:
         if s.propose.by == "model" or s.implanter != "paste":
             yield from (self.distract(scene, rng) for _ in range(most))
             return
-        bank, origins = self._material(scene)
-        for proposal in every(scene.site, scene.queried, bank, s.propose, rng, origins, paint=s.paint):
+        for proposal in every(self._context(scene), rng, paint=s.paint):
             attack = proposal if isinstance(proposal, str) else self._edited(scene, proposal, rng)
             yield attack
             made += not isinstance(attack, str)
             if made == most:
                 return
 
-    def _material(self, scene: PhotoScene) -> tuple[Bank, Origins]:
-        """What can be put in, and how it was where it comes from."""
-        return self.banks[scene.split], partial(self._origin, self._light_of(scene.image))
+    def _context(self, scene: PhotoScene) -> ProposalContext:
+        origins = partial(self._origin, self._light_of(scene.image))
+        return ProposalContext(scene.site, scene.queried, self.banks[scene.split], origins, self.settings.propose)
 
     def _edited(self, scene: PhotoScene, proposal: Proposal, rng: np.random.Generator) -> Attack | str:
         assert scene.contents is not None

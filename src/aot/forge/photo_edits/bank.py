@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from aot.data.photos.photo import Thing
 from aot.data.photos.questions import names_something
 from aot.forge.photo_edits.grabcut import Mask, refined, told_apart
-from aot.forge.photo_edits.supports import WIDTHS, support_of
+from aot.forge.photo_edits.supports import ANIMALS, WIDTHS, support_of
 from aot.forge.store import PhotoStore, Record
 from aot.types import Box, Image
 
@@ -27,6 +27,10 @@ Alpha = npt.NDArray[np.float32]
 
 LEAST_TOLD, MOST_ALIKE = 0.45, 0.3
 """An outline of less and of more than this (see `told_apart`) holds some background; *ours*."""
+ROUND = ANIMALS | {"person", "car"}
+"""Labels of what ends in no straight edge where it is whole."""
+OFF_STRAIGHT = 0.06
+"""How much an edge that counts as upright or level may lean; *ours*."""
 Side = Literal["left", "right", "upper", "lower"]
 
 
@@ -38,6 +42,7 @@ class BankSettings(BaseModel, frozen=True, extra="forbid"):
     least_in_one: float = Field(0.9, ge=0, le=1)  # share of its largest part: others hide what is between the parts
     most_hidden: float = Field(0.25, ge=0, le=1)  # share of the box under one that stands before it
     most_touched: float = Field(0.08, ge=0, le=1)  # share of the contour that is another's: may be cut off there
+    most_straight: float = Field(0.5, gt=0)  # of an upright or level edge of what is `ROUND`, as a share of its side
     border: float = Field(0.01, ge=0)  # this near to the photo's border it may be cut off; share of the side
     most_of_photo: float = Field(0.4, gt=0, le=1)  # larger ones are scenes, not objects
     person: float = Field(2.4, ge=0)  # one who stands, whole, is so many times as high as wide ...
@@ -169,7 +174,8 @@ def box_fault(record: Record, thing: Thing, s: BankSettings) -> str:
 
 
 def outline_fault(record: Record, thing: Thing, s: BankSettings) -> str:
-    """What of its outline speaks against it: no_outline, thin, in_parts, touched (by what may stand before it)."""
+    """What of its outline speaks against it: no_outline, thin, in_parts, straight (a wall or a table hides
+    the rest), touched (by what may stand before it)."""
     if not thing.outline:
         return "no_outline"
     areas = [float(cv2.contourArea(polygon)) for polygon in thing.outline]
@@ -177,6 +183,8 @@ def outline_fault(record: Record, thing: Thing, s: BankSettings) -> str:
         return "thin"
     if max(areas) < s.least_in_one * sum(areas):
         return "in_parts"
+    if thing.box.label in ROUND and _straight(thing) > s.most_straight:
+        return "straight"
     return "touched" if _touched(record, thing) > s.most_touched else ""
 
 
@@ -223,6 +231,18 @@ def _before(other: Thing, thing: Thing) -> bool:
 def _carries(other: Thing, thing: Thing) -> bool:
     """A table carries a cup; before a chair it stands."""
     return other.box.label in WIDTHS and support_of(thing.box.label) == "top"
+
+
+def _straight(thing: Thing) -> float:
+    """Length of the longest upright or level edge of its outline, as a share of its side along which it runs."""
+    sides = np.array([thing.box.x1 - thing.box.x0, thing.box.y1 - thing.box.y0], np.float64)
+    longest = 0.0
+    for polygon in thing.outline:
+        steps = np.abs(np.roll(polygon, -1, axis=0) - polygon)
+        for along in (0, 1):
+            level = steps[:, 1 - along] <= OFF_STRAIGHT * steps[:, along]
+            longest = max(longest, float((steps[:, along] * level).max() / sides[along]))
+    return longest
 
 
 def _touched(record: Record, thing: Thing) -> float:

@@ -19,8 +19,8 @@ from aot.forge.photo_edits.bank import Bank, Cutout
 from aot.forge.photo_edits.paint import PaintSettings
 from aot.forge.photo_edits.place import touches
 from aot.forge.photo_edits.propose import (
-    Origins,
     Proposal,
+    ProposalContext,
     ProposeSettings,
     at_seam,
     called,
@@ -28,7 +28,7 @@ from aot.forge.photo_edits.propose import (
     instruction,
     own_cutouts,
 )
-from aot.forge.photo_edits.resize import resizable, resized
+from aot.forge.photo_edits.resize import can_shrink, resizable, resized
 from aot.forge.photo_edits.together import around, groups_of
 from aot.types import EditKind
 
@@ -36,20 +36,11 @@ TRIED = 96
 """Edits of a question that are looked at, at most; *ours*."""
 
 
-def every(
-    site: Site,
-    queried: Sequence[str],
-    bank: Bank,
-    settings: ProposeSettings,
-    rng: np.random.Generator,
-    origins: Origins,
-    *,
-    paint: PaintSettings,
-) -> Iterator[Proposal | str]:
+def every(context: ProposalContext, rng: np.random.Generator, *, paint: PaintSettings) -> Iterator[Proposal | str]:
     """All edits of the photo's own objects, none twice, their kinds in the drawn order of their shares; and why others
     are not among them: the reasons of `propose`, and nothing_to_resize. Only places of new objects are drawn again,
     `tries` times. In a crowd the rest is left after `TRIED` of them."""
-    s, (width, height) = settings, site.contents.size
+    site, bank, s, (width, height) = context.site, context.bank, context.settings, context.site.contents.size
     groups = groups_of(site.things, (height, width), paint.heal_px, paint.heal_share)
     spare, own = leaving(site, groups, s), resizable(site, bank, s.place, groups)
     able = {kind: (1 - s.resized) * share / sum(s.kinds.values()) for kind, share in s.kinds.items()}
@@ -57,9 +48,10 @@ def every(
     left: dict[EditKind, list[_Wanted]] = {"add": [_Wanted() for _ in range(s.tries)]}
     for kind in ("remove", "replace", "hybrid"):
         left[kind] = [_Wanted(group=spare[i]) for i in rng.permutation(len(spare))]
-    bank = _without_held(bank, site, groups)
+    context = replace(context, bank=_without_held(bank, site, groups))
     alone = {group[0].box for group in spare if len(group) == 1}  # what may be healed; behind a larger one little is
-    sizes = [_Wanted(c, larger) for c in own for larger in (True, False) if larger or c.thing.box in alone]
+    sizes = [_Wanted(c, larger=True) for c in own]
+    sizes += [_Wanted(c, larger=False) for c in own if can_shrink(c) and c.thing.box in alone]
     left["scale"] = [sizes[i] for i in rng.permutation(len(sizes))]
     if able["scale"] and not own:
         yield "nothing_to_resize"
@@ -78,7 +70,7 @@ def every(
         if wanted.cutout is not None:
             yield _resized(wanted.cutout, site, s, rng, larger=wanted.larger)
             continue
-        made = edit_of(kind, wanted.group[0] if wanted.group else None, site, queried, bank, s, rng, origins)
+        made = edit_of(kind, wanted.group[0] if wanted.group else None, context, rng)
         if not isinstance(made, str) and wanted.group:
             made = replace(made, group=wanted.group, sentence=_told(kind, made, wanted.group, site))
         if not isinstance(made, str) and made.new is not None:

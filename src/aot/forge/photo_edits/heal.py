@@ -2,8 +2,8 @@
 
 Three ways. A narrow hole is filled from its border. Where what runs into a wide one goes on elsewhere in the photo (a
 horizon, a fence), that part is copied as it is (`aot.forge.photo_edits.shift`). Any other is filled patch by patch, and
-kept where it is calm around it or the fill is as sharp as its surroundings: where patches disagree their mean is a
-smear.
+kept where it is as sharp as its surroundings: where patches disagree their mean is a smear. Where much runs into a hole
+(`aot.forge.photo_edits.crossings`) no way is tried.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aot.forge.photo_edits.bank import Alpha
+from aot.forge.photo_edits.crossings import crossings
 from aot.forge.photo_edits.fill import fill
 from aot.forge.photo_edits.paint import PaintSettings
 from aot.forge.photo_edits.shift import shifted
@@ -30,27 +31,29 @@ FRINGE_PX = 2
 def heal(image: Image, shape: Alpha, settings: PaintSettings, *, avoid: Sequence[Box] = ()) -> Image | str:
     """The image without what `shape [H, W]` covers: a narrow hole filled from its border (Telea 2004, as OpenCV has
     it), a wide one from around it, nothing out of the boxes to `avoid`. Or why not: crowded (too little else is around
-    a wide one), would_show (much goes on at its border, another way gives another fill, or the fill is a smear).
+    a wide one), would_show (much goes on at its border or runs into it, another way gives another fill, or the fill is
+    a smear).
     """
     s, mask = settings, hole_of(shape, settings.heal_px, settings.heal_share)
     hole = mask.astype(bool)
     depth = float(cv2.distanceTransform(mask, cv2.DIST_L2, 3).max())
     if depth > s.smooth_px:
+        if crossings(image, hole) > s.crossings:
+            return "would_show"
         moved = shifted(image, hole, avoid=avoid)
         goes_on = moved is not None and moved.unlike <= s.goes_on * moved.spread
         if moved is not None and goes_on and _change(image, moved.image, shape > 0.5) > s.twin:
             return moved.image
         busy = _busy(image, mask) / 2
-        if busy > max(s.doubt, s.doubt_sharp):
+        if busy > s.doubt:
             return "would_show"
     healed = cv2.inpaint(np.ascontiguousarray(image), mask, s.heal_radius_px, cv2.INPAINT_TELEA)
     if depth > s.smooth_px:
         filled = fill(image, hole, avoid=avoid)
         if filled is None:
             return "crowded"
-        doubt = busy + _unlike(filled, healed, hole, depth)
-        kept = doubt <= s.doubt or (doubt <= s.doubt_sharp and _sharper(filled, mask) >= s.sharp)
-        return filled if kept else "would_show"
+        alike = busy + _unlike(filled, healed, hole, depth) <= s.doubt
+        return filled if alike and s.sharp[0] <= _sharper(filled, mask) <= s.sharp[1] else "would_show"
     return _with_grain(image, healed, hole, hole)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from aot.forge.photo_edits.bank import Alpha, Piece, lightness_around
+from aot.runs.limits import within
 from aot.types import Box, Image
 
 Mask = npt.NDArray[np.bool_]
@@ -43,15 +45,16 @@ class PaintSettings(BaseModel, frozen=True, extra="forbid"):
     heal_share: float = Field(0.03, ge=0)  # ... and so much of its longer side: outlines of large things are coarser
     heal_radius_px: float = Field(4, gt=0)  # Telea's
     smooth_px: float = Field(6, ge=0)  # holes of this depth and less are healed smoothly; others from patches
+    crossings: float = Field(4.5, ge=0)  # edges that run into a wide hole: of more, some end there
     # A wide hole is copied from one place where the borders of the two differ by at most so much of the spread of
     # colours along its own: what runs into it goes on there. Else it is filled from patches ...
     goes_on: float = Field(0.75, ge=0)
     twin: float = Field(24, ge=0)  # what is copied differs from what goes by more: another such thing is no hole's fill
     # ... where it is calm around it and another way fills it alike: half the spread of what borders on it and the mean
     # difference from Telea's fill are at most this, in levels of CIE Lab ...
-    doubt: float = Field(12, ge=0)
-    doubt_sharp: float = Field(26, ge=0)  # ... or this, where the fill is so many times as sharp as what is around it
-    sharp: float = Field(0.6, ge=0)
+    doubt: float = Field(26, ge=0)
+    # ... and where the fill is about as sharp as what is around it: less is a smear, more is some other thing.
+    sharp: Annotated[tuple[float, float], within(0, 100)] = (0.69, 1.3)
 
 
 class LightSettings(BaseModel, frozen=True, extra="forbid"):

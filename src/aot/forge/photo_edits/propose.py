@@ -93,68 +93,62 @@ Origins = Callable[[Cutout], Origin | None]
 """How a cut-out was in its own photo; None where that was taken in other light than what it is to be put into."""
 
 
-def propose(
-    site: Site,
-    queried: Sequence[str],
-    bank: Bank,
-    settings: ProposeSettings,
-    rng: np.random.Generator,
-    origins: Origins,
-) -> Proposal | str:
+@dataclass(frozen=True, slots=True, eq=False)
+class ProposalContext:
+    """What edits of one scene are chosen from. `queried`: labels that the question names, also of what is not there;
+    `bank`: what can be put in, with its `origins`."""
+
+    site: Site
+    queried: Sequence[str]
+    bank: Bank
+    origins: Origins
+    settings: ProposeSettings
+
+
+def propose(context: ProposalContext, rng: np.random.Generator) -> Proposal | str:
     """One drawn edit, or why the last of some draws gave none: no_object, no_kin (nothing to put in beside itself),
-    other_light, no_place, nothing_to_remove. `queried`: labels that the question names, also of what is not there."""
-    drawn: Proposal | str = "no_object"
-    for n in range(settings.tries * (1 + settings.anywhere)):
-        drawn = _drawn(site, queried, bank, settings, rng, origins, anywhere=n >= settings.tries)
-        if not isinstance(drawn, str):
-            break
+    other_light, no_place, nothing_to_remove."""
+    s, drawn = context.settings, "no_object"
+    for n in range(s.tries * (1 + s.anywhere)):
+        made = _drawn(context, rng, anywhere=n >= s.tries)
+        if not isinstance(made, str):
+            return made
+        drawn = made
     return drawn
 
 
-def _drawn(
-    site: Site,
-    queried: Sequence[str],
-    bank: Bank,
-    s: ProposeSettings,
-    rng: np.random.Generator,
-    origins: Origins,
-    *,
-    anywhere: bool,
-) -> Proposal | str:
-    kind, gone = drawn_kind(s, rng), None
+def _drawn(context: ProposalContext, rng: np.random.Generator, *, anywhere: bool) -> Proposal | str:
+    kind, gone = drawn_kind(context.settings, rng), None
     if kind != "add":
-        spare = removable(site, s)
+        spare = removable(context.site, context.settings)
         if not spare:
             return "nothing_to_remove"
         gone = spare[int(rng.integers(len(spare)))]
-    return edit_of(kind, gone, site, queried, bank, s, rng, origins, anywhere=anywhere)
+    return edit_of(kind, gone, context, rng, anywhere=anywhere)
 
 
 def edit_of(
     kind: EditKind,
     gone: Thing | None,
-    site: Site,
-    queried: Sequence[str],
-    bank: Bank,
-    s: ProposeSettings,
+    context: ProposalContext,
     rng: np.random.Generator,
-    origins: Origins,
     *,
     anywhere: bool = False,
 ) -> Proposal | str:
     """An edit of this kind, `gone` the thing that leaves; or why there is none."""
+    site, s = context.site, context.settings
     if kind == "remove":
         assert gone is not None
         return Proposal("remove", sentence_of("remove", gone=gone, site=site), gone=gone)
     reason = "no_object"
     for n in range(s.objects):
-        drawn = _draw(bank, queried, None if anywhere or not s.place.kin else site, s, rng)
+        drawn = _draw(context, rng, kin=s.place.kin and not anywhere)
         if drawn is None:
-            return "no_kin" if s.place.kin and bank.by_label else reason
+            return "no_kin" if s.place.kin and context.bank.by_label else reason
         family, new = drawn
         if gone is not None and _same(new, gone, site):
             continue
-        origin = origins(new)
+        origin = context.origins(new)
         if anywhere and n >= s.objects // 2:  # first such as would be at home here
             origin = Origin(new.height, new.foot)
         elif anywhere and not at_home(new.label, site):
@@ -242,20 +236,18 @@ def at_seam(box: Box, site: Site, s: ProposeSettings) -> bool:
     return any(box.x0 - near < seam < box.x1 + near for seam in seams)
 
 
-def _draw(
-    bank: Bank, queried: Sequence[str], kin_of: Site | None, s: ProposeSettings, rng: np.random.Generator
-) -> tuple[Family, Cutout] | None:
-    """A cut-out that resembles what is asked about, or any: first its label is drawn, then one of these. Only one out
-    of the photo `kin_of`, if that is given, and none that is `HOLLOW`."""
-    cutouts = own_cutouts(bank, kin_of) if kin_of else bank.by_label
+def _draw(context: ProposalContext, rng: np.random.Generator, *, kin: bool) -> tuple[Family, Cutout] | None:
+    """A cut-out that resembles what is asked about, or any: first its label is drawn, then one of these. With `kin`
+    only one out of the photo itself, and none that is `HOLLOW`."""
+    cutouts = own_cutouts(context.bank, context.site) if kin else context.bank.by_label
     by_family: dict[Family, list[str]] = {"look_alike": [], "same_class": [], "control": []}
     for label in sorted(cutouts):
-        by_family[family_of(label, queried)].append(label)
+        by_family[family_of(label, context.queried)].append(label)
     related: list[Family] = [family for family in ("look_alike", "same_class") if by_family[family]]
     family: Family = "control"
-    if related and rng.random() < s.related:
+    if related and rng.random() < context.settings.related:
         family = related[int(rng.integers(len(related)))]
-    if kin_of and not by_family[family]:
+    if kin and not by_family[family]:
         family = next((each for each in by_family if by_family[each]), family)
     labels = by_family[family]
     if not labels:

@@ -1,7 +1,8 @@
 """Making an object of a photo larger or smaller where it stands: nothing about its place has to be guessed (*ours*).
 
 Light, ground and what holds it stay as they are. A larger one hides most of where the old one was; what it leaves free
-is a narrow rim, closed from its border. Behind a smaller one the hole must heal like that of an object that goes.
+is a narrow rim, closed from its border. Behind a smaller one the hole must heal like that of an object that goes; only
+animals become smaller, since other things then hang in the air or leave what held them (docs/log.md).
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ from aot.data.photos.photo import Thing
 from aot.forge.photo_edits.anchors import Site
 from aot.forge.photo_edits.bank import Bank, Cutout
 from aot.forge.photo_edits.place import PlaceSettings, free, touches
-from aot.forge.photo_edits.supports import HOLLOW, SKY
+from aot.forge.photo_edits.supports import ANIMALS, HOLLOW, SKY
 from aot.forge.photo_edits.together import carries
 from aot.types import Box
 
 AS_IT_IS = (HOLLOW - {"parking meter"}) | {
     "train", "toilet", "sink", "oven", "microwave", "toaster", "refrigerator", "hair drier", "tie", "skis", "snowboard",
-    "baseball bat", "baseball glove", "tennis racket", "keyboard", "book", "clock",
+    "baseball bat", "baseball glove", "tennis racket", "keyboard", "book", "clock", "handbag", "backpack", "tv",
+    "laptop", "mouse", "remote", "cell phone",
 }  # fmt: skip
-"""Labels of what is built in, worn or held, of what hangs on a plain wall, where each flaw of its edge is seen, of what
-stands among its like, and of what one looks through."""
+"""Labels of what is built in, worn or held, or hangs on a cable, of what hangs on a plain wall, where each flaw of its
+edge is seen, of what stands among its like, and of what one looks through."""
 ABOUT_MIDDLE = (*SKY, "frisbee", "sports ball")
 """Labels of things in the air: no foot stays where it was."""
 LARGER, SMALLER = (1.2, 1.4), (0.6, 0.8)
@@ -44,6 +46,10 @@ def resizable(site: Site, bank: Bank, s: PlaceSettings, groups: Sequence[tuple[T
         and cutout.thing.box in alone
         and not touches(cutout.thing.box, site, s)
     ]
+
+
+def can_shrink(cutout: Cutout) -> bool:
+    return cutout.label in ANIMALS
 
 
 def resized(cutout: Cutout, site: Site, s: PlaceSettings, rng: np.random.Generator, *, larger: bool) -> Box | None:

@@ -40,6 +40,8 @@ LENGTHS = {
     "toothbrush": 0.18,
 }  # fmt: skip
 """Typical longer sides in metres of what lies or stands on a table."""
+ANIMALS = {"bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"}
+"""What comes in many sizes, and stands by itself."""
 WIDTHS = {"dining table": 1.4, "bench": 1.6, "bed": 1.8, "couch": 1.9}
 """What carries such things, and typical widths in metres."""
 SKY = {"airplane": 1.0, "bird": 1.0, "kite": 1.0}  # sizes say nothing of heights there: as large as the other one

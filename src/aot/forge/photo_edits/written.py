@@ -15,12 +15,11 @@ from typing import Literal, cast
 import numpy as np
 
 from aot.forge.funnel import Funnel
-from aot.forge.photo_edits.bank import Bank
 from aot.forge.photo_edits.families import family_of
 from aot.forge.photo_edits.place import Site, in_place_of, on_side, somewhere, touches
 from aot.forge.photo_edits.propose import (
-    Origins,
     Proposal,
+    ProposalContext,
     ProposeSettings,
     removable,
     sentence_of,
@@ -102,18 +101,11 @@ def write_ideas(scene: Scene, writer: Writer, s: ProposeSettings, funnel: Funnel
 
 
 def realised(
-    idea: Idea,
-    site: Site,
-    queried: Sequence[str],
-    bank: Bank,
-    s: ProposeSettings,
-    rng: np.random.Generator,
-    origins: Origins,
-    *,
-    painted: Sequence[str] | None = None,
+    idea: Idea, context: ProposalContext, rng: np.random.Generator, *, painted: Sequence[str] | None = None
 ) -> Proposal | str:
     """The idea with its object and its place, or why there is none: no_such_thing, not_removable, not_in_bank,
     other_light, no_place. `painted`: the data's labels, where a generator paints the object; none: it is pasted."""
+    site, bank, origins, s = context.site, context.bank, context.origins, context.settings
     gone = None
     if idea.kind != "add":
         wanted = idea.thing if idea.kind == "remove" else idea.where
@@ -151,7 +143,7 @@ def realised(
     named = Box(place.x0, place.y0, place.x1, place.y1, label)
     sentence = sentence_of(idea.kind, label, gone, site)
     sentence = f"{sentence[:-1]} {words}." if words else sentence
-    return Proposal(idea.kind, sentence, family_of(label, queried), new, named, gone, known is not None)
+    return Proposal(idea.kind, sentence, family_of(label, context.queried), new, named, gone, known is not None)
 
 
 def label_of(words: str, labels: Iterable[str]) -> str | None:
