@@ -54,6 +54,20 @@ def test_an_audit_finds_them_too(tmp_path: Path, row: dict[str, Any]) -> None:
     assert isinstance(photo, Photo) and "blue" in photo.given[0][0].options[photo.given[0][0].answer]
 
 
+def test_mathvista_of_the_hub_has_its_images_beside_their_names(tmp_path: Path) -> None:
+    """`image` names a file that is not there; free-form questions have no options."""
+    rows = [
+        {"pid": str(n), "question": ASKED, "image": f"images/{n}.jpg", "decoded_image": {"bytes": picture(n)}, **more}
+        for n, more in enumerate(({"choices": ["red", "blue"], "answer": "blue"}, {"choices": None, "answer": "7"}))
+    ]
+    write_parquet(tmp_path / "one.parquet", rows, images=["decoded_image"])
+    (first, second), refused = items(tmp_path / "one.parquet")
+    assert not refused and (first.kind, first.answer, first.images) == ("choice", "B", (picture(0),))
+    assert (second.kind, second.answer, second.images) == ("open", "7", (picture(1),))
+    photos = list(open_source(tmp_path / "one.parquet", at_most(64)).items)
+    assert isinstance(photos[0], Photo) and photos[0].given[0][0].right == "blue"
+
+
 @pytest.mark.parametrize(
     ("row", "word"),
     [

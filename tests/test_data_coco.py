@@ -73,6 +73,33 @@ def test_an_id_is_the_same_as_number_and_text(tmp_path: Path, image: Any, catego
     assert asked(written(tmp_path, odd)) == plain and not reasons(tmp_path)
 
 
+GRASS, SKY = (
+    {"id": 124, "name": "grass", "supercategory": "plant"},
+    {"id": 157, "name": "sky-other", "supercategory": "sky"},
+)
+CARDBOARD = {"id": 100, "name": "cardboard", "supercategory": "raw-material"}
+LEAVES = {"id": 129, "name": "leaves", "supercategory": "plant"}
+
+
+@pytest.mark.parametrize(
+    ("more", "stuff"),
+    [
+        ([GRASS, SKY, CARDBOARD], {"grass", "sky-other", "cardboard"}),
+        ([GRASS | {"isthing": 0}, SKY | {"isthing": 0}], {"grass", "sky-other"}),
+        ([GRASS | {"isthing": 1}, LEAVES], set()),  # somebody's own plants
+    ],
+)
+def test_nothing_is_asked_about_what_is_no_object(tmp_path: Path, more: list[Any], stuff: set[str]) -> None:
+    """Its boxes are none, and keep no object from being put on it; where it is listed it is counted as refused."""
+    categories, covering = [CUP, BUS, DOG, *more], note(9, 7, 124, [0, 0, 99, 99])
+    scenes, refused = load_scenes(written(tmp_path, [*NOTES, covering], categories), questions_per_image=99)
+    asked_about = {name for name in ("grass", "sky-other", "cardboard") for s in scenes if name in s.question.text}
+    assert asked_about == ({"grass"} if not stuff else set())
+    assert {r.reason.split(" is no object")[0] for r in refused if r.word == "no_object"} == stuff
+    assert {len(s.objects) for s in scenes if s.id.startswith("7-")} == {2 if stuff else 3}
+    assert asked(tmp_path)["Is there a dog?"] == "no"
+
+
 @pytest.mark.parametrize("category", [99, None, "cup", {}, [1]])
 def test_an_unknown_category_makes_its_photo_incomplete(tmp_path: Path, category: Any) -> None:
     questions = asked(written(tmp_path, [*NOTES, note(3, 7, category, [50, 70, 20, 20])]))

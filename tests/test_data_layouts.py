@@ -74,6 +74,14 @@ def test_where_coco_has_its_files(tmp_path: Path, annotations: str, image: str) 
         assert boxes(photos["1"]) == [("cup", 10, 10, 30, 30)] and not refused
 
 
+def test_refcoco_has_its_images_above(tmp_path: Path) -> None:
+    write(tmp_path / "refcoco/instances.json", json.dumps(COCO))
+    picture(tmp_path / "images/mscoco/images/train2014/a.png")
+    for path in (tmp_path / "refcoco", tmp_path / "refcoco/instances.json"):
+        photos, refused = read(path)
+        assert boxes(photos["1"]) == [("cup", 10, 10, 30, 30)] and not refused
+
+
 def test_parts_of_a_dataset_keep_their_ids_apart(tmp_path: Path) -> None:
     for part in ("train", "valid"):
         write(tmp_path / part / "_annotations.coco.json", json.dumps(COCO))

@@ -29,6 +29,8 @@ from aot.runs.files import bounded_lines, encoding_of, read_whole
 
 IMAGE_COLUMNS = ("image", "images", *(f"image_{n}" for n in range(1, 11)))
 """Where tables have their images; all that are filled belong to the row, in this order."""
+DECODED = "decoded_image"
+"""Where MathVista has the image; its `image` names a file that the table does not come with."""
 BATCH_ROWS = 4  # an 8K image in base64 is 30 MB
 _RAISED = (pa.ArrowException, OSError, ValueError)  # by pyarrow, for damaged files
 
@@ -271,6 +273,8 @@ def row_with(
 
 
 def _table_images(cells: Mapping[str, Any], folder: Path) -> tuple[bytes, ...]:
+    if cells.get(DECODED):
+        return tuple(_cell_images(cells[DECODED], folder))
     columns = IMAGE_COLUMNS if any(cells.get(column) for column in IMAGE_COLUMNS) else ("bytes",)  # MME-RealWorld's
     found = [_cell_images(cells.get(column), folder) for column in columns]
     filled = [index for index, images in enumerate(found) if images]

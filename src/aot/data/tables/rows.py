@@ -47,8 +47,9 @@ from aot.errors import AotError, shown
 from aot.runs.files import bounded_lines, encoding_of, json_text, read_whole
 from aot.types import Box
 
-IMAGE_COLUMNS = ("image", "clean", *IMAGES)
-"""Where a table has its image; `clean` is what the forge calls it."""
+IMAGE_COLUMNS = ("decoded_image", "image", "clean", *IMAGES)
+"""Where a table has its image; `clean` is what the forge calls it. Beside `decoded_image` (MathVista) `image` is the
+name of a file that the table does not come with."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
 SAVED = ("state.json", "dataset_dict.json")
 """What a folder has that `datasets` saved."""

@@ -4,7 +4,7 @@ What cannot be placed makes questions unsafe, and these are not asked: a box ref
 doubtful in its photo, one of an unknown category the photo incomplete, one of an unknown image its label doubtful in
 every photo. Where whole images were taken out of the list and their annotations left, these concern no other photo. A
 category that others name as their supercategory is one of their kind: where one of the two is present, the other is
-doubtful, and without any annotation it is no object at all.
+doubtful, and without any annotation it is no object at all. Grass and sky never are (`coco_stuff`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aot.data.annotations.datasets.coco_layout import CocoLayout, by_last_part
+from aot.data.annotations.datasets.coco_stuff import stuff_among
 from aot.data.images.reading import BadRow, Refusal, Size, found_in, image_size, read_image_file
 from aot.data.photos.box_form import Evidence
 from aot.data.records.values import Spellings, entry_id, is_set, label_of, text_of, whole
@@ -49,11 +50,13 @@ class ImageNotes:
 
 @dataclass
 class CocoFile:
-    """One annotation file, read entry by entry. `lost`: labels of boxes whose image is unknown. `resized`: entries that
-    give another size for an image that is there already. `kinds`: the labels above and below a label."""
+    """One annotation file, read entry by entry. `stuff`: ids of categories that are no objects. `lost`: labels of boxes
+    whose image is unknown. `resized`: entries that give another size for an image that is there already. `kinds`: the
+    labels above and below a label."""
 
     layout: CocoLayout
     names: dict[str, str] = field(default_factory=dict)
+    stuff: set[str] = field(default_factory=set)
     images: dict[str, ImageNotes] = field(default_factory=dict)
     resized: dict[str, ImageNotes] = field(default_factory=dict)
     refused_images: set[str] = field(default_factory=set)
@@ -102,6 +105,7 @@ def _lists(path: Path) -> dict[str, list[Any]]:
 
 
 def _categories(file: CocoFile, entries: list[Any], used: set[str | None], spelled: Spellings) -> None:
+    stuff = stuff_among([entry for entry in entries if isinstance(entry, dict)])
     above = {}  # the supercategory of each label
     for entry in (entry for entry in entries if isinstance(entry, dict)):
         label, kind = label_of(entry.get("name")), label_of(entry.get("supercategory"))
@@ -113,6 +117,10 @@ def _categories(file: CocoFile, entries: list[Any], used: set[str | None], spell
         where = f"category {number} (id {own})"
         if own is None or not label:
             file.refuse(where, f"the category {str(entry)[:80]} has no id or no name", "bad_label", "label")
+        elif label in stuff:
+            file.stuff.add(own)
+            told = f"{shown(label)} is no object: nothing is asked about it"
+            file.refuse(where, told, "no_object", "label")
         elif own in file.names and file.names[own].casefold() != label.casefold():
             file.refuse(where, f"the id {own} occurs twice", "bad_label", "label")
             file.lost |= {file.names[own], spelled(label)}  # which of the two is meant is not known
@@ -214,8 +222,11 @@ def _annotations(file: CocoFile, entries: list[Any]) -> None:
     for number, item in enumerate(entries):
         note = item if isinstance(item, dict) else {}
         own, image = entry_id(note.get("id")), entry_id(note.get("image_id"))
-        notes, label = file.images.get(image or ""), file.names.get(entry_id(note.get("category_id")) or "")
+        category = entry_id(note.get("category_id")) or ""
+        notes, label = file.images.get(image or ""), file.names.get(category)
         where = f"annotation {number} (id {own})"
+        if category in file.stuff:
+            continue
         if notes is None and image and image not in unusable and (image.isdigit() or not numbered):
             unlisted.setdefault(image, []).append((where, note))
             continue

@@ -15,6 +15,8 @@ from aot.runs.files import read_whole
 
 ROBOFLOW = "_annotations.coco.json"
 _KEYS = (b'"images"', b'"annotations"', b'"categories"')
+REFERRED = "images/mscoco/images/train2014"
+"""Where RefCOCO's own code has the images, from the folder above refcoco/instances.json."""
 _PREFIX = re.compile(r"^(instances|annotations|_annotations)[._-]?", re.IGNORECASE)
 
 
@@ -81,6 +83,7 @@ def _image_folders(file: Path) -> tuple[Path, ...]:
         root / "images",
         root / split / "images",
         root / "data",
+        beside.parent / REFERRED,
         beside,
         root,
     )
