@@ -30,7 +30,7 @@ from aot.audit.run import is_verified
 from aot.data.photos.photo import Photo, Source, Thing
 from aot.errors import AotError
 from aot.forge.funnel import Funnel
-from aot.forge.objects import ObjectSource
+from aot.forge.objects import FOR_ATTACKS, ObjectSource
 from aot.forge.photo_edits.bank import BankSettings
 from aot.forge.photo_edits.place import PlaceSettings
 from aot.forge.photo_edits.propose import ProposeSettings
@@ -95,7 +95,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> PhotoPairSource:
     ]
     fill(folder, Source(iter(photos), ("car", "bus", "dog", "horse", "cow")))
     anything = ProposeSettings(place=PlaceSettings(kin=False))  # as attacks have it, not the pairs of a dataset
-    own = PhotoSettings(extensions=0, questions=2, bank=BankSettings(least_side_px=8), propose=anything)
+    bank, paint = BankSettings(least_side_px=8), FOR_ATTACKS.paint
+    own = PhotoSettings(extensions=0, questions=2, bank=bank, propose=anything, paint=paint)
     return PhotoPairSource(PhotoStore(folder), own, RefereeSettings(), seed=0)
 
 

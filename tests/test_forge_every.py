@@ -87,7 +87,7 @@ def test_boxes_that_overlap_without_touching_are_apart() -> None:
 
 def test_a_surfer_goes_with_the_board(tmp_path: Path) -> None:
     source = source_of(tmp_path, SURFER, BOARD)
-    made = [each for each in proposals(source, resized=0) if isinstance(each, Proposal)]
+    made = [each for each in proposals(source) if isinstance(each, Proposal)]
     assert [each.sentence for each in made] == ["Remove the person and the surfboard."]
     image, contents = source.store.image(0), source.store.load(0).contents
     assert made[0].contents_after(contents).boxes == ()
@@ -96,20 +96,20 @@ def test_a_surfer_goes_with_the_board(tmp_path: Path) -> None:
     for thing in (SURFER, BOARD):
         inside = after[thing.box.y0 : thing.box.y1, thing.box.x0 : thing.box.x1].astype(float)
         assert np.abs(inside - 120).max() < 40
-    alone = proposals(source, resized=0, together=1)
+    alone = proposals(source, together=1)
     assert alone == ["nothing_to_remove", "no_object"]
 
 
 def test_who_stands_on_something_is_not_put_in_alone(tmp_path: Path) -> None:
     dog, board = block(60, 80, 44, 60, "dog"), block(50, 138, 64, 8, "surfboard")
     for n, things in enumerate(((dog,), (dog, board))):
-        ends = proposals(source_of(tmp_path / str(n), *things), resized=0)
+        ends = proposals(source_of(tmp_path / str(n), *things))
         assert ("other_light" in ends) == (len(things) == 1), "light matters where something can be put in"
 
 
 def test_two_of_a_kind_are_told_apart_in_words(tmp_path: Path) -> None:
     source = source_of(tmp_path, block(60, 80, 24, 60, "person"), block(86, 80, 24, 60, "person"))
-    made = [each for each in proposals(source, resized=0) if isinstance(each, Proposal)]
+    made = [each for each in proposals(source) if isinstance(each, Proposal)]
     assert [each.sentence for each in made] == ["Remove a person and another person."]
 
 
@@ -117,7 +117,7 @@ def test_a_cup_is_taken_off_its_table(tmp_path: Path) -> None:
     """What is under it is table, and so is what the hole is filled with."""
     table, cup = block(80, 90, 240, 110, "dining table"), block(180, 120, 30, 36, "cup")
     source = source_of(tmp_path, table, cup)
-    (made,) = [each for each in proposals(source, resized=0, removable=0.02) if isinstance(each, Proposal)]
+    (made,) = [each for each in proposals(source, removable=0.02) if isinstance(each, Proposal)]
     assert made.sentence == "Remove the cup."
     image, boxes = source.store.image(0), source.store.load(0).contents.boxes
     after = source.implanter.edit(image, made, boxes, np.random.default_rng(0))
@@ -131,7 +131,7 @@ def test_each_edit_comes_once_and_refusals_are_said_once(tmp_path: Path) -> None
     source = source_of(tmp_path, *things)
     ends = Counter(
         each if isinstance(each, str) else (each.kind, each.sentence, each.gone and each.gone.box)
-        for each in proposals(source)
+        for each in proposals(source, resized=0.3)
     )
     assert ends["no_kin"] == 1 and "nothing_to_remove" not in ends
     removed = {key: n for key, n in ends.items() if key[0] == "remove"}
@@ -144,7 +144,11 @@ def test_each_edit_comes_once_and_refusals_are_said_once(tmp_path: Path) -> None
 def test_another_size_leaves_nothing_of_the_old_one(tmp_path: Path, word: str) -> None:
     thing = block(160, 80, 50, 60, "dog")
     source = source_of(tmp_path, thing)
-    made = next(e for e in proposals(source) if isinstance(e, Proposal) and e.sentence == f"Make the dog {word}.")
+    made = next(
+        each
+        for each in proposals(source, resized=0.3)
+        if isinstance(each, Proposal) and each.sentence == f"Make the dog {word}."
+    )
     assert made.place is not None and made.place.y1 == thing.box.y1
     image = source.store.image(0)
     after = source.implanter.edit(image, made, (thing.box,), np.random.default_rng(0))
@@ -201,7 +205,7 @@ def test_most_edits_are_made_of_a_question(tmp_path: Path) -> None:
 def test_a_crowd_takes_seconds_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     things = [block(20 + 90 * (n % 4), 20 + 70 * (n // 4), 24, 24, "cup") for n in range(12)]
     monkeypatch.setattr("aot.forge.photo_edits.every.TRIED", 7)
-    assert len(proposals(source_of(tmp_path, *things), resized=0)) == 7 + 1  # and one word why nothing is put in
+    assert len(proposals(source_of(tmp_path, *things))) == 7 + 1  # and one word why nothing is put in
     crowd = tuple(block(3 * (n % 128), 4 * (n // 8), 16, 16, "person") for n in range(400))
     before = time.process_time()
     assert sum(map(len, groups_of(crowd, (SIZE[1], SIZE[0]), *NEAR))) == 400

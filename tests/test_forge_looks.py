@@ -13,10 +13,10 @@ from aot.data.photos.photo import Photo, Source, Thing
 from aot.data.photos.questions import Contents
 from aot.forge.funnel import Funnel
 from aot.forge.pairs import Pair, PairSettings, varied
-from aot.forge.photo_edits.bank import Bank, BankSettings, Cutout, box_fault, outline_fault
+from aot.forge.photo_edits.bank import Bank, BankSettings, Cutout, Piece, box_fault, outline_fault
 from aot.forge.photo_edits.crossings import crossings
 from aot.forge.photo_edits.heal import heal
-from aot.forge.photo_edits.paint import PaintSettings
+from aot.forge.photo_edits.paint import PaintSettings, paste
 from aot.forge.photo_edits.place import Origin, Site
 from aot.forge.photo_edits.propose import WRITTEN_ON, ProposalContext, ProposeSettings, own_cutouts, propose
 from aot.forge.photo_edits.shift import shifted, smooth_inside
@@ -205,6 +205,22 @@ def test_on_other_ground_than_its_own_nothing_is_put(tmp_path: Path) -> None:
         image[:, : thing.box.x0 - 25] = np.where(thing.box.x0 < 100, (200, 60, 200), image[:, : thing.box.x0 - 25])
     assert added(store, 0)["own"] > 20
     assert added(store, 0, image)["own"] == 0
+
+
+def test_thin_legs_are_not_lost_with_the_fringe() -> None:
+    alpha = np.zeros((40, 60), np.float32)
+    alpha[2:24, 4:56] = 1
+    legs = [10, 22, 38, 50]
+    for x in legs:
+        alpha[24:38, x : x + 3] = 1
+    rgb = np.full((40, 60, 3), (200, 30, 30), np.uint8)
+    image = (np.full((120, 160, 3), 120.0) + noise(120, 160)).clip(0, 255).astype(np.uint8)
+    place = Box(50, 40, 110, 80, "dog")
+    out = paste(image, Piece(rgb, alpha, (120, 20)), place, PaintSettings(), stands=False, its_own=True)
+    assert not isinstance(out, str)
+    red = out[40:80, 50:110, 0].astype(int) - out[40:80, 50:110, 2] > 60
+    assert all(red[26:36, x + 1].all() for x in legs) and not red[26:36, 14:22].any()
+    assert not red[:2].any() and not red[2, 10:50].any(), "of the body the fringe is taken off"
 
 
 @pytest.mark.parametrize(("wide", "fault"), [(60, "not_whole"), (40, ""), (20, "not_whole")])

@@ -37,9 +37,9 @@ SIDE_PX = 512
 """Photos of small scenes are kept with a longer side of so much; *ours*."""
 FOR_ATTACKS = PhotoSettings(
     extensions=0,
-    bank=BankSettings(cut_off=True, doubtful=True, least_side_px=28),
+    bank=BankSettings(cut_off=True, doubtful=True, least_side_px=28, most_straight=1),
     propose=ProposeSettings(anywhere=True, tries=2, removable=0.06, beside=0.35, place=PlaceSettings(kin=False)),
-    paint=PaintSettings(doubt=70),
+    paint=PaintSettings(crossings=1000, doubt=70, sharp=(0, 100)),
 )
 """A dataset keeps only pairs that look placed; an attack has to leave the question alone, and is made wherever one can
 be. So more objects are cut out, and where nothing tells where one can stand it is put where there is room; *ours*."""

@@ -43,7 +43,7 @@ def heal(image: Image, shape: Alpha, settings: PaintSettings, *, avoid: Sequence
         moved = shifted(image, hole, avoid=avoid)
         goes_on = moved is not None and moved.unlike <= s.goes_on * moved.spread
         if moved is not None and goes_on and _change(image, moved.image, shape > 0.5) > s.twin:
-            return moved.image
+            return moved.image if _sharper(moved.image, mask) <= s.sharp[1] else "would_show"
         busy = _busy(image, mask) / 2
         if busy > s.doubt:
             return "would_show"

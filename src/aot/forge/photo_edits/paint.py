@@ -7,6 +7,7 @@ refused.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -26,6 +27,8 @@ GREY, MOST_COLOURED = 6.0, 0.001
 others are of a photo that is black and white."""
 
 
+LIMB_PX = 8
+"""Least area of a limb; *ours*."""
 EVEN = 0.025
 """Spread of the smoothing of a larger edge, as a share of the longer side; *ours*."""
 
@@ -54,7 +57,7 @@ class PaintSettings(BaseModel, frozen=True, extra="forbid"):
     # difference from Telea's fill are at most this, in levels of CIE Lab ...
     doubt: float = Field(26, ge=0)
     # ... and where the fill is about as sharp as what is around it: less is a smear, more is some other thing.
-    sharp: Annotated[tuple[float, float], within(0, 100)] = (0.69, 1.3)
+    sharp: Annotated[tuple[float, float], within(0, 100)] = (0.69, 1.4)
 
 
 class LightSettings(BaseModel, frozen=True, extra="forbid"):
@@ -153,12 +156,24 @@ def _shape(piece: Piece, size: tuple[int, int], *, even: bool) -> Alpha:
 
 
 def _edge(alpha: Alpha, s: PaintSettings) -> tuple[Alpha, Mask]:
-    """Drawn in by the fringe, then softened; and where the pixels are the object's own."""
+    """Drawn in by the fringe, thin limbs by a third of it, then softened; and where the pixels are the object's own."""
     inside = cv2.copyMakeBorder((alpha > 0.5).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    fringe = min(s.fringe_px, float(depth.max()) / 3)
-    soft = np.clip((depth - fringe + s.feather_px / 2) / max(s.feather_px, 1e-3), 0, 1)
+    fringe = min(s.fringe_px, float(depth.max()) / 3) * np.where(_limbs(inside, s.fringe_px)[1:-1, 1:-1], 1 / 3, 1)
+    soft = np.clip((depth - fringe + s.feather_px / 2) / max(s.feather_px, 1e-3), 0, 1) * (depth > 0)
     return soft.astype(np.float32), depth > 2 * fringe
+
+
+def _limbs(inside: npt.NDArray[np.uint8], fringe: float) -> Mask:
+    """What of a mask is so thin that little of it would be left without its fringe, and long: legs, not teeth of the
+    edge."""
+    side = 2 * math.ceil(fringe) + 1
+    opened = cv2.morphologyEx(inside, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    thin = inside & ~cv2.dilate(opened, np.ones((3, 3), np.uint8))
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(thin)
+    long = stats[:, cv2.CC_STAT_AREA] >= LIMB_PX
+    long[0] = False
+    return np.asarray(long[parts])
 
 
 def _without_fringe(colour: Image, inner: Mask, near: float) -> Image:

@@ -41,7 +41,9 @@ class ProposeSettings(BaseModel, frozen=True, extra="forbid"):
     ideas: int = Field(8, gt=0)  # lines a model is asked for, a question
     temperature: Temperature = 0.7  # of its writing
     kinds: dict[EditKind, Share] = {"add": 0.6, "replace": 0.15, "remove": 0.1, "hybrid": 0.15}
-    resized: Share = 0.3  # by rules, where objects are pasted: edits that make one of the photo's own another size
+    # By rules, where objects are pasted: edits that make one of the photo's own another size. Few of them look right:
+    # the edge of an enlarged object shows where it was cut out (docs/log.md).
+    resized: Share = 0.0
     related: float = Field(0.6, ge=0, le=1)  # share of new objects that resemble a queried one, if the bank has such
     tries: int = Field(6, gt=0)  # kinds drawn before a question is left with one edit less
     objects: int = Field(12, gt=0)  # drawn before a kind is given up
