@@ -104,6 +104,25 @@ def test_families_are_mixed_and_each_is_judged_by_its_own_rule() -> None:
     assert "families" not in ScriptedAttackSettings().key, "stages of earlier versions stand"
 
 
+def test_a_family_is_drawn_as_often_as_its_weight_says() -> None:
+    families = ("occlusion", "distractor", "noise")
+    settings = ScriptedAttackSettings(families=families, weights={"noise": 4.0, "blur": 9.0}, composed_share=0.5)
+    recipe = smoke().changed(scripted_attacks=settings.model_dump())
+    game = open_game(recipe.game, recipe.referee, seed=0)
+    many = [scene for scene in SCENES for _ in range(60)]
+    made = Counter(attack.attacker for attack in settings.mixed(game).attack(many, seed=4))
+    assert made["noise"] / len(many) == pytest.approx(0.5 * 4 / 6, abs=0.04)
+    assert made["occlusion"] / len(many) == pytest.approx(0.5 / 6, abs=0.03)
+    meta = Counter(attack.attacker for attack in settings.mixed(game, {"occlusion": 1.0}).attack(many, seed=4))
+    assert set(meta) == {"occlusion"}, "a meta-strategy stands in their place"
+    assert settings.key["weights"] == {"noise": 4.0}, "blur is not drawn"
+    plain = settings.model_copy(update={"weights": {"blur": 9.0}})
+    assert plain.key == ScriptedAttackSettings(families=families, composed_share=0.5).key
+    for wrong in ({"nose": 1.0}, {"noise": 0.0}, {"noise": -1.0}):
+        with pytest.raises((AotError, ValueError)):
+            ScriptedAttackSettings(families=families, weights=wrong)
+
+
 def test_a_share_of_the_attacks_are_compositions() -> None:
     settings = ScriptedAttackSettings(families=("occlusion", "distractor", "noise", "blur"), composed_share=0.5)
     recipe = smoke().changed(scripted_attacks=settings.model_dump())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, field_validator
 
@@ -22,6 +22,8 @@ EDITS_A_QUESTION = 4
 """Different attacks of a family on one question about an own photo: an edit of a photo takes a hundred times as long as
 one of the world's, and the questions come again; *ours*."""
 
+Weight = Annotated[float, Field(gt=0, le=1000)]
+
 OBJECT_EDITS = ("distractor", "removal", "replacement")
 """Families of which counterfactual pairs of own photos are made."""
 
@@ -31,7 +33,8 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
 
     draws: int = Field(4, gt=0)  # attacks a scene: what `candidates` chooses from
     related: float = Field(0.7, ge=0, le=1)  # distractors: share of them that resembles what is asked about
-    families: tuple[str, ...] = ()  # of `aot.attacks`, each as likely, or by the meta-strategy; (): distractors alone
+    families: tuple[str, ...] = ()  # of `aot.attacks`, by `weights` or the meta-strategy; (): distractors alone
+    weights: dict[str, Weight] = {}  # how often one of them is drawn; 1 where it is not named, others do not matter
     composed_share: float = Field(0.0, ge=0, le=1)  # in SFT and rounds: a semantic one, then one of the whole image
 
     @field_validator("families")
@@ -40,11 +43,19 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
         families(names, where="scripted_attacks.families")
         return names
 
+    @field_validator("weights")
+    @classmethod
+    def _weights_of_known(cls, weights: dict[str, float]) -> dict[str, float]:
+        families(list(weights), where="scripted_attacks.weights")
+        return weights
+
     @property
     def key(self) -> dict[str, Any]:
         """What stages depend on."""
+        weights = {name: weight for name, weight in self.weights.items() if name in self.families and weight != 1}
         used = {"families": self.families, "composed_share": self.composed_share}
-        return self.model_dump(exclude={name for name, value in used.items() if not value})
+        plain = self.model_dump(exclude={"weights", *(name for name, value in used.items() if not value)})
+        return plain | ({"weights": weights} if weights else {})
 
     def trains(self, name: str) -> bool:
         """Whether the defender is trained on the family or composition of this name as it is."""
@@ -79,9 +90,11 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
         return AttackerMixture(members, name="object edits")
 
     def mixed(self, game: Game, weights: Mapping[str, float] | None = None) -> Attacker:
-        """All of them as one attacker, `composed_share` of whose attacks are compositions; `weights` by name."""
+        """All of them as one attacker, `composed_share` of whose attacks are compositions; `weights` by name, in place
+        of those of the settings."""
         members = self.players(game)
-        shares = {one.name: weights.get(one.name, 0.0) if weights else 1.0 for one in members}
+        given, unnamed = (weights, 0.0) if weights else (self.weights, 1.0)
+        shares = {one.name: given.get(one.name, unnamed) for one in members}
         if not any(shares.values()):
             shares = dict.fromkeys(shares, 1.0)
         made = [one for one in self.compositions(game) if shares.get(one.first.name, 0) * shares[one.second.name] > 0]

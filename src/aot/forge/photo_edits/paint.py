@@ -48,7 +48,7 @@ class PaintSettings(BaseModel, frozen=True, extra="forbid"):
     heal_share: float = Field(0.03, ge=0)  # ... and so much of its longer side: outlines of large things are coarser
     heal_radius_px: float = Field(4, gt=0)  # Telea's
     smooth_px: float = Field(6, ge=0)  # holes of this depth and less are healed smoothly; others from patches
-    crossings: float = Field(4.5, ge=0)  # edges that run into a wide hole: of more, some end there
+    crossings: float = Field(4.5, ge=0)  # edges across the border of a wide hole: of more, some end there
     # A wide hole is copied from one place where the borders of the two differ by at most so much of the spread of
     # colours along its own: what runs into it goes on there. Else it is filled from patches ...
     goes_on: float = Field(0.75, ge=0)
