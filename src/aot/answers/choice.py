@@ -20,7 +20,7 @@ import re
 from collections.abc import Sequence
 
 from aot.answers.asserted import after_turn, asserted
-from aot.answers.listed import between_lists, without_sections
+from aot.answers.listed import between_lists, without_cut_list, without_sections
 from aot.answers.mentions import CONFLICT, indices, pattern
 from aot.answers.numbers import without_other_numbers
 from aot.answers.reading import Found, begins, explicit, keyed, leading, marked, mentioned
@@ -43,7 +43,7 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
     if truncated:
         return Answer(text, None, "truncated")
     given = tuple(options)
-    said = without_sections(squeezed(unwrapped(spoken(text))), given)
+    said = without_cut_list(without_sections(squeezed(unwrapped(spoken(text))), given), given)
     if abstains(said):
         return Answer(text, None, "refused")
     pieces = [without_other_numbers(asserted(piece, given), given) for piece in between_lists(said, given)]

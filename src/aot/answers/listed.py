@@ -9,6 +9,7 @@ import re
 
 from aot.answers.mentions import own_option, pattern
 from aot.answers.several import LINE
+from aot.answers.text import unwrapped
 from aot.types import LETTERS
 
 ITEM = re.compile(
@@ -25,6 +26,9 @@ ENDS = re.compile(r"[.。?!;](?=\s|$)|\n|$")
 CUT = re.compile(
     r"(?:(?:\A|(?<=\?))\s*[>\-•#]*\s*\(?A\)?\s?[.:、)]|\A[ ;,]*\(?[B-J](?!\w))[^\n.。?]{0,200}\s*\Z"
 )
+BROKEN_LIST = re.compile(
+    r"(?:\A|\n)[>\-•#\d. ]{0,6}(?:选项|[Oo]ption )?\(?A\)?\s?([.:、)])\s*([^\n]*)(?:\n\W*(?:\d{1,2}|选项|B)?\W*)?\Z"
+)
 # The title of a section: a line of a few words that does not end like a sentence.
 HEADING = re.compile(r"\s*[A-Z]\w+(?:[^\w.!?\n]{1,3}[\w']+){0,11}[^\w.!?]{0,3}")
 APART = 400
@@ -34,7 +38,7 @@ def between_lists(plain: str, options: tuple[str, ...]) -> list[str]:
     """The pieces of the text beside its lists; the whole text where it has none."""
     pieces: list[str] = []
     run: list[re.Match[str]] = []
-    start = 0
+    start, further = 0, r"(?!)"
     for item in (*ITEM.finditer(plain), None):
         step = ord(item[1]) - ord(run[-1][1]) if item and run and item.start() - run[-1].end() < APART else 0
         if item and (step == 1 or (step > 1 and "\n" in plain[item.start() - 1 : item.start() + 1])):
@@ -45,8 +49,21 @@ def between_lists(plain: str, options: tuple[str, ...]) -> list[str]:
             if not any(_judged(plain[m.end() : end], options) for m, end in zip(run, ends, strict=True)):
                 pieces.append(plain[start : run[0].start()])
                 start = ends[-1]
+                further = rf"\A\s*\(?{chr(ord(run[-1][1]) + 1)}\)?\s?[.:、)]?\s*\Z"
         run = [item] if item and item[1] == "A" else []
-    return [*pieces, CUT.sub("", plain[start:]) if pieces else plain]
+    rest = re.sub(further, "", CUT.sub("", plain[start:])) if pieces else plain
+    return [*pieces, rest]
+
+
+def without_cut_list(plain: str, options: tuple[str, ...]) -> str:
+    """The text without a last line on which the words of option A break off: as often as an answer it is the first of
+    the options, written down once more."""
+    last = BROKEN_LIST.search(plain)
+    if last is None or re.search(r"answer|答案", plain[max(0, last.start() - 40) : last.start()], re.IGNORECASE):
+        return plain
+    said, own = ("".join(words.split()).casefold().rstrip(".。") for words in (last[2], unwrapped(options[0])))
+    cut = said != own and own.startswith(said) if said else last.start() > 0 and last[1] == ":"
+    return plain[: last.start()] if cut else plain
 
 
 def _end(plain: str, last: re.Match[str], options: tuple[str, ...]) -> int:

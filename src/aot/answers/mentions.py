@@ -21,8 +21,8 @@ from aot.types import LETTERS
 # Before a letter that is an option's.
 NAME = r"(?:(?:the\s+)?(?:option|choice|letter|answer)\s+|选项\s*)?"
 # After a letter these Chinese words do not belong to a name with it ("B是", "B选项"; but "C大调").
-GLUE = r"(?:是|选项|项|正确|更|最|符合|对|错|不|吧|和|或|与|还是|才|看起来|都|均|也|、)"
-OTHER = rf"(?![A-Za-z0-9'/_\-]|(?!{GLUE})[\u4e00-\u9fff])"
+GLUE = r"(?:是|选项|项|正确|更|最|符合|对|错|不|吧|和|或|与|还是|才|看起来|都|均|也|、|解析|解释|分析)"
+OTHER = rf"(?!\]\w)(?![A-Za-z0-9'/_\-]|(?!{GLUE})[\u4e00-\u9fff])"
 BARE = re.compile(
     rf"(?<![A-Za-z0-9'/_\-\u4e00-\u9fff])([A-Z]){OTHER}|(?<=[选是为项择案有])([A-Z]){OTHER}|(?<=\()([a-j])(?=\))"
 )
@@ -230,7 +230,7 @@ def indices(letters: set[str], options: tuple[str, ...]) -> set[int]:
 
 def own_option(letter: str, tail: str, options: tuple[str, ...]) -> set[int] | None:
     """The letter's option where its own words follow; nothing where another's do; None where neither."""
-    start = re.sub(r"^(?:[\s\"'()\]}.:,–—]|-(?!\.?\d|\$))+", "", tail)
+    start = re.sub(r"^(?:[\s\"'()\]}.:,、–—]|-(?!\.?\d|\$))+", "", tail)
     starts = (start, re.sub(r"^(?:the|an?)\s+", "", start, flags=re.IGNORECASE))
     worded = [(i, p) for i, o in enumerate(options) if not is_own_letter(o, i) for p in (pattern(o),)]
     spans = [(len(m[0]), i) for i, p in worded if (m := p.match(starts[0]) or p.match(starts[1]))]

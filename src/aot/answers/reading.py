@@ -259,6 +259,8 @@ def leading_words(plain: str, options: tuple[str, ...]) -> Found:
         return None  # it goes through the options
     if sorted(words.values()) == ["no", "yes"] and words[1 - said] in AGAIN.findall(lower, end):
         return set()  # "Yes, ... No, ..." answers twice
+    if {_given(line, options) for line in plain.strip().split("\n")[1:MOST_MARKS]} - {None, said}:
+        return None  # so does one option a line
     if sign == ":" and any(re.search(rf"\b{re.escape(other)}\s*:", rest) for other in others):
         return None  # "Left: a cat. Right: a dog."
     return {said}

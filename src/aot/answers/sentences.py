@@ -132,7 +132,7 @@ IRREAL = re.compile(
     r"\b(?:needs?|would|could|might|may|should|nobody|no one|nothing|none|never|used to|almost|nearly|or|fake)\b",
     re.IGNORECASE,
 )
-DESCRIBES = re.compile(r"的[\u4e00-\u9fff]")  # "⟦0⟧的房子"
+DESCRIBES = re.compile(r"的[\u4e00-\u9fff]|(?:选项|项)?中")  # "⟦0⟧的房子", "⟦0⟧选项中"
 MARK = re.compile(r"⟦(-?\d+)⟧")
 # An option that is spelt out, or judged by name, is not one of several that a cut text looks at.
 SPELT = re.compile(

@@ -42,9 +42,9 @@ def begins_list(plain: str, options: tuple[str, ...]) -> bool:
     labels = [m[1].upper() for m in lines]
     if len(labels) == 3 and (labels[0] < labels[1] < labels[2]):
         return True
-    left = [ord(m[1].upper()) for m in lines[:2] if not REJECTS.search(without_own(m[2], options))]
+    left = [ord(m[1].upper()) for m in lines if not REJECTS.search(without_own(m[2], options))]
     alike = bool(lines[0][2].strip()) == bool(lines[1][2].strip())
-    return alike and len(left) == 2 and left[1] == left[0] + 1
+    return alike and (len(set(left)) == 3 or (len(left) == 2 and left[1] == left[0] + 1))
 
 
 def line_alone(plain: str, options: tuple[str, ...]) -> set[int] | None:
@@ -55,7 +55,8 @@ def line_alone(plain: str, options: tuple[str, ...]) -> set[int] | None:
         return None
     n, found = whole[-1]
     labels = [m[1].upper() for line in lines[: n + 1] if (m := LINE.match(line))]
-    if len(labels) > 1 and ord(labels[-1]) == ord(labels[-2]) + 1 and LINE.match(lines[n]):
+    item = LINE.match(lines[n]) if len(labels) > 1 else None
+    if item and (ord(labels[-1]) == ord(labels[-2]) + 1 or (item[2].strip() and labels[-1] != labels[-2])):
         return None  # the last of a list
     if n + 1 < len(lines) and (not lines[n - 1].endswith(":") or LINE.match(lines[n + 1])):
         return None

@@ -9,6 +9,7 @@ from aot.answers.mentions import NEGATED
 from aot.answers.reading import TURNED_ROUND, leading_words
 from aot.answers.refusal import abstains, refuses, without_refusals
 from aot.answers.rejected import without_questions
+from aot.answers.sentences import DRAWS, FEW_SENTENCES, SENTENCE
 from aot.answers.text import after_cues, marked, spoken, squeezed, unwrapped
 from aot.types import Answer
 
@@ -73,5 +74,13 @@ def _words(plain: str) -> set[int]:
         if found:
             return found
     first = None if CORRECTED.search(plain) else leading_words(plain, OPTIONS)
+    if first:
+        return first
     left = IDIOM.sub(" ", without_refusals(plain))
-    return first or _content(DETERMINER.sub(" ", left) if refuses(plain) else left)
+    sentences = [s for s in SENTENCE.split(plain.strip()) if s.strip()]
+    if len(sentences) > FEW_SENTENCES:  # there "no" before a noun and what stands before a conclusion are steps
+        said = max((n for n, s in enumerate(sentences) if WORD.search(DETERMINER.sub(" ", s))), default=-1)
+        if said and (any(DRAWS.match(s) for s in sentences[said + 1 :]) or refuses(sentences[-1])):
+            return set()
+    many = refuses(plain) or len(sentences) > FEW_SENTENCES
+    return _content(DETERMINER.sub(" ", left) if many else left)
