@@ -1670,3 +1670,66 @@ JAPANESE = ("老婆", "行灯", "狸", "矢")
 def test_japanese_replies(text: str, letter: str | None) -> None:
     choice = parse_answer(text, JAPANESE).choice
     assert choice == (None if letter is None else "ABCD".index(letter))
+
+
+LAWS = ("甲享有隐私权", "乙应当赔偿", "丙应当归还", "丁没有过错")
+SHORT_LAWS = ("【甲】应为【乙】", "【丙】应为【丁】", "【戊】应为【己】")
+VIEWS = ("观点1和观点2", "观点2和观点3", "观点1和观点1", "观点2和观点2")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        # a list of invented options that breaks off at its next letter
+        ("\nA) 36\nB) 37\nC) 38\nD", COLOURS, None),
+        ("\nA. 1\nB. 2\nC. 3\nD. ", COLOURS, None),
+        ("A. red\nB. blue\nC. green\nD. yellow\n\nB", COLOURS, "B"),
+        ("* A: -7\n* B: -8\n* C: -9\n\nTherefore, the answer is (D).", COLOURS, "D"),
+        # the first option, written down once more, breaks off
+        ("问题: 下列说法中，正确的是\nA: 甲享有", LAWS, None),
+        ("根据选项的内容，可以看出：\n\nA:", LAWS, None),
+        ("1. A: 甲享有\n2", LAWS, None),
+        ("选项A：甲享有隐 \n\n选项", LAWS, None),
+        ("A. 甲享有隐私权。", LAWS, "A"),
+        ("答案：\nA: 甲享有", LAWS, "A"),
+        ("生产经营的说法不正确的是: D\n\nA: 甲享", LAWS, "D"),
+        # an option a line, in whatever order
+        ("B: 乙应当赔偿, \nD: 丁没有过错", ("甲享有,", "乙应当赔偿,", "丙应当归还,", "丁没有过错"), None),
+        ("B: 乙应当赔偿\nA: 甲享有隐私权\nD: 丁没有过错", LAWS, None),
+        ("【甲】应为【乙】\n【丙】应为【丁】\n【", SHORT_LAWS, None),
+        # a letter and another option's words; a letter that is discussed; a label in brackets
+        ("A、丁没有过错。", LAWS, None),
+        ("解释:\n- A选项中甲的行为", LAWS, None),
+        ("5번: [B]에서 학생 3은 지적하고 있지 않습니다. 즉, 비판하고 있습니다.", COLOURS, None),
+        # a letter before its explanation
+        ("D解析: 本题考查隐私", LAWS, "D"),
+        ("D解析: 观点1和观点1正确，观点2", VIEWS, None),
+        # one option called right and wrong, or two called right
+        ("A项表述正确，B项表述正确，C项表述错误。故C项表述正确。", LAWS, None),
+        ("C项表述错误。经查，C项表述正确。", LAWS, None),
+        ("选项C表述错误。因此，答案为C。", LAWS, "C"),
+        # one letter after another, in small letters; a further question in another language
+        ("a: 異常なし。b: 貧血なし。c: 正しい。d: 誤り。", COLOURS, None),
+        ("b: 青は正しい。", COLOURS, "B"),
+        ("目の色は青である。\n問題: 次のうち正しいのはどれか。\n答え: d", COLOURS, None),
+        # the answer behind the last sentence, in another language; a letter with its noun
+        ("A alternativa A é vermelha. A cor é outra, portanto. Resposta: C.", COLOURS, "C"),
+        ("Caption B", ("The sky turns red", "The sky turns blue"), "B"),
+    ],
+)
+def test_lists_that_break_off_and_judged_options(text: str, options: tuple[str, ...], expected: str | None) -> None:
+    assert letter(text, options) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("He served until 1953.\nIt came in 1961.\nIt came late. Therefore, it had no effect on him.", None),
+        ("Amy: No, she does not.\nIt is up.\nBen: No, he does not.\nTherefore, the coin is up.", None),
+        ("He was old. Was he there? Yes, in 1932.\nHe was ill.\nThere is no way to know for sure.", None),
+        ("No, it cannot. It is small. It is old. Therefore, it stays.", 1),
+        ("It is old.\nIt is empty.\nIt is red.\nYes, it floats.", 0),
+    ],
+)
+def test_no_in_an_argument_is_a_step(text: str, expected: int | None) -> None:
+    assert parse_yes_no(text).choice == expected

@@ -26,7 +26,7 @@ from aot.answers.numbers import without_other_numbers
 from aot.answers.reading import Found, begins, explicit, keyed, leading, marked, mentioned
 from aot.answers.refusal import abstains, declines, without_refusals
 from aot.answers.sentences import overruled, said_to_be, stated
-from aot.answers.several import line_alone
+from aot.answers.several import judged_twice, line_alone
 from aot.answers.text import spoken, squeezed, unwrapped
 from aot.types import LETTERS, Answer
 
@@ -58,6 +58,8 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
         found = set()
     if len(found) == 1 and rest is None and (begins(plain, given) or found) != found:
         found = set()  # it begins with one answer and gives another
+    if len(found) == 1 and explicit(read, given) is None and judged_twice(read, LETTERS[min(found)]):
+        found = set()
     if len(found) == 1 and overruled(read, found, given) and marked(read, given) is None:
         found = set()
     if len(found) == 1 and CONFLICT not in found:

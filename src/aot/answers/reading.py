@@ -207,7 +207,8 @@ def leading(plain: str, options: tuple[str, ...]) -> Found:
         return None
     first = kept(without_own(rest, options).split("\n", 1)[0].replace(" - ", "\n"))
     inline = {a or b for a, b in re.findall(r"(?<![\w(])([A-J])(?:[):]|\.(?=\s))|\(([A-J])\)", first)}
-    if inline - {match["letter"].upper()} or begins_list(plain, options):
+    small = match["letter"].islower() and re.search(r"(?<![\w(])[b-j][):]", first)  # "a: ... b: ... c: 正しい"
+    if small or inline - {match["letter"].upper()} or begins_list(plain, options):
         return None
     said = plain[2:].split("\n", 1)[0]
     if plain.startswith("A:") and not mentioned(said, options) & found and SAYS_MORE.match(said):

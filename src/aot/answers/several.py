@@ -23,7 +23,12 @@ LINE = re.compile(
 ANSWER_LINE = re.compile(
     r"(?!.*\b(?:not|wrong|incorrect|options?|choices?)\b)(?:[^\s:.,\d]{2,20}\s?){1,3}:\s*\(?([A-J])\)?", re.IGNORECASE
 )
+NAMED = rf"(?:(?:caption|sentence|statement|description)\s+|{NAME})"
 VERDICT = re.compile(r"\A\W*(?:conclusion|verdict|decision|prediction|result)\s*:\s*", re.IGNORECASE)
+# "A项表述正确", "C选项是错误的": what is said of each option.
+JUDGED = re.compile(
+    r"([A-J])(?:选项|项)?的?(?:表述|说法|描述|陈述)?(?:是|为|均|都|也)?(?:(正确)|错误|不正确|不对)"
+)
 NEAR, ALIKE = 400, 5
 
 
@@ -47,6 +52,12 @@ def begins_list(plain: str, options: tuple[str, ...]) -> bool:
     return alike and (len(set(left)) == 3 or (len(left) == 2 and left[1] == left[0] + 1))
 
 
+def judged_twice(plain: str, letter: str) -> bool:
+    """Whether Chinese sentences call that option right and another one, too, or call it wrong as well."""
+    judged = {(m[1], m[2] is not None) for m in JUDGED.finditer(plain)}
+    return (letter, True) in judged and ((letter, False) in judged or sum(right for _, right in judged) > 1)
+
+
 def line_alone(plain: str, options: tuple[str, ...]) -> set[int] | None:
     """A line that is nothing but an option, where no other line is: the last one, or one after a colon."""
     lines = [line.strip() for line in plain.split("\n") if line.strip()]
@@ -66,7 +77,7 @@ def line_alone(plain: str, options: tuple[str, ...]) -> set[int] | None:
 def whole_option(line: str, options: tuple[str, ...]) -> set[int] | None:
     """The option that a line is, by its letter, its words or both."""
     line = VERDICT.sub("", line.strip(" .!\"'"))
-    if match := ANSWER_LINE.fullmatch(line) or re.fullmatch(rf"{NAME}\(?([A-Ja-j])\)?", line, re.IGNORECASE):
+    if match := ANSWER_LINE.fullmatch(line) or re.fullmatch(rf"{NAMED}\(?([A-Ja-j])\)?", line, re.I):
         return indices({match[1].upper()}, options)
     words = {i for i, o in enumerate(options) if not is_own_letter(o, i) and pattern(o).fullmatch(line)}
     match = LINE.fullmatch(line)

@@ -23,7 +23,7 @@ CLOSING = re.compile(
 # The next question; not this one, repeated after a line that ends with a colon ("Here is the answer:").
 FURTHER = re.compile(
     r"(?<=[^\s:*])[*\s]{0,8}\n[\s#*]{0,12}(?:(?:Next\s+)?Question|Q|Problem|Example(?=\s?\d)|Exercise|Prompt|Human|User|Instruction|Input"
-    r"|问题|题目|请回答)\s?\d{0,3}[\s*]{0,4}[:：].*",
+    r"|问题|题目|問題文?|質問|設問|문제|질문|请回答)\s?\d{0,3}[\s*]{0,4}[:：].*",
     re.DOTALL,
 )
 CHANNEL = re.compile(r"<\|channel\|>")
@@ -65,7 +65,8 @@ _DENIES = (
     r"|erra\w+|fausse)\s"
 )
 _ELSEWHERE = (
-    rf"{_NOUNS}(?:\s*[:=–—-](?!\s*\(?[A-J]\)?\.?\s*(?:\n|$))|\s?[はがの은는이가]"
+    rf"(?<=[.!?] ){_NOUNS}\s*:\s*(?=\(?(?-i:[A-J])\)?\.?\s*(?:\n|$))"  # behind the last sentence
+    rf"|{_NOUNS}(?:\s*[:=–—-](?!\s*\(?[A-J]\)?\.?\s*(?:\n|$))|\s?[はがの은는이가]"
     rf"|\s+(?!{_DENIES})(?-i:[^\W\dA-Z])\w{{0,14}}:?){{1,4}}\s*[:=]?\s*(?=[(\"]?(?-i:[A-J])(?![A-Za-z0-9'.]\w))"
 )
 _LETTER = r"[#>\-\s\"]{0,4}(?:(?:option\s+)?(?-i:[A-J])\s*[.):(]|\((?-i:[A-J])\))"
@@ -78,16 +79,14 @@ CUE = re.compile(
     # A heading, "Final Answer", above a letter; "... is:" above a last line that begins with one.
     rf"(?:\A|(?<=\n))[ #>\-]*(?:[A-J\d][.):]\s*)?(?:(?:updated|final|correct|best)\s+){{0,2}}answer\s*:?\s*\n\s*"
     rf"(?={_LETTER}[^\n]*[^:\s] *(?:\n|\Z))|\bis\s*:\s*\n\s*(?={_LETTER}[^\n]*\Z)|"
-    r"(?!(?:option|choice):\s*\n[^\w\n]*A[.):][^\n]+\n[^\w]*B[.):])"
-    r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\"?\s*"
-    r"(?:letter\s*|choice\"?\s*|\([^()\n]{1,40}\)\s*)?"
+    r"(?!(?:option|choice):\s*\n[^\w\n]*A[.):][^\n]+\n[^\w]*B[.):])(?<!each )(?<!every )(?<!following )(?<!possible )(?"
+    r":answer|option|choice)\"?\s*(?:letter\s*|choice\"?\s*|\([^()\n]{1,40}\)\s*)?"
     rf"(?:(?:here|then|therefore|thus)\s+)?{_BE}[\s:]*"
     r"(?:therefore\b|thus\b|most likely\b|clearly\b|indeed\b|probably\b|likely\b)?[\s,:]*(?:(?:the\s+)?(?:option"
-    r"|choice|letter)\s+)?|\bstatement\s+is\s+(?=true|false)"
-    r"|\banswer\s?[(\[{=]+\s*(?=(?-i:[A-J])\s*[)\]}])"
-    r"|\b(?:label|sentiment|classification|correct|final|answer|pick|selection|solution)\s*:\s*"
-    r"|(?:正解|正答|答え|解答|回答)(?:は|[:=])\s*|(?:答案|回答(?=\s*:)|(?:正确|对应|最佳)的?选项)(?:[)\]]\s*[:=]?"
-    r"|(?:应该|应当|应|就)?\s*(?:[是为选]\s*[:=]?|[:=]|(?=[(\"]?[A-J](?![A-Za-z]))))\s*(?:选项)?\s*"
+    r"|choice|letter)\s+)?|\bstatement\s+is\s+(?=true|false)|\banswer\s?[(\[{=]+\s*(?=(?-i:[A-J])\s*[)\]}])|\b(?:label"
+    r"|sentiment|classification|correct|final|answer|pick|selection|solution)\s*:\s*|(?:正解|正答|答え|解答|回答)(?:は|[:=])\s*"
+    r"|(?:答案|回答(?=\s*:)|(?:正确|对应|最佳)的?选项)(?:[)\]]\s*[:=]?|(?:应该|应当|应|就)?\s*(?:[是为选]\s*[:=]?|[:=]"
+    r"|(?=[(\"]?[A-J](?![A-Za-z]))))\s*(?:选项)?\s*"
     r"|(?<![不别可])(?<!不应)(?<!不该)(?<!不应该)(?:故选|应选|应该选|选择|选)\s*:?\s*(?:选项)?\s*(?=[(\"]?[A-J](?![A-Za-z]))",
     re.IGNORECASE,
 )
