@@ -1708,6 +1708,7 @@ VIEWS = ("观点1和观点2", "观点2和观点3", "观点1和观点1", "观点2
         ("A项表述正确，B项表述正确，C项表述错误。故C项表述正确。", LAWS, None),
         ("C项表述错误。经查，C项表述正确。", LAWS, None),
         ("选项C表述错误。因此，答案为C。", LAWS, "C"),
+        ("The best action would be to (A) go on but slowly or (B) wait if it is red.", ("run", "hop", "fly"), None),
         # one letter after another, in small letters; a further question in another language
         ("a: 異常なし。b: 貧血なし。c: 正しい。d: 誤り。", COLOURS, None),
         ("b: 青は正しい。", COLOURS, "B"),

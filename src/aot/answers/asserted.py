@@ -12,7 +12,7 @@ import re
 from aot.answers.mentions import pattern
 
 PIECE = re.compile(
-    r"(?<=[.!?;])(?<!e\.g\.)\s+(?![\"')]*\s*$)|\n+|(?<=。)|(?<=[a-z.]\")\s+(?!(?:or|and)\b)|,?\s+(?=(?:but|however|because|since|so"
+    r"(?<=[.!?;])(?<!e\.g\.)\s+(?![\"')]*\s*$)|\n+|(?<=。)|(?<=[a-z.]\")\s+|,?\s+(?=(?:but|however|because|since|so"
     r"|therefore|thus|hence|whereas)\b)|,\s*(?=(?:yet|then|which means)\b)|,\s*(?=我)|,?(?=但|不过|所以|因此|其实"
     r"|而是)",
     re.IGNORECASE,
@@ -58,6 +58,7 @@ FORMERLY = (
 )
 ASSERTS_NOTHING = re.compile(f"{SUPPOSES}|{REPORTS}|{FORMERLY}", re.IGNORECASE | re.MULTILINE)
 
+OTHER_CHOICE = re.compile(r"\bor \([A-J]\)")  # "(A) go on but slowly, or (B) wait if ...": left open
 THEN = re.compile(r"\W*then\b", re.IGNORECASE)
 
 # "A. Wait, actually B": what a response says after it took its answer back.
@@ -84,7 +85,8 @@ def asserted(text: str, options: tuple[str, ...]) -> str:
         end = turn.start() if turn else len(text)
         piece = text[start:end]
         void = (void and THEN.match(piece) is not None) or _asserts_nothing(piece, options)
-        pieces += [" " if void else piece, turn[0] if turn else ""]
+        other = OTHER_CHOICE.search(piece) if void and piece[:1].islower() else None
+        pieces += [(other[0] if other else " ") if void else piece, turn[0] if turn else ""]
         start = turn.end() if turn else end
     return "".join(pieces)
 
