@@ -1694,7 +1694,7 @@ VIEWS = ("观点1和观点2", "观点2和观点3", "观点1和观点1", "观点2
         ("答案：\nA: 甲享有", LAWS, "A"),
         ("生产经营的说法不正确的是: D\n\nA: 甲享", LAWS, "D"),
         # an option a line, in whatever order
-        ("B: 乙应当赔偿, \nD: 丁没有过错", ("甲享有,", "乙应当赔偿,", "丙应当归还,", "丁没有过错"), None),
+        ("B: 乙应当赔偿甲, \nD: 丁没有过错", ("甲享有,", "乙应当赔偿,", "丙应当归还,", "丁没有过错"), None),
         ("B: 乙应当赔偿\nA: 甲享有隐私权\nD: 丁没有过错", LAWS, None),
         ("【甲】应为【乙】\n【丙】应为【丁】\n【", SHORT_LAWS, None),
         # a letter and another option's words; a letter that is discussed; a label in brackets
@@ -1708,13 +1708,18 @@ VIEWS = ("观点1和观点2", "观点2和观点3", "观点1和观点1", "观点2
         ("A项表述正确，B项表述正确，C项表述错误。故C项表述正确。", LAWS, None),
         ("C项表述错误。经查，C项表述正确。", LAWS, None),
         ("选项C表述错误。因此，答案为C。", LAWS, "C"),
-        ("The best action would be to (A) go on but slowly or (B) wait if it is red.", ("run", "hop", "fly"), None),
+        (
+            'In this case, the best action would be to (A) keep driving but adhere to the sign "Speed Limit 80 km/h" or '
+            "(B) drive at 80 km/h if there are no limits displayed.\n\nAlways follow the signs.",
+            ("Speed up", "Stop the car", "Change to other lane"),
+            None,
+        ),
         # one letter after another, in small letters; a further question in another language
         ("a: 異常なし。b: 貧血なし。c: 正しい。d: 誤り。", COLOURS, None),
         ("b: 青は正しい。", COLOURS, "B"),
         ("目の色は青である。\n問題: 次のうち正しいのはどれか。\n答え: d", COLOURS, None),
         # the answer behind the last sentence, in another language; a letter with its noun
-        ("A alternativa A é vermelha. A cor é outra, portanto. Resposta: C.", COLOURS, "C"),
+        ("O azul (B) não aparece. O vermelho (A) também não. Nada mais se vê. Resposta: C.", COLOURS, "C"),
         ("Caption B", ("The sky turns red", "The sky turns blue"), "B"),
     ],
 )

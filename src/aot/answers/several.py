@@ -41,7 +41,9 @@ def offers_another(rest: str, own: set[int], options: tuple[str, ...]) -> bool:
 
 def begins_list(plain: str, options: tuple[str, ...]) -> bool:
     """Whether it begins with the lines of three options, or of two that are not rejected: "A. red" and "B. blue"."""
-    lines = [m for line in plain.split("\n") if (m := LINE.match(line))][:3]
+    lines = [m for line in plain.split("\n") if (m := LINE.match(line))]
+    only = len(lines) == sum(bool(line.strip()) for line in plain.split("\n"))
+    lines = lines[:3]
     if len(lines) < 2 or not plain.startswith(lines[0][0]):
         return False
     labels = [m[1].upper() for m in lines]
@@ -49,7 +51,7 @@ def begins_list(plain: str, options: tuple[str, ...]) -> bool:
         return True
     left = [ord(m[1].upper()) for m in lines if not REJECTS.search(without_own(m[2], options))]
     alike = bool(lines[0][2].strip()) == bool(lines[1][2].strip())
-    return alike and (len(set(left)) == 3 or (len(left) == 2 and left[1] == left[0] + 1))
+    return alike and (len(set(left)) == 3 or (len(left) == 2 and (left[1] == left[0] + 1 or (only and left[0] != left[1]))))
 
 
 def judged_twice(plain: str, letter: str) -> bool:
