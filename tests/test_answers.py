@@ -1709,8 +1709,8 @@ VIEWS = ("观点1和观点2", "观点2和观点3", "观点1和观点1", "观点2
         ("C项表述错误。经查，C项表述正确。", LAWS, None),
         ("选项C表述错误。因此，答案为C。", LAWS, "C"),
         (
-            'In this case, the best action would be to (A) keep driving but adhere to the sign "Speed Limit 80 km/h" or '
-            "(B) drive at 80 km/h if there are no limits displayed.\n\nAlways follow the signs.",
+            'In this case, the best action would be to (A) keep driving but adhere to the sign "Speed Limit 80 km/h" '
+            "or (B) drive at 80 km/h if there are no limits displayed.\n\nAlways follow the signs.",
             ("Speed up", "Stop the car", "Change to other lane"),
             None,
         ),

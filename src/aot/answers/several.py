@@ -51,7 +51,8 @@ def begins_list(plain: str, options: tuple[str, ...]) -> bool:
         return True
     left = [ord(m[1].upper()) for m in lines if not REJECTS.search(without_own(m[2], options))]
     alike = bool(lines[0][2].strip()) == bool(lines[1][2].strip())
-    return alike and (len(set(left)) == 3 or (len(left) == 2 and (left[1] == left[0] + 1 or (only and left[0] != left[1]))))
+    two = len(left) == 2 and (left[1] == left[0] + 1 or (only and left[1] != left[0]))
+    return alike and (two or len(set(left)) == 3)
 
 
 def judged_twice(plain: str, letter: str) -> bool:
