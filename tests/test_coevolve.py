@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -144,9 +142,11 @@ def test_a_stage_made_by_another_process_is_the_one_that_the_run_makes(
 
     with pytest.raises(KeyboardInterrupt):
         coevolve(tiny(processes=1), tmp_path, say=lambda message: stop(message) if "begins" in message else None)
-    command = [sys.executable, "-m", "aot", "stage", str(tmp_path), "iteration_1/defender"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "iteration_1/attacker: done" in done.stdout and "updates: 2" in done.stdout
+    said = tmp_path.with_name("said")
+    other = aot_in_a_fork("stage", tmp_path, "iteration_1/defender", said=said)
+    other.join(300)
+    told = said.read_text()
+    assert other.exitcode == 0 and "iteration_1/attacker: done" in told and "updates: 2" in told
     coevolve(tiny(processes=1), tmp_path, say=lambda _: None)
     assert bits(tmp_path) == bits(uninterrupted)
     listed = aot("stage", tmp_path, "list")

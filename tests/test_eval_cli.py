@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import random
-import signal
 import sqlite3
-import subprocess
 import sys
 import time
 import zlib
@@ -39,7 +36,7 @@ from aot.types import LETTERS
 from aot.world.scenes import draw_scenes
 from bench_layouts import base64_picture, lmu, vstar_folder, write_tsv
 from fault_server import FAULTS, FaultServer
-from forked import aot_in_a_fork, kill
+from forked import aot_in_a_fork, in_a_fork, kill
 
 N, MANY = 24, 48
 MEASURED = ("seconds", "attempts", "faults")
@@ -209,13 +206,11 @@ def test_a_url_is_killed_and_resumed_without_asking_again(
     with FaultServer(lambda content, body: "\\boxed{A}", delay_s=0.1) as server:
         model = ["--defender", server.url, "--model", "mini", "--concurrency", "2"]
         common = [*model, "--benchmark", f"custom:mine={world}"]
-        command = [sys.executable, "-m", "aot", "eval", *common, "--out", str(tmp_path)]
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        child = aot_in_a_fork("eval", *common, "--out", tmp_path)
         until = time.monotonic() + 240
-        while stored(tmp_path) < 4 and child.poll() is None and time.monotonic() < until:
+        while stored(tmp_path) < 4 and child.is_alive() and time.monotonic() < until:
             time.sleep(0.01)
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
+        kill(child)
         before = stored(tmp_path)
         assert 4 <= before < N
         server.delay_s = 0.0
@@ -377,12 +372,18 @@ def test_what_a_user_needs_to_know_is_said(
 
 
 def test_one_process_works_in_a_folder(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from aot.runs.files import held\nwith held(Path(sys.argv[1])): pass"
-    command = [sys.executable, "-c", code, str(tmp_path)]
+    def works(said: Path) -> int | None:
+        def hold() -> None:
+            with held(tmp_path):
+                pass
+
+        other = in_a_fork(hold, said)
+        other.join(60)
+        return other.exitcode
+
     with held(tmp_path):
-        other = subprocess.run(command, capture_output=True, text=True)
-        assert "the folder is in use by another process" in other.stderr
-    subprocess.run(command, check=True)
+        assert works(tmp_path / "said") and "the folder is in use by another process" in (tmp_path / "said").read_text()
+    assert works(tmp_path / "said") == 0
 
 
 def test_nothing_to_ask_says_why(tmp_path: Path) -> None:

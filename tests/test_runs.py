@@ -6,9 +6,7 @@ import errno
 import json
 import os
 import signal
-import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +23,7 @@ from aot.runs.background import Background, out_of_reach, within_reach
 from aot.runs.files import canonical_hash, disk_errors, held, read_json, replacing, sha256_of, write_json
 from aot.runs.run import Run, Stage
 from aot.runs.threads import use_threads
+from forked import in_a_fork, kill
 
 RECIPE = {"name": "test", "seed": 3, "dapo": {"updates": 5}}
 
@@ -154,19 +153,21 @@ def test_another_recipe_is_refused_and_named(tmp_path: Path) -> None:
 
 
 def test_folder_in_use_by_another_process(tmp_path: Path) -> None:
-    holder = textwrap.dedent(f"""
-        import sys, time
-        from aot.runs.run import Run
-        with Run({str(tmp_path)!r}, {RECIPE!r}):
-            print("held", flush=True)
+    reader, writer = os.pipe()
+
+    def hold() -> None:
+        with opened(tmp_path):
+            os.write(writer, b"held")
             time.sleep(60)
-    """)
-    with subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None and process.stdout.readline() == "held\n"
-        with pytest.raises(AotError, match="in use by another process") as caught, opened(tmp_path):
-            pass
-        assert "--out" in (caught.value.hint or "")
-        os.kill(process.pid, signal.SIGKILL)
+
+    process = in_a_fork(hold)
+    os.close(writer)
+    assert os.read(reader, 4) == b"held"
+    with pytest.raises(AotError, match="in use by another process") as caught, opened(tmp_path):
+        pass
+    assert "--out" in (caught.value.hint or "")
+    kill(process)
+    os.close(reader)
     with opened(tmp_path):
         pass  # a killed process holds nothing
 
@@ -331,26 +332,26 @@ def test_workers_never_hear_of_ctrl_c(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_with_the_main_process(tmp_path: Path, sent: signal.Signals) -> None:
-    code = f"""
-        import os, time
-        from pathlib import Path
-        from aot.runs.background import Background
-        def job():
-            Path({str(tmp_path / "pid")!r}).write_text(str(os.getpid()))
-            time.sleep(60)
+    worker, said = tmp_path / "pid", tmp_path / "said"
+
+    def job() -> None:
+        worker.write_text(str(os.getpid()))
+        time.sleep(60)
+
+    def work() -> None:
         with Background(enabled=True) as background:
             background.submit(job)
             background.submit(job)
             time.sleep(60)
-    """
-    main = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stderr=subprocess.PIPE, text=True)
-    worker = tmp_path / "pid"
-    until = time.monotonic() + 120  # it imports for seconds, beside other work for longer
+
+    main = in_a_fork(work, said)
+    until = time.monotonic() + 120
     while not (worker.exists() and worker.read_text()) and time.monotonic() < until:
         time.sleep(0.05)
-    main.send_signal(sent)
-    _, said = main.communicate(timeout=120)
-    assert "Traceback" not in said
+    assert main.pid is not None
+    os.kill(main.pid, sent)
+    main.join(120)
+    assert main.exitcode == -sent and "Traceback" not in said.read_text()
     alive = Path(f"/proc/{worker.read_text()}/cmdline")
     until = time.monotonic() + 10
     while alive.exists() and alive.read_bytes() and time.monotonic() < until:
