@@ -1,5 +1,6 @@
 # make demo    the whole game on two cores, in fifteen to thirty minutes: table and HTML report
-# make test    the suite          make check   lint, types, the suite with coverage of the pure parts
+# make test    the suite, but for tests marked `slow`: further members of families whose law others show
+# make test-all   the whole suite          make check   lint, types, the whole suite with coverage of the pure parts
 # make fuzz    1,000 damaged inputs for each group of readers; pipes, devices, loops and folders in place of their files;
 #              full, read-only and shared folders; units and launched stages that are killed
 # make kill-campaign   SIGKILL wherever a command changes its folder (hours; MOST=20 tries so many points a command),
@@ -16,7 +17,10 @@ PURE   := $(foreach module,answers game.referee rl scores runs.files,--cov=aot.$
 FRAMES := experiment_frame units_frame units_frame_worker launched_frame launched_frame_worker
 STOPPED := experiment_frame units_frame forge_world eval eval_url audit sft arena coevolve_two
 
-.PHONY: help demo test lint check fuzz kill-campaign install-check clean
+# Processes that the tests start read what the first one has compiled, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help demo test test-all lint check fuzz kill-campaign install-check clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -27,6 +31,9 @@ demo: $(VENV)/.installed
 	@$(RUN) -m aot coevolve --recipe miniature --out runs/miniature
 
 test: $(VENV)/.installed
+	@$(PYTEST) -m "not slow"
+
+test-all: $(VENV)/.installed
 	@$(PYTEST)
 
 lint: $(VENV)/.installed

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +18,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def pytest_collection_finish() -> None:
     """What all tests import lives as long as they do: no collection of garbage looks at it, and so forks share it."""
     gc.freeze()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is dearest to prepare comes first. xdist's `worksteal` gives each worker a run of tests and takes from its
+    end for another: so these stay together, and a Ray or an experiment is not made by both."""
+    items.sort(key=lambda item: item.path.stem not in ("test_ray", "test_experiment"))
+
+
+def further(*members: Any) -> list[Any]:
+    """Members of a family for `make test-all`: those that stay in `make test` go through the same code."""
+    return [pytest.param(*(one if isinstance(one, tuple) else (one,)), marks=pytest.mark.slow) for one in members]
 
 
 class Ended(NamedTuple):
@@ -38,19 +48,6 @@ def one_thread() -> None:
     from aot.runs.threads import use_threads
 
     use_threads(1)
-
-
-@pytest.fixture(scope="session")
-def ray() -> Iterator[Any]:
-    """One start for all tests of a worker: what is ours uses a Ray that runs already."""
-    if importlib.util.find_spec("ray") is None:
-        pytest.skip("needs ray")
-    from aot.runs.ray_cluster import ray_started
-
-    os.environ.pop("RAY_ADDRESS", None)
-    with ray_started(2) as started:
-        yield started
-    assert not started.is_initialized()
 
 
 @pytest.fixture

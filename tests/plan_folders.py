@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from aot.players.defender.opening import open_defender
 from aot.players.defender.trained import TrainedDefender
 from aot.players.settings import DefenderSettings, LoraSettings
 from aot.train.defender.sft import DefenderSftSettings
+from tiny_models import Built
 
 MORE = ("mistral3", "smolvlm")
 BUILDERS = tiny_models.BUILDERS | tiny_others.OTHERS | {name: tiny_more.MORE[name] for name in MORE}
@@ -30,12 +30,14 @@ LORA = LoraSettings(rank=4)
 SFT = DefenderSftSettings(per_forward=4)
 
 
-def build_folders(root: Path, names: Iterable[str]) -> Path:
-    """By name, with weights; and below "bare" the same without."""
-    for name in names:
-        BUILDERS[name](root / name)
-        shutil.copytree(root / name, root / "bare" / name, ignore=shutil.ignore_patterns("*.safetensors"))
-    return root
+def built(root: Path) -> Built:
+    """With weights, and below "bare" the same without."""
+    whole = Built(root, BUILDERS)
+
+    def without_weights(folder: Path) -> None:
+        shutil.copytree(whole / folder.name, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+
+    return Built(root, BUILDERS | {f"bare/{name}": without_weights for name in BUILDERS})
 
 
 def step_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,16 +46,16 @@ def step_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(defender_plan, "as_on_a_gpu", nullcontext)
 
 
-def opened(folders: Path, name: str, **settings: Any) -> tuple[LiveMemory, TrainedDefender]:
+def opened(folders: Built, name: str, **settings: Any) -> tuple[LiveMemory, TrainedDefender]:
     real = open_defender(folders / name, DefenderSettings(model=str(folders / name), **settings), name="d")
     live = LiveMemory("cpu")
     live.watch(real.model)
     return live, real
 
 
-def bare(folders: Path, name: str, **settings: Any) -> tuple[LiveMemory, TrainedDefender]:
+def bare(folders: Built, name: str, **settings: Any) -> tuple[LiveMemory, TrainedDefender]:
     with without_data():
-        planned = defender_without_data(DefenderSettings(model=str(folders / "bare" / name), **settings))
+        planned = defender_without_data(DefenderSettings(model=str(folders / f"bare/{name}"), **settings))
     live = LiveMemory(META)
     live.watch(planned.model)
     return live, planned

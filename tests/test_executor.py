@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import builtins
 import signal
-import socket
 import sys
 import time
-from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,13 +20,9 @@ from aot.forge import pipeline
 from aot.forge.models import DefenderFolder
 from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.world import WorldSettings
-from aot.players.base_players import player_folder
 from aot.runs import executor, ray_cluster
 from aot.runs.executor import Actor, Executor, builds, check_executor
 from aot.runs.ray_cluster import ray_started
-from aot.runs.ray_launch import launch
-from test_forge import EASY, folder_of_photos
-from test_launched import gone
 
 SCENES = ForgeSettings(world=WorldSettings(scenes=20), chunk=10)
 
@@ -54,51 +48,7 @@ def out_of_reach(images: range, folder: Path) -> dict[str, Any]:
     raise AotError("no light", where="the lamp", hint="switch it on")
 
 
-def test_ray_goes_on_where_local_was_stopped_and_makes_the_same_files(
-    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The worker opens the photos and the defender, and asks it as this process does."""
-    photos = folder_of_photos(tmp_path / "photos", 6)
-    defender = DefenderFolder(player_folder("miniature", "defender"), "miniature")
-    options: dict[str, Any] = {"defender": defender, "say": lambda _: None}
-    whole = forge(photos, tmp_path / "local", EASY, **options)
-    became = Counter[str]()
-    for counts in (counts for stage, counts in whole.items() if stage.startswith("effective/")):
-        became += Counter(counts["refused"] | {"kept": counts["kept"]})
-    assert len(became) > 1, "not all is lost or kept: what the defender says matters"
-
-    real, calls = pipeline.make_pairs, []
-
-    def stopped(*args: Any, **named: Any) -> Any:
-        calls.append(args)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return real(*args, **named)
-
-    monkeypatch.setattr(pipeline, "make_pairs", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        forge(photos, tmp_path / "ray", EASY, **options)
-    monkeypatch.undo()
-    first = tmp_path / "ray/work/pairs/00000/manifest.json"
-    before = first.read_bytes()
-    said: list[str] = []
-    options["say"] = said.append
-    assert forge(photos, tmp_path / "ray", EASY, executor="ray", workers=1, **options) == whole
-    assert first.read_bytes() == before, "the finished chunk was not made again"
-    assert [line.split()[0] for line in said[-2:]] == ["4", "6"]
-    assert files_of(tmp_path / "ray") == files_of(tmp_path / "local")
-
-    monkeypatch.setattr(executor, "_on_ray", None)
-    assert forge(photos, tmp_path / "ray", EASY, executor="ray", **options) == whole, "nothing is left"
-
-
-@pytest.mark.parametrize("where", ["local", "ray"])
-def test_chunks_stand_in_their_order_up_to_one_that_fails(
-    where: Executor, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    if where == "ray":
-        request.getfixturevalue("ray")
-
+def check_that_chunks_stand_in_their_order_up_to_one_that_fails(where: Executor, tmp_path: Path) -> None:
     def make(images: range, folder: Path) -> dict[str, Any]:
         """Sent by value: a worker imports nothing for it."""
         if images[0] == 4:
@@ -124,12 +74,8 @@ def test_chunks_stand_in_their_order_up_to_one_that_fails(
     assert not (tmp_path / "scratch").exists()
 
 
-def test_ray_listens_to_this_machine_only(ray: Any) -> None:
-    address, port = ray.get_runtime_context().gcs_address.rsplit(":", 1)
-    assert address == "127.0.0.1" and ray.util.get_node_ip_address() == address
-    with socket.create_connection((address, int(port)), timeout=5):
-        pass
-    assert all(node["NodeManagerAddress"] == address for node in ray.nodes())
+def test_chunks_stand_in_their_order_up_to_one_that_fails(tmp_path: Path) -> None:
+    check_that_chunks_stand_in_their_order_up_to_one_that_fails("local", tmp_path)
 
 
 class Recorded:
@@ -301,40 +247,3 @@ def test_workers_of_the_forge_have_a_gpu_where_they_hold_a_model(
 
 def test_local_needs_nothing() -> None:
     check_executor("local", None)
-
-
-RANKS = """
-import sys
-from aot.runs import ranks
-print("ranks", ranks.gather([ranks.rank(), ranks.world_size(), ranks.local_rank()]), flush=True)
-sys.exit(int(sys.argv[1]) if ranks.is_main() else 0)
-"""
-
-
-def test_a_command_is_run_by_ranks_on_ray(ray: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """They find each other as torchrun's do, and each is alone with its node's devices."""
-    assert launch([sys.executable, "-c", RANKS, "0"], 2) == 0
-    assert capsys.readouterr().out.splitlines() == ["ranks [[0, 2, 0], [1, 2, 0]]"] * 2
-
-
-LATE = """
-import os, sys, time
-print(os.getpid(), flush=True)
-if os.environ["RANK"] == "1":
-    time.sleep(1)
-    sys.exit(3)
-time.sleep(600)
-"""
-
-
-def test_a_rank_that_fails_ends_the_others(ray: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert launch([sys.executable, "-c", LATE], 2) == 3
-    *pids, told = capsys.readouterr().out.splitlines()
-    assert told == "rank 1 ended with exit status 3; the others were ended"
-    assert all(gone(int(pid)) for pid in pids)
-
-
-def test_ranks_for_which_there_is_no_room_are_told(ray: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aot.runs.ray_launch.ROOM_S", 0.5)
-    with pytest.raises(AotError, match=r"no room for 3 ranks of \{'CPU': 1\.0\}.*the cluster has \{'CPU': 2"):
-        launch([sys.executable, "-c", ""], 3)

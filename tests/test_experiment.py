@@ -39,6 +39,8 @@ from conftest import Ended
 
 SETTINGS = ['variants=["newest"]', "recipe.players.attacker.steps=3", "recipe.attacker.flow_grpo.steps=4"]
 SETTINGS += ["recipe.attacker.flow_grpo.updates=1", "recipe.evaluation.distractors=1"]
+SETTINGS += ["recipe.attacker.flow_grpo.groups=2", "recipe.attacker.flow_grpo.group_size=2"]
+SETTINGS += ["recipe.warm_up.batch=4", "recipe.hits.batch=4", "recipe.game.train_scenes=8"]
 SETTINGS += ["recipe.game.held_out_scenes=8", "measure.pgd_scenes=4"]
 SMOKE = experiment_settings("smoke", SETTINGS)
 

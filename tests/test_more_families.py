@@ -26,18 +26,17 @@ from aot.players.defender.stock import StockDefender
 from aot.players.settings import DefenderSettings
 from aot.prompts import gold_answer, question_prompt
 from aot.train.defender.dapo.train import train_dapo
+from conftest import further
 from test_stock_defender import DAPO, IMAGES, QUESTIONS, ROWS, SCENES
+from tiny_models import Built
 
-FAMILIES = ["qwen2_vl", "qwen3_5", "internvl", "llava_onevision", "mllama", "mistral3", "smolvlm", "ovis2"]
+FAMILIES = ["qwen3_5", "internvl", "mllama", "mistral3", "smolvlm", *further("qwen2_vl", "llava_onevision", "ovis2")]
 N = 3
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("tiny")
-    for name in FAMILIES:
-        tiny_more.MORE[name](root / name)
-    return root
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return Built(tmp_path_factory.mktemp("tiny"), tiny_more.MORE)
 
 
 def opened(folder: Path) -> StockDefender:
@@ -61,7 +60,7 @@ def stock_odds(model: Any, inputs: dict[str, Any], end: list[int]) -> torch.Tens
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_answers_and_probabilities_are_the_stock_models(folders: Path, name: str) -> None:
+def test_answers_and_probabilities_are_the_stock_models(folders: Built, name: str) -> None:
     defender, model = opened(folders / name), AutoModelForImageTextToText.from_pretrained(folders / name).eval()
     words = defender.processor.tokenizer
     model.generation_config = GenerationConfig(eos_token_id=defender.eos_ids.tolist(), pad_token_id=words.pad_token_id)
@@ -79,8 +78,8 @@ def test_answers_and_probabilities_are_the_stock_models(folders: Path, name: str
     assert max(np.abs(seen[1] - other).max() for seen, other in zip(weighed, blank, strict=True)) > 0.01, "it is blind"
 
 
-@pytest.mark.parametrize("name", ["qwen3_5", "internvl", "mistral3", "smolvlm"])
-def test_a_backend_gives_the_same_probabilities(folders: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["qwen3_5", "mistral3", *further("internvl", "smolvlm")])
+def test_a_backend_gives_the_same_probabilities(folders: Built, name: str) -> None:
     """Also where a layer keeps a state that cannot be repeated for each option."""
     defender, backend = opened(folders / name), LocalBackend(folders / name)
     asks = []
@@ -92,9 +91,9 @@ def test_a_backend_gives_the_same_probabilities(folders: Path, name: str) -> Non
         np.testing.assert_allclose(np.log(np.array(found[str(i)])), logprobs, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["qwen2_vl", "internvl"])
+@pytest.mark.parametrize("name", ["internvl", *further("qwen2_vl")])
 def test_a_saved_folder_names_the_stock_processor_and_keeps_its_video_half(
-    folders: Path, tmp_path: Path, name: str
+    folders: Built, tmp_path: Path, name: str
 ) -> None:
     saved = json.loads((folders / name / "processor_config.json").read_text())
     assert saved["processor_class"] == {"qwen2_vl": "Qwen2VLProcessor", "internvl": "InternVLProcessor"}[name]
@@ -105,8 +104,8 @@ def test_a_saved_folder_names_the_stock_processor_and_keeps_its_video_half(
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in (folders / name).iterdir()}
 
 
-@pytest.mark.parametrize("name", ["mistral3", "smolvlm"])
-def test_sft_and_dapo_by_trl_train_them(folders: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["mistral3", *further("smolvlm")])
+def test_sft_and_dapo_by_trl_train_them(folders: Built, tmp_path: Path, name: str) -> None:
     """In folders that open again."""
     tiny_models.guesser(folders / name, tmp_path, SCENES)
     defender = opened(tmp_path)
@@ -117,7 +116,7 @@ def test_sft_and_dapo_by_trl_train_them(folders: Path, tmp_path: Path, name: str
 
 
 def test_a_package_that_a_processor_needs_is_named(
-    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folders: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When it is opened, and before a run begins."""
     settings = [f"players.defender={folders / 'smolvlm'}", "dapo.engine=trl"]

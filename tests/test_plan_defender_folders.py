@@ -22,14 +22,15 @@ from aot.players.defender.stock import StockDefender
 from aot.players.hub import hub_cache
 from aot.players.settings import DefenderSettings
 from conftest import Ended
-from plan_folders import LORA, PX, SFT, bare, build_folders, opened, step_as_on_a_gpu
+from plan_folders import LORA, PX, SFT, bare, built, opened, step_as_on_a_gpu
+from tiny_models import Built
 
 RECIPE = ["dapo.engine=trl", "dapo.groups=2", "dapo.group_size=2", "dapo.trl.completions_per_forward=2"]
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_folders(tmp_path_factory.mktemp("tiny"), ["gemma3", "llava"])
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return built(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(autouse=True)
@@ -37,9 +38,9 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     step_as_on_a_gpu(monkeypatch)
 
 
-def changed(folders: Path, name: str, to: Path, **config: Any) -> Path:
+def changed(folders: Built, name: str, to: Path, **config: Any) -> Path:
     """A bare folder with another configuration; None takes a key out."""
-    shutil.copytree(folders / "bare" / name, to)
+    shutil.copytree(folders / f"bare/{name}", to)
     saved = {**json.loads((to / "config.json").read_text()), **config}
     (to / "config.json").write_text(json.dumps({k: v for k, v in saved.items() if v is not None}))
     return to
@@ -55,7 +56,7 @@ def told(folder: Path, stage: str = DEFENDER) -> str:
     return shown.get()
 
 
-def test_weights_stored_in_fewer_bits_are_an_upper_bound(folders: Path, tmp_path: Path) -> None:
+def test_weights_stored_in_fewer_bits_are_an_upper_bound(folders: Built, tmp_path: Path) -> None:
     exact = told(folders / "bare/llava")
     shown = told(changed(folders, "llava", tmp_path / "m", quantization_config={"quant_method": "awq"}))
     assert "~" not in exact
@@ -64,7 +65,7 @@ def test_weights_stored_in_fewer_bits_are_an_upper_bound(folders: Path, tmp_path
 
 
 def test_a_class_that_cannot_run_without_data_is_a_lower_bound(
-    folders: Path, monkeypatch: pytest.MonkeyPatch
+    folders: Built, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from transformers import LlavaModel
 
@@ -95,7 +96,7 @@ def refused(folder: Path | str) -> AotError:
     return caught.value
 
 
-def test_a_folder_that_cannot_be_planned_is_one_error(folders: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_planned_is_one_error(folders: Built, tmp_path: Path) -> None:
     assert "config.json is missing" in refused(tmp_path / "nowhere").message
     damaged: dict[str, dict[str, Any]] = {
         "lacks model_type": {"model_type": None},
@@ -121,7 +122,7 @@ def test_a_folder_that_cannot_be_planned_is_one_error(folders: Path, tmp_path: P
 
 
 def test_a_hub_model_is_planned_without_its_weights(
-    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folders: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     assert hub_cache() == tmp_path
@@ -139,14 +140,14 @@ def test_a_hub_model_is_planned_without_its_weights(
     assert isinstance(planned, StockDefender) and planned.max_new_tokens == 1024
 
 
-def test_the_packed_engine_is_refused_before_a_run(folders: Path) -> None:
+def test_the_packed_engine_is_refused_before_a_run(folders: Built) -> None:
     with pytest.raises(AotError, match="written for Qwen") as caught:
         stage_need(load_recipe("smoke", [f"players.defender.model={folders / 'bare/llava'}"]), DEFENDER)
     assert "dapo.engine=trl" in str(caught.value.hint)
 
 
 def test_the_command_plans_another_defender(
-    folders: Path, aot: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+    folders: Built, aot: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aot.plan.recipe_plan.stage_needs", lambda recipe: [stage_need(recipe, DEFENDER)])
     flags = [word for setting in RECIPE for word in ("--set", setting)]

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from aot.coevolve.controller import Controller
-from aot.coevolve.loop import coevolve, make_stages
+from aot.coevolve.loop import coevolve
 from aot.coevolve.recipes.load import load_recipe
 from aot.coevolve.recipes.miniature import smoke
 from aot.coevolve.recipes.recipe import Recipe
@@ -116,22 +116,6 @@ class Numbers:
         return {"cpu_seconds": 1.0}
 
 
-def _sent_by_value(numbers: Numbers) -> Maker:
-    """The same for a worker of Ray, which cannot import this file."""
-    where, dies_at = numbers.folder, numbers.dies_at
-
-    def make(scenes: range, folder: Path) -> dict[str, float]:
-        if scenes.start == dies_at and not (where / "dead").exists():
-            (where / "dead").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        with (where / "made").open("a") as made:
-            made.write(f"{scenes.start}\n")
-        write_json(folder / "numbers.json", {"numbers": list(scenes)})
-        return {"cpu_seconds": 1.0}
-
-    return make
-
-
 def numbers_in(folder: Path, todo: list[Chunk], make: Maker, pool: bool = True) -> list[list[int]]:
     def save(into: Path, made: list[int]) -> None:
         write_json(into / "numbers.json", {"numbers": made})
@@ -211,22 +195,3 @@ def test_without_ray_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(AotError, match="Ray is not installed"):
         coevolve(smoke().changed(**SMALL, compute={"executor": "ray"}), tmp_path / "run", say=lambda _: None)
     assert not (tmp_path / "run").exists()
-
-
-def test_two_actors_make_what_one_process_makes(ray: Any, tmp_path: Path) -> None:
-    recipe, one = smoke().changed(**SMALL), ROUNDS[:1]  # each stage starts Ray anew, which takes longest
-    alone = played(tmp_path / "one", recipe, one)
-    pooled = recipe.changed(compute={"executor": "ray", "workers": 2})
-    assert played(tmp_path / "two", pooled, one) == alone
-    assert [stage.hash for stage in make_stages(tmp_path / "two", ROUNDS[:1], say=lambda _: None)] == [alone[ROUNDS[0]]]
-
-
-def test_an_actor_that_is_killed_is_told_and_its_chunk_made_again(ray: Any, tmp_path: Path) -> None:
-    make, todo = _sent_by_value(Numbers(tmp_path, dies_at=6)), chunks(12, 3)
-    with pytest.raises(AotError, match=r"a worker ended while it made chunk 2(.|\n)*workers"):
-        numbers_in(tmp_path, todo, make)
-    kept = {path.name for path in (tmp_path / "state").iterdir()}
-    assert "chunk_000002" not in kept and len(kept) >= 1 and "scratch" not in kept
-    assert numbers_in(tmp_path, todo, make) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
-    made = (tmp_path / "made").read_text().split()
-    assert set(made) == {"0", "3", "6", "9"} and made.count("6") == 1

@@ -29,23 +29,21 @@ from aot.players.settings import DefenderSettings
 from aot.prompts import gold_answer
 from aot.types import Image, Scene
 from aot.world.scenes import draw_scenes
-from conftest import Ended
+from conftest import Ended, further
 from test_forge import folder_of_photos
+from tiny_models import Built
 
 SCENES = draw_scenes(6, 5)
 QUESTIONS = [scene.question for scene in SCENES]
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("tiny")
-    for name, build in tiny_models.BUILDERS.items():
-        build(root / name)
-    return root
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return Built(tmp_path_factory.mktemp("tiny"), tiny_models.BUILDERS)
 
 
-@pytest.fixture(scope="module", params=list(tiny_models.BUILDERS))
-def defender(request: pytest.FixtureRequest, folders: Path) -> StockDefender:
+@pytest.fixture(scope="module", params=["qwen3_vl", "llava", *further("qwen2_5_vl", "gemma3")])
+def defender(request: pytest.FixtureRequest, folders: Built) -> StockDefender:
     """By the stock paths, Qwen2.5-VL too."""
     opened = open_defender(folders / str(request.param), DefenderSettings(max_new_tokens=5), name="tiny")
     if isinstance(opened, QwenDefender):
@@ -94,7 +92,7 @@ def test_the_losses_are_the_defenders_own(defender: StockDefender) -> None:
     torch.testing.assert_close(some.untargeted(pixels[[4, 1]]), untargeted[[4, 1]], atol=1e-4, rtol=1e-4)
 
 
-def test_gradients_are_those_of_the_fast_path(folders: Path) -> None:
+def test_gradients_are_those_of_the_fast_path(folders: Built) -> None:
     fast = open_defender(folders / "qwen2_5_vl", DefenderSettings(max_new_tokens=5), name="fast")
     assert isinstance(fast, QwenDefender)
     stock = StockDefender(fast.model, fast.processor, max_new_tokens=5)
@@ -151,7 +149,7 @@ REFUSED: Mapping[str, tuple[Callable[[Tensor], Mapping[str, Tensor]], str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_no_gradients_can_be_had_of_is_refused_before_anything_begins(
-    name: str, folders: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, folders: Built, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     defender = open_defender(folders / "llava", DefenderSettings(), name="llava")
     assert isinstance(defender, StockDefender)
@@ -167,7 +165,7 @@ def test_what_no_gradients_can_be_had_of_is_refused_before_anything_begins(
 
 
 def test_photos_that_a_processor_resizes_are_attacked_by_the_command(
-    folders: Path, tmp_path: Path, aot: Callable[..., Ended]
+    folders: Built, tmp_path: Path, aot: Callable[..., Ended]
 ) -> None:
     """Their attacks have another size than they, and are judged and asked about all the same."""
     data = folder_of_photos(tmp_path / "photos", 2)

@@ -36,7 +36,9 @@ from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defend
 from aot.train.defender.sft_examples import in_epochs
 from aot.types import Image
 from aot.world.scenes import draw_scenes
+from conftest import further
 from stock_classes import named_as_stock
+from tiny_models import Built
 
 SCENES = draw_scenes(8, 5)
 QUESTIONS = [scene.question for scene in SCENES]
@@ -54,15 +56,12 @@ IMAGES = [resized(scene.image, *size) for scene, size in zip(SCENES, SIZES, stri
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("tiny")
-    for name, build in tiny_models.BUILDERS.items():
-        build(root / name)
-    return root
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return Built(tmp_path_factory.mktemp("tiny"), tiny_models.BUILDERS)
 
 
-@pytest.fixture(scope="module", params=["qwen2_5_vl", "qwen3_vl", "llava", "gemma3"])
-def folder(request: pytest.FixtureRequest, folders: Path) -> Path:
+@pytest.fixture(scope="module", params=["qwen3_vl", "gemma3", *further("qwen2_5_vl", "llava")])
+def folder(request: pytest.FixtureRequest, folders: Built) -> Path:
     return folders / str(request.param)
 
 
@@ -119,7 +118,7 @@ def test_greedy_answers_and_probabilities_are_those_of_stock_generate_and_forwar
     assert len({answer.text for answer, _ in weighed}) > 1
 
 
-def test_the_fast_paths_of_qwen2_5_vl_are_the_stock_ones(folders: Path) -> None:
+def test_the_fast_paths_of_qwen2_5_vl_are_the_stock_ones(folders: Built) -> None:
     fast, plain = open_defender(folders / "qwen2_5_vl", SETTINGS, name="fast"), opened(folders / "qwen2_5_vl")
     assert isinstance(fast, QwenDefender)
     for (answer, logprobs), (expected, log) in zip(
@@ -145,7 +144,7 @@ def test_answers_depend_on_the_seed_and_never_on_the_batch(folder: Path) -> None
     assert len(greedy[0]) == 3 and len(set(greedy[0])) == 1
 
 
-def test_samples_follow_the_models_distribution(folders: Path) -> None:
+def test_samples_follow_the_models_distribution(folders: Built) -> None:
     defender, draws = opened(folders / "qwen3_vl"), torch.linspace(0, 1 - 1e-6, 300)[None, :, None]
     defender.batch = 150
     said = defender.complete(IMAGES[:1], [question_prompt(QUESTIONS[0])], draws, temperature=1.3)[0]
@@ -166,7 +165,7 @@ def test_a_placeholder_in_a_question_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["llava", "qwen2_5_vl"])
-def test_out_of_memory_halves_the_batch(folders: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_out_of_memory_halves_the_batch(folders: Built, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     defender = open_defender(folders / name, SETTINGS, name="tiny")
     work = "sample" if isinstance(defender, QwenDefender) else "_generate"
     expected, generate, fits = defender.answer(IMAGES, QUESTIONS), getattr(defender, work), 3
@@ -183,14 +182,14 @@ def test_out_of_memory_halves_the_batch(folders: Path, monkeypatch: pytest.Monke
         defender.answer(IMAGES, QUESTIONS)
 
 
-def test_it_writes_too(folders: Path) -> None:
+def test_it_writes_too(folders: Built) -> None:
     writer = QwenWriter(opened(folders / "qwen3_vl"), max_new_tokens=4, batch=3)
     texts = writer.write(IMAGES[:4], ["Describe."] * 4, k=2, temperature=1.0, seed=0)
     assert len(texts) == 4 and all(len(row) == 2 for row in texts)
 
 
 @pytest.mark.parametrize(("least", "most"), [(0, 64 * 64), (100 * 100, 0), (0, 40 * 40), (200 * 200, 300 * 300)])
-def test_pixels_are_bounded(folders: Path, least: int, most: int) -> None:
+def test_pixels_are_bounded(folders: Built, least: int, most: int) -> None:
     for name, side in (("qwen2_5_vl", 28), ("qwen3_vl", 32), ("llava", 1)):
         bounded = opened(folders / name, min_pixels=least, max_pixels=most)
         for image in IMAGES[:5]:
@@ -226,7 +225,7 @@ def test_a_trained_folder_is_stock(folder: Path, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in folder.iterdir()}
 
 
-def test_sft_learns_and_resumes_to_the_bit(folders: Path, tmp_path: Path) -> None:
+def test_sft_learns_and_resumes_to_the_bit(folders: Built, tmp_path: Path) -> None:
     settings = DefenderSftSettings(steps=6, batch=4, per_forward=3, learning_rate=5e-3, warmup_steps=1)
 
     class Killed(TrainLog):
@@ -258,8 +257,8 @@ DAPO = DapoSettings(
 )
 
 
-@pytest.mark.parametrize("name", ["qwen3_vl", "llava"])
-def test_dapo_by_trl_trains_whole_weights(folders: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["qwen3_vl", *further("llava")])
+def test_dapo_by_trl_trains_whole_weights(folders: Built, tmp_path: Path, name: str) -> None:
     tiny_models.guesser(folders / name, tmp_path, SCENES)
     defender = opened(tmp_path)
     before = {key: value.clone() for key, value in defender.model.state_dict().items()}
@@ -268,13 +267,13 @@ def test_dapo_by_trl_trains_whole_weights(folders: Path, tmp_path: Path, name: s
     assert any(not torch.equal(before[key], value) for key, value in defender.model.state_dict().items())
 
 
-def test_the_packed_engine_says_what_it_is_for(folders: Path) -> None:
+def test_the_packed_engine_says_what_it_is_for(folders: Built) -> None:
     with pytest.raises(AotError, match="written for Qwen") as error:
         train_dapo(opened(folders / "llava"), ROWS, DapoSettings(), seed=0)
     assert "dapo.engine=trl" in str(error.value)
 
 
-def test_coarse_whole_weights_are_not_trained(folders: Path) -> None:
+def test_coarse_whole_weights_are_not_trained(folders: Built) -> None:
     defender = opened(folders / "qwen3_vl", dtype="bfloat16")
     assert defender.model.dtype == torch.bfloat16
     assert len(defender.answer_with_logprobs(IMAGES[:2], QUESTIONS[:2])) == 2
@@ -284,7 +283,7 @@ def test_coarse_whole_weights_are_not_trained(folders: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "library"), [("nf4", "bitsandbytes"), ("fp8", "torchao")])
-def test_quantised_weights_need_their_library(folders: Path, kind: Any, library: str, monkeypatch: Any) -> None:
+def test_quantised_weights_need_their_library(folders: Built, kind: Any, library: str, monkeypatch: Any) -> None:
     monkeypatch.setattr(quantization.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(AotError, match=f"{kind} weights need {library}") as error:
         read_model(folders / "llava", quantization=kind)
@@ -302,7 +301,7 @@ def test_nf4_is_qloras(monkeypatch: pytest.MonkeyPatch) -> None:
         DefenderSettings(quantization="nf4")
 
 
-def test_what_transformers_cannot_open_is_told(folders: Path, tmp_path: Path) -> None:
+def test_what_transformers_cannot_open_is_told(folders: Built, tmp_path: Path) -> None:
     shutil.copytree(folders / "qwen3_vl", tmp_path / "m")
     config = json.loads((tmp_path / "m/config.json").read_text())
     (tmp_path / "m/config.json").write_text(json.dumps(config | {"model_type": "nonsense"}))

@@ -6,7 +6,7 @@ python tests/tiny_models.py FOLDER     all of them, by name, below FOLDER
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -182,6 +182,18 @@ def guesser(folder: Path, out: Path, scenes: Sequence[Scene]) -> None:
     settings = DefenderSftSettings(steps=25, batch=8, learning_rate=2e-2, warmup_steps=0)
     train_defender_sft(defender, examples, settings, seed=0)
     defender.save(out)
+
+
+class Built:
+    """Folders of tiny models by name (`built / name`), each made when it is first asked for."""
+
+    def __init__(self, root: Path, builders: Mapping[str, Callable[[Path], None]]):
+        self.root, self.builders = root, builders
+
+    def __truediv__(self, name: str) -> Path:
+        if not (self.root / name).exists():
+            self.builders[name](self.root / name)
+        return self.root / name
 
 
 BUILDERS: dict[str, Callable[[Path], None]] = {
