@@ -121,7 +121,8 @@ def hold_contract(name: str, scenes: list[Scene], table: dict[str, Any], *, on_p
 
     def differs(**how: int) -> bool:
         """In one scene at least; the others are not drawn then."""
-        return any(pixels([m]) != pixels(made_by(name, [s], **how, table=table)) for s, m in zip(scenes, made, strict=True))
+        both = zip(scenes, made, strict=True)
+        return any(pixels([one]) != pixels(made_by(name, [scene], **how, table=table)) for scene, one in both)
 
     assert differs(number=1)
     assert any(differs(seed=seed) for seed in (1, 2, 3))  # a photo may offer two or three replacements only
