@@ -49,6 +49,7 @@ from aot.types import Answer
 from aot.world.preserved import world_referee
 from aot.world.questions import PHRASES, WORDS
 from aot.world.scenes import draw_scenes
+from conftest import further
 
 FAST = OptimizerSettings(muon_lr=2e-3, adamw_lr=1e-3, warmup_steps=1, ema=0.5)
 ANYTHING_GOES = Referee([])
@@ -159,8 +160,8 @@ def runs_of(fresh, scenes, pairs, kind, checkpoint=None, updates=3):
     return attacker, train_flow_grpo(environment, settings, **common)
 
 
-KINDS = ["sft", "curated_sft", "rejection_sampling", "rejection_sampling_scripted", "diffusion_nft"]
-KINDS += ["flow_grpo_sde", "flow_grpo_cps"]
+KINDS = ["sft", "curated_sft", "rejection_sampling_scripted", "diffusion_nft", "flow_grpo_sde"]
+KINDS += further("rejection_sampling", "flow_grpo_cps")
 
 
 class Killed(Exception):

@@ -134,9 +134,8 @@ def test_stopped_at_stages_and_inside_a_training_it_resumes_to_the_same_bits(
     assert bits(tmp_path) == bits(uninterrupted)
 
 
-def test_a_stage_made_by_another_process_is_the_one_that_the_run_makes(
-    uninterrupted: Path, tmp_path: Path, aot: Callable[..., Any]
-) -> None:
+@pytest.mark.slow  # the command; a controller's stages, below, are made by the same call
+def test_a_stage_made_by_another_process_is_the_one_that_the_run_makes(uninterrupted: Path, tmp_path: Path) -> None:
     def stop(message: str) -> None:
         raise KeyboardInterrupt
 
@@ -149,10 +148,17 @@ def test_a_stage_made_by_another_process_is_the_one_that_the_run_makes(
     assert other.exitcode == 0 and "iteration_1/attacker: done" in told and "updates: 2" in told
     coevolve(tiny(processes=1), tmp_path, say=lambda _: None)
     assert bits(tmp_path) == bits(uninterrupted)
-    listed = aot("stage", tmp_path, "list")
+
+
+def test_the_stages_of_a_run_are_listed_and_its_names_are_checked(uninterrupted: Path, aot: Callable[..., Any]) -> None:
+    """Of a run that stands, `aot stage` makes nothing."""
+    listed = aot("stage", uninterrupted, "list")
     assert listed.returncode == 0
-    assert set(listed.stdout.split()) == set(json.loads((tmp_path / "summary.json").read_text())["stages"])
-    wrong = aot("stage", tmp_path, "iteration_1/attackr")
+    assert set(listed.stdout.split()) == set(json.loads((uninterrupted / "summary.json").read_text())["stages"])
+    before = bits(uninterrupted)
+    kept = aot("stage", uninterrupted, "iteration_1/defender")
+    assert kept.returncode == 0 and bits(uninterrupted) == before
+    wrong = aot("stage", uninterrupted, "iteration_1/attackr")
     assert wrong.returncode == 2 and "did you mean iteration_1/attacker" in wrong.stderr
     assert "Traceback" not in wrong.stderr
 

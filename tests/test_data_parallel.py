@@ -42,6 +42,7 @@ from aot.train.ranks import Draws, gather_values, share, sum_gradients
 from aot.types import CounterfactualPair
 from aot.world.preserved import world_referee
 from aot.world.scenes import draw_scenes
+from conftest import further
 from ranks import on_ranks
 
 Train = Callable[[Checkpoint, TrainLog], tuple[torch.nn.Module, dict[str, Any]]]
@@ -163,7 +164,7 @@ def tiny_attacker(*, adapters: bool = False) -> EditAttacker:
 QUICK = OptimizerSettings(muon_lr=0, adamw_lr=1e-3, warmup_steps=1, ema=0.5)
 
 
-@pytest.mark.parametrize("micro_batch", [0, 2])
+@pytest.mark.parametrize("micro_batch", [2, *further(0)])
 def test_the_attackers_sft(micro_batch: int, tmp_path: Path) -> None:
     """Five examples a step; in passes or at once."""
     pairs = instruction_pairs(draw_scenes(8, 6, "train"), seed=1)
@@ -187,7 +188,7 @@ FLOW = {
 }
 
 
-@pytest.mark.parametrize("name", FLOW)
+@pytest.mark.parametrize("name", ["sampled answers, two steps, in passes", *further("greedy, one optimizer step")])
 def test_flow_grpo(name: str, tmp_path: Path) -> None:
     """Three groups: with two ranks one has two of them, with three each one; a fourth would have none."""
     sizes = {"updates": 3, "groups": 3, "group_size": 4, "steps": 4, "window_last": 2, "optimizer": QUICK}

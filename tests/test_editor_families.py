@@ -21,6 +21,7 @@ from aot.players.attacker.latents import paint
 from aot.players.attacker.opening import open_attacker
 from aot.players.settings import AttackerSettings, LoraSettings
 from aot.world.scenes import draw_scenes
+from conftest import further
 from stock_classes import named_as_stock
 from tiny_editors import PIPELINES, tiny_editor
 
@@ -47,7 +48,9 @@ def picture(height: int = 128, width: int = 128) -> PilImage.Image:
     return PilImage.fromarray(scene.image).resize((width, height), PilImage.Resampling.LANCZOS)
 
 
-@pytest.mark.parametrize(("kind", "height", "width"), [("edit", 128, 128), ("plus", 128, 128), ("plus", 96, 160)])
+@pytest.mark.parametrize(
+    ("kind", "height", "width"), [("edit", 128, 128), ("plus", 96, 160), *further(("plus", 128, 128))]
+)
 @pytest.mark.usefixtures("small")
 def test_the_stock_pipeline_paints_the_same_picture(folders, kind, height, width):
     """With guidance, at the size at which the pipeline works, its image's positions as the pipeline has them."""

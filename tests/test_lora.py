@@ -27,6 +27,7 @@ from aot.prompts import attack_instruction
 from aot.runs.checkpoints import Checkpoint
 from aot.train.editor_trainer import EditorTrainer, OptimizerSettings
 from aot.world.scenes import draw_scenes
+from conftest import further
 from stock_classes import named_as_stock
 from test_attacker_training import Killed, KilledAfter, runs_of
 from tiny_editors import tiny_editor
@@ -145,7 +146,7 @@ def test_an_adapter_over_bfloat16_learns_from_small_steps(base, scenes):
     assert all(torch.equal(a, b) for a, b in zip(kept, frozen, strict=True))
 
 
-@pytest.mark.parametrize("kind", ["sft", "diffusion_nft", "flow_grpo_sde"])
+@pytest.mark.parametrize("kind", ["sft", "flow_grpo_sde", *further("diffusion_nft")])
 def test_trainings_train_the_adapter_alone_and_resume_bit_identically(kind, base, scenes, pairs, tmp_path):
     made = open_attacker_to_train(base, ADAPTED, name="a", seed=0)
     made.settings = made.settings.model_copy(update={"guidance": 1.0})

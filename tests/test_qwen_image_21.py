@@ -30,6 +30,7 @@ from aot.train.attacker.sft.edit_sets import EditSet
 from aot.train.attacker.sft.flow_matching import SftSettings, train_sft
 from aot.types import Scene
 from aot.world.scenes import draw_scenes
+from conftest import further
 from stock_classes import named_as_stock
 from test_attacker_training import ANYTHING_GOES, FAST, Fickle
 from test_plan import attackers_work
@@ -94,7 +95,7 @@ def test_images_are_padded_to_whole_places_of_the_text_encoder(folder):
         ours.conditions([np.zeros((160, 160, 3), np.uint8)], SENTENCES[:1])
 
 
-@pytest.mark.parametrize("kind", ["flow_grpo", "sft"])
+@pytest.mark.parametrize("kind", ["flow_grpo", *further("sft")])
 def test_adapters_are_trained_and_loaded_by_the_stock_pipeline(folder, pipeline, kind, tmp_path):
     player = AttackerSettings(lora=LoraSettings(rank=2), gradient_checkpointing=kind == "sft", **FEW)
     scenes = draw_scenes(4, 11, "train")
