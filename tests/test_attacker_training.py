@@ -197,12 +197,12 @@ def test_sft_lowers_its_loss_and_reaches_a_single_example(fresh, pairs):
     attacker = fresh()
     examples = EditSet.of(attacker, pairs[:1])
     settings = SftSettings(
-        steps=60, batch=16, optimizer=FAST.model_copy(update={"adamw_lr": 3e-3, "ema": 0.0})
+        steps=60, batch=4, optimizer=FAST.model_copy(update={"adamw_lr": 3e-3, "ema": 0.0})
     )
 
     def loss() -> float:
         with torch.no_grad():
-            batch = examples.take(torch.zeros(64, dtype=torch.long))
+            batch = examples.take(torch.zeros(32, dtype=torch.long))
             return float(flow_matching_loss(attacker, batch, settings, torch.Generator().manual_seed(0)))
 
     before = loss()
@@ -423,14 +423,14 @@ def test_scripted_proposals_are_imitated_too(fresh, scenes, pairs):
 def test_curated_pairs_are_the_forges_and_deceive():
     referee = world_referee(RefereeSettings())
     settings = CurateSettings(
-        world=WorldSettings(scenes=60), pairs=PairSettings(candidates=3), named_kind=0.5
+        world=WorldSettings(scenes=30), pairs=PairSettings(candidates=3), named_kind=0.5
     )
     reader = WorldReader(shortsighted=True)
     found, again = (curate_pairs(reader, referee, settings, seed=0) for _ in range(2))
     counts = found.funnel.as_json()
     effective = {stage: part for stage, part in counts.items() if stage.startswith("effective/")}
     assert len(found.pairs) == sum(part["kept"] for part in effective.values()) > 5
-    assert sum(part["in"] for part in effective.values()) == counts["referee"]["kept"] <= 3 * 60
+    assert sum(part["in"] for part in effective.values()) == counts["referee"]["kept"] <= 3 * 30
     assert [p.sentence for p in again.pairs] == [p.sentence for p in found.pairs]
     assert curate_pairs(Oracle(), referee, settings, seed=0).pairs == []
 

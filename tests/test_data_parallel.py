@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -131,8 +132,10 @@ def test_the_defenders_sft(tmp_path: Path) -> None:
     settings = DefenderSftSettings(steps=3, batch=7, candidates=2, warmup_steps=1, ema=0.5, per_forward=2)
     settings = settings.model_copy(update={"counterfactual_share": 0.6})
 
+    shipped = QwenDefender.load(SHIPPED / "defender")
+
     def train(checkpoint: Checkpoint, log: TrainLog) -> tuple[torch.nn.Module, dict[str, Any]]:
-        defender = QwenDefender.load(SHIPPED / "defender")
+        defender = copy.deepcopy(shipped)
         batches = in_epochs(examples, settings.single, seed=1)
         metrics = train_defender_sft(
             defender, batches, settings, seed=1, pairs=lambda _: pairs, checkpoint=checkpoint, log=log
@@ -170,9 +173,11 @@ def test_the_attackers_sft(micro_batch: int, tmp_path: Path) -> None:
     pairs = instruction_pairs(draw_scenes(8, 6, "train"), seed=1)
     settings = SftSettings(steps=3, batch=5, micro_batch=micro_batch, optimizer=QUICK)
 
+    fresh = tiny_attacker()
+    examples = EditSet.of(fresh, pairs)
+
     def train(checkpoint: Checkpoint, log: TrainLog) -> tuple[torch.nn.Module, dict[str, Any]]:
-        attacker = tiny_attacker()
-        examples = EditSet.of(attacker, pairs)
+        attacker = copy.deepcopy(fresh)
         metrics = train_sft(attacker, examples, settings, seed=2, checkpoint=checkpoint, log=log)
         return attacker.transformer, metrics
 
@@ -194,9 +199,10 @@ def test_flow_grpo(name: str, tmp_path: Path) -> None:
     sizes = {"updates": 3, "groups": 3, "group_size": 4, "steps": 4, "window_last": 2, "optimizer": QUICK}
     settings = FLOW[name].model_copy(update=sizes)
     defender, scenes = QwenDefender.load(SHIPPED / "defender"), draw_scenes(8, 5, "train")
+    fresh = tiny_attacker(adapters=True)
 
     def train(checkpoint: Checkpoint, log: TrainLog) -> tuple[torch.nn.Module, dict[str, Any]]:
-        attacker = tiny_attacker(adapters=True)
+        attacker = copy.deepcopy(fresh)
         referee = world_referee(RefereeSettings())
         environment = AttackEnvironment(attacker, scenes, referee, defender, settings.environment)
         metrics = train_flow_grpo(environment, settings, seed=4, checkpoint=checkpoint, log=log)

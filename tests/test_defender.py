@@ -83,13 +83,17 @@ def test_prompts_of_the_world_are_short(tokenizer):
         assert len(tokenizer(attack_instruction(scene)).input_ids) <= 14
 
 
-@given(st.text(max_size=60))
-@settings(max_examples=60, deadline=None)
-def test_any_text_survives_the_tokenizer(text):
+def test_any_text_survives_the_tokenizer():
     import unicodedata
 
     tokenizer = build_tokenizer(("cup", "left"), PHRASES)
-    assert tokenizer.decode(tokenizer(text).input_ids) == unicodedata.normalize("NFC", text)
+
+    @given(st.text(max_size=60))
+    @settings(max_examples=60, deadline=None)
+    def survives(text):
+        assert tokenizer.decode(tokenizer(text).input_ids) == unicodedata.normalize("NFC", text)
+
+    survives()
 
 
 def test_tokenizer_is_the_same_every_time_and_after_saving(tokenizer, tmp_path: Path):
