@@ -70,7 +70,7 @@ def assert_equal(one: Path, other: Path, *, rank: int = 0, atol: float = 2e-6) -
 
 
 def check_training(train: Train, tmp_path: Path, *, atol: float = 2e-6) -> None:
-    """Two ranks equal one; killed at the second step's end (one rank, with SIGKILL) one rank goes on, then three."""
+    """Two ranks equal one; killed at the first step's end (one rank, with SIGKILL) one rank goes on, then three."""
     folders = {name: tmp_path / name for name in ("one", "two", "killed", "again", "more")}
     for folder in folders.values():
         folder.mkdir()
@@ -87,7 +87,7 @@ def check_training(train: Train, tmp_path: Path, *, atol: float = 2e-6) -> None:
         def save(self, step: int, *state: Any, **more: Any) -> bool:
             saved = super().save(step, *state, **more)
             ranks.barrier()
-            if saved and step == 2 and ranks.rank() == 1:
+            if saved and step == 1 and ranks.rank() == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
             return saved
 
@@ -95,7 +95,7 @@ def check_training(train: Train, tmp_path: Path, *, atol: float = 2e-6) -> None:
         train(Dies(tmp_path / "state", 1), TrainLog())
 
     assert on_ranks(2, until_killed, dies=(1,))[1] == -signal.SIGKILL
-    assert json.loads((tmp_path / "state/latest.json").read_text())["step"] == 2
+    assert json.loads((tmp_path / "state/latest.json").read_text())["step"] == 1
     kept = tmp_path / "state"
     shutil.copytree(kept, tmp_path / "copied")
     trained(train, folders["again"], kept)
@@ -129,7 +129,7 @@ def test_the_defenders_sft(tmp_path: Path) -> None:
     """With attacks and counterfactual pairs whose losses are compared; seven images a step cannot be shared evenly."""
     pairs = [CounterfactualPair((a.image, b.image), (a.question, b.question)) for a, b in pairwise(SCENES[:6])]
     examples = [SftExample(s.image, s.question, tuple(o.image for o in SCENES[: i % 4])) for i, s in enumerate(SCENES)]
-    settings = DefenderSftSettings(steps=3, batch=7, candidates=2, warmup_steps=1, ema=0.5, per_forward=2)
+    settings = DefenderSftSettings(steps=2, batch=7, candidates=2, warmup_steps=1, ema=0.5, per_forward=2)
     settings = settings.model_copy(update={"counterfactual_share": 0.6})
 
     shipped = QwenDefender.load(SHIPPED / "defender")
@@ -171,7 +171,7 @@ QUICK = OptimizerSettings(muon_lr=0, adamw_lr=1e-3, warmup_steps=1, ema=0.5)
 def test_the_attackers_sft(micro_batch: int, tmp_path: Path) -> None:
     """Five examples a step; in passes or at once."""
     pairs = instruction_pairs(draw_scenes(8, 6, "train"), seed=1)
-    settings = SftSettings(steps=3, batch=5, micro_batch=micro_batch, optimizer=QUICK)
+    settings = SftSettings(steps=2, batch=5, micro_batch=micro_batch, optimizer=QUICK)
 
     fresh = tiny_attacker()
     examples = EditSet.of(fresh, pairs)
@@ -181,14 +181,14 @@ def test_the_attackers_sft(micro_batch: int, tmp_path: Path) -> None:
         metrics = train_sft(attacker, examples, settings, seed=2, checkpoint=checkpoint, log=log)
         return attacker.transformer, metrics
 
-    check_training(train, tmp_path, atol=1e-4)  # of three steps of 1e-3: Adam's first is as long for a tiny gradient
+    check_training(train, tmp_path, atol=1e-4)  # of two steps of 1e-3: Adam's first is as long for a tiny gradient
 
 
 GRADED_BY_SHARE = EnvironmentSettings(answers=4, temperature=1.5)
 FLOW = {
     "greedy, one optimizer step": FlowGrpoSettings(environment=GRADED, micro_batch=0),
     "sampled answers, two steps, in passes": FlowGrpoSettings(
-        environment=GRADED_BY_SHARE, minibatch=4, micro_batch=3, share_noise=False, advantage_std="group"
+        environment=GRADED_BY_SHARE, minibatch=5, micro_batch=3, share_noise=False, advantage_std="group"
     ),
 }
 
@@ -196,7 +196,7 @@ FLOW = {
 @pytest.mark.parametrize("name", ["sampled answers, two steps, in passes", *further("greedy, one optimizer step")])
 def test_flow_grpo(name: str, tmp_path: Path) -> None:
     """Three groups: with two ranks one has two of them, with three each one; a fourth would have none."""
-    sizes = {"updates": 3, "groups": 3, "group_size": 4, "steps": 4, "window_last": 2, "optimizer": QUICK}
+    sizes = {"updates": 2, "groups": 3, "group_size": 3, "steps": 4, "window_last": 2, "optimizer": QUICK}
     settings = FLOW[name].model_copy(update=sizes)
     defender, scenes = QwenDefender.load(SHIPPED / "defender"), draw_scenes(8, 5, "train")
     fresh = tiny_attacker(adapters=True)

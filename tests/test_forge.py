@@ -217,7 +217,7 @@ def test_proposals_keep_away_from_the_question(pair_source: PhotoPairSource) -> 
             assert isinstance(scene, PhotoScene) and scene.contents is not None and scene.query is not None
             how = pair_source.banks[scene.split], lambda cutout: Origin(cutout.height, 0.5), wide
             context = ProposalContext(scene.site, scene.queried, *how)
-            for _ in range(20):
+            for _ in range(10):
                 made = propose(context, rng)
                 if isinstance(made, str):
                     assert made in ("no_place", "no_object", "nothing_to_remove")
@@ -303,7 +303,7 @@ def test_a_judge_looks_at_extended_photos_and_unknown_answers(store: PhotoStore)
 
 
 def test_what_is_stored_is_what_was_judged(pair_source: PhotoPairSource) -> None:
-    pairs, funnel = make_pairs(pair_source, range(len(pair_source)), PairSettings(), seed=0)
+    pairs, funnel = make_pairs(pair_source, range(4), PairSettings(), seed=0)
     counts = funnel.as_json()
     assert pairs and counts["referee"]["kept"] == counts["variety"]["in"] and counts["variety"]["kept"] == len(pairs)
     assert counts["distractor"]["kept"] == counts["referee"]["in"]

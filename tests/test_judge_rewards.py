@@ -479,7 +479,7 @@ def test_a_stage_that_is_judged_depends_on_the_judges_files(tmp_path, monkeypatc
     monkeypatch.setattr("aot.coevolve.stages.attacker.train_attacker", told)
 
     def key(name: str, *changes: str) -> object:
-        recipe = load_recipe("smoke", ["game.train_scenes=2", "game.held_out_scenes=2", *changes])
+        recipe = load_recipe("smoke", ["game.train_scenes=2", "game.held_out_scenes=2", "warm_up.steps=0", *changes])
         with Run(tmp_path / name, recipe.model_dump(mode="json"), say=lambda _: None) as run:
             stage = Stages(recipe, run, open_game(recipe.game, recipe.referee, seed=0)).make("iteration_1/attacker")
             assert stage.metrics["judged"] == bool(recipe.attacker.judged)
