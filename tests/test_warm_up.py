@@ -173,8 +173,10 @@ def test_a_run_with_everything_resumes_to_the_same_bits(tmp_path: Path) -> None:
     recipe: Recipe = smoke().changed(
         game={"train_scenes": 12, "held_out_scenes": 8},
         players={"attacker": {"steps": 3}},
-        attacker={"flow_grpo": {"updates": 1, "steps": 4}},
+        attacker={"flow_grpo": {"updates": 1, "steps": 4, "groups": 2, "group_size": 2}},
         evaluation={"distractors": 1},
+        warm_up={"batch": 4},
+        hits={"batch": 4},
         processes=1,
         defender_checkpoint_every=1,
     )
