@@ -197,12 +197,12 @@ def test_sft_lowers_its_loss_and_reaches_a_single_example(fresh, pairs):
     attacker = fresh()
     examples = EditSet.of(attacker, pairs[:1])
     settings = SftSettings(
-        steps=60, batch=4, optimizer=FAST.model_copy(update={"adamw_lr": 3e-3, "ema": 0.0})
+        steps=60, batch=16, optimizer=FAST.model_copy(update={"adamw_lr": 3e-3, "ema": 0.0})
     )
 
     def loss() -> float:
         with torch.no_grad():
-            batch = examples.take(torch.zeros(32, dtype=torch.long))
+            batch = examples.take(torch.zeros(64, dtype=torch.long))
             return float(flow_matching_loss(attacker, batch, settings, torch.Generator().manual_seed(0)))
 
     before = loss()
