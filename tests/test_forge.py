@@ -403,7 +403,7 @@ def test_the_world_and_its_defender_go_through_the_same_pipeline(tmp_path: Path)
     from aot.players.base_players import player_folder
 
     defender = DefenderFolder(player_folder("miniature", "defender"), "miniature")
-    settings = ForgeSettings(world=WorldSettings(scenes=60), chunk=40)
+    settings = ForgeSettings(world=WorldSettings(scenes=30), chunk=20)
     valid = forge(None, tmp_path / "valid", settings, say=lambda _: None)
     effective = forge(None, tmp_path / "effective", settings, defender=defender, say=lambda _: None)
     assert valid["referee"] == effective["referee"]
