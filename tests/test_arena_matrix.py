@@ -374,6 +374,7 @@ SMALL: dict[str, Any] = {
     "players": {"attacker": {"steps": 3}},
     "attacker": {"flow_grpo": {"updates": 1, "groups": 2, "group_size": 4}},
     "evaluation": {"distractors": 2},
+    "dapo": {"updates": 1},
     "processes": 1,
     "clean_rl": False,
     "floor": {"scenes": 0},
@@ -620,6 +621,7 @@ def test_the_same_figures_give_the_same_page(played: tuple[Arena, Path], tmp_pat
 
 def test_the_terminal_has_a_table_a_threat(finished: Path, tmp_path: Path, aot: Callable[..., Ended]) -> None:
     words = ["--attacks", "noise", "--draws", "1", "--limit", "6", "--out", "out"]
+    words += [f"--set={small}" for small in ("bootstrap=100", "game_bootstrap=10", "budget_scenes=4")]
     ended = aot("arena", finished, *words)
     assert ended.returncode == 0, ended.stderr
     for told in ("3 attackers", "on 6 held-out", "Semantic attacks", "Pixel attacks", "worst case", "Nash", "A toy"):
