@@ -13,6 +13,7 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that would fetch a model fails at once, everywhere
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")  # threads that read small weights wait for one another
 
 
 def pytest_collection_finish() -> None:
