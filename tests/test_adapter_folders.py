@@ -33,6 +33,7 @@ from aot.players.settings import DefenderSettings, LoraSettings
 from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
 from aot.train.defender.sft_examples import in_epochs
 from aot.world.scenes import draw_scenes
+from conftest import further
 
 SCENES = draw_scenes(4, 5)
 IMAGES, QUESTIONS = [scene.image for scene in SCENES], [scene.question for scene in SCENES]
@@ -76,7 +77,11 @@ def odds(defender: TrainedDefender) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("family", "kind"), [("qwen2_5_vl", "lora"), ("qwen2_5_vl", "head"), *(("llava", kind) for kind in KINDS)]
+    ("family", "kind"),
+    [
+        *(("qwen2_5_vl", "head"), ("llava", "lora"), ("llava", "embeddings"), ("llava", "ia3")),
+        *further(("qwen2_5_vl", "lora"), ("llava", "dora"), ("llava", "head")),
+    ],
 )
 def test_it_answers_as_the_merged_model_and_is_kept_as_it_is(
     bases: Path, tmp_path: Path, family: str, kind: str
@@ -113,7 +118,7 @@ def test_names_of_an_earlier_transformers_find_their_places(bases: Path, tmp_pat
     np.testing.assert_array_equal(odds(opened(tmp_path)), now)
 
 
-@pytest.mark.parametrize("kind", ["lora", "ia3", "head"])
+@pytest.mark.parametrize("kind", ["lora", "head", *further("ia3")])
 def test_training_goes_on_with_them(bases: Path, tmp_path: Path, kind: str) -> None:
     saved(bases / "llava", tmp_path / "theirs", kind)
     before = load_file(tmp_path / "theirs" / WEIGHTS)
