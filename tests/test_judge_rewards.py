@@ -220,7 +220,7 @@ def evolved(judge, terms, checkpoint=None, log=None, method="flow_grpo"):
         metrics = train_diffusion_nft(facing, settings, **keep)
     else:
         flow = FlowGrpoSettings(
-            updates=3, groups=2, group_size=3, steps=4, window=2, window_last=2, optimizer=FAST,
+            updates=3, groups=3, group_size=3, steps=4, window=2, window_last=2, optimizer=FAST,
             environment=environment(terms),
         )  # fmt: skip
         metrics = train_flow_grpo(facing, flow, **keep)

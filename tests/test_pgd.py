@@ -226,9 +226,7 @@ def attacked(
 
 
 def right(defender: QwenDefender, images: Sequence[Image]) -> np.ndarray:
-    """Of the first scenes, as many as there are images."""
-    scenes = SCENES[: len(images)]
-    pairs = zip(defender.option_logprobs(images, [s.question for s in scenes]), scenes, strict=True)
+    pairs = zip(defender.option_logprobs(images, [s.question for s in SCENES]), SCENES, strict=True)
     return np.array([row[s.question.answer] for row, s in pairs])
 
 
@@ -326,13 +324,12 @@ def test_white_box_attackers_hurt_within_their_bound(name: str, defender: QwenDe
     for keep in (False, True):
         settings = SMALL.model_copy(update={"outside_boxes": keep})
         (attacker,) = pixel_attackers([name], defender, settings)
-        scenes = SCENES[:6]
-        made = attacker.attack(scenes, seed=3)
-        assert attacker.name == f"{name}_8" and [a.scene_id for a in made] == [s.id for s in scenes]
+        made = attacker.attack(SCENES, seed=3)
+        assert attacker.name == f"{name}_8" and [a.scene_id for a in made] == [s.id for s in SCENES]
         judge = WithinBall([attacker])
-        found = judge(scenes, made)
+        found = judge(SCENES, made)
         assert all(f.passed or f.reason == "unchanged" for f in found) and any(f.passed for f in found)
-        before, after = right(defender, [s.image for s in scenes]), right(defender, [a.image for a in made])
+        before, after = right(defender, [s.image for s in SCENES]), right(defender, [a.image for a in made])
         assert (after <= before + 1e-4).all() and after.mean() < before.mean() - 0.2
         # The same draws as a family has.
         assert draw(attacker, SCENES[0], 0, 3) == "unchanged" or (after[0] < before[0])
