@@ -22,7 +22,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is dearest to prepare comes first. xdist's `worksteal` gives each worker a run of tests and takes from its
+    """What takes longest to prepare comes first. xdist's `worksteal` gives each worker a run of tests and takes from its
     end for another: so these stay together, and a Ray or an experiment is not made by both."""
     items.sort(key=lambda item: item.path.stem not in ("test_ray", "test_experiment"))
 

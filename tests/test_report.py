@@ -21,6 +21,7 @@ from aot.report.gallery import read_picture
 from aot.report.summary import Summary, in_order
 from aot.report.svg import MAX_POINTS, nice_ceiling, smooth, thin, ticks
 from aot.report.words import duration, headline, race_note
+from conftest import further
 from html_page import Page, chromium, measured_in_frames, needs_chromium
 
 # A made-up run ------------------------------------------------------------------------------------------
@@ -640,7 +641,7 @@ def test_terminal_table_fits_80_columns() -> None:
 
 
 @needs_chromium
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["dark", *further("light")])
 def test_browser_draws_both_schemes(run: Path, tmp_path: Path, scheme: str) -> None:
     page, shot = build_report(run), tmp_path / "shot.png"
     setting = f"--blink-settings=preferredColorScheme={int(scheme == 'light')}"
