@@ -22,8 +22,8 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest to prepare comes first. xdist's `worksteal` gives each worker a run of tests and takes from its
-    end for another: so these stay together, and a Ray or an experiment is not made by both."""
+    """What takes longest to prepare comes first. xdist's `worksteal` gives each worker a run of tests and takes from
+    its end for another: so these stay together, and a Ray or an experiment is not made by both."""
     items.sort(key=lambda item: item.path.stem not in ("test_ray", "test_experiment"))
 
 
