@@ -82,11 +82,11 @@ def test_the_pair_source_asks_in_the_rotation_that_it_is_given(dataset: Path) ->
 
 def test_a_cold_start_resumes_to_the_bit_and_learns_from_both_kinds(dataset: Path, tmp_path: Path) -> None:
     settings = ColdStartSettings(retention=0.5, sft=FAST)
-    plain = instruction_pairs(draw_scenes(10, 3, "train"), seed=3)
+    plain = instruction_pairs(draw_scenes(30, 3, "train"), seed=3)
     whole = EditAttacker.load(ATTACKER)
     pairs = ColdStartPairs.of(dataset, settings, seed=0, plain=plain)
     metrics = cold_start(whole, pairs, settings, seed=0)
-    assert metrics["plain"] == 10 and metrics["examples"] == metrics["pairs"] + 10
+    assert metrics["plain"] == 30 and metrics["examples"] == metrics["pairs"] + 30
     assert metrics["held_out_loss"] != metrics["held_out_loss_before"]
 
     class Killer(TrainLog):

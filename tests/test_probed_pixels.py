@@ -171,6 +171,5 @@ def test_photos_that_a_processor_resizes_are_attacked_by_the_command(
     data = folder_of_photos(tmp_path / "photos", 2)
     out = tmp_path / "audit"
     words = ["--attacks", "pgd", "--limit", "2", "--draws", "1", "--set", "pixels.pgd.steps=2"]
-    words += ["--set", "pixels.eps=[8]"]
     done = aot("audit", "--defender", str(folders / "llava"), "--data", str(data), "--out", str(out), *words)
     assert "unfair: 0" in done.stdout, done.stdout + done.stderr
