@@ -106,7 +106,7 @@ def test_families_are_mixed_and_each_is_judged_by_its_own_rule() -> None:
 
 def test_a_family_is_drawn_as_often_as_its_weight_says() -> None:
     families = ("occlusion", "distractor", "noise")
-    settings = ScriptedAttackSettings(families=families, weights={"noise": 4.0, "blur": 9.0}, composed_share=0.5)
+    settings = ScriptedAttackSettings(families=families, weights=(("noise", 4.0), ("blur", 9.0)), composed_share=0.5)
     recipe = smoke().changed(scripted_attacks=settings.model_dump())
     game = open_game(recipe.game, recipe.referee, seed=0)
     many = [scene for scene in SCENES for _ in range(60)]
@@ -116,9 +116,9 @@ def test_a_family_is_drawn_as_often_as_its_weight_says() -> None:
     meta = Counter(attack.attacker for attack in settings.mixed(game, {"occlusion": 1.0}).attack(many, seed=4))
     assert set(meta) == {"occlusion"}, "a meta-strategy stands in their place"
     assert settings.key["weights"] == {"noise": 4.0}, "blur is not drawn"
-    plain = settings.model_copy(update={"weights": {"blur": 9.0}})
+    plain = settings.model_copy(update={"weights": (("blur", 9.0),)})
     assert plain.key == ScriptedAttackSettings(families=families, composed_share=0.5).key
-    for wrong in ({"nose": 1.0}, {"noise": 0.0}, {"noise": -1.0}):
+    for wrong in ((("nose", 1.0),), (("noise", 0.0),), (("noise", -1.0),)):
         with pytest.raises((AotError, ValueError)):
             ScriptedAttackSettings(families=families, weights=wrong)
 

@@ -34,7 +34,8 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
     draws: int = Field(4, gt=0)  # attacks a scene: what `candidates` chooses from
     related: float = Field(0.7, ge=0, le=1)  # distractors: share of them that resembles what is asked about
     families: tuple[str, ...] = ()  # of `aot.attacks`, by `weights` or the meta-strategy; (): distractors alone
-    weights: dict[str, Weight] = {}  # how often one of them is drawn; 1 where it is not named, others do not matter
+    # (family, weight): how often it is drawn, 1 where it is not named. Pairs: a recipe replaces all those of another.
+    weights: tuple[tuple[str, Weight], ...] = ()
     composed_share: float = Field(0.0, ge=0, le=1)  # in SFT and rounds: a semantic one, then one of the whole image
 
     @field_validator("families")
@@ -45,14 +46,14 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
 
     @field_validator("weights")
     @classmethod
-    def _weights_of_known(cls, weights: dict[str, float]) -> dict[str, float]:
-        families(list(weights), where="scripted_attacks.weights")
+    def _weights_of_known(cls, weights: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ...]:
+        families([name for name, _ in weights], where="scripted_attacks.weights")
         return weights
 
     @property
     def key(self) -> dict[str, Any]:
         """What stages depend on."""
-        weights = {name: weight for name, weight in self.weights.items() if name in self.families and weight != 1}
+        weights = {name: weight for name, weight in self.weights if name in self.families and weight != 1}
         used = {"families": self.families, "composed_share": self.composed_share}
         plain = self.model_dump(exclude={"weights", *(name for name, value in used.items() if not value)})
         return plain | ({"weights": weights} if weights else {})
@@ -93,7 +94,7 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
         """All of them as one attacker, `composed_share` of whose attacks are compositions; `weights` by name, in place
         of those of the settings."""
         members = self.players(game)
-        given, unnamed = (weights, 0.0) if weights else (self.weights, 1.0)
+        given, unnamed = (weights, 0.0) if weights else (dict(self.weights), 1.0)
         shares = {one.name: given.get(one.name, unnamed) for one in members}
         if not any(shares.values()):
             shares = dict.fromkeys(shares, 1.0)
