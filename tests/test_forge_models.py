@@ -147,7 +147,7 @@ def test_a_folder_of_images_gives_questions_that_other_commands_read(
     funnel = forge(folder, tmp_path / "out", settings, author=DefenderFolder(model, "scribe"), say=said.append)
     law(funnel)
     assert funnel["grow"]["kept"] == 3 and funnel["question"]["kept"] == 3
-    assert set(funnel["distractor"]["refused"]) == {"no_object", "nothing_to_remove", "nothing_to_resize"}
+    assert set(funnel["distractor"]["refused"]) == {"no_object", "nothing_to_remove"}
     assert "`grown.jsonl` holds 3 questions" in (tmp_path / "out/README.md").read_text()
     text = (tmp_path / "out/grown.jsonl").read_text()
     scenes, refused = load_scenes(tmp_path / "out/grown.jsonl", fit=square(64))
