@@ -201,7 +201,7 @@ def test_a_wrong_key_in_mid_run_keeps_what_came(tmp_path: Path) -> None:
         asks = [Ask(str(i), (f"question {i}",)) for i in range(100)]
         with pytest.raises(AotError, match="key revoked"):
             list(ask_all(backend, asks, GREEDY, store))
-        # Four before the eighth question had its turn, and whatever was under way; how much that is, the machine decides.
+        # Four before the eighth question had its turn, and what was under way: how much, the machine decides.
         assert len(store) == server.delivered.total() >= 4
 
 
