@@ -9,8 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import hypothesis
 import pytest
 
+hypothesis.settings.register_profile("aot", deadline=None)  # a busy machine is no fault of an example
+hypothesis.settings.load_profile("aot")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that would fetch a model fails at once, everywhere
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")  # threads that read small weights wait for one another
