@@ -21,10 +21,11 @@ BEFORE_IF = ("see", "check", "tell", "know", "determine", "sure", "even", "as", 
 SUPPOSES = (
     "".join(f"(?<!{word} )" for word in BEFORE_IF)
     + r"\bif\b(?!\s+(?:i\b(?!\s+squint)|we|one|you\b(?!\s+(?:mean|refer|ask))|forced|pressed|anything|so|not)\b)"
-    r"|\bunless\b|^\W*(?:suppose|assum(?:e|ing)|imagine|had\s+(?:the|it))\b|\bonly\s+if\b|\bhad\s+(?:the|it|this"
-    r"|there)\s+(?:\w+\s+){0,3}been\b|\bwould\s+have\s+(?:been|said|chosen|picked|answered)\b|\bdepend(?:s|ing"
-    r"|ent)?\s+on\b|\bin\s+that\s+case\b|\botherwise\b|\bwould\s+(?:only\s+)?be\s+(?:(?:option\s+)?\(?[A-J]\)?|right"
-    r"|correct|true)\s+(?:only\s+)?(?:in|under|when|for|at)\b|如果|假如|假设|若是|要是|除非|取决于"
+    r"|\bunless\b|^\W*(?:suppose|assum(?:e|ing)|imagine|had\s+(?:the|it))\b|\bonly\s+if\b"
+    r"|\bhad\s+(?:the|it|this|there)\s+(?:\w+\s+){0,3}been\b|\bwould\s+have\s+(?:been|said|chosen|picked|answered)\b"
+    r"|\bdepend(?:s|ing|ent)?\s+on\b|\bin\s+that\s+case\b|\botherwise\b"
+    r"|\bwould\s+(?:only\s+)?be\s+(?:(?:option\s+)?\(?[A-J]\)?|right|correct|true)\s+(?:only\s+)?(?:in|under|when|for|at)\b"
+    r"|如果|假如|假设|若是|要是|除非|取决于"
 )
 _PEOPLE = (
     r"(?:some(?:one|body)|any(?:one|body)|people|you|he|she|they|(?:some|others?|many|most|few)(?=\s+(?:would|might|may"
@@ -41,14 +42,15 @@ _CLAIM = (
 )
 REPORTS = (
     rf"\b(?:{_PEOPLE})\s+(?:[\w-]+\s+){{0,4}}?{_CLAIM}\b"
-    r"|\bone\s+(?:might|may|could)\s+\w+|\baccording\s+to\s+(?:the|my|your|some|a)\s+(?:user|student|hint|caption"
-    r"|prompt)\b|\b(?:for\s+example|for\s+instance|e\.\s?g\.)|^\W*example\b|\bin\s+the\s+(?:format|form|style)\b"
-    r"|\ba\s+typical\b|[\"'](?:the\s+)?(?:\w+\s+)?answer(?:\s+is|:)[^\"'\n]{0,40}[\"']|^\W*(?:the\s+)?question\s*:\s*\""
+    r"|\bone\s+(?:might|may|could)\s+\w+|\baccording\s+to\s+(?:the|my|your|some|a)\s+(?:user|student|hint|caption|prompt)\b"
+    r"|\b(?:for\s+example|for\s+instance|e\.\s?g\.)|^\W*example\b|\bin\s+the\s+(?:format|form|style)\b|\ba\s+typical\b"
+    r"|[\"'](?:the\s+)?(?:\w+\s+)?answer(?:\s+is|:)[^\"'\n]{0,40}[\"']|^\W*(?:the\s+)?question\s*:\s*\""
     r"|^\W*(?:reply|respond|output|return|pick|choose|please)\s+(?:with|format|\(?A\b|answer)"
-    r"|\bsuch\s+as\s+\"?\(?(?-i:[A-J])\b|\bexpected\s+(?:output|format)|^(?!\W*X\b)[^\n]*[?][\"')]*\s*$|\b(?:need|like"
-    r"|want|have)\s+to\s+(?:see|view|look|examine|access)\b[^.!?\n:]*\b(?:figure|image|panel|table|picture|photo|graph"
-    r"|diagram|chart|plot)s?\b|\b(?:provide|share|upload|without\s+seeing)\s+(?:the\s+)?(?:figure|image|panel|table"
-    r"|picture|photo)s?\b|大家|有人|有些人|很多人|别人|同学|例如|比如|题目问"
+    r"|\bsuch\s+as\s+\"?\(?(?-i:[A-J])\b|\bexpected\s+(?:output|format)|^(?!\W*X\b)[^\n]*[?][\"')]*\s*$"
+    r"|\b(?:need|like|want|have)\s+to\s+(?:see|view|look|examine|access)\b[^.!?\n:]*\b(?:figure|image|panel|table|picture"
+    r"|photo|graph|diagram|chart|plot)s?\b|\b(?:provide|share|upload|without\s+seeing)\s+(?:the\s+)?(?:figure|image|panel"
+    r"|table|picture|photo)s?\b"
+    r"|大家|有人|有些人|很多人|别人|同学|例如|比如|题目问"
 )
 FORMERLY = (
     r"\b(?:was|were)\s+(?:about|going|tempted|inclined)\s+to\b|\balmost\s+(?:said|chose|picked|answered|went)\b"

@@ -12,10 +12,11 @@ UNABLE = (
     r"|no\s+(?:definitive\s+|clear\s+)?way\s+(?:to|of)"
 )
 TO_ANSWER = (
-    r"help|assist|answer(?:ed)?|determin(?:e|ed|ing)|identif(?:y|ied)|tell(?:ing)?|say|know(?:n|ing)?|judged?|assess"
-    r"|provide|comply|fulfill?|respond|discuss|confirm|verify|decide|ascertain|conclude|choose|select|pick"
+    r"help|assist|answer(?:ed)?|determin(?:e|ed|ing)|identif(?:y|ied)|tell(?:ing)?|say|know(?:n|ing)?|judged?"
+    r"|assess|provide|comply|fulfill?|respond|discuss|confirm|verify|decide|ascertain|conclude|choose|select|pick"
     r"|make\s+(?:an?|any|the)\s+(?:\w+\s+)?(?:selection|choice|determination|judge?ment|decision|assessment|answer"
-    r"|statement)|(?:see|view|access|process|analy[sz]e)\s+(?:the\s+|any\s+|this\s+|an\s+)?(?:image|picture|photo)s?"
+    r"|statement)|(?:see|view|access|process|analy[sz]e)\s+(?:the\s+|any\s+|this\s+|an\s+)?(?:image|picture"
+    r"|photo)s?"
 )
 CHINESE = (
     r"(?:无法|不能|难以|没法|没有办法)[^。,.!?\n]{0,8}?(?:确定|判断|回答|理解|识别|查看|看到|提供|得出|得知|辨认"

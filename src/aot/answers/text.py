@@ -79,14 +79,16 @@ CUE = re.compile(
     # A heading, "Final Answer", above a letter; "... is:" above a last line that begins with one.
     rf"(?:\A|(?<=\n))[ #>\-]*(?:[A-J\d][.):]\s*)?(?:(?:updated|final|correct|best)\s+){{0,2}}answer\s*:?\s*\n\s*"
     rf"(?={_LETTER}[^\n]*[^:\s] *(?:\n|\Z))|\bis\s*:\s*\n\s*(?={_LETTER}[^\n]*\Z)|"
-    r"(?!(?:option|choice):\s*\n[^\w\n]*A[.):][^\n]+\n[^\w]*B[.):])(?<!each )(?<!every )(?<!following )(?<!possible )(?"
-    r":answer|option|choice)\"?\s*(?:letter\s*|choice\"?\s*|\([^()\n]{1,40}\)\s*)?"
+    r"(?!(?:option|choice):\s*\n[^\w\n]*A[.):][^\n]+\n[^\w]*B[.):])"
+    r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\"?\s*"
+    r"(?:letter\s*|choice\"?\s*|\([^()\n]{1,40}\)\s*)?"
     rf"(?:(?:here|then|therefore|thus)\s+)?{_BE}[\s:]*"
     r"(?:therefore\b|thus\b|most likely\b|clearly\b|indeed\b|probably\b|likely\b)?[\s,:]*(?:(?:the\s+)?(?:option"
-    r"|choice|letter)\s+)?|\bstatement\s+is\s+(?=true|false)|\banswer\s?[(\[{=]+\s*(?=(?-i:[A-J])\s*[)\]}])|\b(?:label"
-    r"|sentiment|classification|correct|final|answer|pick|selection|solution)\s*:\s*|(?:正解|正答|答え|解答|回答)(?:は|[:=])\s*"
-    r"|(?:答案|回答(?=\s*:)|(?:正确|对应|最佳)的?选项)(?:[)\]]\s*[:=]?|(?:应该|应当|应|就)?\s*(?:[是为选]\s*[:=]?|[:=]"
-    r"|(?=[(\"]?[A-J](?![A-Za-z]))))\s*(?:选项)?\s*"
+    r"|choice|letter)\s+)?|\bstatement\s+is\s+(?=true|false)"
+    r"|\banswer\s?[(\[{=]+\s*(?=(?-i:[A-J])\s*[)\]}])"
+    r"|\b(?:label|sentiment|classification|correct|final|answer|pick|selection|solution)\s*:\s*"
+    r"|(?:正解|正答|答え|解答|回答)(?:は|[:=])\s*|(?:答案|回答(?=\s*:)|(?:正确|对应|最佳)的?选项)(?:[)\]]\s*[:=]?"
+    r"|(?:应该|应当|应|就)?\s*(?:[是为选]\s*[:=]?|[:=]|(?=[(\"]?[A-J](?![A-Za-z]))))\s*(?:选项)?\s*"
     r"|(?<![不别可])(?<!不应)(?<!不该)(?<!不应该)(?:故选|应选|应该选|选择|选)\s*:?\s*(?:选项)?\s*(?=[(\"]?[A-J](?![A-Za-z]))",
     re.IGNORECASE,
 )

@@ -23,14 +23,13 @@ from aot.bench.reading.pictures import found_image, named_images
 from aot.data.images.reading import BadRow, Refusal, decoded
 from aot.data.records.delimited import csv_records
 from aot.data.records.values import text_of
+from aot.data.tables.objects_column import DECODED
 from aot.data.tables.tsv import POINTER_CHARS, pictured_rows, row_images
 from aot.errors import AotError
 from aot.runs.files import bounded_lines, encoding_of, read_whole
 
 IMAGE_COLUMNS = ("image", "images", *(f"image_{n}" for n in range(1, 11)))
 """Where tables have their images; all that are filled belong to the row, in this order."""
-DECODED = "decoded_image"
-"""Where MathVista has the image; its `image` names a file that the table does not come with."""
 BATCH_ROWS = 4  # an 8K image in base64 is 30 MB
 _RAISED = (pa.ArrowException, OSError, ValueError)  # by pyarrow, for damaged files
 

@@ -24,6 +24,8 @@ from aot.types import LETTERS
 
 IMAGES = ("file_name", "filename", "image_path", "img_path", "img", "images", "picture")
 """Where rows have their image, if not in `image`."""
+DECODED = "decoded_image"
+"""Where MathVista has the image; its `image` names a file that the table does not come with."""
 OBJECTS = ("objects", "annotations", "instances", "detections", "faces")
 """Where rows have their objects; under the later names only what has boxes."""
 BOXES = ("bbox", "bboxes", "boxes", "box")

@@ -40,16 +40,15 @@ from aot.data.photos.outlines import outline
 from aot.data.photos.photo import Photo, Source, Thing
 from aot.data.records.values import Spellings, is_set, label_of, text_of, texts_of
 from aot.data.tables.nlvr import as_row, is_nlvr
-from aot.data.tables.objects_column import IMAGES, form_of, has_objects, named
+from aot.data.tables.objects_column import DECODED, IMAGES, form_of, has_objects, named
 from aot.data.tables.parquet import BATCH_ROWS, HINT, TableRow, class_names, parquet_rows
 from aot.data.tables.tsv import POINTER_CHARS
 from aot.errors import AotError, shown
 from aot.runs.files import bounded_lines, encoding_of, json_text, read_whole
 from aot.types import Box
 
-IMAGE_COLUMNS = ("decoded_image", "image", "clean", *IMAGES)
-"""Where a table has its image; `clean` is what the forge calls it. Beside `decoded_image` (MathVista) `image` is the
-name of a file that the table does not come with."""
+IMAGE_COLUMNS = (DECODED, "image", "clean", *IMAGES)
+"""Where a table has its image; `clean` is what the forge calls it."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
 SAVED = ("state.json", "dataset_dict.json")
 """What a folder has that `datasets` saved."""

@@ -28,7 +28,8 @@ from aot.forge.photo_edits.propose import (
     instruction,
     own_cutouts,
 )
-from aot.forge.photo_edits.resize import can_shrink, resizable, resized
+from aot.forge.photo_edits.resize import resizable, resized
+from aot.forge.photo_edits.supports import ANIMALS
 from aot.forge.photo_edits.together import around, groups_of
 from aot.types import EditKind
 
@@ -51,7 +52,7 @@ def every(context: ProposalContext, rng: np.random.Generator, *, paint: PaintSet
     context = replace(context, bank=_without_held(bank, site, groups))
     alone = {group[0].box for group in spare if len(group) == 1}  # what may be healed; behind a larger one little is
     sizes = [_Wanted(c, larger=True) for c in own]
-    sizes += [_Wanted(c, larger=False) for c in own if can_shrink(c) and c.thing.box in alone]
+    sizes += [_Wanted(c, larger=False) for c in own if c.label in ANIMALS and c.thing.box in alone]
     left["scale"] = [sizes[i] for i in rng.permutation(len(sizes))]
     if able["scale"] and not own:
         yield "nothing_to_resize"

@@ -16,7 +16,7 @@ from aot.data.photos.photo import Thing
 from aot.forge.photo_edits.anchors import Site
 from aot.forge.photo_edits.bank import Bank, Cutout
 from aot.forge.photo_edits.place import PlaceSettings, free, touches
-from aot.forge.photo_edits.supports import ANIMALS, HOLLOW, SKY
+from aot.forge.photo_edits.supports import HOLLOW, SKY
 from aot.forge.photo_edits.together import carries
 from aot.types import Box
 
@@ -46,10 +46,6 @@ def resizable(site: Site, bank: Bank, s: PlaceSettings, groups: Sequence[tuple[T
         and cutout.thing.box in alone
         and not touches(cutout.thing.box, site, s)
     ]
-
-
-def can_shrink(cutout: Cutout) -> bool:
-    return cutout.label in ANIMALS
 
 
 def resized(cutout: Cutout, site: Site, s: PlaceSettings, rng: np.random.Generator, *, larger: bool) -> Box | None:
