@@ -467,7 +467,7 @@ def test_every_sft_of_the_defender_is_counted_with_what_its_settings_add() -> No
     pixel = {"share": 0.5, "steps": 5}
     recipe = load_recipe("smoke").changed(
         iterations=2,
-        warm_up={"candidates": 4, "pool": 1, "counterfactual_share": 0.5},
+        warm_up={"candidates": 4, "pool": 1, "counterfactual_share": 0.5, "attacked_share": 0.75},
         hits={"steps": 3, "batch": 16, "pool": 1, "per_forward": 8, "attacked_share": 0.5, "candidates": 3}
         | {"counterfactual_share": 0.5},
         scripted_attacks={"draws": 4},

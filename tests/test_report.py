@@ -627,13 +627,22 @@ def test_axes() -> None:
     assert ticks(-1.2, 1.3, 3) == [-1, 0, 1]
 
 
-def test_terminal_table_fits_80_columns() -> None:
+@pytest.mark.parametrize("longest", ["Clean-data RL", "SFT on scripted attacks"])
+@pytest.mark.parametrize("iterations", [3, 12])
+def test_terminal_table_fits_80_columns(longest: str, iterations: int) -> None:
+    summary = fake_summary()
+    if longest != "Clean-data RL":
+        summary["defenders"]["sft_scripted"] = summary["defenders"].pop("clean_rl")
+    for row in summary["defenders"].values():
+        row["clean"] = 1.0
+        known = row["by_attacker"]
+        known |= {f"iteration_{i}": 1.0 for i in range(4, iterations + 1) if known}
     console = Console(width=80, record=True, force_terminal=False)
-    console.print(terminal_table(fake_summary()))
+    console.print(terminal_table(summary))
     text = console.export_text()
-    for words in ("Base", "Iteration 3", "Clean-data RL", "72.7 ±2.5", "−41%", "of 8", "A3"):
+    for words in ("Base", "Iteration 3", "100.0", "72.7 ±2.5", "−41%", "of 8", f"A{iterations}", *longest.split()):
         assert words in text, text
-    assert "…" not in text
+    assert "…" not in text and ("more attackers" in text) == (iterations > 3)
     console.print(terminal_table({}))
 
 

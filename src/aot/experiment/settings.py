@@ -193,10 +193,10 @@ def headline() -> ExperimentSettings:
     return ExperimentSettings(
         name="headline",
         recipe=miniature().changed(
-            game={"held_out_scenes": 400}, hits={"steps": 310}, sft_scripted_steps=1580, clean_rl_updates=150
+            game={"held_out_scenes": 400}, hits={"steps": 225}, sft_scripted_steps=960, clean_rl_updates=150
         ),
         augmentations=augmentations,
-        steps=BaselineSteps(augment=1580, pgd=915, counterfactual=1530, same_attacks=1580),
+        steps=BaselineSteps(augment=960, pgd=600, counterfactual=1075, same_attacks=960),
     )
 
 

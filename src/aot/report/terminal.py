@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -23,26 +23,32 @@ from aot.report.words import (
     signed_points,
 )
 
+MOST_ATTACKERS = 6
+"""Columns of attackers that fit beside the others."""
+
 
 def terminal_table(summary: Summary | Mapping[str, Any]) -> Table:
     """Accuracy in percent, one row a defender: clean, against each attacker, worst case with interval, and
-    how the worst-case error compares with base. Narrow enough for 80 columns with six attackers."""
+    how the worst-case error compares with base. Within 80 columns: names are wrapped, figures never, and of many
+    attackers the first and the newest are shown."""
     metrics = Summary.of(summary)
+    shown = _first_and_newest(metrics.attacker_names)
+    more = len(metrics.attacker_names) - len(shown)
     table = _table(
         "Accuracy on held-out questions, percent",
         "A0 is the cold-started attacker, A1.. those of the iterations; ± half of the 95 % interval; "
-        "error is the worst-case error compared with base",
+        "error is the worst-case error compared with base" + (f"; {more} more attackers: in the report" if more else ""),
     )
-    table.add_column("Defender", style="bold", no_wrap=True)
-    table.add_column("clean", justify="right")
-    for name in metrics.attacker_names:
-        table.add_column(_short(name), justify="right")
+    table.add_column("Defender", style="bold")
+    table.add_column("clean", justify="right", no_wrap=True)
+    for name in shown:
+        table.add_column(_short(name), justify="right", no_wrap=True)
     table.add_column("worst\ncase", justify="right", style="bold", no_wrap=True)
-    table.add_column("error", justify="right")
+    table.add_column("error", justify="right", no_wrap=True)
     base = metrics.defenders.get("base")
     for name in metrics.defender_names:
         row = metrics.defenders[name]
-        cells = [percent(row.by_attacker.get(attacker)) for attacker in metrics.attacker_names]
+        cells = [percent(row.by_attacker.get(attacker)) for attacker in shown]
         worst = _with_margin(row.worst_case, row.worst_case_ci)
         change = _change(base, row) if name != "base" else ""
         if name == next((n for n in metrics.defender_names if is_baseline(n)), None) and len(metrics.defenders) > 1:
@@ -61,7 +67,7 @@ def comparison_table(summary: Summary | Mapping[str, Any]) -> Table | None:
         "fresh attacker: valid success of one that was trained against this defender alone; ahead: points by "
         "which AOT is ahead, paired, with the 95 % interval",
     )
-    table.add_column("Defender", style="bold", no_wrap=True)
+    table.add_column("Defender", style="bold")
     for head in ("CPU s", "ratio", "fresh\nattacker", "AOT ahead"):
         table.add_column(head, justify="right", no_wrap=True)
     for name in metrics.compared:
@@ -72,6 +78,12 @@ def comparison_table(summary: Summary | Mapping[str, Any]) -> Table | None:
         label = f"AOT, {phrase(name)}" if name == metrics.compared[0] else defender_label(name)
         table.add_row(escape(label), *cells, _with_margin(row.valid_success, row.valid_success_ci), ahead)
     return table
+
+
+def _first_and_newest(attackers: Sequence[str]) -> list[str]:
+    """Those that have a column."""
+    many = list(attackers)
+    return many if len(many) <= MOST_ATTACKERS else many[:3] + many[3 - MOST_ATTACKERS :]
 
 
 def _short(name: str) -> str:
