@@ -121,7 +121,7 @@ def scikit_images(a: Image, b: Image) -> float:
 def pictures(folder: Path | None) -> list[Image]:
     """Up to eight photos of a folder, or drawn ones: flat areas, slopes and detail."""
     if folder:
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+        files = sorted(path for path in folder.glob("*.*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
         return [np.asarray(PilImage.open(path).convert("RGB")) for path in files[:8]]
     rng = np.random.default_rng(0)
     drawn = []
@@ -284,6 +284,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--photos", type=Path, help="a folder of photos; without it drawn pictures")
     given = parser.parse_args()
+    if given.photos and not pictures(given.photos):
+        parser.error(f"{given.photos}: no .jpg or .png in this folder")
     use_threads(1)
     cv2.setNumThreads(1)
     table = Table("ours / theirs", "times as fast", "lowest .. highest", "turns", "", box=None)

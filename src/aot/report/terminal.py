@@ -34,10 +34,11 @@ def terminal_table(summary: Summary | Mapping[str, Any]) -> Table:
     metrics = Summary.of(summary)
     shown = _first_and_newest(metrics.attacker_names)
     more = len(metrics.attacker_names) - len(shown)
+    left = f"; {more} more attackers: in the report" if more else ""
     table = _table(
         "Accuracy on held-out questions, percent",
         "A0 is the cold-started attacker, A1.. those of the iterations; ± half of the 95 % interval; "
-        "error is the worst-case error compared with base" + (f"; {more} more attackers: in the report" if more else ""),
+        f"error is the worst-case error compared with base{left}",
     )
     table.add_column("Defender", style="bold")
     table.add_column("clean", justify="right", no_wrap=True)

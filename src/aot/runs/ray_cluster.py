@@ -48,7 +48,7 @@ def ray_started(workers: int) -> Iterator[Any]:
         except (ConnectionError, RuntimeError, ValueError) as error:
             hint = "start it (`ray start --head`), or unset RAY_ADDRESS to use this machine alone"
             if "RAY_AUTH_MODE" not in os.environ and cluster != "auto":
-                hint += "; a cluster that asks for a token (since Ray 2.60 by default) wants RAY_AUTH_MODE=token here, too"
+                hint += "; a cluster that asks for a token wants RAY_AUTH_MODE=token here, too"
             raise AotError(f"no Ray cluster there ({error})", where=f"RAY_ADDRESS={cluster}", hint=hint) from error
     elif os.environ[NETWORK] != "0":
         raise _exposed("would listen on the network")

@@ -72,7 +72,9 @@ class GroupSampler:
 
     def draw(self) -> Draws:
         """At most `max_draws` rounds of `groups` prompts; fewer (or no) groups where the signal runs out."""
-        draws = Draws()
+        draws, model = Draws(), self.defender.model
+        learns = model.training
+        model.eval()  # no dropout, and no checkpointing, which keeps no cache
         while len(draws.groups) < self.settings.groups and draws.rounds < self.settings.max_draws:
             draws.rounds += 1
             for group in self._round():
@@ -86,6 +88,7 @@ class GroupSampler:
                 if self._keeps(group):
                     draws.informative += 1
                     draws.groups.append(group)
+        model.train(learns)
         del draws.groups[self.settings.groups :]
         return draws
 
@@ -94,18 +97,14 @@ class GroupSampler:
         chosen = [self.rows[n] for n in numbers]
         prompts = self.defender.encode([r.image for r in chosen], [r.question for r in chosen])
         shape = (len(chosen), self.settings.group_size, self.settings.limit)
-        model = self.defender.model
-        learns = model.training
-        model.eval()  # no dropout, and no checkpointing, which keeps no cache
         sampled = sample_groups(
-            model,
+            self.defender.model,
             prompts,
             torch.rand(shape, generator=self.generator),
             temperature=self.settings.temperature,
             end_ids=self.defender.eos_ids.tolist(),
             suppressed_ids=self.defender.suppressed_ids,
         )
-        model.train(learns)
         judged = judge_answers(self.judge, self.rows, self._finished_free_text(numbers, sampled))
         return [self._score(n, group, judged) for n, group in zip(numbers, sampled, strict=True)]
 
