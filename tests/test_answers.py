@@ -997,6 +997,12 @@ def test_a_letter_is_always_one_of_the_options(text: str, n: int) -> None:
         "不是A,",
         "选项A",
         "((((",
+        "\nuser \n",
+        "[INST] a ",
+        "Which?\nA. cat\nB. dog\n",
+        "ab cd: ",
+        "##A## ",
+        "\noption (",
     ],
 )
 def test_a_reply_of_200_kilobytes_is_read_in_seconds(piece: str) -> None:
@@ -1739,3 +1745,94 @@ def test_lists_that_break_off_and_judged_options(text: str, options: tuple[str, 
 )
 def test_no_in_an_argument_is_a_step(text: str, expected: int | None) -> None:
     assert parse_yes_no(text).choice == expected
+
+
+ANSWERED, EXPLAINED = "The wall is bright. The answer is B.", "The wall is bright and the paint is new."
+OTHER_QUESTION = "Which animal barks?\nA. Cat\nB. Dog\nC. Cow\nD. Hen"
+RUNS_ON = (
+    f"\n\nQuestion 2\n{OTHER_QUESTION}\nCorrect answer: C",
+    f"\n\n## Problem 7\n{OTHER_QUESTION}\nSolution: the answer is C.",
+    f"\n\n### Question\n{OTHER_QUESTION}\n\n### Answer\nC",
+    f"\n\nExercise 4. {OTHER_QUESTION}\nAnswer: C",
+    f"\n\nNext question: {OTHER_QUESTION}\nThe correct answer is (C).",
+    f" [INST] {OTHER_QUESTION} [/INST] The answer is C.",
+    f"\n<|user|>\n{OTHER_QUESTION}\n<|assistant|>\nC. ",
+    f"\n<start_of_turn>user\n{OTHER_QUESTION}<start_of_turn>model\nC",
+    f"\nuser\n{OTHER_QUESTION}\nassistant\nThe answer is C.",
+    f"\n\nFrage: {OTHER_QUESTION}\nAntwort: C",
+    f"\n\nPregunta 3: {OTHER_QUESTION}\nRespuesta: C",
+    f"\n\nВопрос: {OTHER_QUESTION}\nОтвет: C",
+    f"\n\nPertanyaan: {OTHER_QUESTION}\nJawaban: C",
+    f"\n\nCâu hỏi: {OTHER_QUESTION}\nĐáp án: C",
+    f"\n\n문제 2. {OTHER_QUESTION}\n정답: C",
+    f"\n\n{OTHER_QUESTION}\nAnswer: C",
+    f"\n\n2. {OTHER_QUESTION}\n\nC",
+)
+
+
+@pytest.mark.parametrize("further", RUNS_ON)
+def test_the_first_answer_counts_where_a_response_runs_on(further: str) -> None:
+    assert letter(ANSWERED + further) == "B"
+    assert letter(f"B{further}") == "B"
+    assert letter(EXPLAINED + further) is None
+
+
+def test_two_answers_around_a_list_where_the_options_are_mere_letters():
+    options = ("A", "B", "C", "D")
+    assert letter(f"It is bright.\n\nAnswer: B\n\n{OTHER_QUESTION}\nAnswer: C", options) is None
+    assert letter(f"It is bright.\n\n(B)\n\n{OTHER_QUESTION}\nAnswer: C", options) is None
+    assert letter(f"It is bright.\n\n(B)\n\n{OTHER_QUESTION}\nAnswer: B", options) == "B"
+
+
+def test_this_question_repeated_is_no_further_one():
+    listed = "\n".join(f"{x}. {o}" for x, o in zip("ABCD", COLOURS, strict=True))
+    assert letter(f"Let us read it once more.\nWhich colour is it?\n{listed}\nThe answer is C.") == "C"
+    assert letter("Let us see.\nHere are things:\nA. Cat\nB. Dog\nC. Cow\nD. Hen\nThe answer is C.") == "C"
+    assert letter("<s>[INST] Which colour is it? (A) red (B) blue [/INST] (B) blue.\n\nThe wall is") == "B"
+
+
+EXAMPLES = "I look at examples first.\n\nExample 1: a cat. The answer is A.\n\nExample 2: a dog. The answer is B.\n\n"
+LIT = "The wall is lit from above. It was painted last year. A lamp stands there. "
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        # a thought that goes through examples before its answer
+        (EXAMPLES + "Now the wall itself: it is green. \\boxed{C}", COLOURS, "C"),
+        (EXAMPLES + "Now the wall itself: it is", COLOURS, None),
+        # a long thought that is cut far behind the last answer that it weighed
+        ("The wall is lit. " * 20 + "Maybe the answer is B. " + "But the lamp is on. " * 30 + "Then it", COLOURS, None),
+        ("The wall is lit. " * 20 + "Maybe the answer is B. " + "But the lamp is on. " * 30, COLOURS, "B"),
+        ("The answer is B. " + "The lamp is on. " * 60 + "Then it", COLOURS, "B"),
+        ("The lamp is on. " * 60 + "The answer is B. However", COLOURS, None),
+        ("The lamp is on. " * 60 + "The answer would be A.\nBut ", COLOURS, None),
+        # cut within a conclusion, a list, a bracket, a description of each choice
+        ("It was day. Then Ann took the blue one, so Ben has the red one now and Eve the gr", COLOURS, None),
+        ("It was day. The lamp is off, and the sky is dark. So it must be the red one", COLOURS, "A"),
+        ("(A) is said to be red, which is odd.\n(B) is said to be blue, which", ("(a)", "(b)"), None),
+        ("It has nothing red, and the wall was painted last year.\n\nOption (C", COLOURS, None),
+        ("I go through each answer choice:\n\n(A) a red wall that", COLOURS, None),
+        (LIT + "\nFirst step: Ann\nSecond step: Ben\nThird step: C", COLOURS, None),
+        ("So, final answer: 정답: B", COLOURS, "B"),
+        # a label within a description is no answer
+        (f"**The facts**:\nDeceased: D\nHeirs: two\n\n{LIT}They have no share.", COLOURS, None),
+        ("Long thought about it.\n\nThe final answer is ###C###", COLOURS, "C"),
+        # options that are described, or named where a sentence begins
+        (f"Option (A) states that it is bright. Option (B) states that it is not bright. {LIT}", COLOURS, None),
+        (LIT + 'Option (C) "is gr', COLOURS, None),
+        ("It is as shown in option (C).", COLOURS, "C"),
+        ("It is the one of option (D), which is dark. The others do not fit.", COLOURS, "D"),
+        ("As the wall is lit, the colour of it is: (B) blue as the sea", COLOURS, "B"),
+        (f"The owl sits on the left, so {LIT}The", ("The owl sits on the left", "A hawk is left"), None),
+        # two answers in a row
+        ("The wall is bright. The correct answer is (B). (A)", COLOURS, None),
+        # a number that may be a place in the list or a value
+        ("Answer: 4. 1", ("4", "2", "3", "1"), None),
+        ("Answer: (4) 1", ("4", "2", "3", "1"), None),
+        ("Therefore, the correct option is (2).", ("0", "1", "2", "3"), None),
+        ("The correct choice is 30.", ("10", "20", "30", "40"), "C"),
+    ],
+)
+def test_responses_that_are_cut_or_name_places(text: str, options: tuple[str, ...], expected: str | None) -> None:
+    assert letter(text, options) == expected

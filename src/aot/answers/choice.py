@@ -52,7 +52,9 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
     steps = AFTER_TURN if rest is not None else AFTER_LIST if _echoes(pieces) else STEPS
     read = plain if rest is None else rest
     found = next((found for step in steps if (found := step(read, given)) is not None), set())
-    if len(pieces) > 1 and any((explicit(p, given) or leading(p, given) or found) != found for p in pieces):
+    apart = [(p, p.rstrip().rpartition("\n")[0]) for p in pieces if len(pieces) > 1]  # on its last line, a question
+    alone = {i for pair in apart[:-1] for p in pair for i in line_alone(p, given) or ()}
+    if (alone or found) != found or any((explicit(p, given) or leading(p, given) or found) != found for p, _ in apart):
         found = set()  # it answers more than one question
     if (last := WITHOUT.search(plain)) and not mentioned(last[0], given):
         found = set()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from aot.answers.mentions import own_option, pattern
+from aot.answers.mentions import is_own_letter, own_option, pattern
 from aot.answers.several import LINE
 from aot.answers.text import unwrapped
 from aot.types import LETTERS
@@ -31,7 +31,7 @@ BROKEN_LIST = re.compile(
 )
 # The title of a section: a line of a few words that does not end like a sentence.
 HEADING = re.compile(r"\s*[A-Z]\w+(?:[^\w.!?\n]{1,3}[\w']+){0,11}[^\w.!?]{0,3}")
-APART = 400
+APART, ALIKE = 400, 12
 
 
 def between_lists(plain: str, options: tuple[str, ...]) -> list[str]:
@@ -48,11 +48,22 @@ def between_lists(plain: str, options: tuple[str, ...]) -> list[str]:
             ends = [*(m.start() for m in run[1:]), _end(plain, run[-1], options)]
             if not any(_judged(plain[m.end() : end], options) for m, end in zip(run, ends, strict=True)):
                 pieces.append(plain[start : run[0].start()])
+                said, _, asked = pieces[-1].rstrip().rpartition("\n")
+                lines = all("\n" in plain[m.start() - 1 : m.start() + 1] for m in run) and not asked.endswith(":")
+                if lines and said.strip() and _foreign(plain[run[0].end() : ends[-1]], options):
+                    return [*pieces[:-1], said]  # a further question, and what answers it
                 start = ends[-1]
                 further = rf"\A\s*\(?{chr(ord(run[-1][1]) + 1)}\)?\s?[.:、)]?\s*\Z"
         run = [item] if item and item[1] == "A" else []
     rest = re.sub(further, "", CUT.sub("", plain[start:])) if pieces else plain
     return [*pieces, rest]
+
+
+def _foreign(items: str, options: tuple[str, ...]) -> bool:
+    """Whether a list holds the words of none of the options; of options that are mere letters one cannot tell."""
+    worded = [o for i, o in enumerate(options) if not is_own_letter(o, i)]
+    held, *own = (re.sub(r"[\W_]", "", unwrapped(text)).casefold() for text in (items, *worded))
+    return any(own) and not any(words[:ALIKE] in held for words in own if words)
 
 
 def without_cut_list(plain: str, options: tuple[str, ...]) -> str:
@@ -78,8 +89,6 @@ def _judged(words: str, options: tuple[str, ...]) -> bool:
     """Whether an item says more than an option; options' own words may sound like a judgement ("is not round")."""
     if re.search(r"\w[^\n]*\n\s*\w", words):
         return True
-    if JUDGED.search(words) is None:
-        return False
     for option in options:
         words = pattern(option).sub(" ", words)
     return JUDGED.search(words) is not None
@@ -88,8 +97,6 @@ def _judged(words: str, options: tuple[str, ...]) -> bool:
 def without_sections(plain: str, options: tuple[str, ...]) -> str:
     """The text without the letters of its sections ("A. Analysis" ... "B. Conclusion"), where it begins with one: lines
     that neither give the option of their letter nor end like a sentence."""
-    if not (LINE.match(plain.lstrip()) and "\n" in plain):
-        return plain
     lines = [m for m in LINE.finditer(plain) if HEADING.fullmatch(m[2])]
     heads = [m for m in lines if own_option(m[1].upper(), m[2], options) is None]
     labels = [m[1] for m in heads if m[0].lstrip(" >-#•\n")[1:2] == "."]

@@ -141,8 +141,6 @@ def _is_name(text: str, match: re.Match[str], letter: str, options: tuple[str, .
         return True
     if letter == "I" or NEGATED.search(before.casefold()):
         return False
-    if letter not in LETTERS[: len(options)]:
-        return False
     label = LABELLED.search(before)
     if label:
         return _labels(label[1].casefold(), options) and AFTER.match(after) is not None

@@ -18,7 +18,7 @@ BOUND = re.compile(
 ANY = re.compile(r"\d(?:[\d.,]|:(?=\d))*%?")
 PLACE = re.compile(
     r"\b(?:option|choice|chapter|page|figure|section|table|step|question|example)\s*[(#]?\s*\d+\b|\b\d+\s+o'clock"
-    r"|选项\s*\d+|第\s*\d+",
+    r"|选项\s*\d+|第\s*\d+|\b(?:option|choice)\s+is\s*:?\s*\(?\d\b(?![.,]?\d|%)",
     re.IGNORECASE,
 )
 

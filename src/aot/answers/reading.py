@@ -66,6 +66,8 @@ CHINESE_YES = re.compile(r"\s*(?:(是的|对的?|是)|(不是|不对|否|没有|
 JUDGED = re.compile(r"(?:(yes)|no)\s*(?:[.,!;\n]|$)", re.IGNORECASE)
 SAYS_MORE = re.compile(r"(?:[^\w\n]*\w+){4}")
 CLAUSE_END = re.compile(r"[.!?;,\n]|\\")
+PLACED = re.compile(r"\W*(\d{1,2})[.)]\s+\W*(?!\1\b)\d")  # "4. 1": a place in the list and its value, or a value
+DISCUSSES = re.compile(r" (?:states?|says?|suggests?|mentions?|describes?|refers|implies|involves|includes|asks)\b")
 HEAD = re.compile(r"[,.;!?\n。]|\b(?:because|since|as)\b|因为")
 EQUATES = re.compile(r"\s?=")  # "I = 3 q" is more than the option "I"
 VALUE = re.compile(r"\"\w[\w ]{0,30}\"\s*:\s*(?:\"([^\"\n]{1,200})\"|([A-J])(?=\s*[,}\n]))")
@@ -92,9 +94,6 @@ def marked(plain: str, options: tuple[str, ...]) -> Found:
 
 def _content(plain: str, options: tuple[str, ...]) -> Found:
     """What a box or tag holds. None where it is no option: then the rest of the response may say more."""
-    words = plain.strip(" .,;:!()[]{}\"'\n")
-    if len(words) == 1 and words.isascii() and words.isalpha():
-        return indices({words.upper()}, options)
     cued = explicit(plain, options)
     said = at_start(plain, options) if cued is None else cued
     return (mentioned(plain, options) or None) if said is None else said
@@ -129,7 +128,7 @@ def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
     found = at_start(rest, options)
     if found is None:
         said = {m.option for m in mentions(kept(sentence), options) if not m.letter}
-        return said or None
+        return set() if PLACED.match(rest) else said or None
     after = rest if re.match(r"[^\w\n]*[A-Ja-j]\W*\n\s*\n", rest) else without_own(rest, options)
     head = HEAD.split(sentence if after == rest else after, maxsplit=1)[0]
     if REJECTS.search(head) or re.match(r"[\s\"'(]*[¬!~≠]", rest):
@@ -229,6 +228,8 @@ def _set_off(match: re.Match[str], tail: str, options: tuple[str, ...]) -> bool:
         return False  # "Option A, ..." begins to discuss it
     if re.search(r"\w{2}", match[0]) and tail.startswith(":") and "." in tail[:-1]:  # so does "Option A: It may ..."
         return own_option(match["letter"].upper(), tail, options) is not None
+    if re.search(r"\w{2}", match[0]) and DISCUSSES.match(tail):
+        return False
     if match["close"] and match["letter"].islower():  # "(a) We are given ..." is a part of the question
         return bool(SMALL_ENDS.match(tail) or own_option(match["letter"].upper(), tail, options))
     if match["close"] or re.match(rf"\s*(?:[.:,;!。、]|\n|$|[-–—]+\s|{GLUE})", tail):
@@ -254,7 +255,8 @@ def leading_words(plain: str, options: tuple[str, ...]) -> Found:
         return None
     (said, end), others = starts[0], [word for i, word in words.items() if i != starts[0][0]]
     sign, rest = lower[:end].rstrip()[-1], lower[end:].lstrip()
-    if sign == "," and (words[said] == "right" or any(_behind(other, rest) for other in others)):
+    premise = len(words[said].split()) > LONGEST_NAME and rest.startswith("so ")
+    if sign == "," and (words[said] == "right" or premise or any(_behind(other, rest) for other in others)):
         return None  # a list; "Right, so ..."
     if len(words[said]) > LONG and mentioned(plain, options) - {said}:
         return None  # it goes through the options

@@ -9,7 +9,7 @@ import re
 
 from aot.answers.mentions import CONFLICT, indices, marked_options, named, own_option, worded
 from aot.answers.numbers import many_numbers
-from aot.answers.reading import Found, explicit, mentioned
+from aot.answers.reading import Found, begins, explicit, mentioned
 from aot.answers.refusal import despite_refusals, refuses
 from aot.answers.rejected import (
     REJECTS,
@@ -65,10 +65,10 @@ RELATES = re.compile(
     re.IGNORECASE,
 )
 IS_LETTER = re.compile(
-    rf"\b{BE}\s+{HEDGE}(?:the\s+)?(?:(?:option|choice|point|box|image)\s+)?\(([A-J])\)", re.IGNORECASE
+    rf"\b{BE}(?:\s+|:\s*){HEDGE}(?:the\s+)?(?:(?:option|choice|point|box|image)\s+)?\(([A-J])\)", re.IGNORECASE
 )
 # "Point D is the correct point (C)" says two things.
-LABEL = re.compile(r"\b(?:point|answer|match|choice|option)\s+\(⟦(-?\d+)⟧\)", re.IGNORECASE)
+LABEL = re.compile(r"(?<=\w )(?:point|answer|match|choice|option)\s+\(⟦(-?\d+)⟧\)(?=\W*$|, )", re.IGNORECASE)
 FORMS = (PICKS, IS_JUDGED, JUDGES, RELATES, LABEL)
 DRAWS = re.compile(
     r"\W*(?:therefore|thus|hence|so|in conclusion|in summary|overall|consequently|based on|(?:at|in) the end"
@@ -87,6 +87,9 @@ BROKEN_OFF = re.compile(
     r"\s(?:the|of|and|or|to|in|is|are|that|which|with|for|on|as|by|be|its?|their|how"
     r"|because|since|than|if|when|where|but)\s*$"
 )
+LONE = re.compile(r"[.!?]\)? \(([A-J])\)\W*$")  # "The answer is (B). (A)"
+# A text that is cut where it turns to another option.
+TURNING = re.compile(r"[.!?\n]\s*(?:but|however|wait|although|though)\W*$|\n\W*(?:option )?\(\w?\s*$", re.IGNORECASE)
 MAY = re.compile(r"\b(?:may|might|could|can)\b", re.IGNORECASE)
 # Who only doubts that the answer is certain has given it.
 CERTAIN = re.compile(
@@ -109,7 +112,7 @@ UNSURE = re.compile(
     r"|possible that|suppose|unless|neither|needs?)\b|\b(?:two|three)\s[^.⟦]{0,80}\bare\s*:|[?]|是否",
     re.IGNORECASE,
 )
-FEW_SENTENCES, LONG, SHORT, CUT, REACH, END = 3, 14, 40, 80, 80, 600
+FEW_SENTENCES, LONG, SHORT, CUT, REACH, END, NEAR, FAR = 3, 14, 40, 80, 80, 600, 8, 400
 # Two that are left open: "either B or C", "impossible to choose between these two".
 OPEN = re.compile(
     r"\beither\s+(?:\w+\s+){0,2}\(?(?-i:[A-J])\b[^\n]{0,120}?\bor\s+(?:option\s+)?\(?(?-i:[A-J])\b"
@@ -153,7 +156,8 @@ def stated(text: str, options: tuple[str, ...]) -> Found:
     spelt = any(m["judged"] or own_option(m[1], sentences[last][m.end() :], options) for m in named_so)
     after = sentences[last + 1 :]
     cut = after and (UNFINISHED.search(text) or (len(text) > CUT and not ENDED.search(text)))
-    if not spelt and (cut or BROKEN_OFF.search(text)):
+    ends = MARK.search(marked_options(sentences[last], options)[-NEAR:]) or chosen(sentences[last], options)
+    if not spelt and (cut or BROKEN_OFF.search(text) or not (ends or ENDED.search(text))):
         return set()  # before it came to its end
     concluded = DRAWS.match(sentences[last]) is not None
     if any(DRAWS.match(s) and named(s, options) - decided for s in after):
@@ -212,8 +216,13 @@ def chosen(sentence: str, options: tuple[str, ...]) -> set[int]:
 def overruled(plain: str, found: set[int], options: tuple[str, ...]) -> bool:
     """Whether the end of a response concludes another option than the one found, or leaves two open."""
     end = plain[-END:]
-    if (alone := line_alone(end, options)) and not alone & found:
+    lone = LONE.search(end)
+    alone = indices({lone[1]}, options) if lone else line_alone(end, options)
+    if TURNING.search(end) or (alone and not alone & found):
         return True
+    settled = alone or ENDED.search(end) or begins(plain, options) or not explicit(plain, options)
+    if not (settled or explicit(plain[: FAR // 2], options) or explicit(plain[-FAR:], options)):
+        return True  # cut within a thought that had gone on
     opened = list(OPEN.finditer(end))[-1:]
     left = end[opened[0].end() :] if opened else end
     sentences = [s for s in SENTENCE.split(left.strip()) if s.strip()]

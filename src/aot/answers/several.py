@@ -21,7 +21,9 @@ LINE = re.compile(
 )
 # "Answer: B" in whatever language.
 ANSWER_LINE = re.compile(
-    r"(?!.*\b(?:not|wrong|incorrect|options?|choices?)\b)(?:[^\s:.,\d]{2,20}\s?){1,3}:\s*\(?([A-J])\)?", re.IGNORECASE
+    r"(?!.*\b(?:not|wrong|incorrect|options?|choices?|first|second|third|fourth|fifth|next|then)\b)"
+    r"(?:(?:[^\s:.,\d]{2,20}\s?){1,3}:\s*){1,2}\(?([A-J])\)?",
+    re.IGNORECASE,
 )
 NAMED = rf"(?:(?:caption|sentence|statement|description)\s+|{NAME})"
 VERDICT = re.compile(r"\A\W*(?:conclusion|verdict|decision|prediction|result)\s*:\s*", re.IGNORECASE)
@@ -49,6 +51,8 @@ def begins_list(plain: str, options: tuple[str, ...]) -> bool:
     labels = [m[1].upper() for m in lines]
     if len(labels) == 3 and (labels[0] < labels[1] < labels[2]):
         return True
+    if labels[0] < labels[1] and plain[-1] not in ".!?。)]\"'" and plain.endswith(lines[1][0]):
+        return True  # cut within its second line
     left = [ord(m[1].upper()) for m in lines if not REJECTS.search(without_own(m[2], options))]
     alike = bool(lines[0][2].strip()) == bool(lines[1][2].strip())
     two = len(left) == 2 and (left[1] == left[0] + 1 or (only and left[1] != left[0]))
@@ -72,7 +76,8 @@ def line_alone(plain: str, options: tuple[str, ...]) -> set[int] | None:
     item = LINE.match(lines[n]) if len(labels) > 1 else None
     if item and (ord(labels[-1]) == ord(labels[-2]) + 1 or (item[2].strip() and labels[-1] != labels[-2])):
         return None  # the last of a list
-    if n + 1 < len(lines) and (not lines[n - 1].endswith(":") or LINE.match(lines[n + 1])):
+    within = n + 1 < len(lines)
+    if within and (not lines[n - 1].endswith(":") or LINE.match(lines[n + 1]) or ANSWER_LINE.fullmatch(lines[n])):
         return None
     return None if refuses("\n".join(lines[n:])) else found
 

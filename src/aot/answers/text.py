@@ -20,10 +20,13 @@ CLOSING = re.compile(
     rf"</(?:{_NAMES})\s*>|<unused95>|\[/think(?:ing)?\]|◁/think▷|<\|end_of_thought\|>|<\|end_thinking\|>",
     re.IGNORECASE,
 )
-# The next question; not this one, repeated after a line that ends with a colon ("Here is the answer:").
+# The next question, or turn; not this question, repeated after a line that ends with a colon ("Here is the answer:").
 FURTHER = re.compile(
-    r"(?<=[^\s:*])[*\s]{0,8}\n[\s#*]{0,12}(?:(?:Next\s+)?Question|Q|Problem|Example(?=\s?\d)|Exercise|Prompt|Human|User|Instruction|Input"
-    r"|问题|题目|問題文?|質問|設問|문제|질문|请回答)\s?\d{0,3}[\s*]{0,4}[:：].*",
+    r"(?<=[^\s:*])[*\s]{0,8}\n[\s#*]{0,12}(?:(?:Next\s+)?(?:[Qq]uestion|Q|Problem|Example(?=\s?\d)|Exercise|Prompt"
+    r"|Human|User|Instruction|Input|问题|题目|問題文?|質問|設問|문제|질문|请回答|Frage|Pregunta|Pergunta|Domanda|Вопрос|Питання|Pytanie|Soal"
+    r"|Pertanyaan|Câu\s+hỏi|السؤال|سؤال|प्रश्न|Soru|Vraag)(?:\s?\d{0,3}[\s*]{0,4}[:：]|\s?\d{1,3}(?:[.)]\s|[*\s]{0,4}\n))"
+    r"|#\s?Question\s*\n|user\s*\n).*"
+    r"|(?<=[^\s>])\s{0,4}(?:\[INST\]|<\|user\|>|<\|start_header_id\|>user|<start_of_turn>user).*",
     re.DOTALL,
 )
 CHANNEL = re.compile(r"<\|channel\|>")
@@ -33,7 +36,8 @@ FINAL = re.compile(
     re.DOTALL,
 )
 # The same channels where the special tokens were dropped in decoding; a prompt that was decoded with the response.
-PLAIN_CHANNELS = re.compile(r"\A\s*(?:analysis(?=[A-Z\s]).*assistantfinal|A chat between .*\bASSISTANT:)", re.DOTALL)
+PLAIN_CHANNELS = re.compile(r"\A\s*(?:analysis(?=[A-Z\s]).*assistantfinal|A chat between .*\bASSISTANT:"
+                            r"|(?:<s>\s?)?\[INST\].*\[/INST\])", re.DOTALL)
 SPECIAL = re.compile(r"<(?:s|bos|pad)>|<｜[^｜<>]{1,40}｜>|<\|(?:im_start|begin_of_solution|end_of_solution)\|>")
 # A response is over at the first of these; a base model goes on with questions of its own.
 OVER = re.compile(
@@ -49,7 +53,7 @@ CUT_FORMULA = re.compile(r"\\\[(?:(?!\\\]|\n\s*\n).)*\Z", re.DOTALL)
 ROOT = re.compile(r"\\sqrt\s*\{([^{}]*)\}")
 FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?")
-QUOTED = re.compile(r"(?<![A-Za-z0-9])(?:['\"<]([A-Z])['\">]|<([A-Z])\s+\2>)(?![A-Za-z0-9])")
+QUOTED = re.compile(r"(?<![A-Za-z0-9])(?:(?:['\"<]|#{2,4})([A-Z])(?:['\">]|#{2,4})|<([A-Z])\s+\2>)(?![A-Za-z0-9])")
 MATHS = re.compile(
     r"\\[()\[\]]|</?(?:b|strong|i|em|u|output|response|final|ans|choice|result)>|</[A-J]>|__|\\(?:rm|bf|it|sf)\b"
     r"|(?<=[Cc]hoice)_|(?<=[Oo]ption)_|(?<=[Aa]nswer)_"
@@ -79,7 +83,7 @@ CUE = re.compile(
     # A heading, "Final Answer", above a letter; "... is:" above a last line that begins with one.
     rf"(?:\A|(?<=\n))[ #>\-]*(?:[A-J\d][.):]\s*)?(?:(?:updated|final|correct|best)\s+){{0,2}}answer\s*:?\s*\n\s*"
     rf"(?={_LETTER}[^\n]*[^:\s] *(?:\n|\Z))|\bis\s*:\s*\n\s*(?={_LETTER}[^\n]*\Z)|"
-    r"(?!(?:option|choice):\s*\n[^\w\n]*A[.):][^\n]+\n[^\w]*B[.):])"
+    r"(?!(?:answer )?(?:option|choice):\s*\n[^\w\n]*A[.):][^\n]*(?:\n[^\w]*B[.):]|[a-z ,\"]\Z))"
     r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\"?\s*"
     r"(?:letter\s*|choice\"?\s*|\([^()\n]{1,40}\)\s*)?"
     rf"(?:(?:here|then|therefore|thus)\s+)?{_BE}[\s:]*"
@@ -105,7 +109,9 @@ def bounded(text: str) -> str:
 
 def spoken(text: str) -> str:
     """What stands outside the thought: harmony's last `final`; of a thought never closed only an `<answer>` in it."""
-    text = FURTHER.split(bounded(text), maxsplit=1)[0]
+    further = FURTHER.search(text := bounded(text))
+    if further and not ("Example" in further[0][:24] and "xample" in text[: further.start()]):
+        text = text[: further.start()]  # else it is a thought that goes through examples
     if CHANNEL.search(text):
         finals = FINAL.findall(text)
         return finals[-1] if finals else " "
