@@ -43,7 +43,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     pairs: str = ""  # paper: AOT-SFT, what the warm-up learns from: a folder that `aot forge` made; "": the next line
     scripted_attacks: ScriptedAttackSettings = ScriptedAttackSettings()  # ours
     hits: DefenderSftSettings = DefenderSftSettings(steps=0)  # ours: SFT on an iteration's hits before its DAPO
-    hits_share: float = Field(0.25, ge=0, le=1)  # ours: of a batch of these; the rest are scripted attacks
+    hits_share: float = Field(0.25, ge=0, le=1)  # ours: of a batch, one at least; the rest: scripted attacks
     hits_decay: float = Field(1.0, gt=0, le=1)  # ours: an iteration's learning rates of it, in shares of the last
     meta: MetaSettings = MetaSettings()  # ours: whom the players of an iteration are trained against
     clean_rl: bool = True  # paper: "same RL on clean data", the control

@@ -169,7 +169,7 @@ def _learn_hits(
     rates = {"learning_rate": recipe.hits.learning_rate * decay, "muon_lr": recipe.hits.muon_lr * decay}
     rates["final_rate"] = recipe.hits.final_rate if i < recipe.iterations else 0.0
     settings = _possible(recipe, inputs, recipe.hits.model_copy(update=rates))
-    few = round(settings.batch * recipe.hits_share)
+    few = max(1, round(settings.batch * recipe.hits_share)) if recipe.hits_share else 0
     hits = hit_batches(episodes, recipe.curriculum, few, seed=inputs.seed)
     weights = curriculum_weights(recipe, inputs, i)
     fresh = _scripted(recipe, inputs, recipe.scripted_attacks, settings.drawn(settings.single - few), weights)
