@@ -1,4 +1,4 @@
-# make demo    the whole game on two cores, in fifteen to thirty minutes: table and HTML report
+# make demo    the whole game on two cores, six to forty minutes by their speed: table and HTML report
 # make test    the suite, but for tests marked `slow`: further members of families whose law others show
 # make test-all   the whole suite          make check   lint, types, the whole suite with coverage of the pure parts
 # make fuzz    1,000 damaged inputs for each group of readers; pipes, devices, loops and folders in place of their files;

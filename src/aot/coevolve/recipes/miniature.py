@@ -13,7 +13,7 @@ unrelated objects, look-alikes, mirrored ones, neutral shapes, writing, removal 
 
 
 def miniature() -> Recipe:
-    """The demo: three iterations and the baselines, in fifteen to thirty minutes on two cores. Sizes are
+    """The demo: three iterations and the baselines, in six to forty minutes on two cores. Sizes are
     *ours*; docs/log.md."""
     # A higher temperature and more groups than usual: a small model that is sure soon gives only equal answers. And
     # averaged weights: what the last few updates forget of the clean scenes differs from one to the next.
