@@ -182,7 +182,7 @@ def name_in_table(unit: str, defender: str) -> str:
 
 
 def headline() -> ExperimentSettings:
-    """The miniature with longer SFT than in the demo, the method's and every baseline's. The plan counts 2.3 hours of
+    """The miniature with longer SFT than in the demo, the method's and every baseline's. The plan counts 2.5 hours of
     one core a seed; only the units of docs/results.md have been run."""
     augmentations = {
         "augment_add": ("distractor",),

@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from aot.answers import final_answer
+from aot.answers import final_answer, parse_answer
 from aot.data.episodes.curriculum import CurriculumRow
 from aot.game.judge import Judge
-from aot.players.defender.trained import parsed
 from aot.rl.rewards import UNPARSED, defender_reward
 from aot.train.defender.dapo.settings import DapoSettings
 from aot.types import Question
@@ -40,7 +39,7 @@ def completion_reward(
 ) -> dict[str, float]:
     """Breakdown {reward, accuracy, format, overlong} of one completion (its text without special tokens). To a question
     without options also "judge/unparsed": 1 where it was finished and `judged` is nan."""
-    answer = parsed(text, question.options, truncated=truncated)
+    answer = parse_answer(text, question.options, truncated=truncated)
     limit = settings.limit
     parts = defender_reward(
         answer, question, settings.reward, length_tokens=length_tokens, max_tokens=limit, judged=judged
