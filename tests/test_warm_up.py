@@ -6,6 +6,8 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.recipes.stage_names import attacker_of, defender_before, defenders, finals, stage_names
 from aot.coevolve.scenes.game import Game, open_game
 from aot.coevolve.scenes.scripted import ScriptedAttackSettings
+from aot.coevolve.stages.defender import _learn_hits
 from aot.coevolve.stages.sft_batches import hit_batches, pairs_key, scripted_batches
 from aot.errors import AotError
 from aot.forge.pipeline import ForgeSettings, forge
@@ -218,3 +221,21 @@ def test_the_warm_up_learns_from_a_dataset_of_pairs(tmp_path: Path) -> None:
     pairs_key.cache_clear()
     with pytest.raises(AotError, match="no dataset of pairs here"):
         make_stages(run, ["warm_up"], say=lambda _: None)
+
+
+@pytest.mark.parametrize(("share", "batch", "hits"), [(0.0, 8, 0), (0.01, 8, 1), (0.06, 48, 3), (0.5, 8, 4)])
+def test_a_share_of_hits_is_one_image_at_least(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, share: float, batch: int, hits: int
+) -> None:
+    asked: list[int] = []
+
+    def noted(episodes: object, settings: object, batch: int, *, seed: int) -> None:
+        asked.append(batch)
+        raise AotError("far enough")
+
+    monkeypatch.setattr("aot.coevolve.stages.defender.hit_batches", noted)
+    recipe = smoke().changed(hits_share=share, hits={"batch": batch})
+    inputs: Any = SimpleNamespace(name="iteration_1/defender", seed=0, game=SimpleNamespace(is_world=True))
+    with pytest.raises(AotError, match="far enough"):
+        _learn_hits(recipe, inputs, None, [], tmp_path)  # type: ignore[arg-type]
+    assert asked == [hits]
