@@ -132,17 +132,20 @@ def test_an_actor_that_is_killed_is_told_and_its_chunk_made_again(ray: Any, tmp_
 
 
 RANKS = """
-import sys
+import atexit, sys
+from torch import distributed
 from aot.runs import ranks
+atexit.register(lambda: print("left", not distributed.is_initialized(), flush=True))
 print("ranks", ranks.gather([ranks.rank(), ranks.world_size(), ranks.local_rank()]), flush=True)
 sys.exit(int(sys.argv[1]) if ranks.is_main() else 0)
 """
 
 
 def test_a_command_is_run_by_ranks_on_ray(ray: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """They find each other as torchrun's do, and each is alone with its node's devices."""
+    """They find each other as torchrun's do, and each is alone with its node's devices. They leave their group before
+    the interpreter ends, which otherwise aborted one process in seven."""
     assert launch([sys.executable, "-c", RANKS, "0"], 2) == 0
-    assert capsys.readouterr().out.splitlines() == ["ranks [[0, 2, 0], [1, 2, 0]]"] * 2
+    assert sorted(capsys.readouterr().out.splitlines()) == ["left True"] * 2 + ["ranks [[0, 2, 0], [1, 2, 0]]"] * 2
 
 
 LATE = """

@@ -7,6 +7,7 @@ the model is. *Ours.*
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 from collections.abc import Iterator
@@ -103,10 +104,13 @@ def join() -> None:
     if gpus:
         torch.cuda.set_device(local_rank() % torch.cuda.device_count())
     distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
+    # gloo's threads may still hold tensors: one that frees them while the interpreter ends aborts the process, so that
+    # a rank that worked well, or failed with a message and a status of its own, would seem killed.
+    atexit.register(leave)
 
 
 def leave() -> None:
-    """The end of `join`; a process that ends by an error does without."""
+    """The end of `join`, at the latest when the process ends."""
     import sys
 
     torch = sys.modules.get("torch")
