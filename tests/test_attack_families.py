@@ -22,6 +22,7 @@ from aot.attacks.base.titles import attack_title
 from aot.attacks.families import FAMILIES, PIXEL, SEMANTIC, families
 from aot.attacks.judging.checks import KnownArea, NormBound
 from aot.attacks.judging.referees import referees
+from aot.attacks.semantic.texture import pattern
 from aot.attacks.semantic.world_sprites import Sprite, free_places, paste
 from aot.attacks.strengths import Strengths
 from aot.attacks.worst import WorstOfK
@@ -281,6 +282,18 @@ def test_a_texture_leaves_all_objects_and_no_other_pixel_as_it_was() -> None:
         assert changed[free].mean() > 0.9 and attack.objects == scene.objects
     verdicts = RULES[False]["known"].judge(WORLD, made_by("texture", WORLD))
     assert sum(verdict.measured("edit_area") > RefereeSettings().area_max for verdict in verdicts) > 5
+
+
+def test_a_bold_pattern_has_two_colours_of_any_kind_and_a_muted_one_two_near_each_other() -> None:
+    for what in ("stripes", "checks", "blobs"):
+        apart = {0.0: list[float](), 1.0: list[float]()}
+        for bold, distances in apart.items():
+            for seed in range(40):
+                made = pattern(what, WORLD[0].image, 40, bold, np.random.default_rng(seed))
+                colours = np.unique(made.reshape(-1, 3), axis=0).astype(int)
+                assert made.shape == (64, 64, 3) and len(colours) == 2, what
+                distances.append(float(abs(colours[1] - colours[0]).max()))
+        assert max(apart[0.0]) <= 40 + 16 + 1 and np.mean(apart[1.0]) > 80
 
 
 def test_only_backgrounds_may_change_widely() -> None:

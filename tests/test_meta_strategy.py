@@ -123,6 +123,20 @@ def test_a_family_is_drawn_as_often_as_its_weight_says() -> None:
             ScriptedAttackSettings(families=families, weights=wrong)
 
 
+def test_scripted_attacks_have_strengths_of_their_own() -> None:
+    plain = ScriptedAttackSettings(families=("noise",))
+    strong = ScriptedAttackSettings.model_validate(plain.model_dump() | {"strengths": {"noise_levels": (20, 20)}})
+    game = open_game(smoke().game, smoke().referee, seed=0)
+    for settings, least, most in ((plain, 4, 8), (strong, 20, 20)):
+        attacks = settings.mixed(game).attack(SCENES, seed=4)
+        moved = [
+            int(abs(a.image.astype(int) - s.image).max()) for a, s in zip(attacks, SCENES, strict=True)
+        ]
+        assert min(moved) >= least and max(moved) <= most
+    assert plain.key != strong.key
+    assert "strengths" not in ScriptedAttackSettings().key, "a distractor has none"
+
+
 def test_a_share_of_the_attacks_are_compositions() -> None:
     settings = ScriptedAttackSettings(families=("occlusion", "distractor", "noise", "blur"), composed_share=0.5)
     recipe = smoke().changed(scripted_attacks=settings.model_dump())

@@ -90,7 +90,7 @@ def _semantic(s: Strengths, objects: ObjectSource | None) -> list[Family]:
         ObjectEdit("removal", goes, "remove", s.related, s.tries, remove),
         ObjectEdit("replacement", becomes, "replace", s.related, s.tries, replace),
         Scale(s.scale, pair_source),
-        Texture(s.texture_levels, s.texture_share),
+        Texture(s.texture_levels, s.texture_bold, s.texture_share),
         Occlusion(s.occlusion_share, s.occlusion_places),
         Neutral(s.neutral_share, s.neutral_most),
         Typographic(s.typographic_share),

@@ -28,6 +28,7 @@ class Strengths(BaseModel, frozen=True, extra="forbid"):
     several: Annotated[tuple[int, int], within(1, 20)] = (2, 3)  # new objects at once
     scale: Multiple = (0.6, 1.5)  # of an object's size; nearer to 1 than 15 % is not drawn
     texture_levels: Levels = (20, 70)  # between the two colours of a pattern, of 255
+    texture_bold: float = Field(0.5, ge=0, le=1)  # share of patterns in any two colours instead
     texture_share: Share = (0.4, 0.8)  # photos: by how much the pattern covers the background; in the world wholly
     neutral_share: Share = (0.01, 0.04)  # of the image's area, each shape's box
     neutral_most: int = Field(3, gt=0, le=100)  # shapes at once

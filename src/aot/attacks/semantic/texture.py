@@ -1,4 +1,4 @@
-"""Another background behind and around the objects: stripes, checks, noise, a soft or a plain one (*ours*).
+"""Another background behind and around the objects: stripes, checks, noise, blobs, a soft or a plain one (*ours*).
 
 The protected boxes keep their pixels, and the old background fades out around them over a few pixels; other known
 objects stay in front of the new one. World: sprites are painted anew over it. Photos: what has no box is laid over with
@@ -19,7 +19,7 @@ from aot.types import Attack, Box, Image, Scene
 from aot.world.scenes import WorldScene
 from aot.world.sprites import SIDE_PX, background, paint
 
-PATTERNS = ("stripes", "checks", "noise", "soft", "plain")
+PATTERNS = ("stripes", "checks", "noise", "soft", "plain", "blobs")
 DIRECTIONS = ((1, 0), (0, 1), (1, 1), (1, -1), (2, 1), (1, 2), (2, -1), (1, -2))
 """Integer normals of stripes: their edges are the same on every machine."""
 FADE_PX = 4
@@ -32,13 +32,14 @@ Weight = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Texture:
-    """`contrast_levels`: between the two colours of a pattern, of 255; `share`: of a photo's background, by how much
-    the pattern covers it (in the world wholly)."""
+    """`contrast_levels`: between the two colours of a pattern, of 255; `bold`: the share of patterns in any two colours
+    instead; `share`: of a photo's background, by how much the pattern covers it (in the world wholly)."""
 
     contrast_levels: tuple[float, float]
+    bold: float
     share: tuple[float, float]
     name: str = "texture"
-    about: str = "Another background (stripes, checks, noise, soft or plain); the protected boxes keep their pixels."
+    about: str = "Another background, of any pattern or plain; the protected boxes keep their pixels."
     rule: Rule = "known"
     threat: Threat = "semantic"
 
@@ -46,12 +47,12 @@ class Texture:
         what = PATTERNS[int(rng.integers(len(PATTERNS)))]
         contrast, share = rng.uniform(*self.contrast_levels), rng.uniform(*self.share)
         if isinstance(scene, WorldScene):
-            ground = pattern(what, scene.image, contrast, rng)
+            ground = pattern(what, scene.image, contrast, self.bold, rng)
             for placed in scene.layout.objects:
                 paint(ground, placed.kind, placed.colour, *placed.corner)
             kept, objects = scene.protected, scene.objects
         else:
-            new = pattern(what, scene.image, contrast, rng).astype(np.float32)
+            new = pattern(what, scene.image, contrast, self.bold, rng).astype(np.float32)
             ground = np.rint(scene.image + share * (new - scene.image)).astype(np.uint8)
             kept, objects = (*scene.protected, *scene.objects), scene.objects
         weight = _outside(scene.image.shape[:2], kept)
@@ -73,14 +74,16 @@ def _outside(shape: Sequence[int], boxes: Sequence[Box]) -> Weight:
     return weight[..., None]
 
 
-def pattern(what: str, like: Image, contrast: float, rng: np.random.Generator) -> Image:
-    """`uint8`, of the shape of `like`: one of `PATTERNS`, in two muted colours, or plain in one of any kind. Its period
-    follows the shorter side."""
+def pattern(what: str, like: Image, contrast: float, bold: float, rng: np.random.Generator) -> Image:
+    """`uint8`, of the shape of `like`: one of `PATTERNS`, in two muted colours or (a share `bold`) any two, or plain in
+    one of any kind. Its period follows the shorter side."""
     height, width = like.shape[:2]
     unit = max(1, round(min(height, width) / SIDE_PX))
     middle = rng.integers(100, 200) + rng.integers(-25, 26, 3)
     apart = rng.choice([-1, 1]) * contrast / 2 + rng.integers(-8, 9, 3)
-    low, high = (np.rint(middle + sign * apart).clip(0, 255) for sign in (-1, 1))
+    low, high = (np.rint(middle + sign * apart).clip(0, 255).astype(np.int64) for sign in (-1, 1))
+    if rng.random() < bold:
+        low, high = rng.integers(0, 256, (2, 3))
     if what == "soft":
         soft = background(int(rng.integers(2**63)))
         if soft.shape != like.shape:
@@ -93,6 +96,10 @@ def pattern(what: str, like: Image, contrast: float, rng: np.random.Generator) -
         return np.asarray((low * (255 - level) + high * level) // 255, np.uint8)
     if what == "plain":
         return np.broadcast_to(rng.integers(30, 226, 3).astype(np.uint8), like.shape).copy()
+    if what == "blobs":
+        knots = int(rng.integers(3, 12))
+        field = cv2.resize(rng.uniform(-1, 1, (knots, knots)), (width, height), interpolation=cv2.INTER_CUBIC)
+        return np.where(field[..., None] > 0, high, low).astype(np.uint8)
     y, x = np.mgrid[:height, :width]
     period = unit * int(rng.integers(2, 8))
     if what == "stripes":

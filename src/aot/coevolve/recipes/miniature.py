@@ -35,8 +35,15 @@ def miniature() -> Recipe:
     return Recipe(name="miniature").changed(
         game={"train_scenes": 250, "held_out_scenes": 800},
         warm_up={**sft, "steps": 190, "candidates": 1, "learning_rate": 1e-3, "muon_lr": 0.01, "final_rate": 0.8},
-        # What moves the image is learned slowest: its tokens see every object elsewhere.
-        scripted_attacks={"families": FAMILIES, "weights": (("viewpoint", 3),), "draws": 1, "composed_share": 0.75},
+        scripted_attacks={
+            "families": FAMILIES,
+            # What moves the image is learned slowest: its tokens see every object elsewhere. It is trained on further
+            # away than it is measured.
+            "weights": (("viewpoint", 3), ("texture", 2)),
+            "strengths": {"viewpoint_share": (0.02, 0.07)},
+            "draws": 1,
+            "composed_share": 0.75,
+        },
         attacker={"method": "flow_grpo", "flow_grpo": {"updates": 6}},
         attacks={"scripted_draws": 1},
         curriculum={"rows": 400, "clean_share": 0.52},

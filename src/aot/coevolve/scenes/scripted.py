@@ -12,6 +12,7 @@ from aot.attacks.base.family import Family, FamilyAttacker
 from aot.attacks.base.titles import JOINT
 from aot.attacks.families import families, needs_objects
 from aot.attacks.judging.referees import FamilyReferee, referees
+from aot.attacks.strengths import Strengths
 from aot.coevolve.scenes.game import Game
 from aot.game.referee import Judging, RefereeSettings
 from aot.miniature.scripted import RandomDistractor
@@ -36,6 +37,7 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
     families: tuple[str, ...] = ()  # of `aot.attacks`, by `weights` or the meta-strategy; (): distractors alone
     # (family, weight): how often it is drawn, 1 where it is not named. Pairs: a recipe replaces all those of another.
     weights: tuple[tuple[str, Weight], ...] = ()
+    strengths: Strengths = Strengths()  # of the families; those that measure a defender have their own
     composed_share: float = Field(0.0, ge=0, le=1)  # in SFT and rounds: a semantic one, then one of the whole image
 
     @field_validator("families")
@@ -54,7 +56,7 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
     def key(self) -> dict[str, Any]:
         """What stages depend on."""
         weights = {name: weight for name, weight in self.weights if name in self.families and weight != 1}
-        used = {"families": self.families, "composed_share": self.composed_share}
+        used = dict.fromkeys(("families", "strengths"), bool(self.families)) | {"composed_share": self.composed_share}
         plain = self.model_dump(exclude={"weights", *(name for name, value in used.items() if not value)})
         return plain | ({"weights": weights} if weights else {})
 
@@ -66,7 +68,7 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
     def chosen(self, game: Game) -> list[Family]:
         """The families, able to attack the scenes of the game."""
         needed = not game.is_world and any(needs_objects(name) for name in self.families)
-        return families(self.families, objects=game.objects if needed else None)
+        return families(self.families, self.strengths, game.objects if needed else None)
 
     def compositions(self, game: Game) -> list[Composition]:
         """Every semantic family followed by every family of pixels; none without a `composed_share`."""
@@ -87,7 +89,7 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
         """Objects of own photos put in, taken out and replaced; None where they came without any."""
         if game.is_world or game.objects is None or game.objects.bare:
             return None
-        members = [self._player(game, family) for family in families(OBJECT_EDITS, objects=game.objects)]
+        members = [self._player(game, family) for family in families(OBJECT_EDITS, self.strengths, game.objects)]
         return AttackerMixture(members, name="object edits")
 
     def mixed(self, game: Game, weights: Mapping[str, float] | None = None) -> Attacker:
