@@ -453,6 +453,14 @@ TEN = tuple(f"{c}1" for c in "abcdefghij")
         ("Box B more accurately localizes the cup. Box A is too large.", ("Box A", "Box B"), "B"),
         ("Box A is large. Box B is small.", ("Box A", "Box B"), None),
         ("The region is \\(A\\)", COLOURS, "A"),
+        # ticked boxes and signs
+        ("- [ ] A\n- [x] B. blue\n- [ ] C", COLOURS, "B"),
+        ("☐ A ☑ B ☐ C", COLOURS, "B"),
+        ("❌ A ✅ B ❌ C ❌ D", COLOURS, "B"),
+        ("A ❌ B ✅ C ❌ D ❌", COLOURS, "B"),
+        ("- [x] A\n- [x] B", COLOURS, None),
+        ("- [ ] A\n- [ ] B\n- [ ] C\n\nB", COLOURS, "B"),
+        ("- [x] look at the image\n- [x] compare\n\nAnswer: C", COLOURS, "C"),
     ],
 )
 def test_real_ways_of_answering(text: str, options: tuple[str, ...], expected: str | None) -> None:

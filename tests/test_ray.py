@@ -143,7 +143,7 @@ sys.exit(int(sys.argv[1]) if ranks.is_main() else 0)
 
 def test_a_command_is_run_by_ranks_on_ray(ray: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """They find each other as torchrun's do, and each is alone with its node's devices. They leave their group before
-    the interpreter ends, which otherwise aborted one process in seven."""
+    the interpreter ends, which otherwise aborted one process in twelve."""
     assert launch([sys.executable, "-c", RANKS, "0"], 2) == 0
     assert sorted(capsys.readouterr().out.splitlines()) == ["left True"] * 2 + ["ranks [[0, 2, 0], [1, 2, 0]]"] * 2
 

@@ -175,6 +175,13 @@ def after_cues(text: str) -> list[tuple[str, str, str]]:
 
 PLAIN = str.maketrans("’‘“”「」『』【】《》", "''\"\"\"\"\"\"()\"\"", "*`$")
 
+# Boxes of a list: "- [x] B", "☑ B" among "- [ ] A", "☐ A".
+TICKED = re.compile(r"(?:(?<!\S)\[[xX✓✔]\](?=\s)|☑)[^\S\n]*")
+EMPTY = re.compile(r"(?:(?<!\S)\[ ?\](?=\s)|☐)[^\S\n]*")
+# "❌ A ✅ B": each sign belongs to what follows it.
+SIGNS_FIRST = re.compile(r"^\W{0,9}[✓✔✅✗✘❌] ?\w.*", re.MULTILINE)
+SIGN = re.compile(r"(?<=\w)\W{0,5}(?=[✓✔✅✗✘❌] ?\w)")
+
 
 def squeezed(text: str) -> str:
     """With one space or empty line in a row, and without many lines of mere signs: bounds the time of patterns."""
@@ -189,5 +196,8 @@ def unwrapped(text: str) -> str:
         text = CUT_FORMULA.sub(" ", text)
         text = DEGREES.sub("°", LATEX.sub(r"\1", text)).replace("~", " ")
         text = FRACTION.sub(r"\1/\2", ROOT.sub(r"√\1", text))
+    if TICKED.search(text):
+        text = EMPTY.sub("❌ ", TICKED.sub("✅ ", text))
+    text = SIGNS_FIRST.sub(lambda m: SIGN.sub("\n", m[0]), text)
     text = COPULA.sub("", MATHS.sub(" ", text).translate(PLAIN))
     return QUOTED.sub(lambda m: m[1] or m[2], text)

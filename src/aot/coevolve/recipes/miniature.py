@@ -37,10 +37,8 @@ def miniature() -> Recipe:
         warm_up={**sft, "steps": 190, "candidates": 1, "learning_rate": 1e-3, "muon_lr": 0.01, "final_rate": 0.8},
         scripted_attacks={
             "families": FAMILIES,
-            # What moves the image is learned slowest: its tokens see every object elsewhere. It is trained on further
-            # away than it is measured.
+            # What moves the image is learned slowest: its tokens see every object elsewhere. Backgrounds differ most.
             "weights": (("viewpoint", 3), ("texture", 2)),
-            "strengths": {"viewpoint_share": (0.02, 0.07)},
             "draws": 1,
             "composed_share": 0.75,
         },
