@@ -200,6 +200,8 @@ def test_a_recipe_for_chosen_threats() -> None:
     assert recipe.name == "smoke_pixel_occlusion"
     assert recipe.scripted_attacks.families == ("occlusion", *PIXEL)
     assert recipe.warm_up.pixel.share == recipe.hits.pixel.share == 0.25
+    for sft in (recipe.warm_up, recipe.hits, with_threats(miniature(), ["pixel"]).warm_up):
+        assert sft.drawn()[1] >= sft.bounded == round(0.25 * sft.batch)  # so many are clean before PGD
     alone = with_threats(smoke(), ["look_alike+blur"])
     assert alone.scripted_attacks.families == ("look_alike+blur",) and alone.warm_up.pixel.share == 0
     for wrong, told in (([], "no threat is named"), (["occlusoin"], "did you mean occlusion")):

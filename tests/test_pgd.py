@@ -428,6 +428,26 @@ def test_without_a_share_nothing_changes_and_with_one_a_killed_training_goes_on_
     assert torch.equal(weights(resumed), ends["some"])
 
 
+@pytest.mark.parametrize("attacked_share", [0.0, 0.75, 0.9, 1.0])
+def test_the_share_is_reached_whatever_share_of_the_others_is_attacked(attacked_share: float) -> None:
+    pixel = PixelSettings(share=0.25, steps=1)
+    settings = SFT.model_copy(update={"steps": 1, "batch": 12, "attacked_share": attacked_share, "pixel": pixel})
+    attacked, clean = settings.drawn()
+    assert clean >= settings.bounded == 3 and attacked == round(9 * attacked_share) and attacked + clean == 12
+    attackable = [SftExample(s.image, s.question, (SCENES[i - 1].image,)) for i, s in enumerate(SCENES)]
+    metrics = train_defender_sft(
+        QwenDefender.load(SHIPPED / "defender"), in_epochs(attackable, 12, seed=3), settings, seed=1
+    )
+    assert metrics["pixel"] == 0.25 and metrics["attacked"] == attacked / 12
+
+
+def test_a_share_needs_as_many_images_that_are_in_no_pair() -> None:
+    share = {"pixel": {"share": 0.7}}
+    with pytest.raises(ValidationError, match=r"pixel\.share=0\.7 of batch=20 is 14 clean images, and 10 are in no"):
+        DefenderSftSettings(batch=20, counterfactual_share=0.5, **share)  # type: ignore[arg-type]
+    DefenderSftSettings(batch=20, counterfactual_share=0.25, **share)  # type: ignore[arg-type]
+
+
 def replace_share(share: float) -> DefenderSftSettings:
     return SFT.model_copy(update={"pixel": PixelSettings(share=share, eps=3)})
 

@@ -211,7 +211,7 @@ def defenders_sft(m: Measures, name: str = WARM_UP) -> StageNeed:
     at_once = min(s.per_forward, s.batch)
     phases = [Phase("update", update, s.steps * s.batch / at_once)]
     geometry = f"{s.steps} steps of {s.batch} images, {at_once} at once"
-    attacked, offered = round(s.single * s.attacked_share), s.drawn()[0]
+    attacked, offered = s.attacked_of(s.single), s.drawn()[0]
     candidates = min(s.candidates, attacks)
     if (looks := offered * candidates) > attacked:
         phases.append(Phase("candidates", m.losses(s, at_once), s.steps * looks / at_once))

@@ -46,7 +46,8 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
 
     steps: int = Field(400, ge=0)  # 0 leaves the defender as it is
     batch: int = Field(64, gt=0)  # scenes a step, one image of each
-    attacked_share: float = Field(0.75, ge=0, le=1)  # share of a batch that is seen attacked, where it has attacks
+    # Share of a batch that is seen attacked, where it has attacks; with a `pixel.share` of clean images, of the others.
+    attacked_share: float = Field(0.75, ge=0, le=1)
     candidates: int = Field(4, gt=0)  # attacks of a scene whose losses are compared; 1 takes one as it comes
     # Attacked scenes looked at for each that is trained on: those of the highest loss.
     pool: float = Field(1.0, ge=1, le=1000)
@@ -69,6 +70,9 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
         if self.counterfactual_share and not self.pairs:
             needs = f"counterfactual_share={self.counterfactual_share} of batch={self.batch} is less than one pair"
             raise ValueError(f"{needs}, two images; a larger batch, a larger share, or 0 for none")
+        if self.bounded > self.single:
+            needs = f"pixel.share={self.pixel.share} of batch={self.batch} is {self.bounded} clean images"
+            raise ValueError(f"{needs}, and {self.single} are in no counterfactual pair; a smaller share of either")
         return self
 
     @property
@@ -90,6 +94,11 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
         return self.batch - 2 * self.pairs
 
     @property
+    def bounded(self) -> int:
+        """Images of a step that are clean but for PGD."""
+        return round(self.batch * self.pixel.share) if self.pixel.on == "clean" else 0
+
+    @property
     def pairs_drawn(self) -> int:
         """Counterfactual pairs that a step is offered."""
         return round(self.pairs * self.counterfactual_pool)
@@ -98,8 +107,12 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
         """(attacked scenes, clean scenes) that a step is offered, for `batch` of its images that are in no pair
         (default all)."""
         batch = self.single if batch is None else batch
-        attacked = round(batch * self.attacked_share)
+        attacked = self.attacked_of(batch)
         return round(attacked * self.pool), batch - attacked
+
+    def attacked_of(self, batch: int) -> int:
+        """Of so many images that are in no pair, those that are seen attacked."""
+        return round(max(0, batch - self.bounded) * self.attacked_share)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,7 +218,7 @@ def chosen_images(
     """One image of each example that is trained on, and whether it is an attacked one. With a `pool` some attacked
     examples are only looked at."""
     batch = min(len(examples), settings.single) if settings.pool > 1 else len(examples)
-    most = round(batch * settings.attacked_share)
+    most = settings.attacked_of(batch)
     attackable = [i for i, example in enumerate(examples) if example.attacked]
     looked_at = sorted(rng.permutation(attackable)[: round(most * settings.pool)].tolist())
     drawn = {i: _some(examples[i].attacked, settings.candidates, rng) for i in looked_at}
