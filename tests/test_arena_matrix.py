@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from aot.arena.cells import play as playing
 from aot.arena.cells.store import AnswerCell, CellStore, scenes_digest
-from aot.arena.page.page import build_page
+from aot.arena.page.page import _best, build_page
 from aot.arena.page.showcase import cards
 from aot.arena.players.pool import Pool, PoolAttacker, PoolDefender, RunFolder, iteration_in
 from aot.arena.players.settings import ArenaSettings, arena_settings
@@ -168,6 +168,13 @@ def test_a_defender_that_was_never_read_costs_the_same_in_every_resample() -> No
     assert game["payoff"] == [[1, pytest.approx(1 / 4)]] and game["defenders"] == {"other": 1}
     low, high = game["value_ci"]
     assert 0.05 < low < 1 / 4 < high < 0.5
+
+
+def test_who_was_never_read_does_not_hold_best() -> None:
+    none, nothing, half = ({"value": value} for value in (None, 0.0, 0.5))
+    assert _best({"silent": none, "wrong": nothing}) == ["wrong"]
+    assert _best({"silent": none, "a": half, "wrong": nothing, "b": half}) == ["a", "b"]
+    assert _best({"silent": none}) == ["silent"]
 
 
 def test_threats_are_never_in_one_matrix_and_the_worst_case_is_over_its_own() -> None:

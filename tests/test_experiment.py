@@ -34,6 +34,7 @@ from aot.experiment.statistics import deceived, difference, of_columns, over_see
 from aot.experiment.summary import summarise
 from aot.experiment.table import markdown
 from aot.experiment.unit import make_unit, unit_key
+from aot.report.words import signed_points
 from aot.rl.intervals import unspread_difference
 from aot.runs.files import write_json
 from conftest import Ended
@@ -332,7 +333,10 @@ def test_tables_figure_and_page_are_made_of_the_summary() -> None:
     summary = summarise(SMOKE, made_up(RISING, fresh=fresh))
     table = markdown(summary)
     row = next(line for line in table.splitlines() if line.startswith("| SFT on scripted attacks"))
-    assert "**92.5 ±1.2**" in row and "+3.0 (+3.0 .. +3.0)" in row
+    ahead = summary["defenders"]["sft_scripted"]["ahead"]["worst_case"]
+    low, high = ahead["bootstrap"]
+    assert ahead["ci"] is None and 0.01 < low < 0.03 < high < 0.05, "the seeds agree: the interval is over examples"
+    assert "**92.5 ±1.2**" in row and f"+3.0 ({signed_points(low)} .. {signed_points(high)})" in row
     assert "| defender | Distractor | Removal | Scale † | Noise † |" in table
     widths = [{line.count("|") for line in part.splitlines()} for part in table.split("\n\n")[2:]]
     assert all(len(width) == 1 for width in widths)
