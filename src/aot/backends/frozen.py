@@ -178,7 +178,7 @@ class FrozenBackend:
         with self._awake():
             try:
                 for ask, reply in self.backend.ask(asks, sampling):
-                    if reply.status == "error" and reply.faults:
+                    if reply.status == "error" and reply.attempts:
                         what = f"a question was not answered ({reply.error}), tried {reply.attempts} times"
                         raise AotError(what, where=self._where(), hint="see to the server")
                     yield ask, reply
