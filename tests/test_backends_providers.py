@@ -8,16 +8,20 @@ import math
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aot.backends.base.backend import Ask, Reply, Sampling
+from aot.backends.base.scripted import ScriptedBackend
+from aot.backends.frozen import FrozenBackend
 from aot.backends.openai.backend import OpenAiBackend
 from aot.backends.openai.chat import Fault, read_completion
 from aot.backends.openai.error_bodies import error_text, wait_of
 from aot.backends.opening import open_backend
+from aot.backends.vllm.command import Served
 from aot.errors import AotError
 from fault_server import FaultServer
 
@@ -196,6 +200,15 @@ def test_a_validation_is_told_by_place_without_the_value() -> None:
 def test_a_wait_that_only_the_words_tell(words: str, seconds: float | None) -> None:
     assert wait_of({}, words, 0.0) == (None if seconds is None else pytest.approx(seconds))
     assert wait_of({"retry-after": "2"}, words, 0.0) == 2
+
+
+@pytest.mark.parametrize(("reply", "ends"), [(Reply("", "error", "400: too long"), True), (Reply("A"), False)])
+def test_a_frozen_defender_that_is_refused_a_question_ends_the_stage(reply: Reply, ends: bool) -> None:
+    """At once or after tries: what a training learns from has an answer to each question."""
+    model = Served("defender-1", Path("x"))
+    backend = FrozenBackend(ScriptedBackend(lambda _: reply), model)
+    with pytest.raises(AotError, match="400: too long") if ends else nullcontext():
+        list(backend.ask([Ask("0", ("q",))], Sampling()))
 
 
 # Addresses, keys, the environment.

@@ -103,7 +103,7 @@ def server_here(
     where it cannot be started, or sleeps by turns though several ranks would have to agree on them."""
     host = socket.gethostname()
     meeting = state / f"server_{host}.json"
-    if settings.sleeps and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
+    if settings.sleeps and ranks.local_world_size() > 1:
         hint = "with several ranks on a machine take shared, or own_gpus"
         raise AotError("time_shared is for one rank", where="compute.vllm.placement", hint=hint)
     if ranks.local_rank():
