@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from transformers import AutoModelForImageTextToText
 
 from aot.errors import AotError
-from aot.players.load_errors import package_of, reading
+from aot.players.load_errors import DAMAGED, package_of, reading
 from aot.players.quantization import quantization_config
 from aot.players.settings import Quantization
 from aot.players.without_video import load_processor
@@ -92,7 +93,7 @@ def _check_template(processor: Any, folder: Path) -> None:
             )
             for content in ([{"type": "image"}, text], [text])
         )
-    except Exception as error:
+    except (TemplateError, ArithmeticError, *DAMAGED) as error:
         told = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise AotError(f"the model's chat template fails: {told}", where=str(folder), hint=TEMPLATE_HINT) from error
     if "Which?" not in shown or shown == bare:
