@@ -134,9 +134,21 @@ def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
     if REJECTS.search(head) or re.match(r"[\s\"'(]*[¬!~≠]", rest):
         named_so = after != rest and not any(is_own_letter(options[i], i) for i in found)
         return set() if named_so else None  # "The answer is A. red is wrong"
+    if items_follow(found, rest):
+        return set()
     lines = re.findall(r".*\w.*", rest[:REACH])[:2]
     listed = len(set(map(_given, lines, [options] * 2)) - {None}) > 1
     return set() if found and (listed or offers_another(rest, found, options)) else found
+
+
+def items_follow(found: Found, rest: str) -> bool:
+    """Whether a letter after "Answer:" is the first of a list on its line: "(A), red. (B), blue."."""
+    first = LETTER.match(rest)
+    if not found or first is None:
+        return False
+    line = rest[first.end() : REACH].split("\n", 1)[0]
+    label = chr(ord(first["letter"].upper()) + 1)
+    return re.search(rf"[.;,:] \(?{label}\)(?!\s*(?:is|are|was)\b)", line) is not None
 
 
 def _given(line: str, options: tuple[str, ...]) -> int | None:
@@ -206,7 +218,7 @@ def leading(plain: str, options: tuple[str, ...]) -> Found:
         return None
     first = kept(without_own(rest, options).split("\n", 1)[0].replace(" - ", "\n"))
     inline = {a or b for a, b in re.findall(r"(?<![\w(])([A-J])(?:[):]|\.(?=\s))|\(([A-J])\)", first)}
-    small = match["letter"].islower() and re.search(r"(?<![\w(])[b-j][):]", first)  # "a: ... b: ... c: 正しい"
+    small = match["letter"].islower() and re.search(r"(?<!\w)[b-j][):]", first)  # "a: ... b: ... c: 正しい"
     if small or inline - {match["letter"].upper()} or begins_list(plain, options):
         return None
     said = plain[2:].split("\n", 1)[0]

@@ -22,7 +22,7 @@ CONCEDED = re.compile(
 HYPOTHESIS = r"\bif\b(?!\s+(?:i|we|one|you|forced)\b)[^,.;!?\n]{0,80}\b(?:were|was|had|would)\b"
 REJECTS = re.compile(
     r"\b(?:incorrect|wrong|inaccurate|false|unlikely|invalid|implausible|irrelevant|mistaken)\b|\b(?:is|are|was|be"
-    r"|does|do|did|would|could|can|has|have|should)(?:\s+(?:also|clearly|simply|therefore))?(?:\s+not\b|n't\b)"
+    r"|does|do|did|would|could|can|has|have|should)(?:\s+(?:also|clearly|simply|therefore))?(?:\s+not\b|n't\b)|\w's not\b"
     r"|\bcannot\b|\brul(?:e|es|ed|ing)\s+out\b|\b(?:eliminat(?!ion)|exclud|reject|dismiss)\w*|\bare\s+out\b"
     r"|\bis\s+out\b|\bwould\s+(?:need|require|imply|mean)\b|\bneither\b|\bnor\b|\bnot that\b|\bin no way\b"
     r"|\bby no means\b|\bpremature\b|\bpass(?:es)? for\b|\bdistractor\b|\bworst\b|\bsecond[- ]best\b|\brunner-up\b"

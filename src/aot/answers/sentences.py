@@ -47,13 +47,13 @@ PICKS = re.compile(
     re.IGNORECASE,
 )
 IS_JUDGED = re.compile(
-    rf"\b{JUDGED}\b[^⟦⟧.;!?]{{0,160}}?(?:\b{BE}\b|:)[\s:]*{HEDGE}{DOING}{OPTION}(?!\s*(?:['’]s|and\b|or\b|,\s*⟦|/))",
+    rf"\b{JUDGED}\b[^⟦⟧.;!?]{{0,160}}?(?:\b{BE}\b|(?<!\ws):)[\s:]*{HEDGE}{DOING}{OPTION}(?!\s*(?:['’]s|and\b|or\b|,\s*⟦|/))",
     re.IGNORECASE,
 )
 JUDGES = re.compile(
     rf"{OPTION}[)\]\"']*(?:\s*\([^()⟦⟧]{{1,60}}\))?\s*(?:,[^,.;⟦⟧]*,|,)?\s*(?:image\s+"
     rf"|is the one that\s+)?(?:(?:{BE}|seems?|appears?|looks?|fits?|matches|shares?"
-    rf"|[-–—:=])\s*(?:to\s+be\s+)?{HEDGE}(?:the\s+|an?\s+|slightly\s+|much\s+|visually\s+)*(?:{JUDGED}|same|yes)\b"
+    rf"|[-–—:=](?!\s*the\s+(?:next|only|same|last|final)\b))\s*(?:to\s+be\s+)?{HEDGE}(?:the\s+|an?\s+|slightly\s+|much\s+|visually\s+)*(?:{JUDGED}|same|yes)\b"
     rf"|(?:fits|works|ha[sd]\s+the\s+(?!same\b)(?:{JUDGED}|least|most))\b"
     r"|(?:best|more (?:accurately|closely)|most (?:accurately|closely)|better)\b)|⟦(-?\d+)⟧\s*(?:选项"
     r"|项)?\s*(?:是|为)?\s*(?:正确|最|更|才|[:]?符合)|⟦(-?\d+)⟧[^⟦]{0,4}[✓✔✅]|[✓✔✅]\s*⟦(-?\d+)⟧",
@@ -236,8 +236,9 @@ def said_to_be(plain: str, options: tuple[str, ...]) -> set[int]:
     """In a few sentences, the one option that they name and say something to be; the last step: it always decides."""
     if lists_letters(without_lists(plain)) or rejects_all(plain, options):
         return set()
-    list_cut = len(lines := LINE.findall(plain)) > 1 and not lines[-1][1].strip()
-    if list_cut or BROKEN_OFF.search(plain) or (len(plain) > CUT and not ENDED.search(plain)):
+    lines = LINE.findall(plain)
+    walk = len(lines) > 1 and (not lines[-1][1].strip() or (lines[0][0], lines[1][0]) == ("A", "B"))
+    if walk or BROKEN_OFF.search(plain) or (len(plain) > CUT and not ENDED.search(plain)):
         return set()  # before it came to an answer
     if many_numbers(plain, options) and len(SENTENCE.split(plain.strip())) > 1:
         return set()
