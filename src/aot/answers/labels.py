@@ -14,6 +14,7 @@ from aot.types import LETTERS
 
 LABEL = re.compile(r"\b([a-z]{3,}) ([A-J])(?!\w)", re.IGNORECASE)
 AMBIGUOUS = ("option", "choice", "answer")
+LONGEST = 5
 
 
 @lru_cache(maxsize=4096)
@@ -26,8 +27,10 @@ def labels(options: tuple[str, ...]) -> dict[tuple[str, str], int]:
         for m in list(LABEL.finditer(unwrapped(option)))[:1]
         if m[2].isupper()
     ]
-    nouns = [noun for (noun, _), _ in found]
-    shared = {label: i for label, i in found if nouns.count(label[0]) > 1}
+    nouns, all_labels = [noun for (noun, _), _ in found], [label for label, _ in found]
+    shared = {label: i for label, i in found if nouns.count(label[0]) > 1 and all_labels.count(label) == 1}
+    if any(len(options[i].split()) > LONGEST for (noun, _), i in shared.items() if noun not in AMBIGUOUS):
+        return {}  # a statement about "country A"
     return shared if any(LETTERS[i] != letter for (_, letter), i in shared.items()) else {}
 
 

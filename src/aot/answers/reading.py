@@ -51,7 +51,7 @@ SEVERAL = re.compile(r"[\s(\"']*[A-J]{2,10}(?!\w)")  # "ABD"
 TURNED_ROUND = re.compile(
     r"(?:\b(?:not|incorrect|wrong|false|mistaken|worst|poorest|impossible|(?:least|less|un)\s?\w+)|错误的?"
     r"|最不\S{0,6}|\b(?:next|second|third)[\s-](?:\w+est|(?:most|more)\s\w+)|\b(?:another|other|alternative))\s*$|(?:\bdoubt|\bdisagree|\bnot\s+that|(?:n't|\bnot)\s+(?:\w+\s+)?(?:think|believe|say|suppose"
-    r"|agree|mean|conclude)|\btempted\s+to\s+\w+|\b(?:mistake|wrong|incorrect|false)\s+(?:to\s+\w+"
+    r"|agree|mean|conclude)|\btempted\s+to\s+\w+|\bto\s+(?:determine|find|identify|choose|select)|\b(?:mistake|wrong|incorrect|false)\s+(?:to\s+\w+"
     r"|that))\s+(?:that\s+)?(?:\w+\s+){0,3}$",
     re.IGNORECASE,
 )
@@ -137,6 +137,8 @@ def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
     if items_follow(found, rest):
         return set()
     lines = re.findall(r".*\w.*", rest[:REACH])[:2]
+    if two_items(lines):
+        return set()
     listed = len(set(map(_given, lines, [options] * 2)) - {None}) > 1
     return set() if found and (listed or offers_another(rest, found, options)) else found
 
@@ -149,6 +151,15 @@ def items_follow(found: Found, rest: str) -> bool:
     line = rest[first.end() : REACH].split("\n", 1)[0]
     label = chr(ord(first["letter"].upper()) + 1)
     return re.search(rf"[.;,:] \(?{label}\)(?!\s*(?:is|are|was)\b)", line) is not None
+
+
+def two_items(lines: list[str]) -> bool:
+    """Whether an answer's line is followed by that of a later option, not rejected: "The answers are: A. ... C. ..."."""
+    items = [LINE.match(line) for line in lines]
+    if len(items) < 2 or not all(items):
+        return False
+    first, second = (item for item in items if item)
+    return bool(first[2].strip()) and first[1] < second[1] and not REJECTS.search(second[2])
 
 
 def _given(line: str, options: tuple[str, ...]) -> int | None:

@@ -68,7 +68,7 @@ IS_LETTER = re.compile(
     rf"\b{BE}(?:\s+|:\s*){HEDGE}(?:the\s+)?(?:(?:option|choice|point|box|image)\s+)?\(([A-J])\)", re.IGNORECASE
 )
 # "Point D is the correct point (C)" says two things.
-LABEL = re.compile(r"(?<=\w )(?:point|answer|match|choice|option)\s+\(⟦(-?\d+)⟧\)(?=\W*$|, )", re.IGNORECASE)
+LABEL = re.compile(r"(?<=\w )(?<!\bin )(?:point|answer|match|choice|option)\s+\(⟦(-?\d+)⟧\)(?=\W*$|, )", re.IGNORECASE)
 FORMS = (PICKS, IS_JUDGED, JUDGES, RELATES, LABEL)
 DRAWS = re.compile(
     r"\W*(?:therefore|thus|hence|so|in conclusion|in summary|overall|consequently|based on|(?:at|in) the end"
@@ -228,7 +228,7 @@ def overruled(plain: str, found: set[int], options: tuple[str, ...]) -> bool:
     sentences = [s for s in SENTENCE.split(left.strip()) if s.strip()]
     last = [n for n, s in enumerate(sentences) if (DRAWS.match(s) or CONCLUDES.search(s)) and not OTHERS.search(s)][-2:]
     picks = [p for n in last if (p := _choice(sentences, n, options, many_numbers(end, options)) - {CONFLICT})]
-    picks += [indices({m[1]}, options) for n in last[-1:] if (m := BESIDE.search(kept(sentences[n])))]
+    picks += [indices({m[1]}, options) for n in last if (m := BESIDE.search(kept(sentences[n])))]
     return not picks[-1] & found if picks else bool(opened) and explicit(left, options) is None
 
 
