@@ -123,6 +123,8 @@ def keyed(plain: str, options: tuple[str, ...]) -> Found:
 
 
 def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
+    if re.match(r"not (?:\w+ly )?(?:listed|among|in|provided|available|given)\b", rest, re.IGNORECASE):
+        return None  # what follows may still choose
     if re.match(r"also\b", rest, re.IGNORECASE):
         return None if REJECTS.search(sentence) else set()
     found = at_start(rest, options)
@@ -154,7 +156,7 @@ def items_follow(found: Found, rest: str) -> bool:
 
 
 def two_items(lines: list[str]) -> bool:
-    """Whether an answer's line is followed by that of a later option, not rejected: "The answers are: A. ... C. ..."."""
+    """Whether an answer's line is followed by that of a later option, not rejected: "A. ... C. ..."."""
     items = [LINE.match(line) for line in lines]
     if len(items) < 2 or not all(items):
         return False

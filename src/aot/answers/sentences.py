@@ -47,7 +47,7 @@ PICKS = re.compile(
     re.IGNORECASE,
 )
 IS_JUDGED = re.compile(
-    rf"\b{JUDGED}\b[^⟦⟧.;!?]{{0,160}}?(?:\b{BE}\b|(?<!\ws):)[\s:]*{HEDGE}{DOING}{OPTION}(?!\s*(?:['’]s|and\b|or\b|,\s*⟦|/))",
+    rf"\b{JUDGED}\b[^⟦⟧.;!?]{{0,160}}?(?:\b{BE}\b|:)[\s:]*{HEDGE}{DOING}{OPTION}(?!\s*(?:['’]s|and\b|or\b|,\s*⟦|/))",
     re.IGNORECASE,
 )
 JUDGES = re.compile(
@@ -101,7 +101,7 @@ CORRECT = re.compile(
     re.IGNORECASE,
 )
 LISTED = re.compile(
-    r"⟦-?\d+⟧(?:\W{0,3}\s*(?:,|and|or|/|和|或)\s*\W{0,2}(?:(?:the|option|choice)\s+|选项)*⟦"
+    r"⟦-?\d+⟧(?:\W{0,3}(?:\([^()⟦]{1,40}\))?\s*(?:,|and|or|/|和|或)\s*\W{0,2}(?:(?:the|option|choice)\s+|选项)*⟦"
     r"|[^⟦]*\b(?:and|or)\s+(?:then\s+|also\s+)?\(⟦)", re.I
 )
 SENTENCE = re.compile(

@@ -59,7 +59,7 @@ def begins_list(plain: str, options: tuple[str, ...]) -> bool:
     if labels[0] < labels[1] and plain[-1] not in ".!?。)]\"'" and plain.endswith(lines[1][0]):
         return True  # cut within its second line
     remark = without_own(lines[0][2], options).strip(" .:-–—")
-    if labels[0] < labels[1] and remark and not APPROVES.search(remark):
+    if labels[0] < labels[1] and remark and (REJECTS.search(remark) or not APPROVES.search(remark)):
         return True  # it goes through them
     left = [ord(m[1].upper()) for m in lines if not REJECTS.search(without_own(m[2], options))]
     alike = bool(lines[0][2].strip()) == bool(lines[1][2].strip())
