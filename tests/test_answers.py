@@ -1856,6 +1856,7 @@ OPTIONS = ("Option B in the image", "none of the rows", "Option A in the image")
         # "point C" is what it says, "(C)" the letter, a bare letter either of them
         ("So the lowest spot is point C.", POINTS, "A"),
         ("The lowest spot is (C).", POINTS, "C"),
+        ("Of these, point A has the greatest height.", ("Point B", "Point D", "Point A", "Point C"), "C"),
         ("(B) Point A in the image", POINTS, "B"),
         ("Answer: C", POINTS, "C"),
         ("Of all of them the spot with the lowest height is C, as the legend says.", POINTS, None),

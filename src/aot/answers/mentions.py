@@ -144,14 +144,14 @@ def _is_name(text: str, match: re.Match[str], letter: str, options: tuple[str, .
         return True
     if letter == "I" or NEGATED.search(before.casefold()):
         return False
+    if any(letter == other and LETTERS.index(letter) != i for (_, other), i in labels(options).items()):
+        return False
     label = LABELLED.search(before)
     if label:
         return _labels(label[1].casefold(), options) and AFTER.match(after) is not None
     if letter == "A" and ARTICLE.match(after):
         return False
     if VALUE.search(before):
-        return False
-    if any(letter == label and LETTERS.index(letter) != i for (_, label), i in labels(options).items()):
         return False
     return BEFORE.search(before) is not None and AFTER.match(after) is not None
 
