@@ -18,7 +18,8 @@ from aot.data.photos.photo import Source, scenes_of
 from aot.data.photos.pictures import PICTURES, holds_pictures, is_picture, read_pictures, twins
 from aot.data.tables.imagefolder import has_questions, metadata_files, read_imagefolder, read_questions
 from aot.data.tables.parquet import shards
-from aot.data.tables.rows import SAVED, read_jsonl, read_table
+from aot.data.tables.rows import read_jsonl
+from aot.data.tables.stored import SAVED, read_table
 from aot.data.tables.tsv import read_tsv
 from aot.data.unread import exporter_of, unread_annotations
 from aot.errors import AotError

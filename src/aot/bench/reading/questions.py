@@ -11,7 +11,8 @@ from typing import Any
 from aot.bench.reading.item import Item
 from aot.bench.reading.rows import Row
 from aot.data.images.reading import BadRow
-from aot.data.photos import given
+from aot.data.photos import given, in_text
+from aot.data.photos.in_text import REQUEST, inside
 from aot.data.records.values import text_of
 from aot.types import LETTERS
 
@@ -19,10 +20,6 @@ BRACKETED = re.compile(r"\(?([A-Ja-j])[).:]?")
 ONE = r"\(?['\"]?[A-J]['\"]?\)?"
 SEVERAL = re.compile(rf"\[?{ONE}(?:\s*(?:,|;|/|&|\band\b|\bor\b)?\s*{ONE})+\]?")
 MARKED = re.compile(r"^\(?([A-Ja-j])[).:]\s+")
-REQUEST = re.compile(
-    r"\s*\n\s*(please\s+)?(answer|select|choose|reply|respond)\b[^\n]*\b(letter|option|choice)s?\b[^\n]*\s*$", re.I
-)
-"""The last line of a question that asks for a letter: the request is ours here."""
 ONE_CELL = ("options", "choices", given.OPTIONS)
 """Columns with all options of a question."""
 YES, NO = ("yes", "true", "1"), ("no", "false", "0")
@@ -115,25 +112,25 @@ def lmu_item(row: Row, *, category: str = "", groups: Mapping[str, str] | None =
 
 def own_options(row: Row) -> list[str]:
     """The options of the columns A, B, ... or `choice_a`, `choice_b`, ..., or of one cell; none where none are."""
-    spelled = given.lettered([row.text(f"choice_{letter.lower()}", f"option_{letter.lower()}") for letter in LETTERS])
+    spelled = in_text.lettered([row.text(f"choice_{letter.lower()}", f"option_{letter.lower()}") for letter in LETTERS])
     if found := lettered(row) or list(spelled):
         return found
     cell = next((row.cells[name] for name in ONE_CELL if row.cells.get(name)), None)
     if isinstance(cell, Mapping):
         if not set(cell) & set(LETTERS):
             raise BadRow(f"the options are named {', '.join(map(str, cell))[:60]}, not A, B, ...", "bad_options")
-        return list(given.lettered([str(cell.get(letter) or "") for letter in LETTERS]))
+        return list(in_text.lettered([str(cell.get(letter) or "") for letter in LETTERS]))
     return in_one_cell(cell) if cell is not None else []
 
 
 def lettered(row: Row) -> list[str]:
     """The cells of columns A, B, ... up to the last filled one; an empty one keeps the letters of the others."""
-    return list(given.lettered([row.text(letter) for letter in LETTERS]))
+    return list(in_text.lettered([row.text(letter) for letter in LETTERS]))
 
 
 def in_one_cell(value: Any) -> list[str]:
     """The options in a cell: marked lines ("A. red\nB. blue"), a list, or the text of one. Else `BadRow`."""
-    lines = given.options_in(value) if isinstance(value, str) else ()
+    lines = in_text.options_in(value) if isinstance(value, str) else ()
     return list(lines) or without_letters(listed(value or []))
 
 
@@ -148,7 +145,7 @@ def listed(value: Any) -> list[str]:
         raise BadRow(f"the options are a {type(value).__name__}, not a list", "bad_options")
     if any(isinstance(part, Mapping | list | tuple) for part in value):
         raise BadRow("an option is no text", "bad_options")
-    return list(given.lettered([text_of(part) for part in value]))
+    return list(in_text.lettered([text_of(part) for part in value]))
 
 
 def without_letters(options: Sequence[str]) -> list[str]:
@@ -158,23 +155,6 @@ def without_letters(options: Sequence[str]) -> list[str]:
         given.check_order(letters)
     marked = bool(options) and letters == list(LETTERS[: len(options)])
     return [MARKED.sub("", option) if marked else option for option in options]
-
-
-def inside(text: str) -> tuple[str, list[str]]:
-    """A question that has its options in its own text ("... Options: A: red, B: blue", or "A. red" on lines), and
-    these; none where there are less than two."""
-    marks: list[re.Match[str]] = []
-    for letter in LETTERS:
-        start = marks[-1].end() if marks else 0
-        mark = re.compile(rf"(?:^|[\n,;]|\bOptions:)\s*\(?{letter}[.:)]\s", re.MULTILINE).search(text, start)
-        if mark is None:
-            break
-        marks.append(mark)
-    if len(marks) < 2:
-        return text, []
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    options = [text_of(text[mark.end() : end].strip(" ,;\n")) for mark, end in zip(marks, ends, strict=True)]
-    return text[: marks[0].start()].strip().removesuffix("Options:").strip(), list(given.lettered(options))
 
 
 def gold_letter(answer: str, options: Sequence[str]) -> str:
@@ -217,6 +197,6 @@ def _item(
         raise BadRow("the question is empty", "bad_question")
     if not row.images:
         raise BadRow("the row has no image", "missing_image")
-    id = id or row.text("index", "id", "question_id", "idx", "Index") or str(row.number)
+    id = id or row.text("index", "id", "question_id", "idx", "Index", "lndex") or str(row.number)
     hint = row.text("hint")
     return Item(id, kind, question, row.images, answer, options, accepted, category, dict(groups or {}), hint)

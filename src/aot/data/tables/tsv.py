@@ -25,7 +25,8 @@ from aot.data.images.reading import (
     read_image_file,
     scaled_box,
 )
-from aot.data.photos.given import OPTIONS, given_question, lettered, options_in
+from aot.data.photos.given import OPTIONS, given_question
+from aot.data.photos.in_text import lettered, options_in
 from aot.data.photos.numbered import Numbered
 from aot.data.photos.photo import Photo, Source, Thing
 from aot.data.records.delimited import tsv_records

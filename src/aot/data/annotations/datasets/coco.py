@@ -12,7 +12,16 @@ from typing import Any
 
 from aot.data.annotations.datasets.coco_file import HINT, CocoFile, ImageNotes, check_form, read_coco_file
 from aot.data.annotations.datasets.coco_layout import coco_layouts
-from aot.data.images.reading import BadRow, Fit, Refusal, Size, found_in, read_image, read_image_file, scaled_box
+from aot.data.images.reading import (
+    BadRow,
+    Fit,
+    Refusal,
+    Size,
+    found_in,
+    read_image,
+    read_image_file,
+    scaled_box,
+)
 from aot.data.photos.box_form import is_four
 from aot.data.photos.outlines import around, around_turned, inside, numbers_in, outline
 from aot.data.photos.photo import Photo, Source, Thing, same_twice
