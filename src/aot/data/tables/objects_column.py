@@ -127,10 +127,10 @@ def _options(row: Row) -> Any:
         spelled = {str(letter).strip().upper(): option for letter, option in cell.items()}
         if "A" in spelled and not spelled.keys() - set(LETTERS):  # {"A": "cat", "B": "dog"}
             return list(lettered([text_of(spelled.get(letter)) for letter in LETTERS]))
-    for column in ("{}", "choice_{}", "option_{}", "option{}") if cell is None else ():
-        names = {letter: column.format(letter if column in ("{}", "option{}") else letter.lower()) for letter in LETTERS}
-        if names["A"] in row and names["B"] in row:
-            return list(lettered([text_of(row.get(names[letter])) for letter in LETTERS]))
+    for begins in ("", "choice_", "option_") if cell is None else ():
+        names = [begins + (letter.lower() if begins else letter) for letter in LETTERS]
+        if names[0] in row and names[1] in row:
+            return list(lettered([text_of(row.get(name)) for name in names]))
     return cell
 
 

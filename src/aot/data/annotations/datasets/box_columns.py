@@ -40,10 +40,11 @@ _CENTRES = tuple(
     )
 )
 BoxForm = Literal["corners", "sides", "centre", "cell"]
-_NO_HEADER = {  # keras-retinanet; makesense.ai
-    6: (0, ("filename", "x1", "y1", "x2", "y2", "label")),
-    8: (5, ("label", "x", "y", "width", "height", "filename", "imagewidth", "imageheight")),
-}
+_NO_HEADER = (  # keras-retinanet; SKU-110K; makesense.ai
+    ("filename", "x1", "y1", "x2", "y2", "label"),
+    ("filename", "x1", "y1", "x2", "y2", "label", "imagewidth", "imageheight"),
+    ("label", "x", "y", "width", "height", "filename", "imagewidth", "imageheight"),
+)
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ class Columns:
 
 def columns_of(cells: Sequence[str]) -> Columns | None:
     """Of a table by its first row; None where it is no table of boxes."""
-    if kind := _NO_HEADER.get(len(cells)):
-        picture, names = kind
-        numbers = [cell for n, cell in enumerate(cells) if n not in (picture, names.index("label")) and cell.strip()]
+    for names in (names for names in _NO_HEADER if len(names) == len(cells)):
+        picture, label = names.index("filename"), names.index("label")
+        numbers = [cell for n, cell in enumerate(cells) if n not in (picture, label) and cell.strip()]
         is_image = PurePosixPath(cells[picture].strip()).suffix.lower() in PICTURES
         if is_image and (numbers_in(numbers) or (not numbers and len(cells) == 6)):
             return _named(names, header=False)

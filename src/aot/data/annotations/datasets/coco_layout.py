@@ -128,10 +128,16 @@ def by_last_part(names: Sequence[str], folders: tuple[Path, ...], part: str = ""
     lost = {name: list(PureWindowsPath(name).parts[-2:]) for name in found if not there(name)}
     if len(lost) < len(set(found)):  # a single one that is missing is not another folder's of the same name
         lost = {name: parts for name, parts in lost.items() if len(parts) == 2}
+    else:  # the folders of another disk or server say nothing
+        lost = {name: parts[-1:] if _is_foreign(name) else parts for name, parts in lost.items()}
     spelled = {name: ["/".join((part, *parts) if part else parts)] for name, parts in lost.items()}
     places = placed(spelled, folders[-1], ()) if lost and folders[-1].is_dir() else {}
     places = {name: place for name, place in places.items() if _is_same(lost[name], PurePosixPath(place))}
     return [places.get(name, name) for name in found]
+
+
+def _is_foreign(name: str) -> bool:
+    return name.startswith(("/", "http:", "https:", "s3:", "gs:")) or PureWindowsPath(name).drive != ""
 
 
 def _is_same(parts: Sequence[str], place: PurePosixPath) -> bool:
