@@ -13,9 +13,13 @@ import pyarrow.parquet
 import pytest
 from PIL import Image as PilImage
 
+from aot.bench.benchmarks.table import named
+from aot.bench.reading.item import Item
+from aot.data.images.reading import Refusal
 from aot.data.photos.photo import Photo
 from aot.data.sources import load_scenes
 from aot.errors import AotError
+from bench_layouts import base64_picture, write_tsv
 from test_data_layouts import COCO, boxes, picture, read, write
 
 CUP, BUS = ("cup", 10, 10, 30, 30), ("bus", 50, 20, 90, 60)
@@ -245,6 +249,10 @@ def test_rows_whose_objects_cannot_be_named_say_so(tmp_path: Path, row: dict[str
         {"question": "Which?\nA. cup\nB. bus\nPlease answer with only the letter of the option.", "answer": "B"},
         {"question": "Which?", "choice_a": "cup", "choice_b": "bus", "answer": "B"},
         {"question": "Which?", "options": {"a": "cup", "b": "bus"}, "answer": "b"},
+        {"question": "Which?", "options": '{"A": "cup", "B": "bus"}', "answer": "(B)"},
+        {"question": "Which?", "Option A": "cup", "Option B": "bus", "answer": "B"},
+        {"question": "Which?", "a": "cup", "b": "bus", "answer": "b"},
+        {"question": "<image>\nWhich?", "options": ["cup", "bus"], "answer": ["B. bus"]},
     ],
 )
 def test_where_published_rows_have_their_options(tmp_path: Path, row: dict[str, Any]) -> None:
@@ -253,6 +261,68 @@ def test_where_published_rows_have_their_options(tmp_path: Path, row: dict[str, 
     (scene,), refused = load_scenes(tmp_path / "rows.jsonl")
     assert scene.question.options == ("cup", "bus") and scene.question.right == "bus" and not refused
     assert scene.question.text == "Which?"
+    (item,) = named("custom:mine").read(tmp_path / "rows.jsonl")
+    assert isinstance(item, Item) and (item.question, item.options, item.answer) == ("Which?", ("cup", "bus"), "B")
+
+
+@pytest.mark.parametrize("answer", ["2", "bus"])
+def test_options_in_numbered_columns_are_no_open_question(tmp_path: Path, answer: str) -> None:
+    picture(tmp_path / "a.png")
+    row = {"image": "a.png", "question": "Which?", "option1": "cup", "option2": "bus", "answer": answer}
+    write(tmp_path / "rows.jsonl", json.dumps(row))
+    scenes, refused = load_scenes(tmp_path / "rows.jsonl", free_text=True)
+    (left,) = named("custom:mine").read(tmp_path / "rows.jsonl")
+    assert not scenes and refused[0].word == "bad_options" and isinstance(left, Refusal) and left.word == "bad_options"
+
+
+def test_true_and_false_are_no_open_answers(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    write(tmp_path / "rows.jsonl", json.dumps({"image": "a.png", "question": "Is it?", "answer": False}))
+    (item,) = named("custom:mine").read(tmp_path / "rows.jsonl")
+    assert isinstance(item, Item) and (item.kind, item.answer) == ("yes_no", "no")
+
+
+def test_a_header_in_capitals(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    write(tmp_path / "rows.csv", "Image;Question;Option A;Option B;Answer\na.png;Which?;cup;bus;B\n")
+    (scene,), _ = load_scenes(tmp_path / "rows.csv")
+    assert scene.question.right == "bus"
+
+
+@pytest.mark.parametrize(("column", "cell"), [("choices", "['cup', 'bus']"), ("options", '{"A": "cup", "B": "bus"}')])
+def test_options_of_a_tsv_in_one_cell(tmp_path: Path, column: str, cell: str) -> None:
+    row = {"index": "1", "image": base64_picture(1), "question": "Which?", column: cell, "answer": "B"}
+    (scene,), _ = load_scenes(write_tsv(tmp_path / "rows.tsv", [row]))
+    assert scene.question.right == "bus"
+
+
+def test_several_questions_of_one_question_id(tmp_path: Path) -> None:
+    """MME's question_id is that of the image; the same question twice is one too many."""
+    picture(tmp_path / "a.png")
+    asked = [("Is it?", "yes"), ("Is that?", "no"), ("Is it?", "no")]
+    rows = [{"image": "a.png", "question_id": "a.png", "question": q, "answer": a} for q, a in asked]
+    write(tmp_path / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    first, second, third = named("custom:mine").read(tmp_path / "rows.jsonl")
+    assert isinstance(first, Item) and isinstance(second, Item) and (first.answer, second.answer) == ("yes", "no")
+    assert first.id != second.id and isinstance(third, Refusal) and third.word == "duplicate_id"
+
+
+def test_the_published_header_of_mmvp(tmp_path: Path) -> None:
+    lines = [f"{n},Open?,(a) Open (b) Closed,({'ab'[n % 2]})" for n in (1, 2)]
+    write(tmp_path / "Questions.csv", "\n".join(["lndex,Question,Options,Correct Answer", *lines]))
+    for n in (1, 2):
+        picture(tmp_path / f"MMVP Images/{n}.jpg")
+    items = [item for item in named("MMVP").read(tmp_path) if isinstance(item, Item)]
+    assert [(item.id, item.answer, item.groups["pair"]) for item in items] == [("1", "B", "0"), ("2", "A", "0")]
+
+
+@pytest.mark.parametrize("name", ["images\\a.png", "file://{}/images/my%20a.png"])
+def test_names_of_images_in_tables(tmp_path: Path, name: str) -> None:
+    picture(tmp_path / "images/a.png")
+    picture(tmp_path / "images/my a.png")
+    row = {"image": name.format(tmp_path), "objects": {"bbox": SIDES, "category": ["cup", "bus"]}}
+    pa.parquet.write_table(pa.Table.from_pylist([row]), tmp_path / "x.parquet")
+    assert boxes(only(tmp_path / "x.parquet")) == [CUP, BUS]
 
 
 def test_a_number_of_options_in_the_text_may_count_from_one(tmp_path: Path) -> None:

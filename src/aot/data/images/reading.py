@@ -172,6 +172,18 @@ def _as_elsewhere(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
+def from_folder(name: str, folder: Path) -> str:
+    """A name as it is from the folder, where it is an address or an absolute path of a file in it."""
+    name = unquote(name.removeprefix("file://")) if name.startswith("file://") else name
+    try:
+        for below in (folder, folder.resolve()):
+            if Path(name).is_relative_to(below):
+                return Path(name).relative_to(below).as_posix()
+    except (OSError, RuntimeError, ValueError):  # no folder that can be looked at
+        pass
+    return name
+
+
 def leaves(name: str) -> bool:
     """Whether a relative name leads out of its folder, by what it says."""
     return Path(name).is_absolute() or ".." in Path(name).parts

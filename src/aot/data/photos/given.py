@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from aot.data.images.reading import BadRow
-from aot.data.photos.in_text import REQUEST, inside
+from aot.data.photos.in_text import REQUEST, inside, without_place
 from aot.data.records.values import text_of
 from aot.types import LETTERS, Question
 
@@ -24,6 +24,7 @@ def given_question(
     answer is neither. `answer`: an option's text, its letter, or its number from 0 (AI2D); of a yes/no question also
     "true" or "false". An empty option is none and keeps its letter; letters of their own before all options ("A. cat")
     are left out; options may stand in the text. `hint` goes before the text. Anything else: `BadRow`."""
+    text = without_place(text)
     if not text.strip():
         raise BadRow("the question is empty", "bad_question")
     if any("\N{REPLACEMENT CHARACTER}" in part for part in (text, answer, *options)):
@@ -50,6 +51,8 @@ def given_question(
 def answer_of(value: object, options: Sequence[object]) -> str:
     """An answer as text; tables write whole numbers as 1.0. A number beside options that are texts counts them. What
     may be one option's text and another one's number or letter: `BadRow`."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if type(value) is bool and not options:
         return YES_NO[not value]
     if type(value) is float and value.is_integer():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from aot.data.images.reading import BadRow
 from aot.data.records.values import text_of
 from aot.types import LETTERS
 
@@ -12,6 +14,12 @@ REQUEST = re.compile(
     r"\s*\n\s*(please\s+)?(answer|select|choose|reply|respond)\b[^\n]*\b(letter|option|choice)s?\b[^\n]*\s*$", re.I
 )
 """The last line of a question that asks for a letter: the request is ours here."""
+_PLACE = re.compile(r"^\s*<image>\s*|\s*<image>\s*$", re.IGNORECASE)
+
+
+def without_place(text: str) -> str:
+    """The text without the mark of the only image's place before or after it, as data for training have it."""
+    return _PLACE.sub("", text)
 
 
 def inside(text: str) -> tuple[str, list[str]]:
@@ -35,6 +43,19 @@ def lettered(cells: Sequence[str]) -> tuple[str, ...]:
     """The options of the cells A, B, ...: an empty one before another keeps its place, so that letters stay theirs."""
     last = max((n for n, cell in enumerate(cells, 1) if cell), default=0)
     return tuple(cells[:last])
+
+
+def options_of_columns(cells: Mapping[str, Any]) -> tuple[str, ...]:
+    """The options of the columns A, B, ..., or `choice_a`, "Option A", ...; none where none are. Columns with numbers
+    (`option1`) do not say whether an answer counts from 0 or from 1: `BadRow`."""
+    plain = {re.sub(r"[\W_]", "", str(name)).casefold(): cell for name, cell in reversed(list(cells.items()))}
+    plain |= {letter.casefold(): cells[letter] for letter in LETTERS if letter in cells}
+    for begins in ("", "choice", "option"):
+        if found := lettered([text_of(plain.get(begins + letter.casefold())) for letter in LETTERS]):
+            return found if begins + "b" in plain else ()
+        if begins and text_of(plain.get(f"{begins}1")) and text_of(plain.get(f"{begins}2")):
+            raise BadRow(f"options in columns {begins}1, {begins}2, ...: name these A, B, ...", "bad_options")
+    return ()
 
 
 def options_in(cell: str) -> tuple[str, ...]:

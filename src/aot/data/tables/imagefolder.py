@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -61,7 +61,14 @@ def read_questions(file: Path, fit: Fit, *, free_text: bool = False) -> Source:
 
 def _header(file: Path) -> set[str]:
     with file.open(encoding=encoding_of(file), errors="replace", newline="") as opened:
-        return {name.strip() for name in next(csv_records(bounded_lines(opened)), (1, [], ""))[1]}
+        return {*_columns(next(csv_records(bounded_lines(opened)), (1, [], ""))[1])}
+
+
+def _columns(header: Sequence[str]) -> list[str]:
+    """The names of columns, in small letters where these are known so."""
+    names = [name.strip() for name in header]
+    known = {"question", "answer", "options", "choices", "image", *IMAGES}
+    return [name.casefold() if name.casefold() in known - {*names} else name for name in names]
 
 
 def _named(file: Path) -> Iterator[Row]:
@@ -76,7 +83,7 @@ def _csv_rows(file: Path) -> Iterator[Row]:
         with file.open(encoding=encoding_of(file), errors="replace", newline="") as opened:
             records = csv_records(bounded_lines(opened))
             _, header, _ = next(records, (1, [], ""))
-            columns = [name.strip() for name in header]
+            columns = _columns(header)
             if not {"image", *IMAGES} & {*columns}:
                 has = f"the header has {', '.join(columns)[:300]}; " if columns else ""
                 raise AotError("no column file_name", where=str(file), hint=has + HINT)

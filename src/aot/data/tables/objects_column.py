@@ -19,7 +19,7 @@ from typing import Any
 from aot.data.images.reading import BadRow, Size
 from aot.data.photos.box_form import FORMS, Evidence, Form, as_sides, is_four
 from aot.data.photos.given import OPTIONS
-from aot.data.photos.in_text import lettered, options_in
+from aot.data.photos.in_text import lettered, options_in, options_of_columns
 from aot.data.records.values import LABELS, is_set, text_of
 from aot.errors import AotError
 from aot.types import LETTERS
@@ -99,7 +99,7 @@ def named(row: Row, form: Form, classes: Classes = MappingProxyType({})) -> dict
     found = dict(row)
     if "image" not in found and (image := next((name for name in IMAGES if found.get(name) is not None), None)):
         found["image"] = found[image]
-    found["options"] = _options(row)
+    found["options"] = options_of(row)
     asks = bool(text_of(row.get("question")))
     if not has_objects(row):
         if not (asks or row.get("boxes") is not None) and (place := _hidden(row)):
@@ -118,7 +118,7 @@ def named(row: Row, form: Form, classes: Classes = MappingProxyType({})) -> dict
     return {**found, "boxes": boxes}
 
 
-def _options(row: Row) -> Any:
+def options_of(row: Row) -> Any:
     """Of one cell, as a list, its text or lines with letters, or of the columns A, B, ...; no list stays as it is."""
     cell = next((row[name] for name in ("options", "choices", OPTIONS) if text_of(row.get(name))), None)
     if isinstance(cell, str):
@@ -127,11 +127,7 @@ def _options(row: Row) -> Any:
         spelled = {str(letter).strip().upper(): option for letter, option in cell.items()}
         if "A" in spelled and not spelled.keys() - set(LETTERS):  # {"A": "cat", "B": "dog"}
             return list(lettered([text_of(spelled.get(letter)) for letter in LETTERS]))
-    for begins in ("", "choice_", "option_") if cell is None else ():
-        names = [begins + (letter.lower() if begins else letter) for letter in LETTERS]
-        if names[0] in row and names[1] in row:
-            return list(lettered([text_of(row.get(name)) for name in names]))
-    return cell
+    return list(options_of_columns(row)) if cell is None else cell
 
 
 def _objects(row: Row) -> Any:

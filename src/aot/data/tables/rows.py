@@ -19,7 +19,6 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from aot.data.images.reading import (
     BadRow,
@@ -28,6 +27,7 @@ from aot.data.images.reading import (
     Size,
     decoded,
     found_in,
+    from_folder,
     image_size,
     read_image,
     read_image_file,
@@ -145,18 +145,6 @@ def _named_image(row: Mapping[str, Any], path: Path) -> bytes:
     if not is_there and (image.startswith("data:image/") or (len(image) > POINTER_CHARS and _BASE64.fullmatch(image))):
         return decoded(image)
     return read_image_file(folder, image)
-
-
-def from_folder(name: str, folder: Path) -> str:
-    """A name as it is from the folder, where it is an address or an absolute path of a file in it."""
-    name = unquote(name.removeprefix("file://")) if name.startswith("file://") else name
-    try:
-        for below in (folder, folder.resolve()):
-            if Path(name).is_relative_to(below):
-                return Path(name).relative_to(below).as_posix()
-    except (OSError, RuntimeError, ValueError):  # no folder that can be looked at
-        pass
-    return name
 
 
 def size_in(row: dict[str, Any], path: Path) -> Size | None:

@@ -15,7 +15,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from aot.data.images.reading import BadRow, Fit, Refusal, Size, decoded, found_in, image_size, read_image_file
+from aot.data.images.reading import (
+    BadRow,
+    Fit,
+    Refusal,
+    Size,
+    decoded,
+    found_in,
+    from_folder,
+    image_size,
+    read_image_file,
+)
 from aot.data.photos.box_form import Form
 from aot.data.photos.numbered import Numbered
 from aot.data.photos.photo import Photo, Source
@@ -23,7 +33,7 @@ from aot.data.records.values import text_of, texts_of
 from aot.data.tables.objects_column import DECODED, IMAGES, form_of, has_objects, is_one_object, named
 from aot.data.tables.one_image import OTHER, Joined
 from aot.data.tables.parquet import BATCH_ROWS, HINT, TableRow, class_names, parquet_rows
-from aot.data.tables.rows import from_folder, photo_of_row
+from aot.data.tables.rows import photo_of_row
 from aot.data.tables.tsv import POINTER_CHARS
 from aot.errors import AotError, shown
 from aot.runs.files import read_whole
@@ -142,11 +152,11 @@ def _content(cell: Any, folder: Path) -> bytes:
         raise BadRow("the row has a list of images; one image a question is supported", "several_images")
     if not isinstance(name, str) or not text_of(name):
         raise BadRow("the row has no image", "missing_image")
-    if not isinstance(cell, Mapping) and len(name) > POINTER_CHARS and not (folder / name[:200]).is_file():
-        return decoded(name)
     if name.startswith(("http://", "https://")):
         raise BadRow(f"the image {name[:200]} is an address: download it, and write its path", "missing_image")
-    place, found, _ = found_in((folder,), from_folder(name, folder))
+    place, found, is_there = found_in((folder,), from_folder(name, folder))
+    if not (is_there or isinstance(cell, Mapping) or len(name) <= POINTER_CHARS):
+        return decoded(name)
     return read_image_file(place, found)
 
 
