@@ -198,7 +198,7 @@ def test_options_as_lines_of_one_cell(tmp_path: Path) -> None:
         (("red", "blue"), "B"),
         (("tall", "low"), "A"),
     ]
-    assert [r.word for r in refused] == ["answer_not_among_options"]
+    assert [r.word for r in refused] == ["bad_options"]
 
 
 def test_json_lines_with_missing_values(tmp_path: Path) -> None:
@@ -301,7 +301,8 @@ def test_no_readable_shard(tmp_path: Path) -> None:
         (["1", "2", "3"], "2", 1),
         (["1", "2", "3"], 1, None),  # "1", or the second one
         (["0", "1", "2"], 1, 1),
-        (["x", "y"], ["x"], None),
+        (["x", "y"], ["x"], 0),
+        (["x", "y"], ["x", "y"], None),
     ],
 )
 def test_answers_in_every_spelling(

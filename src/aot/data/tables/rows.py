@@ -41,7 +41,7 @@ from aot.data.photos.outlines import outline
 from aot.data.photos.photo import Photo, Source, Thing, same_twice
 from aot.data.records.values import Spellings, is_set, label_of, text_of, texts_of
 from aot.data.tables.nlvr import as_row, is_nlvr
-from aot.data.tables.objects_column import IMAGES, UNSURE, form_of, has_objects, named
+from aot.data.tables.objects_column import IMAGES, UNSURE, form_of, has_objects, is_one_object, named
 from aot.data.tables.one_image import JOINED, OTHER, Joined
 from aot.data.tables.tsv import POINTER_CHARS
 from aot.errors import AotError
@@ -113,10 +113,10 @@ def photos_of_rows(
 
 
 def _key(held: str | dict[str, Any] | BadRow) -> str:
-    """Of a row that has objects and asks nothing, the name of its image, which other rows may have; else empty."""
+    """Of a row with one object that asks nothing, the name of its image, which other rows may have; else empty."""
     with suppress(BadRow):
         row = _parsed(held) if isinstance(held, str) else held
-        if isinstance(row, BadRow) or text_of(row.get("question")) or not (row.get("boxes") or has_objects(row)):
+        if isinstance(row, BadRow) or not is_one_object(row):
             return ""
         image = named({name: row[name] for name in ("image", *IMAGES) if name in row}, "sides").get("image")
         return image if isinstance(image, str) and len(image) < _MOST_CHARS else ""

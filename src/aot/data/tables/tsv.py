@@ -26,7 +26,7 @@ from aot.data.images.reading import (
     scaled_box,
 )
 from aot.data.photos.given import given_question
-from aot.data.photos.in_text import lettered
+from aot.data.photos.in_text import lettered, options_of_columns
 from aot.data.photos.numbered import Numbered
 from aot.data.photos.photo import Photo, Source, Thing
 from aot.data.records.delimited import tsv_records
@@ -162,7 +162,7 @@ def _load_picture(row: TsvRow, path: Path, fit: Fit) -> _Picture:
 
 
 def _answers(row: TsvRow) -> tuple[str, Sequence[str]]:
-    options = options_of(row) or []
+    options = list(options_of_columns(row)) or options_of(row) or []
     if not isinstance(options, list) or any(isinstance(option, Mapping | list) for option in options):
         raise BadRow("the options are no list of texts", "bad_options")
     return row["answer"], lettered([text_of(option) for option in options])

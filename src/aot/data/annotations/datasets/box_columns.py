@@ -75,7 +75,7 @@ def _named(names: Sequence[str], header: bool = True) -> Columns | None:
     at = {name: n for n, name in reversed(list(enumerate(names)))}
     at |= {name.removeprefix("bbox"): n for name, n in at.items() if name.startswith("bbox") and name != "bboxes"}
     image, found = next((at[name] for name in _IMAGES if name in at), None), _box(at)
-    if image is None or found is None or "x3" in at:  # of a quadrilateral two corners are no box
+    if image is None or found is None or {"x3", "question"} & at.keys():  # of a quadrilateral two corners are no box
         return None
     box, form = found
     sizes = ((at[wide], at[high]) for wide, high in _SIZES if wide in at and high in at)
