@@ -17,6 +17,8 @@ from aot.bench.reading.rows import LeftOut, Needs, Row, Rows, csv_rows, open_row
 from aot.scores.official import mmvp
 
 QUESTIONS = "Questions.csv"
+INDEX = ("Index", "lndex")
+"""The published header has the latter."""
 OPTION = re.compile(r"\(([a-j])\)\s*")
 
 
@@ -28,7 +30,7 @@ def rows(path: Path, needs: Needs) -> Rows:
 
 def _pictured(row: Row | LeftOut) -> Row:
     assert isinstance(row, Row)
-    file, name = Path(row.file), f"{row.text('Index')}.jpg"
+    file, name = Path(row.file), f"{row.text(*INDEX)}.jpg"
     return row_with(file, row.place, row.number, row.cells, lambda: (found_image(file.parent, name),))
 
 
@@ -40,7 +42,7 @@ def item(row: Row) -> Item:
     return choice(row, row.text("Question", "question"), options, answer, category=row.text("category"), groups=groups)
 
 
-ORIGINAL = Needs((("Index",), ("Question",), ("Options",), ("Correct Answer",)))
+ORIGINAL = Needs((INDEX, ("Question",), ("Options",), ("Correct Answer",)))
 MMVP = Benchmark(
     "MMVP", "https://huggingface.co/datasets/MMVP/MMVP", mmvp, item, items=300, needs=Needs(split="test"), rows=rows
 )

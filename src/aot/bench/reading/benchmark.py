@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aot.bench.reading.item import Item
@@ -44,6 +44,7 @@ class Benchmark:
         Raises `AotError` where the file is missing, or is not in this benchmark's format at all.
         """
         seen, fine = set[str](), set[bytes]()
+        asked: dict[str, set[str]] = {}
         numbered = Numbered(path)
         for row in self.rows(path, self.needs):
             if isinstance(row, LeftOut):
@@ -54,6 +55,8 @@ class Benchmark:
                     raise row.problem
                 item = self.item(row)
                 numbered.note(row.text("answer"), item.options)
+                if item.id in asked and item.question not in asked[item.id] and not row.text("index", "id"):
+                    item = replace(item, id=f"{item.id}-{row.number}")  # MME's question_id is that of the image
                 if item.id in seen:
                     raise BadRow(f"the id {item.id!r} occurs twice", "duplicate_id")
                 content(item, self.prompt)
@@ -61,6 +64,7 @@ class Benchmark:
                     for image in item.images:
                         _check(image, fine)
                 seen.add(item.id)
+                asked.setdefault(row.text("question_id", "idx", "Index"), set()).add(item.question)
                 yield item
             except NotAsked as left:
                 yield LeftOut(str(left))
