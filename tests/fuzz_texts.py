@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from aot.answers import final_answer, parse_answer, parse_open, parse_yes_no
 from aot.backends.base.backend import Reply
-from aot.backends.openai.chat import Fault, error_text, read_completion, retry_after_s
+from aot.backends.openai.chat import Fault, read_completion
+from aot.backends.openai.error_bodies import error_text, retry_after_s
 from aot.coevolve.recipes.load import load_recipe
 from aot.types import LETTERS, AnswerStatus
 from fuzz_mutations import WORDS, damaged_bytes, damaged_json

@@ -128,8 +128,11 @@ def test_off_leaves_keys_rewards_and_prompts_as_they_were() -> None:
 def test_a_reward_that_nobody_can_get_is_refused() -> None:
     with pytest.raises(AotError, match="never gives"):
         load_recipe("smoke", ["dapo.reward.abstain=0.5"])
-    for way in ("players.defender.abstain=true", "warm_up.abstain_share=0.1"):
-        assert load_recipe("smoke", ["dapo.reward.abstain=0.5", way]).dapo.reward.abstain == 0.5
+    offered = ["players.defender.abstain=true", "players.defender.model=folder"]
+    for way in (offered, ["warm_up.abstain_share=0.1"]):
+        assert load_recipe("smoke", ["dapo.reward.abstain=0.5", *way]).dapo.reward.abstain == 0.5
+    with pytest.raises(AotError, match=r"warm_up\.abstain_share=0\.1"):  # its base was never asked so
+        load_recipe("smoke", ["players.defender.abstain=true"])
     with pytest.raises(ValidationError):
         DefenderReward(abstain=1.0)
 

@@ -1844,3 +1844,57 @@ LIT = "The wall is lit from above. It was painted last year. A lamp stands there
 )
 def test_responses_that_are_cut_or_name_places(text: str, options: tuple[str, ...], expected: str | None) -> None:
     assert letter(text, options) == expected
+
+
+POINTS = ("Point C in the image", "Point A in the image", "Point B in the image")
+OPTIONS = ("Option B in the image", "none of the rows", "Option A in the image")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        # "point C" is what it says, "(C)" the letter, a bare letter either of them
+        ("So the lowest spot is point C.", POINTS, "A"),
+        ("The lowest spot is (C).", POINTS, "C"),
+        ("Of these, point A has the greatest height.", ("Point B", "Point D", "Point A", "Point C"), "C"),
+        ("(B) Point A in the image", POINTS, "B"),
+        ("Answer: C", POINTS, "C"),
+        ("Of all of them the spot with the lowest height is C, as the legend says.", POINTS, None),
+        ("(C) Point C in the image", POINTS, None),
+        ("The answer is (B). Point B is the deepest.", POINTS, None),
+        # "option B" may be either where the options speak of options
+        ("The correct answer is option B.", OPTIONS, None),
+        ("Option (C) is the correct answer.", OPTIONS, "C"),
+        ("Answer: (B), option A", OPTIONS, None),
+        ("Answer: (A), option B", OPTIONS, "A"),
+        ("The correct choice is (B), none of the rows.", OPTIONS, "B"),
+        # a statement about a country is no label
+        ("Country A is large. The answer is C.", ("country B has more rain", "country A has more", "same"), "C"),
+        # points are not options where these are numbers
+        ("Point D lies at the bottom. Point B lies above it.", ("1.5", "2.5", "3.5", "4.5"), None),
+        # options that differ in case only
+        ("Her genotype for this gene is Rr.", ("RR", "rr", "Rr"), "C"),
+        # the end of an option's words is missing
+        ("(A) two hour", ("two hours", "one hour"), "A"),
+        # it goes through the options without a choice
+        ("(A) red: This one is seen at the top.\n(B) blue: There is not enough light to say.", COLOURS, None),
+        ("Answer: A) red, as in the garden. B) blue, as in the hall. C) green", COLOURS, None),
+        ("(A) red is what the door has, so it's not red.\n(B) blue cannot be seen.", COLOURS, None),
+        # several
+        ("From all this the options A (12 m) or B (14 m) are the most likely answers.", ("A", "B", "C"), None),
+        ("The correct answer is not listed in the options, but the sign should be a tall triangle.",
+         ("square", "triangle"), None),
+        ("The correct answers are:\n\nA. one and two\nC. two and three", ("A", "B", "C"), None),
+        ("Each, to find the correct answer:\n\nA. one. No.\n\nThe correct answer is B: a trap-free one.",
+         ("A", "B", "C"), "B"),
+        ("Option A is first. The one that fits best is **the amine (Option C)**. It has the correct groups.",
+         ("A", "B", "C"), None),
+    ],
+)
+def test_labels_and_walks_through_the_options(text: str, options: tuple[str, ...], expected: str | None) -> None:
+    assert letter(text, options) == expected
+
+
+def test_yes_and_no_in_one_reply() -> None:
+    assert parse_yes_no("Answer: No. It is well seen, which means that the answer should be \"Yes\".").choice is None
+    assert parse_yes_no("Answer: No. It is well seen that the answer is no.").choice == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -16,12 +17,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from aot.arena.cells import play as playing
 from aot.arena.cells.store import AnswerCell, CellStore, scenes_digest
 from aot.arena.page.page import _best, build_page
 from aot.arena.page.showcase import cards
+from aot.arena.page.table import matrix_table
 from aot.arena.players.pool import Pool, PoolAttacker, PoolDefender, RunFolder, iteration_in
 from aot.arena.players.settings import ArenaSettings, arena_settings
 from aot.arena.run import Arena, run_arena
@@ -643,6 +646,25 @@ def test_the_terminal_has_a_table_a_threat(finished: Path, tmp_path: Path, aot: 
     for told in ("3 attackers", "on 6 held-out", "Semantic attacks", "Pixel attacks", "worst case", "Nash", "A toy"):
         assert told in ended.stdout, told
     assert "Traceback" not in ended.stderr and (tmp_path / "out/arena.html").is_file()
+
+
+def test_no_figure_is_cut_where_there_are_many_defenders(played: tuple[Arena, Path]) -> None:
+    result = json.loads((played[1] / "arena.json").read_text())
+    matrix = result["matrices"]["semantic"]
+    (base, *_), game = matrix["defenders"], matrix["game"]
+    for number in range(30):
+        new = f"run_{number}/iteration_{number}"
+        matrix["defenders"].append(new)
+        result["defenders"][new] = result["defenders"][base]
+        matrix["worst_case"][new] = {**matrix["worst_case"][base], "value": number / 1000}
+        game["gives_away"]["defenders"][new] = game["gives_away"]["defenders"][base]
+        for row in matrix["cells"].values():
+            row[new] = row[base]
+        console = Console(width=80, file=io.StringIO(), force_terminal=False)
+        console.print(matrix_table(result, "semantic"))
+        told = console.file.getvalue()  # type: ignore[attr-defined]
+        assert "…" not in told and max(map(len, told.splitlines())) <= 80
+        assert f"{number / 10:.1f}" in told, told
 
 
 def test_a_white_box_attacks_by_each_defenders_gradients_and_shows_it_to_all(finished: Path, tmp_path: Path) -> None:

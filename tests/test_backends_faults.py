@@ -274,6 +274,25 @@ def test_junk_in_what_a_folder_may_leave_out_is_told(tmp_path: Path, junk: bytes
         any_processor(str(folder), load_model(str(folder), "auto").config.model_type)
 
 
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("{% for %}", "fails: "),
+        ("{{ raise_exception('no lists') }}", "fails: no lists"),
+        ("{% for i in range(100000000) %}x{% endfor %}", "fails: "),
+        ("{{ messages[0].content.strip() }}", "fails: "),
+        ("{% for m in messages %}{{ m['role'] }}{% endfor %}", "leaves out the question"),
+        ("{% for p in messages[0].content %}{{ p.text }}{% endfor %}", "leaves out images"),
+    ],
+)
+def test_a_chat_template_that_cannot_ask_is_told_once(tmp_path: Path, template: str, told: str) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(FOLDER, folder)
+    (folder / "chat_template.jinja").write_text(template)
+    with pytest.raises(AotError, match=f"chat template {told}(.|\n)*next: "):
+        any_processor(str(folder), "qwen2_5_vl")
+
+
 # Streams that nobody asked for.
 
 PIECES = [{"role": "assistant", "content": ""}, {"content": "The answer "}, {"content": "is B"}, {}]

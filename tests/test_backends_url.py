@@ -24,7 +24,8 @@ from aot.backends.asking.store import AnswerStore
 from aot.backends.base.backend import Ask, Reply, Sampling, reply_key
 from aot.backends.base.pictures import png
 from aot.backends.openai.backend import OpenAiBackend
-from aot.backends.openai.chat import read_completion, retry_after_s
+from aot.backends.openai.chat import read_completion
+from aot.backends.openai.error_bodies import retry_after_s
 from aot.backends.openai.option_probabilities import option_probabilities
 from aot.errors import AotError
 from conftest import further

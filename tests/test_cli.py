@@ -139,6 +139,35 @@ def test_an_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert _written_to(subprocess.DEVNULL, "--version", closed=True) == (0, "")
 
 
+def test_ctrl_c_while_the_command_line_is_imported_says_nothing() -> None:
+    code = (
+        "import builtins, os, signal\nimport aot.__main__ as entry\nplain = builtins.__import__\n"
+        "def stopped(name, *more):\n"
+        "    if name == 'aot.cli':\n        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return plain(name, *more)\n"
+        "builtins.__import__ = stopped\nentry.main()\n"
+    )
+    ready = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, preexec_fn=ready)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize("place", ["a file", "below a file", "too long"])
+def test_a_place_that_cannot_be_written_is_told_by_commands_that_do_not_look(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "file").touch()
+    out = tmp_path / {"a file": "file", "below a file": "file/x", "too long": "x" * 300}[place]
+    assert aot(monkeypatch, "play", "--scenes", "1", "--out", str(out)) == 2
+    told = capsys.readouterr().err
+    assert "error: " in told and "next: " in told and "Traceback" not in told
+
+
+def test_a_comparison_asks_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert aot(monkeypatch, "eval", "--compare", "a", "b", "--benchmark", "POPE=x") == 2
+    assert "--benchmark is given" in capsys.readouterr().err
+
+
 def test_unknown_command_and_option_end_with_status_2(monkeypatch: pytest.MonkeyPatch) -> None:
     assert aot(monkeypatch, "evolve") == 2
     assert aot(monkeypatch, "coevolve", "--speed", "9") == 2

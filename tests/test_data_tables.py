@@ -13,7 +13,8 @@ import pytest
 from PIL import Image as PilImage
 
 from aot.data.images.reading import BadRow, square
-from aot.data.photos.given import given_question, lettered
+from aot.data.photos.given import given_question
+from aot.data.photos.in_text import lettered
 from aot.data.records.delimited import csv_records, tsv_records
 from aot.data.sources import load_scenes
 from aot.errors import AotError
@@ -170,7 +171,16 @@ def test_words_that_only_look_missing_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("answer", ["A", "0", "1", "B", "", "nan"])
 def test_a_letter_is_no_answer_without_options(answer: str) -> None:
     with pytest.raises(BadRow, match="not among"):
-        given_question("Is it? Options: A: No, B: Yes", (), answer)
+        given_question("Is it?", (), answer)
+
+
+def test_options_in_the_text_are_read_and_not_counted() -> None:
+    asked = "Is it? Options: A: No, B: Yes"
+    assert [given_question(asked, (), letter).right for letter in "AB"] == ["No", "Yes"]
+    assert given_question(asked, (), "yes").right == "Yes"
+    for answer in ("0", "1", "C", ""):
+        with pytest.raises(BadRow):
+            given_question(asked, (), answer)
 
 
 def test_lettered() -> None:
@@ -188,7 +198,7 @@ def test_options_as_lines_of_one_cell(tmp_path: Path) -> None:
         (("red", "blue"), "B"),
         (("tall", "low"), "A"),
     ]
-    assert [r.word for r in refused] == ["answer_not_among_options"]
+    assert [r.word for r in refused] == ["bad_options"]
 
 
 def test_json_lines_with_missing_values(tmp_path: Path) -> None:
@@ -291,7 +301,8 @@ def test_no_readable_shard(tmp_path: Path) -> None:
         (["1", "2", "3"], "2", 1),
         (["1", "2", "3"], 1, None),  # "1", or the second one
         (["0", "1", "2"], 1, 1),
-        (["x", "y"], ["x"], None),
+        (["x", "y"], ["x"], 0),
+        (["x", "y"], ["x", "y"], None),
     ],
 )
 def test_answers_in_every_spelling(

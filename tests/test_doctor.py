@@ -170,6 +170,9 @@ def test_room_on_the_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert [machine.room(out, n, of_what="x").state for n in (900, 950, 1001)] == ["ok", "doubtful", "wrong"]
     (tmp_path / "half").write_bytes(bytes(500))  # a run that is resumed has written some of it
     assert machine.room(tmp_path, 1400, of_what="x").state == "ok"
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert machine.room(out, 1, of_what="x").what == f"{tmp_path / 'file'} is a file, where a folder is needed"
 
 
 def test_room_for_models_that_are_still_to_be_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

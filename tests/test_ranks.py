@@ -31,6 +31,16 @@ def test_one_rank_is_alone() -> None:
     ranks.barrier()
 
 
+@pytest.mark.parametrize("told", ["abc", "-1", "1.5", "²"])
+def test_a_launchers_number_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    for name, read in {"RANK": ranks.rank, "WORLD_SIZE": ranks.world_size, "LOCAL_RANK": ranks.local_rank}.items():
+        monkeypatch.setenv(name, told)
+        with pytest.raises(AotError, match=f"{name}(.|\n)*next: "):
+            read()
+        monkeypatch.setenv(name, "")
+    assert (ranks.rank(), ranks.world_size(), ranks.local_world_size()) == (0, 1, 1)
+
+
 def test_ranks_tell_each_other_values_and_rows(tmp_path: Path) -> None:
     def work() -> None:
         rank = ranks.rank()

@@ -1,5 +1,18 @@
-"""`python -m aot`."""
+"""`aot` and `python -m aot`. Ctrl-C while the command line itself is imported ends without a traceback."""
 
-from aot.cli import main
+import signal
 
-main()
+
+def main() -> None:
+    """As `aot.cli.main`."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from aot.cli import main as command_line
+
+    signal.signal(signal.SIGINT, before)
+    command_line()
+
+
+if __name__ == "__main__":
+    main()

@@ -20,6 +20,7 @@ import re
 from collections.abc import Sequence
 
 from aot.answers.asserted import after_turn, asserted
+from aot.answers.labels import relabelled
 from aot.answers.listed import between_lists, without_cut_list, without_sections
 from aot.answers.mentions import CONFLICT, indices, pattern
 from aot.answers.numbers import without_other_numbers
@@ -44,6 +45,7 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
         return Answer(text, None, "truncated")
     given = tuple(options)
     said = without_cut_list(without_sections(squeezed(unwrapped(spoken(text))), given), given)
+    said, label = relabelled(said, given)
     if abstains(said):
         return Answer(text, None, "refused")
     pieces = [without_other_numbers(asserted(piece, given), given) for piece in between_lists(said, given)]
@@ -58,6 +60,8 @@ def parse_answer(text: str, options: Sequence[str], *, truncated: bool = False) 
         found = set()  # it answers more than one question
     if (last := WITHOUT.search(plain)) and not mentioned(last[0], given):
         found = set()
+    if label and not found & label:
+        found = set()  # "(A), option B"
     if len(found) == 1 and rest is None and (begins(plain, given) or found) != found:
         found = set()  # it begins with one answer and gives another
     if len(found) == 1 and explicit(read, given) is None and judged_twice(read, LETTERS[min(found)]):

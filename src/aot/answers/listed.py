@@ -73,7 +73,7 @@ def without_cut_list(plain: str, options: tuple[str, ...]) -> str:
     if last is None or re.search(r"answer|答案", plain[max(0, last.start() - 40) : last.start()], re.IGNORECASE):
         return plain
     said, own = ("".join(words.split()).casefold().rstrip(".。;,") for words in (last[2], unwrapped(options[0])))
-    cut = said != own and own.startswith(said) if said else last.start() > 0 and last[1] == ":"
+    cut = len(own) > len(said) + 1 and own.startswith(said) if said else last.start() > 0 and last[1] == ":"
     return plain[: last.start()] if cut else plain
 
 

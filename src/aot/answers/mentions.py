@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+from aot.answers.labels import labels
 from aot.answers.numbers import AFTER as AFTER_NUMBER
 from aot.answers.numbers import BEFORE as BEFORE_NUMBER
 from aot.answers.numbers import numeric
@@ -110,6 +111,8 @@ def worded(text: str, options: tuple[str, ...]) -> list[Mention]:
     """Options named by their words, not those inside a longer option or after "not"."""
     words = [(i, o) for i, o in enumerate(options) if not is_own_letter(o, i)]
     spans = [(m.start(), m.end(), i) for i, o in words for m in pattern(o).finditer(text)]
+    exact = {(s, e) for s, e, i in spans if text[s:e] == options[i].strip(" .")}  # "bb", not "Bb"
+    spans = [(s, e, i) for s, e, i in spans if (s, e) not in exact or text[s:e] == options[i].strip(" .")]
     return [
         Mention(start, end, i, False)
         for start, end, i in spans
@@ -141,6 +144,8 @@ def _is_name(text: str, match: re.Match[str], letter: str, options: tuple[str, .
         return True
     if letter == "I" or NEGATED.search(before.casefold()):
         return False
+    if any(letter == other and LETTERS.index(letter) != i for (_, other), i in labels(options).items()):
+        return False
     label = LABELLED.search(before)
     if label:
         return _labels(label[1].casefold(), options) and AFTER.match(after) is not None
@@ -153,10 +158,8 @@ def _is_name(text: str, match: re.Match[str], letter: str, options: tuple[str, .
 
 @lru_cache(maxsize=4096)
 def _labels(noun: str, options: tuple[str, ...]) -> bool:
-    """Whether "point A" may be an option: one speaks of points, or of "A"; any "region" is one at least."""
-    return noun in ("region", "card", "point", "box") or any(
-        noun in option.casefold() or re.match(r"\W*[B-J]\b", option) for option in options
-    )
+    """Whether "point A" may be an option: one speaks of points, or of "B"."""
+    return any(noun in option.casefold() or re.match(r"\W*[B-J]\b", option) for option in options)
 
 
 def _parts(text: str) -> list[str]:

@@ -51,7 +51,7 @@ SEVERAL = re.compile(r"[\s(\"']*[A-J]{2,10}(?!\w)")  # "ABD"
 TURNED_ROUND = re.compile(
     r"(?:\b(?:not|incorrect|wrong|false|mistaken|worst|poorest|impossible|(?:least|less|un)\s?\w+)|错误的?"
     r"|最不\S{0,6}|\b(?:next|second|third)[\s-](?:\w+est|(?:most|more)\s\w+)|\b(?:another|other|alternative))\s*$|(?:\bdoubt|\bdisagree|\bnot\s+that|(?:n't|\bnot)\s+(?:\w+\s+)?(?:think|believe|say|suppose"
-    r"|agree|mean|conclude)|\btempted\s+to\s+\w+|\b(?:mistake|wrong|incorrect|false)\s+(?:to\s+\w+"
+    r"|agree|mean|conclude)|\btempted\s+to\s+\w+|\bto\s+(?:determine|find|identify|choose|select)|\b(?:mistake|wrong|incorrect|false)\s+(?:to\s+\w+"
     r"|that))\s+(?:that\s+)?(?:\w+\s+){0,3}$",
     re.IGNORECASE,
 )
@@ -123,6 +123,8 @@ def keyed(plain: str, options: tuple[str, ...]) -> Found:
 
 
 def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
+    if re.match(r"not (?:\w+ly )?(?:listed|among|in|provided|available|given)\b", rest, re.IGNORECASE):
+        return None  # what follows may still choose
     if re.match(r"also\b", rest, re.IGNORECASE):
         return None if REJECTS.search(sentence) else set()
     found = at_start(rest, options)
@@ -134,9 +136,32 @@ def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
     if REJECTS.search(head) or re.match(r"[\s\"'(]*[¬!~≠]", rest):
         named_so = after != rest and not any(is_own_letter(options[i], i) for i in found)
         return set() if named_so else None  # "The answer is A. red is wrong"
+    if items_follow(found, rest):
+        return set()
     lines = re.findall(r".*\w.*", rest[:REACH])[:2]
+    if two_items(lines):
+        return set()
     listed = len(set(map(_given, lines, [options] * 2)) - {None}) > 1
     return set() if found and (listed or offers_another(rest, found, options)) else found
+
+
+def items_follow(found: Found, rest: str) -> bool:
+    """Whether a letter after "Answer:" is the first of a list on its line: "(A), red. (B), blue."."""
+    first = LETTER.match(rest)
+    if not found or first is None:
+        return False
+    line = rest[first.end() : REACH].split("\n", 1)[0]
+    label = chr(ord(first["letter"].upper()) + 1)
+    return re.search(rf"[.;,:] \(?{label}\)(?!\s*(?:is|are|was)\b)", line) is not None
+
+
+def two_items(lines: list[str]) -> bool:
+    """Whether an answer's line is followed by that of a later option, not rejected: "A. ... C. ..."."""
+    items = [LINE.match(line) for line in lines]
+    if len(items) < 2 or not all(items):
+        return False
+    first, second = (item for item in items if item)
+    return bool(first[2].strip()) and first[1] < second[1] and not REJECTS.search(second[2])
 
 
 def _given(line: str, options: tuple[str, ...]) -> int | None:
@@ -206,7 +231,7 @@ def leading(plain: str, options: tuple[str, ...]) -> Found:
         return None
     first = kept(without_own(rest, options).split("\n", 1)[0].replace(" - ", "\n"))
     inline = {a or b for a, b in re.findall(r"(?<![\w(])([A-J])(?:[):]|\.(?=\s))|\(([A-J])\)", first)}
-    small = match["letter"].islower() and re.search(r"(?<![\w(])[b-j][):]", first)  # "a: ... b: ... c: 正しい"
+    small = match["letter"].islower() and re.search(r"(?<!\w)[b-j][):]", first)  # "a: ... b: ... c: 正しい"
     if small or inline - {match["letter"].upper()} or begins_list(plain, options):
         return None
     said = plain[2:].split("\n", 1)[0]

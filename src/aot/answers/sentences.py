@@ -53,7 +53,7 @@ IS_JUDGED = re.compile(
 JUDGES = re.compile(
     rf"{OPTION}[)\]\"']*(?:\s*\([^()⟦⟧]{{1,60}}\))?\s*(?:,[^,.;⟦⟧]*,|,)?\s*(?:image\s+"
     rf"|is the one that\s+)?(?:(?:{BE}|seems?|appears?|looks?|fits?|matches|shares?"
-    rf"|[-–—:=])\s*(?:to\s+be\s+)?{HEDGE}(?:the\s+|an?\s+|slightly\s+|much\s+|visually\s+)*(?:{JUDGED}|same|yes)\b"
+    rf"|[-–—:=](?!\s*the\s+(?:next|only|same|last|final)\b))\s*(?:to\s+be\s+)?{HEDGE}(?:the\s+|an?\s+|slightly\s+|much\s+|visually\s+)*(?:{JUDGED}|same|yes)\b"
     rf"|(?:fits|works|ha[sd]\s+the\s+(?!same\b)(?:{JUDGED}|least|most))\b"
     r"|(?:best|more (?:accurately|closely)|most (?:accurately|closely)|better)\b)|⟦(-?\d+)⟧\s*(?:选项"
     r"|项)?\s*(?:是|为)?\s*(?:正确|最|更|才|[:]?符合)|⟦(-?\d+)⟧[^⟦]{0,4}[✓✔✅]|[✓✔✅]\s*⟦(-?\d+)⟧",
@@ -68,7 +68,7 @@ IS_LETTER = re.compile(
     rf"\b{BE}(?:\s+|:\s*){HEDGE}(?:the\s+)?(?:(?:option|choice|point|box|image)\s+)?\(([A-J])\)", re.IGNORECASE
 )
 # "Point D is the correct point (C)" says two things.
-LABEL = re.compile(r"(?<=\w )(?:point|answer|match|choice|option)\s+\(⟦(-?\d+)⟧\)(?=\W*$|, )", re.IGNORECASE)
+LABEL = re.compile(r"(?<=\w )(?<!\bin )(?:point|answer|match|choice|option)\s+\(⟦(-?\d+)⟧\)(?=\W*$|, )", re.IGNORECASE)
 FORMS = (PICKS, IS_JUDGED, JUDGES, RELATES, LABEL)
 DRAWS = re.compile(
     r"\W*(?:therefore|thus|hence|so|in conclusion|in summary|overall|consequently|based on|(?:at|in) the end"
@@ -101,7 +101,7 @@ CORRECT = re.compile(
     re.IGNORECASE,
 )
 LISTED = re.compile(
-    r"⟦-?\d+⟧(?:\W{0,3}\s*(?:,|and|or|/|和|或)\s*\W{0,2}(?:(?:the|option|choice)\s+|选项)*⟦"
+    r"⟦-?\d+⟧(?:\W{0,3}(?:\([^()⟦]{1,40}\))?\s*(?:,|and|or|/|和|或)\s*\W{0,2}(?:(?:the|option|choice)\s+|选项)*⟦"
     r"|[^⟦]*\b(?:and|or)\s+(?:then\s+|also\s+)?\(⟦)", re.I
 )
 SENTENCE = re.compile(
@@ -228,7 +228,7 @@ def overruled(plain: str, found: set[int], options: tuple[str, ...]) -> bool:
     sentences = [s for s in SENTENCE.split(left.strip()) if s.strip()]
     last = [n for n, s in enumerate(sentences) if (DRAWS.match(s) or CONCLUDES.search(s)) and not OTHERS.search(s)][-2:]
     picks = [p for n in last if (p := _choice(sentences, n, options, many_numbers(end, options)) - {CONFLICT})]
-    picks += [indices({m[1]}, options) for n in last[-1:] if (m := BESIDE.search(kept(sentences[n])))]
+    picks += [indices({m[1]}, options) for n in last if (m := BESIDE.search(kept(sentences[n])))]
     return not picks[-1] & found if picks else bool(opened) and explicit(left, options) is None
 
 
@@ -236,8 +236,9 @@ def said_to_be(plain: str, options: tuple[str, ...]) -> set[int]:
     """In a few sentences, the one option that they name and say something to be; the last step: it always decides."""
     if lists_letters(without_lists(plain)) or rejects_all(plain, options):
         return set()
-    list_cut = len(lines := LINE.findall(plain)) > 1 and not lines[-1][1].strip()
-    if list_cut or BROKEN_OFF.search(plain) or (len(plain) > CUT and not ENDED.search(plain)):
+    lines = LINE.findall(plain)
+    walk = len(lines) > 1 and (not lines[-1][1].strip() or (lines[0][0], lines[1][0]) == ("A", "B"))
+    if walk or BROKEN_OFF.search(plain) or (len(plain) > CUT and not ENDED.search(plain)):
         return set()  # before it came to an answer
     if many_numbers(plain, options) and len(SENTENCE.split(plain.strip())) > 1:
         return set()

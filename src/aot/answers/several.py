@@ -31,6 +31,11 @@ VERDICT = re.compile(r"\A\W*(?:conclusion|verdict|decision|prediction|result)\s*
 JUDGED = re.compile(
     r"([A-J])(?:选项|项)?的?(?:表述|说法|描述|陈述)?(?:是|为|均|都|也)?(?:(正确)|错误|不正确|不对)"
 )
+APPROVES = re.compile(
+    r"\b(?:correct|right|true|answer|best|most|fits?|match\w*|because|since|as|so|yes|would|should|only|closest)\b|[✓✔✅]"
+    r"|正确|对|符合|因为",
+    re.IGNORECASE,
+)
 NEAR, ALIKE = 400, 5
 
 
@@ -53,6 +58,9 @@ def begins_list(plain: str, options: tuple[str, ...]) -> bool:
         return True
     if labels[0] < labels[1] and plain[-1] not in ".!?。)]\"'" and plain.endswith(lines[1][0]):
         return True  # cut within its second line
+    remark = without_own(lines[0][2], options).strip(" .:-–—")
+    if labels[0] < labels[1] and remark and (REJECTS.search(remark) or not APPROVES.search(remark)):
+        return True  # it goes through them
     left = [ord(m[1].upper()) for m in lines if not REJECTS.search(without_own(m[2], options))]
     alike = bool(lines[0][2].strip()) == bool(lines[1][2].strip())
     two = len(left) == 2 and (left[1] == left[0] + 1 or (only and left[1] != left[0]))

@@ -45,7 +45,7 @@ OVER = re.compile(
     r"|<(?:EOS|EOP|PAD)_TOKEN>"
 )
 BOX = re.compile(r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}|<\|begin_of_box\|>(.*?)(?:<\|end_of_box\|>|\Z)", re.DOTALL)
-_TAGS = "answer|conclusion|final_answer"
+_TAGS = "answer|ans|conclusion|final_answer"
 TAG = re.compile(rf"<(?:{_TAGS})>(.*?)(?:</(?:{_TAGS})>|\Z)", re.DOTALL | re.IGNORECASE)
 LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|mathit)\s*\{([^{}]*)\}|\\(?:left|right|displaystyle|[,;!])")
 # Not "\[O-]" of a molecule: a formula has no empty line.
@@ -85,7 +85,7 @@ CUE = re.compile(
     rf"(?={_LETTER}[^\n]*[^:\s] *(?:\n|\Z))|\bis\s*:\s*\n\s*(?={_LETTER}[^\n]*\Z)|"
     r"(?!(?:answer )?(?:option|choice):\s*\n[^\w\n]*A[.):][^\n]*(?:\n[^\w]*B[.):]|[a-z ,\"]\Z))"
     r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\"?\s*"
-    r"(?:letter\s*|choice\"?\s*|\([^()\n]{1,40}\)\s*)?"
+    r"(?:letter\s*|choice\"?\s*|\((?![A-J]\))[^()\n]{1,40}\)\s*)?"
     rf"(?:(?:here|then|therefore|thus)\s+)?{_BE}[\s:]*"
     r"(?:therefore\b|thus\b|most likely\b|clearly\b|indeed\b|probably\b|likely\b)?[\s,:]*(?:(?:the\s+)?(?:option"
     r"|choice|letter)\s+)?|\bstatement\s+is\s+(?=true|false)"

@@ -24,6 +24,8 @@ IDIOM = re.compile(
     r"|[\"']?\b(?:yes|no)\b[\"']?\s+(?:would|is|was)\s+(?:be\s+)?(?:wrong|incorrect|not)\b",
     re.IGNORECASE,
 )
+# "Answer: No. ..., so the answer should be yes": two answers.
+BEGINS = re.compile(r"\W*(?:final )?answer\s*:\W*(?:(yes)|no)\b(?=\W)", re.IGNORECASE)
 DETERMINER = re.compile(r"\bno\s+(?=\w)", re.IGNORECASE)
 CORRECTED = re.compile(r"\b(?:actually|wait|correction|on second thought)\b", re.IGNORECASE)
 JUDGED = {"true": 0, "false": 1}  # of a statement, when it is the whole answer
@@ -72,7 +74,8 @@ def _words(plain: str) -> set[int]:
         chinese = CHINESE.match(rest)
         found = {0 if chinese[1] else 1} if chinese else leading_words(rest, OPTIONS) or _mentioned(sentence)
         if found:
-            return found
+            begun = BEGINS.match(plain)
+            return found if begun is None or found == {0 if begun[1] else 1} else set()
     first = None if CORRECTED.search(plain) else leading_words(plain, OPTIONS)
     if first:
         return first

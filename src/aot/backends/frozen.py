@@ -103,7 +103,7 @@ def server_here(
     where it cannot be started, or sleeps by turns though several ranks would have to agree on them."""
     host = socket.gethostname()
     meeting = state / f"server_{host}.json"
-    if settings.sleeps and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
+    if settings.sleeps and ranks.local_world_size() > 1:
         hint = "with several ranks on a machine take shared, or own_gpus"
         raise AotError("time_shared is for one rank", where="compute.vllm.placement", hint=hint)
     if ranks.local_rank():
@@ -178,7 +178,7 @@ class FrozenBackend:
         with self._awake():
             try:
                 for ask, reply in self.backend.ask(asks, sampling):
-                    if reply.status == "error" and reply.faults:
+                    if reply.status == "error" and reply.attempts:
                         what = f"a question was not answered ({reply.error}), tried {reply.attempts} times"
                         raise AotError(what, where=self._where(), hint="see to the server")
                     yield ask, reply

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -52,8 +52,18 @@ def main() -> None:
         with watched_streams():
             app()
     except AotError as error:
-        Terminal(stderr=True, soft_wrap=True).print(f"error: {error.render()}", style="red", markup=False)
-        sys.exit(2)
+        _end(error)
+    except OSError as error:  # a place that no command has looked at itself
+        from aot.runs.files import mistake_of  # takes a while
+
+        if (mistake := mistake_of(error)) is None:
+            raise
+        _end(mistake)
+
+
+def _end(error: AotError) -> NoReturn:
+    Terminal(stderr=True, soft_wrap=True).print(f"error: {error.render()}", style="red", markup=False)
+    sys.exit(2)
 
 
 def _print_version(asked: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from aot.cli.options import RecipeOption, SeedOption, SetOption, resumable
+from aot.errors import AotError
 from aot.runs.terminal import echo
 
 BlindOption = Annotated[bool, typer.Option("--blind", help="Go on though the model at a URL seems not to see images.")]
@@ -61,6 +62,9 @@ def evaluate(
     from aot.bench import command
 
     if compare:
+        if benchmarks:
+            hint = "compare two runs that have ended, or leave out --compare and ask"
+            raise AotError("--compare asks nothing, and --benchmark is given", where="aot eval", hint=hint)
         command.compare(*compare, out=out)
         return
     settings = command.settings_of(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
+from aot.data.annotations.datasets.box_table import box_tables, read_box_tables
 from aot.data.annotations.datasets.coco import read_coco
 from aot.data.annotations.datasets.coco_layout import coco_layouts, is_coco_file
 from aot.data.annotations.datasets.voc import read_voc, voc_files
@@ -18,7 +19,8 @@ from aot.data.photos.photo import Source, scenes_of
 from aot.data.photos.pictures import PICTURES, holds_pictures, is_picture, read_pictures, twins
 from aot.data.tables.imagefolder import has_questions, metadata_files, read_imagefolder, read_questions
 from aot.data.tables.parquet import shards
-from aot.data.tables.rows import SAVED, read_jsonl, read_table
+from aot.data.tables.rows import read_jsonl
+from aot.data.tables.stored import SAVED, read_table
 from aot.data.tables.tsv import read_tsv
 from aot.data.unread import exporter_of, unread_annotations
 from aot.errors import AotError
@@ -90,7 +92,7 @@ def open_source(path: Path | str, fit: Fit, *, free_text: bool = False) -> Sourc
         raise AotError("is no ordinary file", where=str(path), hint=FORMATS)
     suffix = path.suffix.lower()
     if suffix == ".tsv":
-        return read_tsv(path, fit)
+        return read_box_tables(path, fit) if box_tables(path) else read_tsv(path, fit)
     if suffix in (".jsonl", ".ndjson"):
         if labelbox_files(path):
             return read_labelbox(path, fit)
@@ -105,7 +107,7 @@ def open_source(path: Path | str, fit: Fit, *, free_text: bool = False) -> Sourc
         return _open_json(path, fit, free_text)
     if suffix == ".csv" and has_questions(path):
         return read_questions(path, fit, free_text=free_text)
-    if suffix in (".xml", ".csv") and (source := read_annotations(path, fit)):
+    if suffix in (".xml", ".csv", ".txt") and (source := read_annotations(path, fit)):
         return source
     if _is_archive(path):
         raise _packed(path)

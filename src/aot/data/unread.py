@@ -11,23 +11,33 @@ from itertools import islice
 from pathlib import Path
 
 from aot.data.annotations.datasets.coco_layout import is_coco_file
+from aot.data.photos.pictures import is_picture
 from aot.data.tables.imagefolder import METADATA, has_questions
 
 _HEAD_BYTES = 2**16
 _MOST_OPENED = 256
 """Files whose beginning is looked at, the highest in the folder first (*ours*)."""
 _NOTES = re.compile(r"annot|label|instance|bbox|boxes", re.IGNORECASE)
-_TEXTS = (".json", ".jsonl", ".ndjson", ".odgt", ".manifest", ".labels", ".csv", ".tsv", ".txt")
+_TEXTS = (".json", ".jsonl", ".geojson", ".ndjson", ".odgt", ".manifest", ".labels", ".csv", ".tsv", ".txt")
+_TEXTS_TOO = (".lst", ".list", ".dat", ".ann", ".anno", ".xml", ".yaml", ".yml")
 _ENDINGS = (*_TEXTS, ".yaml", ".yml", ".parquet", ".xml", ".mat", ".xlsx", ".tfrecord", ".record", ".arrow", ".h5")
 
 _COCO = "export as COCO"
 _TABLE = "write a table (.csv) with the columns filename, class, xmin, ymin, xmax, ymax"
 _ROWS = "write JSON lines with image, question, options and answer"
 _FIFTYONE = "export as COCO (fiftyone.types.COCODetectionDataset)"
+_PICTURE_NAME = re.compile(r"[^\s\"',;:\\/<>\[\]{}()|=]+\.(?:jpe?g|png|bmp|webp|tiff?|gif)", re.IGNORECASE)
+_FIRST = re.compile(r'^"?([^\s,;"]+)', re.MULTILINE)
+_PLACES = re.compile(
+    r"[\[(]\s*-?\d[\d.]*\s*,\s*-?\d"
+    r'|"(x|x1|x_?min|left|cx|points?|polygon)"\s*:'
+    r'|([\s,;:("]-?\d+(\.\d+)?){4}'
+)
+"""A pair of numbers in brackets, a name of a coordinate, or four numbers in a row."""
 _NUMBER = r"-?\d*\.?\d+(e-?\d+)?"
 Row = tuple[tuple[str, ...], str, str, str]
 """Endings, a pattern of the beginning, what the file is, and the next step."""
-_JSON = (".json", ".jsonl", ".ndjson", ".odgt", ".manifest")
+_JSON = (".json", ".geojson", ".jsonl", ".ndjson", ".odgt", ".manifest")
 KINDS: tuple[Row, ...] = (
     ((".csv", ".tsv"), r"(rectangle|polygon)labels", "Label Studio's own table", _COCO),
     ((".csv",), r"(?i)^(train|validation|test|unassigned),gs://", "Vertex AI's table", _TABLE),
@@ -45,6 +55,9 @@ KINDS: tuple[Row, ...] = (
     (_JSON, r'"topX"\s*:', "Azure ML's labels", _COCO),
     (_JSON, r'"imageGcsUri"\s*:', "Vertex AI's JSON lines", _TABLE),
     (_JSON, r'"prefix"\s*:.*"suffix"\s*:', "JSON lines for PaliGemma or Florence-2", _COCO),
+    (_JSON, r'"type"\s*:\s*"dataset".*"class_names"\s*:', "NDJSON of Ultralytics", "export as YOLO"),
+    (_JSON, r'"className"\s*:.*"points"\s*:|"points"\s*:.*"className"\s*:', "SuperAnnotate's JSON", _COCO),
+    (_JSON, r'"FeatureCollection"', "GeoJSON (xView, SpaceNet)", _TABLE),
     (_JSON, r'"slots"\s*:', "V7 Darwin's JSON", _COCO),
     (_JSON, r'"export_format_version"\s*:', "Hasty's JSON", _COCO),
     (_JSON, r'"label_hash"\s*:', "Encord's JSON", _COCO),
@@ -163,4 +176,26 @@ def unread_annotations(folder: Path) -> tuple[Path, str, str] | None:
         place = file.relative_to(folder)
         if len(place.parts) < 3 and _NOTES.search(place.as_posix()):
             return file, "", ""
+    if placed := _places_in(folder):
+        step = f"{_COCO}; where it is something else, give the folder without it"
+        return placed, "it says where something is in these images, in a form of its own", step
     return None
+
+
+def _places_in(folder: Path) -> Path | None:
+    """The first text file that names several of the pictures, or is named like one of several, and holds places."""
+    names = {path.name: path.stem for path in folder.rglob("*") if is_picture(path)}
+    stems, least = set(names.values()), min(2, len(names))
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in (*_TEXTS, *_TEXTS_TOO))
+    of_one: list[Path] = []
+    for file in islice((file for file in files if file.is_file()), _MOST_OPENED):
+        head = _beginning(file)
+        if not _PLACES.search(head):
+            continue
+        if len(names.keys() & set(_PICTURE_NAME.findall(head))) >= least:
+            return file
+        if len(stems & set(_FIRST.findall(head))) >= max(2, least):
+            return file
+        if file.suffix.lower() != ".txt" and (file.stem in stems or _PICTURE_NAME.match(file.name)):  # a.jpg.json
+            of_one.append(file)
+    return of_one[0] if of_one and len(of_one) >= least else None

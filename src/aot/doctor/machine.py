@@ -56,8 +56,10 @@ def room(
     place = existing(folder)
     there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if needed else 0
     needed = max(0, needed - there) + more
+    other = larger.replace("FOLDER_ON_A_LARGER_DISK", "ANOTHER_FOLDER")
+    if file := next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None):
+        return Finding(check, f"{file} is a file, where a folder is needed", "wrong", other)
     if not os.access(place, os.W_OK):
-        other = larger.replace("FOLDER_ON_A_LARGER_DISK", "ANOTHER_FOLDER")
         return Finding(check, f"{place} cannot be written to", "wrong", other)
     free = shutil.disk_usage(place).free
     what = f"{as_size(free)} free at {place}; {of_what} need about {as_size(needed)} more"

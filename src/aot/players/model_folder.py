@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from transformers import AutoModelForImageTextToText
 
 from aot.errors import AotError
-from aot.players.load_errors import package_of, reading
+from aot.players.load_errors import DAMAGED, package_of, reading
 from aot.players.quantization import quantization_config
 from aot.players.settings import Quantization
 from aot.players.without_video import load_processor
@@ -22,6 +23,8 @@ from aot.players.without_video import load_processor
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 """Weights that run code when they are read."""
 MODEL_HINT = "a multimodal model of transformers with its weights as safetensors, complete; no code of its own"
+
+TEMPLATE_HINT = "fetch the folder again, or take the chat template of the model that it was made from"
 
 
 def read_model(
@@ -74,8 +77,28 @@ def read_processor(folder: Path, model_type: str) -> Any:
         known = processor.tokenizer("Which?", add_special_tokens=False).input_ids
     if not known:
         raise AotError("the model's tokenizer is missing", where=str(folder), hint="fetch the folder again")
+    _check_template(processor, folder)
     processor.tokenizer.padding_side = "left"
     return processor
+
+
+def _check_template(processor: Any, folder: Path) -> None:
+    """Raises `AotError` for a chat template that fails, or that leaves out what it is given: it is a program of the
+    folder's maker, so that its errors are of any kind."""
+    text = {"type": "text", "text": "Which?"}
+    try:
+        shown, bare = (
+            processor.apply_chat_template(
+                [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+            )
+            for content in ([{"type": "image"}, text], [text])
+        )
+    except (TemplateError, ArithmeticError, *DAMAGED) as error:
+        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise AotError(f"the model's chat template fails: {told}", where=str(folder), hint=TEMPLATE_HINT) from error
+    if "Which?" not in shown or shown == bare:
+        left_out = "images" if "Which?" in shown else "the question"
+        raise AotError(f"the model's chat template leaves out {left_out}", where=str(folder), hint=TEMPLATE_HINT)
 
 
 def set_area(processor: Any, least: int, most: int) -> bool:

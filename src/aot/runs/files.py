@@ -25,6 +25,12 @@ from safetensors import SafetensorError
 from aot.errors import AotError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+OF_THE_PLACE = (
+    *DISK_FULL,
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+)
+"""What a path can be that a user gave; a file that is missing may as well be a fault of the program."""
 MOST_BYTES = 2**32
 """A larger file is not read as a whole (4 GiB); all annotations of COCO are a tenth of that."""
 MOST_CHARS = 2**29
@@ -51,6 +57,14 @@ def disk_errors(path: Path, kept: str, *, only_full: bool = False) -> Iterator[N
             where=str(path),
             hint="make room and run the same command again" if full else "check the folder and its rights",
         ) from error
+
+
+def mistake_of(error: OSError) -> AotError | None:
+    """The message for an error that reached the command line, where it is about the place that a user chose."""
+    if error.filename is None or error.errno not in OF_THE_PLACE:
+        return None
+    where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+    return AotError(error.strerror or str(error), where=where, hint="check the folder and its rights")
 
 
 def _number_in(message: str) -> int | None:

@@ -16,6 +16,8 @@ from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from aot.errors import AotError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -27,11 +29,25 @@ _alone = False
 
 
 def rank() -> int:
-    return 0 if _alone else int(os.environ.get("RANK", "0"))
+    return 0 if _alone else _told("RANK", 0)
 
 
 def world_size() -> int:
-    return 1 if _alone else int(os.environ.get("WORLD_SIZE", "1"))
+    return 1 if _alone else _told("WORLD_SIZE", 1)
+
+
+def local_world_size() -> int:
+    """Ranks on this machine."""
+    return _told("LOCAL_WORLD_SIZE", 1)
+
+
+def _told(name: str, alone: int) -> int:
+    """A launcher's number in the environment; `alone` where there is none."""
+    told = os.environ.get(name, "").strip() or str(alone)
+    if not (told.isascii() and told.isdigit()):
+        hint = f"unset {name}, or start the ranks by a launcher such as torchrun"
+        raise AotError(f"not a number: {told!r}", where=f"environment variable {name}", hint=hint)
+    return int(told)
 
 
 @contextmanager
@@ -47,7 +63,7 @@ def alone() -> Iterator[None]:
 
 def local_rank() -> int:
     """Its number on this machine: which of the machine's GPUs is its own."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return _told("LOCAL_RANK", 0)
 
 
 def is_main() -> bool:

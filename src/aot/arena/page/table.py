@@ -1,8 +1,11 @@
-"""The arena's result on the terminal."""
+"""The arena's result on the terminal: matrices of few defenders; of many a row each, since a line has no room for all.
+
+The page and arena.json always have every cell.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
@@ -14,24 +17,29 @@ from aot.report.words import percent
 TITLES = {"semantic": "Semantic attacks", "pixel": "Pixel attacks", "composed": "Semantic and pixel attacks, composed"}
 
 
+NAMES = ("attacker", "of others'")
+"""Columns that hold names, which may be folded."""
+SIDE_BY_SIDE = 8
+"""Defenders that have a column each, which a line of 80 characters has room for."""
+NAMED = 6
+"""Defenders whose columns are headed by their names; of more they are numbered."""
+
+
 def matrix_table(result: Json, threat: str) -> Table:
     """One threat: defenders from left to right, attackers below each other; percent still right."""
     matrix = result["matrices"][threat]
     columns: Sequence[str] = matrix["defenders"]
+    title = f"{TITLES.get(threat, threat)}: right when clean and under the attack, percent of {_scenes(result)}"
+    if len(columns) > SIDE_BY_SIDE:
+        return _standings(result, threat, title)
     heads, named = _heads(columns)
-    table = Table(
-        title=f"{TITLES.get(threat, threat)}: right when clean and under the attack, percent of {_scenes(result)}",
-        caption=f"{named}Of questions whose clean answer was read. valid: attacks that the referee passed, percent; "
+    table = _table(
+        title,
+        f"{named}Of questions whose clean answer was read. valid: attacks that the referee passed, percent; "
         "Nash: shares of the equilibrium, percent",
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
+        "Attacker",
+        [*heads, "valid", "Nash"],
     )
-    table.add_column("Attacker", style="bold", overflow="fold")
-    for head in (*heads, "valid", "Nash"):
-        table.add_column(escape(head), justify="right", no_wrap=True)
     clean = [percent(result["defenders"][d]["clean"]["value"]) for d in columns]
     table.add_row("(clean)", *clean, "", "")
     game = matrix["game"]
@@ -46,23 +54,33 @@ def matrix_table(result: Json, threat: str) -> Table:
     return table
 
 
+def _standings(result: Json, threat: str, title: str) -> Table:
+    """The same for many defenders, without the cells between."""
+    matrix, game = result["matrices"][threat], result["matrices"][threat]["game"]
+    table = _table(
+        title,
+        f"Of questions whose clean answer was read. worst: under all {len(matrix['attackers'])} attackers at once; "
+        "Nash: shares of the equilibrium, percent. All cells are on the page",
+        "Defender",
+        ["clean", "worst", "gives away", "Nash", "hardest", "attacker"],
+    )
+    for name in matrix["defenders"]:
+        cells = {of: matrix["cells"][of][name]["standing"]["value"] for of in matrix["attackers"]}
+        clean, worst = result["defenders"][name]["clean"]["value"], matrix["worst_case"][name]["value"]
+        figures = percent(clean), percent(worst), percent(game["gives_away"]["defenders"][name])
+        table.add_row(escape(_short(name)), *figures, _mixed(game["defenders"].get(name)), *_least(cells))
+    return table
+
+
 def transfer_table(result: Json, attacker: str) -> Table:
     """Images of one white-box attacker: crafted on the defender of the row, shown to that of the column."""
     found = result["white_box_transfer"][attacker]
     columns = list(found["worst_case"])
+    title = f"{attacker}: images crafted on one defender, shown to another; percent still right"
+    if len(columns) > SIDE_BY_SIDE:
+        return _transferred(found, title)
     heads, named = _heads(columns)
-    table = Table(
-        title=f"{attacker}: images crafted on one defender, shown to another; percent still right",
-        caption=f"{named}Diagonal: the white-box attack itself",
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    table.add_column("Crafted on", style="bold", overflow="fold")
-    for head in heads:
-        table.add_column(escape(head), justify="right", no_wrap=True)
+    table = _table(title, f"{named}Diagonal: the white-box attack itself", "Crafted on", heads)
     for source, row in found["cells"].items():
         table.add_row(escape(source), *(percent(row[d]["standing"]["value"]) for d in columns))
     table.add_section()
@@ -70,9 +88,47 @@ def transfer_table(result: Json, attacker: str) -> Table:
     return table
 
 
+def _transferred(found: Json, title: str) -> Table:
+    caption = "own: the white-box attack itself; worst: under all of them at once. All cells are on the page"
+    table = _table(title, caption, "Shown to", ["own", "worst", "hardest", "of others'"])
+    for name, worst in found["worst_case"].items():
+        cells = {of: row[name]["standing"]["value"] for of, row in found["cells"].items()}
+        own = cells.pop(name, None)
+        figures = "" if own is None else percent(own), percent(worst["value"])
+        table.add_row(escape(_short(name)), *figures, *_least(cells))
+    return table
+
+
+def _least(cells: Mapping[str, float | None]) -> tuple[str, str]:
+    """The lowest share, and whose it is."""
+    known = {name: value for name, value in cells.items() if value is not None}
+    name = min(known, key=lambda each: known[each], default="")
+    return (percent(known[name]), escape(_short(name))) if name else ("", "")
+
+
+def _table(title: str, caption: str, first: str, heads: Sequence[str]) -> Table:
+    """Names are folded where a line has no room; figures never are."""
+    table = Table(
+        title=title,
+        caption=caption,
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    table.add_column(first, style="bold", overflow="fold")
+    for head in heads:
+        if head in NAMES:
+            table.add_column(escape(head), overflow="fold")
+        else:
+            table.add_column(escape(head), justify="right", no_wrap=True)
+    return table
+
+
 def _heads(columns: Sequence[str]) -> tuple[list[str], str]:
-    """Short heads of the defenders' columns; many are numbered, and named in the second."""
-    if len(columns) <= 6:
+    """Heads of the defenders' columns; those that are numbered are named in the second."""
+    if len(columns) <= NAMED:
         return [_short(name) for name in columns], ""
     return [f"D{n}" for n, _ in enumerate(columns)], "; ".join(f"D{n} {name}" for n, name in enumerate(columns)) + ". "
 

@@ -24,10 +24,10 @@ from typing import Any
 import openai
 
 from aot.backends.base.backend import Ask, Reply, Sampling
-from aot.backends.openai import refusals
-from aot.backends.openai.address import api_key, checked_url, is_local, listed_models, models_hint
+from aot.backends.openai import address, refusals
 from aot.backends.openai.capped import keep_small_async
-from aot.backends.openai.chat import Fault, chat_body, error_text, read_completion, user_turn, wait_of
+from aot.backends.openai.chat import Fault, chat_body, read_completion, user_turn
+from aot.backends.openai.error_bodies import error_text, wait_of
 from aot.backends.openai.pauses import RateLimit, bounded, pause_s
 from aot.data.images.decoding import BadPicture
 from aot.errors import AotError
@@ -60,13 +60,13 @@ class OpenAiBackend:
         backoff_s: float = 0.5,
         say: Callable[[str], None] | None = None,
     ):
-        self.url, self.shown_url = checked_url(url)
+        self.given_url, (self.url, self.shown_url) = url, address.checked_url(url)
         self.model = self.name = model
         self.concurrency, self.timeout, self.attempts, self.backoff_s = concurrency, timeout, attempts, backoff_s
         if min(concurrency, attempts) < 1 or timeout <= 0 or (requests_per_minute or 1) <= 0:
             raise AotError("concurrency, attempts, timeout and requests a minute are above 0", where=self.shown_url)
         self.rate_limit = RateLimit(requests_per_minute)
-        self.api_key_env, self._key = api_key_env, api_key(api_key_env)
+        self.api_key_env, self._key = api_key_env, address.api_key(api_key_env)
         self.say = say or warn
         self.without: set[str] = set()  # parameters that the server has refused
         self._said: set[str] = set()
@@ -119,16 +119,10 @@ class _Session:
 
     def __init__(self, backend: OpenAiBackend, sampling: Sampling):
         self.backend, self.sampling = backend, sampling
-        self.client = openai.AsyncOpenAI(
-            base_url=backend.url,
-            api_key=backend._key or "none",
-            max_retries=0,
-            timeout=backend.timeout,
-            default_headers={"Accept-Encoding": "identity"},  # a small file could unpack to a large one
-            http_client=openai.DefaultAsyncHttpxClient(
-                event_hooks={"response": [keep_small_async]}, trust_env=not is_local(backend.url)
-            ),
-        )
+        connection = address.client_settings(backend.given_url, backend._key)
+        connection["default_headers"] |= {"Accept-Encoding": "identity"}  # a small file could unpack to a large one
+        http = address.http_client(openai.DefaultAsyncHttpxClient, backend.url, keep_small_async)
+        self.client = openai.AsyncOpenAI(**connection, timeout=backend.timeout, http_client=http)
         self.slots = asyncio.Semaphore(backend.concurrency)
         self.answered_at, self.lost_in_a_row, self.quiet_until = 0.0, 0, 0.0
         self.ending = False  # a mistake ends the run: nothing more is asked
@@ -211,13 +205,15 @@ class _Session:
         except (TimeoutError, openai.APITimeoutError):
             return Fault("timeout", f"no answer within {self.backend.timeout:g} s")
         except openai.APIStatusError as error:
-            if error.status_code in (404, 405) and error.response.history:  # followed as a GET, which answers nothing
-                to = str(error.response.url.copy_with(query=None)).removesuffix("/chat/completions")
-                hint = "give the address that this leads to, where it is the model's"
-                raise AotError(f"redirects to {to}", where=self.backend.shown_url, hint=hint) from None
+            address.check_not_moved(error.response, self.backend.shown_url)
             return await self._status(error.status_code, error.body, error.response.headers, body, refused)
         except openai.APIConnectionError as error:
-            return Fault("connection", str(error.__cause__ or error)[:200])
+            cause = error.__cause__ or error
+            return Fault("connection", str(cause)[:200] or type(cause).__name__)
+        except UnicodeEncodeError as error:
+            hint = "see --model, and OPENAI_ORG_ID, OPENAI_PROJECT_ID and OPENAI_CUSTOM_HEADERS in the environment"
+            raise AotError(f"no request can be made ({error})", where=self.backend.shown_url, hint=hint) from None
+        address.check_not_moved(response.http_response, self.backend.shown_url)
         content = response.http_response.content
         found = read_completion(content, options)
         if isinstance(found, Reply) and "logprobs" in body and b'"top_logprobs"' not in content:
@@ -232,6 +228,7 @@ class _Session:
         """What an HTTP status of 400 and above means, or one in the body of a success."""
         backend, told = self.backend, self.backend.clean(error_text(error))
         own_words = refusals.without_question(told, body)
+        came, status, wait_s = status, refusals.meant(status, own_words), wait_of(headers, own_words, time.time())
         parameter = refusals.blamed(own_words, body) if status < 500 and status != 429 else None
         if parameter and parameter not in refused:
             refused.add(parameter)
@@ -239,19 +236,20 @@ class _Session:
             if parameter == "logprobs":
                 backend.say_once(refusals.NO_PROBABILITIES)
             return Fault("parameter", told)
-        if hint := refusals.next_step(status, own_words):
-            raise AotError(f"HTTP {status}: {told}", where=backend.shown_url, hint=hint)
-        if status in (408, 409, 425, 429) or status >= 500:
-            return Fault(str(status), told, wait_of(headers, time.time()))
+        if hint := refusals.next_step(status, own_words, wait_s):
+            raise AotError(f"HTTP {came}: {told}", where=backend.shown_url, hint=hint)
+        if status in refusals.PASSING or status >= 500:
+            return Fault(str(status), told, wait_s)
         if refusals.is_filtered(own_words, error, body):
-            return Reply("", "refused", f"{status}: {told}")
+            return Reply("", "refused", f"{came}: {told}")
         if status in (401, 403):
-            hint = f"put the right key into the environment as {backend.api_key_env}"
-            raise AotError(f"HTTP {status}, not allowed: {told}", where=backend.shown_url, hint=hint)
+            hint = address.key_hint(backend.api_key_env, backend._key)
+            raise AotError(f"HTTP {came}, not allowed: {told}", where=backend.shown_url, hint=hint)
         if status == 404:
-            what = f"HTTP 404, no model {backend.model!r} at this address: {told}"
-            raise AotError(what, where=backend.shown_url, hint=models_hint(await self._offered(), backend.model))
-        return Reply("", "error", f"{status}: {told}")
+            what = f"HTTP {came}, no model {backend.model!r} at this address: {told}"
+            hint = address.models_hint(await self._offered(), backend.model, is_found=came not in (404, 405))
+            raise AotError(what, where=backend.shown_url, hint=hint)
+        return Reply("", "error", f"{came}: {told}")
 
     async def _offered(self) -> list[str] | None:
         """As `offered_models`."""
@@ -262,7 +260,7 @@ class _Session:
             return []
         except (TimeoutError, openai.APIConnectionError):
             return None
-        return listed_models(response.http_response.content)
+        return address.listed_models(response.http_response.content)
 
     async def _check_alive(self, started: float, last: Fault) -> None:
         """Raises `AotError` where a lost question means a dead server: nobody was answered since it was first asked,
@@ -276,7 +274,7 @@ class _Session:
             return
         said = backend.clean(f"{last.word}, {last.detail}")
         what = f"the server does not answer any more, {backend.attempts} times in a row (last: {said})"
-        hint = "see to the server" + (", or give it more time" if last.word == "timeout" else "")
+        hint = refusals.WAY_ON.get(last.word, "see to the server")
         raise AotError(what, where=backend.shown_url, hint=hint)
 
 

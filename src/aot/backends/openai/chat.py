@@ -3,7 +3,6 @@ r"""OpenAI's chat protocol as pure functions: a request's JSON, and what a serve
     chat_body(ask, messages, model, sampling, without) -> dict
     user_turn(ask, sampling) -> list               images as data: URLs, brought within the caps
     read_completion(body: bytes, options) -> Reply | Fault
-    retry_after_s(header, now) -> float | None
 
 Nothing that a server sends raises: what cannot be read is a `Fault`.
 """
@@ -13,23 +12,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from aot.backends.base.backend import Ask, Reply, Sampling
 from aot.backends.base.pictures import fitted, mime_type
+from aot.backends.openai.error_bodies import SAID, error_text, plain
 from aot.backends.openai.option_probabilities import at, option_probabilities, scorable
-from aot.backends.openai.streamed import as_one
+from aot.backends.openai.refusals import FEW
+from aot.backends.openai.streamed import as_one, first_choice
 
 TOP = 20
 """Alternatives a token of which probabilities are asked: the most that the protocol allows."""
 LONGEST = 1 << 20
 """Characters of an answer: more is none."""
-SAID = 400
-"""Characters that are kept of what a server says on the side."""
 ANSWERED = {"", "stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "completed"}
 TRUNCATED = {
     "length",
@@ -49,7 +46,6 @@ REFUSED = {
     "content_filtered",
     "refusal",
     "safety",
-    "image_safety",
     "moderation",
     "sensitive",
     "error_toxic",
@@ -60,7 +56,7 @@ REFUSED = {
     "guardrail_intervened",
 }
 """What servers call the end of an answer, in small letters. Any other word is a fault: what stands there may be half an
-answer."""
+answer. Before them Gemini puts "image_", and behind "content_filter:" its own word."""
 SAID_IN = (None, "text", "output_text")
 """Types of a content's parts that hold what a model says; others hold thoughts, refusals, calls."""
 THOUGHTS = ("reasoning_content", "reasoning")
@@ -107,8 +103,8 @@ def chat_body(
     if sampling.temperature > 0:
         body["seed"] = trial_seed(sampling.seed, ask.trial)
     if scorable(ask.options):
-        body |= {"logprobs": True, "top_logprobs": TOP}
-    for name in without - {"max_tokens"}:
+        body |= {"logprobs": True, "top_logprobs": FEW if "top_logprobs" in without else TOP}
+    for name in without - {"max_tokens", "top_logprobs"}:
         body.pop(name, None)
         if name == "logprobs":
             body.pop("top_logprobs", None)
@@ -125,12 +121,15 @@ def read_completion(body: bytes, options: Sequence[str] = ()) -> Reply | Fault:
     try:
         value = json.loads(as_one(body))
     except (ValueError, RecursionError) as error:
-        return Fault("invalid_json", f"the answer is no JSON ({str(error)[:80]}): {body[:80]!r}")
-    choice = at(value, "choices", 0)
+        page = plain(body.decode("utf-8", "replace"))[:200]
+        return Fault("invalid_json", f"the answer is no JSON ({str(error)[:80]}): {page!r}")
+    choice = first_choice(value) or at(value, "choices", 0)
     message = at(choice, "message")
     wrong = next((each for part in (value, choice, message) if (each := at(part, "error"))), None)
     status = at(value, "base_resp", "status_code")
     wrong = wrong or (at(value, "base_resp") if type(status) is int and status else None)
+    if not wrong and isinstance(value, dict) and "choices" not in value and _is_told(value):
+        wrong = value
     says = f"the server says: {error_text({'error': wrong})}" if wrong else ""
     if not isinstance(message, dict):
         return Fault("wrong_shape", says or f"the answer holds no message: {body[:120]!r}", error=wrong)
@@ -141,7 +140,7 @@ def read_completion(body: bytes, options: Sequence[str] = ()) -> Reply | Fault:
     reason = (
         ""
         if finish is None
-        else finish.strip().lower().replace("-", "_")
+        else finish.split(":")[0].strip().lower().replace("-", "_").removeprefix("image_")
         if isinstance(finish, str)
         else repr(finish)
     )
@@ -167,6 +166,11 @@ def read_completion(body: bytes, options: Sequence[str] = ()) -> Reply | Fault:
     return Reply(text, probabilities=option_probabilities(tokens, options), **known)
 
 
+def _is_told(value: dict[str, Any]) -> bool:
+    """Whether an object without choices is an error by its own words, as some gateways send it with a success."""
+    return any(isinstance(value.get(key), str | list) for key in ("detail", "msg", "message"))
+
+
 def _refusal(content: Any) -> str | None:
     """The words of the part of a content that is a refusal."""
     parts = content if isinstance(content, list) else []
@@ -179,39 +183,6 @@ def _thoughts(message: dict[str, Any]) -> str:
         if isinstance(thought := message.get(name), str) and thought.strip():
             return f"there is only {name} ({len(thought)} characters), which is no answer"
     return ""
-
-
-def retry_after_s(header: str | None, now: float) -> float | None:
-    """Seconds that a Retry-After header asks to wait: a number, or a date (`now`: seconds since 1970)."""
-    if not header:
-        return None
-    try:
-        seconds = float(header)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(header).timestamp() - now
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def wait_of(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that a server asks to wait, by Retry-After or by Azure's retry-after-ms; None where it does not say."""
-    finer_ms = retry_after_s(headers.get("retry-after-ms"), math.inf)
-    return finer_ms / 1000 if finer_ms is not None else retry_after_s(headers.get("retry-after"), now)
-
-
-def error_text(body: object) -> str:
-    """The message, code and type that an error's JSON holds; else its beginning."""
-    error = at(body, "error")
-    for each in (error, body):
-        if isinstance(each, dict):
-            words = [
-                each.get(key) for key in ("message", "code", "type", "detail", "status_msg", "status_code")
-            ]
-            if told := [str(word) for word in words if isinstance(word, str | int) and str(word)]:
-                return " · ".join(told)[:SAID]
-    return str(error or body or "")[:SAID]
 
 
 def _text(content: Any) -> str | None:

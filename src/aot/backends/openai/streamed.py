@@ -1,6 +1,7 @@
 """A chat completion that comes as a stream of events though none was asked for, as the one completion that it makes.
 
     as_one(body: bytes) -> bytes           JSON; a body that is no stream, or one that was cut off, stays as it is
+    first_choice(value) -> Any             of a completion, or of a piece of one, the choice whose index is 0
 
 Source of the form: the event streams of the HTML standard, and OpenAI's chat completion chunks.
 """
@@ -29,9 +30,16 @@ def as_one(body: bytes) -> bytes:
         chunks = [json.loads(event) for event in events if event and event != _END]
     except (ValueError, RecursionError):
         return body
-    ended = _END in events or any(at(chunk, "choices", 0, "finish_reason") for chunk in chunks)
+    ended = _END in events or any(at(first_choice(chunk), "finish_reason") for chunk in chunks)
     failed = any(at(chunk, "error") for chunk in chunks)
     return json.dumps(_joined(chunks)).encode() if ended or failed else body
+
+
+def first_choice(value: Any) -> Any:
+    """One answer was asked for; of several, in any order, the first is it."""
+    choices = at(value, "choices")
+    listed = choices if isinstance(choices, list) else []
+    return next((choice for choice in listed if at(choice, "index") in (0, None)), None)
 
 
 def _joined(chunks: list[Any]) -> dict[str, Any]:
@@ -41,7 +49,7 @@ def _joined(chunks: list[Any]) -> dict[str, Any]:
     finish: Any = None
     for chunk in chunks:
         whole |= {key: value for key, value in chunk.items() if value is not None} if isinstance(chunk, dict) else {}
-        choice = at(chunk, "choices", 0)
+        choice = first_choice(chunk)
         delta = at(choice, "delta") or at(choice, "message")
         for key, value in delta.items() if isinstance(delta, dict) else ():
             before = message.get(key)

@@ -26,10 +26,11 @@ import urllib.request
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 
-from aot.backends.openai.address import is_local, listed_models
+from aot.backends.openai.address import checked_url, is_local, listed_models
 from aot.backends.vllm import end_with_parent
 from aot.backends.vllm.command import Served, base_name, serve_command, serve_environment, vllm_program
 from aot.backends.vllm.settings import VllmSettings
@@ -206,8 +207,11 @@ class VllmServer:
 
     def _request(self, path: str, *, data: bytes | None = None, timeout_s: float = 5) -> bytes:
         """The answer of a path that is no question. Raises `OSError` where there is none."""
-        with DIRECT.open(f"http://127.0.0.1:{self.port}{path}", data=data, timeout=timeout_s) as answer:
-            return bytes(answer.read(1 << 20))
+        try:
+            with DIRECT.open(f"http://127.0.0.1:{self.port}{path}", data=data, timeout=timeout_s) as answer:
+                return bytes(answer.read(1 << 20))
+        except HTTPException as error:  # something else than HTTP, or an answer that breaks off
+            raise OSError(f"no answer of a server ({error!r})") from error
 
     def _last_lines(self, n: int) -> list[str]:
         """Of the log, since this server was started."""
@@ -243,9 +247,9 @@ def load_adapters(url: str, model: Served, *, key: str = "") -> None:
         if "already been loaded" in told:
             return
         what = f"the server does not load the adapters {model.name} (HTTP {error.code}: {told})"
-        raise AotError(what, where=url, hint=hint) from error
-    except OSError as error:
-        raise AotError(f"the server does not load adapters ({error})", where=url, hint=hint) from error
+        raise AotError(what, where=checked_url(url)[1], hint=hint) from error
+    except (OSError, HTTPException, ValueError) as error:
+        raise AotError(f"the server does not load adapters ({error})", where=checked_url(url)[1], hint=hint) from error
 
 
 def free_port() -> int:

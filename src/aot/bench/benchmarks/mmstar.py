@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from aot.bench.reading.benchmark import Benchmark
 from aot.bench.reading.item import Item
-from aot.bench.reading.questions import choice, inside, lettered
+from aot.bench.reading.questions import choice, lettered
 from aot.bench.reading.rows import Needs, Row
+from aot.data.photos.in_text import inside
 from aot.scores.official import choice as metrics
 
 

@@ -18,6 +18,8 @@ from aot.bench.reading.rows import LeftOut, Needs, Row, Rows, csv_rows, open_row
 from aot.scores.official import mmvp
 
 QUESTIONS = "Questions.csv"
+INDEX = ("Index", "lndex")
+"""The published header has the latter."""
 WORD = re.compile(r"\w+")
 OPTION = re.compile(r"\(([a-j])\)\s*")
 
@@ -30,7 +32,7 @@ def rows(path: Path, needs: Needs) -> Rows:
 
 def _pictured(row: Row | LeftOut) -> Row:
     assert isinstance(row, Row)
-    file, name = Path(row.file), f"{row.text('Index')}.jpg"
+    file, name = Path(row.file), f"{row.text(*INDEX)}.jpg"
     return row_with(file, row.place, row.number, row.cells, lambda: (found_image(file.parent, name),))
 
 
@@ -38,13 +40,13 @@ def item(row: Row) -> Item:
     written = OPTION.split(row.text("Options", "options"))[2::2]
     options = [option.strip() for option in written] or lettered(row)
     answer = row.text("Correct Answer", "answer")
-    question, index = row.text("Question", "question"), row.text("Index")
+    question, index = row.text("Question", "question"), row.text(*INDEX)
     number = int(index) - 1 if index.isascii() and index.isdigit() else row.number
     groups = {"pair": f"{number // 2} {' '.join(WORD.findall(question.casefold()))}"}
     return choice(row, question, options, answer, category=row.text("category"), groups=groups)
 
 
-ORIGINAL = Needs((("Index",), ("Question",), ("Options",), ("Correct Answer",)))
+ORIGINAL = Needs((INDEX, ("Question",), ("Options",), ("Correct Answer",)))
 MMVP = Benchmark(
     "MMVP", "https://huggingface.co/datasets/MMVP/MMVP", mmvp, item, items=300, needs=Needs(split="test"), rows=rows
 )

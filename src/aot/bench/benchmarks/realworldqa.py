@@ -9,8 +9,9 @@ import re
 
 from aot.bench.reading.benchmark import Benchmark
 from aot.bench.reading.item import Item
-from aot.bench.reading.questions import choice, inside, lettered, short_answer, yes_no
+from aot.bench.reading.questions import choice, lettered, short_answer, yes_no
 from aot.bench.reading.rows import Needs, Row
+from aot.data.photos.in_text import inside
 from aot.scores.official import choice as metrics
 
 REQUEST = re.compile(r"\s*Please answer directly with[^\n]*\s*$", re.IGNORECASE)

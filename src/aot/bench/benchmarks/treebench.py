@@ -9,9 +9,10 @@ from __future__ import annotations
 from aot.bench.reading.benchmark import Benchmark
 from aot.bench.reading.item import Item
 from aot.bench.reading.prompts import ending
-from aot.bench.reading.questions import choice, in_one_cell, inside, lettered
+from aot.bench.reading.questions import choice, in_one_cell, lettered
 from aot.bench.reading.rows import Needs, Row
 from aot.data.photos.given import OPTIONS
+from aot.data.photos.in_text import inside
 from aot.scores.official import choice as metrics
 
 

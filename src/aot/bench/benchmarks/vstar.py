@@ -13,9 +13,10 @@ from typing import Any
 
 from aot.bench.reading.benchmark import Benchmark
 from aot.bench.reading.item import Item
-from aot.bench.reading.questions import choice, inside, lettered, listed
+from aot.bench.reading.questions import choice, lettered, listed
 from aot.bench.reading.rows import IMAGE_COLUMNS, LeftOut, Needs, Row, Rows, json_values, open_rows, row_with
 from aot.data.images.reading import BadRow, read_image_file
+from aot.data.photos.in_text import inside
 from aot.errors import AotError
 from aot.scores.official import choice as metrics
 from aot.types import LETTERS

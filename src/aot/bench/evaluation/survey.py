@@ -68,10 +68,11 @@ class Evaluation:
     stored: int
 
     def asks(self, trials: int) -> Iterator[Ask]:
-        """Every request, reading the data again. Images are not checked again: a row that was refused for its own is
-        told from another one of the same id by what it would ask."""
+        """Every request, reading the data again. Images are not checked again, so what was refused for its image is
+        passed over by its place: another row may have the same id."""
         left = set(self.items)
-        for item in self.benchmark.read(self.path, check=False, unique=False):
+        refused = {(refusal.file, refusal.row) for refusal in self.refusals}
+        for item in self.benchmark.read(self.path, check=False, without=refused):
             if not isinstance(item, Item) or item.id not in left:
                 continue
             ask = self.asking(item, 0)

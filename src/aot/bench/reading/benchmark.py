@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aot.bench.reading.item import Item
@@ -41,30 +41,38 @@ class Benchmark:
     def prompt_name(self) -> str:
         return self.prompt.__name__
 
-    def read(self, path: Path, *, check: bool = True, unique: bool = True) -> Iterator[Item | Refusal | LeftOut]:
-        """Every row of the file or folder as one of the three, as it is read. `check`: open every image, too; `unique`:
-        refuse an id that was there before.
+    def read(
+        self, path: Path, *, check: bool = True, without: Collection[tuple[str, str]] = ()
+    ) -> Iterator[Item | Refusal | LeftOut]:
+        """Every row of the file or folder as one of the three, as it is read. `check`: open every image, too;
+        `without`: files and places of rows that are passed over.
 
         Raises `AotError` where the file is missing, or is not in this benchmark's format at all.
         """
         seen, fine = set[str](), set[bytes]()
+        asked: dict[str, set[str]] = {}
         numbered = Numbered(path)
         for row in self.rows(path, self.needs):
             if isinstance(row, LeftOut):
                 yield row
+                continue
+            if without and _place(row) in without:
                 continue
             try:
                 if row.problem is not None and not row.cells:
                     raise row.problem
                 item = self.item(row)
                 numbered.note(row.text("answer"), item.options)
-                if unique and item.id in seen:
+                if item.id in asked and item.question not in asked[item.id] and not row.text("index", "id"):
+                    item = replace(item, id=f"{item.id}-{row.number}")  # MME's question_id is that of the image
+                if item.id in seen:
                     raise BadRow(f"the id {item.id!r} occurs twice", "duplicate_id")
                 content(item, self.prompt)
                 if check:
                     for image in item.images:
                         _check(image, fine)
                 seen.add(item.id)
+                asked.setdefault(row.text("question_id", "idx", "Index"), set()).add(item.question)
                 yield item
             except NotAsked as left:
                 yield LeftOut(str(left))
@@ -83,6 +91,12 @@ class Benchmark:
                 for group in groups.items():
                     found.setdefault(group, set()).add(id)
         return found
+
+
+def _place(row: Row) -> tuple[str, str]:
+    """File and place as a refusal has them, which is made to be shown."""
+    refusal = row.refusal(BadRow(""))
+    return refusal.file, refusal.row
 
 
 def _check(image: bytes, fine: set[bytes]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aot.data.images.reading import read_image_file
+from aot.data.images.reading import from_folder, read_image_file
 
 NAME_COLUMNS = ("image", "Image", "image_path", "filename")
 """Where JSON has the name of an image file."""
@@ -40,7 +40,7 @@ def named_images(cells: Mapping[str, Any], folder: Path) -> tuple[bytes, ...]:
 def found_image(folder: Path, name: str) -> bytes:
     """The file of that name in the folder of the questions or in a folder of images there, else in one of the folders
     of images up to three levels above. Nowhere: `BadRow`."""
-    plain = name.removeprefix("./")
+    plain = from_folder(name, folder).removeprefix("./")
     above = folder.resolve().parents[:LEVELS_UP]
     places = [folder / sub for sub in IMAGE_FOLDERS] + [up / sub for up in above for sub in IMAGE_FOLDERS if sub]
     return read_image_file(next((place for place in places if _exists(place / plain)), folder), plain)

@@ -11,7 +11,8 @@ from typing import Any
 from aot.bench.reading.item import Item
 from aot.bench.reading.rows import Row
 from aot.data.images.reading import BadRow
-from aot.data.photos import given
+from aot.data.photos import given, in_text
+from aot.data.photos.in_text import REQUEST, inside
 from aot.data.records.values import text_of
 from aot.types import LETTERS
 
@@ -19,10 +20,6 @@ BRACKETED = re.compile(r"\(?([A-Ja-j])[).:]?")
 ONE = r"\(?['\"]?[A-J]['\"]?\)?"
 SEVERAL = re.compile(rf"\[?{ONE}(?:\s*(?:,|;|/|&|\band\b|\bor\b)?\s*{ONE})+\]?")
 MARKED = re.compile(r"^\(?([A-Ja-j])[).:]\s+")
-REQUEST = re.compile(
-    r"\s*\n\s*(please\s+)?(answer|select|choose|reply|respond)\b[^\n]*\b(letter|option|choice)s?\b[^\n]*\s*$", re.I
-)
-"""The last line of a question that asks for a letter: the request is ours here."""
 ONE_CELL = ("options", "choices", given.OPTIONS)
 """Columns with all options of a question."""
 YES, NO = ("yes", "true", "1"), ("no", "false", "0")
@@ -92,7 +89,10 @@ def lmu_item(row: Row, *, category: str = "", groups: Mapping[str, str] | None =
     """An item of the columns question, answer, category and hint, with options wherever published tables have them:
     without any a yes/no question where the answer is yes or no, else one with a short answer. An answer that is a
     letter of options which are not found, or may be an option's words as well as another one's number: `BadRow`."""
-    question, answer, options = row.text("question"), row.text("answer"), own_options(row)
+    question, answer, options = in_text.without_place(row.text("question")), row.text("answer"), own_options(row)
+    given_answer = row.cells.get("answer")
+    if isinstance(given_answer, list) and len(given_answer) == 1:
+        answer = text_of(given_answer[0])
     named: dict[str, Any] = {"category": category or row.text("category", "task"), "groups": groups}
     if not options:
         question, options = inside(REQUEST.sub("", question))
@@ -105,7 +105,7 @@ def lmu_item(row: Row, *, category: str = "", groups: Mapping[str, str] | None =
             what = f"the answer {answer} is both an option's text and another one's number or letter"
             raise BadRow(what, "ambiguous_answer")
         return choice(row, question, options, answer, **named)
-    if answer.casefold().rstrip(" .") in ("yes", "no"):
+    if answer.casefold().rstrip(" .") in ("yes", "no") or isinstance(given_answer, bool):
         return yes_no(row, question, answer, **named)
     if BRACKETED.fullmatch(answer):
         what = f"the answer {answer!r} looks like an option's letter, and there are no options"
@@ -115,40 +115,46 @@ def lmu_item(row: Row, *, category: str = "", groups: Mapping[str, str] | None =
 
 def own_options(row: Row) -> list[str]:
     """The options of the columns A, B, ... or `choice_a`, `choice_b`, ..., or of one cell; none where none are."""
-    spelled = given.lettered([row.text(f"choice_{letter.lower()}", f"option_{letter.lower()}") for letter in LETTERS])
-    if found := lettered(row) or list(spelled):
-        return found
     cell = next((row.cells[name] for name in ONE_CELL if row.cells.get(name)), None)
-    if isinstance(cell, Mapping):
-        if not set(cell) & set(LETTERS):
-            raise BadRow(f"the options are named {', '.join(map(str, cell))[:60]}, not A, B, ...", "bad_options")
-        return list(given.lettered([str(cell.get(letter) or "") for letter in LETTERS]))
-    return in_one_cell(cell) if cell is not None else []
+    if cell is None or lettered(row):
+        return list(in_text.options_of_columns(row.cells))
+    held = parsed(cell) if isinstance(cell, str) and cell.lstrip().startswith("{") else cell
+    if isinstance(held, Mapping):
+        spelled = {str(letter).strip().upper(): option for letter, option in held.items()}
+        if "A" not in spelled:
+            raise BadRow(f"the options are named {', '.join(map(str, held))[:60]}, not A, B, ...", "bad_options")
+        return list(in_text.lettered([text_of(spelled.get(letter)) for letter in LETTERS]))
+    return in_one_cell(held)
 
 
 def lettered(row: Row) -> list[str]:
     """The cells of columns A, B, ... up to the last filled one; an empty one keeps the letters of the others."""
-    return list(given.lettered([row.text(letter) for letter in LETTERS]))
+    return list(in_text.lettered([row.text(letter) for letter in LETTERS]))
 
 
 def in_one_cell(value: Any) -> list[str]:
     """The options in a cell: marked lines ("A. red\nB. blue"), a list, or the text of one. Else `BadRow`."""
-    lines = given.options_in(value) if isinstance(value, str) else ()
+    lines = in_text.options_in(value) if isinstance(value, str) else ()
     return list(lines) or without_letters(listed(value or []))
+
+
+def parsed(text: str) -> Any:
+    """What a text of Python or JSON holds. Else `BadRow`."""
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+        raise BadRow(f"{text[:60]!r} is not a list ({type(error).__name__})", "bad_options") from error
 
 
 def listed(value: Any) -> list[str]:
     """A list of texts, or the text of a Python list of them (as MMMU has its options). Else `BadRow`."""
     if isinstance(value, str):
-        try:
-            value = ast.literal_eval(value.strip()) if value.strip() else []
-        except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-            raise BadRow(f"{value[:60]!r} is not a list ({type(error).__name__})", "bad_options") from error
+        value = parsed(value) if value.strip() else []
     if not isinstance(value, (list, tuple)):
         raise BadRow(f"the options are a {type(value).__name__}, not a list", "bad_options")
     if any(isinstance(part, Mapping | list | tuple) for part in value):
         raise BadRow("an option is no text", "bad_options")
-    return list(given.lettered([text_of(part) for part in value]))
+    return list(in_text.lettered([text_of(part) for part in value]))
 
 
 def without_letters(options: Sequence[str]) -> list[str]:
@@ -160,29 +166,16 @@ def without_letters(options: Sequence[str]) -> list[str]:
     return [MARKED.sub("", option) if marked else option for option in options]
 
 
-def inside(text: str) -> tuple[str, list[str]]:
-    """A question that has its options in its own text ("... Options: A: red, B: blue", or "A. red" on lines), and
-    these; none where there are less than two."""
-    marks: list[re.Match[str]] = []
-    for letter in LETTERS:
-        start = marks[-1].end() if marks else 0
-        mark = re.compile(rf"(?:^|[\n,;]|\bOptions:)\s*\(?{letter}[.:)]\s", re.MULTILINE).search(text, start)
-        if mark is None:
-            break
-        marks.append(mark)
-    if len(marks) < 2:
-        return text, []
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    options = [text_of(text[mark.end() : end].strip(" ,;\n")) for mark, end in zip(marks, ends, strict=True)]
-    return text[: marks[0].start()].strip().removesuffix("Options:").strip(), list(given.lettered(options))
-
-
 def gold_letter(answer: str, options: Sequence[str]) -> str:
     """The right option's letter. Two of them, or none: `BadRow`."""
     letters, answer = LETTERS[: len(options)], answer.strip()
     if (found := BRACKETED.fullmatch(answer)) and (letter := found[1].upper()) in letters:
         return letter
     same = [i for i, option in enumerate(options) if option.casefold() == answer.casefold()]
+    if not same and (marked := given.LETTERED.fullmatch(answer)) and marked[1] in letters:  # "B. blue"
+        letter = marked[1]
+        if marked[2].strip().casefold() == options[LETTERS.index(letter)].casefold():
+            return letter
     if len(same) == 1:
         return letters[same[0]]
     if len(same) > 1 or SEVERAL.fullmatch(answer):
@@ -217,6 +210,6 @@ def _item(
         raise BadRow("the question is empty", "bad_question")
     if not row.images:
         raise BadRow("the row has no image", "missing_image")
-    id = id or row.text("index", "id", "question_id", "idx", "Index") or str(row.number)
+    id = id or row.text("index", "id", "question_id", "idx", "Index", "lndex") or str(row.number)
     hint = row.text("hint")
     return Item(id, kind, question, row.images, answer, options, accepted, category, dict(groups or {}), hint)

@@ -107,6 +107,9 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         if self.dapo.reward.abstain and not (self.players.defender.abstain or self.warm_up.abstain_share):
             ways = "players.defender.abstain=true offers it, warm_up.abstain_share=0.1 teaches it"
             raise ValueError(f"dapo.reward.abstain rewards an answer that the defender never gives: --set {ways}")
+        if self.players.defender.abstain and self.players.defender.model == "miniature":
+            known = "the miniature has read no prompt but its own: offered to abstain, it answers nothing right"
+            raise ValueError(f"{known}; warm_up.abstain_share=0.1 and hits.abstain_share=0.1 teach it without")
         return self
 
     def changed(self, **settings: Any) -> Recipe:

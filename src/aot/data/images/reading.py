@@ -24,6 +24,8 @@ from aot.types import Box, Image
 
 MOST_BYTES = 2**28
 """A larger picture file is not read (256 MiB)."""
+_ROUNDED = 0.01
+"""Px that a box may be off by how its numbers were written: shares of the sides have six digits."""
 MOST_SHOWN = 1000
 """Characters of a reason."""
 Size = tuple[int, int]
@@ -170,6 +172,18 @@ def _as_elsewhere(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
+def from_folder(name: str, folder: Path) -> str:
+    """A name as it is from the folder, where it is an address or an absolute path of a file in it."""
+    name = unquote(name.removeprefix("file://")) if name.startswith("file://") else name
+    try:
+        for below in (folder, folder.resolve()):
+            if Path(name).is_relative_to(below):
+                return Path(name).relative_to(below).as_posix()
+    except (OSError, RuntimeError, ValueError):  # no folder that can be looked at
+        pass
+    return name
+
+
 def leaves(name: str) -> bool:
     """Whether a relative name leads out of its folder, by what it says."""
     return Path(name).is_absolute() or ".." in Path(name).parts
@@ -250,5 +264,5 @@ def scaled_box(xywh: object, size: Size, fitted: Size, label: str, attribute: st
 def _pixels(start: float, length: float, before: int, after: int) -> tuple[int, int]:
     """The pixels that an interval touches after resizing a side; at least one."""
     low, high = (min(max(v * after / before, 0), after) for v in (start, start + length))
-    first = min(int(low), after - 1)
-    return first, max(first + 1, int(np.ceil(high)))
+    first = min(int(low + _ROUNDED), after - 1)
+    return first, max(first + 1, int(np.ceil(high - _ROUNDED)))

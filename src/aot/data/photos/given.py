@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from aot.data.images.reading import BadRow
+from aot.data.photos.in_text import REQUEST, inside, without_place
 from aot.data.records.values import text_of
 from aot.types import LETTERS, Question
 
@@ -22,11 +23,14 @@ def given_question(
     """A multiple-choice question; without `options` a yes/no one, or with `free_text` one without options where the
     answer is neither. `answer`: an option's text, its letter, or its number from 0 (AI2D); of a yes/no question also
     "true" or "false". An empty option is none and keeps its letter; letters of their own before all options ("A. cat")
-    are left out. `hint` goes before the text. Anything else: `BadRow`."""
+    are left out; options may stand in the text. `hint` goes before the text. Anything else: `BadRow`."""
+    text = without_place(text)
     if not text.strip():
         raise BadRow("the question is empty", "bad_question")
     if any("\N{REPLACEMENT CHARACTER}" in part for part in (text, answer, *options)):
         raise BadRow("the text is not UTF-8", "bad_question")
+    if not options and answer.casefold().rstrip(" .") not in _TRUE_FALSE:
+        text, options = _inside(text, answer)
     options = _without_letters(options)
     filled = [option for option in options if option]
     if options and (len(filled) < 2 or len(set(filled)) < len(filled)):
@@ -44,31 +48,11 @@ def given_question(
     return Question(text, asked, _right(answer, asked), kind)
 
 
-def lettered(cells: Sequence[str]) -> tuple[str, ...]:
-    """The options of the cells A, B, ...: an empty one before another keeps its place, so that letters stay theirs."""
-    last = max((n for n, cell in enumerate(cells, 1) if cell), default=0)
-    return tuple(cells[:last])
-
-
-def options_in(cell: str) -> tuple[str, ...]:
-    """The options that one cell holds as lines, "A. red\nB. blue" or "(A) red\n(B) blue", without their letters; none
-    where it holds something else. A line without the next letter goes on with the option before it."""
-    options: list[str] = []
-    for line in cell.strip().splitlines():
-        letter = LETTERS[len(options) : len(options) + 1]
-        marked = re.match(rf"\s*(?:\({letter}\)|{letter}[.:)])\s*(.*)", line) if letter else None
-        if marked:
-            options.append(marked[1].strip())
-        elif options:
-            options[-1] = f"{options[-1]}\n{line.strip()}".strip()
-        else:
-            return ()
-    return lettered(options) if len(options) > 1 else ()
-
-
 def answer_of(value: object, options: Sequence[object]) -> str:
     """An answer as text; tables write whole numbers as 1.0. A number beside options that are texts counts them. What
     may be one option's text and another one's number or letter: `BadRow`."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if type(value) is bool and not options:
         return YES_NO[not value]
     if type(value) is float and value.is_integer():
@@ -87,6 +71,17 @@ def check_order(letters: Sequence[str]) -> None:
     may then mean the first option, or that which says so."""
     if list(letters) != sorted(letters) and sorted(letters) == list(LETTERS[: len(letters)]):
         raise BadRow("the letters that the options bring along are not in order", "bad_options")
+
+
+def _inside(text: str, answer: str) -> tuple[str, Sequence[str]]:
+    """The question, and the options that its text holds; none where it holds none. A number may count them from 0 or
+    from 1: `BadRow`."""
+    question, options = inside(REQUEST.sub("", text))
+    if not options:
+        return text, ()
+    if answer.isdigit() and answer not in options:
+        raise BadRow(f"the answer {answer} is a number of the options in the text: give its letter", "ambiguous_answer")
+    return question, options
 
 
 def _without_letters(options: Sequence[str]) -> Sequence[str]:

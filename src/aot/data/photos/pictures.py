@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ PICTURES = (
     *(".ico", ".cur", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),
 )
 """Endings of image files, those too that no library here reads: they are refused by name."""
+_OF_PHOTO = re.compile(r"[ _.-](masks?|seg|segmentation|labels?|gt|depth|matte|alpha|trimap)$", re.IGNORECASE)
 _MARKS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
 _MARKS_AT_4 = (b"ftyphei", b"ftypmif1", b"ftypavif")
 
@@ -39,14 +41,14 @@ def is_picture(path: Path) -> bool:
 
 
 def twins(folder: Path) -> tuple[Path, Path] | None:
-    """Of a folder in which most JPEGs have a PNG of the same name in another folder (masks, depth, edited versions):
-    the first such PNG and its JPEG; None elsewhere."""
+    """Of a folder in which most JPEGs have a PNG of the same name in another folder, or of that name and `_mask` or the
+    like (masks, depth, edited versions): the first such PNG and its JPEG; None elsewhere."""
     photos = {path.stem: path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg")}
-    others = {
-        path.stem: path
-        for path in folder.rglob("*.png")
-        if path.stem in photos and path.parent != photos[path.stem].parent
-    }
+    others: dict[str, Path] = {}
+    for path in folder.rglob("*.png"):
+        stem = _OF_PHOTO.sub("", path.stem)
+        if stem in photos and (path.parent != photos[stem].parent or stem != path.stem):
+            others[stem] = path
     if not others or 2 * len(others) < len(photos):
         return None
     first = min(others)

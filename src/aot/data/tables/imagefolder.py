@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def read_imagefolder(folder: Path, fit: Fit, *, free_text: bool = False) -> Sour
             name = "-".join(file.parent.relative_to(folder).parts) or folder.name
             if file.suffix == ".parquet":
                 yield from (row for row in parquet_rows(file) if isinstance(row, Refusal))
-            yield from photos_of_rows(_named(file), file, fit, free_text, form, name)
+            yield from photos_of_rows(partial(_named, file), file, fit, free_text, form, name)
 
     return Source(photos())
 
@@ -56,12 +56,19 @@ def has_questions(file: Path) -> bool:
 def read_questions(file: Path, fit: Fit, *, free_text: bool = False) -> Source:
     """A photo for each row of such a table, and refused rows."""
     form = form_of(((row, partial(size_in, row, file)) for row in rows_held(_csv_rows(file))), file)
-    return Source(photos_of_rows(_csv_rows(file), file, fit, free_text, form, file.stem))
+    return Source(photos_of_rows(partial(_csv_rows, file), file, fit, free_text, form, file.stem))
 
 
 def _header(file: Path) -> set[str]:
     with file.open(encoding=encoding_of(file), errors="replace", newline="") as opened:
-        return {name.strip() for name in next(csv_records(bounded_lines(opened)), (1, [], ""))[1]}
+        return {*_columns(next(csv_records(bounded_lines(opened)), (1, [], ""))[1])}
+
+
+def _columns(header: Sequence[str]) -> list[str]:
+    """The names of columns, in small letters where these are known so."""
+    names = [name.strip() for name in header]
+    known = {"question", "answer", "options", "choices", "image", *IMAGES}
+    return [name.casefold() if name.casefold() in known - {*names} else name for name in names]
 
 
 def _named(file: Path) -> Iterator[Row]:
@@ -76,8 +83,8 @@ def _csv_rows(file: Path) -> Iterator[Row]:
         with file.open(encoding=encoding_of(file), errors="replace", newline="") as opened:
             records = csv_records(bounded_lines(opened))
             _, header, _ = next(records, (1, [], ""))
-            columns = [name.strip() for name in header]
-            if "file_name" not in columns and not ("question" in columns and {"image", *IMAGES} & {*columns}):
+            columns = _columns(header)
+            if not {"image", *IMAGES} & {*columns}:
                 has = f"the header has {', '.join(columns)[:300]}; " if columns else ""
                 raise AotError("no column file_name", where=str(file), hint=has + HINT)
             for number, cells, reason in records:

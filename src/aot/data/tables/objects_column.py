@@ -11,31 +11,40 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from aot.data.images.reading import BadRow, Size
 from aot.data.photos.box_form import FORMS, Evidence, Form, as_sides, is_four
-from aot.data.photos.given import OPTIONS, lettered, options_in
-from aot.data.records.values import LABELS, text_of
+from aot.data.photos.given import OPTIONS
+from aot.data.photos.in_text import lettered, options_in, options_of_columns
+from aot.data.records.values import LABELS, is_set, text_of
 from aot.errors import AotError
 from aot.types import LETTERS
 
-IMAGES = ("file_name", "filename", "image_path", "img_path", "img", "images", "picture")
+IMAGES = ("file_name", "filename", "image_file_name", "image_path", "img_path", "img", "images", "picture")
 """Where rows have their image, if not in `image`."""
 DECODED = "decoded_image"
 """Where MathVista has the image; its `image` names a file that the table does not come with."""
 OBJECTS = ("objects", "annotations", "instances", "detections", "faces")
 """Where rows have their objects; under the later names only what has boxes."""
-BOXES = ("bbox", "bboxes", "boxes", "box")
+BOXES = ("bbox", "bboxes", "boxes", "box", "bbox_2d")
 """Where objects have their boxes."""
 FORMAT = "bbox_format"
+UNSURE = "unsure"
+"""Set in an object that stands for several, or that was not annotated with care."""
+_FLAGS = ("iscrowd", "is_crowd", "crowd", "ignore", "difficult", "is_difficult", "isgroupof", "is_group_of")
+_LABELS = (*LABELS, "category_name", "class_name", "label_name", "label_text", "category_id", "class_id", "label_id")
+Classes = Mapping[str, Sequence[str]]
+"""The names of class numbers, by the place of their column: "category", or "objects.category"."""
 _CORNERS = (
     *(("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"), ("x0", "y0", "x1", "y1")),
     *(("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom")),
 )
 _SIDES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
+_MOST_LOOKED_AT = 1000
 _MOST_CHARS = 2**20
 """Of a cell that is parsed as Python."""
 HOW = 'add a column bbox_format with "xywh" or "xyxy", or write each box as a dict with xmin, ymin, xmax and ymax'
@@ -78,49 +87,91 @@ def form_of(rows: Iterable[tuple[Row, Callable[[], Size | None]]], where: Path) 
     return "sides"
 
 
-def named(row: Row, form: Form, classes: Sequence[str] = ()) -> dict[str, Any]:
+def is_one_object(row: Row) -> bool:
+    """Whether the row asks nothing and has one object in columns of its own, so that others may have the same image."""
+    return not text_of(row.get("question")) and _single(row) is not None
+
+
+def named(row: Row, form: Form, classes: Classes = MappingProxyType({})) -> dict[str, Any]:
     """The row with the columns of our own rows: `image` for one of `IMAGES`, `boxes` for its objects, whose boxes are
     of this `form` where they do not say, `options` for the columns A, B, ... A label that is a number is that of
-    `classes`, else empty."""
+    `classes`; without a name there it is empty, or where nothing else can be asked: `BadRow`."""
     found = dict(row)
     if "image" not in found and (image := next((name for name in IMAGES if found.get(name) is not None), None)):
         found["image"] = found[image]
-    found["options"] = _options(row)
+    found["options"] = options_of(row)
+    asks = bool(text_of(row.get("question")))
     if not has_objects(row):
+        if not (asks or row.get("boxes") is not None) and (place := _hidden(row)):
+            raise BadRow(f"its boxes are in {place}, which is not read: write a list `objects`", "bad_box")
         return found
     boxes = []
     for entry in _entries(row):
         label = entry["label"]
         if type(label) is int:
-            label = classes[label] if 0 <= label < len(classes) else ""
+            names = classes.get(entry["named"], ())
+            if not asks and not 0 <= label < len(names):
+                what = f"the label {label} is a number, and the dataset does not say of which class"
+                raise BadRow(f"{what}: write the names in its place", "unknown_label_or_image")
+            label = names[label] if 0 <= label < len(names) else ""
         boxes.append({**entry, "label": label, "bbox": as_sides(entry["bbox"], entry.get(FORMAT) or form)})
     return {**found, "boxes": boxes}
 
 
-def _options(row: Row) -> Any:
+def options_of(row: Row) -> Any:
     """Of one cell, as a list, its text or lines with letters, or of the columns A, B, ...; no list stays as it is."""
     cell = next((row[name] for name in ("options", "choices", OPTIONS) if text_of(row.get(name))), None)
     if isinstance(cell, str):
         cell = list(options_in(cell)) or _held(cell, "options is no list", "bad_options")
-    if isinstance(cell, Mapping) and "A" in cell and not cell.keys() - set(LETTERS):  # {"A": "cat", "B": "dog"}
-        return list(lettered([text_of(cell.get(letter)) for letter in LETTERS]))
-    if cell is None and "A" in row and "B" in row:
-        return list(lettered([text_of(row.get(letter)) for letter in LETTERS]))
-    return cell
+    if isinstance(cell, Mapping):
+        spelled = {str(letter).strip().upper(): option for letter, option in cell.items()}
+        if "A" in spelled and not spelled.keys() - set(LETTERS):  # {"A": "cat", "B": "dog"}
+            return list(lettered([text_of(spelled.get(letter)) for letter in LETTERS]))
+    return list(options_of_columns(row)) if cell is None else cell
 
 
 def _objects(row: Row) -> Any:
     """What the row holds of its objects; None where that is nothing, or `boxes`, as in our own rows."""
+    return next((held for _, held in _held_in(row)), None)
+
+
+def _held_in(row: Row) -> Iterator[tuple[str, Any]]:
+    """What the row may hold its objects in, the likeliest first, with the column's name and a dot; for columns of the
+    row itself without a name."""
     if row.get("objects") is not None:
-        return row["objects"]
+        yield "objects.", row["objects"]
     for name in OBJECTS[1:]:
         held = row.get(name)
         first = held[0] if isinstance(held, list) and held else held
         if isinstance(first, Mapping) and any(first.get(box) is not None for box in BOXES):
-            return held
+            yield f"{name}.", held
+    if (held := _single(row)) is not None or (held := _flat(row)) is not None:
+        yield "", held
+
+
+def _single(row: Row) -> list[dict[str, Any]] | None:
+    """The one object of a row whose columns have its corners, or its box as four numbers; None where they do not."""
     if row.get("boxes") is None and (corners := next((one for one in _CORNERS if set(one) <= row.keys()), None)):
-        return [{name: row[name] for name in (*corners, *LABELS) if name in row}]  # a row an object
-    return _flat(row)
+        return [{name: row[name] for name in (*corners, *_LABELS, *_FLAGS) if name in row}]
+    named = next((name for name in BOXES if is_four(_numbers(row.get(name)))), None)
+    if named is None or text_of(row.get("question")):  # of a question it may be an answer
+        return None
+    return [{name: row[name] for name in (named, FORMAT, "area", *_LABELS, *_FLAGS) if name in row}]
+
+
+def _hidden(row: Row) -> str:
+    """The place of boxes deeper in the row, as `detection.instances`; empty where there are none."""
+    waiting: list[tuple[str, Any]] = list(row.items())
+    for _ in range(_MOST_LOOKED_AT):
+        if not waiting:
+            break
+        place, held = waiting.pop(0)
+        held = held[0] if isinstance(held, list) and held and isinstance(held[0], Mapping) else held
+        if isinstance(held, Mapping):
+            if any(held.get(box) is not None for box in BOXES):
+                return place
+            waiting += [(f"{place}.{name}", inner) for name, inner in held.items()]
+    return ""
 
 
 def _flat(row: Row) -> dict[str, Any] | None:
@@ -128,10 +179,9 @@ def _flat(row: Row) -> dict[str, Any] | None:
     for name in BOXES:
         boxes = row.get(name)
         if isinstance(boxes, list) and all(isinstance(box, list | tuple) for box in boxes):
-            for column in LABELS:
-                labels = row.get(column)
-                if isinstance(labels, list) and len(labels) == len(boxes):
-                    return {"bbox": boxes, "label": labels, FORMAT: row.get(FORMAT)}
+            columns = [one for one in _LABELS if isinstance(row.get(one), list) and len(row[one]) == len(boxes)]
+            if columns:
+                return {"bbox": boxes, **{one: row[one] for one in columns}, FORMAT: row.get(FORMAT)}
             if name != "boxes" and boxes:
                 return {"bbox": boxes, FORMAT: row.get(FORMAT)}
     return None
@@ -139,7 +189,7 @@ def _flat(row: Row) -> dict[str, Any] | None:
 
 def _entries(row: Row) -> list[dict[str, Any]]:
     """`bbox`, `label` and where it is told `bbox_format` ("sides" or "corners") of each object."""
-    objects = _objects(row)
+    place, objects = next(_held_in(row), ("", None))
     if isinstance(objects, str):
         objects = _held(objects, "objects is no list", "bad_box")
     told = row.get(FORMAT)
@@ -148,28 +198,35 @@ def _entries(row: Row) -> list[dict[str, Any]]:
         objects = _listed(objects)
     if not isinstance(objects, list) or not all(isinstance(item, Mapping) for item in objects):
         raise BadRow("objects is no list", "bad_box")
-    return [_entry(item, told) for item in objects]
+    return [_entry(item, told, place) for item in objects]
 
 
 def _listed(objects: Mapping[str, Any]) -> list[dict[str, Any]]:
     boxes = next((objects[name] for name in BOXES if objects.get(name) is not None), None)
-    labels = next((objects[name] for name in LABELS if objects.get(name) is not None), None)
-    labels = [""] * len(boxes) if labels is None and isinstance(boxes, list) else labels
-    if not (isinstance(boxes, list) and isinstance(labels, list) and len(labels) == len(boxes)):
+    if not isinstance(boxes, list):
+        raise BadRow("objects has no list bbox", "bad_box")
+    lists = {name: objects[name] for name in (*_LABELS, *_FLAGS, "area") if isinstance(objects.get(name), list)}
+    same = {name: values for name, values in lists.items() if len(values) == len(boxes)}
+    if not same.keys() & {*_LABELS} and any(objects.get(name) is not None for name in _LABELS):
         raise BadRow("objects has no list bbox as long as its list of labels", "bad_box")
-    areas = objects.get("area")
-    if not (isinstance(areas, list) and len(areas) == len(boxes)):
-        areas = [None] * len(boxes)
-    rows = zip(boxes, labels, areas, strict=True)
-    return [{"bbox": box, "label": label, "area": area} for box, label, area in rows]
+    return [{"bbox": box, **{name: values[n] for name, values in same.items()}} for n, box in enumerate(boxes)]
 
 
-def _entry(item: Mapping[str, Any], told: Any) -> dict[str, Any]:
-    label = next((item[name] for name in ("label", *LABELS) if item.get(name) is not None), "")
-    label = label[0] if isinstance(label, list) and label else label
+def _label(item: Mapping[str, Any]) -> tuple[str, Any]:
+    """The column that names the object, and what it has there: of several the first with a word, not a number."""
+    found = {name: item[name] for name in ("label", *_LABELS) if item.get(name) is not None}
+    found = {name: held[0] if isinstance(held, list) and held else held for name, held in found.items()}
+    worded = (name for name, held in found.items() if isinstance(held, str) and held.strip())
+    name = next(worded, next(iter(found), ""))
+    return name, found.get(name, "")
+
+
+def _entry(item: Mapping[str, Any], told: Any, place: str) -> dict[str, Any]:
+    column, label = _label(item)
     box: Any = next((item[name] for name in BOXES if name in item), item)
     told = item.get(FORMAT) or told
-    entry = {**item, "label": label, "bbox": box, FORMAT: None}
+    unsure = any(is_set(item.get(flag)) for flag in _FLAGS)
+    entry = {**item, "label": label, "named": place + column, "bbox": box, FORMAT: None, UNSURE: unsure}
     if isinstance(box, Mapping):
         names, form = _names(box)
         if not names:

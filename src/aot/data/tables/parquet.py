@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,38 +44,36 @@ class TableRow:
     split: str
     number: int
     cells: dict[str, Any]
-    names: Sequence[str] = ()
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def class_names(features: Any) -> list[str]:
-    """The names of the class numbers that a dataset's `objects` have, in the features that `datasets` writes down;
-    none where they are texts."""
-    held = features.get("objects") if isinstance(features, dict) else None
-    waiting = [held]
+def class_names(features: Any) -> dict[str, list[str]]:
+    """The names of class numbers in the features that `datasets` writes down, by the place of their column ("category",
+    "objects.category")."""
+    found: dict[str, list[str]] = {}
+    waiting: list[tuple[str, Any]] = list(features.items()) if isinstance(features, dict) else []
     for _ in range(_MOST_FEATURES):
         if not waiting:
             break
-        one = waiting.pop()
+        place, one = waiting.pop(0)
         if isinstance(one, list):
-            waiting += one
+            waiting += [(place, inner) for inner in one]
         elif isinstance(one, dict):
             names = one.get("names")
-            if (
-                one.get("_type") == "ClassLabel"
-                and isinstance(names, list)
-                and all(isinstance(n, str) for n in names)
-            ):
-                return names
-            waiting += one.values()
-    return []
+            is_class = one.get("_type") == "ClassLabel"
+            if is_class and isinstance(names, list) and all(isinstance(n, str) for n in names):
+                found[place] = names
+            else:
+                waiting += [(place if key == "feature" else f"{place}.{key}", inner) for key, inner in one.items()]
+    return found
 
 
-def _names(schema: pa.Schema) -> list[str]:
+def _names(schema: pa.Schema) -> dict[str, list[str]]:
     try:
         about = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         return class_names(about["info"]["features"])
     except (ValueError, LookupError, TypeError, RecursionError):
-        return []
+        return {}
 
 
 def shards(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""JSON lines and `datasets` folders or parquet files as photos: one image a row, with or without a question.
+"""JSON lines as photos, and the rows of tables (`stored`): one image a row, with or without a question.
 
 Columns, all but the image optional: `image` (JSON lines: a path from the file's folder; else the image), `id`,
 `question`, `options`, `answer`, `boxes`, `licence`. A box is [x, y, width, height] in pixels of the image, or an
@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from aot.data.images.reading import (
     BadRow,
@@ -28,32 +27,30 @@ from aot.data.images.reading import (
     Size,
     decoded,
     found_in,
+    from_folder,
     image_size,
     read_image,
     read_image_file,
     scaled_box,
 )
 from aot.data.photos.box_form import Form
-from aot.data.photos.given import answer_of, given_question, lettered
+from aot.data.photos.given import answer_of, given_question
+from aot.data.photos.in_text import lettered
 from aot.data.photos.numbered import Numbered
 from aot.data.photos.outlines import outline
-from aot.data.photos.photo import Photo, Source, Thing
+from aot.data.photos.photo import Photo, Source, Thing, same_twice
 from aot.data.records.values import Spellings, is_set, label_of, text_of, texts_of
 from aot.data.tables.nlvr import as_row, is_nlvr
-from aot.data.tables.objects_column import DECODED, IMAGES, form_of, has_objects, named
-from aot.data.tables.parquet import BATCH_ROWS, HINT, TableRow, class_names, parquet_rows
+from aot.data.tables.objects_column import IMAGES, UNSURE, form_of, has_objects, is_one_object, named
+from aot.data.tables.one_image import JOINED, OTHER, Joined
 from aot.data.tables.tsv import POINTER_CHARS
-from aot.errors import AotError, shown
+from aot.errors import AotError
 from aot.runs.files import bounded_lines, encoding_of, json_text, read_whole
 from aot.types import Box
 
-IMAGE_COLUMNS = (DECODED, "image", "clean", *IMAGES)
-"""Where a table has its image; `clean` is what the forge calls it."""
+_MOST_CHARS = 4096
+"""Of a path; what is longer is an image."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
-SAVED = ("state.json", "dataset_dict.json")
-"""What a folder has that `datasets` saved."""
-_RAISED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, pa.ArrowException)
-"""What `datasets` raises for damaged files."""
 Row = tuple[str, str, str | dict[str, Any] | BadRow]
 """Where a row is, its number, and its cells, the JSON that holds them, or why it is refused."""
 
@@ -63,7 +60,7 @@ def read_jsonl(path: Path, fit: Fit, *, free_text: bool = False) -> Source:
 
     def photos() -> Iterator[Photo | Refusal]:
         form = form_of(((row, partial(size_in, row, path)) for row in rows_held(json_lines(path))), path)
-        yield from photos_of_rows(json_lines(path), path, fit, free_text, form)
+        yield from photos_of_rows(partial(json_lines, path), path, fit, free_text, form)
 
     return Source(photos())
 
@@ -91,23 +88,39 @@ def _listed(path: Path) -> Any:
 
 
 def photos_of_rows(
-    rows: Iterable[Row], path: Path, fit: Fit, free_text: bool, form: Form, name: str = ""
+    rows: Callable[[], Iterable[Row]], path: Path, fit: Fit, free_text: bool, form: Form, name: str = ""
 ) -> Iterator[Photo | Refusal]:
-    """Photos of rows whose images are named from the file's folder. `form`: what the boxes of their objects are. `name`
-    begins the ids of rows without one."""
+    """Photos of rows whose images are named from the file's folder. `rows` gives them as often as it is called. `form`:
+    what the boxes of their objects are. `name` begins the ids of rows without one."""
     seen, numbered = set[str](), Numbered(path)
-    for where, number, held in rows:
+    joined = Joined(Counter(filter(None, (_key(held) for _, _, held in rows()))))
+    for where, number, held in rows():
+        key = _key(held)
         try:
             if isinstance(held, BadRow):
                 raise held
             row = named(_parsed(held) if isinstance(held, str) else held, form)
             if is_nlvr(row):
                 row = as_row(row, path)
-            content = _named_image(row, path)
             numbered.note(text_of(row.get("answer")), texts_of(row.get("options")))
-            yield _photo(row, content, f"{name or path.stem}-{number}", path.name, fit, seen, free_text)
+            content = _named_image(row, path)
+            if whole := joined.add(key, f"{name or path.stem}-{number}", row):
+                yield photo_of_row(whole[1], content, whole[0], path.name, fit, seen, free_text)
         except BadRow as error:
+            if waited := joined.spoil(key):
+                yield Refusal(str(path), f"photo {waited}", OTHER, "row_of_image")
             yield Refusal(str(path), where, str(error), error.word)
+
+
+def _key(held: str | dict[str, Any] | BadRow) -> str:
+    """Of a row with one object that asks nothing, the name of its image, which other rows may have; else empty."""
+    with suppress(BadRow):
+        row = _parsed(held) if isinstance(held, str) else held
+        if isinstance(row, BadRow) or not is_one_object(row):
+            return ""
+        image = named({name: row[name] for name in ("image", *IMAGES) if name in row}, "sides").get("image")
+        return image if isinstance(image, str) and len(image) < _MOST_CHARS else ""
+    return ""
 
 
 def rows_held(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
@@ -128,7 +141,7 @@ def _named_image(row: Mapping[str, Any], path: Path) -> bytes:
         raise BadRow("the row has no image path", "missing_image")
     if image.startswith(("http://", "https://")):
         raise BadRow(f"the image {image[:200]} is an address: download it, and write its path", "missing_image")
-    folder, image, is_there = found_in((path.parent,), image)
+    folder, image, is_there = found_in((path.parent,), from_folder(image, path.parent))
     if not is_there and (image.startswith("data:image/") or (len(image) > POINTER_CHARS and _BASE64.fullmatch(image))):
         return decoded(image)
     return read_image_file(folder, image)
@@ -151,111 +164,7 @@ def _parsed(line: str) -> dict[str, Any]:
     return row
 
 
-def read_table(path: Path, fit: Fit, *, free_text: bool = False) -> Source:
-    """A photo for each row of a parquet file, of a folder of them, or of one that `datasets` saved."""
-    is_saved = path.is_dir() and any((path / name).is_file() for name in SAVED)
-    rows = partial(_saved_rows if is_saved else parquet_rows, path)
-    return Source(_table_photos(rows(), rows, path, fit, free_text))
-
-
-def _saved_rows(path: Path) -> Iterator[TableRow | Refusal]:
-    from datasets import Image, load_from_disk
-
-    try:
-        for file in path.rglob("*.json"):
-            read_whole(file)
-        if other := next((file for file in path.rglob("*") if not (file.is_file() or file.is_dir())), None):
-            raise OSError(f"{other.name} is no ordinary file")
-        opened = load_from_disk(str(path))
-    except _RAISED as error:
-        raise AotError(f"cannot be read as a dataset ({shown(error)})", where=str(path), hint=HINT) from error
-    parts = opened if isinstance(opened, dict) else {"train": opened}
-
-    def rows() -> Iterator[TableRow | Refusal]:
-        for split, part in parts.items():
-            column, number = _image_column(part.column_names, path), 0
-            try:
-                names = class_names(part.features.to_dict())
-                plain = part.cast_column(column, Image(decode=False)) if column != "images" else part
-                for table in plain.with_format("arrow").iter(BATCH_ROWS):
-                    table.validate(full=True)  # what is mapped into memory has not been looked at so far
-                    for cells in table.to_pylist():
-                        yield TableRow(path, split, number, cells, names)
-                        number += 1
-            except _RAISED as error:
-                where = f"split {split}, from row {number} on"
-                yield Refusal(str(path), where, f"cannot be read ({error})", "unreadable_shard")
-
-    return rows()
-
-
-def _table_photos(
-    rows: Iterator[TableRow | Refusal],
-    again: Callable[[], Iterator[TableRow | Refusal]],
-    path: Path,
-    fit: Fit,
-    free_text: bool,
-) -> Iterator[Photo | Refusal]:
-    """`again` gives the rows a second time: the first ones with objects are looked at before any is read."""
-    seen, numbered = set[str](), Numbered(path)
-    form: Form | None = None
-    for row in rows:
-        if isinstance(row, Refusal):
-            yield row
-            continue
-        if form is None and has_objects(row.cells):
-            form = form_of(((row.cells, partial(_size_of, row)) for row in _with_objects(again())), path)
-        try:
-            content = _image_of(row)
-            name = f"{path.stem}-{row.split}-{row.number}"
-            cells = named(row.cells, form or "sides", row.names)
-            numbered.note(text_of(cells.get("answer")), texts_of(cells.get("options")))
-            yield _photo(cells, content, name, path.name, fit, seen, free_text)
-        except BadRow as error:
-            yield Refusal(str(row.file), f"split {row.split}, row {row.number}", str(error), error.word)
-
-
-def _with_objects(rows: Iterable[TableRow | Refusal]) -> Iterator[TableRow]:
-    return (row for row in rows if isinstance(row, TableRow) and has_objects(row.cells))
-
-
-def _image_of(row: TableRow) -> bytes:
-    column = _image_column(row.cells, row.file)
-    return _content(row.cells[column], row.file if row.file.is_dir() else row.file.parent)
-
-
-def _size_of(row: TableRow) -> Size | None:
-    with suppress(BadRow):
-        return image_size(_image_of(row))
-    return None
-
-
-def _image_column(columns: Iterable[str], path: Path) -> str:
-    names = list(columns)
-    if found := next((name for name in IMAGE_COLUMNS if name in names), None):
-        return found
-    hint = f"name the column of the image `image`; there are {', '.join(names)}"
-    raise AotError("no column with an image", where=str(path), hint=hint)
-
-
-def _content(cell: Any, folder: Path) -> bytes:
-    """The image file in a cell, or where the cell has its path from `folder`."""
-    if isinstance(cell, list) and len(cell) == 1:
-        cell = cell[0]
-    content = cell.get("bytes") if isinstance(cell, Mapping) else cell
-    if isinstance(content, bytes):
-        return content
-    name = cell.get("path") if isinstance(cell, Mapping) else cell
-    if isinstance(cell, list) and cell:
-        raise BadRow("the row has a list of images; one image a question is supported", "several_images")
-    if not isinstance(name, str) or not text_of(name):
-        raise BadRow("the row has no image", "missing_image")
-    if not isinstance(cell, Mapping) and len(name) > POINTER_CHARS and not (folder / name[:200]).is_file():
-        return decoded(name)
-    return read_image_file(folder, str(Path(name).relative_to(folder)) if Path(name).is_relative_to(folder) else name)
-
-
-def _photo(
+def photo_of_row(
     row: Mapping[str, Any], content: bytes, name: str, source: str, fit: Fit, seen: set[str], free_text: bool
 ) -> Photo:
     own = row.get("id")
@@ -264,8 +173,13 @@ def _photo(
         raise BadRow(f"the id {name!r} occurs twice", "duplicate_id")
     image, size = read_image(content, fit)
     spelled = Spellings()
-    marked = [_thing(entry, size, fit(size), spelled) for entry in _list(row, "boxes")]
+    entries = _list(row, "boxes")
+    unsure = [entry for entry in entries if isinstance(entry, dict) and entry.get(UNSURE)]
+    marked = [_thing(entry, size, fit(size), spelled) for entry in entries if entry not in unsure]
     things = tuple(thing for thing, _ in marked)
+    doubtful = {spelled(label_of(entry.get("label"))) for entry in unsure}
+    if row.get(JOINED):
+        doubtful |= same_twice(things)
     about = tuple(thing.box for thing, protected in marked if protected) or tuple(thing.box for thing in things)
     given: tuple[Any, ...] = ()
     if row.get("question") is not None and not isinstance(row["question"], str | float):
@@ -280,7 +194,7 @@ def _photo(
         given = ((given_question(text, options, answer, kind=kind, free_text=free_text), about),)
     seen.add(name)
     licence = text_of(row.get("licence")) or text_of(row.get("license"))
-    return Photo(name, image, things, given, frozenset(), is_set(row.get("complete")), licence, source)
+    return Photo(name, image, things, given, frozenset(doubtful), is_set(row.get("complete")), licence, source)
 
 
 def _list(row: Mapping[str, Any], key: str) -> list[Any]:

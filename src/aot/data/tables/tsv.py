@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -25,14 +25,16 @@ from aot.data.images.reading import (
     read_image_file,
     scaled_box,
 )
-from aot.data.photos.given import OPTIONS, given_question, lettered, options_in
+from aot.data.photos.given import given_question
+from aot.data.photos.in_text import lettered, options_of_columns
 from aot.data.photos.numbered import Numbered
 from aot.data.photos.photo import Photo, Source, Thing
 from aot.data.records.delimited import tsv_records
 from aot.data.records.values import text_of
+from aot.data.tables.objects_column import options_of
 from aot.errors import AotError
 from aot.runs.files import bounded_lines, encoding_of
-from aot.types import LETTERS, Box, Image, Question
+from aot.types import Box, Image, Question
 
 POINTER_CHARS = 64
 """An image cell of at most this many characters names the row that has the image."""
@@ -160,7 +162,10 @@ def _load_picture(row: TsvRow, path: Path, fit: Fit) -> _Picture:
 
 
 def _answers(row: TsvRow) -> tuple[str, Sequence[str]]:
-    return row["answer"], lettered([row.get(letter, "") for letter in LETTERS]) or options_in(row.get(OPTIONS, ""))
+    options = list(options_of_columns(row)) or options_of(row) or []
+    if not isinstance(options, list) or any(isinstance(option, Mapping | list) for option in options):
+        raise BadRow("the options are no list of texts", "bad_options")
+    return row["answer"], lettered([text_of(option) for option in options])
 
 
 def _photo(row: TsvRow, picture: _Picture | BadRow, path: Path, fit: Fit) -> Photo:

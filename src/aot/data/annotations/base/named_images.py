@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from aot.data.photos.pictures import PICTURES
 from aot.runs.files import read_whole
 
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+_SAME_PART = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 _Parts = tuple[str, ...]
 
 
@@ -78,6 +79,12 @@ def unquoted(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, plain)))
 
 
+def parts_in(names: Iterable[str]) -> set[str]:
+    """The parts of a dataset that names of files or folders speak of: "val" of "val2017" and of "validation"."""
+    words = (word for name in names for word in re.split(r"[\W_\d]+", name.casefold()))
+    return {_SAME_PART.get(word, word) for word in words if word in SPLITS}
+
+
 def _from(near: Sequence[Path], name: str, folder: Path) -> str:
     for place in near:
         _, spelled, is_there = found_in((place,), name)
@@ -102,10 +109,10 @@ def _alike(name: str, below: Mapping[str, list[_Parts]]) -> str:
     parts = [part for part in re.split(r"[\\/]+", name) if part not in ("", ".", "..")]
     if not parts:
         return ""
-    of_part = SPLITS.intersection(part.casefold() for part in parts[:-1])
+    of_part = parts_in(parts[:-1])
     ranked: dict[int, list[_Parts]] = defaultdict(list)
     for place in below.get(parts[-1], ()):
-        other = SPLITS.intersection(part.casefold() for part in place[:-1])
+        other = parts_in(place[:-1])
         if not (of_part and other) or of_part & other:
             pairs = zip(reversed(parts[:-1]), reversed(place[:-1]), strict=False)
             ranked[sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))].append(place)

@@ -40,10 +40,11 @@ _CENTRES = tuple(
     )
 )
 BoxForm = Literal["corners", "sides", "centre", "cell"]
-_NO_HEADER = {  # keras-retinanet; makesense.ai
-    6: (0, ("filename", "x1", "y1", "x2", "y2", "label")),
-    8: (5, ("label", "x", "y", "width", "height", "filename", "imagewidth", "imageheight")),
-}
+_NO_HEADER = (  # keras-retinanet; SKU-110K; makesense.ai
+    ("filename", "x1", "y1", "x2", "y2", "label"),
+    ("filename", "x1", "y1", "x2", "y2", "label", "imagewidth", "imageheight"),
+    ("label", "x", "y", "width", "height", "filename", "imagewidth", "imageheight"),
+)
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ class Columns:
 
 def columns_of(cells: Sequence[str]) -> Columns | None:
     """Of a table by its first row; None where it is no table of boxes."""
-    if kind := _NO_HEADER.get(len(cells)):
-        picture, names = kind
-        numbers = [cell for n, cell in enumerate(cells) if n not in (picture, names.index("label")) and cell.strip()]
+    for names in (names for names in _NO_HEADER if len(names) == len(cells)):
+        picture, label = names.index("filename"), names.index("label")
+        numbers = [cell for n, cell in enumerate(cells) if n not in (picture, label) and cell.strip()]
         is_image = PurePosixPath(cells[picture].strip()).suffix.lower() in PICTURES
         if is_image and (numbers_in(numbers) or (not numbers and len(cells) == 6)):
             return _named(names, header=False)
@@ -74,7 +75,7 @@ def _named(names: Sequence[str], header: bool = True) -> Columns | None:
     at = {name: n for n, name in reversed(list(enumerate(names)))}
     at |= {name.removeprefix("bbox"): n for name, n in at.items() if name.startswith("bbox") and name != "bboxes"}
     image, found = next((at[name] for name in _IMAGES if name in at), None), _box(at)
-    if image is None or found is None or "x3" in at:  # of a quadrilateral two corners are no box
+    if image is None or found is None or {"x3", "question"} & at.keys():  # of a quadrilateral two corners are no box
         return None
     box, form = found
     sizes = ((at[wide], at[high]) for wide, high in _SIZES if wide in at and high in at)

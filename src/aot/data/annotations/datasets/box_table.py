@@ -1,4 +1,4 @@
-"""Tables of boxes (.csv) as photos: a row for each box, with the picture, the label and four numbers.
+"""Tables of boxes (.csv, .tsv, .txt) as photos: a row for each box, with the picture, the label and four numbers.
 
 So are TensorFlow's object detection tables, keras-retinanet's, makesense.ai's and Open Images', and most that people
 write by themselves. What the numbers are the columns' names say (`aot.data.annotations.datasets.box_columns`); those of
@@ -57,8 +57,13 @@ class _Table:
 def box_tables(path: Path) -> list[Path]:
     """The tables of boxes in a folder and those in it, or the one given itself; none where there is none."""
     files = [path] if path.is_file() else sorted(file for pattern in ("*", "*/*") for file in path.glob(pattern))
-    files = [file for file in files if file.suffix.lower() == ".csv" and file.is_file()]
+    files = [file for file in files if _may_be_table(file, path) and file.is_file()]
     return [file for file in files if _columns(file) is not None]
+
+
+def _may_be_table(file: Path, path: Path) -> bool:
+    """Of text files only those in the folder itself: there may be one for each image further down."""
+    return file.suffix.lower() in (".csv", ".tsv") or (file.suffix.lower() == ".txt" and path in (file, file.parent))
 
 
 def read_box_tables(path: Path, fit: Fit) -> Source:

@@ -8,11 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from aot.data.annotations.datasets.coco_file import HINT, CocoFile, ImageNotes, check_form, read_coco_file
 from aot.data.annotations.datasets.coco_layout import coco_layouts
-from aot.data.images.reading import BadRow, Fit, Refusal, found_in, read_image, read_image_file, scaled_box
-from aot.data.photos.outlines import around, outline
+from aot.data.images.reading import (
+    BadRow,
+    Fit,
+    Refusal,
+    Size,
+    found_in,
+    read_image,
+    read_image_file,
+    scaled_box,
+)
+from aot.data.photos.box_form import is_four
+from aot.data.photos.outlines import around, around_turned, inside, numbers_in, outline
 from aot.data.photos.photo import Photo, Source, Thing, same_twice
 from aot.data.records.values import Spellings, entry_id, label_of
 from aot.errors import AotError, shown
@@ -56,6 +67,18 @@ def _items(file: CocoFile, fit: Fit) -> Iterator[Photo | Refusal]:
         yield from _photo(file, notes, fit)
 
 
+def _upright(note: dict[str, Any], size: Size) -> Any:
+    """The box; where the object was turned, what is around it: CVAT has the box of before, and the angle beside it."""
+    box, about = note.get("bbox"), note.get("attributes")
+    turn = numbers_in([about.get("rotation") or 0]) if isinstance(about, dict) else [0]
+    if turn == [0] or not is_four(box):
+        return box
+    if not turn:
+        raise BadRow("the object is turned by what is no number", "rotated")
+    centre = box[0] + box[2] / 2, box[1] + box[3] / 2
+    return inside(around_turned(box, turn[0], centre), size)
+
+
 def _exists(folders: tuple[Path, ...], name: str) -> bool:
     return found_in(folders, name)[2]
 
@@ -72,12 +95,13 @@ def _photo(file: CocoFile, notes: ImageNotes, fit: Fit) -> Iterator[Photo | Refu
     doubtful = notes.doubtful | file.lost
     drawn: set[tuple[str, str]] = set()
     for label, note in notes.boxes:
-        if (mark := (label, str(note.get("bbox")))) in drawn:
+        placed = note.get("bbox") if note.get("bbox") is not None else note.get("segmentation")
+        if (mark := (label, str(placed))) in drawn:
             continue  # entered twice, and one object
         drawn.add(mark)
         try:
             parts = outline(note.get("segmentation"), size, size)
-            bbox = around(parts) if note.get("bbox") is None and parts else note.get("bbox")
+            bbox = around(parts) if note.get("bbox") is None and parts else _upright(note, size)
             box = scaled_box(bbox, size, fit(size), label, label_of(note.get("attribute")))
             things.append(Thing(box, outline(note.get("segmentation"), size, fit(size))))
         except BadRow as error:

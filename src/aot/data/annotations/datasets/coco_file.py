@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from aot.data.annotations.base.named_images import unquoted
 from aot.data.annotations.datasets.coco_layout import CocoLayout, by_last_part
 from aot.data.annotations.datasets.coco_stuff import stuff_among
 from aot.data.images.reading import BadRow, Refusal, Size, found_in, image_size, read_image_file
@@ -147,6 +148,8 @@ def _images(file: CocoFile, entries: list[Any], licences: dict[str | None, str])
         size = _size(entry)
         where = f"image {number} (id {own})"
         earlier = file.images.get(own or "")
+        if isinstance(name, str) and "://" in name:
+            name = unquoted(name)[-1]
         path = str(PurePosixPath(name)) if isinstance(name, str) else ""
         if own is None or not path or size == ():
             values = ", ".join(

@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 
 from aot.data.annotations.base.image_record import Annotation, ImageRecord, declared_size, source_of
 from aot.data.annotations.base.named_images import SPLITS, files_below, placed
-from aot.data.images.reading import BadRow, Fit, Refusal, found_in
+from aot.data.images.reading import BadRow, Fit, Refusal, Size, found_in
+from aot.data.photos.outlines import around_turned, inside, numbers_in
 from aot.data.photos.photo import Source
 from aot.data.photos.pictures import PICTURES
 from aot.data.records.values import Spellings, is_set, label_of
@@ -21,6 +22,7 @@ from aot.data.records.xml_file import begins_with, root_of
 
 HINT = "Pascal VOC has Annotations/*.xml and JPEGImages/, or each .xml beside its image"
 _MOST_BYTES = 2**24
+_ROTATED = ("cx", "cy", "w", "h", "angle")
 
 
 def voc_files(folder: Path) -> list[Path]:
@@ -87,7 +89,8 @@ def _record(file: Path, folder: Path, spelled: Spellings) -> ImageRecord | Refus
         corners = _corners(item)
         if corners:  # of LabelMe on the web, where people draw what they like
             record.complete = False
-        bbox, sure = _around(corners) if corners else _bbox(item), not is_set(item.findtext("difficult"))
+        bbox = _around(corners) if corners else _bbox(item)
+        bbox, sure = _turned(item, bbox, record.declared), not is_set(item.findtext("difficult"))
         record.annotations.append(Annotation(spelled(label), bbox, corners, where, sure))
     return record
 
@@ -129,6 +132,20 @@ def _around(corners: Sequence[float]) -> list[float]:
     """[x, y, width, height] of the upright box."""
     left, top = min(corners[::2]), min(corners[1::2])
     return [left, top, max(corners[::2]) - left, max(corners[1::2]) - top]
+
+
+def _turned(item: ElementTree.Element, bbox: list[float], size: Size | None) -> list[float]:
+    """The upright box around a turned one: of CVAT, which has the box of before and an attribute `rotation` in degrees,
+    and of roLabelImg, whose `robndbox` has a centre, sides and an angle in radians. An angle that is none: empty."""
+    about = {each.findtext("name"): each.findtext("value") for each in item.iterfind("attributes/attribute")}
+    turn = numbers_in([about.get("rotation") or "0"])
+    if not bbox and (own := numbers_in([item.findtext(f"robndbox/{name}") or "" for name in _ROTATED])):
+        bbox, turn = [own[0] - own[2] / 2, own[1] - own[3] / 2, *own[2:4]], [math.degrees(own[4])]
+    if not bbox or turn == [0]:
+        return bbox
+    centre = bbox[0] + bbox[2] / 2, bbox[1] + bbox[3] / 2
+    box = around_turned(bbox, turn[0], centre) if turn else []
+    return inside(box, size) if box and size else box
 
 
 def _bbox(item: ElementTree.Element) -> list[float]:

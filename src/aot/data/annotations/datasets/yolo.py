@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import codecs
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import yaml  # type: ignore[import-untyped]
 
 from aot.data.annotations.base.image_record import Annotation, ImageRecord, photos_of
 from aot.data.annotations.datasets.yolo_lines import LineForms, class_of, numbers_of, words_of
-from aot.data.images.reading import Fit, found_in
+from aot.data.images.reading import Fit, Refusal, found_in
 from aot.data.photos.outlines import surrounding
 from aot.data.photos.photo import Source
 from aot.data.photos.pictures import is_picture
@@ -31,6 +33,7 @@ NAMES = ("classes.txt", "labels/classes.txt", "obj.names", "labels/obj.names")
 LINE = "a line is `class x y width height`, the centre and the sides in shares of the image; classes count from 0"
 _DARKNET = ("*.names", "*/*.names", "_darknet.labels", "*/_darknet.labels", "*/classes.txt", "*/*/classes.txt")
 """Where Darknet's and others' have them: no part may have other names than the others."""
+_NUMBERED = re.compile(r"(\d{1,5})\s*[:.,;\s]\s*(\S.*)")
 _MOST_LOOKED_AT = 5000
 """Label files that are read before the first photo (*ours*)."""
 HINT = "a YOLO dataset has data.yaml with `names`, images/ and labels/ with a .txt for each image"
@@ -61,17 +64,24 @@ def read_yolo(path: Path, fit: Fit) -> Source:
         )
     names, keypoints = _names(file), _keypoints(file)
     images, name = images_below(folder, folder), folder.name
-    unlabelled = all(_label_file(folder, image) is None for image in images)
-    if unlabelled and (placed := placed_elsewhere(file, _settings(file))):  # data.yaml names another folder
+    labels = _label_files(folder, images)
+    if not labels and (placed := placed_elsewhere(file, _settings(file))):  # data.yaml names another folder
         folder, images = placed
+        labels = _label_files(folder, images)
     if not images:
         what = "no images below this folder, nor where data.yaml says (path, train, val, test)"
         raise AotError(what, where=str(folder), hint=HINT)
-    if all(_label_file(folder, image) is None for image in images):
+    if not labels:
         what = f"none of the {len(images)} images has a label file (first: {images[0]})"
         raise AotError(what, where=str(folder), hint=HINT)
-    _check_lines(file, [label for image in images if (label := _label_file(folder, image))], names, keypoints)
-    records = (_record(folder, image, names, file, keypoints) for image in images)
+    labelled = Counter(labels.values())
+    _check_lines(file, list(labelled), names, keypoints)
+    records = (
+        _record(label, image, names, keypoints, labelled[label])
+        if (label := labels.get(image))
+        else ImageRecord(file, image, complete=False)
+        for image in images
+    )
     return Source(photos_of(records, (folder,), fit, name), sorted(set(names.values())))
 
 
@@ -142,7 +152,7 @@ def _names(file: Path) -> dict[int, str]:
         content = _content(file)
         names = content.get("names") if isinstance(content, dict) else None
     else:
-        names = _lines(file)
+        names = _listed(file)
     pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
     spelled, found = Spellings(), {}
     for key, name in pairs:
@@ -154,28 +164,57 @@ def _names(file: Path) -> dict[int, str]:
     return found
 
 
+def _listed(file: Path) -> dict[int, str] | list[str]:
+    """Of a file with a name a line: numbers before all of them ("0 cat", "1: dog") are theirs, commas on the only line
+    part them. Empty lines before and after the names are none; one between them: `AotError`."""
+    lines = [line.strip() for line in "\n".join(_lines(file)).strip().split("\n")]
+    if len(lines) == 1 and "," in lines[0]:
+        return lines[0].split(",")
+    if "" in lines:
+        what = f"the {lines.index('') + 1}. name is empty, so that the numbers of those after it are not sure"
+        raise AotError(what, where=str(file), hint="write the names one a line, by their numbers, from 0 on")
+    numbered = [_NUMBERED.fullmatch(line) for line in lines]
+    if all(numbered) and len(lines) > 1:
+        return {int(one[1]): one[2] for one in numbered if one}
+    return lines
+
+
 def _label(name: object) -> str:
     """A label may look like a number or a flag to YAML. Lists are none: one that refers to itself has no end."""
     return label_of(str(name)) if isinstance(name, str | float | bool) else entry_id(name) or ""
 
 
-def _label_file(folder: Path, image: str) -> Path | None:
-    """Beside the image, or in `labels` where the image is in `images`."""
-    path = Path(image).with_suffix(".txt")
-    parts = list(path.parts)
-    places = [path, Path("labels", path), Path("labels", path.name)]
+def _label_files(folder: Path, images: Sequence[str]) -> dict[str, Path]:
+    """By image, those that have one: beside the image, in `labels` where it is in `images`, or below `labels`; else in
+    `labels` itself, by its name alone, what is no other image's."""
+    found = {image: label for image in images if (label := _there(folder, _mirrored(Path(image).with_suffix(".txt"))))}
+    taken = set(found.values())
+    for image in images:
+        label = None if image in found else _there(folder, [Path("labels", Path(image).stem + ".txt")])
+        if label is not None and label not in taken:
+            found[image] = label
+    return found
+
+
+def _mirrored(path: Path) -> list[Path]:
+    parts, places = path.parts, [path, Path("labels", path)]
     for n, part in enumerate(parts[:-1]):
         if part.casefold() in ("images", "jpegimages"):
             places.insert(0, Path(*parts[:n], "Labels", *parts[n + 1 :]))
             places.insert(0, Path(*parts[:n], "labels", *parts[n + 1 :]))
+    return places
+
+
+def _there(folder: Path, places: Sequence[Path]) -> Path | None:
     found = (found_in((folder,), place.as_posix()) for place in places)
     return next((folder / name for _, name, is_there in found if is_there), None)
 
 
-def _record(folder: Path, image: str, names: dict[int, str], named_in: Path, keypoints: int) -> ImageRecord:
-    file = _label_file(folder, image)
-    if file is None:
-        return ImageRecord(named_in, image, complete=False)
+def _record(file: Path, image: str, names: dict[int, str], keypoints: int, shared: int) -> ImageRecord | Refusal:
+    """`shared`: how many images have this label file."""
+    if shared > 1:  # a.jpg beside a.png
+        told = "other images have the same label file: whose boxes these are is not known"
+        return Refusal(str(file), f"image {shown(image)}", told, "same_label_file")
     record = ImageRecord(file, image, shares=True)
     try:
         lines = _lines(file)

@@ -6,6 +6,7 @@ Who draws with labelme marks what is wanted, which may be less than all: what ha
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -15,7 +16,7 @@ from aot.data.annotations.base.named_images import files_below, letters_in
 from aot.data.images.reading import BadRow, Fit, Refusal, decoded, found_in
 from aot.data.photos.outlines import surrounding
 from aot.data.photos.photo import Source
-from aot.data.records.values import Spellings, label_of
+from aot.data.records.values import Spellings, is_set, label_of
 from aot.errors import AotError
 from aot.runs.files import read_json
 
@@ -60,7 +61,8 @@ def _record(file: Path, folder: Path, spelled: Spellings) -> ImageRecord | Refus
         if not label:
             record.refuse(f"shape {number}", "the shape has no label", "unknown_label_or_image")
         else:
-            record.annotations.append(_annotation(shape, spelled(label), f"shape {number}"))
+            drawn = _annotation(shape, spelled(label), f"shape {number}")
+            record.annotations.append(replace(drawn, sure=not is_set(shape.get("difficult"))))  # X-AnyLabeling's mark
     return record
 
 
