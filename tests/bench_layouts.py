@@ -369,6 +369,13 @@ def mmvp_folder(folder: Path, n: int, rng: random.Random) -> Written:
     return folder, 0
 
 
+def mmvp_tsv(folder: Path, n: int, rng: random.Random) -> Written:
+    rows = lmu(n, rng, options=2)
+    for i, row in enumerate(rows):
+        row |= {"question": f"Is the door open, {i // 2}?", "image": base64_picture(i)}
+    return write_tsv(folder / "MMVP.tsv", rows), 0
+
+
 def amber_folder(folder: Path, n: int, rng: random.Random) -> Written:
     kinds = ("discriminative-attribute-state", "discriminative-hallucination", "discriminative-relation")
     queries = [{"id": 1, "image": "AMBER_0.jpg", "query": "Describe this image."}]
@@ -498,7 +505,7 @@ LAYOUTS: dict[tuple[str, str], Callable[[Path, int, random.Random], Written]] = 
     ("AI2D", "parquet"): ai2d_hub,
     ("AI2D", "tsv"): tsv_of("AI2D_TEST"),
     ("MMVP", "csv"): mmvp_folder,
-    ("MMVP", "tsv"): tsv_of("MMVP", options=2),
+    ("MMVP", "tsv"): mmvp_tsv,
     ("AMBER", "json"): amber_folder,
     ("AMBER", "tsv"): yes_no_tsv("AMBER", "discriminative-attribute-state", "discriminative-hallucination", "relation"),
     ("VSR", "jsonl"): vsr_jsonl,

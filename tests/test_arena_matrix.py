@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from aot.arena.cells import play as playing
 from aot.arena.cells.store import AnswerCell, CellStore, scenes_digest
-from aot.arena.page.page import build_page
+from aot.arena.page.page import _best, build_page
 from aot.arena.page.showcase import cards
 from aot.arena.page.table import matrix_table
 from aot.arena.players.pool import Pool, PoolAttacker, PoolDefender, RunFolder, iteration_in
@@ -39,7 +39,7 @@ from aot.arena.statistics.scores import (
     error_matrix,
     share_of,
 )
-from aot.arena.statistics.standings import forgetting, growing, matrices
+from aot.arena.statistics.standings import forgetting, game_of, growing, matrices
 from aot.arena.statistics.transfer import transfer, transferred
 from aot.coevolve.loop import coevolve
 from aot.coevolve.recipes.miniature import smoke
@@ -154,14 +154,30 @@ def test_difference_is_paired_by_scene() -> None:
     rng = np.random.default_rng(0)
     before = rng.random(200) < 0.5
     found = difference_of(before, before, [str(i) for i in range(200)], bootstrap=200)
-    assert found["value"] == 0 and found["ci"] == [
-        0,
-        0,
-    ]  # two samples of a half each would spread by 7 points
+    # Two samples of a half each would spread by 7 points; no change in 200 is not certainly none.
+    assert found["value"] == 0 and found["ci"] == pytest.approx([-0.0189, 0.0189], abs=1e-4)
     better = before | (np.arange(200) < 20)
     found = difference_of(better, before, [str(i) for i in range(200)], bootstrap=200)
     assert found["gained"] == int((better & ~before).sum()) and found["lost"] == 0
     assert found["ci"][0] > 0
+
+
+def test_a_defender_that_was_never_read_costs_the_same_in_every_resample() -> None:
+    """Its payoff is that of one who is always wrong: the value, 1/4, must lie in its interval."""
+    n = 40
+    clean = {"silent": [-1] * n, "other": [1] * n}
+    scores = scores_of(clean, {"silent": {"a": [-1] * n}, "other": {"a": [0, 1, 1, 1] * (n // 4)}})
+    game = game_of(scores, ["a"], ["silent", "other"], 50)
+    assert game["payoff"] == [[1, pytest.approx(1 / 4)]] and game["defenders"] == {"other": 1}
+    low, high = game["value_ci"]
+    assert 0.05 < low < 1 / 4 < high < 0.5
+
+
+def test_who_was_never_read_does_not_hold_best() -> None:
+    none, nothing, half = ({"value": value} for value in (None, 0.0, 0.5))
+    assert _best({"silent": none, "wrong": nothing}) == ["wrong"]
+    assert _best({"silent": none, "a": half, "wrong": nothing, "b": half}) == ["a", "b"]
+    assert _best({"silent": none}) == ["silent"]
 
 
 def test_threats_are_never_in_one_matrix_and_the_worst_case_is_over_its_own() -> None:

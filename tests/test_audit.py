@@ -148,6 +148,9 @@ def test_always_the_same_letter_scores_chance_and_cannot_be_deceived(tmp_path: P
 def test_what_was_wrong_when_clean_is_no_success(tmp_path: Path) -> None:
     result, _ = audited("always wrong", tmp_path)
     assert result["clean"]["accuracy"]["value"] == 0
+    result["clean"]["accuracy"]["ci"] = [0, result["clean"]["chance"] - 0.01]
+    assert any("is below that of guessing" in caveat for caveat in caveats(result))
+    assert not any("cannot be told from guessing" in caveat for caveat in caveats(result))
     assert all(attack["success"]["n"] == 0 for attack in result["attacks"].values())
     assert "Nothing can be said" in headline(result)
 

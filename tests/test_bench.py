@@ -30,7 +30,17 @@ from aot.data.images.reading import BadRow, Refusal
 from aot.errors import AotError
 from aot.rl.intervals import wilson
 from aot.types import LETTERS
-from bench_layouts import LAYOUTS, base64_picture, lmu, picture, write_images, write_parquet, write_tsv
+from bench_layouts import (
+    LAYOUTS,
+    base64_picture,
+    cell,
+    lmu,
+    lmu_yes_no,
+    picture,
+    write_images,
+    write_parquet,
+    write_tsv,
+)
 
 N = 48
 CASES = [pytest.param(name, layout, id=f"{name}-{layout}") for name, layout in LAYOUTS]
@@ -50,11 +60,11 @@ def read(name: str, path: Path) -> tuple[list[Item], list[Refusal], list[LeftOut
 
 
 def evaluated(
-    name: str, path: Path, out: Path, reply: Callable[[Item], Any]
+    name: str, path: Path, out: Path, reply: Callable[[Item], Any], **chosen: Any
 ) -> tuple[dict[str, Any], ScriptedBackend]:
     """The benchmark's entry, where the model answers by the item; and who was asked."""
     items: dict[str, Item] = {}
-    settings = EvalSettings()
+    settings = EvalSettings(**chosen)
     backend = ScriptedBackend(lambda ask: reply(items[ask.id]))
     with AnswerStore() as store:
         exams = plan(backend, [(named(name), path)], settings, store)
@@ -139,13 +149,24 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 
 
 def test_groups_are_those_that_official_metrics_mean(tmp_path: Path) -> None:
-    """Pairs of MMVP are rows that follow each other, also where one of them is refused; a question of HR-Bench is the
-    same in all four cycles."""
+    """Pairs of MMVP are rows that follow each other and ask the same, also where one of them is refused; in a table
+    that lacks a row, those after it are none. A question of HR-Bench is the same in all four cycles."""
     rows = lmu(9, random.Random(0), options=2)
+    for number, row in enumerate(rows):
+        row["question"] = f"Is it open, {number // 2}{'?' * (number % 2)}"
     rows[2]["answer"] = "Z"
     items, refused, _ = read("MMVP", write_tsv(tmp_path / "m.tsv", rows))
     assert len(refused) == 1
-    assert {i.id: i.groups["pair"] for i in items} == {str(k): str(k // 2) for k in range(9) if k != 2}
+    assert {i.id: i.groups["pair"] for i in items} == {
+        str(k): f"{k // 2} is it open {k // 2}" for k in range(9) if k != 2
+    }
+    lacking, _, _ = read("MMVP", write_tsv(tmp_path / "m.tsv", rows[3:]))
+    assert len({i.groups["pair"] for i in lacking}) == len(lacking) == 6
+    path, _ = written(tmp_path / "mmvp", "MMVP", "csv")
+    lines = (path / "Questions.csv").read_text().splitlines()
+    (path / "Questions.csv").write_text("\n".join([lines[0], *lines[:1:-1]]))
+    pairs = Counter(item.groups["pair"] for item in read("MMVP", path)[0])
+    assert sorted(pairs.values()) == [1] + [2] * ((N - 2) // 2), "the original's numbers tell, whatever the order"
     path, _ = written(tmp_path / "hr", "HRBench-4K", "tsv")
     texts: dict[str, set[str]] = {}
     cycles: dict[str, set[str]] = {}
@@ -312,6 +333,44 @@ def test_the_denominator_says_what_was_refused(tmp_path: Path) -> None:
     assert (entry["n"], entry["accuracy"], entry["accuracy_n"]) == (9, 1.0, 9)
     told = json.loads((tmp_path / "out" / "refused.json").read_text())["AI2D"]
     assert [(r["row"], r["word"]) for r in told] == [("row 7 (index 5)", "answer_not_among_options")]
+
+
+def test_a_figure_with_a_refused_question_is_not_right_in_all(tmp_path: Path) -> None:
+    """Of the second figure the question that is answered wrongly cannot be asked: what is left of it is no figure, nor
+    are those that a limit cuts."""
+    rows = lmu_yes_no(8, random.Random(0), ["VD"])
+    for i, row in enumerate(rows):
+        row |= {"index": f"VD_illusion_1_0_{i // 2}_{i % 2}", "image": base64_picture(i), "answer": "Yes"}
+    path = write_tsv(tmp_path / "HallusionBench.tsv", rows)
+
+    def reply(item: Item) -> str:
+        return "no" if item.id in ("VD_illusion_1_0_1_1", "VD_illusion_1_0_2_0") else "yes"
+
+    entry, _ = evaluated("HallusionBench", path, tmp_path / "all", reply)
+    assert (entry["fAcc_all"], entry["fAcc_all_n"], entry["qAcc_all"]) == (2 / 4, 4, 0)
+    rows[3]["image"] = "no image"
+    write_tsv(path, rows)
+    entry, _ = evaluated("HallusionBench", path, tmp_path / "refused", reply)
+    assert (entry["aAcc_all"], entry["fAcc_all"], entry["fAcc_all_n"]) == (6 / 7, pytest.approx(2 / 3), 3)
+    assert (entry["qAcc_all"], entry["qAcc_all_n"]) == (0, 1)
+    cut, _ = evaluated("HallusionBench", path, tmp_path / "cut", reply, limit=2)
+    assert (cut["aAcc_all"], cut["fAcc_all"], cut["qAcc_all"], cut["qAcc_all_n"]) == (1, 1, None, 0)
+
+
+def test_what_is_asked_is_what_was_surveyed(tmp_path: Path) -> None:
+    """Two rows of one id, the first one's image too large: the second is asked, and its answer is its own."""
+    out = BytesIO()
+    PilImage.new("1", (10000, 10000)).save(out, "PNG")
+    images = [{"bytes": out.getvalue(), "path": None}, cell(1)]
+    rows = [
+        {"index": "7", "question": f"Which, {i}?", "options": ["a", "b"], "answer": str(i), "image": image}
+        for i, image in enumerate(images)
+    ]
+    path = write_parquet(tmp_path / "test-00000-of-00001.parquet", rows)
+    entry, backend = evaluated("AI2D", path, tmp_path / "out", oracle)
+    assert (entry["n"], entry["accuracy"], entry["rows"]["refused"]) == (1, 1, 1)
+    (asked,) = backend.asked
+    assert picture(1) in asked.content and any("1?" in part for part in asked.content if isinstance(part, str))
 
 
 def test_questions_that_share_an_image_are_no_independent_draws(tmp_path: Path) -> None:

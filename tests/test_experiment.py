@@ -34,6 +34,8 @@ from aot.experiment.statistics import deceived, difference, of_columns, over_see
 from aot.experiment.summary import summarise
 from aot.experiment.table import markdown
 from aot.experiment.unit import make_unit, unit_key
+from aot.report.words import signed_points
+from aot.rl.intervals import unspread_difference
 from aot.runs.files import write_json
 from conftest import Ended
 
@@ -154,6 +156,7 @@ def test_the_interval_over_seeds_is_students() -> None:
     expected = ttest_1samp(values, 0).confidence_interval(0.95)
     assert found["ci"] == pytest.approx([expected.low, expected.high]) and found["mean"] == pytest.approx(0.93)
     assert spread([0.5])["ci"] is None
+    assert spread([0.93, 0.93, 0.93])["ci"] is None, "seeds that agree are not certain"
 
 
 def test_the_bootstrap_is_over_examples_within_seeds() -> None:
@@ -161,9 +164,10 @@ def test_the_bootstrap_is_over_examples_within_seeds() -> None:
     one = [rng.integers(-1, 2, 200).astype(float)]
     theirs = bootstrap(one, np.mean, method="percentile", n_resamples=4000, rng=1).confidence_interval
     assert paired_bootstrap(one) == pytest.approx([theirs.low, theirs.high], abs=0.015)
-    # Two seeds that are sure and far apart: nothing is uncertain about their mean.
-    assert paired_bootstrap([np.zeros(50), np.ones(50)]) == pytest.approx([0.5, 0.5])
-    assert paired_bootstrap([np.array([1.0, np.nan, 1.0])]) == [1.0, 1.0]
+    # Examples that all agree show no spread, and few of them are no certainty.
+    assert paired_bootstrap([np.zeros(50), np.ones(50)]) == pytest.approx(unspread_difference(0.5, 100))
+    assert paired_bootstrap([np.array([1.0, np.nan, 1.0])]) == pytest.approx(unspread_difference(1, 2))
+    assert paired_bootstrap([np.zeros(400)]) == pytest.approx([-0.0095, 0.0095], abs=1e-4)
 
 
 def result(seed: int, defenders: Mapping[str, Mapping[str, str]], seconds: float | None = 10.0) -> SeedResult:
@@ -217,7 +221,10 @@ def made_up(worst: Mapping[str, int], *, fresh: Mapping[str, int] | None = None,
     return seeds
 
 
-WORST = {"base": 80, "clean_rl": 78, "augment_all": 30, "pgd_at_8": 90, "sft_scripted": 14, "sft_attacks": 20}
+WORST = {
+    "base": 80, "clean_rl": 78, "augment_all": 30, "pgd_at_8": 90, "sft_counterfactual": 16, "sft_scripted": 14,
+    "sft_attacks": 20,
+}  # fmt: skip
 RISING = WORST | {"newest/iteration_1": 8}
 
 
@@ -271,6 +278,30 @@ def test_a_share_of_pgd_keeps_both_gains_or_not(
     assert not any("both gains" in c["claim"] for c in Claims(settings, to_come, "pixel").found()), "a seed is missing"
 
 
+def test_a_claim_is_about_the_seeds_that_measured_all_that_it_speaks_of() -> None:
+    """Each seed's values stand beside its own; a baseline that no seed measured is no baseline that was beaten."""
+    results = made_up(RISING)
+    results[1].entries["augment_all"].scores["distractor"] = text_of(0)
+    del results[0].entries["sft_scripted"]
+    ahead = "ahead of every baseline in the worst case (95 %)"
+    assert claimed(results)[ahead] == (False, 1)
+    (claim,) = [c for c in Claims(SMOKE, results, "newest").found() if c["claim"] == ahead]
+    assert claim["of_seeds"] == 2
+    without = {name: wrong for name, wrong in RISING.items() if name != "sft_scripted"}
+    assert ahead not in claimed(made_up(without))
+
+
+def test_exactly_as_much_as_was_said_is_enough() -> None:
+    """40 wrong answers become 6, and clean accuracy falls by 1 of 200: both are the limits themselves."""
+    results = made_up(RISING)
+    for each in results:
+        each.entries["base"].scores["distractor"] = text_of(40)
+        each.entries["newest/iteration_1"].scores.update(distractor=text_of(6), clean=text_of(1))
+    found = claimed(results)
+    assert found["the worst-case error is cut by 85 % or more against base, in every seed"] == (True, 3)
+    assert found["clean accuracy is at most 0.5 points below base"] == (True, 3)
+
+
 def test_one_close_baseline_is_enough_to_not_be_ahead() -> None:
     """However far the others are behind: of the closest one the interval must not reach zero."""
     results = made_up(RISING)
@@ -302,7 +333,10 @@ def test_tables_figure_and_page_are_made_of_the_summary() -> None:
     summary = summarise(SMOKE, made_up(RISING, fresh=fresh))
     table = markdown(summary)
     row = next(line for line in table.splitlines() if line.startswith("| SFT on scripted attacks"))
-    assert "**92.5 ±1.2**" in row and "+3.0 (+3.0 .. +3.0)" in row
+    ahead = summary["defenders"]["sft_scripted"]["ahead"]["worst_case"]
+    low, high = ahead["bootstrap"]
+    assert ahead["ci"] is None and 0.01 < low < 0.03 < high < 0.05, "the seeds agree: the interval is over examples"
+    assert "**92.5 ±1.2**" in row and f"+3.0 ({signed_points(low)} .. {signed_points(high)})" in row
     assert "| defender | Distractor | Removal | Scale † | Noise † |" in table
     widths = [{line.count("|") for line in part.splitlines()} for part in table.split("\n\n")[2:]]
     assert all(len(width) == 1 for width in widths)

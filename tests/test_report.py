@@ -548,6 +548,10 @@ def test_the_page_says_where_the_race_ended() -> None:
     summary["attackers"]["iteration_3"] |= {"gain": 0.002, "gain_ci": [-0.003, 0.007]}
     told = race_note(Summary.parse(summary)[0])
     assert told.startswith("Beyond doubt gained: Attacker 1, Attacker 2.") and "Attacker 3 met a defender" in told
+    summary["attackers"]["iteration_2"] |= {"gain": -0.08, "gain_ci": [-0.12, -0.04]}
+    told = race_note(Summary.parse(summary)[0])
+    assert "Beyond doubt lost: Attacker 2 (−8.0 points, −12.0 to −4.0). Where the interval holds 0" in told
+    assert "Attacker 2 met" not in told and "Attacker 3 met a defender" in told
     assert race_note(Summary()) == ""
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aot.rl.intervals import Interval, mcnemar, paired_difference, wilson
+from aot.rl.intervals import Interval, mcnemar, paired_difference, unspread_difference, wilson
 
 
 def test_wilson_by_hand():
@@ -54,6 +54,31 @@ def test_bootstrap_agrees_with_the_normal_interval():
 def test_one_example_is_no_interval():
     with pytest.raises(ValueError, match="two examples"):
         paired_difference([1], [0])
+
+
+def tango(gained, lost, n, difference):
+    """Tango's score statistic (1998) of a difference of paired shares, by its formula."""
+    a, b, c = 2 * n, -gained - lost + (2 * n - gained + lost) * difference, -lost * difference * (1 - difference)
+    q = (np.sqrt(b * b - 4 * a * c) - b) / (2 * a)
+    return (gained - lost - n * difference) / np.sqrt(n * (2 * q + difference * (1 - difference)))
+
+
+@pytest.mark.parametrize("n", [2, 3, 7, 400])
+def test_examples_that_all_agree_have_tangos_interval(n):
+    low, high = unspread_difference(0, n)
+    assert tango(0, 0, n, low) == pytest.approx(1.96, abs=1e-4) and high == -low
+    low, high = unspread_difference(1, n)
+    assert tango(n, 0, n, low) == pytest.approx(1.96, abs=1e-4) and high == 1
+    assert unspread_difference(-1, n) == pytest.approx((-1, -low))
+    for bootstrap in (0, 50):
+        found = paired_difference([1] * n, [0] * n, bootstrap=bootstrap)
+        assert (found.low, found.high) == pytest.approx((low, 1))
+    assert not paired_difference([1] * 3, [0] * 3).excludes_zero and mcnemar([1] * 3, [0] * 3) == 0.25
+
+
+def test_a_difference_of_shares_is_at_most_one():
+    found = paired_difference([1, 1, 0], [0, 0, 0])
+    assert found.value == pytest.approx(2 / 3) and found.high == 1
 
 
 def test_interval_excludes_zero():

@@ -73,7 +73,7 @@ results_of_any_kind = st.lists(
 def some_metrics(results: Any) -> Any:
     unit = group("figure")
     parts = official.choice(results)[1:]
-    return [accuracy(), accuracy("clustered", unit=unit), macro(), all_right("fAcc", unit), *parts]
+    return [accuracy(), accuracy("clustered", unit=unit), macro(), all_right("fAcc", "figure"), *parts]
 
 
 # --- laws
@@ -150,7 +150,7 @@ def test_trials_are_averaged_within_their_item() -> None:
 def test_a_group_counts_only_when_complete() -> None:
     """Right in full: a. Wrong: b. Unread members: c, and d, which has a wrong member and still tells nothing."""
     rows = table({"a": "++", "b": "+-", "c": "+?", "d": "-?"}, "g")
-    found = score(rows, lambda r: [all_right("all", group("g"))])
+    found = score(rows, lambda r: [all_right("all", "g")])
     assert (found["all"], found["all_n"]) == (1 / 2, 2)
     assert (found["all_all"], found["all_all_n"]) == (1 / 4, 4)
     assert found["all_ci"] == list(wilson(1, 2))
@@ -159,7 +159,7 @@ def test_a_group_counts_only_when_complete() -> None:
 def test_group_trials_pair_only_with_their_own() -> None:
     rows = [make(mark, id, trial=t, groups={"g": "g"})
             for id, text in (("a", "+-+"), ("b", "++?")) for t, mark in enumerate(text)]  # fmt: skip
-    metric = all_right("all", group("g"))
+    metric = all_right("all", "g")
     assert values(rows, lambda r: [metric]) == {"all": 1 / 2, "all_all": pytest.approx(1 / 3)}
     # A trial in which a member was never asked is not complete.
     assert values(rows[:-1], lambda r: [metric])["all_all"] == pytest.approx(1 / 3)
@@ -173,7 +173,7 @@ def test_what_is_missing_at_random_does_not_lower_a_group_metric() -> None:
         for g in range(2000)
         for i in range(2)
     ]
-    assert values(rows, lambda r: [all_right("all", group("g"))])["all"] == pytest.approx(0.64, abs=0.03)
+    assert values(rows, lambda r: [all_right("all", "g")])["all"] == pytest.approx(0.64, abs=0.03)
 
 
 def test_a_needed_group_that_is_missing_is_named() -> None:
@@ -219,7 +219,7 @@ def test_all_right_is_not_certainty() -> None:
 CLUSTERS: dict[str, tuple[dict[str, str], Spec, str]] = {
     "one image with seven questions": ({"a": "+------"}, official.pope, "one cluster"),
     "one image, all right": ({"a": "+++"}, official.pope, "one cluster"),
-    "one group": ({"a": "++"}, lambda r: [all_right("f1", group("image"))], "one cluster"),
+    "one group": ({"a": "++"}, lambda r: [all_right("f1", "image")], "one cluster"),
     "one question": ({"a": "+"}, lambda r: [accuracy("f1")], "one cluster"),
     "a question of each of two tasks": ({"a": "+", "b": "-"}, lambda r: [macro("f1")], "one cluster each"),
     "nothing that counts": ({"a": "??"}, official.pope, "nothing counted"),
@@ -272,8 +272,8 @@ def test_choice_per_category_and_macro() -> None:
 
 
 def test_hrbench_means_its_cycles() -> None:
-    """Two questions a kind, two cycles; an unread answer leaves its cycle's mean, not the other's."""
-    kinds = {"single": ("+-", "++"), "cross": ("?+", "--")}
+    """Two questions a kind, four cycles; an unread answer leaves its cycle's mean, not the others'."""
+    kinds = {"single": ("+-++", "++++"), "cross": ("?+++", "----")}
     rows = [
         make(mark, f"{kind}{q}{c}", category=kind, groups={"cycle": str(c), "question": f"{kind}{q}"})
         for kind, questions in kinds.items()
@@ -281,12 +281,14 @@ def test_hrbench_means_its_cycles() -> None:
         for c, mark in enumerate(text)
     ]
     found = values(rows, official.hrbench)
-    assert found["accuracy/single"] == pytest.approx((2 / 2 + 1 / 2) / 2)
-    assert found["accuracy/cross"] == pytest.approx((0 / 1 + 1 / 2) / 2)
-    assert found["accuracy"] == pytest.approx((2 / 3 + 2 / 4) / 2)
-    assert found["accuracy_all"] == pytest.approx((2 / 4 + 2 / 4) / 2)
+    assert found["accuracy/single"] == pytest.approx((2 / 2 + 1 / 2 + 1 + 1) / 4)
+    assert found["accuracy/cross"] == pytest.approx((0 / 1 + 3 * 1 / 2) / 4)
+    assert found["accuracy"] == pytest.approx((2 / 3 + 2 / 4 + 2 * 3 / 4) / 4)
+    assert found["accuracy_all"] == pytest.approx((2 / 4 + 2 / 4 + 2 * 3 / 4) / 4)
     assert (found["strict_accuracy"], found["strict_accuracy_all"]) == (1 / 3, 1 / 4)
     assert found["strict_accuracy/cross"] == 0
+    one = score([r for r in rows if r.groups["cycle"] == "0"], official.hrbench, bootstrap=20)
+    assert (one["accuracy_all"], one["strict_accuracy_all"], one["strict_accuracy_n"]) == (0.5, None, 0)
 
 
 def test_circular_wants_every_rotation() -> None:
@@ -345,6 +347,10 @@ def test_mmvp_pairs() -> None:
     rows = table({"a": "++", "b": "+-", "c": "--"}, "pair")
     assert values(rows, official.mmvp)["pair_accuracy"] == pytest.approx(1 / 3)
     assert values(rows, official.mmvp)["accuracy"] == 1 / 2
+    # A half whose other half was not asked is no pair, right as it may be: the second one of b is missing.
+    found = score(rows[:3], official.mmvp)
+    assert (found["pair_accuracy"], found["pair_accuracy_all"], found["pair_accuracy_all_n"]) == (1, 1, 1)
+    assert values(rows[:1], official.mmvp)["pair_accuracy_all"] is None
 
 
 def test_amber_asks_whether_what_is_not_there_is_denied() -> None:

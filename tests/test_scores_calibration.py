@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aot.rl.intervals import wilson
 from aot.scores.calibration import (
     aurc,
     brier,
@@ -126,6 +127,13 @@ def test_knowing_when_one_is_wrong_pays() -> None:
     assert (at[0.5]["coverage"], at[0.5]["accuracy"], at[0.5]["n"]) == (0.6, 1, 6)
     assert (at[0.99]["coverage"], at[0.99]["accuracy"], at[0.99]["accuracy_ci"]) == (0, None, None)
     assert at[0.5]["accuracy_ci"][0] < 1
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_all_right_is_no_certainty_of_the_curve_either(right: bool) -> None:
+    """Every resample has the same area, 0 or 1."""
+    found = calibration(results([(c / 10, right) for c in range(1, 9)]), bootstrap=20)
+    assert (found["aurc"], found["aurc_ci"]) == (1 - right, pytest.approx(wilson(8 * (1 - right), 8)))
 
 
 def test_only_answers_with_a_confidence_count_and_the_rest_is_told() -> None:

@@ -148,7 +148,12 @@ def caveats(result: Json) -> list[str]:
             "gradients would find is measured only where it is one of them."
         )
     clean, chance = result["clean"]["accuracy"], result["clean"]["chance"]
-    if clean["ci"] and clean["ci"][0] <= chance:
+    if clean["ci"] and clean["ci"][1] < chance:
+        told.append(
+            f"The clean accuracy of {percent(clean['value'])} % is below that of guessing ({percent(chance)} %): look "
+            "at what the model says before anything is concluded from its few right answers."
+        )
+    elif clean["ci"] and clean["ci"][0] <= chance:
         told.append(
             f"The clean accuracy of {percent(clean['value'])} % cannot be told from guessing ({percent(chance)} %): a "
             "model that guesses is not deceived, and its successes mean little."

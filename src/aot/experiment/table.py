@@ -105,7 +105,8 @@ def sentences(summary: Json) -> list[str]:
     """What was measured, and of each claim whether it holds; a list in Markdown."""
     seeds, several = summary["seeds"], variants_in(summary) > 1
     counted = f"{len(seeds)} seed{'s' if len(seeds) != 1 else ''}"
-    interval = "± is half of Student's 95 % interval over seeds" if len(seeds) > 1 else "intervals are over examples"
+    over = "± is half of Student's 95 % interval over seeds, absent where they agree"
+    interval = over if len(seeds) > 1 else "intervals are over examples"
     lines = [
         f"{counted}, {summary['scenes']} held-out questions each, {summary['draws']} draws of every family; "
         f"{interval}. Worst case: right clean and under every valid draw of the semantic families. Fresh attacker: "

@@ -170,10 +170,11 @@ def race_note(summary: Summary) -> str:
     rows = [(n, summary.attackers[n]) for n in in_order(summary.attackers)]
     rows = [(name, row) for name, row in rows if row.gain is not None and row.gain_ci is not None]
     gained = [attacker_label(name) for name, row in rows if row.gain_ci and row.gain_ci[0] > 0]
-    flat = [(attacker_label(name), row) for name, row in rows if row.gain_ci and row.gain_ci[0] <= 0]
+    lost = [(attacker_label(name), row) for name, row in rows if row.gain_ci and row.gain_ci[1] < 0]
+    flat = [(attacker_label(n), r) for n, r in rows if r.gain_ci and r.gain_ci[0] <= 0 <= r.gain_ci[1]]
     if not rows:
         return ""
-    if not flat:
+    if len(gained) == len(rows):
         return "Every training of the attacker gained: all intervals of the gain lie above 0."
     none = "No training of the attacker gained beyond doubt. "
     first = f"Beyond doubt gained: {', '.join(gained)}. " if gained else none
@@ -182,7 +183,12 @@ def race_note(summary: Summary) -> str:
         f"gained {signed_points(row.gain)} points ({interval(row.gain_ci, signed=True)})"
         for label, row in flat
     )
-    return f"{first}Where the interval holds 0 the race has ended for this budget: {left}."
+    worse = ", ".join(
+        f"{label} ({signed_points(row.gain)} points, {interval(row.gain_ci, signed=True)})" for label, row in lost
+    )
+    told = f"Beyond doubt lost: {worse}. " if lost else ""
+    held = f"Where the interval holds 0 the race has ended for this budget: {left}." if flat else ""
+    return f"{first}{told}{held}".strip()
 
 
 def apart(base: DefenderFigures, other: DefenderFigures) -> bool:

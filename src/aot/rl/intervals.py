@@ -9,6 +9,9 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+ROUNDING = 1e-12
+"""Values that differ by less are equal, but for rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -37,6 +40,15 @@ def wilson(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, 
     return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
 
 
+def unspread_difference(value: float, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Bounds of a paired difference of shares that is the same in all `n` pairs, in which neither a standard deviation
+    nor a bootstrap sees any spread: Tango's score interval (1998) where no pair changed, and where all did, in one
+    direction; between the two on a straight line (*ours*). (-1, 1) where n is 0."""
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    reach = z * z / (n + z * z)
+    return value - reach * (1 + value), value + reach * (1 - value)
+
+
 def paired_difference(
     after: npt.ArrayLike,
     before: npt.ArrayLike,
@@ -45,20 +57,23 @@ def paired_difference(
     bootstrap: int = 0,
     seed: int = 0,
 ) -> Interval:
-    """Mean of `after - before` `[n]`, example by example, with the normal interval of the mean; with
-    `bootstrap` > 0 resamples, the percentile interval over examples instead."""
+    """Mean of `after - before` `[n]`, shares of 0..1 example by example, with the normal interval of the mean; with
+    `bootstrap` > 0 resamples, the percentile interval over examples instead. Bounds lie in -1..1; where all examples
+    agree they are those of `unspread_difference`."""
     differences = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
     n = len(differences)
     if n < 2:
         raise ValueError("a paired interval needs at least two examples")
     value = float(differences.mean())
+    if float(np.ptp(differences)) < ROUNDING:
+        return Interval(value, *unspread_difference(value, n, confidence=confidence))
     if bootstrap:
         rng = np.random.default_rng(seed)
         means = [differences[rng.integers(0, n, n)].mean() for _ in range(bootstrap)]
         low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
         return Interval(value, float(low), float(high))
     half = NormalDist().inv_cdf(0.5 + confidence / 2) * float(differences.std(ddof=1)) / math.sqrt(n)
-    return Interval(value, value - half, value + half)
+    return Interval(value, max(-1.0, value - half), min(1.0, value + half))
 
 
 def mcnemar(after: npt.ArrayLike, before: npt.ArrayLike) -> float:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aot.scores.metrics import Metric, accuracy, all_right, group, yes_no
+from aot.scores.metrics import Metric, accuracy, all_right, yes_no
 from aot.scores.result import Result
 from aot.scores.tally import Tally
 
@@ -57,7 +57,7 @@ def read_yes_no(text: str) -> str:
 
 def strict(results: Sequence[Result]) -> list[Metric]:
     """Items whose answers are all right. Its own number is the `_all` form: a failure is a wrong answer."""
-    items = all_right("strict_accuracy", group("item"))
+    items = all_right("strict_accuracy", "item")
 
     def tally(results: Sequence[Result], strict: bool) -> Tally:
         apart = [replace(r, id=f"{r.id}#{r.trial}", trial=0, groups={"item": r.id}) for r in results]

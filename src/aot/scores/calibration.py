@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aot.rl.intervals import ROUNDING, wilson
 from aot.scores.result import Result, ordered
 from aot.scores.tally import (
     BOOTSTRAP,
@@ -187,8 +188,11 @@ def _aurc_entry(
     unit = {name: i for i, name in enumerate(items.units)}
     of = np.array([unit[r.id] for r in rows])
     drawn = (w[of] for chunk in weights(items.strata, bootstrap=bootstrap, seed=seed) for w in chunk)
+    value = aurc(confidence, right)
     low, high = np.quantile([aurc(confidence, right, w) for w in drawn], [0.025, 0.975])
-    return Estimate(aurc(confidence, right), (float(low), float(high)), items.n).as_json("aurc")
+    if high - low < ROUNDING:  # all right or all wrong: the rule of `estimate`
+        low, high = wilson(round(value * len(unit)), len(unit))
+    return Estimate(value, (float(low), float(high)), items.n).as_json("aurc")
 
 
 def _tally(rows: Sequence[Result], columns: Floats, value: Value) -> Tally:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from aot.rl.intervals import mcnemar
-from aot.scores.metrics import Metric, accuracy
+from aot.rl.intervals import ROUNDING, mcnemar, unspread_difference
+from aot.scores.metrics import INCOMPLETE, Metric, accuracy
 from aot.scores.result import Result, ordered
 from aot.scores.score import Spec
 from aot.scores.tally import BOOTSTRAP, NOTHING, Estimate, Floats, Tally, spread_unknown, weights
@@ -34,16 +34,18 @@ def compare(
     `gained` and `lost`: items answered in both that became right and wrong (rightness averaged over trials went up,
     down); `p_value`: McNemar's exact test of these two counts. `metrics`: `{metric: {before, after, difference,
     difference_ci, n}}`, over what both answered, and as `metric_all` over every common item with the unanswered as not
-    right; intervals by the paired bootstrap over the metric's own units, None with the reason in `difference_ci_absent`
-    where there is nothing to compare, or one unit. Units and groups are those of `before`: an item is the same one when
-    its image was attacked in between.
+    right; intervals by the paired bootstrap over the metric's own units (Tango's where all of them changed alike, or
+    not at all), None with the reason in `difference_ci_absent` where there is nothing to compare, or one unit. Units,
+    groups and categories are those of `before`: an item is the same one when its image was attacked in between, or one
+    file has more of its splits. Groups with a member in one run only are left out.
     """
     first_run = ordered(before)
-    groups = {r.id: r.groups for r in first_run}
-    asked = first_run, [replace(r, groups=groups.get(r.id, r.groups)) for r in ordered(after)]
+    known = {r.id: r for r in first_run}
+    asked = first_run, [_as_in(known.get(r.id, r), r) for r in ordered(after)]
     first, second = ({r.id for r in run} for run in asked)
     common = first & second
-    runs = [[r for r in run if r.id in common] for run in asked]
+    alone = {group for run in asked for r in run if r.id not in common for group in r.groups.items()}
+    runs = [[_marked(r, alone) for r in run if r.id in common] for run in asked]
     right = [_right(run) for run in runs]
     both = right[0].keys() & right[1].keys()
     gained = np.array([right[1][i] > right[0][i] for i in sorted(both)], dtype=bool)
@@ -66,6 +68,19 @@ def compare(
         "p_value": mcnemar(gained, lost),
         "metrics": metrics,
     }
+
+
+def _as_in(known: Result, result: Result) -> Result:
+    """The result in the category and the groups of another run: what an item counts for does not change in between."""
+    return replace(result, groups=known.groups, category=known.category)
+
+
+def _marked(result: Result, alone: Collection[tuple[str, str]]) -> Result:
+    """The result, with those of its groups that have a member in one run only named as incomplete."""
+    if not (cut := [name for name, value in result.groups.items() if (name, value) in alone]):
+        return result
+    named = ",".join([*filter(None, [result.groups.get(INCOMPLETE)]), *cut])
+    return replace(result, groups={**result.groups, INCOMPLETE: named})
 
 
 def _right(run: Sequence[Result]) -> dict[str, float]:
@@ -105,10 +120,13 @@ def _difference(before: Tally, after: Tally, *, bootstrap: int, seed: int) -> di
         return after.value(drawn @ after.counts) - before.value(drawn @ before.counts)
 
     difference = points[1] - points[0]
-    if absent := spread_unknown(before.strata, before.counting | after.counting):
+    counting = before.counting | after.counting
+    if absent := spread_unknown(before.strata, counting):
         found = Estimate(difference, None, before.n, absent)
     else:
         drawn = weights(before.strata, bootstrap=bootstrap, seed=seed)
         low, high = np.nanquantile(np.concatenate([change(w) for w in drawn]), [0.025, 0.975])
+        if high - low < ROUNDING:  # of three questions that all turned right, too
+            low, high = unspread_difference(difference, int(counting.sum()))
         found = Estimate(difference, (float(low), float(high)), before.n)
     return {"before": points[0], "after": points[1], **found.as_json("difference"), "n": before.n}

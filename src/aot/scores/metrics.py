@@ -3,7 +3,8 @@
 over what was answered (`accuracy`), and over everything with the unanswered counted as not right (`accuracy_all`:
 this is what official scripts print, which know no other way). A group metric over the answered leaves out groups with
 an unanswered member: they are not complete. (Keeping those that have a wrong member anyway would let incomplete
-groups only ever count as wrong.) Repeated answers (trials) are averaged within their item.
+groups only ever count as wrong.) A group of which a member was not even asked counts in neither form: the fewer
+questions, the easier to have all right. Repeated answers (trials) are averaged within their item.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import numpy as np
 from aot.scores.result import Result
 from aot.scores.tally import Floats, Tally, ratio, share, tallied
 
+INCOMPLETE = "incomplete"
+"""In `Result.groups`: the names, joined by commas, of its groups of which a member was not asked."""
 Key = Callable[[Result], str]
 Where = Callable[[Result], bool]
 
@@ -120,22 +123,25 @@ def _mean_of_shares(totals: Floats) -> Floats:
     return ratio(np.nan_to_num(ratio(right, of)).sum(axis=-1), (of > 0).sum(axis=-1).astype(np.float64))
 
 
-def all_right(name: str, by: Key, *, part: str = "", where: Where = everything) -> Metric:
-    """Share of groups of items whose members are all right (in the same trial). The group is the unit."""
+def all_right(name: str, by: str, *, members: int = 1, part: str = "", where: Where = everything) -> Metric:
+    """Share of groups (those of the name `by`) whose members are all right (in the same trial). The group is the unit.
+    `members`: so many are asked of every whole group; a smaller one does not count."""
+    of = group(by)
 
     def tally(results: Sequence[Result], strict: bool) -> Tally:
         groups: dict[str, dict[int, list[Result]]] = defaultdict(lambda: defaultdict(list))
         for r in filter(where, results):
-            groups[by(r)][r.trial].append(r)
+            if by not in r.groups.get(INCOMPLETE, "").split(","):
+                groups[of(r)][r.trial].append(r)
         rows: list[tuple[str, str, tuple[float, float]]] = []
         for name, trials in groups.items():
-            size = len({r.id for members in trials.values() for r in members})
+            size = len({r.id for answers in trials.values() for r in answers})
             done = [
-                all(r.right for r in members) and len(members) == size
-                for members in trials.values()
-                if strict or (len(members) == size and all(r.right is not None for r in members))
+                all(r.right for r in answers) and len(answers) == size
+                for answers in trials.values()
+                if strict or (len(answers) == size and all(r.right is not None for r in answers))
             ]
-            if done:
+            if done and size >= members:
                 rows.append((name, "", (sum(done) / len(done), 1.0)))
         return tallied(rows, share, 2, len(rows))
 

@@ -27,6 +27,9 @@ from aot.scores.metrics import (
 )
 from aot.scores.result import Result
 
+CYCLES, PAIR = 4, 2
+"""Members of a whole group: the rotations of a question of HR-Bench, the images of a pair of MMVP."""
+
 
 def _parts(results: Sequence[Result], key: Key = category) -> list[tuple[str, Where]]:
     """Every value of `key` with the test for it; none where there is only one."""
@@ -57,14 +60,14 @@ def hrbench(results: Sequence[Result]) -> list[Metric]:
     parts: list[tuple[str, Where]] = [("", everything), *_parts(results)]
     return [
         *(macro("accuracy", part=p, where=w, over=group("cycle"), unit=group("question")) for p, w in parts),
-        *(all_right("strict_accuracy", group("question"), part=p, where=w) for p, w in parts),
+        *(all_right("strict_accuracy", "question", members=CYCLES, part=p, where=w) for p, w in parts),
     ]
 
 
 def circular(results: Sequence[Result]) -> list[Metric]:
     """MMBench's: a question counts only where it is right in every rotation of its options; and the plain share over
     rotations. `groups`: question."""
-    return [all_right("circular_accuracy", group("question")), accuracy(unit=group("question"))]
+    return [all_right("circular_accuracy", "question"), accuracy(unit=group("question"))]
 
 
 def hallusionbench(results: Sequence[Result]) -> list[Metric]:
@@ -81,8 +84,8 @@ def hallusionbench(results: Sequence[Result]) -> list[Metric]:
         for part, where in parts
         for metric in (
             accuracy("aAcc", part=part, where=where, unit=group("figure")),
-            all_right("fAcc", group("figure"), part=part, where=where),
-            all_right("qAcc", group("pair"), part=part, where=where),
+            all_right("fAcc", "figure", part=part, where=where),
+            all_right("qAcc", "pair", part=part, where=where),
         )
     ]
 
@@ -124,7 +127,7 @@ def _detection(
 
 def mmvp(results: Sequence[Result]) -> list[Metric]:
     """Pairs that are right in both questions, and the share of questions. `groups`: pair."""
-    return [all_right("pair_accuracy", group("pair")), accuracy(unit=group("pair"))]
+    return [all_right("pair_accuracy", "pair", members=PAIR), accuracy(unit=group("pair"))]
 
 
 AMBER_KINDS = {

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from aot.rl.intervals import paired_difference
+from aot.rl.intervals import ROUNDING, paired_difference
 from aot.scores.calibration import accuracy_at, auroc, calibration
 from aot.scores.result import Result
 from aot.scores.tally import BOOTSTRAP, NOTHING, ONE_CLUSTER, Floats, weights
@@ -85,7 +85,8 @@ def at_stake(sure: Sequence[Sure]) -> Json:
 
 
 def mean(rows: Iterable[tuple[str, float]]) -> Json:
-    """Of values of images, linearised as a ratio of sums over images: `{"value", "ci", "n"}`, the interval normal."""
+    """Of values of images, linearised as a ratio of sums over images: `{"value", "ci", "n"}`, the interval normal; none
+    where all images have the same."""
     found = list(rows)
     if not found:
         return {"value": None, "ci": None, "ci_absent": NOTHING, "n": 0}
@@ -95,6 +96,8 @@ def mean(rows: Iterable[tuple[str, float]]) -> Json:
     if len(sizes) < 2:
         return {"value": value, "ci": None, "ci_absent": ONE_CLUSTER, "n": len(each)}
     added = value + (np.bincount(of, each) - value * sizes) / sizes.mean()
+    if float(np.ptp(added)) < ROUNDING:
+        return {"value": value, "ci": None, "ci_absent": NO_SPREAD, "n": len(each)}
     interval = paired_difference(added, np.zeros_like(added))
     return {"value": value, "ci": [interval.low, interval.high], "n": len(each)}
 

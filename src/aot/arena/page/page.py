@@ -96,9 +96,9 @@ def headline(result: Json) -> str:
 
 
 def _best(worst: Json) -> list[str]:
-    """The defenders with the highest worst case."""
-    highest = max(share["value"] or 0.0 for share in worst.values())
-    return [name for name, share in worst.items() if (share["value"] or 0.0) == highest]
+    """The defenders with the highest worst case; all where none has one."""
+    known = {name: share["value"] for name, share in worst.items() if share["value"] is not None}
+    return [name for name, value in known.items() if value == max(known.values())] or list(worst)
 
 
 def summary_line(result: Json) -> str:

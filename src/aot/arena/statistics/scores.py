@@ -15,10 +15,13 @@ import numpy.typing as npt
 
 from aot.coevolve.evaluation.summaries import Evaluation
 from aot.coevolve.rounds.scoring import Mask, Scores
+from aot.rl.intervals import ROUNDING, unspread_difference
 from aot.scores.tally import estimate, share, tallied, weights
 
 Json = dict[str, Any]
 Floats = npt.NDArray[np.float64]
+NOT_SCORED = 1.0
+"""The payoff against a defender none of whose clean answers was read: nobody should be advised to field it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +65,8 @@ def share_of(hits: Mask, counted: Mask, units: Sequence[str]) -> Json:
 
 
 def difference_of(after: Mask, before: Mask, units: Sequence[str], *, bootstrap: int, seed: int = 0) -> Json:
-    """`value` and `ci` of the mean difference, paired by example, by the bootstrap over units; `gained` and `lost`
-    count the examples behind it."""
+    """`value` and `ci` of the mean difference, paired by example, by the bootstrap over units (Tango's where all of
+    them changed alike, or not at all); `gained` and `lost` count the examples behind it."""
     names = sorted(set(units))
     place = {name: i for i, name in enumerate(names)}
     sums = np.zeros((len(names), 2))
@@ -74,6 +77,8 @@ def difference_of(after: Mask, before: Mask, units: Sequence[str], *, bootstrap:
         drawn = weights(("",) * len(names), bootstrap=bootstrap, seed=seed)
         totals = np.concatenate([chosen @ sums for chosen in drawn])
         ends = np.quantile(totals[:, 0] / totals[:, 1], [0.025, 0.975]).tolist()
+        if ends[1] - ends[0] < ROUNDING:
+            ends = list(unspread_difference(float(moved.mean()), len(names)))
     return {
         "value": float(moved.mean()),
         "ci": ends,
@@ -124,7 +129,7 @@ def error_matrix(scores: ArenaScores, attackers: Sequence[str], defenders: Seque
         for i, attacker in enumerate(attackers):
             stands = scores.standing(defender, [attacker])
             counted = stands >= 0
-            payoff[i, j] = 1 - (stands[counted] == 1).mean() if counted.any() else 1.0
+            payoff[i, j] = 1 - (stands[counted] == 1).mean() if counted.any() else NOT_SCORED
     return payoff
 
 

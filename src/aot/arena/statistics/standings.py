@@ -14,6 +14,7 @@ from aot.arena.players.pool import Pool, PoolAttacker, RunFolder
 from aot.arena.players.settings import ArenaSettings
 from aot.arena.statistics.diversity import Edit
 from aot.arena.statistics.scores import (
+    NOT_SCORED,
     ArenaScores,
     Floats,
     Json,
@@ -85,8 +86,9 @@ def _value_interval(
     values = []
     for drawn in weights(("",) * len(names), bootstrap=bootstrap, seed=0):
         for one in drawn:
-            total = np.maximum(one @ counted, 1)
-            values.append(equilibrium(np.tensordot(one, wrong, 1) / total).value)
+            total = one @ counted
+            payoff = np.where(total > 0, np.tensordot(one, wrong, 1) / np.maximum(total, 1), NOT_SCORED)
+            values.append(equilibrium(payoff).value)
     low, high = np.quantile(values, [0.025, 0.975])
     return [float(low), float(high)]
 

@@ -26,7 +26,8 @@ def rows(path: Path, needs: Needs) -> Rows:
     return open_rows(found[0] if found else path, needs)
 
 
-def item(row: Row) -> Item:
+def member(row: Row) -> tuple[str, dict[str, str]]:
+    """The id of a row, and what it is grouped by. Raises as `item`."""
     parts = [row.text(name) for name in PARTS]
     if not all(parts):
         parts = row.text("index", "id").split("_")
@@ -36,13 +37,14 @@ def item(row: Row) -> Item:
     if visual == "0":
         raise NotAsked("no image")
     kind = f"{category}_{sub}"
+    return "_".join(parts), {"figure": f"{kind}_{number}_{figure}", "pair": f"{kind}_{number}_{question}"}
+
+
+def item(row: Row) -> Item:
+    id, groups = member(row)
+    category = groups["figure"].rsplit("_", 2)[0]
     return yes_no(
-        row,
-        row.text("question"),
-        row.text("answer", "gt_answer"),
-        id="_".join(parts),
-        category=kind,
-        groups={"figure": f"{kind}_{number}_{figure}", "pair": f"{kind}_{number}_{question}"},
+        row, row.text("question"), row.text("answer", "gt_answer"), id=id, category=category, groups=groups
     )
 
 
@@ -54,4 +56,5 @@ HALLUSIONBENCH = Benchmark(
     items=951,
     needs=Needs((("question",), ("answer", "gt_answer")), split="image"),
     rows=rows,
+    member=member,
 )

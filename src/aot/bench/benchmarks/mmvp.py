@@ -1,7 +1,8 @@
 """MMVP (Tong et al. 2024, arXiv 2401.06209): 150 pairs of images that look alike to CLIP, one question for both.
 
-The original is Questions.csv beside a folder "MMVP Images" with 1.jpg, 2.jpg, ...; a pair is two rows that follow each
-other. Options read "(a) Open (b) Closed".
+The original is Questions.csv beside a folder "MMVP Images" with 1.jpg, 2.jpg, ...; a pair is two numbers, in a table
+two rows, that follow each other and ask the same (in a table that lacks a row, those after it are no pairs). Options
+read "(a) Open (b) Closed".
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from aot.scores.official import mmvp
 QUESTIONS = "Questions.csv"
 INDEX = ("Index", "lndex")
 """The published header has the latter."""
+WORD = re.compile(r"\w+")
 OPTION = re.compile(r"\(([a-j])\)\s*")
 
 
@@ -38,8 +40,10 @@ def item(row: Row) -> Item:
     written = OPTION.split(row.text("Options", "options"))[2::2]
     options = [option.strip() for option in written] or lettered(row)
     answer = row.text("Correct Answer", "answer")
-    groups = {"pair": str(row.number // 2)}
-    return choice(row, row.text("Question", "question"), options, answer, category=row.text("category"), groups=groups)
+    question, index = row.text("Question", "question"), row.text(*INDEX)
+    number = int(index) - 1 if index.isascii() and index.isdigit() else row.number
+    groups = {"pair": f"{number // 2} {' '.join(WORD.findall(question.casefold()))}"}
+    return choice(row, question, options, answer, category=row.text("category"), groups=groups)
 
 
 ORIGINAL = Needs((INDEX, ("Question",), ("Options",), ("Correct Answer",)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from aot.bench.reading.item import Item
 from aot.bench.reading.prompts import Prompt, boxed, content
 from aot.bench.reading.rows import LeftOut
 from aot.data.images.reading import Refusal
+from aot.errors import AotError
+from aot.scores.metrics import INCOMPLETE
 from aot.types import LETTERS
 
 
@@ -66,15 +68,26 @@ class Evaluation:
     stored: int
 
     def asks(self, trials: int) -> Iterator[Ask]:
-        """Every request, reading the data again."""
+        """Every request, reading the data again. Images are not checked again, so what was refused for its image is
+        passed over by its place: another row may have the same id."""
         left = set(self.items)
-        for item in self.benchmark.read(self.path, check=False):
-            if isinstance(item, Item) and item.id in left:
-                left.remove(item.id)
-                for trial in range(trials):
-                    yield self.asking(item, trial)
-                if not left:
-                    return
+        refused = {(refusal.file, refusal.row) for refusal in self.refusals}
+        for item in self.benchmark.read(self.path, check=False, without=refused):
+            if not isinstance(item, Item) or item.id not in left:
+                continue
+            ask = self.asking(item, 0)
+            if prompt_digest(ask) != self.prompt_digests[item.id]:
+                continue
+            left.remove(item.id)
+            for trial in range(trials):
+                yield replace(ask, trial=trial)
+            if not left:
+                return
+        raise AotError(
+            f"{len(left)} questions changed or went away while the others were asked",
+            where=str(self.path),
+            hint="the same command asks what is left",
+        )
 
 
 def survey(
@@ -105,9 +118,20 @@ def survey(
             items[item.id] = replace(item, images=())
             if settings.limit and len(items) >= settings.limit:
                 break
+    if benchmark.member and (refusals or settings.limit):
+        items = _with_cut_groups(items, benchmark.members(path))
     requests = len(items) * settings.answers_each
     known = (tuple(refusals), dict(left_out), whole.hexdigest())
     return Evaluation(benchmark, path, asking, reader, items, digests, *known, requests, stored)
+
+
+def _with_cut_groups(items: Mapping[str, Item], members: Mapping[tuple[str, str], set[str]]) -> dict[str, Item]:
+    """The items, marked where the file has a member of their group that is not asked."""
+    marked = {}
+    for id, item in items.items():
+        cut = [name for name, value in item.groups.items() if not members.get((name, value), set()) <= items.keys()]
+        marked[id] = replace(item, groups={**item.groups, INCOMPLETE: ",".join(cut)}) if cut else item
+    return marked
 
 
 def prompt_digest(ask: Ask) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,7 +24,8 @@ million pixels holds: an image of 7680 x 4320 (33 million) is fine, one of 100 m
 @dataclass(frozen=True)
 class Benchmark:
     """`item` makes a row an item (or raises `BadRow`, or `NotAsked`); `rows` reads what `Needs` describes. `items`: how
-    many the published set has, None for own ones."""
+    many the published set has, None for own ones. `member`: a row's id and groups, where metrics are of groups whose
+    sizes only the whole file tells."""
 
     name: str
     source: str
@@ -33,13 +35,17 @@ class Benchmark:
     items: int | None = None
     needs: Needs = field(default_factory=Needs)
     rows: Callable[[Path, Needs], Rows] = open_rows
+    member: Callable[[Row], tuple[str, dict[str, str]]] | None = None
 
     @property
     def prompt_name(self) -> str:
         return self.prompt.__name__
 
-    def read(self, path: Path, *, check: bool = True) -> Iterator[Item | Refusal | LeftOut]:
-        """Every row of the file or folder as one of the three, as it is read. `check`: open every image, too.
+    def read(
+        self, path: Path, *, check: bool = True, without: Collection[tuple[str, str]] = ()
+    ) -> Iterator[Item | Refusal | LeftOut]:
+        """Every row of the file or folder as one of the three, as it is read. `check`: open every image, too;
+        `without`: files and places of rows that are passed over.
 
         Raises `AotError` where the file is missing, or is not in this benchmark's format at all.
         """
@@ -49,6 +55,8 @@ class Benchmark:
         for row in self.rows(path, self.needs):
             if isinstance(row, LeftOut):
                 yield row
+                continue
+            if without and _place(row) in without:
                 continue
             try:
                 if row.problem is not None and not row.cells:
@@ -73,6 +81,22 @@ class Benchmark:
                 yield row.refusal(error)
             except BadRow as error:
                 yield row.refusal(error)
+
+    def members(self, path: Path) -> dict[tuple[str, str], set[str]]:
+        """By name and value of a group the ids that the file has of it, refused ones among them."""
+        found: dict[tuple[str, str], set[str]] = {}
+        for row in self.rows(path, self.needs) if self.member else ():
+            with suppress(BadRow):
+                id, groups = self.member(row) if self.member and isinstance(row, Row) else ("", {})
+                for group in groups.items():
+                    found.setdefault(group, set()).add(id)
+        return found
+
+
+def _place(row: Row) -> tuple[str, str]:
+    """File and place as a refusal has them, which is made to be shown."""
+    refusal = row.refusal(BadRow(""))
+    return refusal.file, refusal.row
 
 
 def _check(image: bytes, fine: set[bytes]) -> None:
