@@ -29,6 +29,7 @@ from aot.backends.local.folders import any_processor, base_of, load_model
 from aot.data.images.decoding import BadPicture, opened, upright
 from aot.errors import AotError
 from aot.players.defender.token_sampling import InverseTransformSampling
+from aot.players.end_tokens import end_tokens
 from aot.players.special_tokens import PLACEHOLDERS, UNSAID
 from aot.runs.files import sha256_of
 
@@ -66,9 +67,8 @@ class LocalBackend:
         self.model = load_model(self.folder, dtype or ("auto" if device.type == "cuda" else torch.float32)).to(device)
         self.processor = any_processor(self.folder, self.model.config.model_type)
         self.tokenizer = self.processor.tokenizer
-        own, config = self.model.generation_config, self.model.config
-        eos = own.eos_token_id if own.eos_token_id is not None else self.tokenizer.eos_token_id
-        self.eos_ids: list[int] = [eos] if isinstance(eos, int) else list(eos)
+        config = self.model.config
+        self.eos_ids = end_tokens(self.model.generation_config, self.processor)
         self.pad_id: int = self.eos_ids[0] if self.tokenizer.pad_token_id is None else self.tokenizer.pad_token_id
         self.tokenizer.pad_token_id = self.pad_id
         self.model.generation_config = GenerationConfig(eos_token_id=self.eos_ids, pad_token_id=self.pad_id)
