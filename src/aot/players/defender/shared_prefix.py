@@ -115,6 +115,9 @@ def text_states(
     """
     language = model.model.language_model
     rotary = language.rotary_emb(embeddings, position_ids)
+    if allowed is None and embeddings.shape[1] > 1 and language.config._attn_implementation != "sdpa":
+        # Without a mask sdpa is causal; the others let each token see those behind it.
+        allowed = embeddings.new_ones(embeddings.shape[1], embeddings.shape[1], dtype=torch.bool).tril()[None]
     mask = None if allowed is None else additive(allowed, embeddings.dtype)[:, None]
     hidden = embeddings
     *layers, last = language.layers
