@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from PIL import Image as PilImage
 
 import tiny_models
+from aot.players.cache_argument import cache_argument
 from aot.players.defender.group_sampling import sample_groups
 from aot.players.defender.opening import open_defender
 from aot.players.defender.qwen import QwenDefender
@@ -64,3 +66,21 @@ def test_samples_that_are_trained_on_are_those_of_any_attention(folders: Built) 
         groups = sample_groups(defender.model, prompts, draws, temperature=1.0, end_ids=ends)
         made.append([(group.completions, group.counts) for group in groups])
     assert made[0] == made[1]
+
+
+def test_the_cache_has_the_name_that_transformers_gives_it(folders: Built) -> None:
+    """"cache" from 5.24; under a name that is unknown to it a forward pass would drop the cache in silence."""
+
+    class Newer(torch.nn.Module):
+        def forward(self, hidden: Any, cache: Any = None, **_: Any) -> Any:
+            return hidden
+
+    class Older(torch.nn.Module):
+        def forward(self, hidden: Any, past_key_values: Any = None, **_: Any) -> Any:
+            return hidden
+
+    assert (cache_argument(Newer()), cache_argument(Older())) == ("cache", "past_key_values")
+    model = open_defender(folders / "qwen2_5_vl", DefenderSettings(), name="tiny").model
+    layer = model.model.language_model.layers[0]
+    assert cache_argument(layer) == cache_argument(model)
+    assert cache_argument(layer) in inspect.signature(layer.forward).parameters
