@@ -12,7 +12,7 @@ from typing import Any
 
 def cache_argument(module: Any) -> str:
     """The name of a model's or layer's argument; a model's output has it under the same one."""
-    return _of(type(module))
+    return _of(type(module))  # type: ignore[arg-type]
 
 
 @cache

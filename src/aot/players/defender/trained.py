@@ -21,7 +21,7 @@ from aot.data.images.reading import size_within
 from aot.errors import AotError
 from aot.players.base_players import BASE, Base
 from aot.players.defender.lora import Adapters, new_adapters
-from aot.players.end_tokens import end_tokens, is_guessed
+from aot.players.end_tokens import end_tokens, told_ends
 from aot.players.linear import quicken
 from aot.players.settings import LoraSettings
 from aot.players.special_tokens import UNSAID
@@ -64,7 +64,7 @@ class TrainedDefender(ABC):
         self.checkpointing, self.abstain = checkpointing, abstain
         self.own = model.generation_config
         ends = end_tokens(self.own, processor)
-        if is_guessed(self.own):
+        if not set(told_ends(self.own)) <= set(ends):  # a class's default, which no folder should be saved with
             self.own.eos_token_id = ends
         self.eos_ids = torch.tensor(ends)
         if self.tokenizer.pad_token_id is None:
