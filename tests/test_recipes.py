@@ -41,6 +41,20 @@ def test_overrides_are_read_by_the_type_of_their_setting() -> None:
     assert recipe.name == "007"
 
 
+def test_the_home_folder_is_found_behind_an_equals_sign_and_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    changes = ["players.defender=~/model", "players.attacker.model=~/editor", "compute.vllm.command=~/env/bin/vllm"]
+    recipe = load_recipe("single_gpu", changes)
+    assert recipe.players.defender.model == f"{tmp_path}/model"
+    assert recipe.players.attacker.model == f"{tmp_path}/editor"
+    assert recipe.compute.vllm.command == f"{tmp_path}/env/bin/vllm"
+    path = tmp_path / "mine.json"
+    path.write_text('{"base": "smoke", "players": {"defender": "~/model"}}')
+    assert load_recipe(str(path)).players.defender.model == f"{tmp_path}/model"
+
+
 def test_settings_that_fit_only_together_may_be_given_together() -> None:
     recipe = load_recipe("miniature", ["curriculum.max_fooled=0.2", "curriculum.min_fooled=0.1"])
     assert recipe.curriculum.max_fooled == 0.2

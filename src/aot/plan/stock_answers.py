@@ -13,6 +13,7 @@ from transformers import DynamicCache, GenerationConfig, LogitsProcessor, Logits
 from aot.plan.inexact import measured
 from aot.plan.live_memory import LiveMemory, Measured
 from aot.plan.without_data import META
+from aot.players.cache_argument import cache_argument
 from aot.players.defender.stock import Row, StockDefender
 from aot.players.defender.token_sampling import InverseTransformSampling
 
@@ -75,7 +76,7 @@ class _Generation:
             defender.model.generate(
                 **inputs,
                 generation_config=endless,
-                past_key_values=cache,
+                **{cache_argument(defender.model): cache},
                 logits_processor=LogitsProcessorList([_Watched(sampler, self, cache)]),
             )
         kept = [value for layer in cache.layers for value in vars(layer).values() if isinstance(value, Tensor)]

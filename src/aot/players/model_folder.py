@@ -69,7 +69,9 @@ def read_processor(folder: Path, model_type: str) -> Any:
         raise AotError(what, where=str(folder), hint=f"pip install {package}")
     with reading("the model's processor", folder, hint=hint):
         processor = load_processor(folder, model_type)
-    if not hasattr(processor, "tokenizer") or not getattr(processor, "chat_template", None):
+    if hasattr(processor, "tokenizer") and not getattr(processor, "chat_template", None):
+        processor.chat_template = getattr(processor.tokenizer, "chat_template", None)  # some folders have it there
+    if not hasattr(processor, "tokenizer") or not processor.chat_template:
         what = "the model has no chat template"
         raise AotError(what, where=str(folder), hint="take the instruction-tuned variant")
     # Where its file is missing, transformers builds a tokenizer that knows no word, without a word.

@@ -3,9 +3,10 @@ unless said."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from aot.runs.limits import MOST_PIXELS
 
@@ -49,6 +50,11 @@ class PlayerSettings(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def _from_text(cls, value: Any) -> Any:
         return {"model": value} if isinstance(value, str) else value
+
+    @field_validator("model")
+    @classmethod
+    def _at_home(cls, value: str) -> str:
+        return os.path.expanduser(value) if value.startswith("~/") else value  # in a recipe's file no shell has done it
 
     @model_validator(mode="after")
     def _trainable(self) -> PlayerSettings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import os
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -134,13 +135,14 @@ def differences(
 
 
 def _value(text: str) -> Any:
-    """JSON where it looks like it (a list, object, null, quoted text); else text, for the setting to read."""
+    """JSON where it looks like it (a list, object, null, quoted text); else text, for the setting to read. A shell
+    takes "~" for the home folder at the beginning of a word alone, not behind "=": that is done here."""
     if text == "null" or text[:1] in '[{"':
         try:
             return json.loads(text)
         except (ValueError, RecursionError):
             return text
-    return text
+    return os.path.expanduser(text) if text.startswith("~/") else text
 
 
 def _explained(model: type[BaseModel], detail: Any) -> str:

@@ -28,7 +28,9 @@ from aot.backends.base.pictures import fitted
 from aot.backends.local.folders import any_processor, base_of, load_model
 from aot.data.images.decoding import BadPicture, opened, upright
 from aot.errors import AotError
+from aot.players.cache_argument import cache_argument
 from aot.players.defender.token_sampling import InverseTransformSampling
+from aot.players.end_tokens import end_tokens
 from aot.players.special_tokens import PLACEHOLDERS, UNSAID
 from aot.runs.files import sha256_of
 
@@ -66,9 +68,8 @@ class LocalBackend:
         self.model = load_model(self.folder, dtype or ("auto" if device.type == "cuda" else torch.float32)).to(device)
         self.processor = any_processor(self.folder, self.model.config.model_type)
         self.tokenizer = self.processor.tokenizer
-        own, config = self.model.generation_config, self.model.config
-        eos = own.eos_token_id if own.eos_token_id is not None else self.tokenizer.eos_token_id
-        self.eos_ids: list[int] = [eos] if isinstance(eos, int) else list(eos)
+        config = self.model.config
+        self.eos_ids = end_tokens(self.model.generation_config, self.processor)
         self.pad_id: int = self.eos_ids[0] if self.tokenizer.pad_token_id is None else self.tokenizer.pad_token_id
         self.tokenizer.pad_token_id = self.pad_id
         self.model.generation_config = GenerationConfig(eos_token_id=self.eos_ids, pad_token_id=self.pad_id)
@@ -211,12 +212,14 @@ class LocalBackend:
         if hasattr(getattr(self.model, "model", None), "rope_deltas"):
             self.model.model.rope_deltas = None  # Qwen's, left over from an image before; text alone would take it
         read = self.model(**inputs, **keep, use_cache=True)
-        layers = getattr(read.past_key_values, "layers", ())
+        name = cache_argument(self.model)
+        kept = getattr(read, name)
+        layers = getattr(kept, "layers", ())
         if not all(hasattr(layer, "batch_repeat_interleave") for layer in layers):  # a recurrence's state
             return self._probabilities_alone(inputs, ends)
-        read.past_key_values.batch_repeat_interleave(n)
+        kept.batch_repeat_interleave(n)
         # No mask: one prompt has no padding, and what is padded behind an option is seen by nothing that counts.
-        more = self.model(input_ids=ids, past_key_values=read.past_key_values, use_cache=True)
+        more = self.model(input_ids=ids, **{name: kept}, use_cache=True)
         # The prompt's last position tells an option's first token, each token of it the next.
         logits = torch.cat([read.logits[:, -1:].expand(n, -1, -1), more.logits[:, :-1]], 1).float()
         logprobs = logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0]

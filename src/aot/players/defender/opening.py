@@ -22,8 +22,8 @@ MINIATURES_BATCH, USUAL_BATCH = 64, 8
 
 def open_defender(folder: Path, settings: DefenderSettings, *, name: str) -> TrainedDefender:
     """The defender that is in `folder`: a whole model, adapters over one, or a reference to one. Qwen2.5-VL comes with
-    its fast paths, unless an attention is wanted that takes no masks of ours; any other model with the stock ones.
-    Raises `AotError` for a missing or damaged one, or adapters other than the settings ask for."""
+    its fast paths, unless it has windows, or an attention is wanted that takes no masks of ours; any other model with
+    the stock ones. Raises `AotError` for a missing or damaged one, or adapters other than the settings ask for."""
     place = placed(folder, offline=settings.offline)
     model = read_model(
         place.whole,
@@ -41,6 +41,12 @@ def open_defender(folder: Path, settings: DefenderSettings, *, name: str) -> Tra
     if place.adapters is not None or settings.lora.rank:
         others["base"] = place.base or described(place.whole)
     return defender_around(model, processor, settings, place.whole, name=name, **others)
+
+
+def is_fast_shape(config: Any) -> bool:
+    """Whether `QwenDefender` is written for a model: its masks know of no window."""
+    windows = getattr(config.get_text_config(), "layer_types", None) or ()
+    return bool(config.model_type == FAST) and "sliding_attention" not in windows
 
 
 def check_rank(adapters: Adapters, settings: DefenderSettings, folder: Path) -> None:
@@ -61,7 +67,7 @@ def defender_around(
     area = settings.min_pixels, settings.max_pixels
     if any(area) and not set_area(processor, *area):
         others["area"] = area
-    is_fast = model.config.model_type == FAST and settings.attention != "flash_attention_2"
+    is_fast = is_fast_shape(model.config) and settings.attention != "flash_attention_2"
     return (QwenDefender if is_fast else StockDefender)(
         model,
         processor,

@@ -17,6 +17,7 @@ from transformers import DynamicCache
 from transformers import Qwen2_5_VLForConditionalGeneration as Model
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import rotate_half
 
+from aot.players.cache_argument import cache_argument
 from aot.players.defender.rotary import rotated
 from aot.players.processor import PromptBatch
 
@@ -115,11 +116,15 @@ def text_states(
     """
     language = model.model.language_model
     rotary = language.rotary_emb(embeddings, position_ids)
+    if allowed is None and embeddings.shape[1] > 1 and language.config._attn_implementation != "sdpa":
+        # Without a mask sdpa is causal; the others let each token see those behind it.
+        allowed = embeddings.new_ones(embeddings.shape[1], embeddings.shape[1], dtype=torch.bool).tril()[None]
     mask = None if allowed is None else additive(allowed, embeddings.dtype)[:, None]
     hidden = embeddings
     *layers, last = language.layers
+    cached = {cache_argument(last): cache}
     for layer in layers:
-        hidden = layer(hidden, attention_mask=mask, position_embeddings=rotary, past_key_values=cache)
+        hidden = layer(hidden, attention_mask=mask, position_embeddings=rotary, **cached)
     attention, normed = last.self_attn, last.input_layernorm(hidden)
     q, k, v = (
         projection(x).unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)

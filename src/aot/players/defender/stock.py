@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessorList
+from transformers import LogitsProcessorList
 
 from aot.errors import AotError
 from aot.players.defender.token_sampling import InverseTransformSampling
@@ -44,19 +44,7 @@ class StockDefender(TrainedDefender):
 
     def __init__(self, model: Any, processor: Any, **others: Any):
         super().__init__(model, processor, **others)
-        if self.tokenizer.pad_token_id is None:
-            self.tokenizer.pad_token_id = int(self.eos_ids[0])
         self.image_token = getattr(processor, "image_token", None)
-        self.plain = GenerationConfig(eos_token_id=self.eos_ids.tolist(), pad_token_id=self.tokenizer.pad_token_id)
-        self.own, model.generation_config = model.generation_config, self.plain
-
-    def save(self, folder: Any, *, dtype: torch.dtype | None = None) -> None:
-        """As `TrainedDefender.save`, with the folder's own `generation_config.json`."""
-        self.model.generation_config = self.own
-        try:
-            super().save(folder, dtype=dtype)
-        finally:
-            self.model.generation_config = self.plain
 
     def answer(
         self,

@@ -14,12 +14,14 @@ import numpy.typing as npt
 import torch
 from PIL import Image as PilImage
 from torch import Tensor, nn
+from transformers import GenerationConfig
 
 from aot.answers import parse_answer
 from aot.data.images.reading import size_within
 from aot.errors import AotError
 from aot.players.base_players import BASE, Base
 from aot.players.defender.lora import Adapters, new_adapters
+from aot.players.end_tokens import end_tokens, told_ends
 from aot.players.linear import quicken
 from aot.players.settings import LoraSettings
 from aot.players.special_tokens import UNSAID
@@ -60,9 +62,16 @@ class TrainedDefender(ABC):
         self.max_new_tokens, self.batch, self.area = max_new_tokens, batch, area
         self.lora, self.adapters, self.base = lora or LoraSettings(), adapters, base
         self.checkpointing, self.abstain = checkpointing, abstain
-        eos = model.generation_config.eos_token_id
-        eos = self.tokenizer.eos_token_id if eos is None else eos
-        self.eos_ids = torch.tensor([eos] if isinstance(eos, int) else eos)
+        self.own = model.generation_config
+        ends = end_tokens(self.own, processor)
+        if not set(told_ends(self.own)) <= set(ends):  # a class's default, which no folder should be saved with
+            self.own.eos_token_id = ends
+        self.eos_ids = torch.tensor(ends)
+        if self.tokenizer.pad_token_id is None:
+            self.tokenizer.pad_token_id = ends[0]
+        # Of the folder's habits of decoding none acts, in TRL's samples neither.
+        self.plain = GenerationConfig(eos_token_id=ends, pad_token_id=self.tokenizer.pad_token_id)
+        model.generation_config = self.plain
         ids = (getattr(model.config, key, None) for key in UNSAID)
         # An image placeholder sampled at high temperature would crash the next forward pass.
         self.suppressed_ids = list(dict.fromkeys(i for i in ids if i is not None))
@@ -178,7 +187,8 @@ class TrainedDefender(ABC):
 
     def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
         """A folder that the stock classes open: the whole model as safetensors (`dtype` casts them) and JSON, or its
-        adapters and the name of their base. A base that no training has touched is named alone."""
+        adapters and the name of their base. A base that no training has touched is named alone. Of a whole model its
+        own `generation_config.json` goes with it."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         if self.adapters is not None or self.lora.rank:
@@ -193,5 +203,9 @@ class TrainedDefender(ABC):
             weights = {k: v.to(dtype or v.dtype) for k, v in self.model.state_dict().items()}
             if getattr(self.model.config, "tie_word_embeddings", False):
                 weights.pop("lm_head.weight", None)
-            self.model.save_pretrained(folder, state_dict=weights)
+            self.model.generation_config = self.own
+            try:
+                self.model.save_pretrained(folder, state_dict=weights)
+            finally:
+                self.model.generation_config = self.plain
         self.processor.save_pretrained(folder)
