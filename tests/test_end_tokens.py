@@ -132,7 +132,10 @@ def test_the_end_that_the_template_writes_comes_before_the_tokenizers(folders: B
     changed(folder / TOKENIZER, lambda own: own.update(eos_token=PAD))
     words = opened(folder).tokenizer
     assert opened(folder).eos_ids.tolist() == words.convert_tokens_to_ids([IM_END, PAD])
-    template = "{% if messages|length > 1 %}{{ raise_exception('one turn') }}{% endif %}<|image_pad|>"
+    template = (
+        "{% if messages|length > 1 %}{{ raise_exception('one turn') }}{% endif %}{% for part in messages[0].content %}"
+        "{% if part.type == 'image' %}<|image_pad|>{% else %}{{ part.text }}{% endif %}{% endfor %}"
+    )
     (folder / TEMPLATE).write_text(template, encoding="utf-8")  # takes no second turn: the tokenizer's it is
     assert opened(folder).eos_ids.tolist() == words.convert_tokens_to_ids([PAD, IM_END])
 

@@ -124,7 +124,6 @@ class SftExample:
     attacked: tuple[Image, ...] = ()
 
 
-
 Batches = Callable[[int], Sequence[SftExample]]
 """The examples of a step (from 1). The same step, the same examples: what resuming needs."""
 
