@@ -89,6 +89,7 @@ def test_yes_or_no(tmp_path: Path) -> None:
         ({"messages": chat("B", {"type": "video"})}, "'video'"),
         ({"problem": "How many?", "solution": "7"}, "no question with options"),
         ({"problem": ASKED, "solution": "It is not A, so it is B"}, "not among the options"),
+        ({"prompt": ASKED, "response": "B", "ground_truth": "A"}, "in response or in ground_truth"),
         ({"prompt": ASKED, "response": ["B"]}, "no text in response"),
     ],
 )

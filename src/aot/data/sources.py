@@ -13,6 +13,7 @@ from aot.data.annotations.datasets.voc import read_voc, voc_files
 from aot.data.annotations.datasets.yolo import is_yolo, names_file, read_yolo
 from aot.data.annotations.programs.labelbox import labelbox_files, read_labelbox
 from aot.data.annotations.programs.labelme import labelme_files, read_labelme
+from aot.data.annotations.programs.sagemaker import read_sagemaker, sagemaker_files
 from aot.data.annotations.readers import read_annotations
 from aot.data.images.reading import Fit, Refusal, square
 from aot.data.photos.photo import Source, scenes_of
@@ -41,9 +42,9 @@ _MOST_AROUND = 4
 """Folders that a dataset may have around it, each alone in the one above."""
 FORMATS = (
     "give a COCO-format folder (instances.json and images/, annotations/instances_*.json, or _annotations.coco.json), "
-    "a YOLO, Pascal VOC, labelme or imagefolder dataset, what CVAT, Label Studio, VIA, CreateML, Datumaro, Labelbox or "
-    "Supervisely wrote or a table of boxes with the images, an LMUData .tsv, a .jsonl or .parquet file, a folder that "
-    "datasets.load_dataset opens, or a folder of images"
+    "a YOLO, Pascal VOC, labelme or imagefolder dataset, what CVAT, Label Studio, VIA, CreateML, Datumaro, Labelbox, "
+    "SageMaker or Supervisely wrote or a table of boxes with the images, an LMUData .tsv, a .jsonl or .parquet file, "
+    "a folder that datasets.load_dataset opens, or a folder of images"
 )
 
 
@@ -97,6 +98,8 @@ def open_source(path: Path | str, fit: Fit, *, free_text: bool = False) -> Sourc
     if suffix in (".jsonl", ".ndjson"):
         if labelbox_files(path):
             return read_labelbox(path, fit)
+        if sagemaker_files(path):
+            return read_sagemaker(path, fit)
         if (told := exporter_of(path)) and not asks_so(_head(path)):
             raise _not_read(path, *told)
         return read_jsonl(path, fit, free_text=free_text)
@@ -108,7 +111,7 @@ def open_source(path: Path | str, fit: Fit, *, free_text: bool = False) -> Sourc
         return _open_json(path, fit, free_text)
     if suffix == ".csv" and has_questions(path):
         return read_questions(path, fit, free_text=free_text)
-    if suffix in (".xml", ".csv", ".txt") and (source := read_annotations(path, fit)):
+    if suffix in (".xml", ".csv", ".txt", ".manifest") and (source := read_annotations(path, fit)):
         return source
     if _is_archive(path):
         raise _packed(path)

@@ -22,6 +22,10 @@ IMAGES = ("file_name", "filename", "image_file_name", "image_path", "img_path", 
 DECODED = "decoded_image"
 """Where MathVista has the image; its `image` names a file that the table does not come with."""
 _PICTURED = ("image", *IMAGES, DECODED)
+_GOLDS = frozenset(
+    ("label", "gt", "gold", "groundtruth", "target", "reference", "correct", "correctanswer", "correctoption")
+) | {"answerkey"}
+"""Other columns that may hold the answer: what stands beside them may be what a model said."""
 _HUMAN, _ASSISTANT = ("human", "user"), ("gpt", "assistant", "model")
 _WRAPPED = re.compile(
     r"(?:<think>(?:(?!</?answer>).)*</think>\s*)?<answer>\s*([^<]*?)\s*</answer>|\$?\\boxed\{([^{}]*)\}\$?", re.DOTALL
@@ -58,6 +62,10 @@ def as_asked(row: Row) -> dict[str, Any]:
         raise BadRow("the question has several images; one image a question is supported", "several_images")
     if own:
         return {**found, "question": question}
+    others = (column for column in row if re.sub(r"[\W_]", "", column).casefold() in _GOLDS)
+    if other := [column for column in others if text_of(row[column])]:
+        what = f"the answer may be in {PAIRS.get(name, name)} or in {', '.join(other)[:80]}: name its column `answer`"
+        raise BadRow(what, "ambiguous_answer")
     if not isinstance(answer, str) or not text_of(answer):
         raise BadRow(f"no text in {PAIRS.get(name, name)} answers the question in {name}", "no_answer")
     return {**found, "question": question, "answer": _plain(answer, question, row)}
