@@ -281,7 +281,7 @@ DATASETS: dict[str, Callable[[Path], Path]] = {
     "label_studio_min": _annotations("project.json", [least(L_CUP, rect("bus", 60, 20, 20, 10, rotation=90))]),
     "via": _annotations("via_project.json", project(V_CUP, region(CORNERS, object="bus"), region(ELLIPSE, object="a"))),
     "via_csv": _annotations("via_export.csv", via_csv(V_CUP, V_BUS)),
-    "sagemaker": _annotations("output.manifest", f"{manifest_line()}\n{manifest_line()}"),
+    "sagemaker": _annotations("output.manifest", manifest_line()),
     "createml": _annotations("annotations.json", createml(C_CUP, C_BUS)),
     "box_table": _annotations("labels.csv", T_BOTH),
     "open_images": _open_images,
