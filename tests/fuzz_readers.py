@@ -22,6 +22,7 @@ from layouts_box_tables import CLASSES, O_CUP, OPEN, T_BOTH
 from layouts_createml import C_BUS, C_CUP, createml
 from layouts_cvat import A_BUS, A_CUP, PARTS, cvat
 from layouts_label_studio import L_BUS, L_CUP, annotation, least, rect, task
+from layouts_sagemaker import line as manifest_line
 from layouts_via import CORNERS, ELLIPSE, V_BUS, V_CUP, project, region, via_csv
 
 Outcome = tuple[int, int]
@@ -280,6 +281,7 @@ DATASETS: dict[str, Callable[[Path], Path]] = {
     "label_studio_min": _annotations("project.json", [least(L_CUP, rect("bus", 60, 20, 20, 10, rotation=90))]),
     "via": _annotations("via_project.json", project(V_CUP, region(CORNERS, object="bus"), region(ELLIPSE, object="a"))),
     "via_csv": _annotations("via_export.csv", via_csv(V_CUP, V_BUS)),
+    "sagemaker": _annotations("output.manifest", manifest_line()),
     "createml": _annotations("annotations.json", createml(C_CUP, C_BUS)),
     "box_table": _annotations("labels.csv", T_BOTH),
     "open_images": _open_images,

@@ -29,7 +29,20 @@ ROWS: list[dict[str, Any]] = [
     {"choice_a": "red", "choice_b": "blue", "answer": "b"},
     {"question": "Which colour?\nA. red\nB. blue", "answer": "B"},
     {"question": LETTERED, "answer": "(B)"},
+    {"options": [{"label": "A", "text": "red"}, {"label": "B", "text": "blue"}], "answer": "B"},
+    {"choices": {"label": ["A", "B"], "text": ["red", "blue"]}, "answer": "blue"},
+    {"choices": {"text": ["red", "blue"], "label": ["A", "B"]}, "answer": 1},
+    {"options": "[{'key': '(A)', 'value': 'red'}, {'key': '(B)', 'value': 'blue'}]", "answer": "B"},
+    {"options": '{"label": ["A", "B"], "text": ["red", "blue"]}', "answer": "B"},
+    {"options": "{'text': array(['red', 'blue'], dtype=object), 'label': array(['A', 'B'])}", "answer": 1},
+    {"options": "['red' 'blue']", "answer": "B"},
+    {"options": "['red'\n 'blue']", "answer": "blue"},
+    {"question": "Which colour? (A) red (B) blue", "answer": "B"},
+    {"question": "Which colour? A. red B. blue", "answer": "blue"},
+    {"question": "Which colour? Options: A) red, B) blue", "answer": "(B)"},
+    {"question": "Which colour?\nA: red B: blue\nAnswer with the letter.", "answer": "B"},
 ]
+OBJECTS = [row for row in ROWS if "options" in row or "choices" in row or " red " in row.get("question", "")]
 
 
 def items(path: Path, name: str = "custom:mine") -> tuple[list[Item], list[Refusal]]:
@@ -46,12 +59,13 @@ def test_options_are_found_where_published_tables_have_them(tmp_path: Path, row:
     assert [option for option in item.options if option != "nan"] == ["red", "blue"]
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if "question" not in row and "choice_a" not in row][:4])
+@pytest.mark.parametrize("row", OBJECTS)
 def test_an_audit_finds_them_too(tmp_path: Path, row: dict[str, Any]) -> None:
     known = {"question": ASKED, "image": {"bytes": picture(1), "path": None}} | row
     write_parquet(tmp_path / "one.parquet", [known])
     (photo,) = open_source(tmp_path / "one.parquet", at_most(64)).items
-    assert isinstance(photo, Photo) and "blue" in photo.given[0][0].options[photo.given[0][0].answer]
+    assert isinstance(photo, Photo) and photo.given[0][0].right == "blue"
+    assert [option for option in photo.given[0][0].options if option] == ["red", "blue"]
 
 
 def test_mathvista_of_the_hub_has_its_images_beside_their_names(tmp_path: Path) -> None:
@@ -184,7 +198,33 @@ NO_GOLD: list[tuple[dict[str, Any], str]] = [
     ({"options": ["B", "A"], "answer": "A"}, "both an option's text and another one's number or letter"),
     ({"options": ["b", "a"], "answer": "a"}, "both an option's text and another one's number or letter"),
     ({"options": [{"label": "A", "text": "red"}, {"label": "B"}], "answer": "B"}, "an option is no text"),
+    ({"options": [{"text": "red"}, {"text": "blue"}], "answer": "B"}, "an option is no text"),
+    ({"options": [{"label": "B", "text": "red"}, {"label": "A", "text": "blue"}], "answer": "A"}, "not A, B, ..."),
+    ({"options": {"label": ["1", "2"], "text": ["red", "blue"]}, "answer": "1"}, "not A, B, ..."),
+    ({"options": {"label": ["A", "C"], "text": ["red", "blue"]}, "answer": "C"}, "not A, B, ..."),
+    ({"options": [{"label": "A", "text": "red", "image": "b.png"}], "answer": "A"}, "image"),
+    ({"options": "['red', 'blue' 'green']", "answer": "B"}, "list"),
+    ({"question": "Which one?\nA. red\nB. blue C. green\nC. pink D. grey", "answer": "B"}, "a further one"),
 ]
+NO_OPTIONS = [
+    "Who is A. Smith and B. Jones?",
+    "Two are shown: (A) left and (B) right. Which is larger?",
+    "Which? (A) red (B) blue (D) green",
+    "Which? (A) red (B) blue (A) green",
+    "Which are true? (A) it is red (B) it is large A. both B. none",
+    "Which? (A) red (B) blue Answer with the letter.",
+]
+
+
+@pytest.mark.parametrize("question", NO_OPTIONS)
+def test_letters_of_a_sentence_are_no_options(tmp_path: Path, question: str) -> None:
+    (tmp_path / "a.png").write_bytes(picture(1))
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"question": question, "image": "a.png", "answer": "B"}))
+    found, refused = items(tmp_path / "rows.jsonl")
+    assert not found and refused[0].word == "bad_options"
+    (one,) = open_source(tmp_path / "rows.jsonl", at_most(64)).items
+    assert isinstance(one, Refusal)
+
 
 
 @pytest.mark.parametrize(("row", "told"), NO_GOLD)

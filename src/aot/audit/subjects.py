@@ -13,6 +13,7 @@ from aot.attacks.base.family import Rule
 from aot.attacks.judging.referees import referees
 from aot.data.images.reading import Refusal, at_most
 from aot.data.sources import open_source
+from aot.data.tables.columns import columns_told
 from aot.errors import AotError
 from aot.forge.funnel import Funnel
 from aot.forge.objects import ObjectSource
@@ -99,7 +100,8 @@ def open_subjects(
     subjects = Subjects(pair_source, seed=seed, limit=limit)
     if not len(subjects):
         why = f"; the first refused row: {refused[0]}" if refused else ""
-        hint = "give questions with the images, or boxes to ask about"
+        told = columns_told(data)
+        hint = f"{told}{'; else ' if told else ''}give questions with the images, or boxes to ask about"
         shutil.rmtree(folder, ignore_errors=True)
         raise AotError(f"nothing can be asked about these {len(pair_source)} images{why}", where=str(data), hint=hint)
     return subjects, refused

@@ -13,16 +13,18 @@ from aot.data.annotations.datasets.voc import read_voc, voc_files
 from aot.data.annotations.datasets.yolo import is_yolo, names_file, read_yolo
 from aot.data.annotations.programs.labelbox import labelbox_files, read_labelbox
 from aot.data.annotations.programs.labelme import labelme_files, read_labelme
+from aot.data.annotations.programs.sagemaker import read_sagemaker, sagemaker_files
 from aot.data.annotations.readers import read_annotations
 from aot.data.images.reading import Fit, Refusal, square
 from aot.data.photos.photo import Source, scenes_of
 from aot.data.photos.pictures import PICTURES, holds_pictures, is_picture, read_pictures, twins
+from aot.data.tables.asked import asks_so
 from aot.data.tables.imagefolder import has_questions, metadata_files, read_imagefolder, read_questions
 from aot.data.tables.parquet import shards
 from aot.data.tables.rows import read_jsonl
 from aot.data.tables.stored import SAVED, read_table
 from aot.data.tables.tsv import read_tsv
-from aot.data.unread import exporter_of, unread_annotations
+from aot.data.unread import exporter_of, prediction_strings, unread_annotations
 from aot.errors import AotError
 from aot.runs.files import canonical_hash, sha256_of
 from aot.types import Scene
@@ -40,9 +42,9 @@ _MOST_AROUND = 4
 """Folders that a dataset may have around it, each alone in the one above."""
 FORMATS = (
     "give a COCO-format folder (instances.json and images/, annotations/instances_*.json, or _annotations.coco.json), "
-    "a YOLO, Pascal VOC, labelme or imagefolder dataset, what CVAT, Label Studio, VIA, CreateML, Datumaro, Labelbox or "
-    "Supervisely wrote or a table of boxes with the images, an LMUData .tsv, a .jsonl or .parquet file, a folder that "
-    "datasets.load_dataset opens, or a folder of images"
+    "a YOLO, Pascal VOC, labelme or imagefolder dataset, what CVAT, Label Studio, VIA, CreateML, Datumaro, Labelbox, "
+    "SageMaker or Supervisely wrote or a table of boxes with the images, an LMUData .tsv, a .jsonl or .parquet file, "
+    "a folder that datasets.load_dataset opens, or a folder of images"
 )
 
 
@@ -96,7 +98,9 @@ def open_source(path: Path | str, fit: Fit, *, free_text: bool = False) -> Sourc
     if suffix in (".jsonl", ".ndjson"):
         if labelbox_files(path):
             return read_labelbox(path, fit)
-        if told := exporter_of(path):
+        if sagemaker_files(path):
+            return read_sagemaker(path, fit)
+        if (told := exporter_of(path)) and not asks_so(_head(path)):
             raise _not_read(path, *told)
         return read_jsonl(path, fit, free_text=free_text)
     if suffix == ".parquet":
@@ -107,7 +111,7 @@ def open_source(path: Path | str, fit: Fit, *, free_text: bool = False) -> Sourc
         return _open_json(path, fit, free_text)
     if suffix == ".csv" and has_questions(path):
         return read_questions(path, fit, free_text=free_text)
-    if suffix in (".xml", ".csv", ".txt") and (source := read_annotations(path, fit)):
+    if suffix in (".xml", ".csv", ".txt", ".manifest") and (source := read_annotations(path, fit)):
         return source
     if _is_archive(path):
         raise _packed(path)
@@ -132,7 +136,7 @@ def _open_folder(path: Path, fit: Fit, free_text: bool) -> Source:
     """By what the folder holds, or the only folder in it (an archive's often has one more around it)."""
     for place in (path, *_only_folders(path)):
         if source := _open_known(place, fit, free_text):
-            return source
+            return _with_predictions(source, place)
     unread = unread_annotations(path)
     if not holds_pictures(path):
         if unread:
@@ -186,6 +190,13 @@ def _beside(source: Source, path: Path, *others: tuple[str, Callable[[Path], obj
     return Source(chain(left, source.items), source.labels) if left else source
 
 
+def _with_predictions(source: Source, path: Path) -> Source:
+    """The source, and as refused the tables beside it that hold boxes as prediction strings: they may say otherwise."""
+    told = "its column PredictionString is not read: write a row for each box where these are wanted, in another folder"
+    left = [Refusal(str(file), "the table", told, "other_format", "label") for file in prediction_strings(path)]
+    return Source(chain(left, source.items), source.labels) if left else source
+
+
 def _only_folders(path: Path) -> Iterator[Path]:
     """The only folder in the folder, and that in it, and so on, while there are no pictures beside."""
     for _ in range(_MOST_AROUND):
@@ -216,13 +227,17 @@ def _is_table(file: Path) -> bool:
 
 def _has_rows(file: Path) -> bool:
     """By its beginning: NLVR's own files are JSON lines that end in .json, and a list of rows is written so, too."""
+    head = _head(file)
+    listed = head.startswith("[") and (('"image"' in head and '"question"' in head) or asks_so(head))
+    return listed or '"structured_rep"' in head.partition("\n")[0]
+
+
+def _head(file: Path) -> str:
     try:
         with file.open("rb") as lines:
-            head = lines.read(2**20)
+            return lines.read(2**20).decode("utf-8-sig", "replace").lstrip(" \r\n\t")
     except OSError:
-        return False
-    listed = head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"[") and b'"image"' in head and b'"question"' in head
-    return listed or b'"structured_rep"' in head.partition(b"\n")[0]
+        return ""
 
 
 def _open_json(path: Path, fit: Fit, free_text: bool) -> Source:

@@ -34,6 +34,7 @@ _PLACES = re.compile(
     r'|([\s,;:("]-?\d+(\.\d+)?){4}'
 )
 """A pair of numbers in brackets, a name of a coordinate, or four numbers in a row."""
+_PREDICTED = re.compile(r"\bprediction_?strings?\b", re.IGNORECASE)
 _NUMBER = r"-?\d*\.?\d+(e-?\d+)?"
 Row = tuple[tuple[str, ...], str, str, str]
 """Endings, a pattern of the beginning, what the file is, and the next step."""
@@ -137,6 +138,16 @@ def exporter_of(file: Path) -> tuple[str, str] | None:
         if re.search(pattern, lines, re.DOTALL) or (r"\n" in pattern and re.search(pattern, head)):
             return what, step
     return None
+
+
+def prediction_strings(folder: Path) -> list[Path]:
+    """Tables in the folder, or in a folder of it, with the boxes of an image in one cell, as Kaggle's competitions."""
+    files = sorted(file for pattern in ("*", "*/*") for file in folder.glob(pattern) if _is_csv(file))
+    return [file for file in files[:_MOST_OPENED] if _PREDICTED.search(_beginning(file).partition("\n")[0])]
+
+
+def _is_csv(file: Path) -> bool:
+    return file.suffix.lower() in (".csv", ".tsv") and file.is_file()
 
 
 def _deeper(file: Path) -> tuple[str, Path] | None:

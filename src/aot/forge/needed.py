@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from aot.data.photos.questions import names_something
+from aot.data.tables.columns import columns_told
 from aot.errors import AotError
 from aot.forge.photo_edits.generated import check_generator
 from aot.forge.photo_source import ATTACKER, PhotoPairSource, PhotoSettings
@@ -38,5 +39,7 @@ def check_asked(source: PhotoPairSource, data: Path | None, stored: Path) -> Non
             "give questions with the images (column `question`), boxes to ask about (their file may be in the folder "
             "above), or --grow FOLDER, a model that writes questions"
         )
+        if told := columns_told(data):
+            hint = f"{told}; else {hint}"
         shutil.rmtree(stored, ignore_errors=True)
         raise AotError(f"nothing can be asked about these {len(source)} images", where=str(data), hint=hint)

@@ -8,7 +8,7 @@ from typing import Any
 
 from aot.data.images.reading import from_folder, read_image_file
 
-NAME_COLUMNS = ("image", "Image", "image_path", "filename")
+NAME_COLUMNS = ("image", "Image", "image_path", "filename", "images")
 """Where JSON has the name of an image file."""
 IMAGE_FOLDERS = (
     "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,8 @@ from aot.bench.reading.rows import Row
 from aot.data.images.reading import BadRow
 from aot.data.photos import given, in_text
 from aot.data.photos.in_text import REQUEST, inside
+from aot.data.photos.option_objects import texts_in
+from aot.data.records.held_text import held_in
 from aot.data.records.values import text_of
 from aot.types import LETTERS
 
@@ -118,7 +119,7 @@ def own_options(row: Row) -> list[str]:
     cell = next((row.cells[name] for name in ONE_CELL if row.cells.get(name)), None)
     if cell is None or lettered(row):
         return list(in_text.options_of_columns(row.cells))
-    held = parsed(cell) if isinstance(cell, str) and cell.lstrip().startswith("{") else cell
+    held = texts_in(parsed(cell) if isinstance(cell, str) and cell.lstrip().startswith("{") else cell)
     if isinstance(held, Mapping):
         spelled = {str(letter).strip().upper(): option for letter, option in held.items()}
         if "A" not in spelled:
@@ -141,15 +142,15 @@ def in_one_cell(value: Any) -> list[str]:
 def parsed(text: str) -> Any:
     """What a text of Python or JSON holds. Else `BadRow`."""
     try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-        raise BadRow(f"{text[:60]!r} is not a list ({type(error).__name__})", "bad_options") from error
+        return held_in(text)
+    except ValueError as error:
+        raise BadRow(f"{text[:60]!r} is not a list ({error})", "bad_options") from error
 
 
 def listed(value: Any) -> list[str]:
-    """A list of texts, or the text of a Python list of them (as MMMU has its options). Else `BadRow`."""
+    """A list of texts, or the text of a list of them or of objects (as MMMU has its options). Else `BadRow`."""
     if isinstance(value, str):
-        value = parsed(value) if value.strip() else []
+        value = texts_in(parsed(value)) if value.strip() else []
     if not isinstance(value, (list, tuple)):
         raise BadRow(f"the options are a {type(value).__name__}, not a list", "bad_options")
     if any(isinstance(part, Mapping | list | tuple) for part in value):

@@ -23,7 +23,7 @@ from aot.bench.reading.pictures import found_image, named_images
 from aot.data.images.reading import BadRow, Refusal, decoded
 from aot.data.records.delimited import csv_records
 from aot.data.records.values import text_of
-from aot.data.tables.objects_column import DECODED
+from aot.data.tables.asked import DECODED
 from aot.data.tables.tsv import POINTER_CHARS, pictured_rows, row_images
 from aot.errors import AotError
 from aot.runs.files import bounded_lines, encoding_of, read_whole

@@ -10,6 +10,7 @@ from aot.data.annotations.programs.cvat import cvat_files, read_cvat
 from aot.data.annotations.programs.datumaro import datumaro_files, read_datumaro
 from aot.data.annotations.programs.label_studio import label_studio_files, read_label_studio
 from aot.data.annotations.programs.labelbox import labelbox_files, read_labelbox
+from aot.data.annotations.programs.sagemaker import read_sagemaker, sagemaker_files
 from aot.data.annotations.programs.supervisely import read_supervisely, supervisely_files
 from aot.data.annotations.programs.via import read_via, via_files
 from aot.data.images.reading import Fit
@@ -23,6 +24,7 @@ READERS = (
     (datumaro_files, read_datumaro),
     (supervisely_files, read_supervisely),
     (labelbox_files, read_labelbox),
+    (sagemaker_files, read_sagemaker),
     (box_tables, read_box_tables),
 )
 """What finds a format's files, and what reads them; the first that finds any is taken."""

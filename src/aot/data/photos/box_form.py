@@ -3,12 +3,12 @@
 They are [x, y, width, height], as in COCO, or two corners, [x0, y0, x1, y1]. A box that would reach beyond its image,
 or whose second corner would be left of its first one or above it, can have one of the two meanings only. Boxes that can
 have neither are of another form (centre and sides, y before x, another image's size) or wrong. Shares and percents of
-the image's sides are told by numbers that never exceed 1, or 100 in large images.
+the image's sides are told by numbers that never exceed 1, or 100 or 1000 in large images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard
 
@@ -19,10 +19,19 @@ Form = Literal["sides", "corners"]
 Verdict = Literal["sides", "corners", "shares", "neither", "either", "none"]
 FORMS: dict[str, Form] = {"xywh": "sides", "coco": "sides", "xyxy": "corners", "pascal_voc": "corners"}
 """What a dataset may write in `bbox_format`."""
+CORNERS = (
+    *(("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"), ("x0", "y0", "x1", "y1")),
+    *(("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom")),
+)
+SIDES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
+"""The names that numbers have in boxes that name them."""
+THOUSANDTHS = {"xyxy_1000": (0, 1, 2, 3), "yxyx_1000": (1, 0, 3, 2)}
+"""Two corners in thousandths of the image's sides (ours to name; Gemini has y before x): where x0, y0, x1, y1 are."""
 _SETTLED = 64
 """Boxes of one meaning after which no more are looked at (*ours*)."""
 _PERCENT_OF_PX, _FEW = 200, 8
-"""Percents are told in images whose sides are at least so long, by at least so many boxes; so are centres (*ours*)."""
+"""Percents are told in images whose sides are at least so long, by at least so many boxes (thousandths in ten times
+as long ones); so are centres (*ours*)."""
 _MUCH_MORE = 4
 """So many times as many boxes must be corners only as sides only (*ours*): some boxes of every dataset are wrong."""
 
@@ -30,9 +39,9 @@ _MUCH_MORE = 4
 @dataclass
 class Evidence:
     """Counts of boxes: `sides`, `corners`: of one meaning only; `either`: of both; `neither`: of none; `shares`,
-    `percents`: see above; `centred`: inside as centre and sides. A verdict of "neither" needs more than `wrong` of all
-    boxes to be so, or one where all are centred: of true [x, y, width, height] those near the left and the top are not.
-    """
+    `percents`, `thousandths`: see above; `centred`: inside as centre and sides. A verdict of "neither" needs more than
+    `wrong` of all boxes to be so, or one where all are centred: of true [x, y, width, height] those near the left and
+    the top are not."""
 
     wrong: float = 0.05
     sides: int = 0
@@ -41,6 +50,7 @@ class Evidence:
     neither: int = 0
     shares: int = 0
     percents: int = 0
+    thousandths: int = 0
     centred: int = 0
     seen: int = 0
 
@@ -54,6 +64,8 @@ class Evidence:
         self.shares += min(box) >= 0 and max(box) <= 1
         large = size is not None and min(size) >= _PERCENT_OF_PX
         self.percents += large and min(box) >= 0 and max(box) <= 100
+        larger = size is not None and min(size) >= 10 * _PERCENT_OF_PX
+        self.thousandths += larger and min(box) >= 0 and max(box) <= 1000
         sides, corners = _within(box, size), _within(_as_sides(box), size)
         if sides and corners and isinstance(area_px, int | float):
             areas = third * fourth, (third - first) * (fourth - second)
@@ -68,6 +80,10 @@ class Evidence:
     @property
     def settled(self) -> bool:
         return max(self.sides, self.corners) >= _SETTLED
+
+    @property
+    def may_be_thousandths(self) -> bool:
+        return self.thousandths == self.seen >= _FEW
 
     @property
     def verdict(self) -> Verdict:
@@ -109,3 +125,9 @@ def _within(box: Sequence[float], size: Size | None) -> bool:
     if not (x >= -1 and y >= -1 and wide > 0 and high > 0):
         return False
     return size is None or (x + wide <= size[0] + 1 and y + high <= size[1] + 1)
+
+
+def names_of(box: Mapping[str, Any]) -> tuple[tuple[str, ...], Form | None]:
+    """The names of the four numbers of a box that names them, and what they are; none where it has no such names."""
+    forms: tuple[tuple[Form, tuple[tuple[str, ...], ...]], ...] = (("corners", CORNERS), ("sides", SIDES))
+    return next(((names, form) for form, known in forms for names in known if {*names} <= box.keys()), ((), None))

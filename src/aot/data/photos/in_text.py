@@ -15,6 +15,10 @@ REQUEST = re.compile(
 )
 """The last line of a question that asks for a letter: the request is ours here."""
 _PLACE = re.compile(r"^\s*<image>\s*|\s*<image>\s*$", re.IGNORECASE)
+_NO_OPTION = re.compile(
+    r"[?\n]|\b(and|or|vs\.?|versus)$|\b(answer|select|choose|reply|respond)\b.*\b(letter|option)", re.I
+)
+"""What stands between two letters and is more than an option: the sentence goes on."""
 
 
 def without_place(text: str) -> str:
@@ -23,8 +27,8 @@ def without_place(text: str) -> str:
 
 
 def inside(text: str) -> tuple[str, list[str]]:
-    """A question that has its options in its own text ("... Options: A: red, B: blue", or "A. red" on lines), and
-    these; none where there are less than two."""
+    """A question that has its options in its own text ("... Options: A: red, B: blue", or "A. red" on lines or on one),
+    and these; none where there are less than two. Options of which one may hold the next: `BadRow`."""
     marks: list[re.Match[str]] = []
     for letter in LETTERS:
         start = marks[-1].end() if marks else 0
@@ -32,11 +36,32 @@ def inside(text: str) -> tuple[str, list[str]]:
         if mark is None:
             break
         marks.append(mark)
-    if len(marks) < 2:
-        return text, []
+    if len(marks) < 2 or re.search(rf"\S\s+\(?{letter}[.)]\s", text[marks[-1].end() :]):
+        question, options = _on_one_line(text)
+        if options or len(marks) < 2:
+            return question, options
+        raise BadRow(f"an option in the question may hold a further one, {letter}: write each on a line", "bad_options")
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     options = [text_of(text[mark.end() : end].strip(" ,;\n")) for mark, end in zip(marks, ends, strict=True)]
     return text[: marks[0].start()].strip().removesuffix("Options:").strip(), list(lettered(options))
+
+
+def _on_one_line(text: str) -> tuple[str, list[str]]:
+    """ "Which is larger? (A) cat (B) dog", or "A. cat B. dog". The question ends before the first letter, and each
+    letter from A on stands once, in its order; else they may belong to the sentence, and there are no options."""
+    forms = ((r"\(", r"\)"), ("", r"\."), ("", r"\)"), ("", ":"))
+    found = [list(re.finditer(rf"(?<!\S){before}([A-Z]){after}\s+", text)) for before, after in forms]
+    found = [marks for marks in found if len(marks) > 1]
+    marks = found[0] if len(found) == 1 else []
+    if not marks or "".join(mark[1] for mark in marks) != LETTERS[: len(marks)]:
+        return text, []
+    question = text[: marks[0].start()].strip()
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    options = [text_of(text[mark.end() : end].strip(" ,;\n")) for mark, end in zip(marks, ends, strict=True)]
+    ended = re.search(r"[^\W\d].*(\?|:)$", question, re.DOTALL)
+    if not ended or not all(options) or any(_NO_OPTION.search(option) for option in options):
+        return text, []
+    return re.sub(r"\s*\b(options|choices)\s*:$", "", question, flags=re.IGNORECASE), options
 
 
 def lettered(cells: Sequence[str]) -> tuple[str, ...]:

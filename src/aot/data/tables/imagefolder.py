@@ -9,7 +9,8 @@ from pathlib import Path
 from aot.data.images.reading import BadRow, Fit, Refusal
 from aot.data.photos.photo import Photo, Source
 from aot.data.records.delimited import csv_records
-from aot.data.tables.objects_column import IMAGES, form_of
+from aot.data.tables.asked import IMAGES, PAIRS
+from aot.data.tables.objects_column import form_of
 from aot.data.tables.parquet import parquet_rows
 from aot.data.tables.rows import Row, json_lines, photos_of_rows, rows_held, size_in
 from aot.errors import AotError
@@ -47,10 +48,11 @@ def read_imagefolder(folder: Path, fit: Fit, *, free_text: bool = False) -> Sour
 def has_questions(file: Path) -> bool:
     """Whether it is a comma-separated table of images with questions, by its header."""
     try:
-        columns = _header(file)
+        columns = header_of(file)
     except OSError:
         return False
-    return "question" in columns and bool(columns & {"image", *IMAGES})
+    asks = "question" in columns or any({asked, own} <= columns for asked, own in PAIRS.items())
+    return asks and bool(columns & {"image", *IMAGES})
 
 
 def read_questions(file: Path, fit: Fit, *, free_text: bool = False) -> Source:
@@ -59,7 +61,8 @@ def read_questions(file: Path, fit: Fit, *, free_text: bool = False) -> Source:
     return Source(photos_of_rows(partial(_csv_rows, file), file, fit, free_text, form, file.stem))
 
 
-def _header(file: Path) -> set[str]:
+def header_of(file: Path) -> set[str]:
+    """The columns of a comma-separated table."""
     with file.open(encoding=encoding_of(file), errors="replace", newline="") as opened:
         return {*_columns(next(csv_records(bounded_lines(opened)), (1, [], ""))[1])}
 
@@ -67,7 +70,7 @@ def _header(file: Path) -> set[str]:
 def _columns(header: Sequence[str]) -> list[str]:
     """The names of columns, in small letters where these are known so."""
     names = [name.strip() for name in header]
-    known = {"question", "answer", "options", "choices", "image", *IMAGES}
+    known = {"question", "answer", "options", "choices", "image", *IMAGES, *PAIRS, *PAIRS.values()}
     return [name.casefold() if name.casefold() in known - {*names} else name for name in names]
 
 

@@ -8,8 +8,6 @@ or numbers of classes whose names the dataset holds.
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,17 +15,12 @@ from types import MappingProxyType
 from typing import Any
 
 from aot.data.images.reading import BadRow, Size
-from aot.data.photos.box_form import FORMS, Evidence, Form, as_sides, is_four
-from aot.data.photos.given import OPTIONS
-from aot.data.photos.in_text import lettered, options_in, options_of_columns
+from aot.data.photos.box_form import CORNERS, FORMS, THOUSANDTHS, Evidence, Form, as_sides, is_four, names_of
 from aot.data.records.values import LABELS, is_set, text_of
+from aot.data.tables.asked import IMAGES, as_asked
+from aot.data.tables.options import held_or_refused, options_of
 from aot.errors import AotError
-from aot.types import LETTERS
 
-IMAGES = ("file_name", "filename", "image_file_name", "image_path", "img_path", "img", "images", "picture")
-"""Where rows have their image, if not in `image`."""
-DECODED = "decoded_image"
-"""Where MathVista has the image; its `image` names a file that the table does not come with."""
 OBJECTS = ("objects", "annotations", "instances", "detections", "faces")
 """Where rows have their objects; under the later names only what has boxes."""
 BOXES = ("bbox", "bboxes", "boxes", "box", "bbox_2d")
@@ -39,15 +32,13 @@ _FLAGS = ("iscrowd", "is_crowd", "crowd", "ignore", "difficult", "is_difficult",
 _LABELS = (*LABELS, "category_name", "class_name", "label_name", "label_text", "category_id", "class_id", "label_id")
 Classes = Mapping[str, Sequence[str]]
 """The names of class numbers, by the place of their column: "category", or "objects.category"."""
-_CORNERS = (
-    *(("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"), ("x0", "y0", "x1", "y1")),
-    *(("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom")),
-)
-_SIDES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
 _MOST_LOOKED_AT = 1000
-_MOST_CHARS = 2**20
-"""Of a cell that is parsed as Python."""
-HOW = 'add a column bbox_format with "xywh" or "xyxy", or write each box as a dict with xmin, ymin, xmax and ymax'
+PER_MILLE = "per_mille"
+"""Set in an object whose box is in thousandths of the image's sides."""
+HOW = (
+    'add a column bbox_format with "xywh" or "xyxy" (in thousandths of the sides, as of Qwen3-VL and InternVL: '
+    '"xyxy_1000"; of Gemini: "yxyx_1000"), or write each box as a dict with xmin, ymin, xmax and ymax'
+)
 Row = Mapping[str, Any]
 
 
@@ -64,13 +55,16 @@ def form_of(rows: Iterable[tuple[Row, Callable[[], Size | None]]], where: Path) 
         if evidence.settled or told.settled:
             break
         try:
-            entries = [entry for entry in _entries(row) if is_four(entry["bbox"])]
+            entries = [one for one in _entries(row) if is_four(one["bbox"]) and not one[PER_MILLE]]
         except BadRow:  # refused where it is read
             continue
         size = size_of() if entries else None
         for entry in entries:
             (evidence if entry[FORMAT] is None else told).see(entry["bbox"], size, entry.get("area"))
     verdict = evidence.verdict
+    if evidence.may_be_thousandths:
+        what = "no box reaches beyond 1000 in images of twice that: they may be in thousandths of the sides"
+        raise AotError(what, where=str(where), hint=HOW)
     if "shares" not in (verdict, told.verdict) and verdict in ("corners", "none"):
         return "corners" if verdict == "corners" else "sides"
     if "shares" in (verdict, told.verdict):
@@ -94,9 +88,11 @@ def is_one_object(row: Row) -> bool:
 
 def named(row: Row, form: Form, classes: Classes = MappingProxyType({})) -> dict[str, Any]:
     """The row with the columns of our own rows: `image` for one of `IMAGES`, `boxes` for its objects, whose boxes are
-    of this `form` where they do not say, `options` for the columns A, B, ... A label that is a number is that of
-    `classes`; without a name there it is empty, or where nothing else can be asked: `BadRow`."""
-    found = dict(row)
+    of this `form` where they do not say, `options` for the columns A, B, ..., and where it has no boxes `question` and
+    `answer` (`as_asked`). A label that is a number is that of `classes`; without a name there it is empty, or where
+    nothing else can be asked: `BadRow`."""
+    found = dict(row) if has_objects(row) or row.get("boxes") is not None else as_asked(row)
+    row = found
     if "image" not in found and (image := next((name for name in IMAGES if found.get(name) is not None), None)):
         found["image"] = found[image]
     found["options"] = options_of(row)
@@ -116,18 +112,6 @@ def named(row: Row, form: Form, classes: Classes = MappingProxyType({})) -> dict
             label = names[label] if 0 <= label < len(names) else ""
         boxes.append({**entry, "label": label, "bbox": as_sides(entry["bbox"], entry.get(FORMAT) or form)})
     return {**found, "boxes": boxes}
-
-
-def options_of(row: Row) -> Any:
-    """Of one cell, as a list, its text or lines with letters, or of the columns A, B, ...; no list stays as it is."""
-    cell = next((row[name] for name in ("options", "choices", OPTIONS) if text_of(row.get(name))), None)
-    if isinstance(cell, str):
-        cell = list(options_in(cell)) or _held(cell, "options is no list", "bad_options")
-    if isinstance(cell, Mapping):
-        spelled = {str(letter).strip().upper(): option for letter, option in cell.items()}
-        if "A" in spelled and not spelled.keys() - set(LETTERS):  # {"A": "cat", "B": "dog"}
-            return list(lettered([text_of(spelled.get(letter)) for letter in LETTERS]))
-    return list(options_of_columns(row)) if cell is None else cell
 
 
 def _objects(row: Row) -> Any:
@@ -151,7 +135,7 @@ def _held_in(row: Row) -> Iterator[tuple[str, Any]]:
 
 def _single(row: Row) -> list[dict[str, Any]] | None:
     """The one object of a row whose columns have its corners, or its box as four numbers; None where they do not."""
-    if row.get("boxes") is None and (corners := next((one for one in _CORNERS if set(one) <= row.keys()), None)):
+    if row.get("boxes") is None and (corners := next((one for one in CORNERS if set(one) <= row.keys()), None)):
         return [{name: row[name] for name in (*corners, *_LABELS, *_FLAGS) if name in row}]
     named = next((name for name in BOXES if is_four(_numbers(row.get(name)))), None)
     if named is None or text_of(row.get("question")):  # of a question it may be an answer
@@ -191,7 +175,7 @@ def _entries(row: Row) -> list[dict[str, Any]]:
     """`bbox`, `label` and where it is told `bbox_format` ("sides" or "corners") of each object."""
     place, objects = next(_held_in(row), ("", None))
     if isinstance(objects, str):
-        objects = _held(objects, "objects is no list", "bad_box")
+        objects = held_or_refused(objects, "objects is no list", "bad_box")
     told = row.get(FORMAT)
     if isinstance(objects, Mapping):
         told = objects.get(FORMAT) or told
@@ -227,16 +211,24 @@ def _entry(item: Mapping[str, Any], told: Any, place: str) -> dict[str, Any]:
     told = item.get(FORMAT) or told
     unsure = any(is_set(item.get(flag)) for flag in _FLAGS)
     entry = {**item, "label": label, "named": place + column, "bbox": box, FORMAT: None, UNSURE: unsure}
+    entry[PER_MILLE] = False
     if isinstance(box, Mapping):
-        names, form = _names(box)
+        names, form = names_of(box)
+        if not names and "box_2d" in box:
+            what = "box_2d may be [y0, x0, y1, x1] in thousandths of the sides, as of Gemini"
+            raise BadRow(f'{what}: where it is, name it bbox and add bbox_format "yxyx_1000"', "bad_box")
         if not names:
             raise BadRow(f"the box {str(dict(box))[:120]} has neither xmin, ... nor x, y, width, height", "bad_box")
         return {**entry, "bbox": _numbers([box[name] for name in names]), FORMAT: form}
     entry["bbox"] = _numbers(box)
     if told is not None:
-        form = FORMS.get(str(told).casefold())
+        said = str(told).casefold()
+        entry[PER_MILLE] = said in THOUSANDTHS
+        if entry[PER_MILLE] and is_four(entry["bbox"]):
+            entry["bbox"] = [entry["bbox"][n] for n in THOUSANDTHS[said]]
+        form = "corners" if entry[PER_MILLE] else FORMS.get(said)
         if form is None:
-            raise BadRow(f"{FORMAT} {str(told)[:60]!r} is none of {', '.join(FORMS)}", "bad_box")
+            raise BadRow(f"{FORMAT} {str(told)[:60]!r} is none of {', '.join((*FORMS, *THOUSANDTHS))}", "bad_box")
         entry[FORMAT] = form
     return entry
 
@@ -250,24 +242,3 @@ def _numbers(box: Any) -> Any:
         except ValueError:
             return box
     return box
-
-
-def _names(box: Mapping[str, Any]) -> tuple[tuple[str, ...], Form | None]:
-    for form, spellings in (("corners", _CORNERS), ("sides", _SIDES)):
-        for names in spellings:
-            if all(name in box for name in names):
-                return names, form  # type: ignore[return-value]
-    return (), None
-
-
-def _held(text: str, reason: str, word: str) -> Any:
-    """A list or dict written as JSON, or the way that Python prints it, as pandas does in its .csv files."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        try:
-            if len(text) > _MOST_CHARS:
-                raise ValueError("too long") from error
-            return ast.literal_eval(text.strip())
-        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
-            raise BadRow(reason, word) from error

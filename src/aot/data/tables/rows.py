@@ -33,15 +33,16 @@ from aot.data.images.reading import (
     read_image_file,
     scaled_box,
 )
-from aot.data.photos.box_form import Form
+from aot.data.photos.box_form import Form, is_four
 from aot.data.photos.given import answer_of, given_question
 from aot.data.photos.in_text import lettered
 from aot.data.photos.numbered import Numbered
 from aot.data.photos.outlines import outline
 from aot.data.photos.photo import Photo, Source, Thing, same_twice
 from aot.data.records.values import Spellings, is_set, label_of, text_of, texts_of
+from aot.data.tables.asked import IMAGES
 from aot.data.tables.nlvr import as_row, is_nlvr
-from aot.data.tables.objects_column import IMAGES, UNSURE, form_of, has_objects, is_one_object, named
+from aot.data.tables.objects_column import PER_MILLE, UNSURE, form_of, has_objects, is_one_object, named
 from aot.data.tables.one_image import JOINED, OTHER, Joined
 from aot.data.tables.tsv import POINTER_CHARS
 from aot.errors import AotError
@@ -99,7 +100,7 @@ def photos_of_rows(
         try:
             if isinstance(held, BadRow):
                 raise held
-            row = named(_parsed(held) if isinstance(held, str) else held, form)
+            row = named(parsed(held) if isinstance(held, str) else held, form)
             if is_nlvr(row):
                 row = as_row(row, path)
             numbered.note(text_of(row.get("answer")), texts_of(row.get("options")))
@@ -115,7 +116,7 @@ def photos_of_rows(
 def _key(held: str | dict[str, Any] | BadRow) -> str:
     """Of a row with one object that asks nothing, the name of its image, which other rows may have; else empty."""
     with suppress(BadRow):
-        row = _parsed(held) if isinstance(held, str) else held
+        row = parsed(held) if isinstance(held, str) else held
         if isinstance(row, BadRow) or not is_one_object(row):
             return ""
         image = named({name: row[name] for name in ("image", *IMAGES) if name in row}, "sides").get("image")
@@ -127,7 +128,7 @@ def rows_held(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
     """The cells of those rows that have objects."""
     for _, _, held in rows:
         with suppress(BadRow):
-            row = _parsed(held) if isinstance(held, str) else held
+            row = parsed(held) if isinstance(held, str) else held
             if not isinstance(row, BadRow) and has_objects(row):
                 yield row
 
@@ -154,7 +155,8 @@ def size_in(row: dict[str, Any], path: Path) -> Size | None:
     return None
 
 
-def _parsed(line: str) -> dict[str, Any]:
+def parsed(line: str) -> dict[str, Any]:
+    """The object that a line holds. None: `BadRow`."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -209,5 +211,8 @@ def _thing(entry: Any, size: Size, fitted: Size, spelled: Spellings) -> tuple[Th
     if not isinstance(entry, dict):
         return Thing(scaled_box(entry, size, fitted, "")), False
     label, attribute = spelled(label_of(entry.get("label"))), label_of(entry.get("attribute"))
-    box: Box = scaled_box(entry.get("bbox"), size, fitted, label, attribute)
+    placed = entry.get("bbox")
+    if entry.get(PER_MILLE) and is_four(placed):
+        placed = [number * side / 1000 for number, side in zip(placed, (*size, *size), strict=True)]
+    box: Box = scaled_box(placed, size, fitted, label, attribute)
     return Thing(box, outline(entry.get("segmentation"), size, fitted)), bool(entry.get("protected"))

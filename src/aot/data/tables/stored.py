@@ -30,7 +30,8 @@ from aot.data.photos.box_form import Form
 from aot.data.photos.numbered import Numbered
 from aot.data.photos.photo import Photo, Source
 from aot.data.records.values import text_of, texts_of
-from aot.data.tables.objects_column import DECODED, IMAGES, form_of, has_objects, is_one_object, named
+from aot.data.tables.asked import DECODED, IMAGES
+from aot.data.tables.objects_column import form_of, has_objects, is_one_object, named
 from aot.data.tables.one_image import OTHER, Joined
 from aot.data.tables.parquet import BATCH_ROWS, HINT, TableRow, class_names, parquet_rows
 from aot.data.tables.rows import photo_of_row

@@ -31,7 +31,7 @@ from aot.data.photos.numbered import Numbered
 from aot.data.photos.photo import Photo, Source, Thing
 from aot.data.records.delimited import tsv_records
 from aot.data.records.values import text_of
-from aot.data.tables.objects_column import options_of
+from aot.data.tables.options import options_of
 from aot.errors import AotError
 from aot.runs.files import bounded_lines, encoding_of
 from aot.types import Box, Image, Question

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aot.data.annotations.base.named_images import unquoted
+from aot.data.annotations.datasets.coco_boxes import with_plain_boxes
 from aot.data.annotations.datasets.coco_layout import CocoLayout, by_last_part
 from aot.data.annotations.datasets.coco_stuff import stuff_among
 from aot.data.images.reading import BadRow, Refusal, Size, found_in, image_size, read_image_file
@@ -102,6 +103,7 @@ def _lists(path: Path) -> dict[str, list[Any]]:
         elif key not in lists:
             hint = "COCO's instances.json has the lists images, annotations and categories"
             raise AotError(f"no list {key!r}", where=str(path), hint=hint)
+    lists["annotations"] = with_plain_boxes(lists["annotations"])
     return lists
 
 
