@@ -72,7 +72,6 @@ HEAD = re.compile(r"[,.;!?\n。]|\b(?:because|since|as)\b|因为")
 EQUATES = re.compile(r"\s?=")  # "I = 3 q" is more than the option "I"
 VALUE = re.compile(r"\"\w[\w ]{0,30}\"\s*:\s*(?:\"([^\"\n]{1,200})\"|([A-J])(?=\s*[,}\n]))")
 JSON = re.compile(r"\W*(?:json\W*)?\{")
-# It goes through them all, up to its last line.
 WALK = re.compile(r"\W*(?:option|choice)\s+\(?A\b.*\n\W*(?:option|choice)\s+\(?[B-J]\b([^\n]*\Z)?", re.I | re.S)
 AGAIN = re.compile(r"(?:[.!?]\s|\n)[^\w\n]*(yes|no)\s*(?:[,.;:!\n]|$)")
 MOST_MARKS, LONGEST_NAME, LONG, REACH = 8, 4, 12, 400
@@ -224,7 +223,7 @@ def leading(plain: str, options: tuple[str, ...]) -> Found:
         return None
     first = kept(without_own(rest, options).split("\n", 1)[0].replace(" - ", "\n"))
     inline = {a or b for a, b in re.findall(r"(?<![\w(])([A-J])(?:[):]|\.(?=\s))|\(([A-J])\)", first)}
-    if walk := WALK.match(plain):
+    if walk := WALK.match(plain):  # through them all, up to its last line
         return None if walk[1] is None or explicit(plain, options) else set()
     small = match["letter"].islower() and re.search(r"(?<!\w)[b-j][):]", first)  # "a: ... b: ... c: 正しい"
     if small or inline - {match["letter"].upper()} or begins_list(plain, options):
