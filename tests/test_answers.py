@@ -1888,7 +1888,7 @@ OPTIONS = ("Option B in the image", "none of the rows", "Option A in the image")
         ("Each, to find the correct answer:\n\nA. one. No.\n\nThe correct answer is B: a trap-free one.",
          ("A", "B", "C"), "B"),
         ("Option A is first. The one that fits best is **the amine (Option C)**. It has the correct groups.",
-         ("A", "B", "C"), None),
+         ("A", "B", "C"), "C"),
     ],
 )
 def test_labels_and_walks_through_the_options(text: str, options: tuple[str, ...], expected: str | None) -> None:
@@ -1898,3 +1898,50 @@ def test_labels_and_walks_through_the_options(text: str, options: tuple[str, ...
 def test_yes_and_no_in_one_reply() -> None:
     assert parse_yes_no("Answer: No. It is well seen, which means that the answer should be \"Yes\".").choice is None
     assert parse_yes_no("Answer: No. It is well seen that the answer is no.").choice == 1
+
+
+LETTERS_ONLY = ("A", "B", "C", "D")
+ON_THE_WAY = (
+    "We go through the steps. First the alkene gives product A. Product B is an alkyne with two signals.\n\n"
+    "Option A has four carbons. Option B has a ring. Option C has no methyl group, and option D is a ketone.\n\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        ("From these two signals, the compound is **A. 2-methylbutanal**.", "A"),
+        ("The product of the last step is therefore **C) pentane**", "C"),
+        ("The number of isomers is 22 (option D).", "D"),
+        ("The compound that fits best is pentane (Option C). It has the right groups.", "C"),
+        ("The energy is about 3.1 MeV, matching option B.", "B"),
+        ("The energy is about 3.1 MeV, i.e. (B).", "B"),
+        ("**(B) 3.1 MeV**", "B"),
+        ("✅ **B. 3.1 MeV**", "B"),
+        ("따라서 가장 적절한 치료는 **B. 수술**입니다.", "B"),
+        ("따라서 B가 정답입니다.", "B"),
+        (r"\boxed{C. \frac{1}{\left(1-\frac{v^{2}}{c^{2}}\right)^{2}}}", "C"),
+        ("Option D is a ketone.", None),
+        ("(D) The ketone has no such signal.", None),
+        ("The first is 11 (option A).\nThe second is 22 (option B).", None),
+        ("It is not 22 (option D).", None),
+        ("It could be 22 (option D).", None),
+        ("Therefore, the permitted one is C. The ones that are NOT permitted are A, B, and D.", None),
+        ("Therefore, the correct statements are:\n\nC. It is heavy.\nD. It is light.", None),
+    ],
+)
+def test_the_end_of_a_long_reply(end: str, expected: str | None) -> None:
+    assert letter(ON_THE_WAY + end, LETTERS_ONLY) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        (r"So the angle is $\boxed{\textbf{(C) }50^\circ}$.", ("$40^\\circ$", "$45^\\circ$", "$50^\\circ$"), "C"),
+        ("<rsn>It turns.</rsn>\n<ans>1. Turn left – It turned to the left.</ans>", ("Turn right", "Turn left"), "B"),
+        ("Option (A) is a planet.\nOption (B) is a star.\nOption (C) is a moon.", LETTERS_ONLY, None),
+        ("Option (A) is a planet.\nOption (B) is a star.\nThe best answer is: (B).", LETTERS_ONLY, "B"),
+    ],
+)
+def test_boxes_tags_and_walks(text: str, options: tuple[str, ...], expected: str | None) -> None:
+    assert letter(text, options) == expected

@@ -20,6 +20,7 @@ import re
 from collections.abc import Sequence
 
 from aot.answers.asserted import after_turn, asserted
+from aot.answers.closing import closing
 from aot.answers.labels import relabelled
 from aot.answers.listed import between_lists, without_cut_list, without_sections
 from aot.answers.mentions import CONFLICT, indices, pattern
@@ -92,7 +93,7 @@ def _ambiguous(plain: str, options: tuple[str, ...]) -> Found:
     return beside or (set() if re.search(rf"\b[{letters}]\b", plain) else None)
 
 
-STEPS = (marked, _ambiguous, explicit, keyed, leading, line_alone, stated, said_to_be)
+STEPS = (marked, _ambiguous, explicit, keyed, leading, line_alone, closing, stated, said_to_be)
 # "Wait, option C ..." begins a further thought as often as an answer: there a last line says more than the first.
-AFTER_LIST = (marked, _ambiguous, explicit, keyed, line_alone, stated)
-AFTER_TURN = (marked, _ambiguous, explicit, keyed, line_alone, leading, stated)
+AFTER_LIST = (marked, _ambiguous, explicit, keyed, line_alone, closing, stated)
+AFTER_TURN = (marked, _ambiguous, explicit, keyed, line_alone, leading, closing, stated)

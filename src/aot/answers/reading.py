@@ -21,7 +21,7 @@ from aot.answers.mentions import (
 )
 from aot.answers.refusal import declines
 from aot.answers.rejected import REJECTS, kept
-from aot.answers.several import LINE, begins_list, offers_another, whole_option
+from aot.answers.several import LINE, begins_list, offers_another, two_items, whole_option
 from aot.answers.text import BOX, TAG, after_cues, unwrapped
 
 Found = set[int] | None
@@ -72,6 +72,7 @@ HEAD = re.compile(r"[,.;!?\n。]|\b(?:because|since|as)\b|因为")
 EQUATES = re.compile(r"\s?=")  # "I = 3 q" is more than the option "I"
 VALUE = re.compile(r"\"\w[\w ]{0,30}\"\s*:\s*(?:\"([^\"\n]{1,200})\"|([A-J])(?=\s*[,}\n]))")
 JSON = re.compile(r"\W*(?:json\W*)?\{")
+WALK = re.compile(r"\W*(?:option|choice)\s+\(?A\b.*\n\W*(?:option|choice)\s+\(?[B-J]\b([^\n]*\Z)?", re.I | re.S)
 AGAIN = re.compile(r"(?:[.!?]\s|\n)[^\w\n]*(yes|no)\s*(?:[,.;:!\n]|$)")
 MOST_MARKS, LONGEST_NAME, LONG, REACH = 8, 4, 12, 400
 
@@ -155,15 +156,6 @@ def items_follow(found: Found, rest: str) -> bool:
     return re.search(rf"[.;,:] \(?{label}\)(?!\s*(?:is|are|was)\b)", line) is not None
 
 
-def two_items(lines: list[str]) -> bool:
-    """Whether an answer's line is followed by that of a later option, not rejected: "A. ... C. ..."."""
-    items = [LINE.match(line) for line in lines]
-    if len(items) < 2 or not all(items):
-        return False
-    first, second = (item for item in items if item)
-    return bool(first[2].strip()) and first[1] < second[1] and not REJECTS.search(second[2])
-
-
 def _given(line: str, options: tuple[str, ...]) -> int | None:
     """The option that a line begins with, letter and words, and does not reject, or that it is."""
     if whole := whole_option(line.lstrip("-•*# "), options):
@@ -231,6 +223,8 @@ def leading(plain: str, options: tuple[str, ...]) -> Found:
         return None
     first = kept(without_own(rest, options).split("\n", 1)[0].replace(" - ", "\n"))
     inline = {a or b for a, b in re.findall(r"(?<![\w(])([A-J])(?:[):]|\.(?=\s))|\(([A-J])\)", first)}
+    if walk := WALK.match(plain):  # through them all, up to its last line
+        return None if walk[1] is None or explicit(plain, options) else set()
     small = match["letter"].islower() and re.search(r"(?<!\w)[b-j][):]", first)  # "a: ... b: ... c: 正しい"
     if small or inline - {match["letter"].upper()} or begins_list(plain, options):
         return None

@@ -51,7 +51,7 @@ IS_JUDGED = re.compile(
     re.IGNORECASE,
 )
 JUDGES = re.compile(
-    rf"{OPTION}[)\]\"']*(?:\s*\([^()⟦⟧]{{1,60}}\))?\s*(?:,[^,.;⟦⟧]*,|,)?\s*(?:image\s+"
+    rf"{OPTION}(?:\.(?=[\"']))?[)\]\"']*(?:\s*\([^()⟦⟧]{{1,60}}\))?\s*(?:,[^,.;⟦⟧]*,|,)?\s*(?:image\s+"
     rf"|is the one that\s+)?(?:(?:{BE}|seems?|appears?|looks?|fits?|matches|shares?"
     rf"|[-–—:=](?!\s*the\s+(?:next|only|same|last|final)\b))\s*(?:to\s+be\s+)?{HEDGE}(?:the\s+|an?\s+|slightly\s+|much\s+|visually\s+)*(?:{JUDGED}|same|yes)\b"
     rf"|(?:fits|works|ha[sd]\s+the\s+(?!same\b)(?:{JUDGED}|least|most))\b"
@@ -118,6 +118,11 @@ OPEN = re.compile(
     r"\beither\s+(?:\w+\s+){0,2}\(?(?-i:[A-J])\b[^\n]{0,120}?\bor\s+(?:option\s+)?\(?(?-i:[A-J])\b"
     r"|\b(?:choose|decide|distinguish|determine|differentiate)\b[^.\n]{0,40}\bbetween\s+(?:these|those|the|them)\b",
     re.IGNORECASE,
+)
+# An end that gives several: "The ones not allowed are A, B and D.", "The correct statements are:" above two of them.
+TOGETHER = re.compile(
+    r"\bare:?\s+\(?[A-J]\)?(?:\s*,\s*(?:and\s+)?\(?[A-J]\)?|\s+and\s+\(?[A-J]\)?)+\W*\Z"
+    r"|\b(?:correct|right|true)\s+(?:\w+\s+){1,2}are\s*:?(?:\s*\n\W*[A-J][.):][^\n]*){2,}\Z"
 )
 BESIDE = re.compile(r"\(Option ([A-J])\)\W*$", re.IGNORECASE)
 OTHERS = re.compile(r"\b(?:other|remaining)\s+(?:options|choices|answers)\b", re.IGNORECASE)
@@ -218,7 +223,7 @@ def overruled(plain: str, found: set[int], options: tuple[str, ...]) -> bool:
     end = plain[-END:]
     lone = LONE.search(end)
     alone = indices({lone[1]}, options) if lone else line_alone(end, options)
-    if TURNING.search(end) or (alone and not alone & found):
+    if TURNING.search(end) or TOGETHER.search(end) or (alone and not alone & found):
         return True
     settled = alone or ENDED.search(end) or begins(plain, options) or not explicit(plain, options)
     if not (settled or explicit(plain[: FAR // 2], options) or explicit(plain[-FAR:], options)):

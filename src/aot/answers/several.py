@@ -46,6 +46,15 @@ def offers_another(rest: str, own: set[int], options: tuple[str, ...]) -> bool:
     return bool({i for x in others for i in indices({x}, options)} - own)
 
 
+def two_items(lines: list[str]) -> bool:
+    """Whether an answer's line is followed by that of a later option, not rejected: "A. ... C. ..."."""
+    items = [LINE.match(line) for line in lines]
+    if len(items) < 2 or not all(items):
+        return False
+    first, second = (item for item in items if item)
+    return bool(first[2].strip()) and first[1] < second[1] and not REJECTS.search(second[2])
+
+
 def begins_list(plain: str, options: tuple[str, ...]) -> bool:
     """Whether it begins with the lines of three options, or of two that are not rejected: "A. red" and "B. blue"."""
     lines = [m for line in plain.split("\n") if (m := LINE.match(line))]

@@ -44,7 +44,10 @@ OVER = re.compile(
     r"</s>|<\|endofchunk\|>|<eo[a-z]>|<｜end[^｜<>]{1,40}｜>|<\|(?:im_end|endoftext|eot_id|return|end|END_OF_TURN_TOKEN)\|>|<end_of_turn>"
     r"|<(?:EOS|EOP|PAD)_TOKEN>"
 )
-BOX = re.compile(r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}|<\|begin_of_box\|>(.*?)(?:<\|end_of_box\|>|\Z)", re.DOTALL)
+_HELD = r"[^{}]*+"  # what a pair of braces holds, with further pairs in it
+for _ in range(6):
+    _HELD = rf"[^{{}}]*+(?:\{{{_HELD}\}}[^{{}}]*+)*+"
+BOX = re.compile(rf"\\f?boxed\s*\{{({_HELD})\}}|<\|begin_of_box\|>(.*?)(?:<\|end_of_box\|>|\Z)", re.DOTALL)
 _TAGS = "answer|ans|conclusion|final_answer"
 TAG = re.compile(rf"<(?:{_TAGS})>(.*?)(?:</(?:{_TAGS})>|\Z)", re.DOTALL | re.IGNORECASE)
 LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|mathit)\s*\{([^{}]*)\}|\\(?:left|right|displaystyle|[,;!])")
@@ -52,10 +55,10 @@ LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|mathit)\s*\{([^{}]*)\
 CUT_FORMULA = re.compile(r"\\\[(?:(?!\\\]|\n\s*\n).)*\Z", re.DOTALL)
 ROOT = re.compile(r"\\sqrt\s*\{([^{}]*)\}")
 FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
-DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?")
+DEGREES = re.compile(r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ\b)")  # not the brace that ends a box
 QUOTED = re.compile(r"(?<![A-Za-z0-9])(?:(?:['\"<]|#{2,4})([A-Z])(?:['\">]|#{2,4})|<([A-Z])\s+\2>)(?![A-Za-z0-9])")
 MATHS = re.compile(
-    r"\\[()\[\]]|</?(?:b|strong|i|em|u|output|response|final|ans|choice|result)>|</[A-J]>|__|\\(?:rm|bf|it|sf)\b"
+    r"\\[()\[\]]|</?(?:b|strong|i|em|u|output|response|final|choice|result)>|</[A-J]>|__|\\(?:rm|bf|it|sf)\b"
     r"|(?<=[Cc]hoice)_|(?<=[Oo]ption)_|(?<=[Aa]nswer)_"
 )
 # "The answer is B" in other languages: a noun, up to four words or signs, none of which denies, and a capital letter.
