@@ -64,7 +64,7 @@ def _words(value: Any) -> str:
         except (ValueError, RecursionError):
             return str(value)
     if isinstance(value, str | int):
-        return str(value) if str(value) else ""
+        return str(value)
     faults = at(value, "detail") if isinstance(value, dict) else value
     if isinstance(faults, str):
         return faults

@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from aot.data.images.reading import BadRow
+from aot.data.records.beginning import begins_by
 from aot.runs.files import read_whole
 
 _ENCODING = re.compile(rb"""\s*<\?xml[^>]*encoding=["']([\w.-]+)["']""")
@@ -16,12 +17,7 @@ _HEAD_BYTES = 4096
 
 def begins_with(file: Path, tag: str) -> bool:
     """Whether an element of this name is opened in the beginning of the file. Nothing is parsed."""
-    try:
-        with file.open("rb") as opened:
-            head = opened.read(_HEAD_BYTES).replace(b"\0", b"")  # UTF-16 has zero bytes
-    except OSError:
-        return False
-    return re.search(rb"<" + tag.encode() + rb"[\s>]", head) is not None
+    return begins_by(file, [re.compile(rb"<" + tag.encode() + rb"[\s>]")], _HEAD_BYTES)
 
 
 def root_of(file: Path, most_bytes: int) -> ElementTree.Element:

@@ -22,28 +22,19 @@ from aot.data.annotations.base.named_images import files_below, folder_of, near_
 from aot.data.images.reading import BadRow, Fit, Refusal
 from aot.data.photos.outlines import numbers_in, surrounding
 from aot.data.photos.photo import Source
+from aot.data.records.beginning import begins_by
 from aot.data.records.values import Spellings, is_set, label_of
 from aot.errors import AotError
 from aot.runs.files import bounded_lines, encoding_of, read_json
 
 HINT = "export the annotations as NDJSON, and put the images below the same folder under their external ids"
-_HEAD_BYTES = 2**16
 _KEYS = (re.compile(rb'"data_row"\s*:'), re.compile(rb'"(projects|media_attributes)"\s*:'))
 _Entry = dict[str, Any]
 
 
 def labelbox_files(path: Path) -> list[Path]:
     """The exports below a folder, or the one given itself; none where there is none."""
-    return [file for file in files_below(path, ".ndjson", ".jsonl", ".json") if _is_export(file)]
-
-
-def _is_export(file: Path) -> bool:
-    try:
-        with file.open("rb") as opened:
-            head = opened.read(_HEAD_BYTES).replace(b"\0", b"")
-    except OSError:
-        return False
-    return all(key.search(head) for key in _KEYS)
+    return [file for file in files_below(path, ".ndjson", ".jsonl", ".json") if begins_by(file, _KEYS)]
 
 
 def read_labelbox(path: Path, fit: Fit) -> Source:

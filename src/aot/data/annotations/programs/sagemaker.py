@@ -19,26 +19,17 @@ from aot.data.annotations.base.named_images import files_below, folder_of, near_
 from aot.data.images.reading import Fit, Refusal
 from aot.data.photos.outlines import numbers_in
 from aot.data.photos.photo import Source
+from aot.data.records.beginning import begins_by
 from aot.data.records.values import Spellings, entry_id, label_of
 from aot.runs.files import bounded_lines, encoding_of
 
 HINT = "a manifest of boxes has `source-ref`, a job's `annotations` and `class-map`; put the images below its folder"
-_HEAD_BYTES = 2**16
 _KEYS = (re.compile(rb'"source-ref"\s*:'), re.compile(rb'"annotations"\s*:'), re.compile(rb'"class-map"\s*:'))
 
 
 def sagemaker_files(path: Path) -> list[Path]:
     """The manifests of boxes below a folder, or the one given itself; none where there is none."""
-    return [file for file in files_below(path, ".manifest", ".jsonl", ".ndjson", ".json") if _is_manifest(file)]
-
-
-def _is_manifest(file: Path) -> bool:
-    try:
-        with file.open("rb") as opened:
-            head = opened.read(_HEAD_BYTES).replace(b"\0", b"")
-    except OSError:
-        return False
-    return all(key.search(head) for key in _KEYS)
+    return [file for file in files_below(path, ".manifest", ".jsonl", ".ndjson", ".json") if begins_by(file, _KEYS)]
 
 
 def read_sagemaker(path: Path, fit: Fit) -> Source:

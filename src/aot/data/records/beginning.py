@@ -1,0 +1,17 @@
+"""What a file is by how it begins, where nothing of it is parsed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def begins_by(file: Path, patterns: Iterable[re.Pattern[bytes]], most_bytes: int = 2**16) -> bool:
+    """Whether each pattern is found in the first bytes of the file; not where it cannot be read."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(most_bytes).replace(b"\0", b"")  # UTF-16 has zero bytes
+    except OSError:
+        return False
+    return all(pattern.search(head) for pattern in patterns)
