@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -73,7 +75,7 @@ def test_examples_that_all_agree_have_tangos_interval(n):
     for bootstrap in (0, 50):
         found = paired_difference([1] * n, [0] * n, bootstrap=bootstrap)
         assert (found.low, found.high) == pytest.approx((low, 1))
-    assert not paired_difference([1] * 3, [0] * 3).excludes_zero and mcnemar([1] * 3, [0] * 3) == 0.25
+    assert not paired_difference([1] * 3, [0] * 3).excludes_zero and mcnemar([1] * 3, [0] * 3) == pytest.approx(0.25)
 
 
 def test_a_difference_of_shares_is_at_most_one():
@@ -91,6 +93,25 @@ def test_mcnemar_is_the_binomial_test():
     after = [1] * 8 + [0] + [1] * 20
     before = [0] * 8 + [1] + [1] * 20
     assert mcnemar(after, before) == pytest.approx(20 / 512)
-    assert mcnemar(before, after) == mcnemar(after, before)
+    assert mcnemar(before, after) == pytest.approx(mcnemar(after, before))
     assert mcnemar(after, after) == 1.0
-    assert mcnemar([1, 0], [0, 1]) == 1.0
+    assert mcnemar([1, 0], [0, 1]) == pytest.approx(1.0)
+    assert mcnemar([1] * 9000 + [0] * 9500, [0] * 9000 + [1] * 9500) == pytest.approx(2.43570686e-4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_examples_of_one_unit_are_exchanged_together(seed):
+    """Against all exchanges of the two results, unit by unit."""
+    rng = np.random.default_rng(seed)
+    units = rng.integers(0, 7, 20)
+    after, before = rng.random((2, 20)) < 0.5
+    nets = np.array([(after * 1 - before)[units == unit].sum() for unit in range(7)])
+    signs = np.array(list(product([-1, 1], repeat=7)))
+    share = (np.abs(signs @ nets) >= abs(nets.sum())).mean()
+    assert mcnemar(after, before, [f"unit {unit}" for unit in units]) == pytest.approx(share)
+    assert mcnemar(after, before, [str(i) for i in range(20)]) == pytest.approx(mcnemar(after, before))
+
+
+def test_ten_answers_about_one_image_are_no_ten_witnesses():
+    gained, none = [1] * 10 + [1], [0] * 11
+    assert mcnemar(gained, none) < 0.001 and mcnemar(gained, none, ["a"] * 10 + ["b"]) == pytest.approx(0.5)

@@ -107,7 +107,7 @@ def test_three_questions_that_all_turned_right_are_no_proof() -> None:
     not."""
     few, many = (compare(run("-" * n), run("+" * n), bootstrap=20) for n in (3, 60))
     assert few["metrics"]["accuracy"]["difference_ci"] == pytest.approx([(3 - 3.8415) / (3 + 3.8415), 1], abs=1e-4)
-    assert few["p_value"] == 0.25
+    assert few["p_value"] == pytest.approx(0.25)
     assert many["metrics"]["accuracy"]["difference_ci"] == pytest.approx([(60 - 3.8415) / (60 + 3.8415), 1], abs=1e-4)
 
 
@@ -153,3 +153,11 @@ def test_groups_complete_in_some_trial_of_each_run_only() -> None:
     one, other = run("+++?", pair="aabb"), [replace(r, trial=1) for r in run("++?+", pair="aabb")]
     metric = compare(before, one + other, official.mmvp, bootstrap=10)["metrics"]["pair_accuracy"]
     assert (metric["before"], metric["after"], metric["n"]) == (1, 1, 1)
+
+
+def test_the_exact_test_is_over_the_units_of_the_metrics() -> None:
+    """Four questions about one image that turn right together are one change."""
+    spec = lambda results: [accuracy(unit=group("image"))]  # noqa: E731
+    before, after = run("----+", image="aaaab"), run("+++++", image="aaaab")
+    assert compare(before, after, spec, bootstrap=10)["p_value"] == 1
+    assert compare(before, after, bootstrap=10)["p_value"] == pytest.approx(0.125)

@@ -1,9 +1,9 @@
 """Shares and changes as `audit.json` holds them, fractions of 1: pure.
 
 A share is `{"value", "ci" (95 %), "hits", "n"}`, its value null where n is 0; a change is `{"value", "ci" (paired,
-normal; Tango's where all images agree), "p" (McNemar, exact), "n"}`. Images are the clusters of both intervals, since
-questions about one image and draws on one are not independent: Wilson's where each image counts once, else the
-bootstrap (`aot.scores.tally`). Over fewer than two images "ci" is null and "ci_absent" says why.
+normal; Tango's where all images agree), "p" (exact, `aot.rl.intervals.mcnemar`), "n"}`. Images are the clusters of all
+of these, since questions about one image and draws on one are not independent: Wilson's where each image counts once,
+else the bootstrap (`aot.scores.tally`). Over fewer than two images "ci" is null and "ci_absent" says why.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def change(pairs: Iterable[tuple[str, bool, bool]]) -> Json:
     images, before, after = zip(*found, strict=True)
     moved, of = np.subtract(after, before, dtype=np.float64), np.unique(images, return_inverse=True)[1]
     value, sizes = float(moved.mean()), np.bincount(of)
-    p = mcnemar(after, before)
+    p = mcnemar(after, before, images)
     if len(sizes) < 2:
         return {"value": value, "ci": None, "ci_absent": ONE_CLUSTER, "p": p, "n": n}
     # What each image adds to the mean, linearised: a ratio of sums over images.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -76,11 +77,27 @@ def paired_difference(
     return Interval(value, max(-1.0, value - half), min(1.0, value + half))
 
 
-def mcnemar(after: npt.ArrayLike, before: npt.ArrayLike) -> float:
-    """Two-sided exact McNemar p-value of two yes/no results `[n]` on the same examples; 1 if they agree."""
+def mcnemar(after: npt.ArrayLike, before: npt.ArrayLike, units: Sequence[str] | None = None) -> float:
+    """Two-sided exact p-value of two yes/no results `[n]` on the same examples; 1 if they agree: of all ways to
+    exchange the two results within whole `units` (default: every example alone, McNemar's test), the share after which
+    at least as many more were gained than lost, or lost than gained. Examples of one unit (questions about one image)
+    need not be independent."""
     a, b = np.asarray(after, dtype=bool), np.asarray(before, dtype=bool)
-    gained, lost = int((a & ~b).sum()), int((b & ~a).sum())
-    discordant, fewer = gained + lost, min(gained, lost)
-    # Integers until the last division: exact for any number of examples.
-    tail = sum(math.comb(discordant, i) for i in range(fewer + 1))
-    return min(1.0, 2 * tail / 2**discordant)
+    changes = a.astype(np.int64) - b
+    if units is not None:
+        of = np.unique(np.asarray(units, dtype=str), return_inverse=True)[1]
+        changes = np.bincount(of, changes).round().astype(np.int64)
+    sizes, counts = np.unique(np.abs(changes[changes != 0]), return_counts=True)
+    ways = np.ones(1)  # how probable each sum of those that are gained is
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        spread = np.zeros(size * count + 1)
+        spread[::size] = _binomial(count)
+        ways = np.convolve(ways, spread)
+    gained_less_lost = 2 * np.arange(len(ways)) - (len(ways) - 1)
+    return min(1.0, float(ways[np.abs(gained_less_lost) >= abs(int(changes.sum()))].sum()))
+
+
+def _binomial(n: int) -> npt.NDArray[np.float64]:
+    """Probabilities of 0 .. n heads of a fair coin."""
+    logs = np.array([math.lgamma(i + 1) for i in range(n + 1)])
+    return np.exp(logs[-1] - logs - logs[::-1] - n * math.log(2))

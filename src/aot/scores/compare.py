@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from aot.rl.intervals import ROUNDING, mcnemar, unspread_difference
-from aot.scores.metrics import INCOMPLETE, Metric, accuracy
+from aot.scores.metrics import INCOMPLETE, Metric, accuracy, item
 from aot.scores.result import Result, ordered
 from aot.scores.score import Spec
 from aot.scores.tally import BOOTSTRAP, NOTHING, Estimate, Floats, Tally, spread_unknown, weights
@@ -32,12 +32,13 @@ def compare(
 
     Of these `answered_both`, `answered_before`, `answered_after` (in that run only) and `answered_neither`.
     `gained` and `lost`: items answered in both that became right and wrong (rightness averaged over trials went up,
-    down); `p_value`: McNemar's exact test of these two counts. `metrics`: `{metric: {before, after, difference,
-    difference_ci, n}}`, over what both answered, and as `metric_all` over every common item with the unanswered as not
-    right; intervals by the paired bootstrap over the metric's own units (Tango's where all of them changed alike, or
-    not at all), None with the reason in `difference_ci_absent` where there is nothing to compare, or one unit. Units,
-    groups and categories are those of `before`: an item is the same one when its image was attacked in between, or one
-    file has more of its splits. Groups with a member in one run only are left out.
+    down); `p_value`: McNemar's exact test of them, by whole units of the metrics (`mcnemar`). `metrics`:
+    `{metric: {before, after, difference, difference_ci, n}}`, over what both answered, and as `metric_all` over every
+    common item with the unanswered as not right; intervals by the paired bootstrap over the metric's own units
+    (Tango's where all of them changed alike, or not at all), None with the reason in `difference_ci_absent` where there
+    is nothing to compare, or one unit. Units, groups and categories are those of `before`: an item is the same one when
+    its image was attacked in between, or one file has more of its splits. Groups with a member in one run only are left
+    out.
     """
     first_run = ordered(before)
     known = {r.id: r for r in first_run}
@@ -51,8 +52,11 @@ def compare(
     gained = np.array([right[1][i] > right[0][i] for i in sorted(both)], dtype=bool)
     lost = np.array([right[1][i] < right[0][i] for i in sorted(both)], dtype=bool)
     masked = [[r if r.id in both else _unanswered(r) for r in run] for run in runs]
+    measured = spec(runs[0])
+    unit = next((metric.unit for metric in measured if metric.unit), item)
+    unit_of = {r.id: unit(r) for r in runs[0]}
     metrics: dict[str, Any] = {}
-    for metric in spec(runs[0]):
+    for metric in measured:
         for strict, (a, b) in ((False, masked), (True, runs)):
             pair = _shared(metric.tally(a, strict), metric.tally(b, strict))
             metrics[metric.key(strict)] = _difference(*pair, bootstrap=bootstrap, seed=seed)
@@ -65,7 +69,7 @@ def compare(
         "answered_neither": len(common - right[0].keys() - right[1].keys()),
         "gained": int(gained.sum()),
         "lost": int(lost.sum()),
-        "p_value": mcnemar(gained, lost),
+        "p_value": mcnemar(gained, lost, [unit_of[i] for i in sorted(both)]),
         "metrics": metrics,
     }
 

@@ -28,11 +28,12 @@ Where = Callable[[Result], bool]
 @dataclass(frozen=True, slots=True)
 class Metric:
     """`tally(results, strict)`, of results sorted by id and trial; strict counts the unanswered as not right. `part`:
-    of which part of the benchmark ("" is all of it)."""
+    of which part of the benchmark ("" is all of it). `unit`: what it resamples, where its units hold whole items."""
 
     name: str
     tally: Callable[[Sequence[Result], bool], Tally]
     part: str = ""
+    unit: Key | None = None
 
     def key(self, strict: bool) -> str:
         """`accuracy`, `accuracy_all`, `accuracy/part`, `accuracy_all/part`."""
@@ -86,7 +87,7 @@ def accuracy(
         n = round(sum(w for _, w in rows))
         return tallied(((unit(r), "", (w * bool(r.right), w)) for r, w in rows), share, 2, n)
 
-    return Metric(name, tally, part)
+    return Metric(name, tally, part, unit)
 
 
 def macro(
@@ -113,7 +114,7 @@ def macro(
         counted = ((unit(r), stratum(r), columns(r, w)) for r, w in rows)
         return tallied(counted, _mean_of_shares, 2 * len(cells), round(sum(w for _, w in rows)))
 
-    return Metric(name, tally, part)
+    return Metric(name, tally, part, unit)
 
 
 def _mean_of_shares(totals: Floats) -> Floats:
