@@ -178,7 +178,7 @@ def comparison_table(entries: Mapping[str, Mapping[str, Any]], before: str, afte
 
 def paired_table(entries: Mapping[str, Mapping[str, Any]]) -> Table:
     """Question by question: how many turned right or wrong, and the exact test of the two counts."""
-    table = _table("Question by question", "gained and lost: of what both answered; p: exact, by image or group (McNemar's)")
+    table = _table("Question by question", "gained and lost: of what both answered; p: McNemar's, exact, by image or group")
     table.add_column("Benchmark", style="bold", no_wrap=True)
     for head in ("questions", "answered\nin both", "in one", "gained", "lost", "p"):
         table.add_column(head, justify="right")
