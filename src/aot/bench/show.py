@@ -178,7 +178,8 @@ def comparison_table(entries: Mapping[str, Mapping[str, Any]], before: str, afte
 
 def paired_table(entries: Mapping[str, Mapping[str, Any]]) -> Table:
     """Question by question: how many turned right or wrong, and the exact test of the two counts."""
-    table = _table("Question by question", "gained and lost: of what both answered; p: McNemar's, exact, by image or group")
+    caption = "gained and lost: of what both answered; p: McNemar's exact test, by whole images or groups"
+    table = _table("Question by question", caption)
     table.add_column("Benchmark", style="bold", no_wrap=True)
     for head in ("questions", "answered\nin both", "in one", "gained", "lost", "p"):
         table.add_column(head, justify="right")
