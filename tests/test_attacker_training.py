@@ -160,8 +160,8 @@ def runs_of(fresh, scenes, pairs, kind, checkpoint=None, updates=3):
     return attacker, train_flow_grpo(environment, settings, **common)
 
 
-KINDS = ["sft", "curated_sft", "rejection_sampling_scripted", "diffusion_nft", "flow_grpo_sde"]
-KINDS += further("rejection_sampling", "flow_grpo_cps")
+KINDS = ["sft", "diffusion_nft", "flow_grpo_sde"]
+KINDS += further("curated_sft", "rejection_sampling", "rejection_sampling_scripted", "flow_grpo_cps")
 
 
 class Killed(Exception):

@@ -95,7 +95,7 @@ with AnswerStore(sys.argv[2]) as store:
 """
 
 
-@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("blow", [signal.SIGKILL, *further(signal.SIGINT)])
 def test_a_killed_run_goes_on_and_asks_nothing_twice(tmp_path: Path, blow: signal.Signals) -> None:
     path, faults = tmp_path / "replies.sqlite", ["429", "500", "truncated_json", "empty", "stall"]
     over = threading.Event()

@@ -27,6 +27,7 @@ from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import sha256_of
 from aot.runs.launched import this_process
 from aot.runs.run import Run, Stage
+from conftest import further
 from forked import aot_in_a_fork, kill
 
 WITHOUT_WARM_UP = {"warm_up": {"steps": 0}, "hits": {"steps": 0}, "sft_scripted_steps": 0, "best_response_updates": 0}
@@ -265,7 +266,7 @@ def test_another_recipe_does_not_overwrite_a_run(uninterrupted: Path) -> None:
 
 @pytest.mark.parametrize(
     ("data", "game"),
-    [("coco_photos", {"max_pixels": 6000, "multiple_of": 16}), ("tsv/POPE_with_images.tsv", {})],
+    [("coco_photos", {"max_pixels": 6000, "multiple_of": 16}), *further(("tsv/POPE_with_images.tsv", {}))],
     ids=["photos in their own shape", "squares"],
 )
 def test_own_data_go_through_one_iteration(

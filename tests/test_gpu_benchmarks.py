@@ -35,6 +35,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Calla
         sys.modules.pop(name, None)
 
 
+@pytest.mark.slow  # the other scripts measure by the same functions; its trainings have tests of their own
 def test_editor(benchmark: Callable[..., dict[str, Any]]) -> None:
     figures = benchmark("editor_flow_grpo", "--edits", "2", "--micro-batch", "1", "--steps", "4", "--repeats", "1")
     assert figures["ratio deviation at first"] == 0.0 and figures["update, TFLOP an edit"] > 0

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from conftest import further
+
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -38,15 +40,14 @@ def test_the_wheel_holds_every_file_of_the_package(unpacked: Path) -> None:
     assert here == there
 
 
-def test_it_plays_from_an_empty_folder(unpacked: Path, tmp_path: Path) -> None:
-    """Two commands of one process: what takes the time is to import."""
+@pytest.mark.parametrize("game", [False, *further(True)])
+def test_it_plays_from_an_empty_folder(unpacked: Path, tmp_path: Path, game: bool) -> None:
+    """`aot play`, and a whole small game."""
     small = ["game.train_scenes=8", "game.held_out_scenes=8", "dapo.updates=1", "attacker.flow_grpo.updates=1"]
     small += ["evaluation.distractors=1", "warm_up.steps=0", "hits.steps=0", "sft_scripted_steps=0"]
     small += ["best_response_updates=0", "clean_rl=false"]
-    commands = [
-        ["play", "--attacker", "shipped", "--defender", "shipped", "--scenes", "3"],
-        ["coevolve", "--recipe", "smoke", *[f"--set={setting}" for setting in small]],
-    ]
+    commands = [["play", "--attacker", "shipped", "--defender", "shipped", "--scenes", "3"]]
+    commands += [["coevolve", "--recipe", "smoke", *[f"--set={setting}" for setting in small]]] * game
     code = (
         "import json, sys\nimport aot\nfrom aot.cli import main\nprint(aot.__file__)\n"
         "for arguments in json.loads(sys.argv[1]):\n"
@@ -57,8 +58,8 @@ def test_it_plays_from_an_empty_folder(unpacked: Path, tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(unpacked)}
     told = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
     assert told.startswith(str(unpacked)), "the wheel's code has run, not the checkout's"
-    assert "3 scenes: " in told and "report: runs/smoke/report.html" in told
-    assert (tmp_path / "runs/smoke/summary.json").is_file()
+    assert "3 scenes: " in told and ("report: runs/smoke/report.html" in told) == game
+    assert (tmp_path / "runs/smoke/summary.json").is_file() == game
 
 
 @pytest.mark.parametrize("version", ["3.12", "3.13"])

@@ -57,6 +57,7 @@ from aot.train.editor_trainer import OptimizerSettings
 from aot.types import Answer, Attack, Finding, Question, Verdict
 from aot.world.preserved import world_referee
 from aot.world.scenes import draw_scenes
+from conftest import further
 
 SCENES = draw_scenes(24, 3, "train")
 REFEREE = world_referee(RefereeSettings())
@@ -241,6 +242,7 @@ def test_flow_grpo_follows_the_judge_and_only_where_it_has_a_weight(tmp_path):
     assert all(0 < line["judge/realism"] <= 0.5 for line in lines) and all(line["informative"] > 0 for line in lines)
 
 
+@pytest.mark.slow  # trainings resume in `test_attacker_training.py`; here with a judge
 def test_a_judged_training_resumes_to_the_same_bits(tmp_path):
     """Sampled words depend on the place in their batch: nothing may be remembered from earlier updates."""
 
@@ -394,7 +396,7 @@ def test_both_engines_mark_free_text_alike(talker, tmp_path):
     assert len({s for s in scores.values() if not math.isnan(s)}) == 3
 
 
-@pytest.mark.parametrize("engine", ["packed", "trl"])
+@pytest.mark.parametrize("engine", ["packed", *further("trl")])
 def test_a_defender_learns_from_a_judge(engine, talker, tmp_path):
     """What the judge likes is said more often; a question without options teaches as one with them does."""
     defender, judge, log = talker(), marker(), tmp_path / "log.jsonl"

@@ -82,6 +82,7 @@ def test_what_actors_make_is_what_one_process_makes(tmp_path: Path, monkeypatch:
     assert manifest["metrics"]["episodes"] == 14 and manifest["ranks"] == 1
 
 
+@pytest.mark.slow  # actors of their own, for their CPU seconds alone
 def test_cpu_seconds_of_actors_are_the_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked, "builds", sent)
     monkeypatch.setattr(StageChunks, "__call__", _an_hour(StageChunks.__call__))

@@ -164,6 +164,7 @@ def test_what_no_gradients_can_be_had_of_is_refused_before_anything_begins(
         pixel_gradients(defender)
 
 
+@pytest.mark.slow  # the command; the gradients are tested above
 def test_photos_that_a_processor_resizes_are_attacked_by_the_command(
     folders: Built, tmp_path: Path, aot: Callable[..., Ended]
 ) -> None:

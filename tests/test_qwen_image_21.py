@@ -135,6 +135,7 @@ def test_a_whole_editor_is_saved_as_its_stock_folder(folder, tmp_path):
     assert again.settings == ours.settings and again.settings.steps == 40 and again.settings.guidance == 1
 
 
+@pytest.mark.slow  # as of the other editors in `test_plan.py`
 def test_planned_memory_is_that_of_its_training(folder):
     player = AttackerSettings(model=str(folder), lora=LoraSettings(rank=2), gradient_checkpointing=True, **FEW)
     settings = FlowGrpoSettings(groups=2, group_size=4, micro_batch=4)

@@ -9,13 +9,14 @@ import pytest
 
 from aot.experiment import run as experiment_run
 from aot.runs import files
+from conftest import further
 from fuzz_results import RESULTS
 from special_commands import faults_of
 from special_files import ALL, tried
 from test_report import fake_run
 
-FEW = ("coco", "tsv", "jsonl", "imagefolder_csv", "MMVP_csv", "recipe", "payoff")
-FEW += ("cvat", "box_table", "arena_cells", "rounds")
+FEW = ["coco", "tsv", "recipe", "payoff"]
+FEW += further("jsonl", "imagefolder_csv", "MMVP_csv", "cvat", "box_table", "arena_cells", "rounds")
 FEW_KINDS = ("pipe", "endless", "other_shape")
 needs_proc = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 

@@ -172,6 +172,7 @@ def test_the_verdict_says_who_is_ahead_whichever_way_it_went() -> None:
     assert table is not None and table.row_count == 2
 
 
+@pytest.mark.slow  # also fresh attackers and the baseline; runs without them resume in `test_coevolve.py`
 def test_a_run_with_everything_resumes_to_the_same_bits(tmp_path: Path) -> None:
     recipe: Recipe = smoke().changed(
         game={"train_scenes": 12, "held_out_scenes": 8},

@@ -98,6 +98,7 @@ def test_wider_pairs_differ_where_they_are_asked_for() -> None:
     assert all(sentence.startswith("Make the ") for sentence in told)
 
 
+@pytest.mark.slow  # the whole command; its parts are tested above and in `test_pretrain.py`
 def test_pretraining_goes_on_from_the_shipped_editor(tmp_path: Path) -> None:
     settings = PretrainEditorSettings(
         kinds=WIDE_MIX,
