@@ -17,21 +17,15 @@ from test_data_layouts import COCO, boxes, picture, read, write
 
 CUP = [("cup", 10, 10, 30, 30)]
 DICTS = [{"file_name": "a.png", "annotations": [{"bbox": [1, 2, 3, 4], "bbox_mode": 0, "category_id": 0}]}]
-KITTI = "Car 0.00 0 -1.58 10.00 10.00 30.00 30.00 1.65 1.67 3.64 -0.65 1.71 46.70 -1.59\n"
 SEGMENTS = {**COCO, "images": COCO["images"] * 999, "annotations": [{"image_id": 1, "segments_info": []}]}
-GENOME = [{"image_id": 1, "objects": [{"synsets": [], "names": ["cup"], "x": 1, "y": 1, "w": 9, "h": 9}]}]
 TALK = [{"image": "a.png", "conversations": [{"from": "human", "value": "<image>\nWhat?"}]}]
 BOX = {"bounding_box": [0, 0, 1, 1]}
 CHOICES = {"question": "?", "choices": ["a", "b"]}
 OTHERS: list[tuple[str, Any, str]] = [
     ("annotations/d2.json", DICTS, "Detectron2"),
     ("deep/er/than/that/d2.json", DICTS, "Detectron2"),
-    ("objects.json", GENOME, "Visual Genome"),
-    ("det_train.json", [{"name": "a.png", "labels": [{"category": "car", "box2d": {"x1": 1}}]}], "BDD100K"),
-    ("annotation_val.odgt", {"ID": "a", "gtboxes": [{"tag": "person", "fbox": [1, 1, 20, 20]}]}, "CrowdHuman"),
     ("gt/x_gtFine_polygons.json", {"imgHeight": 80, "objects": [{"label": "car", "polygon": []}]}, "Cityscapes"),
     ("output.manifest", {"source-ref": "s3://b/a.png", "boxes": {}}, "SageMaker"),
-    ("a.json", {"item": {"name": "a.png", "slots": []}, "annotations": []}, "Darwin"),
     ("e.json", [{"label_hash": "x", "data_units": {}}], "Encord"),
     ("llava.json", TALK, "conversations"),
     ("train.jsonl", json.dumps({"messages": [], "images": ["a.png"]}), "conversations"),
@@ -40,16 +34,9 @@ OTHERS: list[tuple[str, Any, str]] = [
     ("annotations/panoptic_val2017.json", SEGMENTS, "panoptic"),
     ("annotations/captions_val2017.json", {"images": [], "annotations": [{"image_id": 1, "caption": "x"}]}, "captions"),
     ("results.json", [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2], "score": 0.5}], "detector"),
-    ("training/label_2/a.txt", KITTI, "KITTI"),
-    ("labels/a.txt", KITTI, "KITTI"),
-    ("labelTxt/a.txt", "10 10 30 10 30 30 10 30 plane 0\n", "DOTA"),
-    ("annotations/a.txt", "10,10,20,20,1,4,0,0\n", "VisDrone"),
     ("gt/gt.txt", "1,1,10,10,20,20,1,1,1.0\n", "MOT"),
-    ("split/bbx.txt", "0--Parade/a.png\n1\n10 10 20 20 0 0 0 0 0 0\n", "WIDER"),
     ("x/a.txt", "0 0.2 0.25 0.2 0.25\n", "without the names of their classes"),
     ("train.tfrecord", "x", "TensorFlow"),
-    ("samples.json", {"samples": [{"filepath": "a.png", "gt": {"detections": [BOX]}}]}, "FiftyOne"),
-    ("labels.json", {"classes": ["cup"], "labels": {"a": [{"label": 0, **BOX}]}}, "FiftyOne"),
     ("train/annos/a.json", {"source": "user", "item1": {**BOX, "category_name": "vest"}}, "DeepFashion2"),
     ("training/a.json", {"annotation": {"filename": "a.png", "object": [{"name": "cup", "name_ndx": 1}]}}, "ADE20K"),
     ("bounding_boxes.labels", {"version": 1, "boundingBoxes": {"a.png": []}}, "Edge Impulse"),

@@ -36,6 +36,7 @@ _PLACES = re.compile(
 """A pair of numbers in brackets, a name of a coordinate, or four numbers in a row."""
 _PREDICTED = re.compile(r"\bprediction_?strings?\b", re.IGNORECASE)
 _NUMBER = r"-?\d*\.?\d+(e-?\d+)?"
+UNKNOWN = ("JSON of no known program", _COCO)
 Row = tuple[tuple[str, ...], str, str, str]
 """Endings, a pattern of the beginning, what the file is, and the next step."""
 _JSON = (".json", ".geojson", ".jsonl", ".ndjson", ".odgt", ".manifest")
@@ -80,7 +81,7 @@ KINDS: tuple[Row, ...] = (
     (_JSON, r'"(conversations|messages)"\s*:', "conversations for training (LLaVA, chat messages)", _ROWS),
     ((".json",), r'"image_id".*"(bbox|segmentation)".*"score"\s*:', "a detector's results", "give the annotations"),
     ((".json",), r'"(answers|data_rows?|media_attributes|projects)"\s*:', "Labelbox's JSON", "export as NDJSON"),
-    ((".json",), r'"(annotations|boxes|bbox|bboxes|regions|objects|shapes)"\s*:', "JSON of no known program", _COCO),
+    ((".json",), r'"(annotations|boxes|bbox|bboxes|regions|objects|shapes)"\s*:', *UNKNOWN),
     (
         (".csv",),
         r"(?i)(xmin|x_min|bbox|left|x1)\W",
@@ -110,7 +111,7 @@ KINDS: tuple[Row, ...] = (
     ((".arrow",), "", "a part of a dataset that `datasets` saved", "give its folder"),
     ((".tfrecord", ".record"), "", "TensorFlow's records", _COCO),
 )
-"""The first that fits."""
+"""The first that fits. Of formats that are read these are the files that are not quite of that form."""
 
 
 def _beginning(file: Path) -> str:

@@ -73,7 +73,7 @@ def as_asked(row: Row) -> dict[str, Any]:
 
 def asks_so(text: str) -> bool:
     """Whether one of the first rows of JSON (lines, or a list) asks in these columns, and can be read."""
-    for row in _rows_in(text):
+    for row in rows_in(text):
         with suppress(BadRow):
             if row.get("question") is None and any(name in row for name in (*TALKS, *PAIRS)):
                 asked = as_asked(row)
@@ -131,7 +131,8 @@ def _said(content: Any, images: list[str]) -> str:
     return "\n".join(texts)
 
 
-def _rows_in(text: str) -> Iterator[dict[str, Any]]:
+def rows_in(text: str) -> Iterator[dict[str, Any]]:
+    """The first rows of JSON, lines or a list, whose text may be cut off."""
     text, place, decoder = text.lstrip("\ufeff \r\n\t"), 0, json.JSONDecoder()
     place = 1 if text.startswith("[") else 0
     with suppress(ValueError, RecursionError):
