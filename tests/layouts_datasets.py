@@ -126,7 +126,8 @@ JSONS = [
 FLAT = {"id": 1, "filename": "a.png", "bbox": [{**wide_high(box, "x y width height"), "label": box[0]} for box in BOTH]}
 SPANS = [{**wide_high(box, "x y width height"), "label": box[0], "points": square(box)} for box in BOTH]
 PRODIGY = {"image": "a.png", **SIZE, "spans": SPANS, "answer": "accept"}
-LISTED = [{"image": "a.png", "objects": [{"label": box[0], "bbox": [*box[1:]]} for box in BOTH]}]
+WIDE_HIGH = [{"label": box[0], "bbox": [*wide_high(box, "x y w h").values()]} for box in BOTH]
+LISTED = [{"image": "a.png", "objects": WIDE_HIGH}]
 
 
 def paligemma(*boxes: Drawn, prefix: str = "detect cup ; bus", image: str = "a.png") -> Region:

@@ -11,6 +11,7 @@ from typing import Any
 
 from aot.data.images.reading import BadRow
 from aot.data.photos.in_text import REQUEST, inside, without_place
+from aot.data.photos.option_objects import with_answer
 from aot.data.records.values import text_of
 from aot.data.tables.options import held_or_refused, options_of
 
@@ -39,7 +40,7 @@ def as_asked(row: Row) -> dict[str, Any]:
     """The row with `question`, `answer` and where a turn names it `image`; a row with `question`, or without any of
     these columns, as it is. A conversation that is more than a question and its answer, or an answer that is no option:
     `BadRow`."""
-    found = dict(row)
+    found = dict(row := with_answer(row))
     pairs = (name for name in PAIRS if text_of(row.get(name)) and (text_of(row.get(PAIRS[name])) or row.get("answer")))
     names = [*(name for name in TALKS if row.get(name)), *pairs]  # of text-to-image data a prompt is no question
     if row.get("question") is not None or not names:
