@@ -13,6 +13,7 @@ import pytest
 from aot.data.sources import open_source
 from aot.errors import AotError
 from aot.forge.pipeline import ForgeSettings, forge
+from layouts_platforms import BUS, isat, isat_object
 from test_data_layouts import COCO, boxes, picture, read, write
 
 CUP = [("cup", 10, 10, 30, 30)]
@@ -415,3 +416,54 @@ def test_boxes_without_names_are_told_before_anything_is_made(tmp_path: Path, la
     with pytest.raises(AotError, match="nothing can be asked") as raised:
         forge(tmp_path / "data", tmp_path / "out", ForgeSettings(), say=lambda _: None)
     assert "no names" in str(raised.value.hint) and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("train.json", "", "an empty file"),
+        ("train.json", "[" * 3000 + "]" * 3000, "no JSON"),
+        ("x/labels.csv", "", "an empty file"),
+        ("gt/gt.txt", "1,1,10,10,20,20,1,1,1.0\n", "MOT"),
+    ],
+)
+def test_damaged_files_beside_pictures_stop(tmp_path: Path, name: str, content: str, told: str) -> None:
+    for image in ("a.png", "images/b.png"):
+        picture(tmp_path / image)
+    write(tmp_path / name, "")
+    (tmp_path / name).write_text(content, "utf-16" if content.startswith("1") else "utf-8")
+    with pytest.raises(AotError, match=told) as raised:
+        open_source(tmp_path, lambda size: size)
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize("content", ["", "{", "[" * 3000, "[1]"])
+def test_a_damaged_file_among_those_of_other_images_is_refused(tmp_path: Path, content: str) -> None:
+    for name in "ab":
+        picture(tmp_path / f"{name}.png")
+    marked = LABELME | {"imagePath": "a.png", "shapes": [SHAPE]}
+    for folder, file in (("isat", isat(isat_object(BUS, 1))), ("labelme", marked)):
+        write(tmp_path / folder / "a.json", json.dumps(file))
+        write(tmp_path / folder / "b.json", content)
+        for name in "ab":
+            picture(tmp_path / folder / f"{name}.png")
+        photos, refused = read(tmp_path / folder)
+        assert [*photos] == ["a.png"]
+        assert [(Path(one.file).name, one.word) for one in refused] == [("b.json", "bad_entry")]
+
+
+def test_labels_whose_image_is_not_there_are_refused(tmp_path: Path) -> None:
+    for folder, label, image in (("yolo", "labels", "images"), ("dota", "labelTxt", "images")):
+        line = "0 0.2 0.25 0.2 0.25\n" if folder == "yolo" else "10 10 30 10 30 30 10 30 cup 0\n"
+        picture(tmp_path / folder / image / "a.png")
+        for name in "ab":
+            write(tmp_path / folder / label / f"{name}.txt", line)
+        write(tmp_path / folder / label / "README.txt", "Labels of cups.\n")
+        write(tmp_path / "yolo" / "classes.txt", "cup\n")
+        photos, refused = read(tmp_path / folder)
+        assert [*photos] == ["images/a.png"] and [one.word for one in refused] == ["missing_image"]
+
+
+def test_lines_of_an_empty_file_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "rows.jsonl", "\n")
+    assert [one.word for one in read(tmp_path)[1]] == ["bad_entry"]

@@ -44,7 +44,8 @@ _MOST_AROUND = 4
 FORMATS = (
     "give a COCO-format folder (instances.json and images/, annotations/instances_*.json, or _annotations.coco.json), "
     "a YOLO, Pascal VOC, labelme or imagefolder dataset, what CVAT, Label Studio, VIA, CreateML, Datumaro, Labelbox, "
-    "SageMaker or Supervisely wrote or a table of boxes with the images, an LMUData .tsv, a .jsonl or .parquet file, "
+    "SageMaker, Supervisely or another platform that the guide names wrote, KITTI, DOTA, VisDrone or WIDER FACE, or a "
+    "table of boxes, with the images, an LMUData .tsv, a .jsonl or .parquet file, "
     "a folder that datasets.load_dataset opens, or a folder of images"
 )
 

@@ -6,6 +6,7 @@ passed over.
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import islice
 from pathlib import Path
@@ -13,8 +14,10 @@ from pathlib import Path
 from aot.data.annotations.datasets.coco_layout import is_coco_file
 from aot.data.photos.pictures import is_picture
 from aot.data.tables.imagefolder import METADATA, has_questions
+from aot.runs.files import json_text, read_whole
 
 _HEAD_BYTES = 2**16
+_MOST_PARSED = 2**24
 _MOST_OPENED = 256
 """Files whose beginning is looked at, the highest in the folder first (*ours*)."""
 _NOTES = re.compile(r"annot|label|instance|bbox|boxes", re.IGNORECASE)
@@ -123,7 +126,8 @@ def _beginning(file: Path) -> str:
             content += opened.read(_HEAD_BYTES)
     except OSError:
         return ""
-    return content.replace(b"\0", b"").decode("utf-8-sig", "replace")
+    text = content.replace(b"\0", b"").decode("utf-8-sig", "replace")
+    return text.lstrip("\N{REPLACEMENT CHARACTER}")  # the mark before UTF-16
 
 
 def exporter_of(file: Path) -> tuple[str, str] | None:
@@ -138,6 +142,20 @@ def exporter_of(file: Path) -> tuple[str, str] | None:
     for _, pattern, what, step in rows:
         if re.search(pattern, lines, re.DOTALL) or (r"\n" in pattern and re.search(pattern, head)):
             return what, step
+    return None
+
+
+def _damaged(file: Path) -> tuple[str, str] | None:
+    """An empty file, or one that ends in .json and is none."""
+    if file.suffix.lower() not in (*_JSON, ".csv", ".tsv"):
+        return None
+    try:
+        if not file.stat().st_size:
+            return "an empty file", "export the annotations again, or give the folder without it"
+        if file.suffix.lower() == ".json" and file.stat().st_size <= _MOST_PARSED:
+            json.loads(json_text(read_whole(file)))
+    except (ValueError, OSError, RecursionError):
+        return "no JSON, or damaged", "export the annotations again, or give the folder without it"
     return None
 
 
@@ -182,7 +200,7 @@ def unread_annotations(folder: Path) -> tuple[Path, str, str] | None:
     for file in looked_at:
         if deeper := _deeper(file):
             return file, f"{deeper[0]}, too deep below the folder given", f"give --data {deeper[1]}"
-        if told := exporter_of(file):
+        if told := exporter_of(file) or _damaged(file):
             return file, *told
     for file in files:
         place = file.relative_to(folder)

@@ -15,11 +15,18 @@ from typing import Any
 
 from aot.data.annotations.base.agreement import agreed
 from aot.data.annotations.base.image_record import Annotation, ImageRecord, declared_size, source_of
-from aot.data.annotations.base.named_images import files_below, folder_of, near_file, placed, unquoted
+from aot.data.annotations.base.named_images import (
+    files_below,
+    folder_of,
+    near_file,
+    neighbours,
+    placed,
+    unquoted,
+)
 from aot.data.images.reading import Fit, Refusal, Size
 from aot.data.photos.outlines import numbers_in, surrounding
 from aot.data.photos.photo import Source
-from aot.data.records.beginning import begins_by
+from aot.data.records.beginning import head_of
 from aot.data.records.values import Spellings, entry_id, label_of
 from aot.errors import AotError
 from aot.runs.files import bounded_lines, encoding_of, read_json
@@ -64,26 +71,31 @@ class Form:
     entries: Callable[[Any], Iterable[Entry]]
     endings: tuple[str, ...] = ENDINGS
 
-    def fits(self, file: Path) -> bool:
-        patterns = [re.compile(key.encode()) for key in self.keys]
-        return file.suffix.lower() in self.endings and begins_by(file, patterns, _HEAD_BYTES)
-
 
 def entry_files(forms: Sequence[Form], path: Path) -> list[Path]:
     """The files of any of these forms below a folder, or the one given itself; none where there is none."""
-    files = files_below(path, *{ending for form in forms for ending in form.endings})
-    return [file for file in files if any(form.fits(file) for form in forms)]
+    return [*_found(forms, path)]
+
+
+def _found(forms: Sequence[Form], path: Path) -> dict[Path, Form]:
+    """The form of each file that has one: the first that fits."""
+    found = {}
+    for file in files_below(path, *{ending for form in forms for ending in form.endings}):
+        head = head_of(file, _HEAD_BYTES)
+        near = (form for form in forms if file.suffix.lower() in form.endings)
+        if form := next((form for form in near if all(re.search(key.encode(), head) for key in form.keys)), None):
+            found[file] = form
+    return found
 
 
 def read_entries(forms: Sequence[Form], path: Path, fit: Fit) -> Source:
     """Photos and refused files, rows or objects, in their order. No image at all: `AotError`."""
-    folder, spelled, names = folder_of(path), Spellings(), []
-    records: list[ImageRecord | Refusal] = []
-    for file in entry_files(forms, path):
-        form = next(form for form in forms if form.fits(file))
-        names.append(form.name)
-        records += _records(form, file, folder, spelled)
-    hint = f"put the images below the same folder, under the names that {names[0]} has for them, or export as COCO"
+    folder, spelled, found = folder_of(path), Spellings(), _found(forms, path)
+    records = [record for file, form in found.items() for record in _records(form, file, folder, spelled)]
+    name = next(iter(found.values())).name
+    told = f"is empty, damaged or of another form than its neighbours, which are of {name}"
+    records += [Refusal(str(file), "the file", told, "bad_entry") for file in neighbours([*found], path)]
+    hint = f"put the images below the same folder, under the names that {name} has for them, or export as COCO"
     return source_of(records, (folder,), fit, path, hint)
 
 

@@ -72,9 +72,9 @@ def text_box_files(path: Path) -> list[Path]:
     if lists or not files:
         return lists
     stems = {picture.stem for picture in folder_of(path).rglob("*") if is_picture(picture)}
-    files = [file for file in files if file.stem in stems]
-    known = {file.parent for file in files if _form_of(_head(file))}
-    return [file for file in files if file.parent in known]
+    heads = {file: _head(file) for file in files}
+    known = {file.parent for file in files if file.stem in stems and _form_of(heads[file])}
+    return [file for file in files if file.parent in known and (file.stem in stems or _form_of(heads[file]))]
 
 
 def read_text_boxes(path: Path, fit: Fit) -> Source:

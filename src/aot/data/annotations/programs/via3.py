@@ -12,7 +12,7 @@ from typing import Any
 from aot.data.photos.outlines import numbers_in, surrounding
 
 KEYS = (b'"fid_list"', b'"metadata"', b'"vid_list"')
-_IMAGE, _TICKED = 2, 2
+_IMAGE, _TEXT, _TICKED = 2, 1, 2
 _NAMED = {2: ("rect", "x y width height"), 3: ("circle", "cx cy r"), 4: ("ellipse", "cx cy rx ry")}
 _POLYGON, _EXTREME_RECTANGLE = 7, 8
 
@@ -46,8 +46,8 @@ def _value(attribute: Any, value: Any) -> tuple[str, Any]:
     known = attribute if isinstance(attribute, dict) else {}
     options: Any = known.get("options") if isinstance(known.get("options"), dict) else {}
     if known.get("type") == _TICKED and isinstance(value, str):
-        return str(known.get("aname")), {str(options.get(one, one)): True for one in value.split(",") if one.strip()}
-    return str(known.get("aname")), options.get(value, value) if isinstance(value, str) else value
+        return str(known.get("aname")), {str(options.get(one.strip(), "")): True for one in value.split(",")}
+    return str(known.get("aname")), value if known.get("type") == _TEXT else options.get(str(value))
 
 
 def _shape(xy: Any) -> dict[str, Any]:
