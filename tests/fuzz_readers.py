@@ -334,7 +334,7 @@ DATASETS: dict[str, Callable[[Path], Path]] = {
     "paligemma": _annotations("t.jsonl", lines(paligemma(*EVEN))),
     "kitti": _annotations("a.txt", kitti(CUP, BUS)),
     "dota": _annotations("a.txt", dota(CUP, BUS)),
-    "wider": _annotations("bbx_gt.txt", WIDER.format(0).replace("0--Parade/a.jpg", "a.png")),
+    "wider": _annotations("bbx_gt.txt", WIDER.format(0).replace("0--Parade/a.jpg", "a.png").partition("0--")[0]),
     "createml": _annotations("annotations.json", createml(C_CUP, C_BUS)),
     "box_table": _annotations("labels.csv", T_BOTH),
     "open_images": _open_images,

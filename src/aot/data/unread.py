@@ -17,7 +17,8 @@ from aot.data.tables.imagefolder import METADATA, has_questions
 from aot.runs.files import json_text, read_whole
 
 _HEAD_BYTES = 2**16
-_MOST_PARSED = 2**24
+_MOST_PARSED = 2**22
+"""Bytes of a JSON file that is parsed to see whether it is damaged (*ours*)."""
 _MOST_OPENED = 256
 """Files whose beginning is looked at, the highest in the folder first (*ours*)."""
 _NOTES = re.compile(r"annot|label|instance|bbox|boxes", re.IGNORECASE)

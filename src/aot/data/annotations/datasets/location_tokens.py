@@ -39,13 +39,13 @@ def _classes(prefix: Any) -> set[str]:
 
 def _shapes(suffix: str) -> list[Shape] | None:
     """None where the text holds anything else."""
-    found, rest = [], suffix.strip()
-    pattern, per_side = (_PALIGEMMA, 1024) if re.search(r"<loc\d", rest) else (_FLORENCE, 1000)
-    while rest:
-        match = pattern.match(rest)
+    found, text, place = [], suffix.strip(), 0
+    pattern, per_side = (_PALIGEMMA, 1024) if re.search(r"<loc\d", text) else (_FLORENCE, 1000)
+    while place < len(text):
+        match = pattern.match(text, place)
         if match is None:
             return None
-        rest = rest[match.end() :]
+        place = match.end()
         places, label = match.groups() if pattern is _PALIGEMMA else match.groups()[::-1]
         numbers = [int(number) / per_side for number in _NUMBER.findall(places)]
         for n in range(0, len(numbers), 4):
@@ -54,4 +54,4 @@ def _shapes(suffix: str) -> list[Shape] | None:
     return found
 
 
-LOCATION_TOKENS = (Form("PaliGemma or Florence-2", (r'"prefix"\s*:', r'"suffix"\s*:[^\n]*<loc_?\d'), _lines, LINES),)
+LOCATION_TOKENS = (Form("PaliGemma or Florence-2", (r'"prefix"\s*:', r'"suffix"\s*:\s*"[^"\n]{0,200}<loc_?\d'), _lines, LINES),)

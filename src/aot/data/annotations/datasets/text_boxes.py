@@ -23,7 +23,7 @@ from aot.data.photos.pictures import is_picture
 from aot.data.records.values import Spellings
 from aot.runs.files import bounded_lines, encoding_of
 
-_NUMBER = r"-?\d*\.?\d+(?:e-?\d+)?"
+_NUMBER = r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e-?\d+)?"
 _VISDRONE = (
     *("ignored regions", "pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle"),
     *("awning tricycle", "bus", "motor", "others"),
@@ -33,7 +33,7 @@ _PICTURE = re.compile(r"\S.*\.(jpe?g|png)", re.IGNORECASE)
 _FOLDERS = ("image_2", "images", "JPEGImages")
 """Where the pictures are, beside the folder of the text files."""
 Drawn = tuple[str, Sequence[float], bool]
-"""Label, [x, y, width, height] in px, and whether it is one object without doubt."""
+"""Label, [x, y, width, height] in px or none where a number is too large, and whether it is one object for sure."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,17 @@ class _Form:
 
 
 def _kitti(words: list[str]) -> Drawn:
-    x0, y0, x1, y1 = numbers_in(words[4:8])
-    return words[0], (x0, y0, x1 - x0, y1 - y0), True
+    box = numbers_in(words[4:8])
+    return words[0], (*box[:2], box[2] - box[0], box[3] - box[1]) if box else (), True
 
 
 def _dota(words: list[str]) -> Drawn:
-    return words[8], surrounding(numbers_in(words[:8])), words[9:] in ([], ["0"])
+    corners = numbers_in(words[:8])
+    return words[8], surrounding(corners) if corners else (), words[9:] in ([], ["0"])
 
 
 def _visdrone(words: list[str]) -> Drawn:
-    number = int(words[5])
+    number = int(words[5][:3])
     return _VISDRONE[number] if number < len(_VISDRONE) else "", numbers_in(words[:4]), words[4] != "0"
 
 
@@ -62,6 +63,7 @@ FORMS = (
     _Form("DOTA", re.compile(rf"(?:{_NUMBER}\s+){{8}}[A-Za-z][\w-]*(?:\s+\d)?"), _dota),
     _Form("VisDrone", re.compile(r"(?:-?\d+,){5}\d+,-?\d+,-?\d+,?"), _visdrone),
 )
+_COUNT = re.compile(r"[0-9]{1,6}")
 _WIDER = re.compile(r"(?:-?\d+\s+){9}-?\d+")
 
 
@@ -74,7 +76,8 @@ def text_box_files(path: Path) -> list[Path]:
     stems = {picture.stem for picture in folder_of(path).rglob("*") if is_picture(picture)}
     heads = {file: _head(file) for file in files}
     known = {file.parent for file in files if file.stem in stems and _form_of(heads[file])}
-    return [file for file in files if file.parent in known and (file.stem in stems or _form_of(heads[file]))]
+    beside = (file for file in files if file.parent in known)
+    return [file for file in beside if file.stem in stems or not heads[file] or _form_of(heads[file])]
 
 
 def read_text_boxes(path: Path, fit: Fit) -> Source:
@@ -117,7 +120,7 @@ def _form_of(head: list[str]) -> _Form | None:
 
 
 def _is_list(head: list[str]) -> bool:
-    patterns = (_PICTURE, re.compile(r"\d+"), _WIDER)
+    patterns = (_PICTURE, _COUNT, _WIDER)
     return len(head) == 3 and all(one.fullmatch(line) for one, line in zip(patterns, head, strict=True))
 
 
@@ -149,7 +152,7 @@ def _listed(file: Path, folder: Path) -> Iterator[ImageRecord | Refusal]:
                 left = None
             elif not records:
                 yield Refusal(str(file), where, "names no image", "bad_entry")
-            elif (last := next(reversed(records.values()))) and left is None and line.isdigit():
+            elif (last := next(reversed(records.values()))) and left is None and _COUNT.fullmatch(line):
                 left = int(line)
             elif _WIDER.fullmatch(line) and left is not None:
                 box, words = numbers_in(line.split()[:4]), line.split()

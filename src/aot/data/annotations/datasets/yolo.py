@@ -93,7 +93,8 @@ def _without_images(labels: list[Path], names: dict[int, str]) -> Iterator[Refus
         for file in sorted(file for file in parent.iterdir() if file.suffix == ".txt" and file not in known):
             with suppress(OSError):
                 words = next((words_of(line) for line in _lines(file) if line.strip()), [])
-                if len(words) > 4 and class_of(words, names)[0] is not None and len(numbers_of(words[-4:])) == 4:
+                is_box = len(words) > 4 and class_of(words, names)[0] is not None and numbers_of(words[-4:])
+                if is_box or not words:
                     yield Refusal(str(file), "the file", "the image of these labels is not there", "missing_image")
 
 
