@@ -87,6 +87,8 @@ JSONS = [
     Layout("bdd frames", {"l.json": {"frames": [scalabel(driven(CUP))], "config": {}}}, (CUP,)),
     Layout("bdd of 2018", {"l/a.json": {"name": "a", "frames": [{"objects": [driven(CUP), driven(BUS)]}]}}, BOTH,
            images=("a.jpg",)),
+    Layout("bdd of 2018 none", {"l/a.json": {"name": "a", "frames": [{"timestamp": 10000, "objects": []}]}},
+           images=("a.jpg",)),
     Layout("bdd crowd", {"l.json": [scalabel(driven(CUP), driven(BUS, crowd=True))]}, (CUP,), frozenset({"bus"})),
     Layout("mmdetection", {"annotations/t.json": mmdetection(CUP, BUS)}, BOTH, images=("images/a.png",)),
     Layout("mmdetection ignored", {"t.json": mmdetection(CUP, ignore_flag=1)}, (), frozenset({"cup"})),

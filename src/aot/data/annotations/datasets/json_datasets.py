@@ -177,6 +177,7 @@ def _vertex(content: Any) -> Iterator[Entry]:
 
 JSON_DATASETS = (
     Form("BDD100K (Scalabel)", (r'"box2d"\s*:', r'"category"\s*:'), _scalabel, (".json",)),
+    Form("BDD100K", (r'"frames"\s*:\s*\[', r'"timestamp"\s*:', r'"objects"\s*:'), _scalabel, (".json",)),
     Form("MMDetection", (r'"data_list"\s*:', r'"instances"\s*:'), _mmdetection, (".json",)),
     Form("ODVG (Grounding DINO)", (r'"(detection|grounding)"\s*:\s*\{', r'"(instances|regions)"\s*:'), _odvg, LINES),
     Form("Ultralytics", (r'"type"\s*:\s*"dataset"', r'"class_names"\s*:'), _ultralytics, LINES),

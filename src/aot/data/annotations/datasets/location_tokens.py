@@ -54,4 +54,5 @@ def _shapes(suffix: str) -> list[Shape] | None:
     return found
 
 
-LOCATION_TOKENS = (Form("PaliGemma or Florence-2", (r'"prefix"\s*:', r'"suffix"\s*:\s*"[^"\n]{0,200}<loc_?\d'), _lines, LINES),)
+_KEYS = (r'"prefix"\s*:', r'"suffix"\s*:\s*"[^"\n]{0,200}<loc_?\d')
+LOCATION_TOKENS = (Form("PaliGemma or Florence-2", _KEYS, _lines, LINES),)
