@@ -467,3 +467,16 @@ def test_labels_whose_image_is_not_there_are_refused(tmp_path: Path) -> None:
 def test_lines_of_an_empty_file_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "rows.jsonl", "\n")
     assert [one.word for one in read(tmp_path)[1]] == ["bad_entry"]
+
+
+@pytest.mark.parametrize(("names", "told"), [("bus", "2 of 5 lines"), ("cup\nbus", "")])
+def test_names_of_fewer_classes_than_the_lines_have(tmp_path: Path, names: str, told: str) -> None:
+    picture(tmp_path / "images/a.png")
+    write(tmp_path / "classes.txt", names)
+    drawn = ("0 0.2 0.25 0.2 0.25", "1 0.7 0.5 0.4 0.5", "0 0.5 0.5 0.1 0.1", "1 0.5 0.7 0.1 0.1", "0 0.1 0.9 0.1 0.1")
+    write(tmp_path / "labels/a.txt", "\n".join(drawn))
+    if told:
+        with pytest.raises(AotError, match=told):
+            read(tmp_path)
+    else:
+        assert len(read(tmp_path)[0]["images/a.png"].things) == 5
