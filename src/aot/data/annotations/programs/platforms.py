@@ -60,7 +60,7 @@ def _kili(content: Any) -> Iterator[Entry]:
     for where, asset in rows(content, "asset"):
         names = (at(asset, "externalId"), at(asset, "external_id"), at(asset, "content"))
         labels = [one for one in (*listed(asset, "labels"), at(asset, "latestLabel")) if isinstance(one, dict)]
-        drawn = [one for one in labels if at(one, "labelType") in (None, "DEFAULT", "REVIEW", "AUTOSAVE")]
+        drawn = [one for one in labels if at(one, "labelType") in (None, "DEFAULT", "REVIEW")]
         drawn = [one for one in drawn if one.get("isLatestLabelForUser") is not False]
         drawn = [one for one in drawn if one.get("labelType") == "REVIEW"][-1:] or drawn  # a review is the last word
         for label in drawn:
