@@ -480,3 +480,11 @@ def test_names_of_fewer_classes_than_the_lines_have(tmp_path: Path, names: str, 
             read(tmp_path)
     else:
         assert len(read(tmp_path)[0]["images/a.png"].things) == 5
+
+
+def test_yaml_that_is_nested_without_end_is_not_parsed(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.png")
+    write(tmp_path / "labels/a.txt", "0 0.2 0.25 0.2 0.25\n")
+    write(tmp_path / "data.yaml", "names: " + "[" * 5000 + "]" * 5000)
+    with pytest.raises(AotError, match="nested too deep"):
+        read(tmp_path)

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ LINE = "a line is `class x y width height`, the centre and the sides in shares o
 _DARKNET = ("*.names", "*/*.names", "_darknet.labels", "*/_darknet.labels", "*/classes.txt", "*/*/classes.txt")
 """Where Darknet's and others' have them: no part may have other names than the others."""
 _NUMBERED = re.compile(r"(\d{1,5})\s*[:.,;\s]\s*(\S.*)")
+_MOST_NESTED = 64
 _MOST_LOOKED_AT = 5000
 """Label files that are read before the first photo (*ours*)."""
 HINT = "a YOLO dataset has data.yaml with `names`, images/ and labels/ with a .txt for each image"
@@ -148,7 +149,10 @@ def names_file(folder: Path) -> Path | None:
 
 def _content(file: Path) -> Any:
     try:
-        return yaml.safe_load(read_whole(file).decode("utf-8-sig"))
+        text = read_whole(file).decode("utf-8-sig")
+        if max(accumulate((sign in "[{") - (sign in "]}") for sign in text), default=0) > _MOST_NESTED:
+            raise ValueError("nested too deep")  # PyYAML takes the square of it in time
+        return yaml.safe_load(text)
     except _RAISED as error:
         raise AotError(f"cannot be read as YAML ({shown(error, 200)})", where=str(file), hint=HINT) from error
 
