@@ -183,6 +183,14 @@ def hallusionbench_json(folder: Path, n: int, rng: random.Random) -> Written:
     return folder / "HallusionBench.json", 2
 
 
+def hallusionbench_hub(folder: Path, n: int, rng: random.Random) -> Written:
+    path, left_out = hallusionbench_json(folder / "original", n, rng)
+    rows = [row | {"image": cell(i)} for i, row in enumerate(json.loads(path.read_text()))]
+    for split, part in (("non_image", rows[:left_out]), ("image", rows[left_out:])):
+        write_parquet(folder / "hub" / "data" / f"{split}-00000-of-00001.parquet", part)
+    return folder / "hub", left_out
+
+
 def hallusionbench_clone(folder: Path, n: int, rng: random.Random) -> Written:
     """The repository's own folder: files of results and older questions lie beside it."""
     _, left_out = hallusionbench_json(folder, n, rng)
@@ -248,6 +256,25 @@ def pope_hub(folder: Path, n: int, rng: random.Random) -> Written:
         for i in range(n)
     ]
     return write_parquet(folder / "test-00000-of-00001.parquet", rows), 0
+
+
+def pope_full(folder: Path, n: int, rng: random.Random) -> Written:
+    """A file for each split, which numbers its rows from 0."""
+    for split, name in enumerate(("adversarial", "popular", "random")):
+        rows = [
+            {
+                "id": str(i),
+                "question_id": str(i + 1),
+                "question": f"Is there a thing {3 * i + split} in the image?",
+                "answer": rng.choice(["yes", "no"]),
+                "image_source": f"COCO_{i}",
+                "image": cell(i),
+                "category": name,
+            }
+            for i in range(len(range(split, n, 3)))
+        ]
+        write_parquet(folder / "Full" / f"{name}-00000-of-00001.parquet", rows)
+    return folder / "Full", 0
 
 
 def mmmu_hub(folder: Path, n: int, rng: random.Random) -> Written:
@@ -320,6 +347,20 @@ def realworldqa_hub(folder: Path, n: int, rng: random.Random) -> Written:
     return write_parquet(folder / "data" / "test-00000-of-00002.parquet", rows), 0
 
 
+def shards_of(make: Callable[[Path, int, random.Random], Written]) -> Callable[[Path, int, random.Random], Written]:
+    """The layout's one parquet file in two, without ids as in the whole."""
+
+    def written(folder: Path, n: int, rng: random.Random) -> Written:
+        path, left_out = make(folder, n, rng)
+        table = pyarrow.parquet.read_table(path)
+        path.unlink()
+        for number, (start, length) in enumerate(((0, n // 3), (n // 3, n))):
+            pyarrow.parquet.write_table(table.slice(start, length), path.parent / f"test-0000{number}-of-00002.parquet")
+        return path.parent, left_out
+
+    return written
+
+
 def blink_hub(folder: Path, n: int, rng: random.Random) -> Written:
     for first, task in enumerate(("Art_Style", "Multi-view_Reasoning")):
         for split, size in (("test", 2), ("val", n // 2)):
@@ -367,6 +408,20 @@ def mmvp_folder(folder: Path, n: int, rng: random.Random) -> Written:
             table.writerow([i + 1, f"Is the door open, {i // 2}?", options, answer])
     write_images(folder / "MMVP Images", [f"{i + 1}.jpg" for i in range(n)])
     return folder, 0
+
+
+def mmvp_hub(folder: Path, n: int, rng: random.Random) -> Written:
+    rows = [
+        {
+            "image": cell(i),
+            "Index": i + 1,
+            "Question": f"Is the door open, {i // 2}?",
+            "Options": "(a) Open (b) Closed, or not",
+            "Correct Answer": rng.choice(["(a)", "(b)"]),
+        }
+        for i in range(n)
+    ]
+    return write_parquet(folder / "data" / "test-00000-of-00001.parquet", rows), 0
 
 
 def mmvp_tsv(folder: Path, n: int, rng: random.Random) -> Written:
@@ -489,23 +544,29 @@ LAYOUTS: dict[tuple[str, str], Callable[[Path, int, random.Random], Written]] = 
     ("HRBench-8K", "parquet"): hrbench_parquet,
     ("HallusionBench", "json"): hallusionbench_json,
     ("HallusionBench", "clone"): hallusionbench_clone,
+    ("HallusionBench", "parquet"): hallusionbench_hub,
     ("HallusionBench", "tsv"): hallusionbench_tsv,
     ("POPE", "json"): pope_json,
     ("POPE", "clone"): pope_clone,
     ("POPE", "tsv"): yes_no_tsv("POPE", "random,popular,adversarial", "random", "popular"),
     ("POPE", "parquet"): pope_hub,
+    ("POPE", "full"): pope_full,
     ("MMMU", "parquet"): mmmu_hub,
     ("MMMU", "tsv"): mmmu_tsv,
     ("MMStar", "parquet"): mmstar_hub,
     ("MMStar", "tsv"): tsv_of("MMStar"),
     ("RealWorldQA", "parquet"): realworldqa_hub,
+    ("RealWorldQA", "shards"): shards_of(realworldqa_hub),
     ("RealWorldQA", "tsv"): tsv_of("RealWorldQA", options=3),
     ("BLINK", "parquet"): blink_hub,
     ("BLINK", "tsv"): tsv_of("BLINK", categories=["Counting", "Jigsaw"]),
     ("AI2D", "parquet"): ai2d_hub,
+    ("AI2D", "shards"): shards_of(ai2d_hub),
     ("AI2D", "tsv"): tsv_of("AI2D_TEST"),
     ("MMVP", "csv"): mmvp_folder,
     ("MMVP", "tsv"): mmvp_tsv,
+    ("MMVP", "parquet"): mmvp_hub,
+    ("MMVP", "shards"): shards_of(mmvp_hub),
     ("AMBER", "json"): amber_folder,
     ("AMBER", "tsv"): yes_no_tsv("AMBER", "discriminative-attribute-state", "discriminative-hallucination", "relation"),
     ("VSR", "jsonl"): vsr_jsonl,

@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image as PilImage
 
+from annotation_layouts import BUS, CUP
 from aot.bench.benchmarks.table import named
 from aot.bench.reading.benchmark import Benchmark
 from aot.bench.reading.item import Item
@@ -21,7 +22,43 @@ from bench_layouts import LAYOUTS, base64_picture, cell, picture, write_parquet,
 from layouts_box_tables import CLASSES, O_CUP, OPEN, T_BOTH
 from layouts_createml import C_BUS, C_CUP, createml
 from layouts_cvat import A_BUS, A_CUP, PARTS, cvat
+from layouts_datasets import (
+    EVEN,
+    WIDER,
+    dota,
+    driven,
+    genome,
+    kitti,
+    lines,
+    mmdetection,
+    paligemma,
+    sample,
+    scalabel,
+    ultralytics,
+)
 from layouts_label_studio import L_BUS, L_CUP, annotation, least, rect, task
+from layouts_platforms import (
+    BUS3,
+    CUP3,
+    D_BUS,
+    D_CUP,
+    E_BUS,
+    E_CUP,
+    K_BUS,
+    K_CUP,
+    S_BUS,
+    S_CUP,
+    assets,
+    darwin,
+    encord,
+    isat,
+    isat_object,
+    kili,
+    segments,
+    tagged,
+    via3,
+    vott,
+)
 from layouts_sagemaker import line as manifest_line
 from layouts_via import CORNERS, ELLIPSE, V_BUS, V_CUP, project, region, via_csv
 
@@ -282,6 +319,22 @@ DATASETS: dict[str, Callable[[Path], Path]] = {
     "via": _annotations("via_project.json", project(V_CUP, region(CORNERS, object="bus"), region(ELLIPSE, object="a"))),
     "via_csv": _annotations("via_export.csv", via_csv(V_CUP, V_BUS)),
     "sagemaker": _annotations("output.manifest", manifest_line()),
+    "via_3": _annotations("via_project.json", via3(CUP3, BUS3)),
+    "segments": _annotations("v1.json", segments(S_CUP, S_BUS)),
+    "kili": _annotations("data.json", assets(kili(K_CUP, K_BUS))),
+    "isat": _annotations("a.json", isat(isat_object(CUP, 1), isat_object(BUS, 2))),
+    "darwin": _annotations("a.json", darwin(D_CUP, D_BUS)),
+    "encord": _annotations("labels.json", encord(E_CUP, E_BUS)),
+    "vott": _annotations("x-export.json", {"assets": {"i": vott(tagged(CUP), tagged(BUS))}}),
+    "scalabel": _annotations("det_train.json", [scalabel(driven(CUP), driven(BUS))]),
+    "mmdetection": _annotations("train.json", mmdetection(CUP, BUS)),
+    "ultralytics": _annotations("d.ndjson", ultralytics(segments=[[1, 0.5, 0.2, 0.9, 0.2, 0.9, 0.7]])),
+    "fiftyone": _annotations("samples.json", sample(CUP, BUS)),
+    "genome": _annotations("objects.json", [{**genome(CUP)[0], "image_url": "https://x/a.png"}]),
+    "paligemma": _annotations("t.jsonl", lines(paligemma(*EVEN))),
+    "kitti": _annotations("a.txt", kitti(CUP, BUS)),
+    "dota": _annotations("a.txt", dota(CUP, BUS)),
+    "wider": _annotations("bbx_gt.txt", WIDER.format(0).replace("0--Parade/a.jpg", "a.png").partition("0--")[0]),
     "createml": _annotations("annotations.json", createml(C_CUP, C_BUS)),
     "box_table": _annotations("labels.csv", T_BOTH),
     "open_images": _open_images,

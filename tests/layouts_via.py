@@ -145,7 +145,7 @@ VIA = [
             "v.json": {
                 "project": {"pid": "x", "data_format_version": "3.1.1"},
                 "file": {"1": {"fname": "a.png"}},
-                "metadata": {"1_x": {"vid": "1", "xy": [2, 1, 1, 9, 9], "av": {"1": "cup"}}},
+                "metadata": {"1_x": {"vid": "1", "xy": [2, 1, 1, 9, 9], "av": {"1": "cup"}}},  # without its views
             }
         },
         error="VIA 3",

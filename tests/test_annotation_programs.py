@@ -17,13 +17,15 @@ from aot.data.sources import open_source
 from layouts_box_tables import TABLES
 from layouts_createml import CREATEML, object_at
 from layouts_cvat import BOX, CVAT, IMAGE
+from layouts_datasets import DATASETS
 from layouts_exports import EXPORTS, exterior, feature, figure, labelbox, ndjson, sides, supervisely
 from layouts_exports import label as read_as
 from layouts_label_studio import STUDIO, annotation, task
 from layouts_label_studio_odd import ODD_STUDIO
+from layouts_platforms import PLATFORMS
 from layouts_via import VIA, region, via, via_rect
 
-LAYOUTS = [*CVAT, *STUDIO, *ODD_STUDIO, *VIA, *CREATEML, *TABLES, *EXPORTS]
+LAYOUTS = [*CVAT, *STUDIO, *ODD_STUDIO, *VIA, *CREATEML, *TABLES, *EXPORTS, *PLATFORMS, *DATASETS]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name.replace(" ", "_"))

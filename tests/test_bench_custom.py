@@ -37,6 +37,11 @@ ROWS: list[dict[str, Any]] = [
     {"options": "{'text': array(['red', 'blue'], dtype=object), 'label': array(['A', 'B'])}", "answer": 1},
     {"options": "['red' 'blue']", "answer": "B"},
     {"options": "['red'\n 'blue']", "answer": "blue"},
+    {"choices": {"text": ["red", "blue"], "label": ["A", "B"]}, "answerKey": "B"},
+    {"choices": {"text": ["red", "blue"], "label": ["1", "2"]}, "answerKey": "2"},
+    {"options": [{"key": 0, "value": "red"}, {"key": 1, "value": "blue"}], "answerKey": 1},
+    {"A": "red", "B": "blue", "answerKey": "b"},
+    {"choices": ["red", "blue"], "correct_choice_idx": 1},
     {"question": "Which colour? (A) red (B) blue", "answer": "B"},
     {"question": "Which colour? A. red B. blue", "answer": "blue"},
     {"question": "Which colour? Options: A) red, B) blue", "answer": "(B)"},
@@ -193,6 +198,9 @@ def test_a_tsv_too(tmp_path: Path) -> None:
 
 
 NO_GOLD: list[tuple[dict[str, Any], str]] = [
+    ({"choices": {"text": ["red", "blue"], "label": ["1", "2"]}, "answerKey": "B"}, "no option is called so"),
+    ({"choices": {"text": ["red", "blue"], "label": ["1", "1"]}, "answerKey": "1"}, "no option is called so"),
+    ({"choices": ["red", "blue"], "correct_choice_idx": 2}, "no option is called so"),
     ({"options": ["B. red", "A. blue"], "answer": "A"}, "not in order"),
     ({"options": ["(B) red", "(A) blue"], "answer": "(A)"}, "not in order"),
     ({"options": ["B", "A"], "answer": "A"}, "both an option's text and another one's number or letter"),

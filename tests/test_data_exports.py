@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image as PilImage
 
+from annotation_layouts import BOTH
 from aot.bench.benchmarks.table import named
 from aot.bench.reading.item import Item
 from aot.data.images.reading import Refusal
@@ -20,6 +21,7 @@ from aot.data.photos.photo import Photo
 from aot.data.sources import load_scenes
 from aot.errors import AotError
 from bench_layouts import base64_picture, write_tsv
+from layouts_datasets import PRODIGY, ROW_FILES, lines
 from test_data_layouts import COCO, boxes, picture, read, write
 
 CUP, BUS = ("cup", 10, 10, 30, 30), ("bus", 50, 20, 90, 60)
@@ -391,3 +393,29 @@ def test_what_says_nothing_of_places_is_left(tmp_path: Path, name: str, text: st
         write(tmp_path / name.format(image), text)
     photos, refused = read(tmp_path)
     assert set(photos) == {"a.png", "b.png"} and not refused
+
+
+@pytest.mark.parametrize("name", ROW_FILES)
+def test_rows_whose_objects_name_their_numbers(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, ROW_FILES[name])
+    picture(tmp_path / "a.png")
+    for path in (tmp_path, tmp_path / name):
+        photos, refused = read(path)
+        assert not refused and [boxes(photo) for photo in photos.values()] == [[*BOTH]]
+
+
+def test_rows_that_prodigy_rejected_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "p.jsonl", lines({**PRODIGY, "answer": "reject"}, {**PRODIGY, "answer": "ignore"}, PRODIGY))
+    picture(tmp_path / "a.png")
+    photos, refused = read(tmp_path)
+    assert [one.word for one in refused] == ["not_annotated"] * 2 and len(photos) == 1
+
+
+@pytest.mark.parametrize("wrong", ["centre", "corners"])
+def test_named_numbers_that_are_something_else_stop(tmp_path: Path, wrong: str) -> None:
+    placed = {"centre": {"x": 90, "y": 40, "width": 20, "height": 20}, "corners": {"x": 60, "y": 40, "w": 90, "h": 70}}
+    write(tmp_path / "p.jsonl", lines(*({"image": "a.png", "objects": [{"label": "cup", **placed[wrong]}]},) * 8))
+    picture(tmp_path / "a.png")
+    with pytest.raises(AotError, match="outside their images") as raised:
+        read(tmp_path)
+    assert raised.value.hint

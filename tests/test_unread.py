@@ -13,25 +13,20 @@ import pytest
 from aot.data.sources import open_source
 from aot.errors import AotError
 from aot.forge.pipeline import ForgeSettings, forge
+from layouts_platforms import BUS, isat, isat_object
 from test_data_layouts import COCO, boxes, picture, read, write
 
 CUP = [("cup", 10, 10, 30, 30)]
 DICTS = [{"file_name": "a.png", "annotations": [{"bbox": [1, 2, 3, 4], "bbox_mode": 0, "category_id": 0}]}]
-KITTI = "Car 0.00 0 -1.58 10.00 10.00 30.00 30.00 1.65 1.67 3.64 -0.65 1.71 46.70 -1.59\n"
 SEGMENTS = {**COCO, "images": COCO["images"] * 999, "annotations": [{"image_id": 1, "segments_info": []}]}
-GENOME = [{"image_id": 1, "objects": [{"synsets": [], "names": ["cup"], "x": 1, "y": 1, "w": 9, "h": 9}]}]
 TALK = [{"image": "a.png", "conversations": [{"from": "human", "value": "<image>\nWhat?"}]}]
 BOX = {"bounding_box": [0, 0, 1, 1]}
 CHOICES = {"question": "?", "choices": ["a", "b"]}
 OTHERS: list[tuple[str, Any, str]] = [
     ("annotations/d2.json", DICTS, "Detectron2"),
     ("deep/er/than/that/d2.json", DICTS, "Detectron2"),
-    ("objects.json", GENOME, "Visual Genome"),
-    ("det_train.json", [{"name": "a.png", "labels": [{"category": "car", "box2d": {"x1": 1}}]}], "BDD100K"),
-    ("annotation_val.odgt", {"ID": "a", "gtboxes": [{"tag": "person", "fbox": [1, 1, 20, 20]}]}, "CrowdHuman"),
     ("gt/x_gtFine_polygons.json", {"imgHeight": 80, "objects": [{"label": "car", "polygon": []}]}, "Cityscapes"),
     ("output.manifest", {"source-ref": "s3://b/a.png", "boxes": {}}, "SageMaker"),
-    ("a.json", {"item": {"name": "a.png", "slots": []}, "annotations": []}, "Darwin"),
     ("e.json", [{"label_hash": "x", "data_units": {}}], "Encord"),
     ("llava.json", TALK, "conversations"),
     ("train.jsonl", json.dumps({"messages": [], "images": ["a.png"]}), "conversations"),
@@ -40,16 +35,9 @@ OTHERS: list[tuple[str, Any, str]] = [
     ("annotations/panoptic_val2017.json", SEGMENTS, "panoptic"),
     ("annotations/captions_val2017.json", {"images": [], "annotations": [{"image_id": 1, "caption": "x"}]}, "captions"),
     ("results.json", [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2], "score": 0.5}], "detector"),
-    ("training/label_2/a.txt", KITTI, "KITTI"),
-    ("labels/a.txt", KITTI, "KITTI"),
-    ("labelTxt/a.txt", "10 10 30 10 30 30 10 30 plane 0\n", "DOTA"),
-    ("annotations/a.txt", "10,10,20,20,1,4,0,0\n", "VisDrone"),
     ("gt/gt.txt", "1,1,10,10,20,20,1,1,1.0\n", "MOT"),
-    ("split/bbx.txt", "0--Parade/a.png\n1\n10 10 20 20 0 0 0 0 0 0\n", "WIDER"),
     ("x/a.txt", "0 0.2 0.25 0.2 0.25\n", "without the names of their classes"),
     ("train.tfrecord", "x", "TensorFlow"),
-    ("samples.json", {"samples": [{"filepath": "a.png", "gt": {"detections": [BOX]}}]}, "FiftyOne"),
-    ("labels.json", {"classes": ["cup"], "labels": {"a": [{"label": 0, **BOX}]}}, "FiftyOne"),
     ("train/annos/a.json", {"source": "user", "item1": {**BOX, "category_name": "vest"}}, "DeepFashion2"),
     ("training/a.json", {"annotation": {"filename": "a.png", "object": [{"name": "cup", "name_ndx": 1}]}}, "ADE20K"),
     ("bounding_boxes.labels", {"version": 1, "boundingBoxes": {"a.png": []}}, "Edge Impulse"),
@@ -428,3 +416,75 @@ def test_boxes_without_names_are_told_before_anything_is_made(tmp_path: Path, la
     with pytest.raises(AotError, match="nothing can be asked") as raised:
         forge(tmp_path / "data", tmp_path / "out", ForgeSettings(), say=lambda _: None)
     assert "no names" in str(raised.value.hint) and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("train.json", "", "an empty file"),
+        ("train.json", "[" * 3000 + "]" * 3000, "no JSON"),
+        ("x/labels.csv", "", "an empty file"),
+        ("gt/gt.txt", "1,1,10,10,20,20,1,1,1.0\n", "MOT"),
+    ],
+)
+def test_damaged_files_beside_pictures_stop(tmp_path: Path, name: str, content: str, told: str) -> None:
+    for image in ("a.png", "images/b.png"):
+        picture(tmp_path / image)
+    write(tmp_path / name, "")
+    (tmp_path / name).write_text(content, "utf-16" if content.startswith("1") else "utf-8")
+    with pytest.raises(AotError, match=told) as raised:
+        open_source(tmp_path, lambda size: size)
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize("content", ["", "{", "[" * 3000, "[1]"])
+def test_a_damaged_file_among_those_of_other_images_is_refused(tmp_path: Path, content: str) -> None:
+    for name in "ab":
+        picture(tmp_path / f"{name}.png")
+    marked = LABELME | {"imagePath": "a.png", "shapes": [SHAPE]}
+    for folder, file in (("isat", isat(isat_object(BUS, 1))), ("labelme", marked)):
+        write(tmp_path / folder / "a.json", json.dumps(file))
+        write(tmp_path / folder / "b.json", content)
+        for name in "ab":
+            picture(tmp_path / folder / f"{name}.png")
+        photos, refused = read(tmp_path / folder)
+        assert [*photos] == ["a.png"]
+        assert [(Path(one.file).name, one.word) for one in refused] == [("b.json", "bad_entry")]
+
+
+def test_labels_whose_image_is_not_there_are_refused(tmp_path: Path) -> None:
+    for folder, label, image in (("yolo", "labels", "images"), ("dota", "labelTxt", "images")):
+        line = "0 0.2 0.25 0.2 0.25\n" if folder == "yolo" else "10 10 30 10 30 30 10 30 cup 0\n"
+        picture(tmp_path / folder / image / "a.png")
+        for name in "ab":
+            write(tmp_path / folder / label / f"{name}.txt", line)
+        write(tmp_path / folder / label / "README.txt", "Labels of cups.\n")
+        write(tmp_path / "yolo" / "classes.txt", "cup\n")
+        photos, refused = read(tmp_path / folder)
+        assert [*photos] == ["images/a.png"] and [one.word for one in refused] == ["missing_image"]
+
+
+def test_lines_of_an_empty_file_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "rows.jsonl", "\n")
+    assert [one.word for one in read(tmp_path)[1]] == ["bad_entry"]
+
+
+@pytest.mark.parametrize(("names", "told"), [("bus", "2 of 5 lines"), ("cup\nbus", "")])
+def test_names_of_fewer_classes_than_the_lines_have(tmp_path: Path, names: str, told: str) -> None:
+    picture(tmp_path / "images/a.png")
+    write(tmp_path / "classes.txt", names)
+    drawn = ("0 0.2 0.25 0.2 0.25", "1 0.7 0.5 0.4 0.5", "0 0.5 0.5 0.1 0.1", "1 0.5 0.7 0.1 0.1", "0 0.1 0.9 0.1 0.1")
+    write(tmp_path / "labels/a.txt", "\n".join(drawn))
+    if told:
+        with pytest.raises(AotError, match=told):
+            read(tmp_path)
+    else:
+        assert len(read(tmp_path)[0]["images/a.png"].things) == 5
+
+
+def test_yaml_that_is_nested_without_end_is_not_parsed(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.png")
+    write(tmp_path / "labels/a.txt", "0 0.2 0.25 0.2 0.25\n")
+    write(tmp_path / "data.yaml", "names: " + "[" * 5000 + "]" * 5000)
+    with pytest.raises(AotError, match="nested too deep"):
+        read(tmp_path)

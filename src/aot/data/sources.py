@@ -14,17 +14,18 @@ from aot.data.annotations.datasets.yolo import is_yolo, names_file, read_yolo
 from aot.data.annotations.programs.labelbox import labelbox_files, read_labelbox
 from aot.data.annotations.programs.labelme import labelme_files, read_labelme
 from aot.data.annotations.programs.sagemaker import read_sagemaker, sagemaker_files
-from aot.data.annotations.readers import read_annotations
+from aot.data.annotations.readers import form_files, read_annotations, read_forms
 from aot.data.images.reading import Fit, Refusal, square
 from aot.data.photos.photo import Source, scenes_of
 from aot.data.photos.pictures import PICTURES, holds_pictures, is_picture, read_pictures, twins
-from aot.data.tables.asked import asks_so
+from aot.data.tables.asked import IMAGES, asks_so, rows_in
 from aot.data.tables.imagefolder import has_questions, metadata_files, read_imagefolder, read_questions
+from aot.data.tables.objects_column import has_objects
 from aot.data.tables.parquet import shards
 from aot.data.tables.rows import read_jsonl
 from aot.data.tables.stored import SAVED, read_table
 from aot.data.tables.tsv import read_tsv
-from aot.data.unread import exporter_of, prediction_strings, unread_annotations
+from aot.data.unread import UNKNOWN, exporter_of, prediction_strings, unread_annotations
 from aot.errors import AotError
 from aot.runs.files import canonical_hash, sha256_of
 from aot.types import Scene
@@ -43,7 +44,8 @@ _MOST_AROUND = 4
 FORMATS = (
     "give a COCO-format folder (instances.json and images/, annotations/instances_*.json, or _annotations.coco.json), "
     "a YOLO, Pascal VOC, labelme or imagefolder dataset, what CVAT, Label Studio, VIA, CreateML, Datumaro, Labelbox, "
-    "SageMaker or Supervisely wrote or a table of boxes with the images, an LMUData .tsv, a .jsonl or .parquet file, "
+    "SageMaker, Supervisely or another platform that the guide names wrote, KITTI, DOTA, VisDrone or WIDER FACE, or a "
+    "table of boxes, with the images, an LMUData .tsv, a .jsonl or .parquet file, "
     "a folder that datasets.load_dataset opens, or a folder of images"
 )
 
@@ -98,6 +100,8 @@ def open_source(path: Path | str, fit: Fit, *, free_text: bool = False) -> Sourc
     if suffix in (".jsonl", ".ndjson"):
         if labelbox_files(path):
             return read_labelbox(path, fit)
+        if form_files(path):
+            return read_forms(path, fit)
         if sagemaker_files(path):
             return read_sagemaker(path, fit)
         if (told := exporter_of(path)) and not asks_so(_head(path)):
@@ -111,7 +115,7 @@ def open_source(path: Path | str, fit: Fit, *, free_text: bool = False) -> Sourc
         return _open_json(path, fit, free_text)
     if suffix == ".csv" and has_questions(path):
         return read_questions(path, fit, free_text=free_text)
-    if suffix in (".xml", ".csv", ".txt", ".manifest") and (source := read_annotations(path, fit)):
+    if suffix in (".xml", ".csv", ".txt", ".manifest", ".odgt") and (source := read_annotations(path, fit)):
         return source
     if _is_archive(path):
         raise _packed(path)
@@ -228,8 +232,15 @@ def _is_table(file: Path) -> bool:
 def _has_rows(file: Path) -> bool:
     """By its beginning: NLVR's own files are JSON lines that end in .json, and a list of rows is written so, too."""
     head = _head(file)
-    listed = head.startswith("[") and (('"image"' in head and '"question"' in head) or asks_so(head))
+    asks = ('"image"' in head and '"question"' in head) or asks_so(head)
+    listed = head.startswith("[") and (asks or _draws(file, head))
     return listed or '"structured_rep"' in head.partition("\n")[0]
+
+
+def _draws(file: Path, head: str) -> bool:
+    """Whether the rows have objects as tables have them, and are of no program that means something else by them."""
+    named = (row for row in rows_in(head) if any(isinstance(row.get(name), str) for name in ("image", *IMAGES)))
+    return any(map(has_objects, named)) and not form_files(file) and (exporter_of(file) or UNKNOWN)[0] == UNKNOWN[0]
 
 
 def _head(file: Path) -> str:

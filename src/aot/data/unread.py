@@ -6,6 +6,7 @@ passed over.
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import islice
 from pathlib import Path
@@ -13,8 +14,11 @@ from pathlib import Path
 from aot.data.annotations.datasets.coco_layout import is_coco_file
 from aot.data.photos.pictures import is_picture
 from aot.data.tables.imagefolder import METADATA, has_questions
+from aot.runs.files import json_text, read_whole
 
 _HEAD_BYTES = 2**16
+_MOST_PARSED = 2**22
+"""Bytes of a JSON file that is parsed to see whether it is damaged (*ours*)."""
 _MOST_OPENED = 256
 """Files whose beginning is looked at, the highest in the folder first (*ours*)."""
 _NOTES = re.compile(r"annot|label|instance|bbox|boxes", re.IGNORECASE)
@@ -36,6 +40,7 @@ _PLACES = re.compile(
 """A pair of numbers in brackets, a name of a coordinate, or four numbers in a row."""
 _PREDICTED = re.compile(r"\bprediction_?strings?\b", re.IGNORECASE)
 _NUMBER = r"-?\d*\.?\d+(e-?\d+)?"
+UNKNOWN = ("JSON of no known program", _COCO)
 Row = tuple[tuple[str, ...], str, str, str]
 """Endings, a pattern of the beginning, what the file is, and the next step."""
 _JSON = (".json", ".geojson", ".jsonl", ".ndjson", ".odgt", ".manifest")
@@ -80,7 +85,7 @@ KINDS: tuple[Row, ...] = (
     (_JSON, r'"(conversations|messages)"\s*:', "conversations for training (LLaVA, chat messages)", _ROWS),
     ((".json",), r'"image_id".*"(bbox|segmentation)".*"score"\s*:', "a detector's results", "give the annotations"),
     ((".json",), r'"(answers|data_rows?|media_attributes|projects)"\s*:', "Labelbox's JSON", "export as NDJSON"),
-    ((".json",), r'"(annotations|boxes|bbox|bboxes|regions|objects|shapes)"\s*:', "JSON of no known program", _COCO),
+    ((".json",), r'"(annotations|boxes|bbox|bboxes|regions|objects|shapes)"\s*:', *UNKNOWN),
     (
         (".csv",),
         r"(?i)(xmin|x_min|bbox|left|x1)\W",
@@ -110,7 +115,7 @@ KINDS: tuple[Row, ...] = (
     ((".arrow",), "", "a part of a dataset that `datasets` saved", "give its folder"),
     ((".tfrecord", ".record"), "", "TensorFlow's records", _COCO),
 )
-"""The first that fits."""
+"""The first that fits. Of formats that are read these are the files that are not quite of that form."""
 
 
 def _beginning(file: Path) -> str:
@@ -122,7 +127,8 @@ def _beginning(file: Path) -> str:
             content += opened.read(_HEAD_BYTES)
     except OSError:
         return ""
-    return content.replace(b"\0", b"").decode("utf-8-sig", "replace")
+    text = content.replace(b"\0", b"").decode("utf-8-sig", "replace")
+    return text.lstrip("\N{REPLACEMENT CHARACTER}")  # the mark before UTF-16
 
 
 def exporter_of(file: Path) -> tuple[str, str] | None:
@@ -137,6 +143,20 @@ def exporter_of(file: Path) -> tuple[str, str] | None:
     for _, pattern, what, step in rows:
         if re.search(pattern, lines, re.DOTALL) or (r"\n" in pattern and re.search(pattern, head)):
             return what, step
+    return None
+
+
+def _damaged(file: Path) -> tuple[str, str] | None:
+    """An empty file, or one that ends in .json and is none."""
+    if file.suffix.lower() not in (*_JSON, ".csv", ".tsv"):
+        return None
+    try:
+        if not file.stat().st_size:
+            return "an empty file", "export the annotations again, or give the folder without it"
+        if file.suffix.lower() == ".json" and file.stat().st_size <= _MOST_PARSED:
+            json.loads(json_text(read_whole(file)))
+    except (ValueError, OSError, RecursionError):
+        return "no JSON, or damaged", "export the annotations again, or give the folder without it"
     return None
 
 
@@ -181,7 +201,7 @@ def unread_annotations(folder: Path) -> tuple[Path, str, str] | None:
     for file in looked_at:
         if deeper := _deeper(file):
             return file, f"{deeper[0]}, too deep below the folder given", f"give --data {deeper[1]}"
-        if told := exporter_of(file):
+        if told := exporter_of(file) or _damaged(file):
             return file, *told
     for file in files:
         place = file.relative_to(folder)

@@ -16,12 +16,13 @@ from aot.bench.reading.prompts import boxed
 from aot.bench.reading.questions import image_group, lmu_item
 from aot.bench.reading.rows import LeftOut, Needs, Row, Rows, open_rows
 from aot.data.images.reading import BadRow
+from aot.data.photos.option_objects import KEYS
 from aot.data.tables.asked import PAIRS, TALKS, as_asked
 from aot.scores.metrics import group
 from aot.scores.official import choice
 
 PREFIX = "custom:"
-NEEDS = Needs((("question", *PAIRS, *TALKS), ("answer", *PAIRS.values(), *TALKS)))
+NEEDS = Needs((("question", *PAIRS, *TALKS), ("answer", *KEYS, *PAIRS.values(), *TALKS)))
 
 
 def custom(name: str) -> Benchmark:

@@ -29,7 +29,7 @@ def item(row: Row) -> Item:
     return choice(row, row.text("question"), options, answer, category=category, groups=groups)
 
 
-NEEDS = Needs((("question",), ("answer",), ("cycle_category",), ("category",)))
+NEEDS = Needs((("question",), ("answer",), ("cycle_category",), ("category",), *zip("ABCD")))
 _BENCHMARK = partial(Benchmark, source=SOURCE, metric=hrbench, item=item, items=4 * QUESTIONS, needs=NEEDS)
 HRBENCH_4K = _BENCHMARK(name="HRBench-4K")
 HRBENCH_8K = _BENCHMARK(name="HRBench-8K")

@@ -48,5 +48,11 @@ def item(row: Row) -> Item:
 
 ORIGINAL = Needs((INDEX, ("Question",), ("Options",), ("Correct Answer",)))
 MMVP = Benchmark(
-    "MMVP", "https://huggingface.co/datasets/MMVP/MMVP", mmvp, item, items=300, needs=Needs(split="test"), rows=rows
+    "MMVP",
+    "https://huggingface.co/datasets/MMVP/MMVP",
+    mmvp,
+    item,
+    items=300,
+    needs=Needs((("question", "Question"), ("answer", "Correct Answer")), split="test"),
+    rows=rows,
 )

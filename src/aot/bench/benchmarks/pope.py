@@ -75,8 +75,11 @@ def _named(file: Path, part: str) -> str:
 
 
 def item(row: Row) -> Item:
-    question, answer = row.text("question", "text"), row.text("answer", "label")
-    return yes_no(row, question, answer, category=row.text("category"), groups=image_group(row))
+    """Tables of the hub may number each split from 0, and have one question in several."""
+    question, answer, category = row.text("question", "text"), row.text("answer", "label"), row.text("category")
+    own = row.text("id", "question_id")
+    id = f"{category}-{own}" if own and category in SPLITS and not own.startswith(category) else ""
+    return yes_no(row, question, answer, id="" if row.text("index") else id, category=category, groups=image_group(row))
 
 
 POPE = Benchmark(

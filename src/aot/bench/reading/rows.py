@@ -36,7 +36,8 @@ _RAISED = (pa.ArrowException, OSError, ValueError)  # by pyarrow, for damaged fi
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One row. `number` counts from 0 in its file, refused ones included; `problem`: why there are no images."""
+    """One row. `number` counts from 0 in its file, or in all tables of a folder, refused ones included; `problem`: why
+    there are no images."""
 
     file: str
     place: str
@@ -96,12 +97,15 @@ def _folder(path: Path, needs: Needs) -> Rows:
         yield from _only_file(path, needs)
         return
     asked = [table for table in tables if needs.split in (_split_of(table), table.parent.name)]
+    number = 0
     for table in tables:
         if asked and table not in asked:
             if table.suffix == ".parquet":
                 yield LeftOut(f"split {_split_of(table)}", _parquet(table).metadata.num_rows)
             continue
-        yield from table_rows(table, needs)
+        for row in table_rows(table, needs, number):
+            number = row.number + 1
+            yield row
 
 
 def _only_file(path: Path, needs: Needs) -> Rows:
@@ -136,15 +140,17 @@ def tsv_rows(path: Path, needs: Needs) -> Rows:
             yield Row(str(path), place, number - 2, cells, images)
 
 
-def table_rows(path: Path, needs: Needs) -> Rows:
-    """Parquet, or the arrow files that `datasets` saves. Images: bytes, `{bytes, path}`, base64 or lists of these."""
+def table_rows(path: Path, needs: Needs, first: int = 0) -> Iterator[Row]:
+    """Parquet, or the arrow files that `datasets` saves. Images: bytes, `{bytes, path}`, base64 or lists of these.
+    `first`: the number of the first row, in a folder whose tables share one numbering."""
     try:
-        number = 0
+        place = 0
         for batch in _batches(path):
             _demand(batch.schema.names, needs, path)
             for cells in batch.to_pylist():
-                yield row_with(path, f"row {number}", number, cells, partial(_table_images, cells, path.parent))
-                number += 1
+                images = partial(_table_images, cells, path.parent)
+                yield row_with(path, f"row {place}", first + place, cells, images)
+                place += 1
     except _RAISED as error:
         raise AotError(f"cannot be read as a table ({error})", where=str(path), hint="fetch the file again") from error
 

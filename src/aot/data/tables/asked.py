@@ -11,6 +11,7 @@ from typing import Any
 
 from aot.data.images.reading import BadRow
 from aot.data.photos.in_text import REQUEST, inside, without_place
+from aot.data.photos.option_objects import with_answer
 from aot.data.records.values import text_of
 from aot.data.tables.options import held_or_refused, options_of
 
@@ -39,7 +40,7 @@ def as_asked(row: Row) -> dict[str, Any]:
     """The row with `question`, `answer` and where a turn names it `image`; a row with `question`, or without any of
     these columns, as it is. A conversation that is more than a question and its answer, or an answer that is no option:
     `BadRow`."""
-    found = dict(row)
+    found = dict(row := with_answer(row))
     pairs = (name for name in PAIRS if text_of(row.get(name)) and (text_of(row.get(PAIRS[name])) or row.get("answer")))
     names = [*(name for name in TALKS if row.get(name)), *pairs]  # of text-to-image data a prompt is no question
     if row.get("question") is not None or not names:
@@ -73,7 +74,7 @@ def as_asked(row: Row) -> dict[str, Any]:
 
 def asks_so(text: str) -> bool:
     """Whether one of the first rows of JSON (lines, or a list) asks in these columns, and can be read."""
-    for row in _rows_in(text):
+    for row in rows_in(text):
         with suppress(BadRow):
             if row.get("question") is None and any(name in row for name in (*TALKS, *PAIRS)):
                 asked = as_asked(row)
@@ -131,7 +132,8 @@ def _said(content: Any, images: list[str]) -> str:
     return "\n".join(texts)
 
 
-def _rows_in(text: str) -> Iterator[dict[str, Any]]:
+def rows_in(text: str) -> Iterator[dict[str, Any]]:
+    """The first rows of JSON, lines or a list, whose text may be cut off."""
     text, place, decoder = text.lstrip("\ufeff \r\n\t"), 0, json.JSONDecoder()
     place = 1 if text.startswith("[") else 0
     with suppress(ValueError, RecursionError):

@@ -21,8 +21,8 @@ from aot.data.tables.asked import IMAGES, as_asked
 from aot.data.tables.options import held_or_refused, options_of
 from aot.errors import AotError
 
-OBJECTS = ("objects", "annotations", "instances", "detections", "faces")
-"""Where rows have their objects; under the later names only what has boxes."""
+OBJECTS = ("objects", "annotations", "instances", "detections", "faces", "spans", "bbox", "bboxes")
+"""Where rows have their objects; under the later names only what has boxes. `spans`: Prodigy's, `bbox`: doccano's."""
 BOXES = ("bbox", "bboxes", "boxes", "box", "bbox_2d")
 """Where objects have their boxes."""
 FORMAT = "bbox_format"
@@ -50,7 +50,7 @@ def has_objects(row: Row) -> bool:
 def form_of(rows: Iterable[tuple[Row, Callable[[], Size | None]]], where: Path) -> Form:
     """What the boxes of all these rows are; each comes with what gives its image's size, None where that is unknown.
     Boxes of which that cannot be told, or in shares of the image's sides: `AotError`."""
-    evidence, told = Evidence(), Evidence()
+    evidence, told = Evidence(), Evidence(wrong=0.25)
     for row, size_of in rows:
         if evidence.settled or told.settled:
             break
@@ -60,8 +60,14 @@ def form_of(rows: Iterable[tuple[Row, Callable[[], Size | None]]], where: Path) 
             continue
         size = size_of() if entries else None
         for entry in entries:
-            (evidence if entry[FORMAT] is None else told).see(entry["bbox"], size, entry.get("area"))
+            if entry[FORMAT] is None:
+                evidence.see(entry["bbox"], size, entry.get("area"))
+            else:
+                told.see(as_sides(entry["bbox"], entry[FORMAT]), size, entry.get("area"))
     verdict = evidence.verdict
+    if told.verdict in ("neither", "corners"):
+        what = f"{told.neither + told.corners} of {told.seen} boxes are outside their images or empty, in the form told"
+        raise AotError(what, where=str(where), hint=f"write x, y as the corner, not the centre; or {HOW}")
     if evidence.may_be_thousandths:
         what = "no box reaches beyond 1000 in images of twice that: they may be in thousandths of the sides"
         raise AotError(what, where=str(where), hint=HOW)
@@ -91,6 +97,8 @@ def named(row: Row, form: Form, classes: Classes = MappingProxyType({})) -> dict
     of this `form` where they do not say, `options` for the columns A, B, ..., and where it has no boxes `question` and
     `answer` (`as_asked`). A label that is a number is that of `classes`; without a name there it is empty, or where
     nothing else can be asked: `BadRow`."""
+    if row.get("spans") is not None and row.get("answer") in ("reject", "ignore"):
+        raise BadRow("who annotated it rejected or skipped it", "not_annotated")
     found = dict(row) if has_objects(row) or row.get("boxes") is not None else as_asked(row)
     row = found
     if "image" not in found and (image := next((name for name in IMAGES if found.get(name) is not None), None)):
@@ -127,7 +135,7 @@ def _held_in(row: Row) -> Iterator[tuple[str, Any]]:
     for name in OBJECTS[1:]:
         held = row.get(name)
         first = held[0] if isinstance(held, list) and held else held
-        if isinstance(first, Mapping) and any(first.get(box) is not None for box in BOXES):
+        if isinstance(first, Mapping) and (any(first.get(box) is not None for box in BOXES) or names_of(first)[0]):
             yield f"{name}.", held
     if (held := _single(row)) is not None or (held := _flat(row)) is not None:
         yield "", held

@@ -60,6 +60,8 @@ def read_jsonl(path: Path, fit: Fit, *, free_text: bool = False) -> Source:
     """A photo for each line, and refused lines, as they are read."""
 
     def photos() -> Iterator[Photo | Refusal]:
+        if next(json_lines(path), None) is None:
+            yield Refusal(str(path), "the file", "has no rows", "bad_entry")
         form = form_of(((row, partial(size_in, row, path)) for row in rows_held(json_lines(path))), path)
         yield from photos_of_rows(partial(json_lines, path), path, fit, free_text, form)
 

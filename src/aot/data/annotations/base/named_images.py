@@ -65,6 +65,18 @@ def files_below(path: Path, *endings: str) -> list[Path]:
     return [file for file in sorted(path.rglob("*")) if file.suffix.lower() in endings and file.is_file()]
 
 
+def neighbours(found: Sequence[Path], path: Path) -> list[Path]:
+    """Files beside those of a format with a file for each image that are named as such ones and were not found to be of
+    it: empty, cut, or of another one. None where a file is given itself."""
+    if path.is_file():
+        return []
+    pictures = {name for picture in path.rglob("*") if picture.suffix.lower() in PICTURES
+                for name in (picture.stem, picture.name)}  # fmt: skip
+    known, folders = {*found}, {(file.parent, file.suffix.lower()) for file in found}
+    return [file for folder, ending in sorted(folders) for file in files_below(folder, ending)
+            if file.parent == folder and file not in known and file.stem in pictures]  # fmt: skip
+
+
 def letters_in(file: Path) -> bytes:
     """The content without zero bytes, of which UTF-16 has one in each letter; empty where it cannot be read."""
     try:

@@ -8,11 +8,11 @@ objects; one without a text file is incomplete.
 from __future__ import annotations
 
 import codecs
-import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ import yaml  # type: ignore[import-untyped]
 
 from aot.data.annotations.base.image_record import Annotation, ImageRecord, photos_of
 from aot.data.annotations.datasets.yolo_lines import LineForms, class_of, numbers_of, words_of
+from aot.data.annotations.datasets.yolo_places import images_below, placed_elsewhere
 from aot.data.images.reading import Fit, Refusal, found_in
 from aot.data.photos.outlines import surrounding
 from aot.data.photos.photo import Source
-from aot.data.photos.pictures import is_picture
 from aot.data.records.values import Spellings, entry_id, label_of
 from aot.errors import AotError, shown
 from aot.runs.files import read_whole
@@ -34,6 +34,7 @@ LINE = "a line is `class x y width height`, the centre and the sides in shares o
 _DARKNET = ("*.names", "*/*.names", "_darknet.labels", "*/_darknet.labels", "*/classes.txt", "*/*/classes.txt")
 """Where Darknet's and others' have them: no part may have other names than the others."""
 _NUMBERED = re.compile(r"(\d{1,5})\s*[:.,;\s]\s*(\S.*)")
+_MOST_NESTED = 64
 _MOST_LOOKED_AT = 5000
 """Label files that are read before the first photo (*ours*)."""
 HINT = "a YOLO dataset has data.yaml with `names`, images/ and labels/ with a .txt for each image"
@@ -82,7 +83,20 @@ def read_yolo(path: Path, fit: Fit) -> Source:
         else ImageRecord(file, image, complete=False)
         for image in images
     )
-    return Source(photos_of(records, (folder,), fit, name), sorted(set(names.values())))
+    found = chain(_without_images(list(labelled), names), photos_of(records, (folder,), fit, name))
+    return Source(found, sorted(set(names.values())))
+
+
+def _without_images(labels: list[Path], names: dict[int, str]) -> Iterator[Refusal]:
+    """Label files beside those of the images, whose own image is not there."""
+    known = {*labels}
+    for parent in sorted({label.parent for label in labels}):
+        for file in sorted(file for file in parent.iterdir() if file.suffix == ".txt" and file not in known):
+            with suppress(OSError):
+                words = next((words_of(line) for line in _lines(file) if line.strip()), [])
+                is_box = len(words) > 4 and class_of(words, names)[0] is not None and numbers_of(words[-4:])
+                if is_box or not words:
+                    yield Refusal(str(file), "the file", "the image of these labels is not there", "missing_image")
 
 
 def _check_lines(file: Path, labels: list[Path], names: dict[int, str], keypoints: int) -> None:
@@ -135,7 +149,10 @@ def names_file(folder: Path) -> Path | None:
 
 def _content(file: Path) -> Any:
     try:
-        return yaml.safe_load(read_whole(file).decode("utf-8-sig"))
+        text = read_whole(file).decode("utf-8-sig")
+        if max(accumulate((sign in "[{") - (sign in "]}") for sign in text), default=0) > _MOST_NESTED:
+            raise ValueError("nested too deep")  # PyYAML takes the square of it in time
+        return yaml.safe_load(text)
     except _RAISED as error:
         raise AotError(f"cannot be read as YAML ({shown(error, 200)})", where=str(file), hint=HINT) from error
 
@@ -245,55 +262,3 @@ def _annotations(lines: list[str], names: dict[int, str], record: ImageRecord, k
             yield Annotation(label, surrounding(numbers), numbers, where)
         else:
             yield Annotation(label, (), (), where)  # refused as a box; its label is doubtful
-
-
-SPLITS = ("train", "val", "valid", "test")
-_MOST_LINES = 2**22
-
-
-def images_below(place: Path, folder: Path) -> list[str]:
-    """The images below a place, by their names from the folder, in order; `labels` may hold masks, which are none."""
-    found = (image.relative_to(folder) for image in place.rglob("*") if is_picture(image))
-    return sorted(image.as_posix() for image in found if "labels" not in image.parts[:-1])
-
-
-def placed_elsewhere(file: Path, settings: Mapping[Any, Any]) -> tuple[Path, list[str]] | None:
-    """The images that data.yaml names outside its own folder: their common folder, which holds `labels` too, and their
-    names from it. None where there are none."""
-    images = sorted({image for place in _places(file, settings) for image in _images(place)})
-    if not images:
-        return None
-    common = Path(os.path.commonpath([image.parent for image in images]))
-    if "images" in common.parts:
-        last = len(common.parts) - 1 - common.parts[::-1].index("images")
-        common = Path(*common.parts[:last])
-    return common, [image.relative_to(common).as_posix() for image in images]
-
-
-def _places(file: Path, settings: Mapping[Any, Any]) -> Iterator[Path]:
-    """Folders of images and lists of them. `path` is taken from data.yaml, and the splits are from `path`."""
-    root = settings.get("path")
-    base = file.parent / root if isinstance(root, str) else file.parent
-    for split in SPLITS:
-        given = settings.get(split)
-        for name in given if isinstance(given, list) else [given]:
-            if isinstance(name, str) and (place := _resolved(base / name)) is not None:
-                yield place
-
-
-def _resolved(place: Path) -> Path | None:
-    try:
-        return place.resolve(strict=True)
-    except (OSError, RuntimeError, ValueError):  # not there, a circle of links, a NUL
-        return None
-
-
-def _images(place: Path) -> Iterator[Path]:
-    if place.is_dir():
-        yield from (place / image for image in images_below(place, place))
-    elif place.suffix.lower() == ".txt" and place.is_file():
-        with place.open(encoding="utf-8-sig", errors="replace") as lines:
-            for line, _ in zip(lines, range(_MOST_LINES), strict=False):
-                image = _resolved(place.parent / line.strip()) if line.strip() else None
-                if image is not None and is_picture(image):
-                    yield image

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from aot.data.annotations.base.centred_boxes import CentredBoxes
 from aot.data.records.values import entry_id, label_of
 
+_MOST_NAMELESS = 0.25
+"""Where more lines are of classes without a name, names are missing, and the others may be shifted (*ours*)."""
 _DECIMAL_COMMA = re.compile(r"\d+(,\d+)?(e-?\d+)?", re.IGNORECASE)
 
 
@@ -50,10 +52,13 @@ def numbers_of(words: list[str]) -> list[float]:
 
 @dataclass
 class LineForms:
-    """What a dataset's lines are, from all of them: their boxes and the numbers of their classes."""
+    """What a dataset's lines are, from all of them: their boxes, the numbers of their classes, and how many lines have
+    one without a name."""
 
     boxes: CentredBoxes = field(default_factory=CentredBoxes)
     classes: set[int] = field(default_factory=set)
+    numbered: int = 0
+    nameless: int = 0
 
     def see(self, lines: Iterable[str], names: Mapping[int, str], keypoints: int) -> None:
         for line in lines:
@@ -62,6 +67,8 @@ class LineForms:
             number = entry_id(words[0])
             if number is not None and number.isdigit():
                 self.classes.add(int(number))
+                self.numbered += 1
+                self.nameless += int(number) > max(names, default=0)
             numbers = numbers_of(class_of(words, names)[1])
             if keypoints and len(numbers) >= 4 + keypoints:
                 numbers = numbers[:4]
@@ -74,4 +81,6 @@ class LineForms:
             return fault
         if names and 0 not in self.classes and max(self.classes, default=0) == max(names) + 1:
             return f"the class numbers run from {min(self.classes)} to {max(names) + 1}: YOLO's count from 0"
+        if self.nameless > 1 and self.nameless > _MOST_NAMELESS * self.numbered:
+            return f"{self.nameless} of {self.numbered} lines have a class number above those of the {len(names)} names"
         return ""

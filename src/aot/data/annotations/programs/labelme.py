@@ -12,7 +12,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from aot.data.annotations.base.image_record import Annotation, ImageRecord, declared_size, source_of
-from aot.data.annotations.base.named_images import files_below, letters_in
+from aot.data.annotations.base.named_images import files_below, letters_in, neighbours
 from aot.data.images.reading import BadRow, Fit, Refusal, decoded, found_in
 from aot.data.photos.outlines import surrounding
 from aot.data.photos.photo import Source
@@ -37,7 +37,10 @@ def read_labelme(path: Path, fit: Fit) -> Source:
     """Photos and refused files or shapes, in the order of the files' names. No image at all: `AotError`."""
     folder = path.parent if path.is_file() else path
     spelled = Spellings()
-    records = [_record(file, folder, spelled) for file in labelme_files(path)]
+    files = labelme_files(path)
+    records = [_record(file, folder, spelled) for file in files]
+    told = "is empty, damaged or of another form than its neighbours"
+    records += [Refusal(str(file), "the file", told, "bad_entry") for file in neighbours(files, path)]
     folders = (folder, *(place for place in (folder / "images", folder.parent / "images") if place.is_dir()))
     return source_of(records, folders, fit, path, HINT)
 

@@ -1,4 +1,4 @@
-"""The VGG Image Annotator's own JSON and CSV (VIA 2, and 1) as photos.
+"""The VGG Image Annotator's own JSON and CSV (VIA 2, 1, and projects of 3) as photos.
 
 What names an object is one of its region's attributes: the only one, or the one with a name as `label`, `class` or
 `name`. Lines and points have no box: their labels are doubtful. Who draws with VIA marks what is wanted, which may be
@@ -26,6 +26,7 @@ from aot.data.annotations.base.named_images import (
     placed,
     unquoted,
 )
+from aot.data.annotations.programs.via3 import KEYS, as_via2
 from aot.data.images.reading import BadRow, Fit, Refusal
 from aot.data.photos.outlines import around_ellipse, numbers_in, surrounding
 from aot.data.photos.photo import Source
@@ -54,6 +55,8 @@ def _is_export(file: Path) -> bool:
         except OSError:
             return False
     content = letters_in(file)
+    if all(key in content for key in KEYS):
+        return True
     return f'"{_OF_IMAGES}"'.encode() in content or (f'"{_SHAPE}"'.encode() in content and b'"regions"' in content)
 
 
@@ -73,7 +76,7 @@ def _records(file: Path, folder: Path, spelled: Spellings) -> Iterator[ImageReco
             images = _images_of_csv(file)
         else:
             content = read_json(file, hint=HINT)
-            images = content.get(_OF_IMAGES, content) if isinstance(content, dict) else None
+            images = as_via2(content) or content.get(_OF_IMAGES, content) if isinstance(content, dict) else None
             settings = _options(content)
         if not isinstance(images, dict):
             raise AotError("holds no table of images")
