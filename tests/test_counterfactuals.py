@@ -16,7 +16,7 @@ from aot.coevolve.recipes.miniature import smoke
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.rounds.inputs import Inputs
 from aot.coevolve.scenes.game import Game, open_game
-from aot.coevolve.scenes.scripted import ScriptedAttackSettings, judging
+from aot.coevolve.scenes.scripted import ScriptedAttackSettings, referee_of_run
 from aot.coevolve.stages import defender as stages
 from aot.coevolve.stages.sft_batches import counterfactual_batches
 from aot.data.photos.counterfactuals import scenes_of_edit
@@ -191,9 +191,9 @@ def _ends(pairs: PairBatches, at: int) -> PairBatches:
 
 def batches_of(game: Game, recipe: Recipe, offered: int) -> PairBatches:
     scripted = recipe.scripted_attacks
-    judge = judging(game, recipe.referee, scripted)
+    referee = referee_of_run(game, recipe.referee, scripted)
     return counterfactual_batches(
-        game, scripted.on_edited(game), judge, scripted.object_edits(game), offered, seed=5
+        game, scripted.on_edited(game), referee, scripted.object_edits(game), offered, seed=5
     )
 
 

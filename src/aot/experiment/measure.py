@@ -21,7 +21,7 @@ from aot.attacks.judging.referees import referees
 from aot.attacks.white_box.norms import Ball
 from aot.attacks.white_box.pgd import PgdSettings, pgd
 from aot.coevolve.recipes.recipe import Recipe
-from aot.coevolve.recipes.stage_names import CLEAN, RESPONSE, finals, stage_of
+from aot.coevolve.recipes.stage_names import BEST_RESPONSE, CLEAN, best_response_targets, stage_of
 from aot.coevolve.rounds.frozen_players import opponent
 from aot.coevolve.rounds.inputs import Inputs
 from aot.coevolve.rounds.scoring import AttackSet, Scores, attack_all, evaluate, evaluate_attacked
@@ -56,7 +56,7 @@ def measured(stages: Stages, defender: str, settings: MeasureSettings) -> dict[s
     if settings.eps:
         key = [settings.model_dump(include={"eps", "pgd_steps", "pgd_scenes"}), stages.game.key]
         columns |= _read(_stage(stages, f"{MEASURE}/{defender}/pgd", defender, _pgd, settings, key))
-    if defender in finals(recipe):
+    if defender in best_response_targets(recipe):
         columns["best_response"] = _best_response(stages, defender)
     return columns
 
@@ -137,7 +137,7 @@ def _pgd(recipe: Recipe, inputs: Inputs, settings: MeasureSettings, folder: Path
 
 def _best_response(stages: Stages, defender: str) -> str:
     """Right answers under the attacker that was trained against this defender alone; refused attacks are not scored."""
-    column = f"{RESPONSE}_{defender}"
+    column = f"{BEST_RESPONSE}_{defender}"
     stage = stages.make(f"evaluation/{defender}/{column}")
     answers = json.loads((stage.folder / "answers.json").read_text(encoding="utf-8"))[column]
     return scores_text(np.array(answers["scores"], dtype=np.int8))

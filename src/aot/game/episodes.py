@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from aot.game.judge import Judge, judge_attacks
-from aot.game.referee import Judging
+from aot.game.referee import RefereeLike
 from aot.players.base import Attacker, Defender
 from aot.rl.rewards import AttackReward, attack_reward
 from aot.runs.progress import ANSWERS, part
@@ -16,7 +16,7 @@ from aot.types import Answer, Attack, EditKind, Episode, Scene
 def play(
     scenes: Sequence[Scene],
     attacker: Attacker,
-    referee: Judging,
+    referee: RefereeLike,
     defender: Defender,
     *,
     k: int = 1,
@@ -46,7 +46,7 @@ def play(
 def play_attacks(
     scenes: Sequence[Scene],
     attacks: Sequence[Attack],
-    referee: Judging,
+    referee: RefereeLike,
     defender: Defender,
     *,
     k: int = 1,

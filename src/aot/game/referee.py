@@ -55,7 +55,7 @@ class RefereeSettings(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
-class Judging(Protocol):
+class RefereeLike(Protocol):
     """What a `Referee` does, and whoever does the same."""
 
     def judge(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Verdict]: ...

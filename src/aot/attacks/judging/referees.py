@@ -13,10 +13,10 @@ from aot.forge.photo_edits.checks import AnswerKept
 from aot.game.referee import (
     Check,
     GlobalSsim,
-    Judging,
     LocalSsim,
     Overlap,
     Referee,
+    RefereeLike,
     RefereeSettings,
     build_referee,
 )
@@ -102,8 +102,8 @@ def referees(
 class FamilyReferee:
     """Judges each attack by the rule of the family that made it, those of other attackers by `others`."""
 
-    def __init__(self, families: Sequence[Family], rules: Mapping[Rule, Referee], others: Judging):
-        self.by_name: dict[str, Judging] = {family.name: rules[family.rule] for family in families}
+    def __init__(self, families: Sequence[Family], rules: Mapping[Rule, Referee], others: RefereeLike):
+        self.by_name: dict[str, RefereeLike] = {family.name: rules[family.rule] for family in families}
         self.others = others
 
     def judge(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Verdict]:

@@ -17,16 +17,16 @@ from aot.coevolve.evaluation.summaries import Evaluation, attacker_summary, defe
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.recipes.stage_names import (
     BASE,
+    BEST_RESPONSE,
     CLEAN,
-    RESPONSE,
     SCRIPTED,
     WARM_UP,
     attackers,
     baselines,
+    best_response_targets,
     columns_of,
     defenders,
     distractors,
-    finals,
 )
 from aot.coevolve.rounds.held_out import ANSWERS, held_out_attacks
 from aot.coevolve.rounds.scoring import AttackSet, Scores
@@ -106,7 +106,7 @@ class Evaluator:
 
     def evaluate_best_response(self, defender: str) -> None:
         """Trains the fresh attacker against this final defender, and reads what came of it on the held-out scenes."""
-        column = f"{RESPONSE}_{defender}"
+        column = f"{BEST_RESPONSE}_{defender}"
         self.stages.make_all([f"evaluation/attacks/{column}", f"evaluation/{defender}/{column}"])
         self.columns[column] = held_out_attacks(
             self.stages.make(f"evaluation/attacks/{column}"), self.game, self.stages.memory
@@ -137,7 +137,7 @@ class Evaluator:
         self.evaluate_until(self.recipe.iterations, self.recipe.iterations)
         for name in baselines(self.recipe):
             self.ask(name, self.recipe.iterations)
-        for name in finals(self.recipe):
+        for name in best_response_targets(self.recipe):
             if name not in self.responses:
                 self.evaluate_best_response(name)
         seconds = {name: stage.wall_seconds for name, stage in run.stages.items()}

@@ -14,7 +14,7 @@ from aot.attacks.families import families, needs_objects
 from aot.attacks.judging.referees import FamilyReferee, referees
 from aot.attacks.strengths import Strengths
 from aot.coevolve.scenes.game import Game
-from aot.game.referee import Judging, RefereeSettings
+from aot.game.referee import RefereeLike, RefereeSettings
 from aot.miniature.scripted import RandomDistractor
 from aot.players.base import Attacker
 from aot.players.mixture import AttackerMixture
@@ -128,7 +128,7 @@ def _scaled(shares: dict[str, float], total: float) -> dict[str, float]:
     return {name: total * share / sum(shares.values()) for name, share in shares.items()}
 
 
-def judging(game: Game, settings: RefereeSettings, scripted: ScriptedAttackSettings) -> Judging:
+def referee_of_run(game: Game, settings: RefereeSettings, scripted: ScriptedAttackSettings) -> RefereeLike:
     """Who judges attacks of all players of the run: families each by its own rule."""
     if not scripted.families:
         return game.referee

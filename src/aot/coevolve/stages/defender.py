@@ -14,7 +14,7 @@ from aot.coevolve.rounds.attacks import hard_attacks, round_episodes
 from aot.coevolve.rounds.inputs import Inputs
 from aot.coevolve.rounds.payoff import curriculum_weights
 from aot.coevolve.scenes.game import stage_seed
-from aot.coevolve.scenes.scripted import ScriptedAttackSettings, judging
+from aot.coevolve.scenes.scripted import ScriptedAttackSettings, referee_of_run
 from aot.coevolve.stages.sft_batches import (
     counterfactual_batches,
     hit_batches,
@@ -78,10 +78,10 @@ def _possible(recipe: Recipe, inputs: Inputs, settings: DefenderSftSettings) -> 
 
 def _pairs(recipe: Recipe, inputs: Inputs, settings: DefenderSftSettings) -> PairBatches:
     game, scripted = inputs.game, recipe.scripted_attacks
-    judge = judging(game, recipe.referee, scripted)
+    referee = referee_of_run(game, recipe.referee, scripted)
     editor = scripted.object_edits(game)
     return counterfactual_batches(
-        game, scripted.on_edited(game), judge, editor, settings.pairs_drawn, seed=inputs.seed
+        game, scripted.on_edited(game), referee, editor, settings.pairs_drawn, seed=inputs.seed
     )
 
 
@@ -103,7 +103,7 @@ def _scripted(
     return scripted_batches(
         inputs.game,
         scripted.mixed(inputs.game, weights),
-        judging(inputs.game, recipe.referee, scripted),
+        referee_of_run(inputs.game, recipe.referee, scripted),
         drawn,
         draws=scripted.draws,
         seed=inputs.seed,

@@ -15,7 +15,7 @@ from aot.data.photos.counterfactuals import scenes_of_edit
 from aot.data.photos.photo import AnnotatedScene
 from aot.errors import AotError
 from aot.forge.read_pairs import dataset_pairs
-from aot.game.referee import Judging
+from aot.game.referee import RefereeLike
 from aot.players.base import Attacker
 from aot.runs.files import digests_of
 from aot.train.defender.sft import Batches, PairBatches, SftExample
@@ -48,7 +48,7 @@ def pair_batches(dataset: Path, game: GameSettings, batch: int, *, seed: int) ->
 
 
 def scripted_batches(
-    game: Game, player: Attacker, referee: Judging, drawn: tuple[int, int], *, draws: int, seed: int
+    game: Game, player: Attacker, referee: RefereeLike, drawn: tuple[int, int], *, draws: int, seed: int
 ) -> Batches:
     """Training scenes in turn, drawn anew when all were seen: so many with `draws` attacks of the scripted `player` on
     each, those that the referee lets pass, and so many clean ones (`DefenderSftSettings.drawn`)."""
@@ -73,7 +73,7 @@ def _scene(game: Game, seed: int, position: int) -> Scene:
 
 
 def counterfactual_batches(
-    game: Game, player: Attacker | None, referee: Judging, editor: Attacker | None, offered: int, *, seed: int
+    game: Game, player: Attacker | None, referee: RefereeLike, editor: Attacker | None, offered: int, *, seed: int
 ) -> PairBatches:
     """So many pairs a step on training scenes, fewer where the scenes allow fewer. Both images are attacked by the
     scripted `player`, each by a draw of its own; what the referee refuses stays as it was. `editor`: puts objects into
