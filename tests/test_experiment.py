@@ -35,8 +35,8 @@ from aot.experiment.summary import summarise
 from aot.experiment.table import markdown
 from aot.experiment.unit import make_unit, unit_key
 from aot.report.words import signed_points
-from aot.rl.intervals import unspread_difference
 from aot.runs.files import write_json
+from aot.scores.intervals import unspread_difference
 from conftest import Ended
 
 SETTINGS = ['variants=["newest"]', "recipe.players.attacker.steps=3", "recipe.attacker.flow_grpo.steps=4"]

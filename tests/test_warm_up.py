@@ -39,9 +39,9 @@ from aot.players.defender.opening import open_defender
 from aot.report import comparison_table
 from aot.report.summary import Summary
 from aot.report.words import verdict
-from aot.rl.intervals import paired_difference
 from aot.runs.files import write_json
 from aot.runs.run import Stage
+from aot.scores.intervals import paired_difference
 from aot.train.defender.sft import train_defender_sft
 from aot.train.defender.sft_examples import dataset_examples, in_epochs
 from aot.types import Answer, Attack, Episode, Finding, Scene, Verdict

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from aot.rl.intervals import mcnemar, paired_difference
+from aot.scores.intervals import mcnemar, paired_difference
 from aot.scores.tally import NOTHING, ONE_CLUSTER, estimate, tallied
 from aot.scores.tally import share as of_all
 

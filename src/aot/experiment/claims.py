@@ -16,7 +16,7 @@ import numpy as np
 from aot.experiment.results import SeedResult
 from aot.experiment.settings import PIXEL_VARIANT, ExperimentSettings
 from aot.experiment.statistics import Of, deceived, difference, measured, of_columns, over_seeds, paired
-from aot.rl.intervals import ROUNDING
+from aot.scores.intervals import ROUNDING
 
 Json = dict[str, Any]
 ERROR_CUT, CLEAN_LOSS, GAIN_KEPT = 0.85, 0.005, 0.9

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aot.rl.intervals import ROUNDING, wilson
+from aot.scores.intervals import ROUNDING, wilson
 from aot.scores.result import Result, ordered
 from aot.scores.tally import (
     BOOTSTRAP,

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from aot.rl.intervals import ROUNDING, paired_difference
 from aot.scores.calibration import accuracy_at, auroc, calibration
+from aot.scores.intervals import ROUNDING, paired_difference
 from aot.scores.result import Result
 from aot.scores.tally import BOOTSTRAP, NOTHING, ONE_CLUSTER, Floats, weights
 

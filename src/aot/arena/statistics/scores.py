@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from aot.coevolve.evaluation.summaries import Evaluation
 from aot.coevolve.rounds.scoring import Mask, Scores
-from aot.rl.intervals import ROUNDING, unspread_difference
+from aot.scores.intervals import ROUNDING, unspread_difference
 from aot.scores.tally import estimate, share, tallied, weights
 
 Json = dict[str, Any]

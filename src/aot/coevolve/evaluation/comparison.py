@@ -23,8 +23,8 @@ from aot.coevolve.recipes.stage_names import (
     uses_game_attacks,
 )
 from aot.coevolve.rounds.scoring import Mask, Scores
-from aot.rl.intervals import wilson
 from aot.runs.run import Stage
+from aot.scores.intervals import wilson
 
 
 def comparison(evaluation: Evaluation, responses: Mapping[str, Scores], recipe: Recipe) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from aot.coevolve.rounds.held_out import ANSWERS, held_out_attacks
 from aot.coevolve.rounds.scoring import AttackSet, Scores
 from aot.coevolve.scenes.game import Game
 from aot.coevolve.stages.make import Stages
-from aot.rl.intervals import wilson
+from aot.scores.intervals import wilson
 
 
 @dataclass(frozen=True)

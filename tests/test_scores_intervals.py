@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aot.rl.intervals import Interval, mcnemar, paired_difference, unspread_difference, wilson
+from aot.scores.intervals import Interval, mcnemar, paired_difference, unspread_difference, wilson
 
 
 def test_wilson_by_hand():

@@ -1,4 +1,4 @@
-"""How sure a measured share or difference is. Differences between players are *paired*: same examples."""
+"""Confidence intervals of shares, and of differences of two players or runs, which are *paired*: on the same examples."""
 
 from __future__ import annotations
 
