@@ -1,4 +1,4 @@
-"""Confidence intervals of shares, and of differences of two players or runs, which are *paired*: on the same examples."""
+"""Confidence intervals of shares and of paired differences (two players or runs on the same examples)."""
 
 from __future__ import annotations
 
