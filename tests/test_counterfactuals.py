@@ -28,14 +28,11 @@ from aot.miniature.scripted import WorldReader
 from aot.players.defender.qwen import QwenDefender
 from aot.runs.checkpoints import Checkpoint
 from aot.train.defender.command import DefenderSftRunSettings, sft_defender
-from aot.train.defender.sft import (
-    DefenderSftSettings,
-    PairBatches,
-    answer_losses,
-    hardest_pairs,
-    train_defender_sft,
-)
-from aot.train.defender.sft_examples import in_epochs
+from aot.train.defender.sft.examples import PairBatches, in_epochs
+from aot.train.defender.sft.losses import answer_losses
+from aot.train.defender.sft.selection import hardest_pairs
+from aot.train.defender.sft.settings import DefenderSftSettings
+from aot.train.defender.sft.train import train_defender_sft
 from aot.types import Attack, Box, CounterfactualPair, Question, Scene
 from aot.world.counterfactuals import counterfactual
 from aot.world.questions import answer_from

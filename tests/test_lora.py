@@ -18,7 +18,7 @@ from aot.errors import AotError
 from aot.miniature.pairs import instruction_pairs
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.frozen_policy import FrozenPolicy
-from aot.players.attacker.latents import paint
+from aot.players.attacker.latents import decode_latents
 from aot.players.attacker.lora import EDITOR_TARGETS, WEIGHTS, adapter_rank, adapter_weights, add_adapter
 from aot.players.attacker.opening import open_attacker, open_attacker_to_train
 from aot.players.base_players import BASE, described, keep_player, player_folder
@@ -95,7 +95,7 @@ def test_the_stock_pipeline_with_the_adapter_paints_the_same_picture(base, adapt
     expected = ours.sample(conditions, noise, steps=2)
     torch.testing.assert_close(latents, expected, atol=2e-4, rtol=1e-4)
     image = np.asarray(pipeline(image=large, true_cfg_scale=4.0, **how).images[0]).astype(int)
-    assert np.abs(image - paint(ours.vae, conditions.images, expected)[0]).max() <= 1
+    assert np.abs(image - decode_latents(ours.vae, conditions.images, expected)[0]).max() <= 1
 
 
 def test_a_folder_holds_the_adapter_and_the_name_of_its_base(base, adapter, scenes):

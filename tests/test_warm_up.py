@@ -42,8 +42,8 @@ from aot.report.words import verdict
 from aot.runs.files import write_json
 from aot.runs.run import Stage
 from aot.scores.intervals import paired_difference
-from aot.train.defender.sft import train_defender_sft
-from aot.train.defender.sft_examples import dataset_examples, in_epochs
+from aot.train.defender.sft.examples import dataset_examples, in_epochs
+from aot.train.defender.sft.train import train_defender_sft
 from aot.types import Answer, Attack, Episode, Finding, Scene, Verdict
 from test_coevolve import TINY, bits
 

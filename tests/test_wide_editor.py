@@ -20,7 +20,7 @@ from aot.miniature.pretrain.reader import ReaderSettings
 from aot.miniature.pretrain.run import PretrainSettings
 from aot.miniature.pretrain.widen import OTHER_LATENTS, TEXTURE_LATENTS, widened
 from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.latents import edit_latents, paint
+from aot.players.attacker.latents import decode_latents, encode_edits
 from aot.players.base_players import SHIPPED
 from aot.players.defender.qwen import QwenDefender
 from aot.rl.diversity import DiversitySettings
@@ -75,7 +75,7 @@ def test_what_a_wider_edit_changes_is_painted_whole_in_the_wider_latents(
         right = read(targets, scenes, also_wide=True)
         shares = []
         for vae in (shipped.vae, wider.vae):
-            painted = paint(vae, sources, edit_latents(vae, sources, targets))
+            painted = decode_latents(vae, sources, encode_edits(vae, sources, targets))
             seen = read(np.stack(painted), scenes, also_wide=True)
             same = [a.sizes == b.sizes and {*a.surfaces} == {*b.surfaces} for a, b in zip(seen, right, strict=True)]
             shares.append(np.mean(same))

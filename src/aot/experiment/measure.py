@@ -112,7 +112,7 @@ def _climb(losses: PixelLosses, ball: Ball, draws: Tensor, *, settings: PgdSetti
 def _pgd(recipe: Recipe, inputs: Inputs, settings: MeasureSettings, folder: Path) -> dict[str, Any]:
     """Answers to the first scenes, each attacked by PGD from the defender's own gradients. The images are of whole
     levels, and asked about by the stock path."""
-    from aot.attacks.white_box.pixels import climbed
+    from aot.attacks.white_box.pixels import perturbed_images
     from aot.players.defender.pixel_gradients import pixel_gradients
 
     scenes, found = inputs.game.held_out[: settings.pgd_scenes], dict[str, Scores]()
@@ -121,7 +121,7 @@ def _pgd(recipe: Recipe, inputs: Inputs, settings: MeasureSettings, folder: Path
         clean, _ = evaluate(defender, scenes)
         for eps in settings.eps:
             attack = PgdSettings(eps=eps, steps=settings.pgd_steps)
-            images = climbed(
+            images = perturbed_images(
                 pixel_gradients(defender),
                 [scene.image for scene in scenes],
                 [scene.question for scene in scenes],

@@ -17,7 +17,7 @@ from aot.coevolve.recipes.stage_names import BEST_RESPONSE, baselines, best_resp
 from aot.plan.measures import Measures
 from aot.plan.phases import Phase, StageNeed
 from aot.plan.stock_answers import Answering
-from aot.train.defender.sft import DefenderSftSettings
+from aot.train.defender.sft.settings import DefenderSftSettings
 
 ADAPTER_BYTES = 4
 """A parameter on disk: adapters, and whole weights that are trained, are float32."""

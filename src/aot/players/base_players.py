@@ -23,7 +23,7 @@ from aot.players.adapter_folder import (
     is_adapter_file,
 )
 from aot.players.digests import player_digests
-from aot.players.hub import check_whole, commit_of, fetched, id_of, is_hub_id
+from aot.players.hub import check_whole, commit_of, fetched, hub_id_of, is_hub_id
 from aot.players.settings import DefenderSettings, PlayerSettings
 from aot.runs.files import canonical_hash, read_json, write_json
 from aot.runs.overrides import validated
@@ -36,7 +36,7 @@ EDITOR_ADAPTER = "pytorch_lora_weights.safetensors"
 """An adapter of an attacker, as diffusers names it: beside `base.json`, or beside a whole pipeline."""
 ENTRIES = {"attacker": ("model_index.json", BASE), "defender": ("config.json", ADAPTER, BASE)}
 """By role the files of which a player's folder holds one: a whole model, adapters, or a reference."""
-MINIATURES_TOKENS, USUAL_TOKENS = 12, 1024
+MINIATURE_MAX_TOKENS, DEFAULT_MAX_TOKENS = 12, 1024
 COPIED_BYTES = 1 << 30
 """Up to this size a run copies its base players; *ours*."""
 
@@ -81,7 +81,7 @@ def base_at(folder: Path) -> Base | None:
 
 def described(folder: Path) -> Base:
     """The reference to the player in `folder`: one of the hub's cache by its id, a shipped one by its name."""
-    named = id_of(folder) or ("miniature" if folder.parent == SHIPPED else str(folder.resolve()))
+    named = hub_id_of(folder) or ("miniature" if folder.parent == SHIPPED else str(folder.resolve()))
     return Base(model=named, revision=commit_of(folder), digest=canonical_hash(player_digests(folder)))
 
 
@@ -170,7 +170,7 @@ def base_identity(folder: Path, *, offline: bool = False) -> dict[str, str]:
         return {}
     whole = named_base(folder, offline=offline)
     if commit := commit_of(whole):
-        return {"base": f"{id_of(whole)}@{commit}"}
+        return {"base": f"{hub_id_of(whole)}@{commit}"}
     return {f"base/{name}": digest for name, digest in player_digests(whole).items()}
 
 
@@ -187,7 +187,7 @@ def token_limit(settings: DefenderSettings, folder: Path | None = None) -> int:
     """How many tokens an answer may have: `max_new_tokens`, or what suits the model (the one in `folder`, if it is
     given); *ours*."""
     small = is_miniature(settings.model if folder is None else str(folder))
-    return settings.max_new_tokens or (MINIATURES_TOKENS if small else USUAL_TOKENS)
+    return settings.max_new_tokens or (MINIATURE_MAX_TOKENS if small else DEFAULT_MAX_TOKENS)
 
 
 def is_miniature(name: str) -> bool:

@@ -21,7 +21,7 @@ def end_tokens(generation_config: Any, processor: Any) -> list[int]:
     `generation_config.json`, transformers takes the configuration's, often its class's default: of these only special
     tokens count."""
     tokenizer = processor.tokenizer
-    ids = told_ends(generation_config)
+    ids = configured_end_tokens(generation_config)
     if getattr(generation_config, "_from_model_config", False):
         special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
         ids = [i for i in ids if i in special]
@@ -31,7 +31,7 @@ def end_tokens(generation_config: Any, processor: Any) -> list[int]:
     return list(dict.fromkeys(ids if closing is None else [int(closing), *ids]))
 
 
-def told_ends(generation_config: Any) -> list[int]:
+def configured_end_tokens(generation_config: Any) -> list[int]:
     """Those that it names itself."""
     told = generation_config.eos_token_id
     return [] if told is None else [told] if isinstance(told, int) else [int(i) for i in told]

@@ -107,7 +107,7 @@ def commit_of(folder: Path) -> str:
     return folder.name if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name) else ""
 
 
-def id_of(folder: Path) -> str:
+def hub_id_of(folder: Path) -> str:
     """The hub id whose snapshot in the hub's cache the folder is; "" of any other folder."""
     _, *parts = folder.parent.parent.name.split("--", 2)
     return "/".join(parts) if commit_of(folder) and len(parts) == 2 else ""

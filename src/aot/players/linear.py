@@ -28,7 +28,7 @@ class Linear(nn.Linear):
         return linear(input, self.weight, self.bias)
 
 
-def quicken(model: Model) -> Model:
+def use_onednn(model: Model) -> Model:
     """The same model, its plain linear layers made `Linear`: same weights, same names."""
     for module in model.modules() if isinstance(model, nn.Module) else ():
         if type(module) is nn.Linear:

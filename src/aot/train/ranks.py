@@ -55,7 +55,7 @@ def all_draws(generator: torch.Generator, count: int) -> Draws:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Own:
+class RankShare:
     """This rank's part of a batch of groups in a row: the numbers `rows [b]` of its members among all. One that has no
     group of its own is `idle`: it keeps step on the first group, and what it finds there counts nowhere."""
 
@@ -71,11 +71,11 @@ class Own:
         return found[found >= 0]
 
 
-def own_groups(count: int, size: int) -> Own:
+def share_of_groups(count: int, size: int) -> RankShare:
     """Of `count` groups of `size`: whole groups."""
     mine = share(count)
     first = mine if len(mine) else range(1)
-    return Own((torch.tensor(first)[:, None] * size + torch.arange(size)).flatten(), idle=not len(mine))
+    return RankShare((torch.tensor(first)[:, None] * size + torch.arange(size)).flatten(), idle=not len(mine))
 
 
 def gather_values(values: Sequence[float]) -> list[float]:

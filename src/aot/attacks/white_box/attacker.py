@@ -20,7 +20,7 @@ from aot.attacks.base.titles import AGAINST
 from aot.attacks.white_box.apgd import apgd
 from aot.attacks.white_box.norms import NormName
 from aot.attacks.white_box.pgd import pgd
-from aot.attacks.white_box.pixels import Method, climbed
+from aot.attacks.white_box.pixels import Method, perturbed_images
 from aot.attacks.white_box.robust_vlm import robust_vlm
 from aot.attacks.white_box.settings import NORM_NAMES, WHITE_BOX, PixelAttackSettings
 from aot.errors import AotError
@@ -73,7 +73,7 @@ class PixelAttacker:
 
     def attacks(self, scenes: Sequence[Scene], rngs: Sequence[np.random.Generator]) -> list[Attack]:
         """A generator a scene."""
-        images = climbed(
+        images = perturbed_images(
             self.pixel_gradients,
             [scene.image for scene in scenes],
             [scene.question for scene in scenes],

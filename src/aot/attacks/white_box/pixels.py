@@ -28,7 +28,7 @@ Method = Callable[[PixelLosses, Ball, Tensor], Tensor]
 """Climbs losses within a ball, from draws (normal numbers like the images) to whole levels."""
 
 
-def climbed(
+def perturbed_images(
     gradients: PixelGradients,
     images: Sequence[Image],
     questions: Sequence[Question],
@@ -64,7 +64,7 @@ def climbed(
             beat()
             shape = (3, *fitted[part[0]].shape[:2])
             starts = {i: rngs[i].standard_normal(shape, np.float32) for i in part}
-            found |= zip(part, gradients.defender.halving(part, work), strict=True)
+            found |= zip(part, gradients.defender.split_on_oom(part, work), strict=True)
     return [found[i] for i in range(len(images))]
 
 

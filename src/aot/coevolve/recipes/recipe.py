@@ -26,7 +26,7 @@ from aot.runs.tracking import PictureSettings, Track
 from aot.train.attacker.evolve import AttackerTraining
 from aot.train.defender.clean_guard import CleanGuardSettings
 from aot.train.defender.dapo.settings import DapoSettings
-from aot.train.defender.sft import DefenderSftSettings
+from aot.train.defender.sft.settings import DefenderSftSettings
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid"):

@@ -32,8 +32,9 @@ from aot.runs.run import CHECKPOINT, LOG
 from aot.runs.train_log import TrainLog
 from aot.train.defender.clean_guard import clean_accuracy, keep_clean, rehearsal_rows
 from aot.train.defender.dapo.train import train_dapo
-from aot.train.defender.sft import Batches, DefenderSftSettings, PairBatches, train_defender_sft
-from aot.train.defender.sft_examples import joined
+from aot.train.defender.sft.examples import Batches, PairBatches, joined
+from aot.train.defender.sft.settings import DefenderSftSettings
+from aot.train.defender.sft.train import train_defender_sft
 from aot.types import Episode, Scene
 
 

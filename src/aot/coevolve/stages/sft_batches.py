@@ -18,8 +18,7 @@ from aot.forge.read_pairs import dataset_pairs
 from aot.game.referee import RefereeLike
 from aot.players.base import Attacker
 from aot.runs.files import digests_of
-from aot.train.defender.sft import Batches, PairBatches, SftExample
-from aot.train.defender.sft_examples import dataset_examples, in_epochs
+from aot.train.defender.sft.examples import Batches, PairBatches, SftExample, dataset_examples, in_epochs
 from aot.types import CounterfactualPair, Episode, Image, Scene
 from aot.world.counterfactuals import counterfactual
 from aot.world.scenes import WorldScene

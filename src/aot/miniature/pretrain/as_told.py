@@ -11,7 +11,7 @@ import torch
 from aot.game.referee import Referee
 from aot.miniature.pretrain.reader import is_wide
 from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.latents import paint
+from aot.players.attacker.latents import decode_latents
 from aot.types import EditKind
 from aot.world.described import world_traits
 from aot.world.edits import distractor_candidates, instruction_edits
@@ -32,9 +32,8 @@ def painted_as_told(
     edits = [instruction_edits(scene, rng, kinds=kinds) for scene in scenes]
     conditions = attacker.conditions([s.image for s in scenes], [sentence for _, _, sentence in edits])
     generator = torch.Generator().manual_seed(seed)
-    images = np.stack(
-        paint(attacker.vae, conditions.images, attacker.sample(conditions, attacker.noise(conditions, generator)))
-    )
+    latents = attacker.sample(conditions, attacker.noise(conditions, generator))
+    images = np.stack(decode_latents(attacker.vae, conditions.images, latents))
     asked = [render(layout) for _, layout, _ in edits]
     also_wide = is_wide(kinds)
     done: dict[str, list[bool]] = defaultdict(list)

@@ -50,7 +50,7 @@ from aot.runs.terminal import echo
 from aot.runs.threads import use_threads
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.sft.cold_start import ColdStartPairs, ColdStartSettings, cold_start
-from aot.train.attacker.sft.pairs import AS_SELDOM_DECEIVED
+from aot.train.attacker.sft.pairs import QUESTION_TYPE_ROTATION
 from aot.types import EditKind, Scene
 from aot.world.edits import WIDE_KINDS, WIDE_MIX
 from aot.world.preserved import world_referee
@@ -88,7 +88,7 @@ class PretrainSettings(BaseModel, frozen=True, extra="forbid"):
         name="cold_start",
         seed=1,  # other scenes than those that the editor learned to paint on
         held_out_share=0.02,
-        world=WorldSettings(scenes=14_000, kinds=AS_SELDOM_DECEIVED),
+        world=WorldSettings(scenes=14_000, kinds=QUESTION_TYPE_ROTATION),
         pairs=PairSettings(candidates=8),
         effect=EffectSettings(answers=1, temperature=0, least_wrong=1),
     )

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from aot.errors import AotError
 from aot.players.defender.differentiable import PixelLosses
-from aot.players.defender.stock import Completions, StockDefender
+from aot.players.defender.stock import StockDefender, TeacherForcedBatch
 from aot.prompts import gold_answer
 from aot.types import Image, Question
 
@@ -156,10 +156,10 @@ class StockPixelLosses(PixelLosses):
         images, questions = [self.images[i] for i in rows], [self.questions[i] for i in rows]
         return StockPixelLosses(self.defender, self.processor, images, questions)
 
-    def _asked(self, texts: Sequence[str], rows: Sequence[int]) -> Completions:
+    def _asked(self, texts: Sequence[str], rows: Sequence[int]) -> TeacherForcedBatch:
         prompts = [(self.images[i], self.defender.prompt(self.questions[i])) for i in rows]
         return self.defender.asked(prompts, texts)
 
-    def _logprobs(self, asked: Completions, pixels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def _logprobs(self, asked: TeacherForcedBatch, pixels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Sums of log-probabilities, and numbers of tokens, of completions about the images in these rows."""
         return self.defender.logprobs_of(asked, self.processor(pixels)[rows].flatten(0, 1))

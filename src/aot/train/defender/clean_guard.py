@@ -40,7 +40,7 @@ class CleanGuardSettings(BaseModel, frozen=True, extra="forbid"):
     share: float = Field(0.25, gt=0, lt=1)  # of the rows: clean scenes that it gets wrong
 
 
-def missed(defender: Defender, scenes: Sequence[Scene]) -> list[Scene]:
+def wrongly_answered(defender: Defender, scenes: Sequence[Scene]) -> list[Scene]:
     """The unattacked scenes that the defender's greedy answers get wrong; of free text nobody says so here. Every rank
     asks about its share of them."""
     mine = share(len(scenes))
@@ -52,7 +52,7 @@ def missed(defender: Defender, scenes: Sequence[Scene]) -> list[Scene]:
 
 def clean_accuracy(defender: Defender, scenes: Sequence[Scene]) -> float:
     """Share of the unattacked scenes that the defender's greedy answers get right; nan where there is no scene."""
-    return 1 - len(missed(defender, scenes)) / len(scenes) if scenes else float("nan")
+    return 1 - len(wrongly_answered(defender, scenes)) / len(scenes) if scenes else float("nan")
 
 
 def rehearsal_rows(
@@ -79,7 +79,7 @@ def keep_clean(
     adapters) goes back towards what was there `before` its training (`learned_copy`). Figures: the accuracy
     `clean_train`, how often it rehearsed, the share of it that is kept, and a note where anything was done."""
     least, rehearsed, share = base - settings.max_loss, 0, 1.0
-    lost = missed(defender, scenes)
+    lost = wrongly_answered(defender, scenes)
 
     def too_many() -> bool:
         return len(lost) > 0 and 1 - len(lost) / len(scenes) < least
@@ -88,13 +88,13 @@ def keep_clean(
         rehearsed += 1
         with torch.enable_grad():
             rehearse(rehearsed, lost)
-        lost = missed(defender, scenes)
+        lost = wrongly_answered(defender, scenes)
     after = defender.learned_copy()
     for share in SHARES:
         if share < 1:
             between = {name: torch.lerp(before[name], value, share) for name, value in after.items()}
             defender.learned.load_state_dict(between)
-            lost = missed(defender, scenes)
+            lost = wrongly_answered(defender, scenes)
         if not too_many():
             break
     clean = 1 - len(lost) / len(scenes) if scenes else float("nan")

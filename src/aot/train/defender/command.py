@@ -26,8 +26,9 @@ from aot.runs.terminal import echo
 from aot.runs.threads import use_threads
 from aot.runs.tracking import Track, tracked
 from aot.runs.train_log import TrainLog
-from aot.train.defender.sft import DefenderSftSettings, train_defender_sft
-from aot.train.defender.sft_examples import dataset_examples, in_epochs
+from aot.train.defender.sft.examples import dataset_examples, in_epochs
+from aot.train.defender.sft.settings import DefenderSftSettings
+from aot.train.defender.sft.train import train_defender_sft
 from aot.train.trackers import opening_of
 
 FREE = {"track"}

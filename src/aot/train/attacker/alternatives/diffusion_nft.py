@@ -16,7 +16,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from aot.players.attacker.latents import padded
+from aot.players.attacker.latents import pad_to_blocks
 from aot.rl.advantage import group_advantages
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
@@ -121,7 +121,7 @@ class DiffusionNft:
             return metrics | {"skipped": 1.0}
         goodness = 0.5 + advantages.values / (2 * s.advantage_clip)
         # What was painted, read back: blocks left alone are exactly zero again.
-        painted = np.stack([padded(episodes[i].attack.image) for i in chosen.tolist()])
+        painted = np.stack([pad_to_blocks(episodes[i].attack.image) for i in chosen.tolist()])
         x0 = torch.zeros_like(latents)
         x0[chosen] = self.attacker.encode_edits(conditions.images[chosen.numpy()], painted)
         for _ in range(s.passes):

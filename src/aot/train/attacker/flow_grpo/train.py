@@ -35,7 +35,7 @@ from aot.train.attacker.reinforcement.outcomes import gather_outcomes, summarise
 from aot.train.attacker.reinforcement.scene_choice import InformativeScenes, SceneStream
 from aot.train.attacker.reinforcement.traits import weigh_diversity
 from aot.train.editor_trainer import EditorTrainer
-from aot.train.ranks import Draws, Own, own_groups, totals
+from aot.train.ranks import Draws, RankShare, share_of_groups, totals
 
 if TYPE_CHECKING:
     from aot.players.attacker.conditions import Conditions
@@ -103,7 +103,7 @@ class FlowGrpo:
         s, environment = self.settings, self.environment
         groups = self.stream.draw(min(s.groups, len(environment)))
         index = groups.repeat_interleave(s.group_size)
-        mine = own_groups(len(groups), s.group_size)
+        mine = share_of_groups(len(groups), s.group_size)
         conditions, rollout = self.sample(index, number, mine)
         met = environment.episodes(
             index[mine.rows], rollout.final, seed=seed * 100_003 + number, streams=mine.rows.tolist()
@@ -134,9 +134,9 @@ class FlowGrpo:
             metrics["reference_distance"] = ranks.share(few)
         return metrics
 
-    def sample(self, index: Tensor, number: int, mine: Own | None = None) -> tuple[Conditions, Rollout]:
+    def sample(self, index: Tensor, number: int, mine: RankShare | None = None) -> tuple[Conditions, Rollout]:
         """Edits of the scenes with these numbers, groups in a row, whose images are of one size; those of this rank."""
-        s, mine = self.settings, mine or Own(torch.arange(len(index)))
+        s, mine = self.settings, mine or RankShare(torch.arange(len(index)))
         conditions, copies = self.environment.take(index[mine.rows]), s.group_size if s.share_noise else 1
         starts = Draws(self.generator, len(index) // copies, mine.rows[::copies] // copies)
         noise = starts.randn(*conditions.source.shape[1:]).to(self.attacker.device)

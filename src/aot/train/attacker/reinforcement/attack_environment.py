@@ -113,7 +113,7 @@ class AttackEnvironment:
         seed's random numbers the answers to each edit are drawn by."""
         chosen = index.tolist()
         scenes = [self.scenes[i] for i in chosen]
-        images = self.attacker.shown(scenes, self.conditions.images(index), latents)
+        images = self.attacker.edited_images(scenes, self.conditions.images(index), latents)
         name, s = self.attacker.name, self.settings
         attacks = [
             Attack(scene.id, name, s.kind, image, attack_instruction(scene, s.kind), seed)

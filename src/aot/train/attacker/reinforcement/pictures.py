@@ -44,4 +44,4 @@ def show_pictures(learner: Pictured, log: TrainLog, update: int) -> None:
         log.show("source", [scene.image for scene in scenes], update)
     kinds = learner.pictured(environment.take(index), torch.Generator().manual_seed(0))
     for kind, latents in kinds.items():
-        log.show(kind, environment.attacker.shown(scenes, sources, latents), update)
+        log.show(kind, environment.attacker.edited_images(scenes, sources, latents), update)

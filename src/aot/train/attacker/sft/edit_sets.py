@@ -19,7 +19,7 @@ from aot.errors import AotError
 from aot.players.attacker.buckets import Bucket, by_size
 from aot.players.attacker.condition_store import StoredConditions, read_conditions, write_conditions
 from aot.players.attacker.conditions import Conditions
-from aot.players.attacker.latents import BLOCK_PX, codes_changes, padded
+from aot.players.attacker.latents import BLOCK_PX, codes_changes, pad_to_blocks
 from aot.types import Image
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class EditSet:
         if not pairs:
             raise AotError("no training pairs for the attacker", hint="more scenes, or a weaker defender")
         conditions = attacker.conditions([p.source for p in pairs], [p.sentence for p in pairs])
-        x0, changed = painted(attacker, conditions, [p.target for p in pairs])
+        x0, changed = encode_targets(attacker, conditions, [p.target for p in pairs])
         cells = [p.cells for p in pairs if p.cells is not None]
         known = len(cells) == len(pairs)
         return cls(conditions, x0, torch.from_numpy(np.stack(cells)).to(x0.device) if known else None, changed)
@@ -95,12 +95,12 @@ class EditSet:
         )
 
 
-def painted(
+def encode_targets(
     attacker: EditAttacker, conditions: Conditions, targets: Sequence[Image]
 ) -> tuple[Tensor, Tensor | None]:
     """`x0` and `changed`, as an `EditSet` has them, of edited images. Where latents stand for whole images and not for
     changes, a token is changed whose pixels are: by more than `SAME_LEVELS`, which a JPEG may change."""
-    padded_targets = np.stack([padded(target, attacker.side_px) for target in targets])
+    padded_targets = np.stack([pad_to_blocks(target, attacker.side_px) for target in targets])
     x0 = attacker.encode_edits(conditions.images, padded_targets)
     if codes_changes(attacker.vae):
         return x0, None
@@ -117,7 +117,7 @@ def write_edit_sets(folder: Path, attacker: EditAttacker, pairs: Sequence[EditPa
         raise AotError("no training pairs for the attacker", hint="more scenes, or a weaker defender")
 
     def targets(some: Conditions, numbers: list[int]) -> dict[str, Tensor]:
-        x0, changed = painted(attacker, some, [pairs[i].target for i in numbers])
+        x0, changed = encode_targets(attacker, some, [pairs[i].target for i in numbers])
         return {"x0": x0.float().cpu()} | ({} if changed is None else {"changed": changed.cpu()})
 
     write_conditions(folder, attacker, *_given(pairs), dtype=dtype, more=targets)

@@ -18,7 +18,7 @@ from aot.prompts import attack_instruction
 from aot.train.attacker.sft.edit_sets import EditPair
 from aot.types import Attack, EditKind, Scene
 
-AS_SELDOM_DECEIVED = (*("relation",) * 4, *("side",) * 3, *("colour",) * 2, "existence")
+QUESTION_TYPE_ROTATION = (*("relation",) * 4, *("side",) * 3, *("colour",) * 2, "existence")
 """Question types in rotation, more of those for which few distractors deceive the base defender (measured: 8, 11, 13
 and 31 % of the valid ones), so that an attacker learns to attack all of them."""
 
@@ -39,9 +39,9 @@ def forged_pairs(
     """The pairs of a dataset folder that `aot forge` made, as `dataset_pairs`, told as attacks."""
     rng = np.random.default_rng(seed)
     pairs = dataset_pairs(dataset, split, fit=fit)
-    return [EditPair(p.scene.image, p.attacked, told(p.scene, p.kind, named_kind, rng)) for p in pairs]
+    return [EditPair(p.scene.image, p.attacked, instruction_of(p.scene, p.kind, named_kind, rng)) for p in pairs]
 
 
-def told(scene: Scene, kind: EditKind, named_kind: float, rng: np.random.Generator) -> str:
+def instruction_of(scene: Scene, kind: EditKind, named_kind: float, rng: np.random.Generator) -> str:
     """The instruction for an attack; with probability `named_kind` it names the kind of edit."""
     return attack_instruction(scene, kind if rng.random() < named_kind else "any")
