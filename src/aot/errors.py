@@ -24,6 +24,12 @@ def shown(name: object, most: int = 300) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what a library's exception says; its class where it says nothing."""
+    told = str(error).strip().splitlines()
+    return told[0] if told else type(error).__name__
+
+
 class AotError(Exception):
     """A mistake outside the program: bad input, bad setting, missing file.
 

@@ -12,6 +12,7 @@ from aot.audit.run import Audit, Key
 from aot.audit.white_box import KeptPixels
 from aot.report.gallery import (
     DIFFERENCE_GAIN,
+    LOSSLESS_PX,
     Card,
     GalleryAnswer,
     GalleryItem,
@@ -20,8 +21,6 @@ from aot.report.gallery import (
 )
 from aot.types import LETTERS
 
-SMALL_PX = 160
-"""Up to this side pictures are kept without loss: every pixel of the miniature world is seen."""
 UNFAIR_SHARE = 8
 """One card in so many shows an attack that the referee refused."""
 
@@ -82,7 +81,7 @@ def cards(audit: Audit, defender: str) -> list[Card]:
         note = "" if math.isnan(measured) else f"SSIM {measured:.3f} {where}"
         answers = [_answer(before, defender)], [_answer(after, defender)] if after.state == "asked" else []
         item = GalleryItem.of(scene, edit, verdict, *answers, attacker=attack.name, note=note, protected=boxes)
-        lossy = max(scene.image.shape[:2]) > SMALL_PX
+        lossy = max(scene.image.shape[:2]) > LOSSLESS_PX
         gain = gain_within(attack.attacker.eps) if isinstance(attack, KeptPixels) else DIFFERENCE_GAIN
         made.append(card_of(item, clean, edit.image, lossy=lossy, gain=gain))
     return made

@@ -14,7 +14,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from aot.errors import AotError
+from aot.errors import AotError, first_line
 
 FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
 """What a player is read from: weights, configurations, templates, vocabularies."""
@@ -66,15 +66,16 @@ def fetched(model: str, *, revision: str = "", offline: bool = False) -> Path:
         hint = f"its branches, tags and commits: {page}/tree/main"
         raise AotError(f"the model has no revision {revision}", where=model, hint=hint) from error
     except errors.IncompleteSnapshotError as error:
-        raise AotError(f"the model is half downloaded: {_first(error)}", where=model, hint=f"`{command}`") from error
+        what = f"the model is half downloaded: {first_line(error)}"
+        raise AotError(what, where=model, hint=f"`{command}`") from error
     except errors.LocalEntryNotFoundError as error:
-        why = "offline" if offline else f"the hub cannot be reached: {_first(error.__cause__ or error)}"
+        why = "offline" if offline else f"the hub cannot be reached: {first_line(error.__cause__ or error)}"
         hint = f"where there is a network: `{command}`; HF_HOME says where that puts it"
         what = f"no such folder, and no such model on this machine ({why})"
         raise AotError(what, where=model, hint=hint) from error
     except (errors.HTTPError, errors.HFValidationError, OSError) as error:
         hint = f"`{command}` goes on where it was"
-        raise AotError(f"the model cannot be downloaded: {_first(error)}", where=model, hint=hint) from error
+        raise AotError(f"the model cannot be downloaded: {first_line(error)}", where=model, hint=hint) from error
     return checked(folder, command)
 
 
@@ -88,12 +89,6 @@ def configured(model: str, entry: str, *, revision: str = "") -> Path | None:
     except errors.HFValidationError:
         return None
     return Path(found).parent if isinstance(found, str) else None
-
-
-def _first(error: BaseException) -> str:
-    """The first line of what a library says."""
-    told = str(error).strip().splitlines()
-    return told[0] if told else type(error).__name__
 
 
 def checked(folder: Path, command: str) -> Path:

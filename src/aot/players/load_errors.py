@@ -11,7 +11,7 @@ from pathlib import Path
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
-from aot.errors import AotError
+from aot.errors import AotError, first_line
 
 DAMAGED = (
     SafetensorError,
@@ -53,9 +53,7 @@ def reading(what: str, folder: Path | str, *, hint: str) -> Iterator[None]:
         # tokenizers raises the bare class; any other that is not listed is a mistake of ours and keeps its traceback.
         if not isinstance(error, DAMAGED) and type(error) is not Exception:
             raise
-        told = str(error).strip().splitlines()
-        reason = told[0] if told else type(error).__name__
-        raise AotError(f"{what} cannot be read: {reason}", where=str(folder), hint=hint) from error
+        raise AotError(f"{what} cannot be read: {first_line(error)}", where=str(folder), hint=hint) from error
 
 
 def package_of(model_type: str) -> str:

@@ -14,7 +14,7 @@ import torch
 from jinja2 import TemplateError
 from transformers import AutoModelForImageTextToText
 
-from aot.errors import AotError
+from aot.errors import AotError, first_line
 from aot.players.load_errors import DAMAGED, package_of, reading
 from aot.players.quantization import quantization_config
 from aot.players.settings import Quantization
@@ -96,8 +96,8 @@ def _check_template(processor: Any, folder: Path) -> None:
             for content in ([{"type": "image"}, text], [text])
         )
     except (TemplateError, ArithmeticError, *DAMAGED) as error:
-        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise AotError(f"the model's chat template fails: {told}", where=str(folder), hint=TEMPLATE_HINT) from error
+        what = f"the model's chat template fails: {first_line(error)}"
+        raise AotError(what, where=str(folder), hint=TEMPLATE_HINT) from error
     if "Which?" not in shown or shown == bare:
         left_out = "images" if "Which?" in shown else "the question"
         raise AotError(f"the model's chat template leaves out {left_out}", where=str(folder), hint=TEMPLATE_HINT)

@@ -14,6 +14,9 @@ from markupsafe import Markup
 INK, MUTED, LINE = "var(--ink,#1d2026)", "var(--muted,#686b73)", "var(--line,#e2ddd2)"
 CARD, BAND = "var(--card,#fff)", "var(--band,#f8f5ee)"
 ATTACK, DEFEND = "var(--attack,#c2560c)", "var(--defend,#2a5bb0)"
+_SERIES = ("#8c4a2f", "#c98a2b", "#5d7f4e", "#3f7f93", "#6a64a8", "#a85a86")
+SERIES = tuple(f"var(--c{n},{colour})" for n, colour in enumerate(_SERIES))
+"""Colours of categories that are neither the attacker's nor the defender's."""
 MAX_POINTS = 160
 """Longer curves are averaged down to about so many points: more cannot be seen, and the page stays light."""
 
