@@ -1,10 +1,10 @@
-"""A player that the Hugging Face Hub has, as a folder of this machine: found there, or downloaded into its cache.
+"""A player on the Hugging Face Hub as a folder on this machine: found in the cache, or downloaded into it.
 
     is_hub_id(name)   fetched(id, revision="", offline=False) -> folder   check_whole(folder)   commit_of(folder)
     configured(id, "config.json") -> folder, weights or not
 
-Weights as safetensors, configurations and tokenizers are fetched; pickles, code and other formats never. Whatever can
-go wrong ends in one error that says what, and the command that mends it.
+Safetensors, configurations and tokenizers are fetched; pickles, code and other formats never. Every failure ends in an
+`AotError` with the command that mends it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from pathlib import Path
 from aot.errors import AotError, first_line
 
 FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
-"""What a player is read from: weights, configurations, templates, vocabularies."""
+"""Files that a player is read from: weights, configurations, templates, vocabularies."""
 OTHERS = ["original/*", "consolidated*", "*.fp16.safetensors", "onnx/*", "openvino/*"]
-"""The same weights a second time, in layouts that nobody here reads."""
+"""Copies of the weights in layouts that are not read here."""
 INDEX = "*.safetensors.index.json"
 _PART = r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9_])?"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a player's name is OWNER/NAME and no place on this disk: nothing lies there, nor does OWNER."""
+    """Whether a player's name is a hub id OWNER/NAME: neither that path nor the folder OWNER exists on this disk."""
     if re.fullmatch(f"{_PART}/{_PART}", name) is None:
         return False
     return not Path(name).exists() and not Path(name).parent.is_dir()
@@ -49,7 +49,7 @@ def fetched(model: str, *, revision: str = "", offline: bool = False) -> Path:
     page = f"https://huggingface.co/{model}"
     load = partial(snapshot_download, model, revision=revision or None, allow_patterns=FILES, ignore_patterns=OTHERS)
     try:
-        if _COMMIT.fullmatch(revision):  # never changes, so that whoever has it need not ask
+        if _COMMIT.fullmatch(revision):  # a commit never changes: no need to ask the hub where it is cached
             try:
                 return checked(Path(load(local_files_only=True)), command)
             except errors.LocalEntryNotFoundError:

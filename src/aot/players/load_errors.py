@@ -1,4 +1,4 @@
-"""Opening a model folder of somebody else: whatever is wrong in it ends in one clear error."""
+"""Errors of the libraries that read a user's model folder, turned into one `AotError`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DAMAGED = (
 
 @contextmanager
 def no_future_warnings() -> Iterator[None]:
-    """The libraries use names of each other that will go one day: nothing that a user could mend."""
+    """Silences deprecation warnings that the libraries cause in each other, which no user can mend."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|trl|accelerate)\.")
         yield
@@ -57,5 +57,5 @@ def reading(what: str, folder: Path | str, *, hint: str) -> Iterator[None]:
 
 
 def package_of(model_type: str) -> str:
-    """The package without which transformers does not build the processor of such models; "" where it needs none."""
-    return "num2words" if model_type == "smolvlm" else ""  # for the timestamps of videos, which nobody here shows it
+    """The extra package that transformers needs to build the processor of such models; "" where it needs none."""
+    return "num2words" if model_type == "smolvlm" else ""  # for timestamps of videos, which are not used here

@@ -69,8 +69,8 @@ class EditAttacker:
         folder: Path | None = None,
         base: Base | None = None,
     ):
-        """`folder`: where the weights, or under an adapter the frozen ones, lie; `base`: how they are referred to. Who
-        has its conditions from elsewhere needs no text encoder, and who only makes some no transformer: None."""
+        """`folder`: of the weights (under an adapter: of the frozen ones); `base`: the reference to them.
+        `text_encoder` may be None where conditions come from disk, `transformer` where only conditions are computed."""
         self.pipeline_class = pipeline_class
         self.transformer, self.vae, self.scheduler = use_onednn(transformer), vae.requires_grad_(False), scheduler
         self.folder, self.base = folder, base
@@ -195,8 +195,8 @@ class EditAttacker:
         return [edited[i] for i in range(len(scenes))]
 
     def edited_images(self, scenes: Sequence[Scene], sources: npt.NDArray[np.uint8], latents: Tensor) -> list[Image]:
-        """The images that denoised `latents [N, L, C]` of `Conditions.images` stand for, as the game sees them: each of
-        its scene's size, and kept on it as the settings say."""
+        """The edited images decoded from denoised `latents [N, L, C]` on `sources` (`Conditions.images`): each cropped
+        to its scene's size and, as `settings.keep` says, aligned with it."""
         pairs = zip(scenes, self.decode(sources, latents), strict=True)
         images = [image[: scene.image.shape[0], : scene.image.shape[1]] for scene, image in pairs]
         return keep_on_source(self.settings.keep, scenes, images)
@@ -233,7 +233,7 @@ class EditAttacker:
 
     @torch.no_grad()
     def decode(self, sources: npt.NDArray[np.uint8], latents: Tensor) -> list[Image]:
-        """The images `[H, W, 3]` that denoised `latents [N, L, C]` on these sources stand for."""
+        """The images `[H, W, 3]` decoded from denoised `latents [N, L, C]` on these sources."""
         return decode_latents(self.vae, sources, latents.to(self.device), at_once=self.settings.decode_batch)
 
     def _embed(self, images: npt.NDArray[np.uint8], sentences: Sequence[str]) -> list[Tensor]:

@@ -1,8 +1,8 @@
-"""Keeping an edited image on its source: what an editor moved by accident is moved back (*ours*).
+"""Aligning an edited image with its source, which the editor may have shifted by accident (*ours*).
 
-Qwen-Image-Edit shifts or zooms its picture by some pixels, and a localized SSIM then refuses attacks that left the
-protected boxes alone. `register` measures that drift where the edit left the image as it was and undoes it;
-`paste_back` puts the protected boxes of the source back. `none`, the default, leaves an image as it was painted.
+Qwen-Image-Edit shifts or zooms the image by some pixels, and the localized SSIM then refuses attacks that left the
+protected boxes alone. `register` measures that drift on the unedited parts and undoes it; `paste_back` copies the
+protected boxes from the source. `none`, the default, leaves the image as the editor made it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Latents of an editor's images: packing, normalising, encoding a source, painting a result; for any VAE.
+"""Latents of an editor's images, for any VAE: packing, normalising, encoding sources, decoding results.
 
 A stock `AutoencoderKLQwenImage` encodes whole images. A VAE that codes *changes* (`codes_changes`; the miniature's)
 has three methods more, on packed latents `[B, L, C]` and images `[B, 3, H, W]` in -1 .. 1: `encode_blocks(images)`,
@@ -81,7 +81,7 @@ def encode_edits(vae: Any, sources: npt.NDArray[np.uint8], targets: npt.NDArray[
 
 
 def decode_latents(vae: Any, sources: npt.NDArray[np.uint8], latents: Tensor, *, at_once: int = 128) -> list[Image]:
-    """The images `[H, W, 3]` that denoised packed latents stand for. Memory is bounded: `at_once` at a time."""
+    """The images `[H, W, 3]` decoded from denoised packed latents `[B, L, C]`, `at_once` of them at a time."""
     std, mean = _statistics(vae)
     images: list[Image] = []
     for start in range(0, len(latents), at_once):
@@ -97,7 +97,7 @@ def decode_latents(vae: Any, sources: npt.NDArray[np.uint8], latents: Tensor, *,
 
 
 def round_trip(vae: Any, image: Image) -> Image:
-    """The image `[H, W, 3]` encoded and decoded again: what the VAE loses of it; nothing, where it codes changes."""
+    """The image `[H, W, 3]` encoded and decoded again: what the VAE loses of it; nothing where it codes changes."""
     sources = pad_to_blocks(image)[None]
     return decode_latents(vae, sources, encode_edits(vae, sources, sources))[0][: image.shape[0], : image.shape[1]]
 

@@ -1,9 +1,9 @@
-"""Gradients of the pixels through any stock processor, whose values are looked up instead of known. *Ours.*
+"""Gradients of pixels through any stock processor, whose mapping is found by probing it. *Ours.*
 
-Most image processors resize, crop, normalise and rearrange. Of an image that has the size which the model sees already,
-each value that the processor returns is one pixel's, scaled and moved: which one is found by a few images whose pixels
-tell their own place (`PixelMap`), once for a size, and then tried on a random image. What does more than that, as a
-processor that shows an image in tiles of several scales, is refused. `StockPixelLosses` are the losses on top.
+Most image processors resize, crop, normalise and rearrange. For an image that already has the size which the model
+sees, each value that the processor returns is one pixel's, scaled and offset. Which pixel is found once a size by a few
+images that encode the position of each pixel (`PixelMap`), and verified on a random image. Processors that do more,
+such as showing an image in tiles of several scales, are refused. `StockPixelLosses` are the losses on top.
 """
 
 from __future__ import annotations

@@ -27,12 +27,13 @@ from aot.runs.progress import ANSWERS, advance
 from aot.types import Answer, Image, Question
 
 Row = tuple[Image, str]
-"""An image and what is asked about it."""
+"""An image and the prompt about it."""
 
 
 @dataclass(frozen=True)
 class TeacherForcedBatch:
-    """Prompts with tokens behind them: the model's inputs, the prompts' lengths, and the tokens of each completion."""
+    """Prompts followed by given completions (teacher forcing): the model's inputs, the prompts' lengths in tokens, and
+    the tokens of each completion."""
 
     inputs: dict[str, Tensor]
     lengths: list[int]
@@ -214,7 +215,7 @@ class StockDefender(TrainedDefender):
         return moved, lengths
 
     def forget_positions(self) -> None:
-        """Qwen's models keep what they worked out for the prompts before."""
+        """Clears the position offsets that Qwen's models keep from the previous prompts."""
         if hasattr(getattr(self.model, "model", None), "rope_deltas"):
             self.model.model.rope_deltas = None
 

@@ -1,5 +1,5 @@
-"""What all defenders in this process have in common: a model with its processor, limits, what of it learns, how it is
-saved. How it answers is its own: `qwen.py` (Qwen2.5-VL), `stock.py` (any other)."""
+"""The base class of all defenders in this process: a model with its processor, limits, trainable weights, saving. How
+it answers is in the subclasses: `qwen.py` (Qwen2.5-VL), `stock.py` (any other model)."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class TrainedDefender(ABC):
         return question_prompt(question, abstain=self.abstain)
 
     def prompt_length(self, question: Question) -> int:
-        """By which prompts of about one length are told."""
+        """A measure of the prompt's length, by which batches are sorted."""
         return len(self.prompt(question))
 
     @abstractmethod
@@ -179,7 +179,7 @@ class TrainedDefender(ABC):
 
     @property
     def learned(self) -> Any:
-        """What a training changes, in torch's state-dict protocol: all weights, or the adapters."""
+        """The trained part, with torch's state-dict protocol: the whole model, or the adapters."""
         return self.adapters or self.model
 
     def learned_copy(self) -> dict[str, Tensor]:

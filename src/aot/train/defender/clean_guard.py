@@ -1,10 +1,10 @@
-"""What a defender learns from attacks must not cost it the clean images. *Ours.*
+"""Training on attacks must not cost the defender its accuracy on clean images. *Ours.*
 
-A training can forget one thing of many: measured, it was nearly always one answer to one type of question. So the
-defender first rehearses: more updates on the same rows and on the clean scenes that it now gets wrong. What that does
-not bring back is taken back: between the weights before and after a training, accuracy on clean and on attacked images
-changes smoothly, the clean one sooner (Wortsman et al. 2022, arXiv 2109.01903, for fine-tuned image classifiers), so
-that a part of the way back keeps most of what was won.
+What a training forgets is narrow: measured, nearly always one answer to one type of question. So the defender first
+rehearses, with more updates on the same rows and on the clean scenes that it now gets wrong. If that is not enough its
+weights are interpolated towards those before the training: along that line accuracy on clean and on attacked images
+changes smoothly, and the clean accuracy recovers first (Wortsman et al. 2022, arXiv 2109.01903, for fine-tuned image
+classifiers), so that most of the gain is kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aot.players.defender.trained import TrainedDefender
 
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
-"""How much of a training is kept: tried in this order."""
+"""Shares of the training's change of the weights that are kept, tried in this order."""
 
 
 class CleanGuardSettings(BaseModel, frozen=True, extra="forbid"):
@@ -41,8 +41,8 @@ class CleanGuardSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 def wrongly_answered(defender: Defender, scenes: Sequence[Scene]) -> list[Scene]:
-    """The unattacked scenes that the defender's greedy answers get wrong; of free text nobody says so here. Every rank
-    asks about its share of them."""
+    """The clean scenes that the defender's greedy answers get wrong; free-text questions are never among them. Every
+    rank asks about its share."""
     mine = share(len(scenes))
     answers = greedy_answers(scenes[mine.start : mine.stop], defender)
     asked = [(i, given) for i, (given, *_) in zip(mine, answers, strict=True) if scenes[i].question.options]
@@ -51,7 +51,7 @@ def wrongly_answered(defender: Defender, scenes: Sequence[Scene]) -> list[Scene]
 
 
 def clean_accuracy(defender: Defender, scenes: Sequence[Scene]) -> float:
-    """Share of the unattacked scenes that the defender's greedy answers get right; nan where there is no scene."""
+    """Share of the clean scenes that the defender's greedy answers get right; nan where there is no scene."""
     return 1 - len(wrongly_answered(defender, scenes)) / len(scenes) if scenes else float("nan")
 
 

@@ -32,7 +32,7 @@ from aot.train.defender.sft.train import train_defender_sft
 from aot.train.trackers import opening_of
 
 FREE = {"track"}
-"""Settings that may change while the run lasts."""
+"""Settings that may change while the run lasts: nothing that is learned depends on them."""
 
 
 class DefenderSftRunSettings(BaseModel, frozen=True, extra="forbid"):

@@ -65,7 +65,7 @@ def train_diffusion_nft(
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
-    """Trains `environment.attacker` in place (the averaged weights at the end); returns the figures.
+    """Trains `environment.attacker` in place (the averaged weights at the end); returns the last metrics.
 
     Ends early, with the reason in the metrics, where the edits' validity collapses: the attacker is then left as it
     was; or where there is nothing to learn.
@@ -120,7 +120,7 @@ class DiffusionNft:
         if len(chosen) == 0:
             return metrics | {"skipped": 1.0}
         goodness = 0.5 + advantages.values / (2 * s.advantage_clip)
-        # What was painted, read back: blocks left alone are exactly zero again.
+        # Encoded from the edited image: blocks that the edit left alone are exactly zero again.
         painted = np.stack([pad_to_blocks(episodes[i].attack.image) for i in chosen.tolist()])
         x0 = torch.zeros_like(latents)
         x0[chosen] = self.attacker.encode_edits(conditions.images[chosen.numpy()], painted)

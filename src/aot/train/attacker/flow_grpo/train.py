@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from aot.players.attacker.frozen_policy import FrozenPolicy
 
 RATIO_EDITS = 4
-"""Edits whose ratio is computed once more where the graph was kept: a fault shows in all of them."""
+"""Edits whose ratio is recomputed where the graph was kept: a fault would show in any of them."""
 
 
 def train_flow_grpo(
@@ -54,7 +54,7 @@ def train_flow_grpo(
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
-    """Trains `environment.attacker` in place (the averaged weights at the end); returns the figures.
+    """Trains `environment.attacker` in place (the averaged weights at the end); returns the last metrics.
 
     Ends early, with the reason in the metrics, where the edits' validity collapses: the attacker is then left as it
     was; or where there is nothing to learn. Raises AotError where a loss is not finite or the ratio check fails.
@@ -218,7 +218,8 @@ class FlowGrpo:
 
     @torch.no_grad()
     def _ratio_deviation(self, conditions: Conditions, rollout: Rollout, own: Tensor) -> float:
-        """max |ratio - 1| of the edits `own` by their steps taken again: what is kept is 1 by construction."""
+        """max |ratio - 1| of the edits `own`, with their steps recomputed: with the kept graph it is 1 by
+        construction."""
         deviation = 0.0
         for w in range(len(rollout.window)):
             step, _ = step_again(self.attacker, conditions, rollout, w, own, self.settings)

@@ -1,8 +1,8 @@
 """Sample images of an attacker in training: always the same scenes, from the same starting noise.
 
-Flow-GRPO's training samples (sde: noise in its window) look worse than what the attacker will be played with (ode:
-plain steps), and often that is all that is wrong: so both are kept. Their random numbers are their own: a training
-ends with the same weights whether it is looked at or not. *Ours.*
+Flow-GRPO's training samples (sde: noise in its window) look worse than the attacks that the game will see (ode: plain
+steps), so both are kept, to tell that noise from a fault of the policy. They use random numbers of their own: a
+training ends with the same weights whether samples are kept or not. *Ours.*
 """
 
 from __future__ import annotations

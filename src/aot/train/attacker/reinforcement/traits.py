@@ -1,4 +1,5 @@
-"""What the edits of a rollout did, by their changed pixels where no more is known; its weight in rewards (*ours*)."""
+"""Traits of a rollout's edits, from their changed pixels where nothing else is known, and the diversity bonus
+(*ours*)."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ Describe = Callable[[Sequence[Scene], Sequence[Attack]], list[Trait]]
 
 
 def pixel_traits(scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Trait]:
-    """What can be told of any image."""
+    """Traits from pixels alone, which work for any image."""
     return [trait_of_pixels(scene, attack) for scene, attack in zip(scenes, attacks, strict=True)]
 
 

@@ -28,7 +28,7 @@ from aot.train.attacker.sft.cold_start import ColdStartPairs, ColdStartSettings,
 from aot.train.trackers import opening_of
 
 FREE = {"track"}
-"""Settings that may change while the run lasts."""
+"""Settings that may change while the run lasts: nothing that is learned depends on them."""
 
 
 class SftRunSettings(FitSettings, frozen=True, extra="forbid"):

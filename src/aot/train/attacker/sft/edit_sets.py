@@ -1,4 +1,5 @@
-"""Examples of the attacker's SFT: pairs of images with their instruction, encoded; in memory, or conditions on disk.
+"""Examples of the attacker's SFT: encoded pairs of images with their instruction; in memory, or with conditions on
+disk.
 
 Images may be of several sizes: one `EditSet` a size, and a batch is of one (aspect-ratio bucketing; *ours*).
 """
@@ -98,8 +99,8 @@ class EditSet:
 def encode_targets(
     attacker: EditAttacker, conditions: Conditions, targets: Sequence[Image]
 ) -> tuple[Tensor, Tensor | None]:
-    """`x0` and `changed`, as an `EditSet` has them, of edited images. Where latents stand for whole images and not for
-    changes, a token is changed whose pixels are: by more than `SAME_LEVELS`, which a JPEG may change."""
+    """`x0` and `changed` of edited images, as in `EditSet`. Where latents encode whole images and not changes, a token
+    counts as changed where some pixel differs by more than `SAME_LEVELS`, which JPEG compression alone may cause."""
     padded_targets = np.stack([pad_to_blocks(target, attacker.side_px) for target in targets])
     x0 = attacker.encode_edits(conditions.images, padded_targets)
     if codes_changes(attacker.vae):
@@ -111,7 +112,7 @@ def encode_targets(
 
 
 def write_edit_sets(folder: Path, attacker: EditAttacker, pairs: Sequence[EditPair], *, dtype: torch.dtype) -> None:
-    """Encodes pairs onto disk: conditions in `dtype`, what is painted in float32. Raises AotError where there are none,
+    """Encodes pairs onto disk: conditions in `dtype`, targets in float32. Raises AotError where there are none,
     or on a full disk."""
     if not pairs:
         raise AotError("no training pairs for the attacker", hint="more scenes, or a weaker defender")

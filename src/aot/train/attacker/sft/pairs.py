@@ -1,6 +1,6 @@
 """Examples of the attacker's SFT: pairs of the forge (AOT-SFT, method section 1.2), and plain editing tasks.
 
-A pair is told as the attacker will be told in the game: the question and what not to touch, not the edit.
+The instruction of a pair is that of the game: the question and what not to touch, not the edit itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ and 31 % of the valid ones), so that an attacker learns to attack all of them.""
 
 @dataclass(frozen=True)
 class ScriptedTasks:
-    """What a world whose edits are known can add where a method imitates."""
+    """Tasks from a world whose edits are known, for methods that learn by imitation."""
 
     plain_edits: Callable[[int, int], Sequence[EditPair]]
     """(number, seed) -> so many plain editing tasks, which keep painting from being forgotten."""
