@@ -29,7 +29,7 @@ from aot.coevolve.rounds.chunks import Chunk, in_chunks
 from aot.coevolve.rounds.payoff import FILE, Payoff
 from aot.coevolve.rounds.scoring import AttackSet, attack_all
 from aot.data.episodes.records import load_episodes, save_episodes
-from aot.experiment.results import is_landed, land
+from aot.experiment.results import is_stored, store_seed
 from aot.experiment.run import experiment_settings, write_results
 from aot.experiment.unit import RESULT, unit_folder, unit_key
 from aot.game.referee import RefereeSettings
@@ -107,15 +107,15 @@ def _landed(folder: Path) -> Path:
         }
         (unit_folder(folder, 0, unit)).mkdir(parents=True)
         write_json(unit_folder(folder, 0, unit) / RESULT, result)
-    land(EXPERIMENT, folder, folder, 0)
+    store_seed(EXPERIMENT, folder, folder, 0)
     (unit_folder(folder, 0, "baselines") / RESULT).unlink()
     return folder
 
 
 def _results(folder: Path) -> Outcome:
     write_results(folder)
-    there = [is_landed(EXPERIMENT, folder, 0, unit) for unit in EXPERIMENT.units()]
-    land(EXPERIMENT, folder, folder, 0)
+    there = [is_stored(EXPERIMENT, folder, 0, unit) for unit in EXPERIMENT.units()]
+    store_seed(EXPERIMENT, folder, folder, 0)
     return 1 + sum(there), 0
 
 

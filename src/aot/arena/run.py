@@ -21,7 +21,7 @@ import numpy as np
 
 from aot.arena.cells.play import Play
 from aot.arena.cells.store import ANSWERS, ATTACKS, CONFIDENCES, CellStore
-from aot.arena.players.opened import Meeting
+from aot.arena.players.open_players import Meeting
 from aot.arena.players.pool import Pool, PoolAttacker, pool_of, read_runs, with_responses
 from aot.arena.players.responses import fresh_responses
 from aot.arena.players.scenes import arena_scenes, units_of

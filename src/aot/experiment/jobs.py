@@ -33,14 +33,14 @@ START: Literal["spawn", "fork"] = "spawn"
 
 
 def make_units(
-    settings: ExperimentSettings, runs: Path, tasks: Sequence[Task], jobs: int, landed: Callable[[Task], None]
+    settings: ExperimentSettings, runs: Path, tasks: Sequence[Task], jobs: int, on_done: Callable[[Task], None]
 ) -> None:
-    """Makes all of them in order, `jobs` at a time, and calls `landed` after each, in this process. With one job it is
+    """Makes all of them in order, `jobs` at a time, and calls `on_done` after each, in this process. With one job it is
     done here. Raises `AotError` after the others have ended, where one failed."""
     if jobs == 1:
         for task in tasks:
             make_unit(settings, runs, task.seed, task.unit, partial(_say, task))
-            landed(task)
+            on_done(task)
         return
     context: Any = multiprocessing.get_context(START)
     waiting, running, failed = list(tasks), dict[int, tuple[Task, BaseProcess]](), list[str]()
@@ -63,7 +63,7 @@ def make_units(
                 if process.exitcode:
                     failed.append(f"{task}: it {told_exit(process.exitcode)}")
                 else:
-                    landed(task)
+                    on_done(task)
     finally:
         for _, process in running.values():
             process.terminate()

@@ -7,7 +7,6 @@ The bonus is a factor, not a term: an edit without effect gains nothing by being
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields
@@ -63,16 +62,3 @@ def diverse_rewards(
     among = groups if settings.among == "group" else [0] * len(groups)
     weighted = zip(rewards, rarities(traits, among), strict=True)
     return [reward * (1 + settings.weight * rarity) for reward, rarity in weighted]
-
-
-def entropies(traits: Sequence[Trait | None]) -> dict[str, float]:
-    """Entropy of each field over the valid edits, in bits; 0 where there is none."""
-    valid = [trait for trait in traits if trait is not None]
-    return {
-        field.name: _entropy(Counter(getattr(trait, field.name) for trait in valid)) for field in fields(Trait)
-    }
-
-
-def _entropy(counts: Counter[str]) -> float:
-    whole = sum(counts.values())
-    return sum(n / whole * math.log2(whole / n) for n in counts.values())

@@ -21,10 +21,6 @@ class Interval:
     low: float
     high: float
 
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
-
 
 def wilson(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
     """Bounds of a share: Wilson's score interval (1927), sound also near 0 and 1. (0, 1) where n is 0."""

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from aot.answers import parse_answer
+from aot.arena.cells.reused import answers_of_run, attacks_of_run
 from aot.arena.cells.store import (
     ANSWERS,
     ATTACKS,
@@ -29,8 +30,7 @@ from aot.arena.cells.store import (
     Floats,
     scenes_digest,
 )
-from aot.arena.cells.taken_over import answers_of_run, attacks_of_run
-from aot.arena.players.opened import Meeting, Opened
+from aot.arena.players.open_players import Meeting, OpenPlayers
 from aot.arena.players.pool import Pool, PoolAttacker, PoolDefender, final_defenders
 from aot.arena.players.scripted import RANDOM
 from aot.arena.players.settings import ArenaSettings
@@ -76,8 +76,8 @@ class Play:
         return final_defenders(self.pool) if self.settings.draws > 1 else []
 
     @cached_property
-    def _opened(self) -> Opened:
-        return Opened(self.pool.runs[0], self.game, self.settings.strengths)
+    def _opened(self) -> OpenPlayers:
+        return OpenPlayers(self.pool.runs[0], self.game, self.settings.strengths)
 
     def scenes_of(self, draw: int) -> Sequence[Scene]:
         """Draws after the first are on the first few scenes only."""

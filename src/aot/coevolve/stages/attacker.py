@@ -25,7 +25,7 @@ from aot.players.base import Defender
 from aot.runs import ranks
 from aot.train.attacker.evolve import AttackerTraining, train_attacker
 from aot.train.attacker.reinforcement.traits import pixel_traits
-from aot.world.described import world_traits
+from aot.world.edit_traits import world_traits
 
 
 def evolve_attacker(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:

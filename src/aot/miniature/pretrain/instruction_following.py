@@ -1,4 +1,5 @@
-"""Whether an editor of the miniature world does what it is told: plain tasks, and attacks of a named kind (*ours*)."""
+"""How well an editor of the miniature world follows instructions: plain editing tasks, and attacks of a named kind
+(*ours*)."""
 
 from __future__ import annotations
 
@@ -13,21 +14,21 @@ from aot.miniature.pretrain.reader import is_wide
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.latents import decode_latents
 from aot.types import EditKind
-from aot.world.described import world_traits
+from aot.world.edit_traits import world_traits
 from aot.world.edits import distractor_candidates, instruction_edits
 from aot.world.recognise import Recognition, read
 from aot.world.scenes import WorldScene, render
 
 
-def painted_as_told(
+def edits_as_instructed(
     attacker: EditAttacker,
     scenes: Sequence[WorldScene],
     *,
     seed: int,
     kinds: Mapping[EditKind, float] | None = None,
 ) -> dict[str, float]:
-    """Share of plain editing tasks after which exactly the right things are recognised, by kind of edit.
-    Where the sentence leaves the place open ("Add a red cup."), any free cell is right."""
+    """By kind of edit, the share of plain editing tasks after which exactly the wanted objects are recognised. Where
+    the sentence leaves the place open ("Add a red cup."), any free cell is right."""
     rng = np.random.default_rng(seed)
     edits = [instruction_edits(scene, rng, kinds=kinds) for scene in scenes]
     conditions = attacker.conditions([s.image for s in scenes], [sentence for _, _, sentence in edits])
@@ -56,7 +57,7 @@ def _cells(seen: Recognition) -> set[tuple[str, tuple[int, int]]]:
     return found | set(seen.surfaces)
 
 
-def attacked_as_told(
+def attacks_as_instructed(
     attacker: EditAttacker, scenes: Sequence[WorldScene], referee: Referee, kinds: Iterable[EditKind], *, seed: int
 ) -> dict[str, dict[str, float]]:
     """Of attacks that are told a kind of edit, the share that is of this kind ("done"), that the referee lets pass
