@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from aot.data.photos.photo import Thing
+from aot.forge.photo_edits.attached_objects import carries, shape_of
 from aot.forge.photo_edits.bank import cut, lightness_around, outline_mask
 from aot.forge.photo_edits.heal import closed, heal
 from aot.forge.photo_edits.paint import PaintSettings, covered, paste
 from aot.forge.photo_edits.propose import Proposal
-from aot.forge.photo_edits.together import carries, shape_of
 from aot.forge.store import PhotoStore
 from aot.types import Box, Image
 
