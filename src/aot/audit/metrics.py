@@ -1,4 +1,4 @@
-"""From what came of every attack to the metrics of `audit.json`: pure, no models and no disk.
+"""From the outcome of every attack to the metrics of `audit.json`: pure, no models and no disk.
 
 Rules: a success needs a scene that was answered rightly when clean, a *fair* attack (one that its referee passed) and
 an answer that was read and is wrong. An answer that is unparsed, truncated, refused or failed is neither right nor

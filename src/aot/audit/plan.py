@@ -1,4 +1,4 @@
-"""What an audit will ask, in which order, and what that comes to: decided before the first question.
+"""The plan of an audit: what it will ask, in which order, and how much that is, decided before the first question.
 
 The clean question of every scene comes first, then a draw of every attack on one scene after the other, then the next
 draw. A budget is spent on as many scenes as it can pay the clean question and one draw of each attack for; what is left

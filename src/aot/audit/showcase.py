@@ -1,4 +1,4 @@
-"""Which pairs the page shows, drawn again and made into cards."""
+"""The pairs that the page shows, drawn again and made into cards."""
 
 from __future__ import annotations
 

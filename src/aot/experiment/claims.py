@@ -1,4 +1,4 @@
-"""What is expected of the method, and whether the numbers say so: the published table's order, and the goals of ours.
+"""Claims about the method and whether the numbers support them: the order in the published table, and our own goals.
 
 Every claim is looked at in the mean over seeds (with its 95 % interval where it is about a difference) and in each seed
 alone, over the seeds that measured all that it speaks of. What was not measured is no claim. *Ours.*

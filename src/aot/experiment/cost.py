@@ -1,4 +1,4 @@
-"""About how long a unit takes, for the plan: what the parts took in the miniature, by their sizes. *Ours.*"""
+"""An estimate of a unit's seconds, for the plan: from what its parts took in the miniature, by their sizes. *Ours.*"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several processes, each with one unit at a time; when this one ends, however that happens, so do they. *Ours.*"""
+"""Several processes, each making one unit at a time; they end with this process, however it ends. *Ours.*"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Training pairs of the miniature world: plain editing tasks ("Add a red cup."), and random attacks told as attacks.
+"""Training pairs of the miniature world: plain editing tasks ("Add a red cup."), and random attacks with the
+instruction of an attack.
 
 *Ours*: how the miniature's editor learns to paint, and does not forget.
 """

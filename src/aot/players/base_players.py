@@ -41,7 +41,7 @@ COPIED_BYTES = 1 << 30
 """Up to this size a run copies its base players; *ours*."""
 
 
-class Base(BaseModel, frozen=True, extra="forbid"):
+class BaseReference(BaseModel, frozen=True, extra="forbid"):
     """A reference to a base player that is not copied."""
 
     model: str  # "miniature", a folder's absolute path, or a hub id
@@ -70,19 +70,19 @@ def player_folder(name: str, role: Role, *, option: str = "", revision: str = ""
     return folder
 
 
-def base_at(folder: Path) -> Base | None:
+def base_at(folder: Path) -> BaseReference | None:
     """The reference in a folder; None where it has none. Raises `AotError` for a damaged one."""
     path = folder / BASE
     if not path.is_file():
         return None
     hint = f"delete {folder} and run the same command again"
-    return validated(Base, read_json(path, hint=hint, needs=()), where=str(path), hint=hint)
+    return validated(BaseReference, read_json(path, hint=hint, needs=()), where=str(path), hint=hint)
 
 
-def described(folder: Path) -> Base:
+def reference_to(folder: Path) -> BaseReference:
     """The reference to the player in `folder`: one of the hub's cache by its id, a shipped one by its name."""
     named = hub_id_of(folder) or ("miniature" if folder.parent == SHIPPED else str(folder.resolve()))
-    return Base(model=named, revision=commit_of(folder), digest=canonical_hash(player_digests(folder)))
+    return BaseReference(model=named, revision=commit_of(folder), digest=canonical_hash(player_digests(folder)))
 
 
 def followed(folder: Path, role: Role, *, offline: bool = False) -> Path:
@@ -108,7 +108,7 @@ class Place:
 
     whole: Path
     adapters: Path | None = None
-    base: Base | None = None
+    base: BaseReference | None = None
 
     @property
     def processor(self) -> Path:
@@ -211,12 +211,12 @@ def keep_player(settings: PlayerSettings, role: Role, folder: Path) -> dict[str,
     if role == "defender" and (source / ADAPTER).is_file() and not (source / BASE).is_file():
         check_adapter_weights(source)
         copy_adapters(source, folder)
-        write_json(folder / BASE, described(named_base(source, offline=settings.offline)).model_dump())
+        write_json(folder / BASE, reference_to(named_base(source, offline=settings.offline)).model_dump())
         return made
     is_whole = (source / ENTRIES[role][0]).is_file()
     large = sum(path.stat().st_size for path in source.rglob("*") if path.is_file()) > COPIED_BYTES
     if is_whole and (is_hub_id(settings.model) or large or settings.lora.rank):
-        write_json(folder / BASE, described(source).model_dump())
+        write_json(folder / BASE, reference_to(source).model_dump())
         if role == "attacker" and (source / EDITOR_ADAPTER).is_file():  # a reference leads to the pipeline alone
             shutil.copyfile(source / EDITOR_ADAPTER, folder / EDITOR_ADAPTER)
     else:

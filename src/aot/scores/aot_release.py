@@ -1,4 +1,4 @@
-"""How the authors' partial release scores, under its own name: for setting a number beside theirs, never a default.
+"""The scoring of the authors' partial release, under its own name: to compare with their numbers, never a default.
 
 Written from its observed behaviour on test strings, defects included: the first capital letter of any word is taken for
 an option ("Based on" is B), answers that cannot be read and failed requests count as wrong, an item is right only where

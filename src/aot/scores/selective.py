@@ -1,4 +1,4 @@
-"""How sure a model is where it is deceived, and what it would be right about if it answered only when sure. Pure.
+"""Confidence of a model where it is deceived, and its selective accuracy, answering only when confident. Pure.
 
 A *confidence* is the probability of the given answer among the options (`aot.scores.calibration`). *At stake* is what
 was answered rightly when clean. Images are the clusters of all intervals.

@@ -1,4 +1,5 @@
-"""Makes the arena's cells: every attacker attacks the held-out scenes, every defender answers. What stands is kept.
+"""Makes the arena's cells: every attacker attacks the held-out scenes, every defender answers. What is stored is not
+made again.
 
 A cell of the first run itself was made when the run was evaluated, from the same weights, scenes and seeds: it is taken
 over from there. Draw 0 of an attacker is that of the run's evaluation, later draws have seeds of their own; so the

@@ -1,4 +1,4 @@
-"""Which attacks the page shows: of every attacker a few, what worked first, with the answers of base and method."""
+"""The attacks that the page shows: a few of every attacker, successes first, with the answers of base and method."""
 
 from __future__ import annotations
 

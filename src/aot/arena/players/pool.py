@@ -1,4 +1,5 @@
-"""Who plays: the players that finished runs left, and scripted attackers; each known by what it is, not by its name.
+"""The pool of the arena: the players of finished runs, and scripted attackers; each identified by its content, not its
+name.
 
 A defender or attacker is told apart by the digests of its files and the settings that it is loaded with: one that two
 runs share (the base players of two seeds) plays once, under its first name. *Ours.*

@@ -1,4 +1,4 @@
-"""How varied an attacker's edits are: which kinds, where, how large, and what they aim at. *Ours.*
+"""How varied an attacker's edits are: their kinds, places, sizes and targets. *Ours.*
 
 Entropy in bits over the valid attacks, one count an attack: an attacker that found one trick has little of it, whatever
 its success. In the miniature world objects are read back from the picture (or named by who made it); in own images only

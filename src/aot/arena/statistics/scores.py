@@ -1,4 +1,4 @@
-"""What the players scored, as arrays; and shares with their denominators and intervals. Pure.
+"""Scores of the players as arrays, and shares with their denominators and intervals. Pure.
 
 Scores are those of `aot.coevolve.rounds.scoring`: 1 right, 0 wrong, -1 not scored. Questions about one image are not
 independent: where an image has several, intervals are bootstrapped over images (else Wilson's). *Ours.*

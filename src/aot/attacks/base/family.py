@@ -1,4 +1,4 @@
-"""What a family of attacks without training is, and how it is drawn from.
+"""The interface of a family of attacks without training, and drawing attacks from it.
 
 A *family* is one way to change an image, called with a scene and a generator: same scene and state, same attack. Three
 threats, never mixed in one figure:

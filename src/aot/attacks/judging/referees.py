@@ -1,4 +1,4 @@
-"""Who judges the attacks of each rule and of each family, and how often a family has a fair attack (*ours*)."""
+"""The referee for each rule and for each family, and how often a family has a fair attack (*ours*)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Objects that come, go or are replaced: the world's own edits, which can be read back from the picture, those of the
-forge, and new objects anywhere that is free: related to the question, unrelated, look-alikes, several at once."""
+"""Objects that are added, removed or replaced: the world's own edits, which can be read back from the picture, those of
+the forge, and new objects anywhere that is free: related to the question, unrelated, look-alikes, several at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""White-box attacks on pixels as members of the game: `pgd`, `apgd`, `robust_vlm`, within a norm around every image.
+"""White-box attacks on pixels as attackers of the game: `pgd`, `apgd`, `robust_vlm`, within a norm around every image.
 
 A `PixelAttacker` has the gradients of a defender in this process. It is an `Attacker`, many scenes at once, as well as
 a `Family`, one scene and a generator at a time. An image that the defender's processor resizes is attacked, and comes

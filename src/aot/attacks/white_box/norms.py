@@ -1,4 +1,4 @@
-"""Balls around an image: where a pixel attack starts, how it steps, and what keeps it inside, rounded to whole levels.
+"""Norm balls around an image: a pixel attack's start, its steps and its projection, rounded to whole grey levels.
 
 Images are float tensors `[B, 3, H, W]` in levels 0 .. 255 whose clean ones are whole; `eps` is in levels (1/255 of the
 range), of the largest change (L-infinity) or of its Euclidean length (L2). `where [B, 1, H, W]` says which pixels may

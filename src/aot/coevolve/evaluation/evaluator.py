@@ -87,8 +87,8 @@ class Evaluator:
         return scripted | {name: [name] for name in self.attackers}
 
     def evaluate_until(self, attacker: int, defender: int) -> None:
-        """Makes the attacks and asks the questions that are still missing, for the attackers and defenders up to these
-        iterations; 0: the cold start, and the defenders before the first."""
+        """Makes the attacks and answers that are still missing, for the attackers and defenders up to these iterations;
+        0: the cold start, and the defenders before the first."""
         before = [name for name in self.defenders if name in (BASE, WARM_UP)]
         asked = [*before, *attackers(self.recipe)[1 : defender + 1]]
         blocks = [*attackers(self.recipe)[: attacker + 1], SCRIPTED]
@@ -105,7 +105,7 @@ class Evaluator:
         self._answers(defender, SCRIPTED)
 
     def evaluate_best_response(self, defender: str) -> None:
-        """Trains the fresh attacker against this final defender, and reads what came of it on the held-out scenes."""
+        """Trains the fresh attacker against this final defender, and reads its success on the held-out scenes."""
         column = f"{BEST_RESPONSE}_{defender}"
         self.stages.make_all([f"evaluation/attacks/{column}", f"evaluation/{defender}/{column}"])
         self.columns[column] = held_out_attacks(

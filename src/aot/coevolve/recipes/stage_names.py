@@ -7,8 +7,8 @@ import re
 from aot.coevolve.recipes.recipe import Recipe
 
 BASE, WARM_UP, CLEAN_RL, SFT_SCRIPTED = "base", "warm_up", "clean_rl", "sft_scripted"
-"""Defenders beside those of the iterations: as it came, after its SFT (where the recipe has one), and the baselines:
-the same RL on clean scenes, and SFT on scripted attacks alone."""
+"""Defenders beside those of the iterations: the base, the one after the warm-up (where the recipe has one), and the
+baselines, the same RL on clean scenes and SFT on scripted attacks alone."""
 BASELINE = "baseline"
 """Stages of the baselines that a recipe lists by name."""
 FLOOR = "floor"
@@ -16,7 +16,7 @@ FLOOR = "floor"
 SCRIPTED, CLEAN = "scripted", "clean"
 """The block of answers under scripted attacks, the column of clean images."""
 CONDITIONS = "conditions"
-"""Stages of what attackers are given in training, where that is kept on disk."""
+"""Stages that encode the conditions of attacker trainings onto disk."""
 BEST_RESPONSE = "best_response"
 """Stages and columns of the attackers that are trained against one final defender each, only to measure it."""
 
@@ -125,7 +125,7 @@ def listed_baselines(recipe: Recipe) -> list[str]:
 
 
 def uses_game_attacks(recipe: Recipe, defender: str) -> bool:
-    """Whether the baseline of that name learns from the attacks of all iterations, so that it comes after them."""
+    """Whether the baseline of that name learns from the attacks of all iterations, so that it is trained after them."""
     return any(baseline.same_attacks for baseline in recipe.baselines if baseline.name == defender)
 
 
@@ -147,7 +147,7 @@ def iteration_of(name: str) -> int:
 
 
 def conditions_for(recipe: Recipe, attacker: str) -> str:
-    """The stage that has on disk what the attacker of a training is given; "" where it is computed in its memory."""
+    """The stage with the encoded conditions of an attacker training; "" where they are computed in its own memory."""
     if recipe.players.attacker.conditions == "memory":
         return ""
     return f"{CONDITIONS}/{attacker.partition('/')[0]}"

@@ -24,9 +24,9 @@ from aot.world.counterfactuals import counterfactual
 from aot.world.scenes import WorldScene
 
 COUNTERFACTUAL = 4
-"""Of the streams of random numbers that a step draws from, the one for counterfactual pairs."""
+"""Number of the random stream for counterfactual pairs."""
 STEPS_A_DRAW = 16
-"""Steps after which the world's training scenes are drawn anew for counterfactual pairs."""
+"""Steps for which the same training scenes of the world give counterfactual pairs."""
 MOST_TRIES = 4
 """Scenes tried for each pair that is wanted."""
 

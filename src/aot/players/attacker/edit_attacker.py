@@ -41,7 +41,7 @@ from aot.players.attacker.instructions import embed_instructions
 from aot.players.attacker.keep import keep_on_source
 from aot.players.attacker.latents import BLOCK_PX, decode_latents, encode_edits, encode_images, pad_to_blocks
 from aot.players.attacker.lora import adapter_rank
-from aot.players.base_players import Base, described
+from aot.players.base_players import BaseReference, reference_to
 from aot.players.linear import use_onednn
 from aot.players.noise_levels import noise_levels
 from aot.players.processor import PromptEncoder
@@ -67,7 +67,7 @@ class EditAttacker:
         name: str = "attacker",
         pipeline_class: PipelineClass = QwenImageEditPipeline,
         folder: Path | None = None,
-        base: Base | None = None,
+        base: BaseReference | None = None,
     ):
         """`folder`: of the weights (under an adapter: of the frozen ones); `base`: the reference to them.
         `text_encoder` may be None where conditions come from disk, `transformer` where only conditions are computed."""
@@ -127,7 +127,7 @@ class EditAttacker:
         if adapter_rank(self.transformer):
             if self.folder is None:
                 raise AotError("the adapter's base lies in no folder", hint="save the editor before its adapter")
-            write_adapter(self.transformer, self.settings, self.base or described(self.folder), Path(folder))
+            write_adapter(self.transformer, self.settings, self.base or reference_to(self.folder), Path(folder))
             return
         pipeline = self.pipeline()
         if dtype is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from aot.errors import AotError
 from aot.players.adapter_folder import MERGE
-from aot.players.base_players import described, is_miniature, placed, token_limit
+from aot.players.base_players import is_miniature, placed, reference_to, token_limit
 from aot.players.defender.lora import Adapters, attached
 from aot.players.defender.qwen import QwenDefender
 from aot.players.defender.stock import StockDefender
@@ -39,7 +39,7 @@ def open_defender(folder: Path, settings: DefenderSettings, *, name: str) -> Tra
         others["adapters"] = adapters = attached(model, place.adapters)
         check_rank(adapters, settings, folder)
     if place.adapters is not None or settings.lora.rank:
-        others["base"] = place.base or described(place.whole)
+        others["base"] = place.base or reference_to(place.whole)
     return defender_around(model, processor, settings, place.whole, name=name, **others)
 
 
