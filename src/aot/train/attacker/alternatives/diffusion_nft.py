@@ -17,14 +17,12 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from aot.players.attacker.latents import pad_to_blocks
-from aot.rl.advantage import group_advantages
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
+from aot.train.attacker.reinforcement.advantages import batch_advantages
 from aot.train.attacker.reinforcement.attack_environment import GRADED, AttackEnvironment, EnvironmentSettings
 from aot.train.attacker.reinforcement.loop import reinforce
-from aot.train.attacker.reinforcement.outcomes import summarise
 from aot.train.attacker.reinforcement.scene_choice import SceneStream
-from aot.train.attacker.reinforcement.traits import weigh_diversity
 from aot.train.attacker.sft.flow_matching import shifted
 from aot.train.editor_trainer import EditorTrainer, OptimizerSettings
 
@@ -110,12 +108,8 @@ class DiffusionNft:
         with self.old.active() as old:
             latents = old.sample(conditions, noise, steps=s.sampling_steps)
         episodes = environment.episodes(index, latents, seed=seed * 100_003 + number)
-        rewards = torch.tensor([b.rewards["reward"] for b in episodes])
-        diversity = environment.settings.diversity
-        rewards, weighed = weigh_diversity(rewards, episodes, index, diversity, environment.describe)
-        advantages = group_advantages(rewards, index, std=s.advantage_std, clip=s.advantage_clip)
-        metrics: dict[str, Any] = summarise(episodes) | weighed
-        metrics["informative"] = 1 - advantages.zero_variance_groups / advantages.groups
+        limits: dict[str, Any] = {"std": s.advantage_std, "clip": s.advantage_clip}
+        _, advantages, metrics = batch_advantages(environment, episodes, episodes, index, **limits)
         chosen = advantages.informative.nonzero()[:, 0]
         if len(chosen) == 0:
             return metrics | {"skipped": 1.0}

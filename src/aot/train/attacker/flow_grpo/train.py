@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from aot.errors import AotError
-from aot.rl.advantage import group_advantages
 from aot.rl.clipped import flow_loss
 from aot.rl.flow import draw_window, mean_kl, velocity_kl
 from aot.runs import progress, ranks
@@ -29,11 +28,11 @@ from aot.runs.progress import EDIT_STEPS
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.flow_grpo.rollout import Rollout, passes, sample_rollout, step_again
 from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
+from aot.train.attacker.reinforcement.advantages import batch_advantages
 from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment
 from aot.train.attacker.reinforcement.loop import reinforce
-from aot.train.attacker.reinforcement.outcomes import gather_outcomes, summarise
+from aot.train.attacker.reinforcement.outcomes import gather_outcomes
 from aot.train.attacker.reinforcement.scene_choice import InformativeScenes, SceneStream
-from aot.train.attacker.reinforcement.traits import weigh_diversity
 from aot.train.editor_trainer import EditorTrainer
 from aot.train.ranks import Draws, RankShare, share_of_groups, totals
 
@@ -109,14 +108,11 @@ class FlowGrpo:
             index[mine.rows], rollout.final, seed=seed * 100_003 + number, streams=mine.rows.tolist()
         )
         met = [] if mine.idle else met
-        episodes = gather_outcomes(met)  # of all ranks, in the order of `index`
-        rewards = torch.tensor([b.rewards["reward"] for b in episodes])
-        rewards, weighed = weigh_diversity(rewards, met, index, environment.settings.diversity, environment.describe)
+        outcomes = gather_outcomes(met)  # of all ranks, in the order of `index`
+        limits: dict[str, Any] = {"std": s.advantage_std, "clip": s.advantage_clip}
+        rewards, advantages, metrics = batch_advantages(environment, outcomes, met, index, **limits)
         if isinstance(self.stream, InformativeScenes):
             self.stream.learn(groups, rewards.view(-1, s.group_size))
-        advantages = group_advantages(rewards, index, std=s.advantage_std, clip=s.advantage_clip)
-        metrics: dict[str, Any] = summarise(episodes) | weighed
-        metrics["informative"] = 1 - advantages.zero_variance_groups / advantages.groups
         chosen = advantages.informative.nonzero()[:, 0]
         if len(chosen) == 0:
             return metrics | {"skipped": 1.0}
