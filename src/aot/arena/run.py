@@ -1,6 +1,6 @@
 """The arena on one page: runs to players, players to cells, cells to figures.
 
-    the players of the runs, and scripted attackers, are told apart by what they are
+    the players of the runs, and scripted attackers, are identified by their content
     a fresh best response is trained against each defender, if that is asked for
     every attacker attacks the held-out scenes of the first run, every defender answers    (cells, kept on disk)
     the matrix of each threat, its equilibrium, and what follows from it                   (arena.json)

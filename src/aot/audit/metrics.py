@@ -39,7 +39,7 @@ OutcomeState = Literal["asked", "impossible", "unfair"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one draw of an attack on a scene; `attack` "" is the clean image. `reasons`: why it is impossible,
+    """The outcome of one draw of an attack on a scene; `attack` "" is the clean image. `reasons`: why it is impossible,
     or unfair. `right`: None unless answered. `verified`: the answer was worked out again after the edit. `confidence`:
     the probability of the given answer, where it was asked for and the model gives it."""
 

@@ -105,7 +105,7 @@ def plan_of(
 
 
 def turns(questions: int, panel: Sequence[Family], draws: int, budget: int | None) -> Iterator[Turn]:
-    """Every question that may be asked, in order. Whoever asks counts, and stops at the budget."""
+    """Every question that may be asked, in order. The caller counts, and stops at the budget."""
     at_once = questions if budget is None else min(questions, max(1, budget // (1 + len(panel))))
     for start in range(0, questions, max(1, at_once)):
         block = range(start, min(start + at_once, questions))

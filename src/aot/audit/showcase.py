@@ -22,7 +22,7 @@ from aot.report.gallery import (
 from aot.types import LETTERS
 
 UNFAIR_SHARE = 8
-"""One card in so many shows an attack that the referee refused."""
+"""One card in this many shows an attack that the referee refused."""
 
 
 def chosen(audit: Audit, limit: int) -> list[Key]:

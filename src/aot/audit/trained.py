@@ -30,7 +30,7 @@ class TrainedAttacker:
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
         seed = int(rng.integers(2**31))
-        # The boxes are named in what the attacker is told.
+        # The instruction names the protected boxes.
         about = [(box.label, box.attribute) for box in scene.protected]
 
         def made() -> Image:

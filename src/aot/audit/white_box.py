@@ -77,7 +77,7 @@ class CachedPixelAttack:
         return self.attacker.about
 
     def images(self, draws: int) -> int:
-        """So many on a scene: without chance every draw is the same one."""
+        """Images made on a scene: an attack without randomness has the same image in every draw."""
         return draws if self.by_chance else 1
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Attack | str:

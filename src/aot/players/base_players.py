@@ -235,6 +235,6 @@ def quiet_loading() -> None:
     """No progress bars for loading an attacker: a run loads small folders all the time, and has bars of its own.
 
     The hub's and transformers' bars heed the environment, which `aot.cli` sets; diffusers' do not."""
-    import diffusers  # takes seconds: whoever wants only a folder's place does not wait
+    import diffusers  # takes seconds, and most callers of this module only want a folder
 
     diffusers.utils.logging.disable_progress_bar()

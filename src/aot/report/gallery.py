@@ -32,7 +32,7 @@ DIFFERENCE_GAIN = 4
 LOSSLESS_PX = 160
 """Images up to this side are shown pixel by pixel, and kept without loss: every pixel of the miniature world counts."""
 FAINT_LEVELS = 128
-"""A change by the whole of a perturbation's eps is shown as so many levels."""
+"""Levels as which a change by a perturbation's whole eps is shown."""
 
 
 class GalleryFinding(BaseModel, frozen=True, extra="ignore"):

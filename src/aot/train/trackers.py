@@ -55,7 +55,7 @@ def _opened(track: Track, project: str, name: str, folder: Path, step: int) -> T
     if track == "tensorboard":
         made = tracking.TensorBoardTracker(name, folder / FOLDER, purge_step=step)
     elif track == "wandb":
-        # Its steps only ever grow: what is told twice it drops.
+        # Its steps only grow: it drops a step that it has already.
         made = tracking.WandBTracker(project, name=name, id=run, resume="allow", dir=str(folder))
     else:
         made = tracking.TrackioTracker(project, name=f"{name} {run[:6]}", resume="allow")

@@ -47,7 +47,7 @@ from aot.runs.progress import GRADIENTS, at_most, duration, part, titled
 from aot.types import Episode, Scene
 
 PIXEL_CHUNK = 32
-"""Scenes that a white-box attacker attacks in one go, and that are kept before the next ones."""
+"""Scenes that a white-box attacker attacks together, stored before the next ones."""
 WORK = "work"
 """Folder for the chunks of a cell that is being made."""
 

@@ -1,7 +1,7 @@
 """The pool of the arena: the players of finished runs, and scripted attackers; each identified by its content, not its
 name.
 
-A defender or attacker is told apart by the digests of its files and the settings that it is loaded with: one that two
+A defender or attacker is identified by the digests of its files and the settings that it is loaded with: one that two
 runs share (the base players of two seeds) plays once, under its first name. *Ours.*
 """
 

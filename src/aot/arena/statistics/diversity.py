@@ -23,11 +23,11 @@ from aot.world.sprites import look_alike
 
 ASPECTS = ("kind", "object", "place", "size", "target")
 SHOWN = 6
-"""The most frequent values of an aspect that are told."""
+"""How many of the most frequent values of an aspect are reported."""
 GRID = 4
-"""Places of own images: a grid of so many rows and columns."""
+"""Rows, and columns, of the grid of places in own images."""
 VISIBLE = 24
-"""A value that moved by so many levels of 255 is changed, as the referee has it."""
+"""A value that moved by more levels of 255 is changed, as for the referee."""
 
 
 @dataclass(frozen=True)

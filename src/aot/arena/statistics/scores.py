@@ -21,7 +21,7 @@ from aot.scores.tally import estimate, share, tallied, weights
 Json = dict[str, Any]
 Floats = npt.NDArray[np.float64]
 NOT_SCORED = 1.0
-"""The payoff against a defender none of whose clean answers was read: nobody should be advised to field it."""
+"""The payoff against a defender none of whose clean answers could be read, so that no equilibrium plays it."""
 
 
 @dataclass(frozen=True, eq=False)

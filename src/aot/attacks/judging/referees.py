@@ -45,7 +45,7 @@ class ComposedReferee(Referee):
         return verdicts
 
     def _by_rule(self, parts: Mapping[int, tuple[Rule, Scene, Attack]]) -> dict[int, Verdict]:
-        """The verdict on each attack by the rule that is named with it, those of one rule in one go."""
+        """The verdict on each attack by the rule that is named with it; attacks of one rule are judged together."""
         verdicts: dict[int, Verdict] = {}
         for rule in dict.fromkeys(rule for rule, _, _ in parts.values()):
             own = {i: (scene, attack) for i, (its, scene, attack) in parts.items() if its == rule}

@@ -31,7 +31,7 @@ from aot.types import Attack, EditKind, Image, Scene
 
 class PixelAttacker:
     """`method` within a norm around every image, by the gradients of `defender`. `outside_boxes`: nothing in the
-    protected boxes changes. `gradients`: at most so many an image. Raises `AotError` for a defender without gradients
+    protected boxes changes. `gradients`: the most an image takes. Raises `AotError` for a defender without gradients
     of pixels."""
 
     rule: Rule = "norm"

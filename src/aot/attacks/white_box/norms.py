@@ -68,7 +68,7 @@ class Ball:
         return self.project(self.clean + self.eps * length.view(-1, 1, 1, 1) * unit)
 
     def ascend(self, x: Tensor, gradient: Tensor, step: Tensor | float) -> Tensor:
-        """`x` moved by a step of so many levels along the gradient (its sign in L-infinity), and projected."""
+        """`x` moved by `step` levels along the gradient (its sign in L-infinity), and projected."""
         if self.where is not None:
             gradient = gradient * self.where
         if self.norm == "linf":

@@ -64,7 +64,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     defender_checkpoint_every: int = Field(20, gt=0)  # ours, updates
     evaluation: EvaluationSettings = EvaluationSettings()
     compute: ComputeSettings = ComputeSettings()
-    track: Track = "none"  # ours: who else is told what trainings measure, beside their logs
+    track: Track = "none"  # ours: a tracker that gets the trainings' metrics, beside their logs
     pictures: PictureSettings = PictureSettings()  # of what attackers make while they are trained
 
     @field_validator("baselines")

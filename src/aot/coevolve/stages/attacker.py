@@ -41,7 +41,7 @@ def evolve_attacker(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, A
 
 def train_best_response(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """A fresh best response: the cold start trained against one final defender with a budget of its own, so that a
-    defender is measured by an attacker that nobody trained it on."""
+    defender is measured by an attacker that it was not trained on."""
     name = inputs.name.rpartition("/")[2]
     attacker = _attacker_to_train(recipe, inputs, attacker_of(0), f"{BEST_RESPONSE}_{name}")
     with opponent(recipe, inputs, stage_of(recipe, name), folder, name=name) as defender:
@@ -83,7 +83,7 @@ def _train_attacker(
         folder=folder,
         pictures=recipe.pictures,
     )
-    ranks.barrier()  # nobody asks the defender any more
+    ranks.barrier()  # no rank asks the defender any more
     if ranks.is_main():
         attacker.save(folder)
     return metrics

@@ -100,7 +100,7 @@ def _scripted(
     drawn: tuple[int, int],
     weights: Mapping[str, float] | None = None,
 ) -> Batches:
-    """Fresh training scenes, so many with scripted attacks on them and so many clean; `weights` of the families."""
+    """Fresh training scenes, `drawn` = (with scripted attacks on them, clean) a step; `weights` of the families."""
     return scripted_batches(
         inputs.game,
         scripted.mixed(inputs.game, weights),

@@ -49,8 +49,9 @@ def pair_batches(dataset: Path, game: GameSettings, batch: int, *, seed: int) ->
 def scripted_batches(
     game: Game, player: Attacker, referee: RefereeLike, drawn: tuple[int, int], *, draws: int, seed: int
 ) -> Batches:
-    """Training scenes in turn, drawn anew when all were seen: so many with `draws` attacks of the scripted `player` on
-    each, those that the referee lets pass, and so many clean ones (`DefenderSftSettings.drawn`)."""
+    """Training scenes in turn, drawn anew when all were seen. A step has `drawn` = (attacked, clean) scenes
+    (`DefenderSftSettings.drawn`); each attacked one comes with those of `draws` attacks by the scripted `player` that
+    the referee passes."""
     attacked, batch = drawn[0], sum(drawn)
 
     def of_step(step: int) -> list[SftExample]:
@@ -74,7 +75,7 @@ def _scene(game: Game, seed: int, position: int) -> Scene:
 def counterfactual_batches(
     game: Game, player: Attacker | None, referee: RefereeLike, editor: Attacker | None, offered: int, *, seed: int
 ) -> PairBatches:
-    """So many pairs a step on training scenes, fewer where the scenes allow fewer. Both images are attacked by the
+    """`offered` pairs a step on training scenes, fewer where the scenes allow fewer. Both images are attacked by the
     scripted `player`, each by a draw of its own; what the referee refuses stays as it was. `editor`: puts objects into
     own photos and takes them out."""
 

@@ -89,7 +89,7 @@ class PasteImplanter:
 
 @dataclass(frozen=True)
 class Editor:
-    """An attacker that edits by instruction. What it changed nobody knows: the referee looks at the result, and whether
+    """An attacker that edits by instruction. What it changed is not known: the referee looks at the result, and whether
     the answer still holds only a judge can tell."""
 
     attacker: EditAttacker

@@ -53,7 +53,7 @@ class Idea:
 
     @property
     def sentence(self) -> str:
-        """As an editor that reads is told."""
+        """The instruction for an editor that follows text."""
         match self.kind:
             case "add":
                 return f"Add {with_article(self.thing)}, {self.where}."

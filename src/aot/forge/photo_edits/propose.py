@@ -196,7 +196,7 @@ def drawn_kind(s: ProposeSettings, rng: np.random.Generator) -> EditKind:
 
 
 def sentence_of(kind: EditKind, label: str = "", gone: Thing | None = None, site: Site | None = None) -> str:
-    """What an editor is told."""
+    """The instruction for an editor."""
     return instruction(kind, label, called(gone.box, site.contents) if gone and site else "")
 
 

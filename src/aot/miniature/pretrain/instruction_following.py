@@ -60,8 +60,8 @@ def _cells(seen: Recognition) -> set[tuple[str, tuple[int, int]]]:
 def attacks_as_instructed(
     attacker: EditAttacker, scenes: Sequence[WorldScene], referee: Referee, kinds: Iterable[EditKind], *, seed: int
 ) -> dict[str, dict[str, float]]:
-    """Of attacks that are told a kind of edit, the share that is of this kind ("done"), that the referee lets pass
-    ("valid"), and both; on those scenes alone where some edit of the kind is possible ("scenes" of them)."""
+    """Of attacks whose instruction names a kind of edit, the share that is of this kind ("done"), that the referee lets
+    pass ("valid"), and both; on those scenes alone where some edit of the kind is possible ("scenes" of them)."""
     rng, found = np.random.default_rng(seed), {}
     for kind in kinds:
         possible = [scene for scene in scenes if distractor_candidates(scene, rng, 1, kind=kind)]

@@ -25,7 +25,7 @@ LEAST_PX = 0.05
 MOST_SHIFT, MOST_ZOOM = 0.1, 0.1
 """A drift by a larger share of the side is none: the edit painted another picture."""
 LEAST_POINTS, LEAST_SHARE = 12, 0.5
-"""So many points, and such a share of those found again, must agree on a drift."""
+"""The least number of points, and the least share of those found again, that must agree on a drift."""
 AGREE_PX = 0.5
 """Points that are so near to where the drift puts them agree with it; the others show what was edited."""
 FLOW: dict[str, Any] = {

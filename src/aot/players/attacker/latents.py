@@ -53,7 +53,7 @@ def unpack(packed: Tensor, size_px: tuple[int, int] | torch.Size) -> Tensor:
 
 
 def pad_to_blocks(image: Image, side_px: int = BLOCK_PX) -> Image:
-    """Edges repeated up to the next multiple of so many pixels."""
+    """The image padded to multiples of `side_px`, by repeating its edges."""
     height, width = image.shape[:2]
     return np.pad(image, ((0, -height % side_px), (0, -width % side_px), (0, 0)), mode="edge")
 

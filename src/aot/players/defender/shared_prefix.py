@@ -110,7 +110,7 @@ def text_states(
     """Final hidden states of tokens `first` .. S-1: `[B, S - first, hidden]`, with gradients.
 
     The stock text model, except that its last layer computes nothing but keys and values for the tokens
-    before `first`, which nobody reads.
+    before `first`, which are not read.
 
     allowed: `bool [B, S, cached + S]`, the attention mask; None: causal, without padding.
     """

@@ -40,7 +40,7 @@ class DefenderSftRunSettings(BaseModel, frozen=True, extra="forbid"):
 
     name: str = "sft_defender"
     seed: int = Field(0, ge=0)
-    track: Track = "none"  # ours: who else is told what the training measures
+    track: Track = "none"  # ours: a tracker that gets the training's metrics
     threads: Threads = 1  # ours: CPU threads; part of what makes the defender bit-reproducible
     defender: DefenderSettings = DefenderSettings()  # what it starts from, how it is loaded, what of it learns
     # Ours: images are stretched to this square side; none: as they are.

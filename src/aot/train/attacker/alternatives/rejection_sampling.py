@@ -42,7 +42,7 @@ class RejectionSamplingSettings(BaseModel, frozen=True, extra="forbid"):
     scripted_samples: int = Field(8, gt=0)  # distractors a scene
     hits_per_scene: int = Field(
         2, gt=0
-    )  # at most so many are kept: easy scenes must not dominate
+    )  # more are dropped: easy scenes must not dominate
     updates: int = Field(60, gt=0)  # optimizer steps a round
     retention: float = Field(0.2, ge=0, lt=1)  # share of each batch that is plain editing tasks
     forget_rounds: int = Field(3, gt=0)  # older hits are dropped: an earlier attacker made them

@@ -168,7 +168,7 @@ class FlowGrpo:
         check_ratio: bool,
         of: int | None = None,
     ) -> dict[str, float]:
-        """One optimizer step on the edits `mine` of this rank and those of the others, `of` so many in all (None: there
+        """One optimizer step on the edits `mine` of this rank and those of the others, `of` edits in all (None: there
         are no others): gradients are summed over ranks, passes and the window's steps."""
         deviation, figures, shares = 0.0, [], []
         if check_ratio and rollout.with_graph and len(mine):

@@ -44,7 +44,7 @@ class EnvironmentSettings(BaseModel, frozen=True, extra="forbid"):
 
 GRADED = EnvironmentSettings(answers=1, temperature=0.0, reward=AttackReward(efficacy="log_odds", floor=0.2))
 """*Ours*, for a budget of minutes: one greedy answer, and a reward by the log-odds of a wrong one, so that an attack
-which lowers the defender's confidence without changing its answer is told from one without effect; and a floor, so that
+which only lowers the defender's confidence is rewarded more than one without effect; and a floor, so that
 a valid attack always has a reward."""
 
 

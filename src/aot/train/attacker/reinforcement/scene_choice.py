@@ -65,7 +65,7 @@ class InformativeScenes:
         """`[scenes]`: half the scene's own spread, half its type's; all equal at first."""
         seen = ~self.spread.isnan()
         common = self.spread[seen].mean() if seen.any() else torch.tensor(1.0)
-        weights, prior = torch.empty_like(self.spread), 4.0  # a type's mean counts so many scenes of the common mean
+        weights, prior = torch.empty_like(self.spread), 4.0  # scenes of the common mean that each type starts with
         for name in self.types.unique():
             of_type = self.types == name
             known = self.spread[of_type & seen]

@@ -16,7 +16,7 @@ from aot.runs import ranks
 from aot.types import Attack, Box, Episode, Scene
 
 PLACES = 4
-"""Rows, and columns, of places that are told apart in an image."""
+"""Rows, and columns, of the grid of places in an image."""
 
 
 Describe = Callable[[Sequence[Scene], Sequence[Attack]], list[Trait]]

@@ -36,7 +36,7 @@ class SftRunSettings(FitSettings, frozen=True, extra="forbid"):
 
     name: str = "sft"
     seed: int = Field(0, ge=0)
-    track: Track = "none"  # ours: who else is told what the training measures
+    track: Track = "none"  # ours: a tracker that gets the training's metrics
     threads: Threads = 1  # ours: CPU threads; part of what makes the attacker bit-reproducible
     attacker: AttackerSettings = AttackerSettings()  # what it starts from, how it is loaded, what of it learns
     checkpoint_every: int = Field(50, gt=0)  # steps

@@ -66,7 +66,7 @@ class EditSet:
         return cls(conditions, x0, torch.from_numpy(np.stack(cells)).to(x0.device) if known else None, changed)
 
     def draw(self, n: int, generator: torch.Generator) -> EditSet:
-        """So many at random, with repeats."""
+        """`n` examples at random, with repeats."""
         return self.take(torch.randint(len(self), (n,), generator=generator))
 
     def take(self, index: Tensor) -> EditSet:
@@ -156,14 +156,14 @@ class EditSets:
         return cls(tuple(sets))
 
     def draw(self, n: int, generator: torch.Generator) -> EditSet:
-        """So many at random, with repeats, of a size that is likelier the more examples it has."""
+        """`n` examples of one size at random, with repeats; sizes are drawn in proportion to their examples."""
         chosen = 0
         if len(self.sets) > 1:
             chosen = int(torch.multinomial(torch.tensor([float(len(s)) for s in self.sets]), 1, generator=generator))
         return self.sets[chosen].draw(n, generator)
 
     def batches(self, most: int) -> list[EditSet]:
-        """All examples, each once, at most so many together."""
+        """All examples, each once, in batches of at most `most`."""
         parts: list[tuple[EditSet, Tensor]] = []
         for one in self.sets:
             parts += [(one, part) for part in torch.arange(len(one)).split(most)]

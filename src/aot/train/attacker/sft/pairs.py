@@ -28,7 +28,7 @@ class ScriptedTasks:
     """Tasks from a world whose edits are known, for methods that learn by imitation."""
 
     plain_edits: Callable[[int, int], Sequence[EditPair]]
-    """(number, seed) -> so many plain editing tasks, which keep painting from being forgotten."""
+    """(n, seed) -> n plain editing tasks, so that editing itself is not forgotten."""
     distractors: Callable[[Scene, np.random.Generator, int], Sequence[Attack]]
     """(scene, rng, most) -> scripted attacks on it."""
 

@@ -79,5 +79,5 @@ class DefenderSftSettings(BaseModel, frozen=True, extra="forbid"):
         return round(attacked * self.pool), batch - attacked
 
     def attacked_of(self, batch: int) -> int:
-        """Of so many images that are in no pair, those that are seen attacked."""
+        """How many of `batch` images that are in no pair are seen attacked."""
         return round(max(0, batch - self.bounded) * self.attacked_share)

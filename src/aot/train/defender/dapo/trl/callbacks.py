@@ -1,4 +1,4 @@
-"""What TRL's trainer is told to do besides training: skip empty updates, average weights, log, mark whole checkpoints.
+"""Callbacks of TRL's trainer: skip empty updates, average weights, log, mark complete checkpoints.
 
 `trainer` is a `DapoTrainer` throughout.
 """

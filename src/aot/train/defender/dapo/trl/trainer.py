@@ -123,7 +123,7 @@ class DapoTrainer(GRPOTrainer):
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
             write_json(folder / STREAM_FILE, {"position": self.stream.position})
             for pickled in (*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")):
-                pickled.unlink()  # TRL's own arguments: nobody reads them
+                pickled.unlink()  # TRL's own arguments, which are not read
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         """As safetensors and JSON, where the stock method pickles; sharded states stay with the stock method."""
