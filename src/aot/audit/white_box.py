@@ -157,9 +157,8 @@ def open_white_box(
     """The attacks of these names against each of the models (folders, or "miniature"), named by their model where there
     are several; `folder`: where images are kept. Raises `AotError` where there is no such model, or no gradients of its
     pixels are known."""
-    from aot.attacks.white_box.attacker import (
-        pixel_attackers,  # takes seconds to import, and few audits have one
-    )
+    # These take seconds to import, and few audits have such attacks.
+    from aot.attacks.white_box.attacker import pixel_attackers
     from aot.players.defender.opening import open_defender
     from aot.players.defender.pixel_gradients import pixel_gradients
 

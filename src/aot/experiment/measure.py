@@ -105,13 +105,14 @@ def _attacked(recipe: Recipe, inputs: Inputs, name: str, draws: int) -> list[Att
     return inputs.memory[key]
 
 
-def _climb(losses: PixelLosses, ball: Ball, draws: Tensor, *, settings: PgdSettings) -> Tensor:
+def _maximise(losses: PixelLosses, ball: Ball, draws: Tensor, *, settings: PgdSettings) -> Tensor:
     return pgd(losses.untargeted, ball, draws, settings=settings)
 
 
 def _pgd(recipe: Recipe, inputs: Inputs, settings: MeasureSettings, folder: Path) -> dict[str, Any]:
     """Answers to the first scenes, each attacked by PGD from the defender's own gradients. The images are of whole
     levels, and asked about by the stock path."""
+    # Both take seconds to import, and only this measurement needs them.
     from aot.attacks.white_box.pixels import perturbed_images
     from aot.players.defender.pixel_gradients import pixel_gradients
 
@@ -125,7 +126,7 @@ def _pgd(recipe: Recipe, inputs: Inputs, settings: MeasureSettings, folder: Path
                 pixel_gradients(defender),
                 [scene.image for scene in scenes],
                 [scene.question for scene in scenes],
-                partial(_climb, settings=attack),
+                partial(_maximise, settings=attack),
                 [np.random.default_rng([inputs.seed, eps, number]) for number in range(len(scenes))],
                 norm=attack.norm,
                 eps=eps,

@@ -71,7 +71,7 @@ class PlayerSettings(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def torch_dtype(self) -> torch.dtype:
-        import torch
+        import torch  # settings are read without it
 
         found = getattr(torch, self.dtype)
         assert isinstance(found, torch.dtype)

@@ -18,6 +18,7 @@ from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.rounds.chunks import OneChunk, Pool
 from aot.coevolve.rounds.inputs import Inputs
 from aot.errors import AotError
+from aot.players.base_players import quiet_loading
 from aot.runs import heartbeat
 from aot.runs.run import Stage
 from aot.runs.threads import use_threads
@@ -50,8 +51,6 @@ class StageChunks:
         return {"cpu_seconds": time.process_time() - begun}
 
     def _open(self) -> tuple[Recipe, Inputs]:
-        from aot.players.base_players import quiet_loading
-
         try:
             os.chdir(self.at)
         except OSError as error:

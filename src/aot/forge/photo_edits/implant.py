@@ -97,7 +97,7 @@ class Editor:
     @classmethod
     def load(cls, folder: Path | str) -> Editor:
         """Raises `AotError` for a missing or damaged folder."""
-        from aot.players.attacker.edit_attacker import EditAttacker
+        from aot.players.attacker.edit_attacker import EditAttacker  # takes seconds to import
 
         return cls(EditAttacker.load(folder, name="attacker"))
 
