@@ -1,6 +1,7 @@
 """Every defender against every attacker on held-out scenes, and the summary made of it.
 
-The attacks and the answers are stages of the run (`rounds/held_out.py`), so that an iteration only asks what is new.
+The attacks and the answers are stages of the run (`coevolve/rounds/held_out.py`), so that an iteration only asks what
+is new.
 """
 
 from __future__ import annotations
