@@ -20,7 +20,7 @@ from aot.errors import AotError
 from aot.players import base_players, digests
 from aot.players.base_players import (
     BASE,
-    BaseReference,
+    Base,
     base_at,
     followed,
     keep_player,
@@ -208,7 +208,7 @@ def test_a_run_keeps_a_reference_that_is_followed_and_verified(cache: Path, tmp_
     stage.mkdir()
     assert keep_player(settings, "defender", stage) == {"from": ID, "commit": COMMIT}
     assert [path.name for path in stage.iterdir()] == [BASE]
-    base = BaseReference.model_validate(read_json(stage / BASE, hint=""))
+    base = Base.model_validate(read_json(stage / BASE, hint=""))
     assert base == base_at(stage) == reference_to(fetched(ID, offline=True)) and base.revision == COMMIT
     (cache / "refs/main").write_text("f" * 40)  # the branch moves on: the run stays with its commit
     folder = followed(stage, "defender")

@@ -20,7 +20,7 @@ from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor import stock_settings
 from aot.players.attacker.latents import BLOCK_PX
 from aot.players.attacker.lora import add_adapter
-from aot.players.base_players import SHIPPED, BaseReference
+from aot.players.base_players import SHIPPED, Base
 from aot.players.defender.qwen import QwenDefender
 from aot.players.processor import CHAT_TEMPLATE, QwenProcessor
 from aot.players.settings import LoraSettings
@@ -133,7 +133,7 @@ def defender(device: torch.device, *, max_new_tokens: int, tiny: bool = False) -
     words = processor()
     ends = {"eos_token_id": words.tokenizer.eos_token_id, "pad_token_id": words.tokenizer.pad_token_id}
     model.generation_config.update(**ends)
-    how: dict[str, Any] = {"lora": LORA, "checkpointing": True, "base": BaseReference(model=DEFENDER, digest="random")}
+    how: dict[str, Any] = {"lora": LORA, "checkpointing": True, "base": Base(model=DEFENDER, digest="random")}
     return QwenDefender(model, words, name="random", max_new_tokens=max_new_tokens, batch=8, **how)
 
 

@@ -66,9 +66,6 @@ from aot.runs.threads import use_threads
 from aot.runs.tracking import tracked
 from aot.train.trackers import opening_of
 
-FREE = ("compute", "track", "pictures")
-"""Settings that may change while a run lasts: nothing that is learned depends on them."""
-
 
 def coevolve(
     recipe: Recipe, out: Path, *, data: Path | None = None, say: Callable[[str], None] = echo
@@ -125,6 +122,22 @@ def coevolve(
         return summary
 
 
+def _check_compute(recipe: Recipe) -> None:
+    """Raises `AotError` for a launcher, server or executor that cannot work, before anything is done."""
+    if ranks.world_size() > 1:
+        hint = 'start it once, without torchrun: --set compute.launch="torchrun ..." starts the ranks of each stage'
+        raise AotError("several ranks of the whole loop were started", where="aot coevolve", hint=hint)
+    compute = recipe.compute
+    if compute.launch:
+        for together in (True, False):
+            compute.command(together=together)
+    if compute.answers != IN_PROCESS:
+        from aot.backends.frozen import check_source  # with the client library, which takes a second
+
+        check_source(compute.answers, compute.vllm)
+    check_executor(compute.executor, None)
+
+
 def make_stages(
     out: Path,
     names: Sequence[str],
@@ -155,20 +168,8 @@ def make_stages(
     return made
 
 
-def _check_compute(recipe: Recipe) -> None:
-    """Raises `AotError` for a launcher, server or executor that cannot work, before anything is done."""
-    if ranks.world_size() > 1:
-        hint = 'start it once, without torchrun: --set compute.launch="torchrun ..." starts the ranks of each stage'
-        raise AotError("several ranks of the whole loop were started", where="aot coevolve", hint=hint)
-    compute = recipe.compute
-    if compute.launch:
-        for together in (True, False):
-            compute.command(together=together)
-    if compute.answers != IN_PROCESS:
-        from aot.backends.frozen import check_source  # with the client library, which takes a second
-
-        check_source(compute.answers, compute.vllm)
-    check_executor(compute.executor, None)
+FREE = ("compute", "track", "pictures")
+"""Settings that may change from one command to the next."""
 
 
 def _settings(recipe: Recipe, data: Path | None) -> dict[str, Any]:

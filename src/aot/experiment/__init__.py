@@ -1,2 +1,2 @@
-"""`aot experiment`: the method and its baselines over several seeds, measured alike, and the tables of results (start
-with settings.py and run.py). Builds on `coevolve` and `report`."""
+"""`aot experiment`: the method beside its baselines over several seeds, measured alike, with the tables made of them.
+Builds on `coevolve` and `report`."""

@@ -1,4 +1,4 @@
-"""Several processes, each making one unit at a time; they end with this process, however it ends. *Ours.*"""
+"""Several processes, each with one unit at a time; when this one ends, however that happens, so do they. *Ours.*"""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ START: Literal["spawn", "fork"] = "spawn"
 
 
 def make_units(
-    settings: ExperimentSettings, runs: Path, tasks: Sequence[Task], jobs: int, on_done: Callable[[Task], None]
+    settings: ExperimentSettings, runs: Path, tasks: Sequence[Task], jobs: int, landed: Callable[[Task], None]
 ) -> None:
-    """Makes all of them in order, `jobs` at a time, and calls `on_done` after each, in this process. With one job it is
+    """Makes all of them in order, `jobs` at a time, and calls `landed` after each, in this process. With one job it is
     done here. Raises `AotError` after the others have ended, where one failed."""
     if jobs == 1:
         for task in tasks:
             make_unit(settings, runs, task.seed, task.unit, partial(_say, task))
-            on_done(task)
+            landed(task)
         return
     context: Any = multiprocessing.get_context(START)
     waiting, running, failed = list(tasks), dict[int, tuple[Task, BaseProcess]](), list[str]()
@@ -63,7 +63,7 @@ def make_units(
                 if process.exitcode:
                     failed.append(f"{task}: it {told_exit(process.exitcode)}")
                 else:
-                    on_done(task)
+                    landed(task)
     finally:
         for _, process in running.values():
             process.terminate()

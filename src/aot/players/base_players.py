@@ -41,7 +41,7 @@ COPIED_BYTES = 1 << 30
 """Up to this size a run copies its base players; *ours*."""
 
 
-class BaseReference(BaseModel, frozen=True, extra="forbid"):
+class Base(BaseModel, frozen=True, extra="forbid"):
     """A reference to a base player that is not copied."""
 
     model: str  # "miniature", a folder's absolute path, or a hub id
@@ -70,19 +70,19 @@ def player_folder(name: str, role: Role, *, option: str = "", revision: str = ""
     return folder
 
 
-def base_at(folder: Path) -> BaseReference | None:
+def base_at(folder: Path) -> Base | None:
     """The reference in a folder; None where it has none. Raises `AotError` for a damaged one."""
     path = folder / BASE
     if not path.is_file():
         return None
     hint = f"delete {folder} and run the same command again"
-    return validated(BaseReference, read_json(path, hint=hint, needs=()), where=str(path), hint=hint)
+    return validated(Base, read_json(path, hint=hint, needs=()), where=str(path), hint=hint)
 
 
-def reference_to(folder: Path) -> BaseReference:
+def reference_to(folder: Path) -> Base:
     """The reference to the player in `folder`: one of the hub's cache by its id, a shipped one by its name."""
     named = hub_id_of(folder) or ("miniature" if folder.parent == SHIPPED else str(folder.resolve()))
-    return BaseReference(model=named, revision=commit_of(folder), digest=canonical_hash(player_digests(folder)))
+    return Base(model=named, revision=commit_of(folder), digest=canonical_hash(player_digests(folder)))
 
 
 def followed(folder: Path, role: Role, *, offline: bool = False) -> Path:
@@ -108,7 +108,7 @@ class Place:
 
     whole: Path
     adapters: Path | None = None
-    base: BaseReference | None = None
+    base: Base | None = None
 
     @property
     def processor(self) -> Path:

@@ -54,6 +54,13 @@ def _named_or_file(name_or_file: str) -> tuple[dict[str, Any], str]:
     return merged(RECIPES[base]().model_dump(), {"name": path.stem, **change}), str(path)
 
 
+def game_of(recipe: Recipe, data: Path | None, run: Path) -> Game:
+    """The game that the recipe plays on `data` (None: the miniature world) in the folder `run`. Raises `AotError` as
+    `open_game` does."""
+    free_text, photos = bool(recipe.judge.player), run / PHOTOS
+    return open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=free_text, photos=photos)
+
+
 def recipe_of(run: Path) -> tuple[Recipe, Path | None]:
     """The recipe of a run folder and the data that it plays on (none: the miniature world). Raises `AotError` where
     there is no run, or one of a recipe that this version does not read."""
@@ -63,10 +70,3 @@ def recipe_of(run: Path) -> tuple[Recipe, Path | None]:
     if not isinstance(data, str | None):
         raise AotError(f"data: a path is expected, or null (given: {data!r})", where=str(path), hint=hint)
     return validated(Recipe, settings, where=str(path), hint=hint), Path(data) if data else None
-
-
-def game_of(recipe: Recipe, data: Path | None, run: Path) -> Game:
-    """The game that the recipe plays on `data` (None: the miniature world) in the folder `run`. Raises `AotError` as
-    `open_game` does."""
-    free_text, photos = bool(recipe.judge.player), run / PHOTOS
-    return open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=free_text, photos=photos)

@@ -41,7 +41,7 @@ from aot.players.attacker.instructions import embed_instructions
 from aot.players.attacker.keep import keep_on_source
 from aot.players.attacker.latents import BLOCK_PX, decode_latents, encode_edits, encode_images, pad_to_blocks
 from aot.players.attacker.lora import adapter_rank
-from aot.players.base_players import BaseReference, reference_to
+from aot.players.base_players import Base, reference_to
 from aot.players.linear import use_onednn
 from aot.players.noise_levels import noise_levels
 from aot.players.processor import PromptEncoder
@@ -67,7 +67,7 @@ class EditAttacker:
         name: str = "attacker",
         pipeline_class: PipelineClass = QwenImageEditPipeline,
         folder: Path | None = None,
-        base: BaseReference | None = None,
+        base: Base | None = None,
     ):
         """`folder`: of the weights (under an adapter: of the frozen ones); `base`: the reference to them.
         `text_encoder` may be None where conditions come from disk, `transformer` where only conditions are computed."""

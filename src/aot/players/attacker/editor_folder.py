@@ -30,7 +30,7 @@ from aot.errors import AotError
 from aot.players.attacker.editor import EditorSettings, PipelineClass, stock_settings
 from aot.players.attacker.lora import WEIGHTS, load_adapter, save_adapter
 from aot.players.attacker.qwen_image_21 import is_qwen_image_21
-from aot.players.base_players import BASE, BaseReference, base_at, followed
+from aot.players.base_players import BASE, Base, base_at, followed
 from aot.players.load_errors import REMAKE, reading
 from aot.players.quantization import editor_quantization, quantization_config
 from aot.players.settings import Attention, Quantization
@@ -61,7 +61,7 @@ class EditorParts(NamedTuple):
     settings: EditorSettings
     pipeline: PipelineClass
     folder: Path
-    base: BaseReference | None
+    base: Base | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def settings_in(folder: Path) -> EditorSettings | None:
     return EditorSettings.model_validate_json(path.read_text()) if path.is_file() else None
 
 
-def write_adapter(transformer: Any, settings: EditorSettings, base: BaseReference, folder: Path) -> None:
+def write_adapter(transformer: Any, settings: EditorSettings, base: Base, folder: Path) -> None:
     """A folder that `read_editor` opens, and `load_lora_weights` of a stock pipeline around the base."""
     save_adapter(transformer, folder)
     write_json(folder / BASE, base.model_dump())

@@ -30,7 +30,7 @@ from transformers.core_model_loading import WeightRenaming, rename_source_key
 
 from aot.errors import AotError
 from aot.players.adapter_folder import MERGE, WEIGHTS, check_adapter_weights
-from aot.players.base_players import BASE, SHIPPED, BaseReference
+from aot.players.base_players import BASE, SHIPPED, Base
 from aot.players.load_errors import no_future_warnings, reading
 from aot.players.settings import LoraSettings
 from aot.runs.files import write_json
@@ -79,7 +79,7 @@ class Adapters:
         for name, parameter in own.items():
             parameter.copy_(state[name])
 
-    def save(self, folder: Path, base: BaseReference) -> None:
+    def save(self, folder: Path, base: Base) -> None:
         """Writes the folder of the adapters over `base`."""
         config = self.peft.peft_config[NAME]
         place = str(SHIPPED / "defender") if base.model == "miniature" else base.model

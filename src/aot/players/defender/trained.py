@@ -19,7 +19,7 @@ from transformers import GenerationConfig
 from aot.answers import parse_answer
 from aot.data.images.reading import size_within
 from aot.errors import AotError
-from aot.players.base_players import BASE, BaseReference
+from aot.players.base_players import BASE, Base
 from aot.players.defender.lora import Adapters, new_adapters
 from aot.players.end_tokens import configured_end_tokens, end_tokens
 from aot.players.linear import use_onednn
@@ -53,7 +53,7 @@ class TrainedDefender(ABC):
         area: tuple[int, int] = (0, 0),
         lora: LoraSettings | None = None,
         adapters: Adapters | None = None,
-        base: BaseReference | None = None,
+        base: Base | None = None,
         checkpointing: bool = False,
         abstain: bool = False,
     ):
