@@ -24,8 +24,8 @@ from aot.game.referee import Referee, RefereeSettings
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.base import Defender
 from aot.players.defender.qwen import QwenDefender
-from aot.rl.intervals import paired_difference
 from aot.runs.threads import use_threads
+from aot.scores.intervals import paired_difference
 from aot.train.attacker.evolve import AttackerTraining, train_attacker
 from aot.types import Answer, Scene
 from aot.world.preserved import world_referee

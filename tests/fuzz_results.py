@@ -18,12 +18,18 @@ from aot.attacks.families import families
 from aot.attacks.judging.referees import referees
 from aot.coevolve.recipes.load import load_recipe
 from aot.coevolve.recipes.miniature import smoke
-from aot.coevolve.recipes.stage_names import attackers, defenders, finals, maker_of, stage_of
+from aot.coevolve.recipes.stage_names import (
+    attacker_stage_of,
+    attackers,
+    best_response_targets,
+    defenders,
+    stage_of,
+)
 from aot.coevolve.rounds.chunks import Chunk, in_chunks
 from aot.coevolve.rounds.payoff import FILE, Payoff
 from aot.coevolve.rounds.scoring import AttackSet, attack_all
 from aot.data.episodes.records import load_episodes, save_episodes
-from aot.experiment.results import is_landed, land
+from aot.experiment.results import is_stored, store_seed
 from aot.experiment.run import experiment_settings, write_results
 from aot.experiment.unit import RESULT, unit_folder, unit_key
 from aot.game.referee import RefereeSettings
@@ -101,15 +107,15 @@ def _landed(folder: Path) -> Path:
         }
         (unit_folder(folder, 0, unit)).mkdir(parents=True)
         write_json(unit_folder(folder, 0, unit) / RESULT, result)
-    land(EXPERIMENT, folder, folder, 0)
+    store_seed(EXPERIMENT, folder, folder, 0)
     (unit_folder(folder, 0, "baselines") / RESULT).unlink()
     return folder
 
 
 def _results(folder: Path) -> Outcome:
     write_results(folder)
-    there = [is_landed(EXPERIMENT, folder, 0, unit) for unit in EXPERIMENT.units()]
-    land(EXPERIMENT, folder, folder, 0)
+    there = [is_stored(EXPERIMENT, folder, 0, unit) for unit in EXPERIMENT.units()]
+    store_seed(EXPERIMENT, folder, folder, 0)
     return 1 + sum(there), 0
 
 
@@ -191,8 +197,8 @@ def _finished_run(folder: Path) -> Path:
     """Players of a few bytes with their manifests: an arena reads them before it opens any."""
     folder.mkdir(parents=True)
     write_json(folder / "recipe.json", PLAYED.model_dump(mode="json") | {"data": None})
-    columns = [*attackers(PLAYED), *(f"best_response_{name}" for name in finals(PLAYED))]
-    stages = [*(stage_of(PLAYED, role) for role in defenders(PLAYED)), *map(maker_of, columns)]
+    columns = [*attackers(PLAYED), *(f"best_response_{name}" for name in best_response_targets(PLAYED))]
+    stages = [*(stage_of(PLAYED, role) for role in defenders(PLAYED)), *map(attacker_stage_of, columns)]
     for stage in dict.fromkeys(stages):
         (folder / stage).mkdir(parents=True)
         (folder / stage / "weights.bin").write_text(stage)

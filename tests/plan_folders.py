@@ -20,7 +20,7 @@ from aot.plan.without_data import META, without_data
 from aot.players.defender.opening import open_defender
 from aot.players.defender.trained import TrainedDefender
 from aot.players.settings import DefenderSettings, LoraSettings
-from aot.train.defender.sft import DefenderSftSettings
+from aot.train.defender.sft.settings import DefenderSftSettings
 from tiny_models import Built
 
 MORE = ("mistral3", "smolvlm")

@@ -30,7 +30,10 @@ from aot.train.defender.dapo.packed import update_once
 from aot.train.defender.dapo.rewards import completion_reward
 from aot.train.defender.dapo.settings import DapoSettings
 from aot.train.defender.dapo.trl.config import CompletionRewards, RewardPart
-from aot.train.defender.sft import DefenderSftSettings, SftExample, abstaining, train_defender_sft
+from aot.train.defender.sft.examples import SftExample
+from aot.train.defender.sft.selection import sft_targets
+from aot.train.defender.sft.settings import DefenderSftSettings
+from aot.train.defender.sft.train import train_defender_sft
 from aot.types import Answer, Attack, Image, Question
 from aot.world.scenes import draw_scenes
 
@@ -144,8 +147,8 @@ def test_a_reward_that_nobody_can_get_is_refused() -> None:
 def test_a_share_of_the_attacked_images_is_answered_by_it(clean: int, attacked: int, share: float, seed: int) -> None:
     edited = [False] * clean + [True] * attacked
     seen = [(SCENES[0].image, QUESTION)] * len(edited)
-    said = abstaining(seen, edited, share, seed=[seed, 1])
-    assert said == abstaining(seen, edited, share, seed=[seed, 1])
+    said = sft_targets(seen, edited, share, seed=[seed, 1])
+    assert said == sft_targets(seen, edited, share, seed=[seed, 1])
     assert set(said[:clean]) <= {gold_answer(QUESTION)} and said.count(ABSTENTION) == round(share * attacked)
 
 

@@ -30,8 +30,9 @@ from aot.players.defender.opening import open_defender
 from aot.players.defender.trained import TrainedDefender
 from aot.players.digests import player_digests
 from aot.players.settings import DefenderSettings, LoraSettings
-from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
-from aot.train.defender.sft_examples import in_epochs
+from aot.train.defender.sft.examples import SftExample, in_epochs
+from aot.train.defender.sft.settings import DefenderSftSettings
+from aot.train.defender.sft.train import train_defender_sft
 from aot.world.scenes import draw_scenes
 from conftest import further
 

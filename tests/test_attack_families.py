@@ -25,7 +25,6 @@ from aot.attacks.judging.referees import referees
 from aot.attacks.semantic.texture import pattern
 from aot.attacks.semantic.world_sprites import Sprite, free_places, paste
 from aot.attacks.strengths import Strengths
-from aot.attacks.worst import WorstOfK
 from aot.audit.panel import ATTACKS, build_panel, group_of
 from aot.audit.run import is_verified
 from aot.data.photos.photo import Photo, Source, Thing
@@ -38,7 +37,6 @@ from aot.forge.photo_edits.propose import ProposeSettings
 from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.store import PhotoStore, fill
 from aot.game.referee import RefereeSettings, box_ssim
-from aot.miniature.scripted import WorldReader
 from aot.types import Attack, Box, Question, Scene
 from aot.world.questions import keeps_answer
 from aot.world.scenes import draw_scenes
@@ -508,30 +506,6 @@ def test_paint_beside_the_boxes_of_a_known_question_is_verified(
         assert verdict.valid and is_verified(photos[0], family, verdict)
         unknown = RULES[True][family.rule].judge([given], [made])[0]
         assert not is_verified(given, family, unknown)
-
-
-# The worst of K ---------------------------------------------------------------------------------------------------
-
-
-def log_odds(reader: WorldReader, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[float]:
-    logs = reader.option_logprobs([a.image for a in attacks], [s.question for s in scenes])
-    return [float(log[scene.question.answer]) for log, scene in zip(logs, scenes, strict=True)]
-
-
-@pytest.mark.parametrize("name", ["look_alike", "noise", "scale"])
-def test_more_draws_never_help_the_defender(name: str) -> None:
-    family, reader, scenes = WORLD_FAMILIES[name], WorldReader(shortsighted=True), WORLD[:8]
-    judge = RULES[False][family.rule]
-    one, five = (WorstOfK(family, k, reader, judge) for k in (1, 5))
-    assert pixels(one.attack(scenes, seed=0)) == pixels(FamilyAttacker(family).attack(scenes, seed=0))
-    worst = five.attack(scenes, seed=0)
-    before = log_odds(reader, scenes, one.attack(scenes, seed=0))
-    after = log_odds(reader, scenes, worst)
-    assert all(a <= b for a, b in zip(after, before, strict=True))
-    assert pixels(worst[:3]) == pixels(five.attack(scenes[:3], seed=0))
-    assert {attack.attacker for attack in worst} == {f"worst_of_5_{name}"}
-    with pytest.raises(AotError, match="k is 0"):
-        WorstOfK(family, 0, reader, judge)
 
 
 # Free places ------------------------------------------------------------------------------------------------------

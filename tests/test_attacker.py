@@ -22,10 +22,10 @@ from aot.players.attacker.fused import is_fusible, predict_velocity
 from aot.players.attacker.latents import (
     as_images,
     as_signal,
-    edit_latents,
+    decode_latents,
+    encode_edits,
+    encode_images,
     pack,
-    paint,
-    source_latents,
     unpack,
 )
 from aot.players.base import Attacker
@@ -126,10 +126,10 @@ def test_other_variants_take_the_stock_pass():
 def test_no_change_is_exact_and_packing_has_an_inverse(vae, scenes):
     images = np.stack([s.image for s in scenes[:4]])
     assert np.array_equal(as_images(as_signal(images)), images)
-    zero = edit_latents(vae, images, images)
+    zero = encode_edits(vae, images, images)
     assert not zero.any()
-    assert np.array_equal(np.stack(paint(vae, images, zero)), images)
-    latents = source_latents(vae, images)
+    assert np.array_equal(np.stack(decode_latents(vae, images, zero)), images)
+    latents = encode_images(vae, images)
     assert torch.equal(pack(unpack(latents, (64, 64))), latents)
 
 
@@ -139,15 +139,15 @@ def test_edits_survive_the_autoencoder(vae, pairs, scenes):
     sources, targets = (
         np.stack(side) for side in zip(*[(p.source, p.target) for p in pairs[:100]], strict=True)
     )
-    change = edit_latents(vae, sources, targets)
-    seen = read(np.stack(paint(vae, sources, change)), scenes[:100])
+    change = encode_edits(vae, sources, targets)
+    seen = read(np.stack(decode_latents(vae, sources, change)), scenes[:100])
     real = read(targets, scenes[:100])
     assert (
         np.mean([a.objects == b.objects and not a.unrecognised for a, b in zip(seen, real, strict=True)])
         > 0.97
     )
     kept = (change == 0).all(-1)
-    blocks = (as_signal(np.stack(paint(vae, sources, change))) == as_signal(sources)).all(1)
+    blocks = (as_signal(np.stack(decode_latents(vae, sources, change))) == as_signal(sources)).all(1)
     blocks = blocks.view(-1, 4, 16, 4, 16).all(4).all(2).view(-1, 16)
     assert bool(blocks[kept].all())
 
@@ -210,7 +210,7 @@ def test_stock_pipeline_paints_the_same_picture(folder):
     image = np.asarray(pipeline(image=large, callback_on_step_end=after_step, **arguments).images[0]).astype(int)
     assert len(latents) == 2
     torch.testing.assert_close(latents[-1], expected, atol=2e-4, rtol=1e-4)
-    difference = np.abs(image - paint(ours.vae, conditions.images, expected)[0])
+    difference = np.abs(image - decode_latents(ours.vae, conditions.images, expected)[0])
     assert difference.max() <= 1
 
 

@@ -82,7 +82,7 @@ class Known(AttackEnvironment):
     def episodes(self, index, latents, *, seed, streams=None):
         common = {"verdict": SimpleNamespace(valid=True), "success": False}
         scenes = [self.scenes[i] for i in index.tolist()]
-        images = self.attacker.shown(scenes, self.conditions.images(index), latents)
+        images = self.attacker.edited_images(scenes, self.conditions.images(index), latents)
         edits = [SimpleNamespace(image=image) for image in images]
         return [SimpleNamespace(rewards={"reward": i % 3.0}, attack=a, **common) for i, a in enumerate(edits)]
 

@@ -20,7 +20,7 @@ from aot.miniature.scripted import AlwaysLetter, Oracle, WorldReader
 from aot.miniature.tokenizer import build_tokenizer
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor import EditorSettings, EditorShape
-from aot.players.attacker.latents import paint
+from aot.players.attacker.latents import decode_latents
 from aot.players.defender.qwen import DefenderShape, QwenDefender
 from aot.rl.flow import euler_step
 from aot.runs.checkpoints import Checkpoint
@@ -370,8 +370,8 @@ def test_edits_are_painted_alike_in_parts_and_at_once(fresh, scenes):
     attacker, generator = fresh(), torch.Generator().manual_seed(0)
     sources = np.stack([scene.image for scene in scenes[:7]])
     change = torch.randn(7, 16, attacker.transformer.config.in_channels, generator=generator)
-    together = paint(attacker.vae, sources, change)
-    apart = paint(attacker.vae, sources, change, at_once=3)
+    together = decode_latents(attacker.vae, sources, change)
+    apart = decode_latents(attacker.vae, sources, change, at_once=3)
     assert len(apart) == len(together) == 7
     assert np.abs(np.stack(apart).astype(int) - np.stack(together)).max() <= 1, "a matrix product may round otherwise"
     assert (np.stack(apart) != sources).any()

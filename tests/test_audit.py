@@ -37,7 +37,7 @@ from aot.forge.photo_source import PhotoSettings
 from aot.game.referee import RefereeSettings, box_ssim
 from aot.miniature.scripted import RandomDistractor
 from aot.prompts import gold_answer
-from aot.rl.intervals import mcnemar, paired_difference, wilson
+from aot.scores.intervals import mcnemar, paired_difference, wilson
 from aot.types import LETTERS, Attack, Box, Question, Scene
 from aot.world.scenes import draw_scenes
 

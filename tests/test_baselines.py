@@ -12,7 +12,14 @@ from aot.coevolve.evaluation.comparison import stages_behind
 from aot.coevolve.recipes.baselines import BaselineSettings
 from aot.coevolve.recipes.miniature import smoke
 from aot.coevolve.recipes.recipe import Recipe
-from aot.coevolve.recipes.stage_names import attacker_of, baselines, defenders, finals, stage_names, stage_of
+from aot.coevolve.recipes.stage_names import (
+    attacker_of,
+    baselines,
+    best_response_targets,
+    defenders,
+    stage_names,
+    stage_of,
+)
 from aot.coevolve.rounds.inputs import Inputs
 from aot.coevolve.scenes.game import Game, open_game
 from aot.coevolve.stages.defender import train_baseline
@@ -44,7 +51,7 @@ def test_listed_baselines_are_defenders_and_finals_with_stages_of_their_own() ->
     recipe, before = listing(), smoke().changed(iterations=2)
     assert baselines(recipe) == [*baselines(before), "sft_clean", "sft_attacks"]
     assert defenders(recipe) == [*defenders(before), "sft_clean", "sft_attacks"]
-    assert finals(recipe)[-2:] == ["sft_clean", "sft_attacks"]
+    assert best_response_targets(recipe)[-2:] == ["sft_clean", "sft_attacks"]
     assert stage_of(recipe, "sft_attacks") == "baseline/sft_attacks"
     assert {"baseline/sft_clean", "best_response/sft_clean", "evaluation/sft_clean/scripted"} <= set(
         stage_names(recipe)

@@ -28,7 +28,7 @@ from aot.bench.reading.questions import gold_letter, in_one_cell
 from aot.bench.reading.rows import LeftOut
 from aot.data.images.reading import BadRow, Refusal
 from aot.errors import AotError
-from aot.rl.intervals import wilson
+from aot.scores.intervals import wilson
 from aot.types import LETTERS
 from bench_layouts import (
     LAYOUTS,

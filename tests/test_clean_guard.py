@@ -16,8 +16,8 @@ from aot.train.defender.clean_guard import (
     CleanGuardSettings,
     clean_accuracy,
     keep_clean,
-    missed,
     rehearsal_rows,
+    wrongly_answered,
 )
 from aot.world.scenes import draw_scenes
 from conftest import further
@@ -89,7 +89,7 @@ def test_a_training_that_loses_too_much_is_taken_back_to_where_it_does_not(defen
 def test_what_was_lost_before_is_not_asked_of_this_training(defender):
     shake(defender, 0.4)
     before = weights(defender)
-    assert missed(defender, SCENES)
+    assert wrongly_answered(defender, SCENES)
     shake(defender, 1e-4)
     metrics = keep_clean(defender, before, SCENES, 1.0, CleanGuardSettings(max_loss=0, rehearsals=0), never)
     assert metrics["kept"] == 0
@@ -99,7 +99,7 @@ def test_what_was_lost_before_is_not_asked_of_this_training(defender):
 def test_what_a_rehearsal_wins_back_is_not_taken_back(defender):
     before, base = weights(defender), clean_accuracy(defender, SCENES)
     shake(defender, 0.4)
-    lost_at_first = {scene.id for scene in missed(defender, SCENES)}
+    lost_at_first = {scene.id for scene in wrongly_answered(defender, SCENES)}
     told = []
 
     def rehearse(number, lost):

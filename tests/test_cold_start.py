@@ -33,7 +33,7 @@ from aot.train.attacker.sft.cold_start import ColdStartPairs, ColdStartSettings,
 from aot.train.attacker.sft.command import SftRunSettings, sft
 from aot.train.attacker.sft.edit_sets import EditPair, EditSet, EditSets
 from aot.train.attacker.sft.flow_matching import SftSettings, token_weights, train_sft
-from aot.train.attacker.sft.pairs import AS_SELDOM_DECEIVED, forged_pairs
+from aot.train.attacker.sft.pairs import QUESTION_TYPE_ROTATION, forged_pairs
 from aot.train.editor_trainer import OptimizerSettings
 from aot.world.scenes import draw_scenes
 from tiny_editors import tiny_editor
@@ -45,7 +45,7 @@ FAST = SftSettings(steps=4, batch=8, optimizer=OptimizerSettings(warmup_steps=1,
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("forged")
-    settings = ForgeSettings(world=WorldSettings(scenes=20, kinds=AS_SELDOM_DECEIVED), held_out_share=0.3)
+    settings = ForgeSettings(world=WorldSettings(scenes=20, kinds=QUESTION_TYPE_ROTATION), held_out_share=0.3)
     forge(None, out, settings, say=lambda _: None)
     return out
 
@@ -62,7 +62,7 @@ def test_a_dataset_becomes_pairs_told_as_attacks(dataset: Path) -> None:
     start = "Edit the image so that this question is answered wrongly: "
     assert all(p.sentence.startswith(start) for p in train)
     # The world's scenes come back to the bit, and name what must not be touched with its colour.
-    scene = draw_scenes(20, 0, "train", kinds=AS_SELDOM_DECEIVED)
+    scene = draw_scenes(20, 0, "train", kinds=QUESTION_TYPE_ROTATION)
     by_image = {s.image.tobytes(): s for s in scene}
     for pair in train + held_out:
         asked = by_image[pair.source.tobytes()]
@@ -75,7 +75,7 @@ def test_a_dataset_becomes_pairs_told_as_attacks(dataset: Path) -> None:
 
 
 def test_the_pair_source_asks_in_the_rotation_that_it_is_given(dataset: Path) -> None:
-    rows = [s.question.kind for s in draw_scenes(20, 0, "train", kinds=AS_SELDOM_DECEIVED)]
+    rows = [s.question.kind for s in draw_scenes(20, 0, "train", kinds=QUESTION_TYPE_ROTATION)]
     assert rows.count("relation") == 8 and rows.count("existence") == 2
     assert {split_of(f"train-0-{n:06d}", 0.3, 0) for n in range(20)} == {"train", "held_out"}
 

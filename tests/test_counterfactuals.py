@@ -16,7 +16,7 @@ from aot.coevolve.recipes.miniature import smoke
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.rounds.inputs import Inputs
 from aot.coevolve.scenes.game import Game, open_game
-from aot.coevolve.scenes.scripted import ScriptedAttackSettings, judging
+from aot.coevolve.scenes.scripted import ScriptedAttackSettings, referee_of_run
 from aot.coevolve.stages import defender as stages
 from aot.coevolve.stages.sft_batches import counterfactual_batches
 from aot.data.photos.counterfactuals import scenes_of_edit
@@ -28,14 +28,11 @@ from aot.miniature.scripted import WorldReader
 from aot.players.defender.qwen import QwenDefender
 from aot.runs.checkpoints import Checkpoint
 from aot.train.defender.command import DefenderSftRunSettings, sft_defender
-from aot.train.defender.sft import (
-    DefenderSftSettings,
-    PairBatches,
-    answer_losses,
-    hardest_pairs,
-    train_defender_sft,
-)
-from aot.train.defender.sft_examples import in_epochs
+from aot.train.defender.sft.examples import PairBatches, in_epochs
+from aot.train.defender.sft.losses import answer_losses
+from aot.train.defender.sft.selection import hardest_pairs
+from aot.train.defender.sft.settings import DefenderSftSettings
+from aot.train.defender.sft.train import train_defender_sft
 from aot.types import Attack, Box, CounterfactualPair, Question, Scene
 from aot.world.counterfactuals import counterfactual
 from aot.world.questions import answer_from
@@ -191,9 +188,9 @@ def _ends(pairs: PairBatches, at: int) -> PairBatches:
 
 def batches_of(game: Game, recipe: Recipe, offered: int) -> PairBatches:
     scripted = recipe.scripted_attacks
-    judge = judging(game, recipe.referee, scripted)
+    referee = referee_of_run(game, recipe.referee, scripted)
     return counterfactual_batches(
-        game, scripted.on_edited(game), judge, scripted.object_edits(game), offered, seed=5
+        game, scripted.on_edited(game), referee, scripted.object_edits(game), offered, seed=5
     )
 
 

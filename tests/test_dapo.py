@@ -37,7 +37,8 @@ from aot.train.defender.dapo.train import train_dapo
 from aot.train.defender.dapo.trl import callbacks as trl_callbacks
 from aot.train.defender.dapo.trl import trainer as trl_trainer
 from aot.train.defender.dapo.trl.batches import merge
-from aot.train.defender.dapo.trl.engine import build_trainer, newest_whole, train_trl
+from aot.train.defender.dapo.trl.checkpoints import newest_whole
+from aot.train.defender.dapo.trl.engine import build_trainer, train_trl
 from aot.train.defender.dapo.trl.trainer import DapoTrainer
 from aot.types import Question
 from aot.world.questions import PHRASES, WORDS

@@ -33,11 +33,12 @@ from aot.train.attacker.flow_grpo.train import train_flow_grpo
 from aot.train.attacker.reinforcement.attack_environment import GRADED, AttackEnvironment, EnvironmentSettings
 from aot.train.attacker.sft.edit_sets import EditSet
 from aot.train.attacker.sft.flow_matching import SftSettings, train_sft
-from aot.train.defender.clean_guard import missed
+from aot.train.defender.clean_guard import wrongly_answered
 from aot.train.defender.dapo.settings import DapoSettings
-from aot.train.defender.dapo.trl.sharded import in_one_piece, is_sharded, refuse_sharded
-from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
-from aot.train.defender.sft_examples import in_epochs
+from aot.train.defender.dapo.trl.sharded import check_shardable, gather_weights, is_sharded
+from aot.train.defender.sft.examples import SftExample, in_epochs
+from aot.train.defender.sft.settings import DefenderSftSettings
+from aot.train.defender.sft.train import train_defender_sft
 from aot.train.editor_trainer import OptimizerSettings
 from aot.train.ranks import Draws, gather_values, share, sum_gradients
 from aot.types import CounterfactualPair
@@ -151,9 +152,9 @@ def test_clean_scenes_that_are_missed_are_found_by_all_ranks(tmp_path: Path) -> 
     with torch.no_grad():
         for parameter in defender.model.lm_head.parameters():
             parameter.mul_(torch.rand(parameter.shape, generator=torch.Generator().manual_seed(1)))
-    alone = [scene.id for scene in missed(defender, SCENES)]
+    alone = [scene.id for scene in wrongly_answered(defender, SCENES)]
     assert alone
-    on_ranks(2, lambda: [scene.id for scene in missed(defender, SCENES)] == alone or os._exit(4))
+    on_ranks(2, lambda: [scene.id for scene in wrongly_answered(defender, SCENES)] == alone or os._exit(4))
 
 
 def tiny_attacker(*, adapters: bool = False) -> EditAttacker:
@@ -233,8 +234,8 @@ def test_sharded_weights_come_back_in_one_piece(tmp_path: Path) -> None:
         accelerator = SimpleNamespace(get_state_dict=lambda _: dict(gathered), device=torch.device("cpu"))
         trainer = SimpleNamespace(accelerator=accelerator, model_wrapped=None, is_fsdp_enabled=True)
         assert is_sharded(trainer)
-        refuse_sharded(defender, DapoSettings())
-        in_one_piece(trainer, defender, tmp_path)
+        check_shardable(defender, DapoSettings())
+        gather_weights(trainer, defender, tmp_path)
         found = defender.model.state_dict()
         assert found.keys() == trained_weights.keys()
         assert all(torch.equal(found[name], value) for name, value in trained_weights.items())
@@ -243,4 +244,4 @@ def test_sharded_weights_come_back_in_one_piece(tmp_path: Path) -> None:
     on_ranks(2, work)
     assert not list(tmp_path.iterdir())
     with pytest.raises(AotError, match="not averaged"):
-        refuse_sharded(QwenDefender.load(SHIPPED / "defender"), DapoSettings(ema=0.5))
+        check_shardable(QwenDefender.load(SHIPPED / "defender"), DapoSettings(ema=0.5))

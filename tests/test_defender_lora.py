@@ -36,8 +36,9 @@ from aot.runs.train_log import TrainLog
 from aot.train.defender.clean_guard import CleanGuardSettings, keep_clean
 from aot.train.defender.dapo.settings import DapoSettings, TrlOptions
 from aot.train.defender.dapo.train import train_dapo
-from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
-from aot.train.defender.sft_examples import in_epochs
+from aot.train.defender.sft.examples import SftExample, in_epochs
+from aot.train.defender.sft.settings import DefenderSftSettings
+from aot.train.defender.sft.train import train_defender_sft
 from aot.world.scenes import draw_scenes
 
 MINIATURE = SHIPPED / "defender"

@@ -24,14 +24,11 @@ from aot.prompts import gold_answer, question_prompt
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
 from aot.train.defender.optimizer import adamw
-from aot.train.defender.sft import (
-    DefenderSftSettings,
-    SftExample,
-    answer_losses,
-    chosen_images,
-    train_defender_sft,
-)
-from aot.train.defender.sft_examples import dataset_examples, in_epochs, joined
+from aot.train.defender.sft.examples import SftExample, dataset_examples, in_epochs, joined
+from aot.train.defender.sft.losses import answer_losses
+from aot.train.defender.sft.selection import choose_images
+from aot.train.defender.sft.settings import DefenderSftSettings
+from aot.train.defender.sft.train import train_defender_sft
 from aot.world.scenes import draw_scenes
 from conftest import Ended
 from stock_classes import named_as_stock
@@ -82,7 +79,7 @@ def test_the_loss_is_the_stock_models_cross_entropy() -> None:
 def test_mining_takes_the_hardest_of_what_it_is_given_and_nothing_else() -> None:
     defender = QwenDefender.load(DEFENDER)
     settings = DefenderSftSettings(batch=24, attacked_share=1.0, candidates=3)
-    seen, attacked = chosen_images(defender, EXAMPLES, settings, np.random.default_rng(0))
+    seen, attacked = choose_images(defender, EXAMPLES, settings, np.random.default_rng(0))
     assert attacked == [bool(example.attacked) for example in EXAMPLES] and sum(attacked) == 18
     for example, (image, question) in zip(EXAMPLES, seen, strict=True):
         assert question is example.question
@@ -92,11 +89,11 @@ def test_mining_takes_the_hardest_of_what_it_is_given_and_nothing_else() -> None
         losses = answer_losses(defender, [(each, question) for each in example.attacked])[0].tolist()
         hardest = example.attacked[int(np.argmax(losses))]
         assert image is hardest or losses[[each is image for each in example.attacked].index(True)] == max(losses)
-    _, half = chosen_images(
+    _, half = choose_images(
         defender, EXAMPLES, settings.model_copy(update={"attacked_share": 0.5}), np.random.default_rng(0)
     )
     assert sum(half) == 12
-    clean, none = chosen_images(
+    clean, none = choose_images(
         defender, EXAMPLES, settings.model_copy(update={"attacked_share": 0.0}), np.random.default_rng(0)
     )
     assert not any(none) and all(image is e.clean for e, (image, _) in zip(EXAMPLES, clean, strict=True))
@@ -108,7 +105,7 @@ def test_a_pool_leaves_the_scenes_of_the_highest_loss() -> None:
     assert settings.drawn() == (18, 2) and settings.drawn(4) == (9, 1)
     others = (scene.image for scene in draw_scenes(24, 12, "train"))
     one_each = [replace(e, attacked=(other,) if e.attacked else ()) for e, other in zip(EXAMPLES, others, strict=True)]
-    seen, edited = chosen_images(defender, one_each, settings, np.random.default_rng(0))
+    seen, edited = choose_images(defender, one_each, settings, np.random.default_rng(0))
     assert len(seen) == 8 and sum(edited) == 6
     losses = {
         id(each.attacked[0]): float(answer_losses(defender, [(each.attacked[0], each.question)])[0])

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aot.rl.diversity import DiversitySettings, Trait, diverse_rewards, entropies, rarities
+from aot.rl.diversity import DiversitySettings, Trait, diverse_rewards, rarities
 from aot.train.attacker.evolve import AttackerTraining
 from aot.train.attacker.reinforcement.attack_environment import GRADED, EnvironmentSettings
 from aot.train.attacker.reinforcement.traits import pixel_traits, trait_of_pixels, weigh_diversity
 from aot.types import Attack, Box, EditKind, Episode, Finding, Question, Scene, Verdict
 from aot.world import edits, scenes
-from aot.world.described import described, world_traits
+from aot.world.edit_traits import trait_of_edit, world_traits
 from aot.world.recognise import read
 
 word = st.sampled_from("abc")
@@ -70,12 +70,6 @@ def test_a_batch_is_compared_as_a_whole_and_zero_reward_stays_zero():
     assert diverse_rewards([1.0, 1.0, 0.0], [A, A, B], [0, 1, 2], DiversitySettings(weight=1.0)) == [1.0, 1.0, 0.0]
 
 
-def test_entropy_counts_valid_edits():
-    found = entropies([A, B, None, A, B])
-    assert found == pytest.approx(dict.fromkeys(("kind", "place", "size", "target"), 1.0))
-    assert entropies([A, A]) == entropies([]) == dict.fromkeys(("kind", "place", "size", "target"), 0.0)
-
-
 # What an edit did.
 
 
@@ -95,7 +89,7 @@ def test_edits_of_the_world_are_described_as_made(kind: EditKind):
         elif kind in ("add", "replace", "hybrid", "texture"):
             assert told.target in sentence
     scene = clean[0]
-    assert described(scene, read(scene.image[None], [scene], also_wide=True)[0]).kind == "none"
+    assert trait_of_edit(scene, read(scene.image[None], [scene], also_wide=True)[0]).kind == "none"
 
 
 def photo(objects: tuple[Box, ...] = ()) -> Scene:

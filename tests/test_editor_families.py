@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from aot.errors import AotError
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.editor import EditorSettings
-from aot.players.attacker.latents import paint
+from aot.players.attacker.latents import decode_latents
 from aot.players.attacker.opening import open_attacker
 from aot.players.settings import AttackerSettings, LoraSettings
 from aot.world.scenes import draw_scenes
@@ -69,7 +69,7 @@ def test_the_stock_pipeline_paints_the_same_picture(folders, kind, height, width
     latents = pipeline(output_type="latent", **how).images
     torch.testing.assert_close(latents, expected, atol=2e-4, rtol=1e-4)
     painted = np.asarray(pipeline(**how).images[0]).astype(int)
-    assert np.abs(painted - paint(ours.vae, conditions.images, expected)[0]).max() <= 1
+    assert np.abs(painted - decode_latents(ours.vae, conditions.images, expected)[0]).max() <= 1
 
 
 def test_plus_takes_batches_and_gives_each_edit_what_it_gives_alone(folders):

@@ -26,7 +26,7 @@ from aot.experiment.jobs import Task, make_units
 from aot.experiment.measure import scores_of, scores_text
 from aot.experiment.page import page
 from aot.experiment.readme import BEGIN, END, claims_in_words, write_into
-from aot.experiment.results import Entry, SeedResult, is_landed, read_results
+from aot.experiment.results import Entry, SeedResult, is_stored, read_results
 from aot.experiment.run import experiment_settings, plan, run_experiment, write_results
 from aot.experiment.settings import EXPERIMENTS, ExperimentSettings
 from aot.experiment.sharing import equal_stages, link_stages
@@ -35,8 +35,8 @@ from aot.experiment.summary import summarise
 from aot.experiment.table import markdown
 from aot.experiment.unit import make_unit, unit_key
 from aot.report.words import signed_points
-from aot.rl.intervals import unspread_difference
 from aot.runs.files import write_json
+from aot.scores.intervals import unspread_difference
 from conftest import Ended
 
 SETTINGS = ['variants=["newest"]', "recipe.players.attacker.steps=3", "recipe.attacker.flow_grpo.steps=4"]
@@ -428,7 +428,7 @@ def test_what_has_landed_is_not_made_again_even_without_its_runs(whole: Path, tm
     assert "nothing is missing" in said[0] and len(said) == 1 and not (tmp_path / "elsewhere").exists()
     assert (whole / "out/seed_0.json").read_bytes() == before
     assert summary == write_results(whole / "out")
-    assert not is_landed(SMOKE, whole / "out", 1, "newest")
+    assert not is_stored(SMOKE, whole / "out", 1, "newest")
 
 
 def test_seeds_of_other_settings_are_never_put_into_one_table(whole: Path, tmp_path: Path) -> None:

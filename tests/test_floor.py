@@ -78,7 +78,7 @@ def test_an_editor_that_moves_its_picture_passes_once_it_is_kept_on_the_source(l
     def painted(vae: Any, sources: Sequence[Image], latents: Tensor, *, at_once: int) -> list[Image]:
         return [moved(source, motion) for source in sources]
 
-    monkeypatch.setattr("aot.players.attacker.edit_attacker.paint", painted)
+    monkeypatch.setattr("aot.players.attacker.edit_attacker.decode_latents", painted)
     floors = {}
     for keep in ("none", "register", "paste_back"):
         parts = (lossy.transformer, lossy.vae, lossy.scheduler, lossy.text_encoder, lossy.processor)

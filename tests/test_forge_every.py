@@ -14,13 +14,13 @@ from aot.data.photos.photo import Photo, Source, Thing
 from aot.data.photos.questions import Contents
 from aot.forge.funnel import Funnel
 from aot.forge.pairs import PairSettings, make_pairs
+from aot.forge.photo_edits.all_edits import all_edits
 from aot.forge.photo_edits.anchors import Site
+from aot.forge.photo_edits.attached_objects import groups_of
 from aot.forge.photo_edits.bank import Bank, BankSettings
-from aot.forge.photo_edits.every import every
 from aot.forge.photo_edits.heal import closed
 from aot.forge.photo_edits.paint import PaintSettings
 from aot.forge.photo_edits.propose import Proposal, ProposalContext, ProposeSettings
-from aot.forge.photo_edits.together import groups_of
 from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.store import PhotoStore, fill
 from aot.game.referee import RefereeSettings
@@ -61,7 +61,7 @@ def proposals(source: PhotoPairSource, **changes: object) -> list[Proposal | str
     contents = Contents(tuple(t.box for t in record.things), record.size)
     site = Site(store.image(0), record.things, contents, (), (), 0)
     context = ProposalContext(site, (), bank, lambda _: None, settings)
-    return list(every(context, np.random.default_rng(0), paint=PAINT))
+    return list(all_edits(context, np.random.default_rng(0), paint=PAINT))
 
 
 SURFER, BOARD = block(60, 80, 24, 60, "person"), block(50, 138, 44, 8, "surfboard")
@@ -204,7 +204,7 @@ def test_most_edits_are_made_of_a_question(tmp_path: Path) -> None:
 
 def test_a_crowd_takes_seconds_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     things = [block(20 + 90 * (n % 4), 20 + 70 * (n // 4), 24, 24, "cup") for n in range(12)]
-    monkeypatch.setattr("aot.forge.photo_edits.every.TRIED", 7)
+    monkeypatch.setattr("aot.forge.photo_edits.all_edits.TRIED", 7)
     assert len(proposals(source_of(tmp_path, *things))) == 7 + 1  # and one word why nothing is put in
     crowd = tuple(block(3 * (n % 128), 4 * (n // 8), 16, 16, "person") for n in range(400))
     before = time.process_time()

@@ -25,9 +25,9 @@ from aot.forge.models import DefenderFolder, DefenderUrl
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
 from aot.forge.photo_edits.bank import BankSettings
 from aot.forge.photo_edits.implant import Editor
+from aot.forge.photo_edits.model_proposals import Idea, ideas_in, label_of, realised, side_of, write_ideas
 from aot.forge.photo_edits.place import Origin, PlaceSettings, Site
 from aot.forge.photo_edits.propose import ProposalContext, ProposeSettings
-from aot.forge.photo_edits.written import Idea, ideas_in, label_of, realised, side_of, write_ideas
 from aot.forge.photo_source import PhotoPairSource, PhotoScene, PhotoSettings
 from aot.forge.pipeline import ForgeSettings, forge
 from aot.forge.store import PhotoStore, fill

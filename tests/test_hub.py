@@ -22,11 +22,11 @@ from aot.players.base_players import (
     BASE,
     Base,
     base_at,
-    described,
     followed,
     keep_player,
     player_folder,
     player_key,
+    reference_to,
 )
 from aot.players.defender.opening import open_defender
 from aot.players.digests import digest_of, player_digests
@@ -209,7 +209,7 @@ def test_a_run_keeps_a_reference_that_is_followed_and_verified(cache: Path, tmp_
     assert keep_player(settings, "defender", stage) == {"from": ID, "commit": COMMIT}
     assert [path.name for path in stage.iterdir()] == [BASE]
     base = Base.model_validate(read_json(stage / BASE, hint=""))
-    assert base == base_at(stage) == described(fetched(ID, offline=True)) and base.revision == COMMIT
+    assert base == base_at(stage) == reference_to(fetched(ID, offline=True)) and base.revision == COMMIT
     (cache / "refs/main").write_text("f" * 40)  # the branch moves on: the run stays with its commit
     folder = followed(stage, "defender")
     assert folder.name == COMMIT
@@ -227,7 +227,7 @@ def test_a_blob_that_is_not_what_its_name_says_is_damaged(cache: Path) -> None:
     content[-1] ^= 1
     weights.write_bytes(content)
     with pytest.raises(AotError, match="its sha256 is not the hub's"):
-        described(player_folder(ID, "defender", offline=True))
+        reference_to(player_folder(ID, "defender", offline=True))
 
 
 def test_small_folders_are_copied_large_ones_and_bases_of_adapters_are_named(
@@ -245,7 +245,7 @@ def test_small_folders_are_copied_large_ones_and_bases_of_adapters_are_named(
     assert kept("adapted", DefenderSettings(lora=LoraSettings(rank=4))) == {BASE}
     monkeypatch.setattr(base_players, "COPIED_BYTES", 1000)
     assert kept("large", DefenderSettings(model=str(own))) == {BASE}
-    assert base_at(tmp_path / "large") == described(own)
+    assert base_at(tmp_path / "large") == reference_to(own)
     own.rename(tmp_path / "away")
     with pytest.raises(AotError, match=r"no defender there"):
         followed(tmp_path / "large", "defender")

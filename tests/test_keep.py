@@ -18,7 +18,7 @@ from aot.data.photos.photo import Photo
 from aot.data.sources import open_source
 from aot.game.referee import LocalSsim, RefereeSettings, box_ssim
 from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.keep import FEATHER, Drift, drift, kept, pasted_back, registered
+from aot.players.attacker.keep import FEATHER, Drift, keep_on_source, measured_drift, paste_back, register
 from aot.players.attacker.opening import open_attacker
 from aot.players.base_players import player_folder
 from aot.players.defender.qwen import QwenDefender
@@ -67,7 +67,7 @@ def edited(image: Image, seed: int) -> Image:
 def test_a_known_drift_is_found_to_a_tenth_of_a_pixel_beside_an_edit(motion):
     for seed in range(3):
         image = picture(seed)
-        found = drift(image, edited(moved(image, as_drift(*motion)), seed))
+        found = measured_drift(image, edited(moved(image, as_drift(*motion)), seed))
         assert found is not None
         assert np.abs(corners(found, image) - corners(as_drift(*motion), image)).max() < 0.1
 
@@ -84,7 +84,7 @@ def test_boxes_of_moved_photos_pass_again_once_they_are_registered(photos, motio
     for photo in photos:
         boxes = [thing.box for thing in photo.things]
         shifted = moved(photo.image, as_drift(*motion))
-        back = registered(photo.image, shifted)
+        back = register(photo.image, shifted)
         before += list(box_ssim([photo.image] * len(boxes), [shifted] * len(boxes), boxes))
         after += list(box_ssim([photo.image] * len(boxes), [back] * len(boxes), boxes))
     passed = int((np.array(before) >= 0.9).sum())
@@ -94,9 +94,9 @@ def test_boxes_of_moved_photos_pass_again_once_they_are_registered(photos, motio
 
 def test_an_image_that_did_not_move_keeps_its_bits():
     image = picture(0)
-    assert registered(image, image.copy()) is not image
+    assert register(image, image.copy()) is not image
     for shown in (image, edited(image, 0)):
-        assert np.array_equal(registered(image, shown), shown)
+        assert np.array_equal(register(image, shown), shown)
 
 
 def test_where_no_drift_can_be_told_the_edit_stays_as_it_was():
@@ -104,14 +104,14 @@ def test_where_no_drift_can_be_told_the_edit_stays_as_it_was():
     noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     far = moved(picture(4), as_drift(40, 0, 1, 1))  # a sixth of the side: another picture
     for source, shown in ((flat, flat), (flat, other), (other, flat), (other, noise), (picture(4), far)):
-        assert registered(source, shown) is shown
+        assert register(source, shown) is shown
     tiny = np.zeros((8, 8, 3), np.uint8)
-    assert drift(tiny, tiny) is None
+    assert measured_drift(tiny, tiny) is None
 
 
 def test_what_a_move_brings_in_from_outside_is_the_sources():
     image = picture(1)
-    back = registered(image, moved(image, as_drift(6, 0, 1, 1)))
+    back = register(image, moved(image, as_drift(6, 0, 1, 1)))
     assert np.abs(back.astype(int) - image)[:, :-8].mean() < 1  # registered, at its edges by interpolation
     assert np.array_equal(back[:, -5:], image[:, -5:])
 
@@ -124,7 +124,7 @@ def test_what_a_move_brings_in_from_outside_is_the_sources():
 def test_pasted_boxes_are_exact_and_the_rest_lies_between_source_and_edit(corners, seed):
     source, edit = (np.random.default_rng([seed, n]).integers(0, 256, (48, 64, 3), dtype=np.uint8) for n in (0, 1))
     boxes = [Box(x, y, min(64, x + w), min(48, y + h)) for x, y, w, h in corners]
-    shown = pasted_back(source, edit, boxes)
+    shown = paste_back(source, edit, boxes)
     assert list(box_ssim([source] * len(boxes), [shown] * len(boxes), boxes)) == [1.0] * len(boxes)
     for box in boxes:
         assert np.array_equal(shown[box.y0 : box.y1, box.x0 : box.x1], source[box.y0 : box.y1, box.x0 : box.x1])
@@ -133,7 +133,7 @@ def test_pasted_boxes_are_exact_and_the_rest_lies_between_source_and_edit(corner
 
 def test_the_edge_of_a_pasted_box_is_soft_and_ends():
     source, edit = np.zeros((128, 640, 3), np.uint8), np.full((128, 640, 3), 200, np.uint8)
-    row = pasted_back(source, edit, [Box(20, 20, 60, 60)])[40, :, 0].astype(int)
+    row = paste_back(source, edit, [Box(20, 20, 60, 60)])[40, :, 0].astype(int)
     width = round(640 * FEATHER)
     steps = np.diff(row[60:])
     assert (steps >= 0).all() and steps.max() < 30, "no seam"
@@ -144,7 +144,7 @@ def test_none_leaves_the_bits_and_a_scene_without_boxes_is_left_alone():
     images = [picture(5), picture(6)]
     scenes = [Scene(str(i), picture(i), Question("Is it?", ("yes", "no"), 0)) for i in range(2)]
     for keep in ("none", "paste_back"):
-        shown = kept(keep, scenes, images)
+        shown = keep_on_source(keep, scenes, images)
         assert all(a is b for a, b in zip(shown, images, strict=True))
 
 

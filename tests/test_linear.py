@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from aot.players.linear import LEAST, Linear, linear, quicken
+from aot.players.linear import LEAST, Linear, linear, use_onednn
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -47,7 +47,7 @@ def test_a_quickened_model_keeps_weights_and_names_and_leaves_other_layers_alone
 
     model = nn.Sequential(nn.Linear(4, 8), nn.Sequential(nn.Linear(8, 3, bias=False)), Other(3, 2))
     before = model.state_dict()
-    assert quicken(model) is model
+    assert use_onednn(model) is model
     assert [type(layer) for layer in (model[0], model[1][0], model[2])] == [Linear, Linear, Other]
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert list(model.state_dict()) == list(before)

@@ -18,10 +18,10 @@ from aot.errors import AotError
 from aot.miniature.pairs import instruction_pairs
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.attacker.frozen_policy import FrozenPolicy
-from aot.players.attacker.latents import paint
+from aot.players.attacker.latents import decode_latents
 from aot.players.attacker.lora import EDITOR_TARGETS, WEIGHTS, adapter_rank, adapter_weights, add_adapter
 from aot.players.attacker.opening import open_attacker, open_attacker_to_train
-from aot.players.base_players import BASE, described, keep_player, player_folder
+from aot.players.base_players import BASE, keep_player, player_folder, reference_to
 from aot.players.settings import AttackerSettings, LoraSettings
 from aot.prompts import attack_instruction
 from aot.runs.checkpoints import Checkpoint
@@ -95,7 +95,7 @@ def test_the_stock_pipeline_with_the_adapter_paints_the_same_picture(base, adapt
     expected = ours.sample(conditions, noise, steps=2)
     torch.testing.assert_close(latents, expected, atol=2e-4, rtol=1e-4)
     image = np.asarray(pipeline(image=large, true_cfg_scale=4.0, **how).images[0]).astype(int)
-    assert np.abs(image - paint(ours.vae, conditions.images, expected)[0]).max() <= 1
+    assert np.abs(image - decode_latents(ours.vae, conditions.images, expected)[0]).max() <= 1
 
 
 def test_a_folder_holds_the_adapter_and_the_name_of_its_base(base, adapter, scenes):
@@ -209,7 +209,7 @@ def test_what_does_not_fit_is_told(base, adapter, tmp_path):
     (other / BASE).write_text(json.dumps(told | {"model": str(tmp_path / "gone")}))
     with pytest.raises(AotError, match=r"no attacker there: model_index\.json is missing"):
         EditAttacker.load(other)
-    (other / BASE).write_text(described(tiny_editor(tmp_path / "shallow", layers=1)).model_dump_json())
+    (other / BASE).write_text(reference_to(tiny_editor(tmp_path / "shallow", layers=1)).model_dump_json())
     with pytest.raises(AotError, match="adapter cannot be read: its layers are not those"):
         EditAttacker.load(other)
     (other / WEIGHTS).write_bytes((adapter / WEIGHTS).read_bytes()[:999])
@@ -236,10 +236,10 @@ def test_a_run_refers_to_the_base_and_to_what_an_adapter_is_of(base, adapter, tm
 def test_a_reference_into_the_hubs_cache_tells_id_and_commit(base, tmp_path):
     snapshot = tmp_path / "models--Qwen--Qwen-Image-Edit" / "snapshots" / ("0a" * 20)
     shutil.copytree(base, snapshot)
-    reference = described(snapshot)
+    reference = reference_to(snapshot)
     assert (reference.model, reference.revision) == ("Qwen/Qwen-Image-Edit", "0a" * 20)
-    assert reference.digest == described(base).digest
-    assert described(player_folder("miniature", "attacker")).model == "miniature"
+    assert reference.digest == reference_to(base).digest
+    assert reference_to(player_folder("miniature", "attacker")).model == "miniature"
 
 
 def test_an_adapter_of_the_miniature_is_drawn_over_plain_layers_only():

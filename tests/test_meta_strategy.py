@@ -22,7 +22,7 @@ from aot.coevolve.rounds.attacks import round_episodes
 from aot.coevolve.rounds.inputs import Inputs
 from aot.coevolve.rounds.payoff import Payoff
 from aot.coevolve.scenes.game import open_game
-from aot.coevolve.scenes.scripted import ScriptedAttackSettings, judging
+from aot.coevolve.scenes.scripted import ScriptedAttackSettings, referee_of_run
 from aot.coevolve.stages.make import Stages
 from aot.coevolve.stages.sft_batches import scripted_batches
 from aot.errors import AotError
@@ -87,7 +87,7 @@ def test_families_are_mixed_and_each_is_judged_by_its_own_rule() -> None:
     scripted = recipe.scripted_attacks
     attacks = scripted.mixed(game).attack(SCENES, seed=4)
     assert {a.attacker for a in attacks} == {"occlusion", "distractor", "noise"}
-    verdicts = judging(game, recipe.referee, scripted).judge(SCENES, attacks)
+    verdicts = referee_of_run(game, recipe.referee, scripted).judge(SCENES, attacks)
     rules = referees(RefereeSettings(), photos=False)
     rule = {family.name: rules[family.rule] for family in scripted.chosen(game)}
     alone = [rule[a.attacker].judge([s], [a])[0] for s, a in zip(SCENES, attacks, strict=True)]
@@ -96,7 +96,7 @@ def test_families_are_mixed_and_each_is_judged_by_its_own_rule() -> None:
     assert any(v.valid for v, a in zip(verdicts, attacks, strict=True) if a.attacker == "occlusion")
     weighed = scripted.mixed(game, {"noise": 1.0}).attack(SCENES, seed=4)
     assert {a.attacker for a in weighed} == {"noise"}
-    referee = judging(game, recipe.referee, scripted)
+    referee = referee_of_run(game, recipe.referee, scripted)
     batches = scripted_batches(game, scripted.mixed(game), referee, (8, 0), draws=3, seed=1)
     assert sum(len(example.attacked) for example in batches(1)) > 8
     with pytest.raises(AotError, match="no such attack"):
@@ -151,7 +151,7 @@ def test_a_share_of_the_attacks_are_compositions() -> None:
     shares = Counter(attack.attacker for attack in weighed)
     assert set(shares) == {"occlusion", "occlusion+noise", "noise"}
     assert shares["occlusion"] / len(many) == pytest.approx(0.375, abs=0.05)
-    verdicts = judging(game, recipe.referee, settings).judge(many, weighed)
+    verdicts = referee_of_run(game, recipe.referee, settings).judge(many, weighed)
     checks = [finding.check for finding in verdicts[[a.attacker for a in weighed].index("occlusion+noise")].findings]
     assert checks[-1] == "global_ssim" and len(checks) > 1, "the edit by its own rule, then the corruption by its"
     assert settings.trains("occlusion+blur") and not settings.trains("texture+blur")

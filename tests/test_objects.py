@@ -21,7 +21,7 @@ from aot.coevolve.scenes.scripted import ScriptedAttackSettings
 from aot.data.photos.photo import AnnotatedScene
 from aot.data.photos.questions import Contents, answer
 from aot.forge.objects import FOR_ATTACKS, ObjectSource, at_least
-from aot.forge.photo_edits.anywhere import anywhere
+from aot.forge.photo_edits.free_place import place_anywhere
 from aot.forge.photo_edits.place import Origin, PlaceSettings
 from aot.game.referee import RefereeSettings
 from aot.types import Scene
@@ -166,7 +166,7 @@ def test_what_a_border_cut_off_is_put_at_that_border(game: Game) -> None:
     for side in ("left", "right", "lower", "upper"):
         how, size = {"origin": Origin(0.2, 0.4), "cut_off": (side,)}, (60, 50)
         draws = [np.random.default_rng(n) for n in range(4)]
-        places = [anywhere("cat", size, scene.site, PlaceSettings(), rng, **how) for rng in draws]  # type: ignore[arg-type]
+        places = [place_anywhere("cat", size, scene.site, PlaceSettings(), rng, **how) for rng in draws]  # type: ignore[arg-type]
         ends = {"left": lambda b: b.x0 == 0, "right": lambda b: b.x1 == 320, "upper": lambda b: b.y0 == 0}
         found = [box for box in places if box]
         assert found and all(ends.get(side, lambda b: b.y1 == 240)(box) for box in found), side

@@ -19,7 +19,7 @@ from aot.attacks.white_box.apgd import ApgdSettings, apgd, spans
 from aot.attacks.white_box.attacker import pixel_attackers
 from aot.attacks.white_box.norms import Ball, levels, outside, scaled, to_images
 from aot.attacks.white_box.pgd import Loss, PgdSettings, losses_of, pgd
-from aot.attacks.white_box.pixels import climbed
+from aot.attacks.white_box.pixels import perturbed_images
 from aot.attacks.white_box.robust_vlm import RobustVlmSettings, robust_vlm
 from aot.attacks.white_box.settings import WHITE_BOX, PixelAttackSettings
 from aot.attacks.white_box.within_ball import WithinBall
@@ -36,9 +36,10 @@ from aot.players.defender.qwen import QwenDefender
 from aot.prompts import gold_answer
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
-from aot.train.defender.pixel_share import PixelSettings, with_pixels_attacked
-from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
-from aot.train.defender.sft_examples import in_epochs
+from aot.train.defender.sft.examples import SftExample, in_epochs
+from aot.train.defender.sft.pixel_share import PixelSettings, with_pixels_attacked
+from aot.train.defender.sft.settings import DefenderSftSettings
+from aot.train.defender.sft.train import train_defender_sft
 from aot.types import Attack, Box, Image
 from aot.world.scenes import draw_scenes
 
@@ -213,7 +214,7 @@ def attacked(
 ) -> list[Image]:
     made = PgdSettings(**{"steps": 4, **settings})
     scenes = [SCENES[i] for i in chosen]
-    return climbed(
+    return perturbed_images(
         pixel_gradients(defender),
         [s.image for s in scenes],
         [s.question for s in scenes],
@@ -259,7 +260,7 @@ def test_what_an_image_meets_depends_on_its_generator_and_not_on_the_batch(defen
 def test_images_that_the_processor_resizes_come_back_in_the_models_size(defender: QwenDefender) -> None:
     image = np.ascontiguousarray(SCENES[0].image.repeat(2, axis=0).repeat(2, axis=1))
     box = Box(10, 10, 31, 31)
-    (made,) = climbed(
+    (made,) = perturbed_images(
         pixel_gradients(defender),
         [image],
         [SCENES[0].question],

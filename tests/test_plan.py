@@ -66,7 +66,7 @@ from aot.players.settings import AttackerSettings, DefenderSettings, LoraSetting
 from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
 from aot.train.defender.dapo.settings import DapoSettings, TrlOptions
 from aot.train.defender.dapo.trl.forward import completion_loss, with_trls_head
-from aot.train.defender.sft import DefenderSftSettings
+from aot.train.defender.sft.settings import DefenderSftSettings
 from conftest import Ended, further
 
 PX = (64, 64)

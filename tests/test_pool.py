@@ -185,7 +185,7 @@ def test_stages_of_a_pool_are_handed_out_by_one_process(tmp_path: Path) -> None:
     with Run(tmp_path, recipe.model_dump(mode="json"), say=lambda _: None) as run:
         controller = Controller(recipe, run, game)
         plans = [controller.plan(name) for name in (*ROUNDS, "iteration_1/attacker")]
-    assert [(plan.pooled, plan.together) for plan in plans] == [(True, False)] * 3 + [(False, True)]
+    assert [(plan.on_ray, plan.together) for plan in plans] == [(True, False)] * 3 + [(False, True)]
 
 
 def test_without_ray_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(module, "forge", forge)
     monkeypatch.setattr(cold_start_module, "forged_pairs", forged_pairs)
     monkeypatch.setattr(module, "cold_start", cold_start)
-    monkeypatch.setattr(module, "painted_as_told", lambda *_, **__: {})
+    monkeypatch.setattr(module, "edits_as_instructed", lambda *_, **__: {})
     monkeypatch.setattr(module, "attacker_metrics", lambda *_, **__: dict(GOOD))
     monkeypatch.setattr(
         module, "defender_metrics", lambda *_, **__: {"clean": 0.98, "clean_by_type": {"side": 0.97}}

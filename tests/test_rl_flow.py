@@ -25,13 +25,6 @@ def latents(shape: tuple[int, ...], seed: int = 0) -> tuple[torch.Tensor, torch.
     return x, v, noise
 
 
-@pytest.mark.parametrize("mu", [None, 0.0, 0.8])
-def test_sigmas_are_the_schedulers(mu):
-    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=mu is not None)
-    scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / 8, 8), mu=mu)
-    torch.testing.assert_close(flow.flow_sigmas(8, mu), scheduler.sigmas)
-
-
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("step", range(4))
 def test_noise_0_is_the_schedulers_euler_step(shape, step):

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aot.answers import parse_answer
-from aot.rl.intervals import wilson
 from aot.scores import aot_release, official
+from aot.scores.intervals import wilson
 from aot.scores.metrics import accuracy, all_right, group, group_or_item, macro, yes_no
 from aot.scores.result import STATUSES, Result, counts, ordered
 from aot.scores.score import Spec, score

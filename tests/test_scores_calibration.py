@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aot.rl.intervals import wilson
 from aot.scores.calibration import (
     aurc,
     brier,
@@ -20,6 +19,7 @@ from aot.scores.calibration import (
     reliability,
     risk_coverage,
 )
+from aot.scores.intervals import wilson
 from aot.scores.result import Result
 
 answers = st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]) | st.floats(0, 1), st.booleans()))

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aot.rl.intervals import unspread_difference
 from aot.scores import official
 from aot.scores.compare import compare
+from aot.scores.intervals import unspread_difference
 from aot.scores.metrics import accuracy, group
 from aot.scores.result import Result
 

@@ -32,8 +32,9 @@ from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
 from aot.train.defender.dapo.settings import DapoSettings
 from aot.train.defender.dapo.train import train_dapo
-from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
-from aot.train.defender.sft_examples import in_epochs
+from aot.train.defender.sft.examples import SftExample, in_epochs
+from aot.train.defender.sft.settings import DefenderSftSettings
+from aot.train.defender.sft.train import train_defender_sft
 from aot.types import Image
 from aot.world.scenes import draw_scenes
 from conftest import further

@@ -24,7 +24,7 @@ from aot.backends.vllm.command import Served, serve_command, serve_environment, 
 from aot.backends.vllm.server import VllmServer, free_port
 from aot.backends.vllm.settings import AskingSettings, VllmSettings
 from aot.errors import AotError
-from aot.players.base_players import described, player_folder
+from aot.players.base_players import player_folder, reference_to
 from aot.players.settings import DefenderSettings
 from aot.runs.files import write_json
 from aot.types import Image, Question
@@ -110,7 +110,7 @@ def test_what_a_folder_holds(tmp_path: Path, model: Served) -> None:
     assert served(model.folder, "x") == Served("x", model.folder, "Qwen/Q", 64)
     whole = player_folder("miniature", "defender")
     reference = tmp_path / "reference"
-    write_json(reference / "base.json", described(whole).model_dump())
+    write_json(reference / "base.json", reference_to(whole).model_dump())
     assert served(reference, "x") == Served("x", whole)
     shutil.copy(model.folder / "adapter_config.json", reference)
     assert served(reference, "x") == Served("x", reference, str(whole), 64)

@@ -19,7 +19,13 @@ from aot.coevolve.evaluation.summaries import Evaluation
 from aot.coevolve.loop import coevolve, make_stages
 from aot.coevolve.recipes.miniature import smoke
 from aot.coevolve.recipes.recipe import Recipe
-from aot.coevolve.recipes.stage_names import attacker_of, defender_before, defenders, finals, stage_names
+from aot.coevolve.recipes.stage_names import (
+    attacker_of,
+    best_response_targets,
+    defender_before,
+    defenders,
+    stage_names,
+)
 from aot.coevolve.scenes.game import Game, open_game
 from aot.coevolve.scenes.scripted import ScriptedAttackSettings
 from aot.coevolve.stages.defender import _learn_hits
@@ -33,11 +39,11 @@ from aot.players.defender.opening import open_defender
 from aot.report import comparison_table
 from aot.report.summary import Summary
 from aot.report.words import verdict
-from aot.rl.intervals import paired_difference
 from aot.runs.files import write_json
 from aot.runs.run import Stage
-from aot.train.defender.sft import train_defender_sft
-from aot.train.defender.sft_examples import dataset_examples, in_epochs
+from aot.scores.intervals import paired_difference
+from aot.train.defender.sft.examples import dataset_examples, in_epochs
+from aot.train.defender.sft.train import train_defender_sft
 from aot.types import Answer, Attack, Episode, Finding, Scene, Verdict
 from test_coevolve import TINY, bits
 
@@ -112,12 +118,12 @@ def test_hits_are_scenes_that_were_hard_with_all_valid_attacks_on_them(game: Gam
 
 def test_names_follow_the_recipe() -> None:
     bare = smoke().changed(**TINY)
-    assert defender_before(bare, 1) == "base/defender" and finals(bare) == []
+    assert defender_before(bare, 1) == "base/defender" and best_response_targets(bare) == []
     assert not any("best_response" in n or n in ("warm_up", "sft_scripted") for n in stage_names(bare))
     whole = smoke().changed(iterations=2)
     assert [defender_before(whole, i) for i in (1, 2)] == ["warm_up", "iteration_1/defender"]
     assert defenders(whole) == ["base", "warm_up", "iteration_1", "iteration_2", "sft_scripted", "clean_rl"]
-    assert finals(whole) == ["iteration_2", "sft_scripted", "clean_rl"]
+    assert best_response_targets(whole) == ["iteration_2", "sft_scripted", "clean_rl"]
     assert len(stage_names(whole)) == len(set(stage_names(whole)))
 
 
@@ -192,7 +198,8 @@ def test_a_run_with_everything_resumes_to_the_same_bits(tmp_path: Path) -> None:
             shutil.copytree(whole, cut)
 
     summary = coevolve(recipe, whole, say=copy)
-    assert set(summary["defenders"]) == set(defenders(recipe)) and set(summary["comparison"]) == set(finals(recipe))
+    assert set(summary["defenders"]) == set(defenders(recipe))
+    assert set(summary["comparison"]) == set(best_response_targets(recipe))
     assert all(seconds and seconds > 0 for seconds in summary["cpu_seconds"].values())
     assert [step["step"] for step in summary["arms_race"]][:2] == ["cold start", "defender 0"]
     manifest = json.loads((whole / "iteration_1/attacker/manifest.json").read_text())

@@ -14,13 +14,13 @@ from aot.cli.play import play_scripted
 from aot.errors import AotError
 from aot.game.referee import RefereeSettings
 from aot.miniature.pairs import distractor_pairs, instruction_pairs
-from aot.miniature.pretrain.as_told import attacked_as_told, painted_as_told
 from aot.miniature.pretrain.editor import PretrainEditorSettings, pretrain_editor
+from aot.miniature.pretrain.instruction_following import attacks_as_instructed, edits_as_instructed
 from aot.miniature.pretrain.reader import ReaderSettings
 from aot.miniature.pretrain.run import PretrainSettings
 from aot.miniature.pretrain.widen import OTHER_LATENTS, TEXTURE_LATENTS, widened
 from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.latents import edit_latents, paint
+from aot.players.attacker.latents import decode_latents, encode_edits
 from aot.players.base_players import SHIPPED
 from aot.players.defender.qwen import QwenDefender
 from aot.rl.diversity import DiversitySettings
@@ -29,7 +29,7 @@ from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
 from aot.train.attacker.flow_grpo.train import train_flow_grpo
 from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment, EnvironmentSettings
 from aot.train.attacker.sft.flow_matching import SftSettings
-from aot.world.described import world_traits
+from aot.world.edit_traits import world_traits
 from aot.world.edits import WIDE_KINDS, WIDE_MIX
 from aot.world.preserved import world_referee
 from aot.world.recognise import read
@@ -59,7 +59,7 @@ def test_a_widened_editor_has_more_words_and_other_latents_and_keeps_what_it_cou
         spelled, told = words(sentence).input_ids, wider.processor.tokenizer(sentence).input_ids
         assert told == spelled if not tokens else len(told) == tokens
     scenes = draw_scenes(40, 3, "validation")
-    before, after = (painted_as_told(editor, scenes, seed=0) for editor in (shipped, wider))
+    before, after = (edits_as_instructed(editor, scenes, seed=0) for editor in (shipped, wider))
     assert all(after[kind] >= before[kind] - 0.2 for kind in before)
     again = widened(shipped, seed=0)
     assert all(torch.equal(a, b) for a, b in zip(_weights(again), _weights(wider), strict=True))
@@ -75,7 +75,7 @@ def test_what_a_wider_edit_changes_is_painted_whole_in_the_wider_latents(
         right = read(targets, scenes, also_wide=True)
         shares = []
         for vae in (shipped.vae, wider.vae):
-            painted = paint(vae, sources, edit_latents(vae, sources, targets))
+            painted = decode_latents(vae, sources, encode_edits(vae, sources, targets))
             seen = read(np.stack(painted), scenes, also_wide=True)
             same = [a.sizes == b.sizes and {*a.surfaces} == {*b.surfaces} for a, b in zip(seen, right, strict=True)]
             shares.append(np.mean(same))
@@ -110,7 +110,7 @@ def test_pretraining_goes_on_from_the_shipped_editor(tmp_path: Path) -> None:
     defender = QwenDefender.load(SHIPPED / "defender")
     attacker, metrics = pretrain_editor(defender, settings, seed=0, folder=tmp_path)
     assert "detail" in metrics["reader"]
-    done = painted_as_told(attacker, draw_scenes(60, 5, "validation"), seed=0, kinds=WIDE_MIX)
+    done = edits_as_instructed(attacker, draw_scenes(60, 5, "validation"), seed=0, kinds=WIDE_MIX)
     # What it could paint it still can; what is new it cannot yet.
     assert done.keys() == WIDE_MIX.keys() and done["remove"] >= 0.5 and done["add"] >= 0.5
     assert max(done[kind] for kind in WIDE_KINDS) < 0.5
@@ -151,7 +151,7 @@ def test_flow_grpo_weighs_diversity(shipped: EditAttacker) -> None:
 def test_attacks_of_a_named_kind_are_told_from_others(shipped: EditAttacker) -> None:
     """The shipped attacker makes the usual kinds, and none of the wider ones."""
     referee = world_referee(RefereeSettings(wide_edits=True))
-    found = attacked_as_told(shipped, draw_scenes(24, 12, "validation"), referee, ("add", "scale"), seed=0)
+    found = attacks_as_instructed(shipped, draw_scenes(24, 12, "validation"), referee, ("add", "scale"), seed=0)
     assert found["add"]["done"] >= 0.5 and found["add"]["both"] >= 0.4 and found["scale"]["done"] <= 0.3
     assert found["add"]["scenes"] == 24 >= found["scale"]["scenes"] > 10
 

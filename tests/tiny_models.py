@@ -34,7 +34,9 @@ from aot.players.defender.opening import open_defender
 from aot.players.processor import CHAT_TEMPLATE, Qwen3Processor, QwenProcessor
 from aot.players.settings import DefenderSettings
 from aot.players.special_tokens import IM_END, IMAGE_PAD, PAD, VIDEO_PAD, VISION_END, VISION_START
-from aot.train.defender.sft import DefenderSftSettings, SftExample, train_defender_sft
+from aot.train.defender.sft.examples import SftExample
+from aot.train.defender.sft.settings import DefenderSftSettings
+from aot.train.defender.sft.train import train_defender_sft
 from aot.types import Scene
 
 LLAVA_TEMPLATE = (

@@ -6,14 +6,14 @@ import re
 
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but tab and line feed
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # they reorder the letters around them
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional controls: they reorder the letters around them
     "\u200b\u2028\u2029\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff"  # invisible
     "\ud800-\udfff]"  # half characters: they cannot be encoded
 )
 
 
 def printable(text: str) -> str:
-    """The text as a terminal may show it: what would command it, reorder letters or be invisible is escaped."""
+    """The text as it may be shown on a terminal: control, bidirectional and invisible characters are escaped."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
@@ -22,6 +22,12 @@ def shown(name: object, most: int = 300) -> str:
     characters."""
     text = printable(str(name)).replace("\n", "\\n")
     return text if len(text) <= most else f"{text[:most]}..."
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what a library's exception says; its class where it says nothing."""
+    told = str(error).strip().splitlines()
+    return told[0] if told else type(error).__name__
 
 
 class AotError(Exception):

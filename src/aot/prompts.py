@@ -1,4 +1,4 @@
-"""Every sentence a model of ours reads, in one place: the same text for the miniature and for 7 B."""
+"""Every prompt that a model is given, in one place: the same text for the miniature and for 7 B."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ EDIT_VERBS: dict[EditKind, str] = {
     "hybrid": "Add and remove objects so that this question is answered wrongly:",
 }
 FIRST_VERBS = tuple(EDIT_VERBS)
-"""Of these each sentence is one token of the miniature's vocabulary; the others end in one of them, so that the players
-keep their vocabulary."""
+"""Kinds whose sentence is one token of the miniature's vocabulary. The sentences of later kinds end in one of these, so
+that the shipped players keep their vocabulary."""
 EDIT_VERBS |= {
     "scale": f"Make an object larger or smaller. {EDIT_VERBS['any']}",
     "texture": f"Change the background. {EDIT_VERBS['any']}",
@@ -26,7 +26,7 @@ EDIT_VERBS |= {
 }
 KEEP = "Do not touch"
 NULL_EDIT = "Keep the image exactly as it is. Change nothing."
-"""What measures an editor alone: whatever it changes now, nobody asked for."""
+"""The instruction of a null edit, which measures the editor alone: whatever changes was not asked for."""
 
 EDIT_TEMPLATE = (
     "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>{}<|im_end|>\n<|im_start|>assistant\n"

@@ -1,4 +1,4 @@
-"""Every noun of the game, once. Frozen, plain data: no torch, no models, no disk.
+"""The data types of the game, each defined once: frozen, plain data, without torch, models or disk.
 
 Images are `uint8 [H, W, 3]` RGB arrays; boxes are in pixels of their image, half-open like slices.
 """
@@ -15,7 +15,8 @@ Image = npt.NDArray[np.uint8]
 """`uint8 [H, W, 3]`, RGB."""
 
 EditKind = Literal["any", "add", "remove", "replace", "hybrid", "scale", "texture", "occlude"]
-"""What an edit does: objects come, go or both, change their size; the background changes; something is covered."""
+"""What an edit does: it adds, removes or replaces objects, or several of these ("hybrid"); changes their size, or the
+texture of the background; covers a place with a patch. "any" leaves the choice to the attacker."""
 AnswerStatus = Literal["answered", "unparsed", "truncated", "refused", "error"]
 
 LETTERS = "ABCDEFGHIJ"
@@ -47,8 +48,8 @@ class Box:
 class Question:
     """A multiple-choice question: `options[answer]` is right; letters follow the order of `options`.
 
-    Without options it is answered in free text: `reference` is a right answer, `answer` means nothing, and whether
-    another text says the same only a judge can tell. No `Answer` has a choice then: nothing else scores it.
+    Without options the question is answered in free text: `reference` is a right answer, `answer` has no meaning, an
+    `Answer` has no choice, and only a judge can tell whether another text says the same.
     """
 
     text: str
@@ -91,8 +92,8 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attack:
-    """An edited image. `instruction` is the sentence the attacker followed; `objects` everything that is in the image
-    now, where who made it knows."""
+    """An edited image. `instruction` is the sentence that the attacker followed; `objects`: everything that is in the
+    edited image, None where its maker does not know."""
 
     scene_id: str
     attacker: str
@@ -116,7 +117,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The referee's word on one attack: valid only if every check passed."""
+    """The referee's decision on one attack: valid only if every check passed."""
 
     findings: tuple[Finding, ...] = ()
 

@@ -1,6 +1,6 @@
 """The arena on one page: runs to players, players to cells, cells to figures.
 
-    the players of the runs, and scripted attackers, are told apart by what they are
+    the players of the runs, and scripted attackers, are identified by their content
     a fresh best response is trained against each defender, if that is asked for
     every attacker attacks the held-out scenes of the first run, every defender answers    (cells, kept on disk)
     the matrix of each threat, its equilibrium, and what follows from it                   (arena.json)
@@ -21,7 +21,7 @@ import numpy as np
 
 from aot.arena.cells.play import Play
 from aot.arena.cells.store import ANSWERS, ATTACKS, CONFIDENCES, CellStore
-from aot.arena.players.opened import Meeting
+from aot.arena.players.open_players import Meeting
 from aot.arena.players.pool import Pool, PoolAttacker, pool_of, read_runs, with_responses
 from aot.arena.players.responses import fresh_responses
 from aot.arena.players.scenes import arena_scenes, units_of

@@ -1,4 +1,4 @@
-"""The whole image, changed a little: noise, blur, JPEG, brightness, tones, a shadow, uneven light."""
+"""Corruptions, small changes of the whole image: noise, blur, JPEG, brightness, tones, a shadow, uneven light."""
 
 from __future__ import annotations
 

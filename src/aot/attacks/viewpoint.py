@@ -1,4 +1,4 @@
-"""The image seen from slightly elsewhere: shifted, turned and scaled by a little (*ours*).
+"""A slightly different viewpoint: the image shifted, rotated and scaled by a little (*ours*).
 
 What the question is about moves with everything else, so no similarity of pixels says whether the attack is fair: the
 objects' boxes are moved along, and the answer is worked out again from them.

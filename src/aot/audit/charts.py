@@ -17,6 +17,7 @@ from aot.report.svg import (
     INK,
     LINE,
     MUTED,
+    SERIES,
     dot,
     line,
     nice_ceiling,
@@ -39,9 +40,9 @@ SHORT_WORST = {group: f"All {title.lower()}" for group, title in GROUP_TITLES.it
 WORST_TITLES = {group: f"{title}, worst case" for group, title in SHORT_WORST.items()}
 COLOURS = {
     "edit": ATTACK,
-    "corruption": "var(--c3,#3f7f93)",
-    "composed": "var(--c4,#6a64a8)",
-    "perturbation": "var(--c5,#a85a86)",
+    "corruption": SERIES[3],
+    "composed": SERIES[4],
+    "perturbation": SERIES[5],
 }
 ROW, HEAD = 34, 30
 Scale = Callable[[float], float]

@@ -16,7 +16,7 @@ from aot.audit.shares import Json
 from aot.audit.showcase import cards
 from aot.audit.subjects import open_subjects
 from aot.audit.trained import open_attacker
-from aot.audit.white_box import check_attacks, open_white_box, white_box
+from aot.audit.white_box import check_attacks, open_white_box, white_box_names
 from aot.backends.asking.ask_all import check_answered
 from aot.backends.asking.sight import SightChecked, unmoved_note
 from aot.backends.opening import is_url, open_backend
@@ -56,7 +56,7 @@ def audit(
     Raises `AotError` for a mistake of the user, before anything is asked where that can be told."""
     use_threads(settings.threads)
     names = tuple(ATTACKS if attacks is None else attacks)
-    by_gradients = white_box(names)
+    by_gradients = white_box_names(names)
     plain = tuple(name for name in names if name not in by_gradients)
     check_attacks(names, defender, transfer_from)
     build_panel(plain, settings.strengths, None)  # a misspelt attack is told before anything is loaded
@@ -108,7 +108,7 @@ def _other_model(result: Path, name: str) -> str:
 
 def run(defender: str, data: Path | None, out: Path, settings: AuditSettings, **given: Any) -> int:
     """`audit`, and the result on the terminal. Returns how many rows of the data were refused."""
-    if given.get("attacker") or white_box(tuple(given.get("attacks") or ())):
+    if given.get("attacker") or white_box_names(tuple(given.get("attacks") or ())):
         quiet_loading()
     result, page = audit(defender, data, out, settings, **given)
     if result["unmoved"]:

@@ -1,4 +1,4 @@
-"""Does confidence fall where a model is deceived, and could it tell by it when to be silent?
+"""Whether a model's confidence falls where it is deceived, so that it could abstain there.
 
 Of every fair draw that was answered with a confidence: calibration and selective accuracy; of those on scenes that were
 answered rightly when clean: the answers that stay right against the *deceived* ones (`aot.scores.selective`).

@@ -1,4 +1,4 @@
-"""From what came of every attack to the metrics of `audit.json`: pure, no models and no disk.
+"""From the outcome of every attack to the metrics of `audit.json`: pure, no models and no disk.
 
 Rules: a success needs a scene that was answered rightly when clean, a *fair* attack (one that its referee passed) and
 an answer that was read and is wrong. An answer that is unparsed, truncated, refused or failed is neither right nor
@@ -39,7 +39,7 @@ OutcomeState = Literal["asked", "impossible", "unfair"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one draw of an attack on a scene; `attack` "" is the clean image. `reasons`: why it is impossible,
+    """The outcome of one draw of an attack on a scene; `attack` "" is the clean image. `reasons`: why it is impossible,
     or unfair. `right`: None unless answered. `verified`: the answer was worked out again after the edit. `confidence`:
     the probability of the given answer, where it was asked for and the model gives it."""
 

@@ -1,4 +1,4 @@
-"""What an audit will ask, in which order, and what that comes to: decided before the first question.
+"""The plan of an audit: what it will ask, in which order, and how much that is, decided before the first question.
 
 The clean question of every scene comes first, then a draw of every attack on one scene after the other, then the next
 draw. A budget is spent on as many scenes as it can pay the clean question and one draw of each attack for; what is left
@@ -105,7 +105,7 @@ def plan_of(
 
 
 def turns(questions: int, panel: Sequence[Family], draws: int, budget: int | None) -> Iterator[Turn]:
-    """Every question that may be asked, in order. Whoever asks counts, and stops at the budget."""
+    """Every question that may be asked, in order. The caller counts, and stops at the budget."""
     at_once = questions if budget is None else min(questions, max(1, budget // (1 + len(panel))))
     for start in range(0, questions, max(1, at_once)):
         block = range(start, min(start + at_once, questions))

@@ -1,7 +1,7 @@
 """The audit on one page: plan, attack, referee, ask, count, write.
 
 Every reply is on disk as it comes, under the digest of all that it depends on: a killed audit asks nothing twice, and
-ends with the files of one that was not. Attacks are drawn again instead (those that are dear are kept).
+ends with the files of one that was not. Attacks are drawn again instead (expensive ones are cached).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Key = tuple[int, str, int]
 
 @dataclass
 class Audit:
-    """One audit of one model. `outcomes` has what came of every turn so far, in the order of the plan. `weighed`: the
+    """One audit of one model. `outcomes`: of every turn so far, in the order of the plan. `weighed`: the
     completions whose probabilities a question asks for."""
 
     subjects: Subjects

@@ -1,7 +1,7 @@
 """Shares and changes as `audit.json` holds them, fractions of 1: pure.
 
 A share is `{"value", "ci" (95 %), "hits", "n"}`, its value null where n is 0; a change is `{"value", "ci" (paired,
-normal; Tango's where all images agree), "p" (exact, `aot.rl.intervals.mcnemar`), "n"}`. Images are the clusters of all
+normal; Tango's where all images agree), "p" (exact, `aot.scores.intervals.mcnemar`), "n"}`. Images are the clusters of all
 of these, since questions about one image and draws on one are not independent: Wilson's where each image counts once,
 else the bootstrap (`aot.scores.tally`). Over fewer than two images "ci" is null and "ci_absent" says why.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from aot.rl.intervals import mcnemar, paired_difference
+from aot.scores.intervals import mcnemar, paired_difference
 from aot.scores.tally import NOTHING, ONE_CLUSTER, estimate, tallied
 from aot.scores.tally import share as of_all
 

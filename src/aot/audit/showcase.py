@@ -1,4 +1,4 @@
-"""Which pairs the page shows, drawn again and made into cards."""
+"""The pairs that the page shows, drawn again and made into cards."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from itertools import chain, islice
 from aot.attacks.white_box.norms import scaled
 from aot.audit.metrics import Outcome
 from aot.audit.run import Audit, Key
-from aot.audit.white_box import KeptPixels
+from aot.audit.white_box import CachedPixelAttack
 from aot.report.gallery import (
     DIFFERENCE_GAIN,
+    LOSSLESS_PX,
     Card,
     GalleryAnswer,
     GalleryItem,
@@ -20,10 +21,8 @@ from aot.report.gallery import (
 )
 from aot.types import LETTERS
 
-SMALL_PX = 160
-"""Up to this side pictures are kept without loss: every pixel of the miniature world is seen."""
 UNFAIR_SHARE = 8
-"""One card in so many shows an attack that the referee refused."""
+"""One card in this many shows an attack that the referee refused."""
 
 
 def chosen(audit: Audit, limit: int) -> list[Key]:
@@ -76,14 +75,14 @@ def cards(audit: Audit, defender: str) -> list[Card]:
         in_boxes = bool(scene.protected) and not math.isnan(local)
         measured, where = (local, "in the boxes") if in_boxes else (whole, "of the image")
         clean, boxes = scene.image, list(scene.protected)
-        if isinstance(attack, KeptPixels):  # it comes in the size that the model sees
+        if isinstance(attack, CachedPixelAttack):  # it comes in the size that the model sees
             clean = attack.attacker.fitted(scene.image)
             boxes = scaled(boxes, scene.image, *clean.shape[:2])
         note = "" if math.isnan(measured) else f"SSIM {measured:.3f} {where}"
         answers = [_answer(before, defender)], [_answer(after, defender)] if after.state == "asked" else []
         item = GalleryItem.of(scene, edit, verdict, *answers, attacker=attack.name, note=note, protected=boxes)
-        lossy = max(scene.image.shape[:2]) > SMALL_PX
-        gain = gain_within(attack.attacker.eps) if isinstance(attack, KeptPixels) else DIFFERENCE_GAIN
+        lossy = max(scene.image.shape[:2]) > LOSSLESS_PX
+        gain = gain_within(attack.attacker.eps) if isinstance(attack, CachedPixelAttack) else DIFFERENCE_GAIN
         made.append(card_of(item, clean, edit.image, lossy=lossy, gain=gain))
     return made
 

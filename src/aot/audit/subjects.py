@@ -1,4 +1,4 @@
-"""What is audited on: questions about the user's images, or about scenes of the miniature world, one at a time."""
+"""The scenes of an audit: questions about the user's images, or about scenes of the miniature world, one at a time."""
 
 from __future__ import annotations
 

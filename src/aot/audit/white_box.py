@@ -1,4 +1,4 @@
-"""Attacks by gradients as members of the panel: made against a model in this process, asked of whoever is audited."""
+"""White-box attacks as members of the panel: made against a model in this process, then shown to the audited model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aot.attacks.base.titles import AGAINST
 from aot.attacks.families import FAMILIES
 from aot.attacks.white_box.settings import WHITE_BOX
 from aot.attacks.white_box.within_ball import WithinBall
-from aot.audit.kept_edits import all_kept
+from aot.audit.edit_cache import cached_edits
 from aot.audit.plan import AuditSettings
 from aot.backends.opening import is_url
 from aot.errors import AotError
@@ -33,12 +33,12 @@ TRANSFER = "--transfer-from FOLDER: images made against a model in this process,
 
 
 PART = 16
-"""Images that are attacked in one go, and kept before the next ones: what a killed audit loses at most."""
+"""Images that are attacked together and cached before the next ones: what a killed audit loses at most."""
 
 
 @dataclass
-class Foretold:
-    """Says once, before the first image is attacked, how long it takes at most."""
+class CostNotice:
+    """Says once, before the first image is attacked, how long the attacks take at most."""
 
     say: Callable[[str], None]
     told: bool = False
@@ -56,14 +56,14 @@ class Foretold:
 
 
 @dataclass(frozen=True)
-class KeptPixels:
-    """A white-box attack whose images are kept on disk. `digest`: of the weights and of all settings."""
+class CachedPixelAttack:
+    """A white-box attack whose images are cached on disk. `digest`: of the weights and of all settings."""
 
     attacker: PixelAttacker
     digest: str
     kept: Path
     by_chance: bool
-    foretold: Foretold
+    cost_notice: CostNotice
 
     rule: Rule = "norm"
     threat: Threat = "pixel"
@@ -77,7 +77,7 @@ class KeptPixels:
         return self.attacker.about
 
     def images(self, draws: int) -> int:
-        """So many on a scene: without chance every draw is the same one."""
+        """Images made on a scene: an attack without randomness has the same image in every draw."""
         return draws if self.by_chance else 1
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Attack | str:
@@ -103,27 +103,27 @@ class KeptPixels:
         ]
 
         def made() -> list[Image]:
-            self.foretold.before(self.attacker, scenes)
+            self.cost_notice.before(self.attacker, scenes)
             rngs = [np.random.default_rng(seed) for seed in seeds]
             return [attack.image for attack in self.attacker.attacks(scenes, rngs)]
 
         with at_most(GRADIENTS, len(scenes) * self.attacker.gradients), titled(self.name):
-            return all_kept(self.kept, scenes, keys, made)
+            return cached_edits(self.kept, scenes, keys, made)
 
 
 def planned_gradients(panel: Sequence[Family], scenes: int, draws: int, budget: int | None) -> int:
-    """At most so many are needed for all images of the panel, none of which is made beyond the budget."""
-    pixels = [attack for attack in panel if isinstance(attack, KeptPixels)]
+    """An upper bound of the gradients needed for all images of the panel within the budget."""
+    pixels = [attack for attack in panel if isinstance(attack, CachedPixelAttack)]
     full = sum(scenes * attack.images(draws) * attack.attacker.gradients for attack in pixels)
     return full if budget is None else min(full, budget * max((p.attacker.gradients for p in pixels), default=0))
 
 
 def within_ball(panel: Sequence[Family]) -> WithinBall:
-    """The referee's check of those of the panel."""
-    return WithinBall([attack.attacker for attack in panel if isinstance(attack, KeptPixels)])
+    """The referee's check for the white-box attacks of the panel."""
+    return WithinBall([attack.attacker for attack in panel if isinstance(attack, CachedPixelAttack)])
 
 
-def white_box(names: tuple[str, ...]) -> tuple[str, ...]:
+def white_box_names(names: tuple[str, ...]) -> tuple[str, ...]:
     """Those of the names that need gradients."""
     return tuple(name for name in names if name in WHITE_BOX)
 
@@ -136,7 +136,7 @@ def check_attacks(names: tuple[str, ...], defender: str, transfer_from: Sequence
         if name not in WHITE_BOX and close and close[0] in WHITE_BOX:
             hint = f"did you mean {close[0]}? by gradients: {', '.join(WHITE_BOX)}"
             raise AotError(f"no such attack: {name!r}", where="--attacks", hint=hint)
-    wanted = white_box(names)
+    wanted = white_box_names(names)
     if wanted and is_url(defender) and not transfer_from:
         what = "a model behind a URL shows no gradients"
         raise AotError(what, where=f"--attacks {','.join(wanted)}", hint=TRANSFER)
@@ -153,13 +153,12 @@ def open_white_box(
     folder: Path,
     settings: AuditSettings,
     say: Callable[[str], None] = echo,
-) -> list[KeptPixels]:
+) -> list[CachedPixelAttack]:
     """The attacks of these names against each of the models (folders, or "miniature"), named by their model where there
     are several; `folder`: where images are kept. Raises `AotError` where there is no such model, or no gradients of its
     pixels are known."""
-    from aot.attacks.white_box.attacker import (
-        pixel_attackers,  # takes seconds to import, and few audits have one
-    )
+    # These take seconds to import, and few audits have such attacks.
+    from aot.attacks.white_box.attacker import pixel_attackers
     from aot.players.defender.opening import open_defender
     from aot.players.defender.pixel_gradients import pixel_gradients
 
@@ -171,7 +170,7 @@ def open_white_box(
         min_pixels=sampling.min_pixels or 0,
         max_pixels=sampling.max_pixels or 0,
     )
-    found, foretold = list[KeptPixels](), Foretold(say)
+    found, cost_notice = list[CachedPixelAttack](), CostNotice(say)
     for model, label in zip(models, labels_of(models), strict=True):
         place = player_folder(model, "defender", option="--transfer-from FOLDER")
         defender = open_defender(place, player, name=label)
@@ -181,9 +180,9 @@ def open_white_box(
             raise AotError(error.message, where=model, hint=TRANSFER) from error
         made = pixel_attackers(names, defender, settings.pixels, label if len(models) > 1 else "")
         digest = canonical_hash([player_identity(place), player.key, settings.pixels.model_dump(mode="json")])
-        found += [
-            KeptPixels(each, digest, folder, not each.name.startswith("robust_vlm"), foretold) for each in made
-        ]
+        for each in made:
+            by_chance = not each.name.startswith("robust_vlm")
+            found.append(CachedPixelAttack(each, digest, folder, by_chance, cost_notice))
     return found
 
 

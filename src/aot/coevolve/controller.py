@@ -1,7 +1,7 @@
-"""Stages made by processes of their own: this one, the controller, plans them, starts them and reads what they left.
+"""Each stage in a process of its own: this process, the controller, plans and starts them and reads their results.
 
-It holds the run folder and no model; what a stage took of memory is free when its process has ended. Stages that are
-wanted together and train nothing go into one process, so that their players are loaded once. *Ours.*
+The controller holds the run folder and no model, so the memory of a stage is free once its process has ended. Stages
+in a row that train nothing share one process, so that their players are loaded once. *Ours.*
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from aot.runs.launched import run_command, this_process
 from aot.runs.run import Stage
 
 BEAT = ".beat"
+"""Suffix of the heartbeat file beside the log of a process."""
 
 
 @dataclass
@@ -33,11 +34,11 @@ class Controller(Stages):
         return self.make_all([name])[0]
 
     def make_all(self, names: Sequence[str]) -> list[Stage]:
-        """Raises `AotError`, with its last lines, where a process fails or hangs."""
+        """The finished stages. Raises `AotError`, with the last lines of its log, where a process fails or hangs."""
         missing = [name for name in self._with_parents(names) if not self._is_finished(name)]
         for _, together in groupby(missing, key=self._process):
             batch = list(together)
-            if self.plan(batch[0]).light:
+            if self.plan(batch[0]).without_model:
                 super().make(batch[0])
             else:
                 self._launch(batch)
@@ -58,12 +59,12 @@ class Controller(Stages):
             yield from visit(name)
 
     def _process(self, name: str) -> tuple[object, ...]:
-        """Names a process: stages in a row with the same go into one. Trainings never do."""
+        """The key of a stage's process: stages in a row with equal keys share one. Trainings never do."""
         plan = self.plan(name)
         return ("frozen players", plan.together) if plan.frozen else (name,)
 
     def _is_finished(self, name: str) -> bool:
-        """Whether the stage is finished, made from what it is made from today."""
+        """Whether the stage is finished, and made from its present settings, seed and parents."""
         if name in self.run.stages:
             return True
         plan = self.plan(name)

@@ -7,8 +7,8 @@ import math
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.recipes.stage_names import (
     BASELINE,
+    BEST_RESPONSE,
     CLEAN_RL,
-    RESPONSE,
     SFT_SCRIPTED,
     WARM_UP,
     attacker_of,
@@ -75,7 +75,7 @@ def players_of(recipe: Recipe) -> list[tuple[Role, PlayerSettings]]:
 def _saves(name: str, role: Role) -> bool:
     """Whether a stage trains, and saves, a player of this role."""
     if role == "attacker":
-        return name.startswith(f"{RESPONSE}/") or (name.endswith("/attacker") and name != attacker_of(0))
+        return name.startswith(f"{BEST_RESPONSE}/") or (name.endswith("/attacker") and name != attacker_of(0))
     if name.endswith("/defender"):
         return name != defender_of(0)
     return name.startswith((WARM_UP, SFT_SCRIPTED, CLEAN_RL, f"{BASELINE}/"))

@@ -1,4 +1,4 @@
-"""What is expected of the method, and whether the numbers say so: the published table's order, and the goals of ours.
+"""Claims about the method and whether the numbers support them: the order in the published table, and our own goals.
 
 Every claim is looked at in the mean over seeds (with its 95 % interval where it is about a difference) and in each seed
 alone, over the seeds that measured all that it speaks of. What was not measured is no claim. *Ours.*
@@ -16,7 +16,7 @@ import numpy as np
 from aot.experiment.results import SeedResult
 from aot.experiment.settings import PIXEL_VARIANT, ExperimentSettings
 from aot.experiment.statistics import Of, deceived, difference, measured, of_columns, over_seeds, paired
-from aot.rl.intervals import ROUNDING
+from aot.scores.intervals import ROUNDING
 
 Json = dict[str, Any]
 ERROR_CUT, CLEAN_LOSS, GAIN_KEPT = 0.85, 0.005, 0.9

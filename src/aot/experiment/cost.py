@@ -1,8 +1,8 @@
-"""About how long a unit takes, for the plan: what the parts took in the miniature, by their sizes. *Ours.*"""
+"""An estimate of a unit's seconds, for the plan: from what its parts took in the miniature, by their sizes. *Ours.*"""
 
 from __future__ import annotations
 
-from aot.coevolve.recipes.stage_names import CLEAN_RL, SFT_SCRIPTED, finals
+from aot.coevolve.recipes.stage_names import CLEAN_RL, SFT_SCRIPTED, best_response_targets
 from aot.experiment.settings import BASELINES, ExperimentSettings
 
 SFT_IMAGE_S, PGD_STEP_IMAGE_S, ANSWER_S, EDIT_S = 0.009, 0.004, 0.0014, 0.019
@@ -19,7 +19,7 @@ def expected_seconds(settings: ExperimentSettings, unit: str) -> float:
     pgd = min(measure.pgd_scenes, scenes) * len(measure.eps) * (measure.pgd_steps + 1)
     seconds = len(names) * (answers * ANSWER_S + pgd * PGD_STEP_IMAGE_S)
     grpo = recipe.attacker.flow_grpo
-    updates = recipe.best_response_updates * len([name for name in names if name in finals(recipe)])
+    updates = recipe.best_response_updates * len([name for name in names if name in best_response_targets(recipe)])
     edits = scenes * (updates > 0) * len(names)
     trained = {baseline.name: baseline.sft for baseline in recipe.baselines}
     if unit == BASELINES:

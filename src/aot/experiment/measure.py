@@ -21,7 +21,7 @@ from aot.attacks.judging.referees import referees
 from aot.attacks.white_box.norms import Ball
 from aot.attacks.white_box.pgd import PgdSettings, pgd
 from aot.coevolve.recipes.recipe import Recipe
-from aot.coevolve.recipes.stage_names import CLEAN, RESPONSE, finals, stage_of
+from aot.coevolve.recipes.stage_names import BEST_RESPONSE, CLEAN, best_response_targets, stage_of
 from aot.coevolve.rounds.frozen_players import opponent
 from aot.coevolve.rounds.inputs import Inputs
 from aot.coevolve.rounds.scoring import AttackSet, Scores, attack_all, evaluate, evaluate_attacked
@@ -56,7 +56,7 @@ def measured(stages: Stages, defender: str, settings: MeasureSettings) -> dict[s
     if settings.eps:
         key = [settings.model_dump(include={"eps", "pgd_steps", "pgd_scenes"}), stages.game.key]
         columns |= _read(_stage(stages, f"{MEASURE}/{defender}/pgd", defender, _pgd, settings, key))
-    if defender in finals(recipe):
+    if defender in best_response_targets(recipe):
         columns["best_response"] = _best_response(stages, defender)
     return columns
 
@@ -105,14 +105,15 @@ def _attacked(recipe: Recipe, inputs: Inputs, name: str, draws: int) -> list[Att
     return inputs.memory[key]
 
 
-def _climb(losses: PixelLosses, ball: Ball, draws: Tensor, *, settings: PgdSettings) -> Tensor:
+def _maximise(losses: PixelLosses, ball: Ball, draws: Tensor, *, settings: PgdSettings) -> Tensor:
     return pgd(losses.untargeted, ball, draws, settings=settings)
 
 
 def _pgd(recipe: Recipe, inputs: Inputs, settings: MeasureSettings, folder: Path) -> dict[str, Any]:
     """Answers to the first scenes, each attacked by PGD from the defender's own gradients. The images are of whole
     levels, and asked about by the stock path."""
-    from aot.attacks.white_box.pixels import climbed
+    # Both take seconds to import, and only this measurement needs them.
+    from aot.attacks.white_box.pixels import perturbed_images
     from aot.players.defender.pixel_gradients import pixel_gradients
 
     scenes, found = inputs.game.held_out[: settings.pgd_scenes], dict[str, Scores]()
@@ -121,11 +122,11 @@ def _pgd(recipe: Recipe, inputs: Inputs, settings: MeasureSettings, folder: Path
         clean, _ = evaluate(defender, scenes)
         for eps in settings.eps:
             attack = PgdSettings(eps=eps, steps=settings.pgd_steps)
-            images = climbed(
+            images = perturbed_images(
                 pixel_gradients(defender),
                 [scene.image for scene in scenes],
                 [scene.question for scene in scenes],
-                partial(_climb, settings=attack),
+                partial(_maximise, settings=attack),
                 [np.random.default_rng([inputs.seed, eps, number]) for number in range(len(scenes))],
                 norm=attack.norm,
                 eps=eps,
@@ -137,7 +138,7 @@ def _pgd(recipe: Recipe, inputs: Inputs, settings: MeasureSettings, folder: Path
 
 def _best_response(stages: Stages, defender: str) -> str:
     """Right answers under the attacker that was trained against this defender alone; refused attacks are not scored."""
-    column = f"{RESPONSE}_{defender}"
+    column = f"{BEST_RESPONSE}_{defender}"
     stage = stages.make(f"evaluation/{defender}/{column}")
     answers = json.loads((stage.folder / "answers.json").read_text(encoding="utf-8"))[column]
     return scores_text(np.array(answers["scores"], dtype=np.int8))

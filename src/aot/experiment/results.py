@@ -3,7 +3,7 @@
     seed_3.json    {"seed", "settings", "units": {unit: key}, "wall_seconds", "defenders": {name: entry}}
 
 An entry has `cpu_seconds` of all stages behind the defender (None: not known) and `scores`: by column a text of "1",
-"0" and "-" (not scored), a letter a scene. Units land in it as they end.
+"0" and "-" (not scored), a letter a scene. Units are added to it as they finish.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def seed_file(out: Path, seed: int) -> Path:
     return out / f"seed_{seed}.json"
 
 
-def is_landed(settings: ExperimentSettings, out: Path, seed: int, unit: str) -> bool:
+def is_stored(settings: ExperimentSettings, out: Path, seed: int, unit: str) -> bool:
     """Whether the unit's results stand in the seed's file, made with these settings."""
     return _stored(out, seed).units.get(unit) == unit_key(settings, unit, seed)
 
 
-def land(settings: ExperimentSettings, out: Path, runs: Path, seed: int) -> None:
+def store_seed(settings: ExperimentSettings, out: Path, runs: Path, seed: int) -> None:
     """Writes the seed's file from its finished units; those that stand in it and are no longer in `runs` are kept."""
     stored = _stored(out, seed)
     kept = {u: k for u, k in stored.units.items() if u in settings.units()}
@@ -70,8 +70,8 @@ def land(settings: ExperimentSettings, out: Path, runs: Path, seed: int) -> None
             entries |= {name: Entry(unit=unit, **dict(entry)) for name, entry in result.defenders.items()}
     ordered = {name: entries[name] for name in settings.names() if name in entries}
     chosen = settings.model_dump(mode="json")
-    landed = SeedFile(seed=seed, settings=chosen, units=units, wall_seconds=walls, defenders=ordered)
-    write_json(seed_file(out, seed), landed.model_dump(mode="json"))
+    file = SeedFile(seed=seed, settings=chosen, units=units, wall_seconds=walls, defenders=ordered)
+    write_json(seed_file(out, seed), file.model_dump(mode="json"))
 
 
 def _stored(out: Path, seed: int) -> SeedFile:

@@ -11,7 +11,7 @@ from aot.experiment.cost import expected_seconds
 from aot.experiment.figure import headline_figure
 from aot.experiment.jobs import Task, make_units
 from aot.experiment.page import page
-from aot.experiment.results import check_results, is_landed, land, read_results
+from aot.experiment.results import check_results, is_stored, read_results, store_seed
 from aot.experiment.settings import EXPERIMENTS, ExperimentSettings
 from aot.experiment.summary import summarise
 from aot.experiment.table import markdown
@@ -46,17 +46,17 @@ def run_experiment(
         tasks = [Task(seed, unit) for seed in range(seeds) for unit in settings.units()]
         for seed in range(seeds):
             if any(finished(settings, runs, seed, unit) for unit in settings.units()):
-                land(settings, out, runs, seed)
-        todo = [task for task in tasks if not is_landed(settings, out, task.seed, task.unit)]
+                store_seed(settings, out, runs, seed)
+        todo = [task for task in tasks if not is_stored(settings, out, task.seed, task.unit)]
         say(plan(settings, tasks, todo, jobs))
 
-        def landed(task: Task) -> None:
-            land(settings, out, runs, task.seed)
+        def store(task: Task) -> None:
+            store_seed(settings, out, runs, task.seed)
             write_results(out, settings)
             todo.remove(task)
             say(f"{task}: landed in {out}; {len(todo)} of {len(tasks)} to go")
 
-        make_units(settings, runs, list(todo), jobs, landed)
+        make_units(settings, runs, list(todo), jobs, store)
         return write_results(out, settings)
 
 

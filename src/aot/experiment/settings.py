@@ -65,7 +65,7 @@ class MeasureSettings(BaseModel, frozen=True, extra="forbid"):
     draws: int = Field(2, gt=0, le=1024)  # attacks of each family on each scene; the worst valid one counts
     eps: Levels = (2, 4, 8)  # of 255, of PGD in L-infinity on the whole image
     pgd_steps: int = Field(20, gt=0)
-    pgd_scenes: int = Field(120, gt=0)  # the first so many: each costs as many passes as there are steps
+    pgd_scenes: int = Field(120, gt=0)  # the first scenes: each costs as many passes as there are steps
 
 
 class BaselineSteps(BaseModel, frozen=True, extra="forbid"):

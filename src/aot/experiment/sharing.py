@@ -1,4 +1,4 @@
-"""Stages that two runs have in common are made once: a finished one is linked into the other run's folder. *Ours.*
+"""Stages that two runs share are made once: a finished one is linked into the other run's folder. *Ours.*
 
 Two stages are the same where their names, settings, seeds and parents are (`StagePlan`); a run never changes a finished
 stage's files, so both may have the same ones. What is linked is verified like any stage that was made before.

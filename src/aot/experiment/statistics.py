@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from aot.experiment.results import Rates, SeedResult
-from aot.rl.intervals import ROUNDING, unspread_difference
+from aot.scores.intervals import ROUNDING, unspread_difference
 
 RESAMPLES = 2000
 Json = dict[str, Any]

@@ -1,4 +1,4 @@
-"""`summary.json`: what the seeds add up to, by defender, and which claims hold; computed from the numbers. *Ours.*"""
+"""`summary.json`: means over the seeds by defender, and which claims hold; computed from the numbers. *Ours.*"""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class DefenderUrl:
         return self.model
 
     def load(self) -> Defender:
-        """Raises `AotError` where nobody answers there, or has no such model."""
+        """Raises `AotError` where no server answers there, or it has no such model."""
         return open_defender(self.url, self.model)
 
     def judge(self) -> Judge:

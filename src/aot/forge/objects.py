@@ -130,7 +130,7 @@ def at_least(fit: Fit) -> Fit:
 
 
 def _stored(data: Path, folder: Path, fit: Fit, bank: BankSettings) -> PhotoStore:
-    """Made in a folder of its own and renamed: whoever comes second takes what the first one left."""
+    """Made in a folder of its own and renamed, so that a second process takes what the first one made."""
     sizes = [fit((side, other)) for side in (64, 640, 4000) for other in (64, 480, 3000)]
     place = folder / f"photos-{canonical_hash([str(data), digest_of(data), sizes, bank.model_dump()])[:12]}"
     if not place.is_dir():

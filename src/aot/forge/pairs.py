@@ -22,7 +22,7 @@ from aot.runs.limits import Temperature
 from aot.types import Attack, Box, Episode, Image, Scene
 
 AT_ONCE_BYTES = 2**27
-"""The referee is asked when so many bytes of attacked images wait for it."""
+"""Bytes of attacked images that are collected before the referee judges them."""
 
 
 class PairSettings(BaseModel, frozen=True, extra="forbid"):
@@ -55,7 +55,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Drawn:
-    """An edit that nobody has judged; both images also as they are stored."""
+    """An edit before the referee's verdict; both images also as they are stored."""
 
     source: int
     scene: Scene

@@ -14,9 +14,9 @@ from pydantic import BaseModel, Field
 from aot.data.photos.photo import AnnotatedScene, Photo, Thing, questions_of
 from aot.forge.funnel import Funnel
 from aot.forge.grow import Author, GrowSettings, grow, row_of
+from aot.forge.photo_edits.all_edits import all_edits
 from aot.forge.photo_edits.bank import Bank, BankSettings, Cutout
 from aot.forge.photo_edits.checks import AnswerKept, extension_checks
-from aot.forge.photo_edits.every import every
 from aot.forge.photo_edits.extend import CanvasExtender, CanvasSettings, Extender
 from aot.forge.photo_edits.generated import (
     GeneratedExtender,
@@ -25,12 +25,12 @@ from aot.forge.photo_edits.generated import (
     open_inpainter,
 )
 from aot.forge.photo_edits.implant import Editor, Implanter, PasteImplanter
+from aot.forge.photo_edits.model_proposals import Idea, realised, write_ideas
 from aot.forge.photo_edits.outlines import with_outlines
 from aot.forge.photo_edits.paint import Light, LightSettings, PaintSettings, alike, light_of
 from aot.forge.photo_edits.place import Origin, Site
 from aot.forge.photo_edits.propose import Proposal, ProposalContext, ProposeSettings, drawn_kind, propose
 from aot.forge.photo_edits.surfaces import Surface, grounds_of
-from aot.forge.photo_edits.written import Idea, realised, write_ideas
 from aot.forge.split import SPLITS, split_of
 from aot.forge.store import PhotoStore
 from aot.game.judge import Judge
@@ -261,7 +261,7 @@ class PhotoPairSource:
         if s.propose.by == "model" or s.implanter != "paste":
             yield from (self.distract(scene, rng) for _ in range(most))
             return
-        for proposal in every(self._context(scene), rng, paint=s.paint):
+        for proposal in all_edits(self._context(scene), rng, paint=s.paint):
             attack = proposal if isinstance(proposal, str) else self._edited(scene, proposal, rng)
             yield attack
             made += not isinstance(attack, str)

@@ -36,10 +36,10 @@ from aot.forge.dataset import row, write_rows
 from aot.forge.funnel import Funnel
 from aot.forge.grow import Author
 from aot.forge.models import DefenderFolder, DefenderUrl
-from aot.forge.needed import attacker_folder, check_asked, check_editors
 from aot.forge.pairs import EffectSettings, PairSettings, make_pairs
 from aot.forge.photo_edits.outlines import find_outlines
 from aot.forge.photo_source import PairSource, PhotoPairSource, PhotoSettings
+from aot.forge.preflight import attacker_folder, check_asked, check_editors
 from aot.forge.publish import GROWN, REFUSED, publish
 from aot.forge.similarity import Similarity
 from aot.forge.split import SPLITS, split_of

@@ -1,4 +1,4 @@
-"""One episode of the game: attack, verdict, answers, reward. Knows no optimizer, no disk, no command line."""
+"""One episode of the game: attack, verdict, answers, reward. No optimizer, no disk, no command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from aot.game.judge import Judge, judge_attacks
-from aot.game.referee import Judging
+from aot.game.referee import RefereeLike
 from aot.players.base import Attacker, Defender
 from aot.rl.rewards import AttackReward, attack_reward
 from aot.runs.progress import ANSWERS, part
@@ -16,7 +16,7 @@ from aot.types import Answer, Attack, EditKind, Episode, Scene
 def play(
     scenes: Sequence[Scene],
     attacker: Attacker,
-    referee: Judging,
+    referee: RefereeLike,
     defender: Defender,
     *,
     k: int = 1,
@@ -46,7 +46,7 @@ def play(
 def play_attacks(
     scenes: Sequence[Scene],
     attacks: Sequence[Attack],
-    referee: Judging,
+    referee: RefereeLike,
     defender: Defender,
     *,
     k: int = 1,
@@ -62,8 +62,8 @@ def play_attacks(
 
     Every attack gets a verdict and `k` answers at `temperature` (without `ask_refused`, only the valid ones
     are shown to the defender). `clean_answers`: answers to the unattacked images where they are known
-    already; else one greedy answer each is asked for. `reward`: also fill `Episode.rewards`; `judge`: whose word that
-    reward may weigh. `streams`: of each attack, as in `Defender.answer`.
+    already; else one greedy answer each is asked for. `reward`: also fill `Episode.rewards`; `judge`: scores attacks
+    where the reward has terms for that. `streams`: one for each attack, as in `Defender.answer`.
     """
     verdicts = referee.judge(scenes, attacks)
     clean = greedy_answers(scenes, defender) if clean_answers is None else list(clean_answers)
@@ -113,10 +113,12 @@ def with_rewards(
     *,
     judge: Judge | None = None,
 ) -> list[Episode]:
-    """The same episodes with the attacker's reward and its breakdown (`attack_reward`). The right option's
-    log-probability is asked for only where the settings grade by it, the attack is valid, and it is not among the
-    `known` ones (by the episode's position). A `judge` sees valid attacks only, and only where the settings weigh its
-    word. Raises `AotError` where they do and there is none."""
+    """The same episodes with the attacker's reward and its breakdown (`attack_reward`).
+
+    The defender is asked for the right option's log-probability (nats) only where the settings grade by log-odds, the
+    attack is valid, and `known` (by position of the episode) does not have it. A `judge` scores valid attacks only, and
+    only where the reward has terms for that. Raises `AotError` where it has and there is no judge.
+    """
     logprobs = dict(known or {})
     if settings.efficacy == "log_odds":
         asked = [i for i, b in enumerate(episodes) if b.verdict.valid and i not in logprobs]

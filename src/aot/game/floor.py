@@ -1,10 +1,10 @@
-"""The floor of the referee's local rule: what an editor does to protected boxes that nobody asked it to change.
+"""The floor of the referee's local rule: the local SSIM of protected boxes after an edit that should change nothing.
 
-An autoencoder loses detail, and Qwen-Image-Edit shifts or zooms its picture by some pixels: a threshold that its null
-edits do not reach refuses attacks for what the editor is, not for what was edited. So before an attacker is trained the
-local SSIM is measured after a round trip through the autoencoder and after a null edit, on scenes with protected boxes,
-and a threshold above the floor is refused. Where latents are those of the change (the miniature's), a null edit is the
-round trip of the source, which is exact: what such an editor paints it means. All *ours*.
+An autoencoder loses detail, and Qwen-Image-Edit shifts or zooms the image by some pixels. A threshold above what null
+edits reach would refuse attacks for the editor's own distortion. So before an attacker is trained the local SSIM is
+measured after a round trip through the autoencoder and after a null edit, on scenes with protected boxes, and a
+threshold above the floor is refused. For an editor whose latents encode the change (the miniature's), the null edit is
+the round trip of the source, which is exact. All *ours*.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Floor:
         return {"round_trip": self.round_trip.tolist(), "null_edit": self.null_edit.tolist()}
 
     def reached(self, share: float) -> float:
-        """The highest threshold, of two digits, that this share of the null edits passes."""
+        """The highest threshold, rounded down to two decimals, that this share of the null edits passes."""
         least = float(np.sort(self.null_edit)[::-1][int(np.ceil(share * len(self.null_edit))) - 1])
         value = round(float(np.floor(least * 100 + 1e-6)) / 100, 2)
         return value if value <= least else round(value - 0.01, 2)
@@ -81,7 +81,7 @@ def measure_floor(
 
 
 def _spread(scenes: Sequence[Scene], most: int) -> list[Scene]:
-    """At most so many scenes with protected boxes, each of another image, evenly from all."""
+    """At most `most` scenes with protected boxes, each of another image, evenly spaced over all."""
     by_image: dict[int, Scene] = {}
     for scene in scenes:
         if scene.protected:
@@ -91,7 +91,7 @@ def _spread(scenes: Sequence[Scene], most: int) -> list[Scene]:
 
 
 def floor_table(floor: Floor, referee: RefereeSettings) -> str:
-    """Quantiles of both, and the share that passes the threshold, in a few lines."""
+    """Quantiles of both measurements, and the share that passes the threshold, in a few lines of text."""
     n, threshold = len(floor.null_edit), referee.local_ssim_min
     if not n:
         return "floor of the local SSIM: no scene has protected boxes, nothing to measure"

@@ -1,11 +1,12 @@
-"""One judge for both players' samples (method section 1: one reward model, as OneReward does with one VLM; *ours*).
+"""One multimodal model as the judge of both players' samples (method section 1: one reward model for all, as OneReward
+uses one VLM; *ours*).
 
-Any multimodal model that answers questions can judge: it is asked yes or no per named criterion, and the score is the
-probability of "yes". Models prefer a letter, and the left of two images, whatever is asked; so each question is asked
-in both orders and the two are averaged. What cannot be read has no score (nan): it is neither a yes nor a no.
+The judge answers a yes/no question for each named criterion; the score is the probability of "yes". Models have a bias
+for a letter, and for the left of two images, so each question is asked in both orders and the two are averaged. An
+answer that cannot be read has no score (nan): it is neither a yes nor a no.
 
-In training its word is a term of the players' rewards (`judge_attacks`; `aot.train.defender.dapo.rewards` for answers
-in free text). It is frozen then: a player of its own, never the one that learns.
+In training the scores are terms of the players' rewards (`judge_attacks`; `aot.train.defender.dapo.rewards` for answers
+in free text). The judge is frozen, and never the player that learns.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ JUDGE_PLAYER = "judge.player"
 
 
 class JudgeSettings(BaseModel, frozen=True, extra="forbid"):
-    """Who judges the players' samples in training; what its word is worth stands at their rewards. All *ours*."""
+    """Who judges the players' samples in training; the weights of its scores are settings of the rewards. All
+    *ours*."""
 
     player: str = ""
-    """"" is nobody, "miniature" the shipped defender, else a model folder or the http(s) URL of a server."""
+    """"": nobody; "miniature": the shipped defender; else a model folder or the http(s) URL of a server."""
     model: str = ""  # its name, where it is behind a URL
     by: Literal["probability", "samples"] = "probability"  # of the answer token; or the share of `k` sampled answers
     k: int = Field(4, gt=0)
@@ -148,7 +150,7 @@ def question_of(criterion: str, fields: Mapping[str, str]) -> str:
 
 
 def side_by_side(left: Image, right: Image) -> Image:
-    """Two images as one, a white gap between them; the lower one is filled up with white."""
+    """Two images as one, with a white gap between them; the shorter one is padded with white."""
     height = max(left.shape[0], right.shape[0])
     out = np.full((height, left.shape[1] + GAP_PX + right.shape[1], 3), 255, np.uint8)
     out[: left.shape[0], : left.shape[1]] = left
@@ -177,22 +179,23 @@ def _folder(settings: JudgeSettings) -> Path:
 
 
 def judge_key(settings: JudgeSettings) -> dict[str, Any]:
-    """What a stage depends on that asks this judge: its files, the texts that it reads, how it is read."""
-    if is_url(settings.player):  # what is behind it cannot be seen: its name must do
+    """What a stage that asks this judge depends on: the model's files, the prompts' version, how scores are read."""
+    if is_url(settings.player):  # the weights behind a URL cannot be hashed
         return settings.model_dump() | {"version": JUDGE_VERSION}
     files = player_identity(_folder(settings))
     return settings.model_dump(exclude={"player"}) | {"files": files, "version": JUDGE_VERSION}
 
 
 def without_judge(what: str) -> AotError:
-    """The mistake of asking for a judge's word where there is no judge."""
+    """The error for `what` needing a judge where there is none."""
     hint = f"--set {JUDGE_PLAYER}=miniature, or a multimodal model's folder or URL"
     return AotError(f"{what}, and there is no judge", where=JUDGE_PLAYER, hint=hint)
 
 
 def judge_attacks(judge: Judge | None, episodes: Sequence[Episode], wanted: JudgeTerms) -> list[dict[str, float]]:
-    """Per episode the scores of its attack for the criteria that `wanted` weighs, in one batch each. {} where the
-    referee refused it: the judge does not see it. A scene's attacks are a group where they are compared."""
+    """By episode, the scores of its attack for the criteria that `wanted` weighs, one batch a criterion; {} for an
+    attack that the referee refused, which the judge does not see. Where attacks are compared, those of a scene are a
+    group."""
     scores: list[dict[str, float]] = [{} for _ in episodes]
     if not wanted.weights:
         return scores
@@ -226,7 +229,7 @@ def _mean_of(row: Scores) -> float:
 
 
 def _mean(a: Any, b: Any) -> Scores:
-    """Of both where both were read, else of the one that was."""
+    """Mean of two readings `[n]`; where one is nan, the other."""
     both = np.stack([a, b])
     read = ~np.isnan(both)
     total, n = np.where(read, both, 0).sum(0), read.sum(0)

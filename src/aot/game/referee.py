@@ -42,8 +42,8 @@ class RefereeSettings(BaseModel, frozen=True, extra="forbid"):
     area_max: float = Field(0.25, ge=0, le=1)  # ours: four of the sixteen cells
     preserve_answer: bool = True  # ours: recognise the world's objects and answer again
     object_edits_only: bool = True  # ours: paint that changes no object of the world is no attack
-    # Ours: other sizes, textures and patches of the world are recognised, too. Not told where it is off, so that what
-    # was made without it is found again.
+    # Ours: changed sizes, textures and patches of the world are recognised, too. Left out of the dump where it is off,
+    # so that stages made before this setting existed keep their keys.
     wide_edits: bool = Field(False, exclude_if=operator.not_)
 
     @model_validator(mode="after")
@@ -55,22 +55,23 @@ class RefereeSettings(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
-class Judging(Protocol):
-    """What a `Referee` does, and whoever does the same."""
+class RefereeLike(Protocol):
+    """The interface of `Referee`, also met by referees that apply another rule to each attack."""
 
     def judge(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Verdict]: ...
 
 
 @dataclass(frozen=True)
 class Referee:
-    """Judges attacks by a list of checks. `any_size`: these see to the size of images themselves."""
+    """Judges attacks by a list of checks. `any_size`: the checks compare images of different sizes themselves."""
 
     checks: Sequence[Check]
     any_size: bool = field(default=False, kw_only=True)
 
     def judge(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Verdict]:
         """One verdict an attack, in order; `attacks[i]` is against `scenes[i]`. An image of another size than
-        its scene's is refused ("size") before any other check looks at it, but with `any_size`."""
+        its scene's is refused ("size") before any other check, unless `any_size`. Raises ValueError where the two are
+        not in the same order."""
         if [s.id for s in scenes] != [a.scene_id for a in attacks]:
             raise ValueError("attacks and scenes are not in the same order")
         findings: list[list[Finding]] = [[] for _ in scenes]
@@ -89,7 +90,7 @@ class Referee:
 
 
 def build_referee(settings: RefereeSettings, extra: Sequence[Check] = ()) -> Referee:
-    """The checks of the settings, and after them `extra` ones that only some kind of scene can be put to."""
+    """The checks of the settings, followed by `extra` ones for a special kind of scene."""
     s = settings
     checks: list[Check] = [
         LocalSsim(s.local_ssim_min, s.window_px),

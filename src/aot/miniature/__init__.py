@@ -1,2 +1,2 @@
-"""Everything that only the toy needs: scripted players, autoencoder, tokenizer, pretraining, weights.
-Builds on `train/attacker/sft`."""
+"""Everything that only the miniature needs: scripted players, autoencoder, tokenizer, pretraining, weights (start with
+scripted.py). Builds on `train/attacker/sft`."""

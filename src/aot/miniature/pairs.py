@@ -1,4 +1,5 @@
-"""Training pairs of the miniature world: plain editing tasks ("Add a red cup."), and random attacks told as attacks.
+"""Training pairs of the miniature world: plain editing tasks ("Add a red cup."), and random attacks with the
+instruction of an attack.
 
 *Ours*: how the miniature's editor learns to paint, and does not forget.
 """
@@ -11,7 +12,7 @@ import numpy as np
 
 from aot.miniature.cell_heads import cell_labels
 from aot.train.attacker.sft.edit_sets import EditPair
-from aot.train.attacker.sft.pairs import ScriptedTasks, told
+from aot.train.attacker.sft.pairs import ScriptedTasks, instruction_of
 from aot.types import Attack, EditKind, Scene
 from aot.world.edits import centred, distractor_attacks, distractor_candidates, instruction_edits
 from aot.world.scenes import Layout, WorldScene, draw_scenes, render
@@ -41,7 +42,7 @@ def distractor_pairs(
     pairs = []
     for scene in scenes:
         for kind, layout, _ in distractor_candidates(scene, rng, 1, kinds=kinds):
-            pairs.append(edit_pair(scene, layout, told(scene, kind, 0.5, rng)))
+            pairs.append(edit_pair(scene, layout, instruction_of(scene, kind, 0.5, rng)))
     return pairs
 
 

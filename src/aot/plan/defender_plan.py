@@ -31,7 +31,7 @@ from aot.train.defender.dapo.settings import DapoSettings
 from aot.train.defender.dapo.train import for_packed
 from aot.train.defender.dapo.trl.forward import as_on_a_gpu, completion_loss, with_trls_head
 from aot.train.defender.optimizer import adamw
-from aot.train.defender.sft import DefenderSftSettings
+from aot.train.defender.sft.settings import DefenderSftSettings
 from aot.train.weight_average import WeightAverage
 from aot.types import Image, Question
 

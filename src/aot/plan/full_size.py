@@ -32,7 +32,7 @@ from aot.players.attacker.opening import check_adapter
 from aot.players.attacker.qwen_image_21 import is_qwen_image_21
 from aot.players.base_players import BASE, EDITOR_ADAPTER, SHIPPED, Role, base_at, base_named
 from aot.players.defender.lora import untrained
-from aot.players.defender.opening import FAST, check_rank, defender_around
+from aot.players.defender.opening import FAST_MODEL_TYPE, check_rank, defender_around
 from aot.players.defender.trained import TrainedDefender
 from aot.players.hub import configured, is_hub_id
 from aot.players.load_errors import reading
@@ -106,7 +106,7 @@ def defender_without_data(settings: DefenderSettings) -> TrainedDefender:
     in_fewer_bits(model, settings.quantization, WHOLE)
     tell(model, reasons(model, settings, config))
     kind = model.config.model_type
-    if folder and (kind != FAST or any(folder.glob("*processor_config.json"))):
+    if folder and (kind != FAST_MODEL_TYPE or any(folder.glob("*processor_config.json"))):
         processor = read_processor(folder, kind)
     else:
         processor = _processor(model, None, SHIPPED / "defender")

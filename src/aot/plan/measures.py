@@ -23,7 +23,7 @@ from aot.players.attacker.conditions import Conditions
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.base_players import token_limit
 from aot.players.defender.trained import TrainedDefender
-from aot.train.defender.sft import DefenderSftSettings
+from aot.train.defender.sft.settings import DefenderSftSettings
 
 Made = TypeVar("Made")
 

@@ -13,11 +13,11 @@ from functools import partial
 
 from aot.backends.vllm.settings import VLLM
 from aot.coevolve.recipes.recipe import Recipe
-from aot.coevolve.recipes.stage_names import RESPONSE, baselines, defenders, finals
+from aot.coevolve.recipes.stage_names import BEST_RESPONSE, baselines, best_response_targets, defenders
 from aot.plan.measures import Measures
 from aot.plan.phases import Phase, StageNeed
 from aot.plan.stock_answers import Answering
-from aot.train.defender.sft import DefenderSftSettings
+from aot.train.defender.sft.settings import DefenderSftSettings
 
 ADAPTER_BYTES = 4
 """A parameter on disk: adapters, and whole weights that are trained, are float32."""
@@ -73,7 +73,7 @@ def attackers_conditions(m: Measures) -> StageNeed:
     scenes = r.game.train_scenes
     phases = [Phase("conditions", m.conditions, scenes / at_once)]
     geometry = f"{scenes} scenes, {at_once} at once; {m.stored_bytes / 1e6:.1f} MB each"
-    made = r.iterations + bool(finals(r))
+    made = r.iterations + bool(best_response_targets(r))
     return StageNeed(CONDITIONS, made, phases, saved=scenes * m.stored_bytes, geometry=geometry)
 
 
@@ -92,7 +92,7 @@ def attackers_evolution(m: Measures) -> StageNeed:
         phases += [Phase("sampling", m.sampling, s.updates * _edit_steps(m) / m.edits_at_once), painting]
         phases.append(Phase("update", update.step, s.passes * edits * s.window / update.edits))
     phases += _answers(m, edits, s.environment.answers, training=True)
-    made = r.iterations + len(finals(r)) * r.best_response_updates / s.updates
+    made = r.iterations + len(best_response_targets(r)) * r.best_response_updates / s.updates
     steps = -(-m.edits // s.minibatch) * s.passes
     geometry = (
         f"{s.updates} updates of {s.groups} groups x {s.group_size} = {m.edits} edits of {_size(m)}, {s.steps} steps"
@@ -231,13 +231,13 @@ def defenders_sft(m: Measures, name: str = WARM_UP) -> StageNeed:
 def evaluation(m: Measures) -> StageNeed:
     """All players on the held-out scenes."""
     r, scenes = m.recipe, m.recipe.game.held_out_scenes
-    attackers = r.iterations + 1 + len(finals(r))
+    attackers = r.iterations + 1 + len(best_response_targets(r))
     columns = 1 + r.evaluation.distractors + r.iterations + 1
-    answers = (len(defenders(r)) * columns + len(finals(r))) * scenes
+    answers = (len(defenders(r)) * columns + len(best_response_targets(r))) * scenes
     phases = _editing(m, attackers * scenes)
     if m.answers_here:
         phases += _reading_and_writing(m.reading, answers, m.most_tokens)
-    others = f"{len(baselines(r))} baselines, {len(finals(r))} {RESPONSE.replace('_', ' ')}s"
+    others = f"{len(baselines(r))} baselines, {len(best_response_targets(r))} {BEST_RESPONSE.replace('_', ' ')}s"
     geometry = f"{attackers * scenes} edits, at most {answers} answers on {scenes} scenes ({others})"
     return StageNeed(EVALUATION, 1, _beside(m, phases), geometry=geometry)
 

@@ -1,7 +1,8 @@
-"""What the configuration of PEFT adapters says (`adapter_config.json`), and which files of their folder are theirs.
+"""The folder of PEFT adapters: its configuration (`adapter_config.json`), and which of its files belong to the
+adapters.
 
-Reads JSON and names alone. What a trainer leaves beside them (optimizer, checkpoints, pickled arguments) is no part of
-them: it is neither read nor copied, nor does it tell two players apart.
+Reads only JSON and file names. What a trainer leaves beside the adapters (optimizer, checkpoints, pickled arguments) is
+neither read nor copied nor part of their digest.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ MERGE = "merge them into their base (peft's merge_and_unload), save that, and gi
 TASKS = ("", "CAUSAL_LM")
 """Task types under which peft leaves the model's own head in place; "": none is said."""
 BEYOND_LAYERS = ("alora_invocation_tokens", "layer_replication", "megatron_config")
-"""Settings that need more than layers changed in their places: a prompt that is looked through, more layers, another
-program's."""
+"""Settings that need more than changed layers: a scan of the prompt, additional layers, another program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class AdapterConfig:
 
 
 def adapter_config(folder: Path) -> AdapterConfig:
-    """What the adapters in `folder` say of themselves. Raises `AotError` where that is damaged, names no base, or is
-    for other work than to answer questions."""
+    """The adapters' configuration in `folder`. Raises `AotError` where it is damaged, names no base, or is for another
+    task than generating text."""
     path = folder / ADAPTER
     saved = read_json(path, hint=AS_SAVED, needs=("peft_type",))
     named = {key: saved.get(key) or "" for key in ("peft_type", BASE_NAME, "revision", "task_type")}
@@ -56,7 +56,7 @@ def adapter_config(folder: Path) -> AdapterConfig:
 
 
 def check_adapter_weights(folder: Path) -> None:
-    """Raises `AotError` where the adapters' weights are not there as safetensors."""
+    """Raises `AotError` where there are no weights as safetensors."""
     if (folder / WEIGHTS).is_file():
         return
     what = f"the adapters' weights are missing ({WEIGHTS}); others than safetensors are not read"

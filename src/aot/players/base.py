@@ -1,4 +1,4 @@
-"""What an attacker and a defender are. Anything with these methods can play; nothing is registered."""
+"""The interfaces of an attacker and a defender. Any object with these methods can play; nothing is registered."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Defender(Protocol):
     ) -> list[tuple[Answer, ...]]:
         """`k` answers to each of the B (image, question) pairs: B tuples of length k.
 
-        Temperature 0 is greedy (all k answers equal); above it they are sampled with `seed`. `streams`: a number for
-        each pair, by which its random numbers are drawn, so that they do not depend on what else is in the call;
-        without, its place in the call decides.
+        Temperature 0 is greedy (all k answers equal); above it they are sampled with `seed`. `streams`: for each
+        pair the number of its random stream, so that its samples do not depend on the rest of the call; without it, the
+        position in the call is used.
         """
         ...
 
@@ -58,6 +58,5 @@ class Defender(Protocol):
     def answer_with_logprobs(
         self, images: Sequence[Image], questions: Sequence[Question]
     ) -> list[tuple[Answer, npt.NDArray[np.float64]]]:
-        """Per pair the greedy answer and `option_logprobs`: both in one go, which may be cheaper than one after the
-        other."""
+        """Per pair the greedy answer and `option_logprobs`, which together may cost less than two calls."""
         ...

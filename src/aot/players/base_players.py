@@ -1,5 +1,5 @@
-"""Where the players come from that a run starts with: shipped in the package, a folder of the user's, or the hub; and
-how a run keeps them, as a copy or as a reference (`base.json`) that says where they are and what they were."""
+"""The base players that a run starts with: shipped in the package, in a folder, or on the hub; and how a run keeps
+them, as a copy or as a reference (`base.json`) with their place and digest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from aot.players.adapter_folder import (
     is_adapter_file,
 )
 from aot.players.digests import player_digests
-from aot.players.hub import check_whole, commit_of, fetched, id_of, is_hub_id
+from aot.players.hub import check_whole, commit_of, fetched, hub_id_of, is_hub_id
 from aot.players.settings import DefenderSettings, PlayerSettings
 from aot.runs.files import canonical_hash, read_json, write_json
 from aot.runs.overrides import validated
@@ -35,14 +35,14 @@ BASE = "base.json"
 EDITOR_ADAPTER = "pytorch_lora_weights.safetensors"
 """An adapter of an attacker, as diffusers names it: beside `base.json`, or beside a whole pipeline."""
 ENTRIES = {"attacker": ("model_index.json", BASE), "defender": ("config.json", ADAPTER, BASE)}
-"""By role the files of which a player's folder holds one: a whole model, adapters, or a reference."""
-MINIATURES_TOKENS, USUAL_TOKENS = 12, 1024
+"""By role the files of which a player's folder holds at least one: a whole model, adapters, or a reference."""
+MINIATURE_MAX_TOKENS, DEFAULT_MAX_TOKENS = 12, 1024
 COPIED_BYTES = 1 << 30
 """Up to this size a run copies its base players; *ours*."""
 
 
 class Base(BaseModel, frozen=True, extra="forbid"):
-    """A base player that is named, not copied."""
+    """A reference to a base player that is not copied."""
 
     model: str  # "miniature", a folder's absolute path, or a hub id
     revision: str = ""  # of a hub id: its commit
@@ -71,7 +71,7 @@ def player_folder(name: str, role: Role, *, option: str = "", revision: str = ""
 
 
 def base_at(folder: Path) -> Base | None:
-    """What a folder's reference says; None where it has none. Raises `AotError` for a damaged one."""
+    """The reference in a folder; None where it has none. Raises `AotError` for a damaged one."""
     path = folder / BASE
     if not path.is_file():
         return None
@@ -79,9 +79,9 @@ def base_at(folder: Path) -> Base | None:
     return validated(Base, read_json(path, hint=hint, needs=()), where=str(path), hint=hint)
 
 
-def described(folder: Path) -> Base:
+def reference_to(folder: Path) -> Base:
     """The reference to the player in `folder`: one of the hub's cache by its id, a shipped one by its name."""
-    named = id_of(folder) or ("miniature" if folder.parent == SHIPPED else str(folder.resolve()))
+    named = hub_id_of(folder) or ("miniature" if folder.parent == SHIPPED else str(folder.resolve()))
     return Base(model=named, revision=commit_of(folder), digest=canonical_hash(player_digests(folder)))
 
 
@@ -103,8 +103,8 @@ def followed(folder: Path, role: Role, *, offline: bool = False) -> Path:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a defender's weights are: a whole model, and adapters over it where there are any. `base` names the whole
-    one, if a reference does."""
+    """The folders of a defender's weights: a whole model, and adapters over it if there are any. `base`: the reference
+    to the whole model, if there is one."""
 
     whole: Path
     adapters: Path | None = None
@@ -112,13 +112,14 @@ class Place:
 
     @property
     def processor(self) -> Path:
-        """Whose processor counts: the adapters' own, where they were saved with one."""
+        """The folder of the processor: the adapters', where they were saved with one, else the whole model's."""
         own = self.adapters is not None and any(self.adapters.glob("*processor_config.json"))
         return self.adapters if own and self.adapters else self.whole
 
 
 def placed(folder: Path, *, offline: bool = False) -> Place:
-    """What a defender's folder holds or leads to. Raises `AotError` where a base is missing or another one."""
+    """The folders that a defender's folder holds or refers to. Raises `AotError` where a base is missing or has
+    changed."""
     base, adapters = base_at(folder), folder if (folder / ADAPTER).is_file() else None
     if base is not None or adapters is None:
         return Place(followed(folder, "defender", offline=offline), adapters, base)
@@ -126,8 +127,8 @@ def placed(folder: Path, *, offline: bool = False) -> Place:
 
 
 def base_named(adapters: Path) -> tuple[str, str]:
-    """The base that adapters of others name, and its revision: a hub id, or a folder, which a relative path may name
-    from here or from the adapters' own folder. Raises `AotError` where they name none."""
+    """The base model named by adapters that were not trained here, and its revision: a hub id or a folder, whose
+    relative path may start here or at the adapters' folder. Raises `AotError` where they name none."""
     config = adapter_config(adapters)
     beside = adapters / config.base
     name = config.base
@@ -137,8 +138,8 @@ def base_named(adapters: Path) -> tuple[str, str]:
 
 
 def named_base(adapters: Path, *, offline: bool = False) -> Path:
-    """The folder of the whole model that adapters of others were trained on. Raises `AotError` where it is not there,
-    or is no whole model."""
+    """The folder of the whole model that adapters which were not trained here belong to. Raises `AotError` where it is
+    missing, or no whole model."""
     name, revision = base_named(adapters)
     where = str(adapters / ADAPTER)
     try:
@@ -155,8 +156,8 @@ def named_base(adapters: Path, *, offline: bool = False) -> Path:
 
 
 def player_identity(folder: Path, *, offline: bool = False) -> dict[str, str]:
-    """`player_digests`; of adapters without a reference, whose base only has a name, those of their own files, and
-    `base_identity`. Raises `AotError` where the base is missing."""
+    """What identifies the player in `folder`: its `player_digests`; for adapters without a reference, the digests of
+    their own files and the `base_identity`. Raises `AotError` where the base is missing."""
     found = player_digests(folder)
     if not (base := base_identity(folder, offline=offline)):
         return found
@@ -164,19 +165,19 @@ def player_identity(folder: Path, *, offline: bool = False) -> dict[str, str]:
 
 
 def base_identity(folder: Path, *, offline: bool = False) -> dict[str, str]:
-    """What the base of adapters without a reference is told apart by: its commit on the hub, or its files below
-    "base/"; {} of any other folder. Raises `AotError` where it is missing."""
+    """What identifies the base of adapters without a reference: its commit on the hub, or the digests of its files,
+    named "base/...". {} for any other folder. Raises `AotError` where it is missing."""
     if (folder / BASE).is_file() or not (folder / ADAPTER).is_file():
         return {}
     whole = named_base(folder, offline=offline)
     if commit := commit_of(whole):
-        return {"base": f"{id_of(whole)}@{commit}"}
+        return {"base": f"{hub_id_of(whole)}@{commit}"}
     return {f"base/{name}": digest for name, digest in player_digests(whole).items()}
 
 
 def player_key(settings: PlayerSettings, role: Role) -> dict[str, str]:
-    """What a base player is told apart by: the id and revision on the hub, which is not asked; else its files. And that
-    its prompt offers to abstain, where it does."""
+    """What identifies a base player in the keys of stages: id and revision on the hub, which is not contacted, else its
+    files; and whether its prompt offers to abstain."""
     offered = {"abstain": "offered"} if isinstance(settings, DefenderSettings) and settings.abstain else {}
     if is_hub_id(settings.model):
         return {"model": settings.model, "revision": settings.revision} | offered
@@ -184,10 +185,10 @@ def player_key(settings: PlayerSettings, role: Role) -> dict[str, str]:
 
 
 def token_limit(settings: DefenderSettings, folder: Path | None = None) -> int:
-    """How many tokens an answer may have: `max_new_tokens`, or what suits the model (the one in `folder`, if it is
-    given); *ours*."""
+    """Maximum tokens of an answer: `max_new_tokens`, or a default for the model (the one in `folder`, if given);
+    *ours*."""
     small = is_miniature(settings.model if folder is None else str(folder))
-    return settings.max_new_tokens or (MINIATURES_TOKENS if small else USUAL_TOKENS)
+    return settings.max_new_tokens or (MINIATURE_MAX_TOKENS if small else DEFAULT_MAX_TOKENS)
 
 
 def is_miniature(name: str) -> bool:
@@ -210,12 +211,12 @@ def keep_player(settings: PlayerSettings, role: Role, folder: Path) -> dict[str,
     if role == "defender" and (source / ADAPTER).is_file() and not (source / BASE).is_file():
         check_adapter_weights(source)
         copy_adapters(source, folder)
-        write_json(folder / BASE, described(named_base(source, offline=settings.offline)).model_dump())
+        write_json(folder / BASE, reference_to(named_base(source, offline=settings.offline)).model_dump())
         return made
     is_whole = (source / ENTRIES[role][0]).is_file()
     large = sum(path.stat().st_size for path in source.rglob("*") if path.is_file()) > COPIED_BYTES
     if is_whole and (is_hub_id(settings.model) or large or settings.lora.rank):
-        write_json(folder / BASE, described(source).model_dump())
+        write_json(folder / BASE, reference_to(source).model_dump())
         if role == "attacker" and (source / EDITOR_ADAPTER).is_file():  # a reference leads to the pipeline alone
             shutil.copyfile(source / EDITOR_ADAPTER, folder / EDITOR_ADAPTER)
     else:
@@ -234,6 +235,6 @@ def quiet_loading() -> None:
     """No progress bars for loading an attacker: a run loads small folders all the time, and has bars of its own.
 
     The hub's and transformers' bars heed the environment, which `aot.cli` sets; diffusers' do not."""
-    import diffusers  # takes seconds: whoever wants only a folder's place does not wait
+    import diffusers  # takes seconds, and most callers of this module only want a folder
 
     diffusers.utils.logging.disable_progress_bar()

@@ -1,6 +1,6 @@
-"""What transformers calls keys and values of earlier tokens: "cache" from 5.24, before that "past_key_values".
+"""The name of transformers' key/value cache argument: "cache" from 5.24 on, "past_key_values" before.
 
-The older name warns from 5.24 and goes in 5.40, where whatever a forward pass does not know is dropped in silence.
+The older name warns from 5.24 and is removed in 5.40, after which a forward pass would ignore it silently.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Digests of players' files. Those of large files are remembered on this machine: 60 GB take a minute to read, and
-every process of a run asks again.
+"""Digests of players' files. Those of large files are cached on this machine: 60 GB take a minute to read, and every
+process of a run needs them.
 
-A remembered digest counts while the file's size and time of change are those that it was taken at, as in git's index.
-It is kept in `~/.cache/aot/digests.json` (or below XDG_CACHE_HOME); without that file all is read anew.
+As in git's index, a cached digest is valid while the file has the same size and modification time. The cache is
+`~/.cache/aot/digests.json` (or below XDG_CACHE_HOME); without it all files are read again.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from aot.runs.manifest import SAMPLES
 from aot.runs.run import LOG, MANIFEST, STARTED
 
 LARGE_BYTES = 64 << 20
-"""From this size on a file's digest is remembered."""
+"""From this size on a file's digest is cached."""
 NO_PART = (MANIFEST, STARTED, LOG)
-"""What the stage that made a player recorded about that, such as times; its pictures are no part of it either."""
+"""Records of the stage that made a player, such as times; they, and its sample images, are no part of the player."""
 
 
 def player_digests(folder: Path) -> dict[str, str]:

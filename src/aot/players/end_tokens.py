@@ -1,9 +1,10 @@
-"""Which tokens end an answer, and which of them a chat template closes a turn with.
+"""Which tokens end an answer, and with which of them the chat template closes a turn.
 
-    end_tokens(generation_config, processor) -> ids, the end of a turn first
+    end_tokens(generation_config, processor) -> ids, the end-of-turn token first
 
-Folders name several: Gemma 3's list begins with the end of a text, and its turns end by another token. Any of them ends
-an answer; answers that are trained on or weighed are closed by the one that the template writes, or by the tokenizer's.
+A folder may name several: Gemma 3's list begins with the end-of-text token, while its turns end with another. Any of
+them ends a generated answer; answers that are trained on or scored are closed by the one that the template writes, or
+by the tokenizer's.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from typing import Any
 from jinja2 import TemplateError
 
 MARK = "0174"
-"""An answer that no template has words of."""
+"""A placeholder answer that occurs in no template."""
 
 
 def end_tokens(generation_config: Any, processor: Any) -> list[int]:
-    """Those of `generation_config`, and the tokenizer's own, as TRL and vLLM have it. Where a folder has no
-    `generation_config.json`, transformers takes the configuration's, often its class's default: of these only special
-    tokens count."""
+    """The end tokens of `generation_config` and the tokenizer's own, as TRL and vLLM combine them. Without a
+    `generation_config.json`, transformers takes those of the model's configuration, often its class's default: of these
+    only special tokens count."""
     tokenizer = processor.tokenizer
-    ids = told_ends(generation_config)
+    ids = configured_end_tokens(generation_config)
     if getattr(generation_config, "_from_model_config", False):
         special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
         ids = [i for i in ids if i in special]
@@ -31,8 +32,8 @@ def end_tokens(generation_config: Any, processor: Any) -> list[int]:
     return list(dict.fromkeys(ids if closing is None else [int(closing), *ids]))
 
 
-def told_ends(generation_config: Any) -> list[int]:
-    """Those that it names itself."""
+def configured_end_tokens(generation_config: Any) -> list[int]:
+    """The end tokens that it names itself."""
     told = generation_config.eos_token_id
     return [] if told is None else [told] if isinstance(told, int) else [int(i) for i in told]
 

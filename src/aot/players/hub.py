@@ -1,10 +1,10 @@
-"""A player that the Hugging Face Hub has, as a folder of this machine: found there, or downloaded into its cache.
+"""A player on the Hugging Face Hub as a folder on this machine: found in the cache, or downloaded into it.
 
     is_hub_id(name)   fetched(id, revision="", offline=False) -> folder   check_whole(folder)   commit_of(folder)
     configured(id, "config.json") -> folder, weights or not
 
-Weights as safetensors, configurations and tokenizers are fetched; pickles, code and other formats never. Whatever can
-go wrong ends in one error that says what, and the command that mends it.
+Safetensors, configurations and tokenizers are fetched; pickles, code and other formats never. Every failure ends in an
+`AotError` with the command that mends it.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import re
 from functools import partial
 from pathlib import Path
 
-from aot.errors import AotError
+from aot.errors import AotError, first_line
 
 FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
-"""What a player is read from: weights, configurations, templates, vocabularies."""
+"""Files that a player is read from: weights, configurations, templates, vocabularies."""
 OTHERS = ["original/*", "consolidated*", "*.fp16.safetensors", "onnx/*", "openvino/*"]
-"""The same weights a second time, in layouts that nobody here reads."""
+"""Copies of the weights in layouts that are not read here."""
 INDEX = "*.safetensors.index.json"
 _PART = r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9_])?"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a player's name is OWNER/NAME and no place on this disk: nothing lies there, nor does OWNER."""
+    """Whether a player's name is a hub id OWNER/NAME: neither that path nor the folder OWNER exists on this disk."""
     if re.fullmatch(f"{_PART}/{_PART}", name) is None:
         return False
     return not Path(name).exists() and not Path(name).parent.is_dir()
@@ -49,7 +49,7 @@ def fetched(model: str, *, revision: str = "", offline: bool = False) -> Path:
     page = f"https://huggingface.co/{model}"
     load = partial(snapshot_download, model, revision=revision or None, allow_patterns=FILES, ignore_patterns=OTHERS)
     try:
-        if _COMMIT.fullmatch(revision):  # never changes, so that whoever has it need not ask
+        if _COMMIT.fullmatch(revision):  # a commit never changes: no need to ask the hub where it is cached
             try:
                 return checked(Path(load(local_files_only=True)), command)
             except errors.LocalEntryNotFoundError:
@@ -66,15 +66,16 @@ def fetched(model: str, *, revision: str = "", offline: bool = False) -> Path:
         hint = f"its branches, tags and commits: {page}/tree/main"
         raise AotError(f"the model has no revision {revision}", where=model, hint=hint) from error
     except errors.IncompleteSnapshotError as error:
-        raise AotError(f"the model is half downloaded: {_first(error)}", where=model, hint=f"`{command}`") from error
+        what = f"the model is half downloaded: {first_line(error)}"
+        raise AotError(what, where=model, hint=f"`{command}`") from error
     except errors.LocalEntryNotFoundError as error:
-        why = "offline" if offline else f"the hub cannot be reached: {_first(error.__cause__ or error)}"
+        why = "offline" if offline else f"the hub cannot be reached: {first_line(error.__cause__ or error)}"
         hint = f"where there is a network: `{command}`; HF_HOME says where that puts it"
         what = f"no such folder, and no such model on this machine ({why})"
         raise AotError(what, where=model, hint=hint) from error
     except (errors.HTTPError, errors.HFValidationError, OSError) as error:
         hint = f"`{command}` goes on where it was"
-        raise AotError(f"the model cannot be downloaded: {_first(error)}", where=model, hint=hint) from error
+        raise AotError(f"the model cannot be downloaded: {first_line(error)}", where=model, hint=hint) from error
     return checked(folder, command)
 
 
@@ -90,12 +91,6 @@ def configured(model: str, entry: str, *, revision: str = "") -> Path | None:
     return Path(found).parent if isinstance(found, str) else None
 
 
-def _first(error: BaseException) -> str:
-    """The first line of what a library says."""
-    told = str(error).strip().splitlines()
-    return told[0] if told else type(error).__name__
-
-
 def checked(folder: Path, command: str) -> Path:
     """`folder`, after `check_whole`; `command` fetches what is missing."""
     check_whole(folder, hint=f"`{command}`")
@@ -107,7 +102,7 @@ def commit_of(folder: Path) -> str:
     return folder.name if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name) else ""
 
 
-def id_of(folder: Path) -> str:
+def hub_id_of(folder: Path) -> str:
     """The hub id whose snapshot in the hub's cache the folder is; "" of any other folder."""
     _, *parts = folder.parent.parent.name.split("--", 2)
     return "/".join(parts) if commit_of(folder) and len(parts) == 2 else ""

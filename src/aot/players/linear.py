@@ -1,9 +1,9 @@
-"""Linear layers of players on a CPU, by oneDNN where the product is large. *Ours.*
+"""Linear layers of players on a CPU, computed by oneDNN where the product is large. *Ours.*
 
-PyTorch multiplies float32 matrices on a CPU by MKL, which keeps to AVX2 on processors that are not Intel's; oneDNN,
-which PyTorch brings too, takes what the processor has: twice as many products a second on an AMD processor with
-AVX-512. The sums are the same in another order (a test holds values and gradients to 1e-5). Other devices, dtypes and
-builds of PyTorch get the stock layer, and so does autocast.
+PyTorch multiplies float32 matrices on a CPU with MKL, which uses only AVX2 on processors that are not Intel's. oneDNN,
+which PyTorch includes, uses what the processor has: twice as fast on an AMD processor with AVX-512. Sums are taken in
+another order (a test holds values and gradients to 1e-5). Other devices, dtypes and builds of PyTorch use the stock
+layer, and so does autocast.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends
 
 
 class Linear(nn.Linear):
-    """`nn.Linear`, asked as `linear` does it."""
+    """`nn.Linear` that computes its product by `linear`."""
 
     def forward(self, input: Tensor) -> Tensor:
         return linear(input, self.weight, self.bias)
 
 
-def quicken(model: Model) -> Model:
-    """The same model, its plain linear layers made `Linear`: same weights, same names."""
+def use_onednn(model: Model) -> Model:
+    """The same model, whose plain linear layers have become `Linear`: same weights, same names."""
     for module in model.modules() if isinstance(model, nn.Module) else ():
         if type(module) is nn.Linear:
             module.__class__ = Linear

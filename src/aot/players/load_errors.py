@@ -1,4 +1,4 @@
-"""Opening a model folder of somebody else: whatever is wrong in it ends in one clear error."""
+"""Errors of the libraries that read a user's model folder, turned into one `AotError`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
-from aot.errors import AotError
+from aot.errors import AotError, first_line
 
 DAMAGED = (
     SafetensorError,
@@ -33,7 +33,7 @@ DAMAGED = (
 
 @contextmanager
 def no_future_warnings() -> Iterator[None]:
-    """The libraries use names of each other that will go one day: nothing that a user could mend."""
+    """Silences deprecation warnings that the libraries cause in each other, which no user can mend."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|trl|accelerate)\.")
         yield
@@ -53,11 +53,9 @@ def reading(what: str, folder: Path | str, *, hint: str) -> Iterator[None]:
         # tokenizers raises the bare class; any other that is not listed is a mistake of ours and keeps its traceback.
         if not isinstance(error, DAMAGED) and type(error) is not Exception:
             raise
-        told = str(error).strip().splitlines()
-        reason = told[0] if told else type(error).__name__
-        raise AotError(f"{what} cannot be read: {reason}", where=str(folder), hint=hint) from error
+        raise AotError(f"{what} cannot be read: {first_line(error)}", where=str(folder), hint=hint) from error
 
 
 def package_of(model_type: str) -> str:
-    """The package without which transformers does not build the processor of such models; "" where it needs none."""
-    return "num2words" if model_type == "smolvlm" else ""  # for the timestamps of videos, which nobody here shows it
+    """The extra package that transformers needs to build the processor of such models; "" where it needs none."""
+    return "num2words" if model_type == "smolvlm" else ""  # for timestamps of videos, which are not used here

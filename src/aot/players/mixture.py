@@ -17,8 +17,8 @@ Floats = npt.NDArray[np.float64]
 
 
 class DefenderMixture:
-    """Before every answer one of the `members` is drawn by its weight. So the probability of an option is the weighted
-    mean of theirs, and the greedy answer is the option whose mean is highest."""
+    """Every answer is given by one of the `members`, drawn by its weight. So the probability of an option is the
+    weighted mean of theirs, and the greedy answer is the option with the highest mean."""
 
     def __init__(self, members: Sequence[Defender], weights: Sequence[float], name: str = "mixture"):
         assert len(members) == len(weights) and sum(weights) > 0, "a weight for each member, not all of them 0"

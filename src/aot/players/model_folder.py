@@ -14,7 +14,7 @@ import torch
 from jinja2 import TemplateError
 from transformers import AutoModelForImageTextToText
 
-from aot.errors import AotError
+from aot.errors import AotError, first_line
 from aot.players.load_errors import DAMAGED, package_of, reading
 from aot.players.quantization import quantization_config
 from aot.players.settings import Quantization
@@ -37,9 +37,9 @@ def read_model(
     what: str = "model",
     hint: str = MODEL_HINT,
 ) -> Any:
-    """Any model that `AutoModelForImageTextToText` opens, ready to be asked. `attention`: none leaves it to
-    transformers. Raises `AotError` for what is missing, damaged, or not safetensors; it says `hint` of what cannot be
-    read, and `what` stands there for the model."""
+    """Any model that `AutoModelForImageTextToText` opens, in evaluation mode. `attention`: None leaves the kernel to
+    transformers. Raises `AotError` for a folder that is missing, damaged or not safetensors; `what` names the model
+    there, `hint` is the next step for a folder that cannot be read."""
     where = str(folder)
     if not (folder / "config.json").is_file():
         raise AotError(f"no {what} here (config.json is missing)", where=where, hint="give a model's folder or hub id")
@@ -62,7 +62,8 @@ def read_model(
 
 
 def read_processor(folder: Path, model_type: str) -> Any:
-    """With its text half padding on the left, as generation needs it."""
+    """The processor of a model's folder, padding on the left, as generation needs it. Raises `AotError` for one that is
+    missing or damaged, or has no chat template."""
     hint = "the folder must hold the processor and the tokenizer; some need `pip install torchvision`"
     if (package := package_of(model_type)) and importlib.util.find_spec(package) is None:
         what = f"the processor of a {model_type} needs the package {package}, which is not installed"
@@ -74,7 +75,7 @@ def read_processor(folder: Path, model_type: str) -> Any:
     if not hasattr(processor, "tokenizer") or not processor.chat_template:
         what = "the model has no chat template"
         raise AotError(what, where=str(folder), hint="take the instruction-tuned variant")
-    # Where its file is missing, transformers builds a tokenizer that knows no word, without a word.
+    # Where its file is missing, transformers silently builds a tokenizer with an empty vocabulary.
     with reading("the model's tokenizer", folder, hint="fetch the folder again"):
         known = processor.tokenizer("Which?", add_special_tokens=False).input_ids
     if not known:
@@ -85,8 +86,8 @@ def read_processor(folder: Path, model_type: str) -> Any:
 
 
 def _check_template(processor: Any, folder: Path) -> None:
-    """Raises `AotError` for a chat template that fails, or that leaves out what it is given: it is a program of the
-    folder's maker, so that its errors are of any kind."""
+    """Raises `AotError` for a chat template that fails, or that leaves out the text or the image. A template is a
+    program, so it may raise errors of any kind."""
     text = {"type": "text", "text": "Which?"}
     try:
         shown, bare = (
@@ -96,16 +97,16 @@ def _check_template(processor: Any, folder: Path) -> None:
             for content in ([{"type": "image"}, text], [text])
         )
     except (TemplateError, ArithmeticError, *DAMAGED) as error:
-        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise AotError(f"the model's chat template fails: {told}", where=str(folder), hint=TEMPLATE_HINT) from error
+        what = f"the model's chat template fails: {first_line(error)}"
+        raise AotError(what, where=str(folder), hint=TEMPLATE_HINT) from error
     if "Which?" not in shown or shown == bare:
         left_out = "images" if "Which?" in shown else "the question"
         raise AotError(f"the model's chat template leaves out {left_out}", where=str(folder), hint=TEMPLATE_HINT)
 
 
 def set_area(processor: Any, least: int, most: int) -> bool:
-    """Has the processor bring images into least .. most pixels (0: as it says itself). False where it knows no bounds
-    of the area, as others than Qwen's do not: whoever asks must then resize."""
+    """Has the processor resize images to an area of least .. most pixels (0: its own bound). False where it has no such
+    bounds, as only Qwen's do: the caller must then resize."""
     images: Any = getattr(processor, "image_processor", None)
     size = dict(getattr(images, "size", None) or {})
     if not hasattr(images, "merge_size") or not {"shortest_edge", "longest_edge"} <= size.keys():

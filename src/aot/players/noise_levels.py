@@ -13,7 +13,7 @@ from torch import Tensor
 def noise_levels(
     scheduler: FlowMatchEulerDiscreteScheduler, tokens: int, steps: int, sample_sigmas: Sequence[float] = ()
 ) -> Tensor:
-    """`[steps + 1]` from 1 to 0, shifted for an image of so many tokens. They become the scheduler's own, too. Before
+    """`[steps + 1]` from 1 to 0, shifted for an image of `tokens` tokens; also set in the scheduler. Before
     the shift they are `sample_sigmas` where those are as many as the steps, else evenly spaced."""
     even = np.linspace(1.0, 1 / steps, steps)
     config = scheduler.config

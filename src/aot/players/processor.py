@@ -1,4 +1,4 @@
-"""From (image, question) to what Qwen2.5-VL reads: the processor, and a batch of left-padded prompts.
+"""From (image, question) to the inputs of Qwen2.5-VL: the processor, and batches of left-padded prompts.
 
 `QwenProcessor` and `Qwen3Processor` are the stock processors without their video half: see `without_video.py`.
 `PromptEncoder` prepares batches as the stock processor would (a test holds that), but caches token ids and

@@ -13,10 +13,11 @@ from aot.players.settings import Quantization
 
 LIBRARIES = {"nf4": "bitsandbytes", "fp8": "torchao"}
 WHOLE = ["visual", "vision_tower", "vision_model", "multi_modal_projector", "connector", "lm_head"]
-"""What keeps its bits: the image encoder is a tenth of the weights, and what it loses cannot be recovered."""
+"""Modules that are not quantized: the image encoder is a tenth of the weights, and what it loses cannot be
+recovered."""
 WITHIN = [rf"(?:.*\.)?{name}" for name in WHOLE]
-"""The same for transformers, which takes a name for the beginning of a layer's, and keeps nothing of "model.visual" for
-"visual"."""
+"""The same as patterns: transformers matches a plain name only at the beginning of a layer's, so that "visual" would
+not match "model.visual"."""
 EDITOR_WHOLE = ["img_in", "txt_in", "time_text_embed", "norm_out", "proj_out"]
 
 
@@ -29,8 +30,8 @@ def check_library(kind: Quantization, where: str) -> None:
 
 
 def editor_quantization(kind: Quantization, dtype: torch.dtype) -> dict[str, Any]:
-    """What `from_pretrained` of diffusers takes for an editor's transformer: nothing where it stays as it is. What
-    leads into its blocks and out of them keeps its bits. Raises `AotError` where the library is missing."""
+    """Arguments of diffusers' `from_pretrained` for an editor's transformer; {} for "none". Its input and output layers
+    are not quantized. Raises `AotError` where the library is missing."""
     if kind == "none":
         return {}
     check_library(kind, "players.attacker.quantization")
@@ -55,8 +56,8 @@ def editor_quantization(kind: Quantization, dtype: torch.dtype) -> dict[str, Any
 def quantization_config(
     kind: Quantization, dtype: torch.dtype, *, where: str = "players.defender.quantization"
 ) -> Any:
-    """What `from_pretrained` of transformers takes; `dtype` is computed in. Raises `AotError` where the library is
-    missing."""
+    """The configuration for transformers' `from_pretrained`; `dtype`: of the computation. Raises `AotError` where the
+    library is missing."""
     check_library(kind, where)
     if kind == "nf4":
         from transformers import BitsAndBytesConfig

@@ -54,7 +54,7 @@ class PlayerSettings(BaseModel, frozen=True, extra="forbid"):
     @field_validator("model")
     @classmethod
     def _at_home(cls, value: str) -> str:
-        return os.path.expanduser(value) if value.startswith("~/") else value  # in a recipe's file no shell has done it
+        return os.path.expanduser(value) if value.startswith("~/") else value  # no shell expands a recipe file
 
     @model_validator(mode="after")
     def _trainable(self) -> PlayerSettings:
@@ -64,14 +64,14 @@ class PlayerSettings(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def key(self) -> dict[str, Any]:
-        """What of it changes what the player does, besides the model itself; {} where nothing is set."""
+        """The settings, besides the model itself, that change what the player does; {} where all are defaults."""
         without = {"model", "revision", "offline", "device", "gradient_checkpointing"}
         places = {"encode_batch", "decode_batch", "conditions"}
         return self.model_dump(mode="json", exclude_defaults=True, exclude=without | places)
 
     @property
     def torch_dtype(self) -> torch.dtype:
-        import torch
+        import torch  # settings are read without it
 
         found = getattr(torch, self.dtype)
         assert isinstance(found, torch.dtype)

@@ -97,8 +97,8 @@ def _stock_class(folder: Path, model_type: str) -> Any:
 @cache
 def pixtral_processor() -> Any:
     """The stock class, importable without torchvision: its module takes one function from the image processor on
-    torchvision's tensors; the one on PIL's images has the same. And without tensors of token ids where nobody asked for
-    them: TRL wants them as they are, of any length."""
+    torchvision's tensors; the one on PIL's images has the same. And it returns token ids as lists
+    unless tensors are asked for: TRL wants lists of any length."""
     if importlib.util.find_spec("torchvision") is None:
         sys.modules.setdefault(TENSORS_PIXTRAL, image_processing_pil_pixtral)
     from transformers.models.pixtral.processing_pixtral import PixtralProcessor as stock

@@ -29,8 +29,10 @@ MAX_SIDE_PX = 320
 MAX_PIXELS = 64_000_000
 DIFFERENCE_GAIN = 4
 """The same for every card of edits, so that these can be compared; 4 shows changes of three grey levels."""
+LOSSLESS_PX = 160
+"""Images up to this side are shown pixel by pixel, and kept without loss: every pixel of the miniature world counts."""
 FAINT_LEVELS = 128
-"""A change by the whole of a perturbation's eps is shown as so many levels."""
+"""Levels as which a change by a perturbation's whole eps is shown."""
 
 
 class GalleryFinding(BaseModel, frozen=True, extra="ignore"):
@@ -199,7 +201,7 @@ def card_of(
         data_uri(difference, lossy=lossy),
         boxes,
         _answers(item),
-        width <= 160,
+        width <= LOSSLESS_PX,
         gain,
     )
 

@@ -21,6 +21,7 @@ def save_png(summary: Summary | Mapping[str, Any], path: Path) -> Path:
 
     The same summary gives the same bytes. Raises AotError where the summary holds no arms race.
     """
+    # Only the README's picture needs matplotlib.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

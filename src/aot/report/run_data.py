@@ -1,4 +1,4 @@
-"""What a run folder says, read defensively: the report must come out of a half-finished or damaged run too.
+"""The contents of a run folder, read defensively: a half-finished or damaged run must give a report, too.
 
 Everything read here is untrusted text and numbers. A part that cannot be read becomes one line in `problems`
 and its default; the rest goes on.

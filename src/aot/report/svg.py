@@ -14,8 +14,11 @@ from markupsafe import Markup
 INK, MUTED, LINE = "var(--ink,#1d2026)", "var(--muted,#686b73)", "var(--line,#e2ddd2)"
 CARD, BAND = "var(--card,#fff)", "var(--band,#f8f5ee)"
 ATTACK, DEFEND = "var(--attack,#c2560c)", "var(--defend,#2a5bb0)"
+_SERIES = ("#8c4a2f", "#c98a2b", "#5d7f4e", "#3f7f93", "#6a64a8", "#a85a86")
+SERIES = tuple(f"var(--c{n},{colour})" for n, colour in enumerate(_SERIES))
+"""Colours of categories that are neither the attacker's nor the defender's."""
 MAX_POINTS = 160
-"""Longer curves are averaged down to about so many points: more cannot be seen, and the page stays light."""
+"""Longer curves are averaged down to about this many points: more cannot be seen, and the page stays small."""
 
 Point = tuple[float, float]
 
@@ -87,7 +90,7 @@ def nice_ceiling(value: float) -> float:
 
 
 def ticks(low: float, high: float, about: int) -> list[float]:
-    """Round numbers within [low, high], about so many."""
+    """Round numbers within [low, high], about `about` of them."""
     raw = (high - low) / max(1, about)
     scale = 10.0 ** math.floor(math.log10(raw))
     step = next(s * scale for s in (1, 2, 2.5, 5, 10) if s * scale >= raw * 0.999)

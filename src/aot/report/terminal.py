@@ -35,7 +35,7 @@ def terminal_table(summary: Summary | Mapping[str, Any]) -> Table:
     shown = _first_and_newest(metrics.attacker_names)
     more = len(metrics.attacker_names) - len(shown)
     left = f"; {more} more attackers: in the report" if more else ""
-    table = _table(
+    table = plain_table(
         "Accuracy on held-out questions, percent",
         "A0 is the cold-started attacker, A1.. those of the iterations; ± half of the 95 % interval; "
         f"error is the worst-case error compared with base{left}",
@@ -63,7 +63,7 @@ def comparison_table(summary: Summary | Mapping[str, Any]) -> Table | None:
     metrics = Summary.of(summary)
     if not metrics.compared:
         return None
-    table = _table(
+    table = plain_table(
         "Beside the baselines, percent",
         "fresh attacker: valid success of one that was trained against this defender alone; ahead: points by "
         "which AOT is ahead, paired, with the 95 % interval",
@@ -108,7 +108,8 @@ def _change(base: DefenderFigures | None, row: DefenderFigures) -> str:
     return f"[{colour}]{change:+.0%}[/{colour}]".replace("-", MINUS)
 
 
-def _table(title: str, caption: str) -> Table:
+def plain_table(title: str, caption: str) -> Table:
+    """An empty table without vertical lines, its title and caption to the left."""
     return Table(
         title=title,
         caption=caption,

@@ -1,4 +1,4 @@
-"""Numbers and names as a reader wants them; the one sentence that sums a run up."""
+"""Numbers and names formatted for readers, and the one sentence that summarises a run."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClippedLoss:
-    """`loss` scalar with gradient; `figures [3]` without, for the log: read as numbers only when they are asked for,
-    since reading waits for the device."""
+    """`loss`: scalar, with gradient. `figures [3]`: statistics for the log, without gradient; they become numbers only
+    when they are asked for, since that waits for the device."""
 
     loss: Tensor
     figures: Tensor

@@ -1,13 +1,12 @@
-"""What an edit did, in a few words, and a weight on rewards for edits that differ from the others (*ours*).
+"""A few categorical traits of an edit, and a factor on rewards for edits whose traits are rare (*ours*).
 
-An attacker that is paid for success alone ends in what succeeds most often, the look-alikes. Here the reward of a valid
-edit grows with how rare what it did is among the valid edits that it is compared with. It is a factor and no sum: what
-has no effect is not worth more for being odd.
+An attacker that is rewarded for success alone collapses to the edit that succeeds most often, a look-alike of the
+queried object. Here the reward of a valid edit grows with its rarity among the valid edits that it is compared with.
+The bonus is a factor, not a term: an edit without effect gains nothing by being rare.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields
@@ -34,8 +33,9 @@ class Trait:
 
 
 def rarities(traits: Sequence[Trait | None], groups: Sequence[Hashable]) -> list[float]:
-    """For each edit, in 0..1: the share of the other valid edits of its group that differ from it, averaged over the
-    fields of `Trait`. None stands for a refused edit: it has no rarity and makes none. 0 where nothing can be compared.
+    """Rarity of each edit in 0..1: the share of the other valid edits of its group that differ from it, averaged over
+    the fields of `Trait`. None is a refused edit: its rarity is 0 and it counts for no other. 0 too where the group has
+    no other valid edit.
     """
     names = [field.name for field in fields(Trait)]
     sizes: Counter[Hashable] = Counter()
@@ -57,20 +57,8 @@ def rarities(traits: Sequence[Trait | None], groups: Sequence[Hashable]) -> list
 def diverse_rewards(
     rewards: Sequence[float], traits: Sequence[Trait | None], groups: Sequence[Hashable], settings: DiversitySettings
 ) -> list[float]:
-    """The rewards, each times 1 + weight x rarity. `groups`: which edits are of one scene; "batch" takes all as one."""
+    """The rewards, each times 1 + weight x rarity. `groups`: edits of one scene have equal
+    values; with `among` "batch" all are one group."""
     among = groups if settings.among == "group" else [0] * len(groups)
     weighted = zip(rewards, rarities(traits, among), strict=True)
     return [reward * (1 + settings.weight * rarity) for reward, rarity in weighted]
-
-
-def entropies(traits: Sequence[Trait | None]) -> dict[str, float]:
-    """Entropy of each field over the valid edits, in bits; 0 where there is none."""
-    valid = [trait for trait in traits if trait is not None]
-    return {
-        field.name: _entropy(Counter(getattr(trait, field.name) for trait in valid)) for field in fields(Trait)
-    }
-
-
-def _entropy(counts: Counter[str]) -> float:
-    whole = sum(counts.values())
-    return sum(n / whole * math.log2(whole / n) for n in counts.values())

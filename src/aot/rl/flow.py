@@ -91,15 +91,6 @@ def euler_step(x: Tensor, v: Tensor, sigma: Sigma, sigma_next: Sigma) -> Tensor:
     return x + (_column(sigma_next, x) - _column(sigma, x)) * v.float()
 
 
-def flow_sigmas(steps: int, mu: float | None = None) -> Tensor:
-    """`[steps + 1]` float32, from 1 down to 0: diffusers' `linspace(1, 1/steps)` with, where `mu` is
-    given, the exponential time shift `e^mu / (e^mu + 1/sigma - 1)`, and the closing 0."""
-    sigmas = np.linspace(1.0, 1.0 / steps, steps)
-    if mu is not None:
-        sigmas = math.exp(mu) / (math.exp(mu) + (1 / sigmas - 1))
-    return torch.from_numpy(np.append(sigmas, 0.0)).float()
-
-
 def draw_window(rng: np.random.Generator, size: int, first: int, last: int) -> range:
     """`size` consecutive step numbers, uniformly placed within the steps `first..last` (inclusive)."""
     if not 0 < size <= last - first + 1:

@@ -1,7 +1,7 @@
 """Rewards of both players, with their breakdown kept.
 
 Attacker: semantic integrity x adversarial efficacy (AOT, arXiv 2602.22227: "fails consecutively"; the
-grading is *ours*), and where wanted a judge's word on top (*ours*, in the spirit of OneReward). Defender: accuracy and
+grading is *ours*), and optional terms by a judge (*ours*, in the spirit of OneReward). Defender: accuracy and
 format as in the AOT release; the overlong punishment is DAPO's (arXiv 2503.14476, equation 13).
 """
 
@@ -20,16 +20,16 @@ BOX = re.compile(r"\\boxed\{([^{}]*)\}")
 
 
 JUDGED, UNPARSED = "judge/", "judge/unparsed"
-"""Prefix of a judge's terms in an attack's breakdown; how many of its words could not be read."""
+"""Prefix of a judge's terms in a breakdown; key of the number of its scores that could not be read."""
 UNGRADED = "ungraded"
-"""1 in the breakdown of an attack that log-odds should grade and the defender gives no probabilities of."""
+"""Key that is 1 where log-odds should grade an attack and the defender gives no probabilities."""
 ABSTAIN = "abstain"
-"""Of an answer's breakdown: what its abstention is worth."""
+"""Key of the term for an abstention in an answer's breakdown."""
 
 
 class JudgeTerms(BaseModel, frozen=True, extra="forbid"):
-    """What a judge's word is worth to a valid attack: weight x P(yes) for each criterion. All *ours*, 0 is off; needs
-    a judge (the recipe's `judge.player`)."""
+    """Terms of a valid attack's reward by a judge: weight x P(yes) for each criterion. All *ours*, 0 is off; needs a
+    judge (the recipe's `judge.player`)."""
 
     realism: float = Field(0.0, ge=0)
     instruction_followed: float = Field(0.0, ge=0)
@@ -71,14 +71,15 @@ def attack_reward(
     """Breakdown {reward, integrity, efficacy, failed, bonus} of one attack; reward = integrity x (floor +
     efficacy + bonus).
 
-    Where the settings weigh a judge's word, the breakdown of a valid attack has its terms, too, which are added:
-    "judge/realism" and so on, at most their weights, and "judge/unparsed", how many of the scores were nan: these add
-    nothing and have no entry. `judged`: a score for every criterion with a weight.
+    With terms by a judge, the breakdown of a valid attack also has these terms, which are added to the reward
+    ("judge/realism" and so on, each at most its weight), and "judge/unparsed", the number of scores that were nan:
+    those add nothing and have no entry. `judged`: a score for every criterion with a weight.
 
     `answers`: the k sampled answers to the attacked image; only `answered` ones count, and where none was,
     the efficacy is 0 (a defender that gives no answer is not deceived). `right_logprob`: log-probability of the
     right option among the options, needed where efficacy is "log_odds" (then `answers` may be empty). Where it is nan
     (a server that gives no probabilities) the share of wrong answers is the efficacy; the breakdown says "ungraded".
+    Raises ValueError where a score or the log-probability that the settings need is missing.
     """
     failed = failed_fraction(answers, right)
     efficacy = failed

@@ -1,9 +1,9 @@
-"""How the authors' partial release scores, under its own name: for setting a number beside theirs, never a default.
+"""The scoring of the authors' partial release, under its own name: to compare with their numbers, never a default.
 
 Written from its observed behaviour on test strings, defects included: the first capital letter of any word is taken for
 an option ("Based on" is B), answers that cannot be read and failed requests count as wrong, an item is right only where
 all k answers are (the same greedy answer k times, at temperature 0), V* is asked unshuffled with "A" always right, and
-POPE's rows are counted once however many splits they belong to. Whoever asks sets temperature, order and k.
+POPE's rows are counted once however many splits they belong to. The caller sets temperature, order and k.
 """
 
 from __future__ import annotations

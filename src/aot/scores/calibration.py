@@ -1,4 +1,4 @@
-"""How far a model's confidence can be trusted, and how well it knows when to be silent.
+"""Calibration of a model's confidence, and how well it tells right answers from wrong ones.
 
 A confidence is the probability that the model gave to its own answer; it is calibrated where of all answers given with
 confidence p a share p is right. Only answers with a confidence count: what was not answered has none. Sources: ECE,
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aot.rl.intervals import ROUNDING, wilson
+from aot.scores.intervals import ROUNDING, wilson
 from aot.scores.result import Result, ordered
 from aot.scores.tally import (
     BOOTSTRAP,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aot.rl.intervals import ROUNDING, mcnemar, unspread_difference
+from aot.scores.intervals import ROUNDING, mcnemar, unspread_difference
 from aot.scores.metrics import INCOMPLETE, Metric, accuracy, item
 from aot.scores.result import Result, ordered
 from aot.scores.score import Spec

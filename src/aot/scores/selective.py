@@ -1,4 +1,4 @@
-"""How sure a model is where it is deceived, and what it would be right about if it answered only when sure. Pure.
+"""Confidence of a model where it is deceived, and its selective accuracy, answering only when confident. Pure.
 
 A *confidence* is the probability of the given answer among the options (`aot.scores.calibration`). *At stake* is what
 was answered rightly when clean. Images are the clusters of all intervals.
@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from aot.rl.intervals import ROUNDING, paired_difference
 from aot.scores.calibration import accuracy_at, auroc, calibration
+from aot.scores.intervals import ROUNDING, paired_difference
 from aot.scores.result import Result
 from aot.scores.tally import BOOTSTRAP, NOTHING, ONE_CLUSTER, Floats, weights
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aot.rl.intervals import wilson
+from aot.scores.intervals import wilson
 
 Floats = npt.NDArray[np.float64]
 Value = Callable[[Floats], Floats]

@@ -1,2 +1,3 @@
-"""Trainings of both players: each changes one player against fixed opponents, resumable at any step. Here is what
-they share. Builds on `runs`."""
+"""Trainings of both players (start with attacker/evolve.py, defender/sft/train.py and defender/dapo/train.py). Each
+changes one player against fixed opponents and can be resumed at any step. The modules here are what they share. Builds
+on `runs`."""

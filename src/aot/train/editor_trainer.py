@@ -1,7 +1,7 @@
-"""Optimizers, schedule, clipping and weight average that all trainings of the attacker share.
+"""Optimizers, schedule, gradient clipping and weight average that all trainings of the attacker share.
 
-Muon (Jordan et al. 2024) on the blocks' 2-D weights and AdamW on the rest: measured far ahead of AdamW alone in a
-budget of minutes. An adapter is AdamW's.
+Muon (Jordan et al. 2024) updates the blocks' 2-D weights and AdamW the rest: measured far ahead of AdamW alone in a
+budget of minutes. Adapters are always updated by AdamW.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class OptimizerSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 class AuxiliaryHeads(Protocol):
-    """Heads attached to the transformer whose loss is added in pretraining; they are never saved."""
+    """Heads on the transformer's blocks whose loss is added in pretraining; they are never saved."""
 
     def loss(self, labels: Tensor) -> Tensor:
         """Scalar, of the last forward pass; `labels` are those of its examples (`EditSet.cells`)."""
@@ -76,7 +76,7 @@ class EditorTrainer:
         return {"modules": modules, "optimizers": self.optimizers}
 
     def step(self, loss: Tensor, step: int) -> Tensor:
-        """Backward pass and update number `step` (from 1); the gradient's norm."""
+        """Backward pass and update number `step` (from 1); returns the gradient's norm."""
         self.backward(loss)
         return self.update(step)
 
@@ -86,8 +86,8 @@ class EditorTrainer:
         self._losses.append(loss.detach())
 
     def update(self, step: int) -> Tensor:
-        """The update from gradients that are already there, summed over ranks; the gradient's norm. Raises AotError
-        where it, or a loss, is not finite: the weights are then still good."""
+        """The update from the gradients accumulated so far, summed over ranks; returns the gradient's norm. Raises
+        AotError where that or a loss is not finite, before the weights change."""
         sum_gradients(self.parameters)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
         losses, self._losses = [float(loss) for loss in self._losses], []
@@ -121,6 +121,6 @@ class EditorTrainer:
 
 
 def _is_matrix(name: str, parameter: Tensor) -> bool:
-    """Weights of the blocks' attention and MLPs; not the modulation, whose rows are many small vectors, nor the two
-    factors of an adapter: what Muon makes orthogonal is a step of a whole matrix."""
+    """Weights of the blocks' attention and MLPs; not the modulation, whose output stacks separate vectors, nor the two
+    factors of an adapter: Muon orthogonalises the update of one whole matrix."""
     return parameter.ndim == 2 and "transformer_blocks" in name and "_mod." not in name and ".lora_" not in name

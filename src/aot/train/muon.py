@@ -1,8 +1,8 @@
 """Muon (Jordan et al. 2024) in float32, which is fast on every CPU.
 
-`torch.optim.Muon` makes its updates orthogonal in bfloat16. Processors without instructions for it take twenty times as
-long for that as in float32 (benchmarks/peers.py), which is most of a step of the miniature, and need not
-round as those that have them. On an accelerator this is torch's own.
+`torch.optim.Muon` orthogonalises its updates in bfloat16. A CPU without bfloat16 instructions takes twenty times as
+long for that as in float32 (benchmarks/peers.py), which is most of a step of the miniature, and may round differently.
+On an accelerator torch's own implementation is used.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor
 
 
 class Muon(torch.optim.Muon):
-    """As `torch.optim.Muon`, its settings and its state. On a CPU the Newton-Schulz iteration is in float32, and
-    matrices of one shape go through it together."""
+    """`torch.optim.Muon` with the same settings and state. On a CPU the Newton-Schulz iteration is in float32, batched
+    over matrices of one shape."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:  # type: ignore[override]

@@ -1,13 +1,13 @@
-"""Data parallel trainings: every rank draws the random numbers of the whole batch, works on its share of it, and makes
-the step of the whole batch, so that the result does not depend on how many ranks there are. *Ours.*
+"""Data-parallel trainings: every rank draws the random numbers of the whole batch, computes its share of it, and makes
+the step of the whole batch, so that the result does not depend on the number of ranks. *Ours.*
 
     mine = share(len(batch))                       this rank's part: a range
     loss = sum over mine / size of the whole batch
     loss.backward(); sum_gradients(parameters)     then clip and step, on every rank alike
     values = gather_values(my_values)              the whole batch's, in its order
 
-Gradients are summed once an update, after all backward passes: what is trained is small beside what is computed (an
-adapter), passes are many and differ in number between ranks, and a rank may have no share at all.
+Gradients are summed once an update, after all backward passes, and not overlapped with them as DDP does: the trained
+weights are few (an adapter), ranks differ in their number of passes, and a rank may have no share at all.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from torch import Tensor
 from aot.runs import ranks
 
 BUCKET = 64 * 2**20
-"""Numbers that are summed at once."""
+"""Largest number of gradient entries in one all-reduce."""
 
 
 def share(count: int) -> range:
-    """This rank's part of `count` things in a row. Parts differ by one at most; the first rank's is never empty."""
+    """This rank's contiguous part of `count` items. Parts differ by one at most; the first rank's is never empty."""
     rank, world = ranks.rank(), ranks.world_size()
     return range(-(-count * rank // world), -(-count * (rank + 1) // world))
 
 
 class Draws:
-    """Random numbers for the whole batch of `count` things, of which this rank takes those for its `rows [b]`, so that
-    its generator stands where that of one rank would."""
+    """Random numbers for a whole batch of `count` items, of which this rank keeps those of its `rows [b]`, so that
+    every rank's generator advances as a single rank's would."""
 
     def __init__(self, generator: torch.Generator, count: int, rows: Tensor):
         self.generator, self.count, self.rows = generator, count, rows
@@ -50,20 +50,22 @@ class Draws:
 
 
 def all_draws(generator: torch.Generator, count: int) -> Draws:
-    """Those of the whole batch."""
+    """The draws of a rank that has the whole batch."""
     return Draws(generator, count, torch.arange(count))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Own:
-    """This rank's part of a batch of groups in a row: the numbers `rows [b]` of its members among all. One that has no
-    group of its own is `idle`: it keeps step on the first group, and what it finds there counts nowhere."""
+class RankShare:
+    """This rank's part of a batch of contiguous groups: the positions `rows [b]` of its members in the batch. A rank
+    without a group of its own is `idle`: it computes on the first group, to keep in step, and its results are
+    dropped."""
 
     rows: Tensor
     idle: bool = False
 
     def among(self, part: Tensor) -> Tensor:
-        """Numbers within `rows` of those of `part`, numbers among all, that are this rank's; in the order of `part`."""
+        """Positions within `rows` of those members of `part` (positions in the batch) that are this rank's, in the
+        order of `part`."""
         own = torch.full((int(max(part.max(), self.rows.max())) + 1,), -1)
         if not self.idle:
             own[self.rows] = torch.arange(len(self.rows))
@@ -71,15 +73,15 @@ class Own:
         return found[found >= 0]
 
 
-def own_groups(count: int, size: int) -> Own:
-    """Of `count` groups of `size`: whole groups."""
+def share_of_groups(count: int, size: int) -> RankShare:
+    """This rank's share of `count` groups of `size`, in whole groups."""
     mine = share(count)
     first = mine if len(mine) else range(1)
-    return Own((torch.tensor(first)[:, None] * size + torch.arange(size)).flatten(), idle=not len(mine))
+    return RankShare((torch.tensor(first)[:, None] * size + torch.arange(size)).flatten(), idle=not len(mine))
 
 
 def gather_values(values: Sequence[float]) -> list[float]:
-    """Numbers of every rank's share, in order."""
+    """The numbers of all ranks' shares, in order."""
     return [value for part in ranks.gather(list(values)) for value in part]
 
 
@@ -89,19 +91,19 @@ def total(value: float) -> float:
 
 
 def summed(values: Sequence[Tensor]) -> Tensor:
-    """The sum of this rank's scalars and the others'."""
+    """The sum of scalars over this rank and the others."""
     own = torch.stack(list(values)).sum() if values else torch.zeros(())
     return own if ranks.world_size() == 1 else torch.tensor(total(float(own)))
 
 
 def totals(values: Sequence[float]) -> list[float]:
-    """Of each: the sum over ranks."""
+    """The sum over ranks of each number."""
     return [float(sum(of_ranks)) for of_ranks in zip(*ranks.gather(list(values)), strict=True)]
 
 
 @torch.no_grad()
 def sum_gradients(parameters: Sequence[Tensor]) -> None:
-    """Sums gradients over the ranks, in place. One that no rank has stays None."""
+    """Sums gradients over the ranks, in place. A gradient that no rank has stays None."""
     if ranks.world_size() == 1:
         return
     from torch import distributed

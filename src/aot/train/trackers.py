@@ -47,15 +47,15 @@ def opening_of(track: Track, project: str) -> Opening | None:
 
 
 def _opened(track: Track, project: str, name: str, folder: Path, step: int) -> Tracker:
-    from accelerate import PartialState, tracking
+    from accelerate import PartialState, tracking  # takes seconds to import
 
-    ranks.join()  # of several ranks, which accelerate would else begin to look for
-    PartialState()  # its trackers want it
+    ranks.join()  # of several ranks, which accelerate would otherwise start to look for
+    PartialState()  # its trackers need it
     run = canonical_hash([project, str(folder), name])[:16]
     if track == "tensorboard":
         made = tracking.TensorBoardTracker(name, folder / FOLDER, purge_step=step)
     elif track == "wandb":
-        # Its steps only ever grow: what is told twice it drops.
+        # Its steps only grow: it drops a step that it has already.
         made = tracking.WandBTracker(project, name=name, id=run, resume="allow", dir=str(folder))
     else:
         made = tracking.TrackioTracker(project, name=f"{name} {run[:6]}", resume="allow")

@@ -1,4 +1,4 @@
-"""The weights of a model that a training changes: all of them, or an adapter's. What checkpoints keep."""
+"""The weights of a model that a training changes, all of them or an adapter's: the part that checkpoints keep."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class TrainedWeights:
-    """The parameters that are trained, by name. A frozen base is no part of it: it does not change."""
+    """The trainable parameters of a model, by name, without the frozen ones."""
 
     def __init__(self, model: nn.Module):
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -25,7 +25,7 @@ class TrainedWeights:
 
     @torch.no_grad()
     def distance(self, state: dict[str, Tensor]) -> float:
-        """How far the weights are from a `snapshot`, as a share of its own length."""
+        """Relative L2 distance of the weights from a `snapshot`: ||w - s|| / ||s||."""
         moved = sum(float((p.to("cpu") - state[name]).square().sum()) for name, p in self.parameters.items())
         return (moved / sum(float(value.square().sum()) for value in state.values())) ** 0.5
 

@@ -1,4 +1,4 @@
-"""The average of a training's weights: what is kept at the end of it, with less noise than the last ones."""
+"""Exponential moving average of a training's weights, which are less noisy than the last ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 class WeightAverage:
     """Exponential moving average of parameters; its decay grows to `decay` as (1 + n) / (warmup + n) over n updates,
-    so that the start does not weigh on it. With `warmup=2` it begins as the plain mean."""
+    so that the initial weights are soon forgotten. With `warmup=2` it starts as the plain mean."""
 
     def __init__(self, parameters: Sequence[Tensor], decay: float, *, warmup: int = 10):
         self.decay, self.warmup, self.updates = decay, warmup, 0

@@ -1,2 +1,2 @@
-"""The miniature world: sprites, scenes with questions and exact answers, edits, and reading them back. Builds on
-`game`."""
+"""The miniature world: sprites, scenes with questions and exact answers, edits, and recognising objects in an image
+(start with scenes.py). Builds on `game`."""

@@ -44,7 +44,7 @@ WIDE_PHRASES = (
     *(f" {word}" for word in (*SIZES.values(), *TEXTURES)),
     *(f" {Patch(shade, 0, 0, side).name}" for side in PATCH_SIDES.values() for shade in PATCH_SHADES),
 )
-"""Pieces of what the wider kinds are told by, which the players' vocabulary only spells."""
+"""Phrases of the wider kinds' instructions, which are not single tokens of the players' vocabulary."""
 
 
 def _shares(kinds: dict[EditKind, float]) -> dict[EditKind, float]:

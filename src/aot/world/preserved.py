@@ -1,4 +1,4 @@
-"""The referee's check that only a world with known answers can make: is the old answer still the right one?
+"""The referee's check that needs a world with known answers: whether the old answer is still right.
 
 SSIM on the boxes cannot see a second cup elsewhere, which makes "the cup" ambiguous (measured: 2 to 8 %
 of the edits of a trained attacker). Here the attacked image is read back and the question answered again

@@ -1,4 +1,4 @@
-"""Reading the miniature world back from pixels by template matching (*ours*), cell by cell.
+"""Recognising the miniature world's objects in pixels by template matching (*ours*), cell by cell.
 
 Exact on rendered scenes; tolerant of the blur and tint of a learned editor. Used by the referee: an
 answer is preserved only if what is seen still gives it.

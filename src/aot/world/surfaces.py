@@ -1,4 +1,4 @@
-"""What can be on the miniature world's background instead of an object: textures and patches (*ours*).
+"""Textures and patches, which can be on the miniature world's background in place of objects (*ours*).
 
 Both are exact in integers and fit the grid: a texture repeats every 8 px, so that it looks alike in every cell, and a
 patch lies inside one. So each is one change of one visual token.

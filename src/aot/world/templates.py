@@ -1,4 +1,4 @@
-"""What a cell of the miniature world can show, as templates, and how well each explains given pixels (*ours*).
+"""Templates of all that a cell of the miniature world can show, and how well each explains given pixels (*ours*).
 
 The usual ones are the objects of usual size at each jitter. The wide ones, after them, are what wider edits leave:
 objects of other sizes, patches and textures.

@@ -1,4 +1,5 @@
-"""Makes the arena's cells: every attacker attacks the held-out scenes, every defender answers. What stands is kept.
+"""Makes the arena's cells: every attacker attacks the held-out scenes, every defender answers. What is stored is not
+made again.
 
 A cell of the first run itself was made when the run was evaluated, from the same weights, scenes and seeds: it is taken
 over from there. Draw 0 of an attacker is that of the run's evaluation, later draws have seeds of their own; so the
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from aot.answers import parse_answer
+from aot.arena.cells.reused import answers_of_run, attacks_of_run
 from aot.arena.cells.store import (
     ANSWERS,
     ATTACKS,
@@ -29,8 +31,7 @@ from aot.arena.cells.store import (
     Floats,
     scenes_digest,
 )
-from aot.arena.cells.taken_over import answers_of_run, attacks_of_run
-from aot.arena.players.opened import Meeting, Opened
+from aot.arena.players.open_players import Meeting, OpenPlayers
 from aot.arena.players.pool import Pool, PoolAttacker, PoolDefender, final_defenders
 from aot.arena.players.scripted import RANDOM
 from aot.arena.players.settings import ArenaSettings
@@ -46,7 +47,7 @@ from aot.runs.progress import GRADIENTS, at_most, duration, part, titled
 from aot.types import Episode, Scene
 
 PIXEL_CHUNK = 32
-"""Scenes that a white-box attacker attacks in one go, and that are kept before the next ones."""
+"""Scenes that a white-box attacker attacks together, stored before the next ones."""
 WORK = "work"
 """Folder for the chunks of a cell that is being made."""
 
@@ -76,8 +77,8 @@ class Play:
         return final_defenders(self.pool) if self.settings.draws > 1 else []
 
     @cached_property
-    def _opened(self) -> Opened:
-        return Opened(self.pool.runs[0], self.game, self.settings.strengths)
+    def _opened(self) -> OpenPlayers:
+        return OpenPlayers(self.pool.runs[0], self.game, self.settings.strengths)
 
     def scenes_of(self, draw: int) -> Sequence[Scene]:
         """Draws after the first are on the first few scenes only."""

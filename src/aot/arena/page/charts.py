@@ -15,6 +15,7 @@ from aot.report.svg import (
     INK,
     LINE,
     MUTED,
+    SERIES,
     dot,
     line,
     nice_ceiling,
@@ -35,12 +36,12 @@ GAME = (
 RISK_COLOURS = {
     "clean": DEFEND,
     "semantic": ATTACK,
-    "pixel": "var(--c3,#3f7f93)",
-    "composed": "var(--c4,#6a64a8)",
+    "pixel": SERIES[3],
+    "composed": SERIES[4],
 }
 """Of clean images, and by threat."""
-KIND_COLOURS = {"trained": ATTACK, "best_response": "var(--c5,#a85a86)", "scripted": "var(--c3,#3f7f93)"}
-EDIT_COLOURS = tuple(f"var(--c{n},{c})" for n, c in enumerate(("#8c4a2f", "#c98a2b", "#5d7f4e", "#3f7f93", "#6a64a8")))
+KIND_COLOURS = {"trained": ATTACK, "best_response": SERIES[5], "scripted": SERIES[3]}
+EDIT_COLOURS = SERIES[:5]
 
 
 def attacker_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Which attacks the page shows: of every attacker a few, what worked first, with the answers of base and method."""
+"""The attacks that the page shows: a few of every attacker, successes first, with the answers of base and method."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from aot.arena.statistics.scores import ArenaScores
 from aot.coevolve.rounds.scoring import AttackSet
 from aot.report.gallery import (
     DIFFERENCE_GAIN,
+    LOSSLESS_PX,
     Card,
     GalleryAnswer,
     GalleryItem,
@@ -21,9 +22,6 @@ from aot.report.gallery import (
     gain_within,
 )
 from aot.types import Scene
-
-SMALL_PX = 160
-"""Up to this side pictures are kept without loss."""
 
 
 def cards(play: Play, scores: ArenaScores) -> list[tuple[str, list[Card]]]:
@@ -72,7 +70,7 @@ def _card(
     before = [_answer(defender, clean[i], scene) for defender, (clean, _) in said.items()]
     after = [_answer(defender, attacked[i], scene) for defender, (_, attacked) in said.items() if verdict.valid]
     image = attack.image if attack.image.shape == scene.image.shape else scene.image
-    lossy = max(scene.image.shape[:2]) > SMALL_PX
+    lossy = max(scene.image.shape[:2]) > LOSSLESS_PX
     gain = gain_within(eps_of(attacker)) if attacker.kind == "white_box" else DIFFERENCE_GAIN
     item = GalleryItem.of(scene, attack, verdict, before, after, attacker=attacker.name)
     return card_of(item, scene.image, image, lossy=lossy, gain=gain)

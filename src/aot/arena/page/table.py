@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
 from aot.arena.statistics.scores import Json
+from aot.report.terminal import plain_table
 from aot.report.words import percent
 
 TITLES = {"semantic": "Semantic attacks", "pixel": "Pixel attacks", "composed": "Semantic and pixel attacks, composed"}
@@ -108,15 +108,7 @@ def _least(cells: Mapping[str, float | None]) -> tuple[str, str]:
 
 def _table(title: str, caption: str, first: str, heads: Sequence[str]) -> Table:
     """Names are folded where a line has no room; figures never are."""
-    table = Table(
-        title=title,
-        caption=caption,
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
+    table = plain_table(title, caption)
     table.add_column(first, style="bold", overflow="fold")
     for head in heads:
         if head in NAMES:

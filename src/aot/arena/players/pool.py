@@ -1,6 +1,7 @@
-"""Who plays: the players that finished runs left, and scripted attackers; each known by what it is, not by its name.
+"""The pool of the arena: the players of finished runs, and scripted attackers; each identified by its content, not its
+name.
 
-A defender or attacker is told apart by the digests of its files and the settings that it is loaded with: one that two
+A defender or attacker is identified by the digests of its files and the settings that it is loaded with: one that two
 runs share (the base players of two seeds) plays once, under its first name. *Ours.*
 """
 
@@ -15,13 +16,13 @@ from aot.attacks.base.family import Rule, Threat
 from aot.coevolve.recipes.load import recipe_of
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.recipes.stage_names import (
-    RESPONSE,
+    BEST_RESPONSE,
     attacker_of,
+    attacker_stage_of,
     attackers,
     baselines,
+    best_response_targets,
     defenders,
-    finals,
-    maker_of,
     stage_of,
 )
 from aot.errors import AotError
@@ -142,9 +143,9 @@ def pool_of(runs: Sequence[RunFolder], scripted: Sequence[PoolAttacker]) -> Pool
             folder, digest = _player(run, stage_of(run.recipe, role))
             digest = canonical_hash([digest, run.recipe.players.defender.key])
             _add(defending, PoolDefender(prefix + role, run, role, folder, digest), lambda one: one.digest)
-        responses = {f"{RESPONSE}_{defender}": defender for defender in finals(run.recipe)}
+        responses = {f"{BEST_RESPONSE}_{defender}": defender for defender in best_response_targets(run.recipe)}
         for column in (*attackers(run.recipe), *responses):
-            folder, digest = _player(run, maker_of(column))
+            folder, digest = _player(run, attacker_stage_of(column))
             identity = [digest, run.recipe.players.attacker.key]
             kind: Kind = "best_response" if column in responses else "trained"
             against = prefix + responses[column] if column in responses else ""

@@ -1,4 +1,4 @@
-"""On what the arena plays: the held-out scenes of the first run that no other run has trained on."""
+"""The scenes of the arena: the held-out scenes of the first run that no other run has trained on."""
 
 from __future__ import annotations
 

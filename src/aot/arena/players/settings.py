@@ -16,9 +16,9 @@ class ArenaSettings(BaseModel, frozen=True, extra="forbid"):
     """Settings of one arena."""
 
     threads: Threads = 1  # CPU threads: part of what makes figures bit-reproducible
-    scenes: int = Field(0, ge=0)  # only the first so many held-out scenes; 0: all
+    scenes: int = Field(0, ge=0)  # of the held-out scenes, only the first; 0: all
     draws: int = Field(16, ge=1, le=1024)  # tries of an attacker on a scene; success is reported against 1, 2, 4, ...
-    budget_scenes: int = Field(64, gt=0)  # the first so many scenes are tried more than once
+    budget_scenes: int = Field(64, gt=0)  # the first scenes, which are attacked more than once
     best_response_updates: int = Field(0, ge=0)  # of a fresh attacker, trained against each defender alone; 0: none
     confidence: bool = False  # of each answer in the matrix, too: a pass an option more
     bootstrap: int = Field(1000, ge=100, le=100_000)  # resamples of a paired difference

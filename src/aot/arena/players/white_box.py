@@ -31,7 +31,7 @@ def eps_of(attacker: PoolAttacker) -> float:
 
 
 def gradients_of(attacker: PoolAttacker) -> int:
-    """At most so many an image."""
+    """The most gradients an image takes."""
     settings = PixelAttackSettings.model_validate(attacker.identity["settings"])
     return settings.gradients(attacker.identity["white_box"])
 

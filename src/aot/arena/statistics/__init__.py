@@ -1,2 +1,2 @@
-"""From scores to figures: matrices and equilibria, budgets, forgetting, diversity, transfer, confidence. Builds on
-`arena/players`, `coevolve/evaluation` and `scores`."""
+"""From scores to figures: matrices and equilibria, budgets, forgetting, diversity, transfer, confidence (start with
+standings.py). Builds on `arena/players` and `coevolve/evaluation`."""

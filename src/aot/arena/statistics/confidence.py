@@ -1,4 +1,4 @@
-"""How sure each defender is where it is deceived, and what it would be right about if it answered only when sure. Pure.
+"""Confidence of each defender where it is deceived, and its accuracy if it answered only when confident. Pure.
 
 Confidences are those of `aot.scores.selective`, of every defender's answers in the matrix: the clean image, and the
 first draw of each attacker. A threat's attackers are taken together; none is mixed with another threat. *Ours.*

@@ -1,4 +1,4 @@
-"""How varied an attacker's edits are: which kinds, where, how large, and what they aim at. *Ours.*
+"""How varied an attacker's edits are: their kinds, places, sizes and targets. *Ours.*
 
 Entropy in bits over the valid attacks, one count an attack: an attacker that found one trick has little of it, whatever
 its success. In the miniature world objects are read back from the picture (or named by who made it); in own images only
@@ -23,11 +23,11 @@ from aot.world.sprites import look_alike
 
 ASPECTS = ("kind", "object", "place", "size", "target")
 SHOWN = 6
-"""The most frequent values of an aspect that are told."""
+"""How many of the most frequent values of an aspect are reported."""
 GRID = 4
-"""Places of own images: a grid of so many rows and columns."""
+"""Rows, and columns, of the grid of places in own images."""
 VISIBLE = 24
-"""A value that moved by so many levels of 255 is changed, as the referee has it."""
+"""A value that moved by more levels of 255 is changed, as for the referee."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Threat profiles: what the last defender of each run withstands, beside what its run trained it for. Pure.
+"""Threat profiles: the last defender of each run under every threat, beside those that its run trained it for. Pure.
 
 A run may specialise in chosen threats (`aot coevolve --threats`). The first run given is what the others are compared
 with, by question. *Ours.*

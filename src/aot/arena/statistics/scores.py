@@ -1,4 +1,4 @@
-"""What the players scored, as arrays; and shares with their denominators and intervals. Pure.
+"""Scores of the players as arrays, and shares with their denominators and intervals. Pure.
 
 Scores are those of `aot.coevolve.rounds.scoring`: 1 right, 0 wrong, -1 not scored. Questions about one image are not
 independent: where an image has several, intervals are bootstrapped over images (else Wilson's). *Ours.*
@@ -15,13 +15,13 @@ import numpy.typing as npt
 
 from aot.coevolve.evaluation.summaries import Evaluation
 from aot.coevolve.rounds.scoring import Mask, Scores
-from aot.rl.intervals import ROUNDING, unspread_difference
+from aot.scores.intervals import ROUNDING, unspread_difference
 from aot.scores.tally import estimate, share, tallied, weights
 
 Json = dict[str, Any]
 Floats = npt.NDArray[np.float64]
 NOT_SCORED = 1.0
-"""The payoff against a defender none of whose clean answers was read: nobody should be advised to field it."""
+"""The payoff against a defender none of whose clean answers could be read, so that no equilibrium plays it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,2 +1,2 @@
-"""What every family of attacks is, one after the other, and what people read of it. Builds on
+"""What a family of attacks is (family.py), two families in a row (composition.py), their titles. Builds on
 `data/photos` and `world`."""

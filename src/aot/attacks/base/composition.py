@@ -1,4 +1,4 @@
-"""One family after the other: an edit of what is around the question, then a change of the whole image (*ours*).
+"""Compositions of two families: an edit of what is around the question, then a change of the whole image (*ours*).
 
 Each part is held to the rule of its own family: the edit as it was before the change, the change as an attack on the
 edited image. Neither semantic nor pixel figures contain these attacks.

@@ -1,4 +1,4 @@
-"""What a family of attacks without training is, and how it is drawn from.
+"""The interface of a family of attacks without training, and drawing attacks from it.
 
 A *family* is one way to change an image, called with a scene and a generator: same scene and state, same attack. Three
 threats, never mixed in one figure:
@@ -8,7 +8,7 @@ threats, never mixed in one figure:
   SSIM or a norm. It says how robust a model is, not how easily it is deceived.
 - *composed*: the one after the other.
 
-Where nobody can say that the answer stays right (a question that came with the data, without boxes), only pixel
+Where it cannot be verified that the answer stays right (a question that came with the data, without boxes), only pixel
 attacks are made. The families, their strengths and their thresholds are *ours*; the paper names the threats.
 """
 
@@ -70,7 +70,7 @@ def answer_is_known(scene: Scene) -> bool:
 
 @runtime_checkable
 class BatchedFamily(Protocol):
-    """A family that makes many attacks in one go for less."""
+    """A family for which a batch of attacks costs less than single ones."""
 
     def many(self, scenes: Sequence[Scene], rngs: Sequence[np.random.Generator]) -> list[Attack | str]:
         """As the family is called, a generator a scene."""

@@ -1,4 +1,4 @@
-"""What an attack without training is called where people read of it; its name is that of settings and files. Pure."""
+"""Titles of attacks without training, for people; their names are those of settings and files. Pure."""
 
 from __future__ import annotations
 

@@ -1,2 +1,1 @@
-"""Who judges the attacks of a family: a referee for each rule, and its checks. Builds on
-`attacks/base` and `forge`."""
+"""The referee for each family's rule (referees.py) and its checks (checks.py). Builds on `attacks/base` and `forge`."""

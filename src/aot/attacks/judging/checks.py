@@ -1,7 +1,7 @@
-"""Checks of the referee for edits whose maker says what is in the image afterwards (`Attack.objects`).
+"""Checks of the referee for edits whose maker says what the edited image contains (`Attack.objects`).
 
-All *ours*: where the objects are known, the answer is worked out again from them instead of from the picture, so that
-edits which no reader of the picture knows (a flipped or larger sprite, another background) can be judged as well.
+All *ours*: where the objects are known, the answer is computed again from them and not from the pixels, so that edits
+which the recogniser does not know (a flipped or larger sprite, another background) can be judged as well.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who judges the attacks of each rule and of each family, and how often a family has a fair attack (*ours*)."""
+"""The referee for each rule and for each family, and how often a family has a fair attack (*ours*)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from aot.forge.photo_edits.checks import AnswerKept
 from aot.game.referee import (
     Check,
     GlobalSsim,
-    Judging,
     LocalSsim,
     Overlap,
     Referee,
+    RefereeLike,
     RefereeSettings,
     build_referee,
 )
@@ -45,7 +45,7 @@ class ComposedReferee(Referee):
         return verdicts
 
     def _by_rule(self, parts: Mapping[int, tuple[Rule, Scene, Attack]]) -> dict[int, Verdict]:
-        """The verdict on each attack by the rule that is named with it, those of one rule in one go."""
+        """The verdict on each attack by the rule that is named with it; attacks of one rule are judged together."""
         verdicts: dict[int, Verdict] = {}
         for rule in dict.fromkeys(rule for rule, _, _ in parts.values()):
             own = {i: (scene, attack) for i, (its, scene, attack) in parts.items() if its == rule}
@@ -102,8 +102,8 @@ def referees(
 class FamilyReferee:
     """Judges each attack by the rule of the family that made it, those of other attackers by `others`."""
 
-    def __init__(self, families: Sequence[Family], rules: Mapping[Rule, Referee], others: Judging):
-        self.by_name: dict[str, Judging] = {family.name: rules[family.rule] for family in families}
+    def __init__(self, families: Sequence[Family], rules: Mapping[Rule, Referee], others: RefereeLike):
+        self.by_name: dict[str, RefereeLike] = {family.name: rules[family.rule] for family in families}
         self.others = others
 
     def judge(self, scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Verdict]:

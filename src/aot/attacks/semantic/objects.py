@@ -1,5 +1,5 @@
-"""Objects that come, go or are replaced: the world's own edits, which can be read back from the picture, those of the
-forge, and new objects anywhere that is free: related to the question, unrelated, look-alikes, several at once."""
+"""Objects that are added, removed or replaced: the world's own edits, which can be read back from the picture, those of
+the forge, and new objects anywhere that is free: related to the question, unrelated, look-alikes, several at once."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from aot.world.sprites import COLOURS, KINDS, look_alike
 
 @dataclass(frozen=True)
 class ObjectEdit:
-    """A distractor is put in, or an object that nobody asks about goes or is replaced. Photos: by the forge's pair
-    source, limited to this kind; the world: by its own edits."""
+    """A distractor is added, or an object that the question is not about is removed or replaced. Photos: by the forge's
+    pair source, limited to this kind; the world: by its own edits."""
 
     name: str
     about: str

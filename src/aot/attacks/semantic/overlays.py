@@ -1,4 +1,4 @@
-"""What is laid over the image beside the question: plain shapes in muted colours, which are no object (*ours*), and a
+"""Overlays beside what the question is about: plain shapes in muted colours, which are no object (*ours*), and a
 patch that hides what is behind it."""
 
 from __future__ import annotations

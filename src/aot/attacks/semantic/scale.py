@@ -1,4 +1,4 @@
-"""An object that nobody asks about, made larger or smaller where it is (*ours*)."""
+"""An object that the question is not about, made larger or smaller in its place (*ours*)."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ PATTERNS = ("stripes", "checks", "noise", "soft", "plain", "blobs")
 DIRECTIONS = ((1, 0), (0, 1), (1, 1), (1, -1), (2, 1), (1, 2), (2, -1), (1, -2))
 """Integer normals of stripes: their edges are the same on every machine."""
 FADE_PX = 4
-"""Of 64: over so many pixels the old background fades out around a protected box."""
+"""Width in px, of images of 64 px, over which the old background fades out around a protected box."""
 LEAST_BACKGROUND = 0.1
 """Of the image; where less lies outside all boxes nothing is changed."""
 

@@ -1,4 +1,4 @@
-"""White-box attacks on pixels as members of the game: `pgd`, `apgd`, `robust_vlm`, within a norm around every image.
+"""White-box attacks on pixels as attackers of the game: `pgd`, `apgd`, `robust_vlm`, within a norm around every image.
 
 A `PixelAttacker` has the gradients of a defender in this process. It is an `Attacker`, many scenes at once, as well as
 a `Family`, one scene and a generator at a time. An image that the defender's processor resizes is attacked, and comes
@@ -20,7 +20,7 @@ from aot.attacks.base.titles import AGAINST
 from aot.attacks.white_box.apgd import apgd
 from aot.attacks.white_box.norms import NormName
 from aot.attacks.white_box.pgd import pgd
-from aot.attacks.white_box.pixels import Method, climbed
+from aot.attacks.white_box.pixels import Method, perturbed_images
 from aot.attacks.white_box.robust_vlm import robust_vlm
 from aot.attacks.white_box.settings import NORM_NAMES, WHITE_BOX, PixelAttackSettings
 from aot.errors import AotError
@@ -31,7 +31,7 @@ from aot.types import Attack, EditKind, Image, Scene
 
 class PixelAttacker:
     """`method` within a norm around every image, by the gradients of `defender`. `outside_boxes`: nothing in the
-    protected boxes changes. `gradients`: at most so many an image. Raises `AotError` for a defender without gradients
+    protected boxes changes. `gradients`: the most an image takes. Raises `AotError` for a defender without gradients
     of pixels."""
 
     rule: Rule = "norm"
@@ -73,7 +73,7 @@ class PixelAttacker:
 
     def attacks(self, scenes: Sequence[Scene], rngs: Sequence[np.random.Generator]) -> list[Attack]:
         """A generator a scene."""
-        images = climbed(
+        images = perturbed_images(
             self.pixel_gradients,
             [scene.image for scene in scenes],
             [scene.question for scene in scenes],

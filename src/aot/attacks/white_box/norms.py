@@ -1,4 +1,4 @@
-"""Balls around an image: where a pixel attack starts, how it steps, and what keeps it inside, rounded to whole levels.
+"""Norm balls around an image: a pixel attack's start, its steps and its projection, rounded to whole grey levels.
 
 Images are float tensors `[B, 3, H, W]` in levels 0 .. 255 whose clean ones are whole; `eps` is in levels (1/255 of the
 range), of the largest change (L-infinity) or of its Euclidean length (L2). `where [B, 1, H, W]` says which pixels may
@@ -68,7 +68,7 @@ class Ball:
         return self.project(self.clean + self.eps * length.view(-1, 1, 1, 1) * unit)
 
     def ascend(self, x: Tensor, gradient: Tensor, step: Tensor | float) -> Tensor:
-        """`x` moved by a step of so many levels along the gradient (its sign in L-infinity), and projected."""
+        """`x` moved by `step` levels along the gradient (its sign in L-infinity), and projected."""
         if self.where is not None:
             gradient = gradient * self.where
         if self.norm == "linf":

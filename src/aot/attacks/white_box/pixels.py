@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from aot.players.defender.trained import TrainedDefender
 
 Method = Callable[[PixelLosses, Ball, Tensor], Tensor]
-"""Climbs losses within a ball, from draws (normal numbers like the images) to whole levels."""
+"""An attack: maximises losses within a ball; takes draws (normal numbers of the images' shape), returns whole
+levels."""
 
 
-def climbed(
+def perturbed_images(
     gradients: PixelGradients,
     images: Sequence[Image],
     questions: Sequence[Question],
@@ -40,9 +41,10 @@ def climbed(
     keep: Sequence[Sequence[Box]] | None = None,
     batch: int | None = None,
 ) -> list[Image]:
-    """The images after `method` has climbed the losses of their questions within the ball of each. A
-    generator an image: what an image meets does not depend on the batch, but for rounding. `keep`: boxes of each, in
-    its own pixels, that may not change. `batch`: images at once, where not the defender's."""
+    """The images after `method` has maximised the losses of their questions within a ball around each. With a generator
+    for each image the result does not depend on the batch, but for rounding. `eps`: radius, in levels for L-infinity;
+    `keep`: boxes of each image, in its own pixels, that may not change; `batch`: images at once (None: the
+    defender's)."""
     fitted = [gradients.fitted(image) for image in images]
     found: dict[int, Image] = {}
     starts: dict[int, np.ndarray] = {}
@@ -64,13 +66,13 @@ def climbed(
             beat()
             shape = (3, *fitted[part[0]].shape[:2])
             starts = {i: rngs[i].standard_normal(shape, np.float32) for i in part}
-            found |= zip(part, gradients.defender.halving(part, work), strict=True)
+            found |= zip(part, gradients.defender.split_on_oom(part, work), strict=True)
     return [found[i] for i in range(len(images))]
 
 
 def gradient_seconds(gradients: PixelGradients, images: Sequence[Image], questions: Sequence[Question]) -> float:
-    """What a gradient of one of these images takes here: measured, the second of two batches of the first image's size
-    and as large as the attacks' own."""
+    """Seconds that the gradient of one image takes on this machine, measured on the second of two batches of the
+    attacks' own size."""
     fitted = [gradients.fitted(image) for image in images]
     part = _batches(gradients.defender, fitted, questions, gradients.batch)[0]
     losses = gradients.losses([fitted[i] for i in part], [questions[i] for i in part])
@@ -79,14 +81,14 @@ def gradient_seconds(gradients: PixelGradients, images: Sequence[Image], questio
         value_and_gradient(losses.untargeted, x)
         begun = time.monotonic()
         value, _ = value_and_gradient(losses.untargeted, x)
-        float(value.sum())  # a device is waited for
+        float(value.sum())  # waits for the device
     return (time.monotonic() - begun) / len(part)
 
 
 def _batches(
     defender: TrainedDefender, images: Sequence[Image], questions: Sequence[Question], batch: int
 ) -> list[list[int]]:
-    """Of images of one size, and prompts of about one length."""
+    """Batches of images of one size, with prompts of about one length."""
     by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for i, image in enumerate(images):
         by_size[image.shape].append(i)

@@ -43,7 +43,7 @@ class RobustVlmSettings(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def gradients(self) -> int:
-        """At most so many an image: it may be answered wrongly before."""
+        """The most gradients an image; fewer where it is answered wrongly before."""
         return (2 + len(self.targets)) * (self.steps + 1)
 
     @property

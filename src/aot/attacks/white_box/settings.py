@@ -47,6 +47,6 @@ class PixelAttackSettings(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def gradients(self, name: str) -> int:
-        """At most so many for an image of the attack of this name."""
+        """The most gradients that the attack of this name takes for one image."""
         counted = {"pgd": self.pgd.steps, "apgd": self.apgd.steps + 1, "robust_vlm": self.robust_vlm.gradients}
         return counted[name]

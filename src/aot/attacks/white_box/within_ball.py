@@ -11,7 +11,7 @@ import numpy as np
 from aot.attacks.white_box.norms import scaled
 from aot.types import Attack, Finding, Scene
 
-if TYPE_CHECKING:  # takes seconds to import, and who has no such attack needs none
+if TYPE_CHECKING:  # takes seconds to import, for white-box attacks only
     from aot.attacks.white_box.attacker import PixelAttacker
 
 

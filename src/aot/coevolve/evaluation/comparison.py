@@ -13,7 +13,6 @@ from aot.coevolve.evaluation.summaries import Evaluation, paired
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.recipes.stage_names import (
     WARM_UP,
-    after_game,
     attacker_of,
     baselines,
     defender_of,
@@ -21,10 +20,11 @@ from aot.coevolve.recipes.stage_names import (
     payoff_of,
     round_names,
     stage_of,
+    uses_game_attacks,
 )
 from aot.coevolve.rounds.scoring import Mask, Scores
-from aot.rl.intervals import wilson
 from aot.runs.run import Stage
+from aot.scores.intervals import wilson
 
 
 def comparison(evaluation: Evaluation, responses: Mapping[str, Scores], recipe: Recipe) -> dict[str, Any]:
@@ -60,9 +60,9 @@ def stages_behind(name: str, recipe: Recipe) -> list[str]:
     """The stages that a baseline, or the defender of an iteration, is made from, besides the base players."""
     if name == "clean_rl":
         return [f"clean_rl/{i}" for i in range(1, recipe.iterations + 1)]
-    if not name.startswith("iteration_") and not after_game(recipe, name):
+    if not name.startswith("iteration_") and not uses_game_attacks(recipe, name):
         return [stage_of(recipe, name)]
-    numbers = range(1, (recipe.iterations if after_game(recipe, name) else iteration_of(name)) + 1)
+    numbers = range(1, (recipe.iterations if uses_game_attacks(recipe, name) else iteration_of(name)) + 1)
     made = [stage for i in numbers for stage in (attacker_of(i), *round_names(i), defender_of(i))]
     if recipe.meta.rule != "newest":
         made = [payoff_of(i, trained=late) for i in numbers for late in (False, True)] + made

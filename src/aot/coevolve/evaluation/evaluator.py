@@ -1,6 +1,7 @@
 """Every defender against every attacker on held-out scenes, and the summary made of it.
 
-The attacks and the answers are stages (`evaluation_stages`), so that an iteration only asks what is new.
+The attacks and the answers are stages of the run (`coevolve/rounds/held_out.py`), so that an iteration only asks what
+is new.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ from aot.coevolve.evaluation.summaries import Evaluation, attacker_summary, defe
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.recipes.stage_names import (
     BASE,
+    BEST_RESPONSE,
     CLEAN,
-    RESPONSE,
     SCRIPTED,
     WARM_UP,
     attackers,
     baselines,
+    best_response_targets,
     columns_of,
     defenders,
     distractors,
-    finals,
 )
 from aot.coevolve.rounds.held_out import ANSWERS, held_out_attacks
 from aot.coevolve.rounds.scoring import AttackSet, Scores
 from aot.coevolve.scenes.game import Game
 from aot.coevolve.stages.make import Stages
-from aot.rl.intervals import wilson
+from aot.scores.intervals import wilson
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,8 @@ class Evaluator:
         return scripted | {name: [name] for name in self.attackers}
 
     def evaluate_until(self, attacker: int, defender: int) -> None:
-        """Makes the attacks and asks the questions that are still missing, for the attackers and defenders up to these
-        iterations; 0: the cold start, and the defenders before the first."""
+        """Makes the attacks and answers that are still missing, for the attackers and defenders up to these iterations;
+        0: the cold start, and the defenders before the first."""
         before = [name for name in self.defenders if name in (BASE, WARM_UP)]
         asked = [*before, *attackers(self.recipe)[1 : defender + 1]]
         blocks = [*attackers(self.recipe)[: attacker + 1], SCRIPTED]
@@ -105,8 +106,8 @@ class Evaluator:
         self._answers(defender, SCRIPTED)
 
     def evaluate_best_response(self, defender: str) -> None:
-        """Trains the fresh attacker against this final defender, and reads what came of it on the held-out scenes."""
-        column = f"{RESPONSE}_{defender}"
+        """Trains the fresh attacker against this final defender, and reads its success on the held-out scenes."""
+        column = f"{BEST_RESPONSE}_{defender}"
         self.stages.make_all([f"evaluation/attacks/{column}", f"evaluation/{defender}/{column}"])
         self.columns[column] = held_out_attacks(
             self.stages.make(f"evaluation/attacks/{column}"), self.game, self.stages.memory
@@ -137,7 +138,7 @@ class Evaluator:
         self.evaluate_until(self.recipe.iterations, self.recipe.iterations)
         for name in baselines(self.recipe):
             self.ask(name, self.recipe.iterations)
-        for name in finals(self.recipe):
+        for name in best_response_targets(self.recipe):
             if name not in self.responses:
                 self.evaluate_best_response(name)
         seconds = {name: stage.wall_seconds for name, stage in run.stages.items()}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aot.coevolve.rounds.scoring import AttackSet, Mask, Scores
-from aot.rl.intervals import paired_difference, wilson
+from aot.scores.intervals import paired_difference, wilson
 
 
 @dataclass

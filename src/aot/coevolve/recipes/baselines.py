@@ -10,7 +10,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from aot.coevolve.scenes.scripted import ScriptedAttackSettings
-from aot.train.defender.sft import DefenderSftSettings
+from aot.train.defender.sft.settings import DefenderSftSettings
 
 
 class BaselineSettings(BaseModel, frozen=True, extra="forbid"):

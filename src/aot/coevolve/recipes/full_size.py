@@ -11,7 +11,7 @@ from aot.coevolve.recipes.recipe import Recipe
 from aot.train.attacker.evolve import AttackerTraining
 from aot.train.attacker.flow_grpo.settings import paper_flow_grpo
 from aot.train.defender.dapo.settings import paper_dapo
-from aot.train.defender.sft import DefenderSftSettings
+from aot.train.defender.sft.settings import DefenderSftSettings
 
 EDITOR, DEFENDER_7B, DEFENDER_3B = "Qwen/Qwen-Image-Edit", "Qwen/Qwen2.5-VL-7B-Instruct", "Qwen/Qwen2.5-VL-3B-Instruct"
 LORA = {"rank": 64, "alpha": 128}

@@ -1,4 +1,4 @@
-"""The recipes by name, and those of files.
+"""The recipes by name and from files, and what a run folder says it plays.
 
 A recipe is Python that derives from another one (`changed`); a recipe file is JSON with the settings that differ (a
 run's `recipe.json` is one).
@@ -14,6 +14,7 @@ from typing import Any
 from aot.coevolve.recipes.full_size import eight_gpus, paper, single_gpu, small_gpu
 from aot.coevolve.recipes.miniature import miniature, miniature_long, smoke
 from aot.coevolve.recipes.recipe import Recipe
+from aot.coevolve.scenes.game import PHOTOS, Game, open_game
 from aot.errors import AotError
 from aot.runs.files import read_json
 from aot.runs.overrides import merged, overridden, validated
@@ -51,6 +52,13 @@ def _named_or_file(name_or_file: str) -> tuple[dict[str, Any], str]:
     if not isinstance(base, str) or base not in RECIPES:
         raise AotError(f"no such base recipe: {base!r}", where=str(path), hint=known)
     return merged(RECIPES[base]().model_dump(), {"name": path.stem, **change}), str(path)
+
+
+def game_of(recipe: Recipe, data: Path | None, run: Path) -> Game:
+    """The game that the recipe plays on `data` (None: the miniature world) in the folder `run`. Raises `AotError` as
+    `open_game` does."""
+    free_text, photos = bool(recipe.judge.player), run / PHOTOS
+    return open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=free_text, photos=photos)
 
 
 def recipe_of(run: Path) -> tuple[Recipe, Path | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aot.coevolve.recipes.recipe import Recipe
-from aot.coevolve.recipes.stage_names import defenders, finals
+from aot.coevolve.recipes.stage_names import best_response_targets, defenders
 from aot.coevolve.scenes.game import Game
 
 
@@ -12,7 +12,7 @@ def overview(recipe: Recipe, game: Game) -> str:
     dapo, attacker = recipe.dapo, recipe.attacker
     answers = f"{dapo.groups} x {dapo.group_size} answers"
     columns = recipe.evaluation.distractors + recipe.iterations + 2
-    meetings = len(defenders(recipe)) * columns + len(finals(recipe))
+    meetings = len(defenders(recipe)) * columns + len(best_response_targets(recipe))
     lines = [
         f"plan: {recipe.iterations} iterations, {len(game.train_scenes(0))} training scenes each",
         f"  attacker: {attacker.method}, {attacker.steps} steps an iteration",
@@ -35,8 +35,8 @@ def overview(recipe: Recipe, game: Game) -> str:
         source += f" attacked by {', '.join(baseline.attacks.families) or 'distractors'}" if baseline.attacks else ""
         source += " and counterfactual pairs" * bool(baseline.sft.pairs)
         lines.insert(-1, f"  baseline: {baseline.name}, SFT on {source}, {baseline.sft.steps} steps")
-    if finals(recipe):
-        told = f"  fresh attackers: {len(finals(recipe))}, {recipe.best_response_updates} updates each"
+    if best_response_targets(recipe):
+        told = f"  fresh attackers: {len(best_response_targets(recipe))}, {recipe.best_response_updates} updates each"
         lines.insert(-1, f"{told}, against every final defender")
     if recipe.judge.player:
         tasks = [f"scores attacks for {', '.join(attacker.judged)}"] * bool(attacker.judged)

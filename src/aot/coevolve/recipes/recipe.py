@@ -26,7 +26,7 @@ from aot.runs.tracking import PictureSettings, Track
 from aot.train.attacker.evolve import AttackerTraining
 from aot.train.defender.clean_guard import CleanGuardSettings
 from aot.train.defender.dapo.settings import DapoSettings
-from aot.train.defender.sft import DefenderSftSettings
+from aot.train.defender.sft.settings import DefenderSftSettings
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid"):
@@ -64,7 +64,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     defender_checkpoint_every: int = Field(20, gt=0)  # ours, updates
     evaluation: EvaluationSettings = EvaluationSettings()
     compute: ComputeSettings = ComputeSettings()
-    track: Track = "none"  # ours: who else is told what trainings measure, beside their logs
+    track: Track = "none"  # ours: a tracker that gets the trainings' metrics, beside their logs
     pictures: PictureSettings = PictureSettings()  # of what attackers make while they are trained
 
     @field_validator("baselines")

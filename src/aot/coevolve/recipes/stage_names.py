@@ -7,8 +7,8 @@ import re
 from aot.coevolve.recipes.recipe import Recipe
 
 BASE, WARM_UP, CLEAN_RL, SFT_SCRIPTED = "base", "warm_up", "clean_rl", "sft_scripted"
-"""Defenders beside those of the iterations: as it came, after its SFT (where the recipe has one), and the baselines:
-the same RL on clean scenes, and SFT on scripted attacks alone."""
+"""Defenders beside those of the iterations: the base, the one after the warm-up (where the recipe has one), and the
+baselines, the same RL on clean scenes and SFT on scripted attacks alone."""
 BASELINE = "baseline"
 """Stages of the baselines that a recipe lists by name."""
 FLOOR = "floor"
@@ -16,8 +16,8 @@ FLOOR = "floor"
 SCRIPTED, CLEAN = "scripted", "clean"
 """The block of answers under scripted attacks, the column of clean images."""
 CONDITIONS = "conditions"
-"""Stages of what attackers are given in training, where that is kept on disk."""
-RESPONSE = "best_response"
+"""Stages that encode the conditions of attacker trainings onto disk."""
+BEST_RESPONSE = "best_response"
 """Stages and columns of the attackers that are trained against one final defender each, only to measure it."""
 
 
@@ -50,7 +50,7 @@ def stage_of(recipe: Recipe, defender: str) -> str:
             return f"{CLEAN_RL}/{recipe.iterations}"
         case "warm_up" | "sft_scripted":
             return defender
-    if defender in listed(recipe):
+    if defender in listed_baselines(recipe):
         return f"{BASELINE}/{defender}"
     return defender_of(iteration_of(defender))
 
@@ -91,15 +91,15 @@ def distractors(recipe: Recipe) -> list[str]:
     return [f"distractor_{n}" for n in range(1, recipe.evaluation.distractors + 1)]
 
 
-def trained(column: str) -> bool:
+def is_trained_attacker(column: str) -> bool:
     """Whether the column of the evaluation is a trained attacker ("iteration_2", "best_response_base")."""
-    return column.startswith(("iteration_", RESPONSE))
+    return column.startswith(("iteration_", BEST_RESPONSE))
 
 
-def maker_of(column: str) -> str:
+def attacker_stage_of(column: str) -> str:
     """The stage of the trained attacker of a column."""
-    if column.startswith(RESPONSE):
-        return f"{RESPONSE}/{column.removeprefix(f'{RESPONSE}_')}"
+    if column.startswith(BEST_RESPONSE):
+        return f"{BEST_RESPONSE}/{column.removeprefix(f'{BEST_RESPONSE}_')}"
     return attacker_of(iteration_of(column))
 
 
@@ -116,20 +116,20 @@ def defenders(recipe: Recipe) -> list[str]:
 
 def baselines(recipe: Recipe) -> list[str]:
     """The defenders that the method is compared with."""
-    return [*[SFT_SCRIPTED] * bool(recipe.sft_scripted_steps), *[CLEAN_RL] * recipe.clean_rl, *listed(recipe)]
+    return [*[SFT_SCRIPTED] * bool(recipe.sft_scripted_steps), *[CLEAN_RL] * recipe.clean_rl, *listed_baselines(recipe)]
 
 
-def listed(recipe: Recipe) -> list[str]:
+def listed_baselines(recipe: Recipe) -> list[str]:
     """The baselines that the recipe lists by name."""
     return [baseline.name for baseline in recipe.baselines]
 
 
-def after_game(recipe: Recipe, defender: str) -> bool:
-    """Whether the baseline of that name learns from the attacks of all iterations, so that it comes after them."""
+def uses_game_attacks(recipe: Recipe, defender: str) -> bool:
+    """Whether the baseline of that name learns from the attacks of all iterations, so that it is trained after them."""
     return any(baseline.same_attacks for baseline in recipe.baselines if baseline.name == defender)
 
 
-def finals(recipe: Recipe) -> list[str]:
+def best_response_targets(recipe: Recipe) -> list[str]:
     """The defenders that a fresh attacker is trained against: the last iteration's and the baselines."""
     return [f"iteration_{recipe.iterations}", *baselines(recipe)] if recipe.best_response_updates else []
 
@@ -147,7 +147,7 @@ def iteration_of(name: str) -> int:
 
 
 def conditions_for(recipe: Recipe, attacker: str) -> str:
-    """The stage that has on disk what the attacker of a training is given; "" where it is computed in its memory."""
+    """The stage with the encoded conditions of an attacker training; "" where they are computed in its own memory."""
     if recipe.players.attacker.conditions == "memory":
         return ""
     return f"{CONDITIONS}/{attacker.partition('/')[0]}"
@@ -164,11 +164,11 @@ def stage_names(recipe: Recipe) -> list[str]:
         names += [*round_names(i), defender_of(i)]
     names += [f"clean_rl/{i}" for i in range(1, recipe.iterations + 1) if recipe.clean_rl]
     names += [SFT_SCRIPTED] * bool(recipe.sft_scripted_steps)
-    names += [f"{BASELINE}/{name}" for name in listed(recipe)]
-    if (conditions := conditions_for(recipe, RESPONSE)) and finals(recipe):
+    names += [f"{BASELINE}/{name}" for name in listed_baselines(recipe)]
+    if (conditions := conditions_for(recipe, BEST_RESPONSE)) and best_response_targets(recipe):
         names.append(conditions)
-    names += [f"{RESPONSE}/{defender}" for defender in finals(recipe)]
-    responses = {defender: f"{RESPONSE}_{defender}" for defender in finals(recipe)}
+    names += [f"{BEST_RESPONSE}/{defender}" for defender in best_response_targets(recipe)]
+    responses = {defender: f"{BEST_RESPONSE}_{defender}" for defender in best_response_targets(recipe)}
     columns = (*distractors(recipe), *attackers(recipe), *responses.values())
     names += [f"evaluation/attacks/{column}" for column in columns]
     blocks = [*attackers(recipe), SCRIPTED]

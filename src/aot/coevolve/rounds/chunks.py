@@ -1,8 +1,8 @@
-"""A stage's work on many scenes in chunks: each is kept once it is made. The ranks share them, or a pool of actors on
-Ray makes them (`pool.py`). *Ours.*
+"""A stage's work on many scenes, in chunks that are stored as they are finished. The ranks share the chunks, or a pool
+of Ray actors makes them (`pool.py`). *Ours.*
 
-What a chunk is made of, its random numbers too, depends on its number alone: neither on who makes it nor on what was
-made before a kill. In one chunk (`size` 0) the stage's own seed is used as it is, and nothing is kept on the way.
+A chunk, its random numbers included, depends on its number alone: neither on who makes it nor on what was made before a
+kill. With a single chunk (`size` 0) the stage's own seed is used as it is, and nothing is stored before the end.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DIGESTS = "digests.json"
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some of the scenes; `number` is None where it is all of them at once."""
+    """The scenes `start:stop`; `number` is None where that is all of them at once."""
 
     start: int
     stop: int
@@ -47,8 +47,8 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Pool:
-    """Actors on Ray that make a stage's chunks: `make` in each of `workers` (none: as many as there is room for), with
-    `gpus` of its own (none: one where there are any). `cpu_seconds`: what they took, filled in."""
+    """Ray actors that make a stage's chunks: `workers` of them (None: as many as there is room for), each with `gpus`
+    of its own (None: one where there are any) and calling `make`. `cpu_seconds` is filled in, one entry a chunk."""
 
     make: Maker
     workers: int | None = None
@@ -58,16 +58,16 @@ class Pool:
 
 @dataclass(frozen=True)
 class OneChunk:
-    """In an actor: the one chunk that is wanted, by its first scene, and the folder for its files."""
+    """Inside an actor: the first scene of the one chunk to make, and the folder for its files."""
 
     start: int
     folder: Path
 
 
-By = Pool | OneChunk | None
-"""Who makes a stage's chunks; None: this process and its fellow ranks."""
-Making = Callable[[], AbstractContextManager[Callable[[Chunk], Item]]]
-"""Opens the players and gives what makes a chunk with them; called where, and if, there is one to be made."""
+ChunkExecutor = Pool | OneChunk | None
+"""Who makes a stage's chunks; None: this process and the other ranks."""
+OpenPlayers = Callable[[], AbstractContextManager[Callable[[Chunk], Item]]]
+"""Opens the players and yields the function that makes a chunk with them; called only where there is one to make."""
 
 
 def chunks(count: int, size: int) -> list[Chunk]:
@@ -81,31 +81,33 @@ def chunks(count: int, size: int) -> list[Chunk]:
 def in_chunks(
     todo: Sequence[Chunk],
     state: Path,
-    making: Making[Item],
+    open_players: OpenPlayers[Item],
     save: Callable[[Path, Item], None],
     load: Callable[[Path], Item],
-    by: By = None,
+    executor: ChunkExecutor = None,
 ) -> list[Item]:
-    """What is made of each chunk, in order; on ranks other than the first, and in an actor, nothing. Each rank makes
-    its share of those that are not in the folder `state` yet, or the pool makes them; `save` and `load` keep one in a
-    folder."""
-    if isinstance(by, OneChunk):
-        (wanted,) = (chunk for chunk in todo if chunk.start == by.start)
-        with making() as make:
-            save(by.folder, make(wanted))
+    """The results of all chunks, in order; [] on ranks other than the first, and in an actor.
+
+    Each rank, or the pool, makes its share of the chunks that are not in the folder `state` yet. `save` and `load`
+    write and read the result of one chunk in a folder of its own. Raises `AotError` where a stored chunk was changed.
+    """
+    if isinstance(executor, OneChunk):
+        (wanted,) = (chunk for chunk in todo if chunk.start == executor.start)
+        with open_players() as make:
+            save(executor.folder, make(wanted))
         return []
     if todo[0].number is None:
         if not ranks.is_main():
             return []
-        with making() as make:
+        with open_players() as make:
             return [make(todo[0])]
     left = missing(todo, state)
-    if isinstance(by, Pool):
+    if isinstance(executor, Pool):
         if ranks.is_main():
-            _by_pool(left, state, by)
+            _make_in_pool(left, state, executor)
         ranks.barrier()
     elif left:
-        with making() as make:
+        with open_players() as make:
             for turn, chunk in enumerate(todo):
                 if turn % ranks.world_size() == ranks.rank() and not _folder(state, chunk).exists():
                     _keep(_folder(state, chunk), make(chunk), save)
@@ -116,8 +118,8 @@ def in_chunks(
     return [load(_verified(_folder(state, chunk))) for chunk in todo] if ranks.is_main() else []
 
 
-def _by_pool(left: Sequence[Chunk], state: Path, pool: Pool) -> None:
-    """Each is kept as soon as an actor has made it."""
+def _make_in_pool(left: Sequence[Chunk], state: Path, pool: Pool) -> None:
+    """Stores each chunk as soon as an actor has made it."""
     each = {chunk.number: range(chunk.start, chunk.stop) for chunk in left if chunk.number is not None}
     folders = {chunk.number: _folder(state, chunk) for chunk in left}
 
@@ -132,7 +134,7 @@ def _by_pool(left: Sequence[Chunk], state: Path, pool: Pool) -> None:
 
 
 def missing(todo: Sequence[Chunk], state: Path) -> list[Chunk]:
-    """Those that `in_chunks` will make."""
+    """The chunks that `in_chunks` still has to make."""
     return [chunk for chunk in todo if chunk.number is None or not _folder(state, chunk).exists()]
 
 
@@ -141,7 +143,7 @@ def _folder(state: Path, chunk: Chunk) -> Path:
 
 
 def _keep(folder: Path, made: Item, save: Callable[[Path, Item], None]) -> None:
-    """The whole folder or none, whenever the process is killed."""
+    """Writes the folder as a whole or not at all, whenever the process is killed."""
     half = folder.with_name(f"{folder.name}.half")
     with disk_errors(folder, "the chunks before are kept"):
         shutil.rmtree(half, ignore_errors=True)
@@ -155,7 +157,7 @@ def _keep(folder: Path, made: Item, save: Callable[[Path, Item], None]) -> None:
 
 
 def _verified(folder: Path) -> Path:
-    """The folder. Raises `AotError` where it is not as it was written."""
+    """The folder, checked against its digests. Raises `AotError` where it is not as it was written."""
     hint = f"delete {folder} and run the same command again: only this chunk is made anew"
     huge = any(path.is_file() and path.stat().st_size > MOST_BYTES for path in folder.rglob("*"))  # no chunk is
     if huge or read_json(folder / DIGESTS, hint=hint) != digests_of(folder, without=(DIGESTS,)):

@@ -1,4 +1,5 @@
-"""The frozen players that a stage asks: attackers, and defenders wherever the recipe has them answer."""
+"""The frozen players of a stage: attackers in this process, defenders wherever the recipe has them answer (in this
+process, from vLLM, or behind a URL)."""
 
 from __future__ import annotations
 
@@ -20,34 +21,33 @@ from aot.players.defender.trained import TrainedDefender
 from aot.runs.run import CHECKPOINT
 
 LOGS = "logs"
-"""Folder of a run for what its servers and launchers print."""
-
+"""Folder of a run for the output of its servers and launchers."""
 
 Player = TypeVar("Player", EditAttacker, TrainedDefender)
 PLAYERS = "players"
-"""In a process's memory: of each role the player that was opened last, and the stage that left it."""
+"""Key in a process's memory: by role the player that was opened last, with the stage that made it."""
 
 
 def opened_attacker(recipe: Recipe, inputs: Inputs, stage: str, *, name: str) -> EditAttacker:
-    """The attacker that `stage` left, to attack only. It is kept until another one is wanted."""
-    return _kept(inputs, stage, "attacker", partial(open_attacker, settings=recipe.players.attacker), name)
+    """The attacker that `stage` made, frozen. It stays in memory until another one is asked for."""
+    return _cached(inputs, stage, "attacker", partial(open_attacker, settings=recipe.players.attacker), name)
 
 
 def opponent(
     recipe: Recipe, inputs: Inputs, stage: str, folder: Path, *, name: str
 ) -> AbstractContextManager[Defender]:
-    """The defender that `stage` left, for the stage of `inputs`, which is made in `folder`. One in this process is kept
-    until another one is wanted."""
+    """The defender that `stage` made, frozen, as the opponent in the stage of `inputs`, which is made in `folder`. One
+    in this process stays in memory until another one is asked for."""
     made, compute = inputs.stages[stage], recipe.compute
     if compute.answers == IN_PROCESS:
         return nullcontext(
-            _kept(inputs, stage, "defender", partial(open_defender, settings=recipe.players.defender), name)
+            _cached(inputs, stage, "defender", partial(open_defender, settings=recipe.players.defender), name)
         )
     from aot.backends.frozen import frozen_defender  # with the client library, which takes a second
 
     run, state = folder.parents[inputs.name.count("/")], folder / CHECKPOINT
-    if isinstance(inputs.by, OneChunk):  # other actors keep theirs at the same time
-        state = state / "asked" / f"{inputs.by.start:06d}"
+    if isinstance(inputs.executor, OneChunk):  # other actors keep theirs at the same time
+        state = state / "asked" / f"{inputs.executor.start:06d}"
     return frozen_defender(
         made.folder,
         recipe.players.defender,
@@ -62,11 +62,11 @@ def opponent(
 
 
 def forget_players(memory: dict[str, Any]) -> None:
-    """Frees their memory, which a training needs for its own."""
+    """Drops the players kept in memory, which a training needs for itself."""
     memory.pop(PLAYERS, None)
 
 
-def _kept(inputs: Inputs, stage: str, role: str, load: Callable[..., Player], name: str) -> Player:
+def _cached(inputs: Inputs, stage: str, role: str, load: Callable[..., Player], name: str) -> Player:
     players = inputs.memory.setdefault(PLAYERS, {})
     if role not in players or players[role][0] != stage:
         players.pop(role, None)  # its memory is free before the next one comes

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from aot.coevolve.recipes.recipe import Recipe
-from aot.coevolve.recipes.stage_names import CLEAN, columns_of, maker_of, stage_of, trained
+from aot.coevolve.recipes.stage_names import (
+    CLEAN,
+    attacker_stage_of,
+    columns_of,
+    is_trained_attacker,
+    stage_of,
+)
 from aot.coevolve.rounds.chunks import Chunk, chunks, in_chunks
 from aot.coevolve.rounds.frozen_players import opened_attacker, opponent
 from aot.coevolve.rounds.inputs import Inputs
@@ -34,22 +40,22 @@ def attack_held_out(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, A
     column, scenes = inputs.name.rpartition("/")[2], inputs.game.held_out
 
     @contextmanager
-    def attacking() -> Iterator[Callable[[Chunk], list[Episode]]]:
+    def open_attacker() -> Iterator[Callable[[Chunk], list[Episode]]]:
         player: Attacker
-        if trained(column):
-            player = opened_attacker(recipe, inputs, maker_of(column), name=column)
+        if is_trained_attacker(column):
+            player = opened_attacker(recipe, inputs, attacker_stage_of(column), name=column)
         else:
             player = RandomDistractor(related=recipe.evaluation.scripted_related)
 
-        def attacked(chunk: Chunk) -> list[Episode]:
+        def attack_chunk(chunk: Chunk) -> list[Episode]:
             some = chunk.of(scenes)
             made = attack_all(some, player, inputs.game.referee, seed=chunk.seed(inputs.seed))
             return [Episode(*each) for each in zip(some, made.attacks, made.verdicts, strict=True)]
 
-        yield attacked
+        yield attack_chunk
 
     todo, load = chunks(len(scenes), recipe.evaluation.chunk), partial(load_episodes, scenes=scenes)
-    found = in_chunks(todo, folder / CHECKPOINT, attacking, save_episodes, load, inputs.by)
+    found = in_chunks(todo, folder / CHECKPOINT, open_attacker, save_episodes, load, inputs.executor)
     if not found:
         return {}
     episodes = [episode for some in found for episode in some]
@@ -70,10 +76,10 @@ def answer_held_out(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, A
     }
 
     @contextmanager
-    def answering() -> Iterator[Callable[[Chunk], Record]]:
+    def open_defender() -> Iterator[Callable[[Chunk], Record]]:
         with opponent(recipe, inputs, stage_of(recipe, defender), folder, name=defender) as player:
 
-            def answered(chunk: Chunk) -> Record:
+            def answer_chunk(chunk: Chunk) -> Record:
                 some, record = chunk.of(scenes), {}
                 for column in columns:
                     if column == CLEAN:
@@ -83,10 +89,10 @@ def answer_held_out(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, A
                     record[column] = {"scores": scores.tolist(), "texts": texts}
                 return record
 
-            yield answered
+            yield answer_chunk
 
     todo = chunks(len(scenes), recipe.evaluation.chunk)
-    found = in_chunks(todo, folder / CHECKPOINT, answering, _save_answers, _load_answers, inputs.by)
+    found = in_chunks(todo, folder / CHECKPOINT, open_defender, _save_answers, _load_answers, inputs.executor)
     if not found:
         return {}
     record = {

@@ -1,4 +1,5 @@
-"""What a stage is made from, besides the recipe: every function that makes one has (recipe, inputs, folder)."""
+"""What a stage is made from besides the recipe: the second argument of every function (recipe, inputs, folder) that
+makes one."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aot.coevolve.rounds.chunks import By
+from aot.coevolve.rounds.chunks import ChunkExecutor
 from aot.coevolve.scenes.game import Game
 from aot.runs.run import Stage
 
@@ -21,9 +22,8 @@ class Inputs:
     game: Game
     stages: Mapping[str, Stage]
     memory: dict[str, Any] = field(default_factory=dict)
-    """What this process has read from finished stages already, by stage: they never change."""
-
-    by: By = None
+    """What this process has already read from finished stages, which never change; and the players that it has open."""
+    executor: ChunkExecutor = None
     """Who makes the stage's chunks, where it works in chunks."""
 
     def folder(self, stage: str) -> Path:

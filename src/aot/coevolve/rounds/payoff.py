@@ -22,7 +22,7 @@ from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.recipes.stage_names import attackers_in, defenders_in, payoff_before, payoff_of
 from aot.coevolve.rounds.frozen_players import opened_attacker
 from aot.coevolve.rounds.inputs import Inputs
-from aot.coevolve.scenes.scripted import judging
+from aot.coevolve.scenes.scripted import referee_of_run
 from aot.game.episodes import greedy_answers, play
 from aot.game.equilibrium import meta_strategy
 from aot.players.base import Attacker, Defender
@@ -82,7 +82,7 @@ def measure_payoff(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, An
     before = payoff_before(inputs.name)
     known = Payoff.read(inputs.folder(before)).payoff if before else {}
     scenes = inputs.game.train_scenes(inputs.seed)[: recipe.meta.scenes]
-    referee = judging(inputs.game, recipe.referee, recipe.scripted_attacks)
+    referee = referee_of_run(inputs.game, recipe.referee, recipe.scripted_attacks)
     scripted = recipe.scripted_attacks.players(inputs.game)
     players: dict[str, Attacker | str] = {one.name: one for one in scripted}
     players |= {stage: stage for stage in attackers_in(inputs.name)}
@@ -106,7 +106,7 @@ def measure_payoff(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, An
     return {"attackers": now.attackers(recipe), "defenders": now.defenders(recipe)}
 
 
-def opponents(recipe: Recipe, inputs: Inputs, i: int) -> Defender:
+def opponent_mixture(recipe: Recipe, inputs: Inputs, i: int) -> Defender:
     """The mixture of defenders that the attacker of iteration `i` is trained against."""
     weights = Payoff.read(inputs.folder(payoff_of(i, trained=False))).defenders(recipe)
     kept = {stage: weight for stage, weight in weights.items() if weight >= NEGLIGIBLE}

@@ -1,7 +1,7 @@
-"""A stage's chunks made by actors on Ray: each opens the run, its game and the players once, and keeps them. *Ours.*
+"""A stage's chunks made by Ray actors, each of which opens the run, its game and the players once. *Ours.*
 
-An actor is told the run folder, the stage and where a chunk begins; it makes the files that a rank would make. The
-nodes of a cluster must have this package, and see the run's folder, data and models under the same paths.
+An actor is given the run folder, the stage and the scenes of a chunk, and makes the files that a rank would make. All
+nodes of the cluster need this package, and the run's folder, data and models under the same paths.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aot.coevolve.recipes.load import recipe_of
+from aot.coevolve.recipes.load import game_of, recipe_of
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.rounds.chunks import OneChunk, Pool
 from aot.coevolve.rounds.inputs import Inputs
-from aot.coevolve.scenes.game import PHOTOS, open_game
 from aot.errors import AotError
+from aot.players.base_players import quiet_loading
 from aot.runs import heartbeat
 from aot.runs.run import Stage
 from aot.runs.threads import use_threads
@@ -28,31 +28,29 @@ Build = Callable[[Recipe, Inputs, Path], Mapping[str, Any]]
 
 @dataclass
 class StageChunks:
-    """Makes chunks of a stage of the run in `run`, in whatever process it is called: the folder has the recipe."""
+    """Makes chunks of a stage of the run in `run`, in whatever process it is called: the folder holds the recipe."""
 
     run: Path
     name: str
     seed: int
     build: Build
     stages: Mapping[str, Stage]
-    """The finished ones that it needs."""
+    """The finished stages that it needs."""
     at: str = field(default_factory=os.getcwd)
-    """Where the run's relative paths begin."""
+    """The working directory that the run's relative paths start from."""
     watched: heartbeat.Watched | None = field(default_factory=heartbeat.watched)
     _opened: tuple[Recipe, Inputs] | None = None
 
     def __call__(self, scenes: range, folder: Path) -> dict[str, float]:
-        """The files of the chunk of these scenes in `folder`, and the CPU seconds that they took."""
+        """Writes the chunk of these scenes into `folder`; returns the CPU seconds that it took."""
         begun = time.process_time()
         if self._opened is None:
             self._opened = self._open()
         recipe, inputs = self._opened
-        self.build(recipe, replace(inputs, by=OneChunk(scenes.start, folder)), self.run / self.name)
+        self.build(recipe, replace(inputs, executor=OneChunk(scenes.start, folder)), self.run / self.name)
         return {"cpu_seconds": time.process_time() - begun}
 
     def _open(self) -> tuple[Recipe, Inputs]:
-        from aot.players.base_players import quiet_loading
-
         try:
             os.chdir(self.at)
         except OSError as error:
@@ -63,9 +61,7 @@ class StageChunks:
         quiet_loading()
         recipe, data = recipe_of(self.run)
         use_threads(recipe.threads)
-        free_text, photos = bool(recipe.judge.player), self.run / PHOTOS
-        game = open_game(recipe.game, recipe.referee, seed=recipe.seed, data=data, free_text=free_text, photos=photos)
-        return recipe, Inputs(self.name, self.seed, game, self.stages)
+        return recipe, Inputs(self.name, self.seed, game_of(recipe, data, self.run), self.stages)
 
 
 def pool_of(recipe: Recipe, run: Path, inputs: Inputs, build: Build) -> Pool:

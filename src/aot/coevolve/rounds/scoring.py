@@ -1,7 +1,8 @@
 """Attacks on scenes judged by the referee, and a defender's scored answers to clean and to attacked images.
 
-Scores are `int8 [n]` arrays, one number an example: 1 right, 0 wrong, -1 not scored (an unparsed, truncated or
-failed answer is never a wrong one). An attack that the referee refused did not happen: it counts against nobody.
+Scores are `int8 [n]` arrays, one number an example: 1 right, 0 wrong, -1 not scored (an unparsed, truncated or failed
+answer is never a wrong one). An attack that the referee refused is not shown to the defender: it counts for neither
+player.
 """
 
 from __future__ import annotations

@@ -1,2 +1,2 @@
-"""What a run is played on: training and held-out scenes with their referee, scripted attacks on them, and for how many
-questions those are possible. Builds on `attacks` and `miniature`."""
+"""What a run is played on: training and held-out scenes with their referee (start with game.py), scripted attacks, and
+how many questions allow those. Builds on `attacks` and `miniature`."""

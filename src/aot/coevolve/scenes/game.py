@@ -51,13 +51,13 @@ class Game:
 
     @cached_property
     def objects(self) -> ObjectSource | None:
-        """What families of attacks put into own images and take out of them, opened when it is first wanted; None on
-        the miniature world, which has its own, and where the game was opened without a folder for photos."""
+        """The objects that families of attacks add to own images and remove from them, opened on first use; None on the
+        miniature world, which has its own, and where the game was opened without a folder for photos."""
         return self.open_objects() if self.open_objects else None
 
 
 def stage_seed(seed: int, stage: str) -> int:
-    """A seed of its own for every stage, whatever ran before it: what resuming and reordering need."""
+    """A seed for each stage that does not depend on what ran before it, as resuming and reordering need."""
     return int(np.random.SeedSequence([seed, zlib.crc32(stage.encode())]).generate_state(1)[0])
 
 
@@ -107,7 +107,7 @@ def open_game(
 
 
 def _sides(train: Sequence[Scene], held_out: Sequence[Scene]) -> dict[str, str]:
-    """By photo: what goes into held-out images was in no training image."""
+    """The split of each photo: objects added to held-out images come from no training photo."""
     sides = {scene.photo: "train" for scene in train if isinstance(scene, AnnotatedScene)}
     return sides | {scene.photo: "held_out" for scene in held_out if isinstance(scene, AnnotatedScene)}
 

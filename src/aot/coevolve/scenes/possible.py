@@ -1,5 +1,5 @@
-"""On how many questions about own photos a run's families of attacks are possible: said before anything is trained with
-them, and kept in the run folder."""
+"""For how many questions about own photos a run's families of attacks are possible: reported before anything is trained
+with them, and kept in the run folder."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ MOST = 60
 def possible_attacks(
     scripted: ScriptedAttackSettings, referee: RefereeSettings, game: Game, folder: Path
 ) -> list[str]:
-    """A line a family that puts objects in or out, and a head; none on the miniature world. Counted once: `folder` has
-    the counts by side, family and reason."""
+    """A heading and a line for each family that adds or removes objects; [] on the miniature world. Counted once and
+    kept in `folder`, by split, family and reason."""
     names = [name for name in scripted.families if needs_objects(name)]
     if game.is_world or not names or game.objects is None:
         return []

@@ -1,4 +1,5 @@
-"""The scripted attacks of a run: distractors, or families drawn by weight, and the referee that judges them."""
+"""The scripted attacks of a run, distractors or families drawn by weight, and the referee for the attacks of all
+players."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from aot.attacks.families import families, needs_objects
 from aot.attacks.judging.referees import FamilyReferee, referees
 from aot.attacks.strengths import Strengths
 from aot.coevolve.scenes.game import Game
-from aot.game.referee import Judging, RefereeSettings
+from aot.game.referee import RefereeLike, RefereeSettings
 from aot.miniature.scripted import RandomDistractor
 from aot.players.base import Attacker
 from aot.players.mixture import AttackerMixture
@@ -78,22 +79,23 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
         return [one for one in made if one.name not in self.families]
 
     def on_edited(self, game: Game) -> Attacker | None:
-        """What may attack an image whose objects have been edited: all of them in the world; on own photos the families
-        that change the image as a whole (objects are put into the photo as it was); None where there are none."""
+        """The attacker for images whose objects were edited already: all families in the world; on own photos only
+        those that change the whole image, since objects are pasted into the original photo; None where there are
+        none."""
         if game.is_world:
             return self.mixed(game)
         members = [self._player(game, family) for family in self.chosen(game) if family.threat == "pixel"]
         return AttackerMixture(members, name="corruptions") if members else None
 
     def object_edits(self, game: Game) -> Attacker | None:
-        """Objects of own photos put in, taken out and replaced; None where they came without any."""
+        """Adds, removes and replaces objects of own photos; None where the photos have no labelled objects."""
         if game.is_world or game.objects is None or game.objects.bare:
             return None
         members = [self._player(game, family) for family in families(OBJECT_EDITS, self.strengths, game.objects)]
         return AttackerMixture(members, name="object edits")
 
     def mixed(self, game: Game, weights: Mapping[str, float] | None = None) -> Attacker:
-        """All of them as one attacker, `composed_share` of whose attacks are compositions; `weights` by name, in place
+        """All families as one attacker, `composed_share` of whose attacks are compositions; `weights` by name, in place
         of those of the settings."""
         members = self.players(game)
         given, unnamed = (weights, 0.0) if weights else (dict(self.weights), 1.0)
@@ -108,8 +110,8 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
         return members[0] if len(members) == 1 else AttackerMixture(members, list(shares.values()), name="families")
 
     def players(self, game: Game) -> list[Attacker]:
-        """Each of them alone; without families a distractor, which pastes a sprite into own images. The same stands for
-        families that put objects in or out where own images came without any."""
+        """One attacker a family; without families a distractor, which pastes a sprite into own images. That also stands
+        in for families that add or remove objects where own images have no labelled ones."""
         chosen = self.chosen(game)
         able = [one for one in chosen if game.is_world or not (needs_objects(one.name) and self._bare(game))]
         players: list[Attacker] = [self._player(game, one) for one in able]
@@ -124,12 +126,12 @@ class ScriptedAttackSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 def _scaled(shares: dict[str, float], total: float) -> dict[str, float]:
-    """With this sum."""
+    """The shares, scaled to this sum."""
     return {name: total * share / sum(shares.values()) for name, share in shares.items()}
 
 
-def judging(game: Game, settings: RefereeSettings, scripted: ScriptedAttackSettings) -> Judging:
-    """Who judges attacks of all players of the run: families each by its own rule."""
+def referee_of_run(game: Game, settings: RefereeSettings, scripted: ScriptedAttackSettings) -> RefereeLike:
+    """The referee for the attacks of all players of the run, which judges each family by its own rule."""
     if not scripted.families:
         return game.referee
     rules = referees(settings, photos=not game.is_world)

@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from aot.coevolve.recipes.recipe import Recipe
-from aot.coevolve.recipes.stage_names import RESPONSE, attacker_of, defender_before, iteration_of, stage_of
+from aot.coevolve.recipes.stage_names import (
+    BEST_RESPONSE,
+    attacker_of,
+    defender_before,
+    iteration_of,
+    stage_of,
+)
 from aot.coevolve.rounds.frozen_players import opponent
 from aot.coevolve.rounds.inputs import Inputs
-from aot.coevolve.rounds.payoff import opponents
-from aot.coevolve.stages import conditions as condition_stages
+from aot.coevolve.rounds.payoff import opponent_mixture
+from aot.coevolve.stages.conditions import stored_conditions
 from aot.game.judge import open_judge
 from aot.miniature.pairs import SCRIPTED_TASKS
 from aot.players.attacker.edit_attacker import EditAttacker
@@ -19,7 +25,7 @@ from aot.players.base import Defender
 from aot.runs import ranks
 from aot.train.attacker.evolve import AttackerTraining, train_attacker
 from aot.train.attacker.reinforcement.traits import pixel_traits
-from aot.world.described import world_traits
+from aot.world.edit_traits import world_traits
 
 
 def evolve_attacker(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
@@ -28,16 +34,16 @@ def evolve_attacker(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, A
     i = iteration_of(inputs.name)
     attacker = _attacker_to_train(recipe, inputs, attacker_of(i - 1), f"iteration_{i}")
     if recipe.meta.rule != "newest":
-        return _train_attacker(recipe, inputs, folder, attacker, opponents(recipe, inputs, i), recipe.attacker)
+        return _train_attacker(recipe, inputs, folder, attacker, opponent_mixture(recipe, inputs, i), recipe.attacker)
     with opponent(recipe, inputs, defender_before(recipe, i), folder, name="current") as defender:
         return _train_attacker(recipe, inputs, folder, attacker, defender, recipe.attacker)
 
 
-def answer_best(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
+def train_best_response(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """A fresh best response: the cold start trained against one final defender with a budget of its own, so that a
-    defender is measured by an attacker that nobody trained it on."""
+    defender is measured by an attacker that it was not trained on."""
     name = inputs.name.rpartition("/")[2]
-    attacker = _attacker_to_train(recipe, inputs, attacker_of(0), f"{RESPONSE}_{name}")
+    attacker = _attacker_to_train(recipe, inputs, attacker_of(0), f"{BEST_RESPONSE}_{name}")
     with opponent(recipe, inputs, stage_of(recipe, name), folder, name=name) as defender:
         return _train_attacker(recipe, inputs, folder, attacker, defender, best_response_training(recipe))
 
@@ -73,11 +79,11 @@ def _train_attacker(
         judge=open_judge(recipe.judge) if settings.judged else None,
         scripted=SCRIPTED_TASKS if inputs.game.is_world else None,
         describe=world_traits if inputs.game.is_world else pixel_traits,
-        conditions=condition_stages.encoded(recipe, inputs),
+        conditions=stored_conditions(recipe, inputs),
         folder=folder,
         pictures=recipe.pictures,
     )
-    ranks.barrier()  # nobody asks the defender any more
+    ranks.barrier()  # no rank asks the defender any more
     if ranks.is_main():
         attacker.save(folder)
     return metrics

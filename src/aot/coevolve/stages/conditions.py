@@ -1,5 +1,5 @@
-"""Stages that compute what an attacker is given in training, and keep it on disk, so that its text encoder is in no
-memory while it is trained. Where `players.attacker.conditions` is "disk"."""
+"""Stages that encode the conditions of an attacker training (text embeddings and source latents) onto disk, so that no
+text encoder is in memory while the transformer is trained; only where `players.attacker.conditions` is "disk"."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from aot.coevolve.recipes.recipe import Recipe
-from aot.coevolve.recipes.stage_names import CONDITIONS, RESPONSE, attacker_of, conditions_for
+from aot.coevolve.recipes.stage_names import BEST_RESPONSE, CONDITIONS, attacker_of, conditions_for
 from aot.coevolve.rounds.inputs import Inputs
 from aot.errors import AotError
 from aot.players.attacker.buckets import BucketedConditions
@@ -20,10 +20,10 @@ from aot.train.attacker.reinforcement.attack_environment import EnvironmentSetti
 from aot.types import EditKind
 
 
-def kind_of(recipe: Recipe, training: str) -> EditKind:
-    """Which edits a training asks for; best responses are trained by Flow-GRPO. Raises `AotError` where its method
-    attacks no scenes."""
-    settings: BaseModel = recipe.attacker.flow_grpo if training.startswith(RESPONSE) else recipe.attacker.chosen
+def edit_kind_of(recipe: Recipe, training: str) -> EditKind:
+    """The kind of edit that a training asks for; best responses are trained by Flow-GRPO. Raises `AotError` where its
+    method attacks no scenes."""
+    settings: BaseModel = recipe.attacker.flow_grpo if training.startswith(BEST_RESPONSE) else recipe.attacker.chosen
     environment = getattr(settings, "environment", None)
     if not isinstance(environment, EnvironmentSettings):
         what = f"{recipe.attacker.method} needs the text encoder while it trains"
@@ -31,22 +31,23 @@ def kind_of(recipe: Recipe, training: str) -> EditKind:
     return environment.kind
 
 
-def encode(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
+def encode_conditions(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """Text embeddings and source latents of a training's scenes, by the base attacker's frozen parts."""
     player, scenes = recipe.players.attacker, inputs.game.train_scenes(inputs.seed)
     attacker = open_attacker(inputs.folder(attacker_of(0)), player, name=CONDITIONS, without=("transformer",))
-    kind = kind_of(recipe, inputs.name.partition("/")[2])
+    kind = edit_kind_of(recipe, inputs.name.partition("/")[2])
     sentences = [attack_instruction(scene, kind) for scene in scenes]
     write_conditions(folder, attacker, [scene.image for scene in scenes], sentences, dtype=player.torch_dtype)
     return {"edits": len(scenes)}
 
 
-def encoded(recipe: Recipe, inputs: Inputs) -> BucketedConditions | None:
-    """What the stage before the one that is being made has on disk; None where nothing is."""
+def stored_conditions(recipe: Recipe, inputs: Inputs) -> BucketedConditions | None:
+    """The conditions that an earlier stage has encoded for the training of `inputs`; None where they are kept in
+    memory."""
     stage = conditions_for(recipe, inputs.name)
     if not stage:
         return None
-    scenes, kind = inputs.game.train_scenes(inputs.seed), kind_of(recipe, inputs.name)
+    scenes, kind = inputs.game.train_scenes(inputs.seed), edit_kind_of(recipe, inputs.name)
     return read_conditions(
         inputs.folder(stage), [scene.image for scene in scenes], [attack_instruction(scene, kind) for scene in scenes]
     )

@@ -14,7 +14,7 @@ from aot.coevolve.rounds.attacks import hard_attacks, round_episodes
 from aot.coevolve.rounds.inputs import Inputs
 from aot.coevolve.rounds.payoff import curriculum_weights
 from aot.coevolve.scenes.game import stage_seed
-from aot.coevolve.scenes.scripted import ScriptedAttackSettings, judging
+from aot.coevolve.scenes.scripted import ScriptedAttackSettings, referee_of_run
 from aot.coevolve.stages.sft_batches import (
     counterfactual_batches,
     hit_batches,
@@ -32,8 +32,9 @@ from aot.runs.run import CHECKPOINT, LOG
 from aot.runs.train_log import TrainLog
 from aot.train.defender.clean_guard import clean_accuracy, keep_clean, rehearsal_rows
 from aot.train.defender.dapo.train import train_dapo
-from aot.train.defender.sft import Batches, DefenderSftSettings, PairBatches, train_defender_sft
-from aot.train.defender.sft_examples import joined
+from aot.train.defender.sft.examples import Batches, PairBatches, joined
+from aot.train.defender.sft.settings import DefenderSftSettings
+from aot.train.defender.sft.train import train_defender_sft
 from aot.types import Episode, Scene
 
 
@@ -78,10 +79,10 @@ def _possible(recipe: Recipe, inputs: Inputs, settings: DefenderSftSettings) -> 
 
 def _pairs(recipe: Recipe, inputs: Inputs, settings: DefenderSftSettings) -> PairBatches:
     game, scripted = inputs.game, recipe.scripted_attacks
-    judge = judging(game, recipe.referee, scripted)
+    referee = referee_of_run(game, recipe.referee, scripted)
     editor = scripted.object_edits(game)
     return counterfactual_batches(
-        game, scripted.on_edited(game), judge, editor, settings.pairs_drawn, seed=inputs.seed
+        game, scripted.on_edited(game), referee, editor, settings.pairs_drawn, seed=inputs.seed
     )
 
 
@@ -99,11 +100,11 @@ def _scripted(
     drawn: tuple[int, int],
     weights: Mapping[str, float] | None = None,
 ) -> Batches:
-    """Fresh training scenes, so many with scripted attacks on them and so many clean; `weights` of the families."""
+    """Fresh training scenes, `drawn` = (with scripted attacks on them, clean) a step; `weights` of the families."""
     return scripted_batches(
         inputs.game,
         scripted.mixed(inputs.game, weights),
-        judging(inputs.game, recipe.referee, scripted),
+        referee_of_run(inputs.game, recipe.referee, scripted),
         drawn,
         draws=scripted.draws,
         seed=inputs.seed,

@@ -15,7 +15,7 @@ from aot.players.attacker.opening import open_attacker
 from aot.players.base_players import player_folder
 
 
-def measure(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
+def measure_floor_stage(recipe: Recipe, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """Metrics: the scores by scene, as `Floor.of` reads them."""
     attacker = open_attacker(inputs.folder(attacker_of(0)), recipe.players.attacker, name=FLOOR)
     return measure_floor(attacker, inputs.game.held_out, recipe.referee, recipe.floor, seed=inputs.seed).metrics

@@ -1,8 +1,8 @@
 """The stages of a run: each a named function of (recipe, inputs, folder), so that any process can make it.
 
-`names.stage_names` lists the stages of a recipe, `stage_plan.plan_stage` says of one which function makes it from which
-other stages and settings; `Stages.make` makes it, and the stages that it needs before it. A stage leaves all that it
-made in its folder and returns its metrics. *Ours.*
+`recipes.stage_names.stage_names` lists the stages of a recipe; `stages.plan.plan_stage` says which function makes a
+stage, from which other stages and settings; `Stages.make` makes it, after the stages that it needs. A stage leaves its
+results in its folder and returns its metrics. *Ours.*
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ class Stages:
         return judge_key(self.recipe.judge) if self.recipe.judge.player else {}
 
     def plan(self, name: str) -> StagePlan:
-        """Worked out once: some digest a whole model folder. Raises `AotError` where the recipe has no such stage."""
+        """Computed once a stage, since some plans hash a whole model folder. Raises `AotError` where the recipe has no
+        such stage."""
         if name not in self._plans:
             self._plans[name] = plan_stage(name, self.recipe, self.game, self._judge)
         return self._plans[name]
 
     def make(self, name: str) -> Stage:
-        """The finished stage; it and those that it needs are made where they are missing. One that another process of
-        the run is making is waited for. Raises `AotError` where the recipe has no such stage."""
+        """The finished stage. It and the stages that it needs are made where they are missing; one that another process
+        of the run is making is waited for. Raises `AotError` where the recipe has no such stage."""
         if name in self.run.stages:
             return self.run.stages[name]
         plan = self.plan(name)
@@ -52,10 +53,10 @@ class Stages:
         if not plan.frozen:
             forget_players(self.memory)
         inputs = Inputs(name, plan.seed or 0, self.game, parents, self.memory)
-        elsewhere: list[float] = []
-        if plan.pooled:
+        elsewhere: list[float] = []  # CPU seconds of the actors
+        if plan.on_ray:
             pool = pool_of(self.recipe, self.run.folder, inputs, plan.build)
-            inputs, elsewhere = replace(inputs, by=pool), pool.cpu_seconds
+            inputs, elsewhere = replace(inputs, executor=pool), pool.cpu_seconds
         return self.run.stage(
             name,
             partial(plan.build, self.recipe, inputs),

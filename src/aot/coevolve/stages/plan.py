@@ -1,4 +1,8 @@
-"""How each stage of a recipe is made: by which function, from which stages, with which settings and seed. *Ours.*"""
+"""How each stage of a recipe is made: by which function, from which other stages, with which settings and seed.
+
+A stage is made anew only when its key, its seed or one of its parents changes, so a key lists exactly the settings that
+the result depends on. *Ours.*
+"""
 
 from __future__ import annotations
 
@@ -10,32 +14,31 @@ from typing import Any
 from aot.attacks.families import needs_objects
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.recipes.stage_names import (
-    RESPONSE,
-    after_game,
+    BEST_RESPONSE,
     attacker_of,
+    attacker_stage_of,
     attackers_in,
     columns_of,
     conditions_for,
     defender_before,
     defender_of,
     defenders_in,
+    is_trained_attacker,
     iteration_of,
-    maker_of,
     payoff_before,
     payoff_of,
     round_names,
     stage_names,
     stage_of,
-    trained,
+    uses_game_attacks,
 )
-from aot.coevolve.rounds import attacks as attack_rounds
-from aot.coevolve.rounds import held_out
+from aot.coevolve.rounds.attacks import attack_with_known_players, attack_with_newest
+from aot.coevolve.rounds.held_out import answer_held_out, attack_held_out
 from aot.coevolve.rounds.inputs import Inputs
 from aot.coevolve.rounds.payoff import measure_payoff
 from aot.coevolve.scenes.game import Game, stage_seed
-from aot.coevolve.stages import conditions as condition_stages
-from aot.coevolve.stages import floor
-from aot.coevolve.stages.attacker import answer_best, best_response_training, evolve_attacker
+from aot.coevolve.stages.attacker import best_response_training, evolve_attacker, train_best_response
+from aot.coevolve.stages.conditions import edit_kind_of, encode_conditions
 from aot.coevolve.stages.defender import (
     enhance_defender,
     train_baseline,
@@ -43,6 +46,7 @@ from aot.coevolve.stages.defender import (
     train_on_scripted_attacks,
     warm_up,
 )
+from aot.coevolve.stages.floor import measure_floor_stage
 from aot.coevolve.stages.sft_batches import pairs_key
 from aot.errors import AotError
 from aot.forge.objects import FOR_ATTACKS
@@ -54,19 +58,26 @@ Build = Callable[[Recipe, Inputs, Path], dict[str, Any]]
 
 @dataclass(frozen=True)
 class StagePlan:
-    """How a stage is made. `key`: the JSON value of the settings that it depends on; `seed`: None where nothing is
-    random. `together`: several ranks can make it; `pooled`: actors on Ray make its chunks; `frozen`: nothing is
-    trained; `light`: it takes no model."""
+    """How one stage is made."""
 
     build: Build
+    """The function that makes it in its folder and returns its metrics."""
     key: Any
+    """The JSON value of the settings that it depends on."""
     seed: int | None = None
+    """None where nothing is random."""
     parents: tuple[str, ...] = ()
+    """The stages that it is made from."""
     quiet: bool = False
+    """It is not announced on the terminal."""
     together: bool = False
-    pooled: bool = False
+    """Several ranks can make it."""
+    on_ray: bool = False
+    """A pool of Ray actors makes its chunks."""
     frozen: bool = False
-    light: bool = False
+    """Nothing is trained in it."""
+    without_model: bool = False
+    """It loads no model, so the controller makes it in its own process."""
 
 
 def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) -> StagePlan:
@@ -85,7 +96,7 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
             # One seed for all: what differs between two defenders is what they are, not what was drawn.
             key = best_response_training(recipe).model_dump() | keys.attacker
             needed = (attacker_of(0), stage_of(recipe, defender), *keys.conditions(name))
-            return StagePlan(answer_best, key, stage_seed(recipe.seed, RESPONSE), needed, together=True)
+            return StagePlan(train_best_response, key, stage_seed(recipe.seed, BEST_RESPONSE), needed, together=True)
         case ["evaluation", *_]:
             return _held_out(name, keys)
         case [_, "attacks" | "known_attacks" | "payoff", *_]:
@@ -96,7 +107,7 @@ def plan_stage(name: str, recipe: Recipe, game: Game, judge: Mapping[str, Any]) 
 
 @dataclass(frozen=True)
 class _Keys:
-    """What the keys of several stages contain."""
+    """Parts that the keys of several stages share."""
 
     recipe: Recipe
     game: Game
@@ -104,7 +115,7 @@ class _Keys:
 
     @property
     def attacker(self) -> dict[str, Any]:
-        """How the attacker is loaded, where that is not as the miniature is."""
+        """How the attacker is loaded, where that differs from the miniature."""
         return {"player": loaded} if (loaded := self.recipe.players.attacker.key) else {}
 
     @property
@@ -125,17 +136,17 @@ class _Keys:
 
     @property
     def by_trl(self) -> bool:
-        """Several ranks can train by DAPO: the packed engine works on one device."""
+        """Whether several ranks can train by DAPO: the packed engine works on one device."""
         return self.recipe.dapo.engine == "trl"
 
     def asked(self, chunk: int) -> dict[str, bool]:
-        """Of a stage of so many scenes a chunk in which nothing is trained. On Ray one process, which has no model,
-        hands out the chunks."""
+        """Plan fields of a stage that asks frozen players, `chunk` scenes at a time. On Ray one process, which has no
+        model, hands out the chunks."""
         on_ray = self.recipe.compute.executor == "ray"
-        return {"frozen": True, "pooled": on_ray, "together": chunk > 0 and not on_ray}
+        return {"frozen": True, "on_ray": on_ray, "together": chunk > 0 and not on_ray}
 
     def conditions(self, training: str) -> tuple[str, ...]:
-        """The stage that keeps what the attacker of that training is given, if there is one."""
+        """The stage that encodes the conditions of that attacker training, if there is one."""
         return (conditions,) if (conditions := conditions_for(self.recipe, training)) else ()
 
 
@@ -146,15 +157,15 @@ def _before_the_game(name: str, keys: _Keys) -> StagePlan:
     settings: list[Any]
     match name.split("/"):
         case ["base", _]:
-            return StagePlan(keep_base_player, player_key(*_base_player(recipe, name)), quiet=True, light=True)
+            return StagePlan(keep_base_player, player_key(*_base_player(recipe, name)), quiet=True, without_model=True)
         case ["floor"]:
             settings = [game.key, recipe.floor.model_dump(), recipe.referee.window_px, recipe.players.attacker.keep]
-            return StagePlan(floor.measure, settings, seed, (attacker_of(0),), quiet=True, frozen=True)
+            return StagePlan(measure_floor_stage, settings, seed, (attacker_of(0),), quiet=True, frozen=True)
         case ["conditions", training]:
             # Of the same scenes as the training's, so they have its seed.
-            seed = stage_seed(recipe.seed, RESPONSE if training == RESPONSE else f"{training}/attacker")
-            settings = [game.key, condition_stages.kind_of(recipe, training), recipe.players.attacker.key]
-            return StagePlan(condition_stages.encode, settings, seed, (attacker_of(0),), quiet=True, frozen=True)
+            seed = stage_seed(recipe.seed, BEST_RESPONSE if training == BEST_RESPONSE else f"{training}/attacker")
+            settings = [game.key, edit_kind_of(recipe, training), recipe.players.attacker.key]
+            return StagePlan(encode_conditions, settings, seed, (attacker_of(0),), quiet=True, frozen=True)
         case ["warm_up"]:
             source = pairs_key(recipe.pairs) if recipe.pairs else keys.scripted
             settings = [recipe.warm_up.key, source, game.key]
@@ -175,7 +186,7 @@ def _baseline(name: str, keys: _Keys) -> StagePlan:
         case ["baseline", listed]:
             (baseline,) = (each for each in recipe.baselines if each.name == listed)
             made_from = [defender_of(0)]
-            if after_game(recipe, listed):
+            if uses_game_attacks(recipe, listed):
                 made_from += [each for i in range(1, recipe.iterations + 1) for each in round_names(i)]
             settings = [baseline.model_dump(), game.key, recipe.referee.model_dump()]
             return StagePlan(train_baseline, settings, seed, tuple(made_from), together=True)
@@ -230,11 +241,11 @@ def _attack_round(name: str, keys: _Keys) -> StagePlan:
                 rounds |= {"meta": keys.mixed}
             if recipe.scripted_attacks.families:
                 rounds |= {"scripted": keys.scripted}
-            return StagePlan(attack_rounds.by_known_players, rounds, stage_seed(recipe.seed, name), met, **asked)
+            return StagePlan(attack_with_known_players, rounds, stage_seed(recipe.seed, name), met, **asked)
         case [iteration, "attacks", _]:
             seed = stage_seed(recipe.seed, f"{iteration}/attacks")  # one for both halves: they are of the same scenes
             players = (attacker_of(i), defender_before(recipe, i))
-            return StagePlan(attack_rounds.by_newest, rounds, seed, players, **asked)
+            return StagePlan(attack_with_newest, rounds, seed, players, **asked)
     raise AssertionError(name)
 
 
@@ -245,16 +256,16 @@ def _held_out(name: str, keys: _Keys) -> StagePlan:
     match name.split("/"):
         case [_, "attacks", column]:
             # All trained attackers start from the same noise: what differs between two of them is what was learned.
-            draw = "trained" if trained(column) else column
-            made_in = (maker_of(column),) if trained(column) else ()
-            played = recipe.evaluation.model_dump() | (keys.attacker if trained(column) else {})
+            draw = "trained" if is_trained_attacker(column) else column
+            made_in = (attacker_stage_of(column),) if is_trained_attacker(column) else ()
+            played = recipe.evaluation.model_dump() | (keys.attacker if is_trained_attacker(column) else {})
             made_of = [game.key, played, recipe.referee.model_dump()]
             seed = stage_seed(recipe.seed, f"evaluation/attacks/{draw}")
-            return StagePlan(held_out.attack_held_out, made_of, seed, made_in, quiet=True, **asked)
+            return StagePlan(attack_held_out, made_of, seed, made_in, quiet=True, **asked)
         case [_, defender, block]:
             shown = [f"evaluation/attacks/{column}" for column in columns_of(recipe, block) if column != "clean"]
             needed = (stage_of(recipe, defender), *shown)
-            return StagePlan(held_out.answer_held_out, game.key, None, needed, quiet=True, **asked)
+            return StagePlan(answer_held_out, game.key, None, needed, quiet=True, **asked)
     raise AssertionError(name)
 
 

@@ -15,19 +15,18 @@ from aot.data.photos.counterfactuals import scenes_of_edit
 from aot.data.photos.photo import AnnotatedScene
 from aot.errors import AotError
 from aot.forge.read_pairs import dataset_pairs
-from aot.game.referee import Judging
+from aot.game.referee import RefereeLike
 from aot.players.base import Attacker
 from aot.runs.files import digests_of
-from aot.train.defender.sft import Batches, PairBatches, SftExample
-from aot.train.defender.sft_examples import dataset_examples, in_epochs
+from aot.train.defender.sft.examples import Batches, PairBatches, SftExample, dataset_examples, in_epochs
 from aot.types import CounterfactualPair, Episode, Image, Scene
 from aot.world.counterfactuals import counterfactual
 from aot.world.scenes import WorldScene
 
 COUNTERFACTUAL = 4
-"""Of the streams of random numbers that a step draws from, the one for counterfactual pairs."""
+"""Number of the random stream for counterfactual pairs."""
 STEPS_A_DRAW = 16
-"""Steps after which the world's training scenes are drawn anew for counterfactual pairs."""
+"""Steps for which the same training scenes of the world give counterfactual pairs."""
 MOST_TRIES = 4
 """Scenes tried for each pair that is wanted."""
 
@@ -48,10 +47,11 @@ def pair_batches(dataset: Path, game: GameSettings, batch: int, *, seed: int) ->
 
 
 def scripted_batches(
-    game: Game, player: Attacker, referee: Judging, drawn: tuple[int, int], *, draws: int, seed: int
+    game: Game, player: Attacker, referee: RefereeLike, drawn: tuple[int, int], *, draws: int, seed: int
 ) -> Batches:
-    """Training scenes in turn, drawn anew when all were seen: so many with `draws` attacks of the scripted `player` on
-    each, those that the referee lets pass, and so many clean ones (`DefenderSftSettings.drawn`)."""
+    """Training scenes in turn, drawn anew when all were seen. A step has `drawn` = (attacked, clean) scenes
+    (`DefenderSftSettings.drawn`); each attacked one comes with those of `draws` attacks by the scripted `player` that
+    the referee passes."""
     attacked, batch = drawn[0], sum(drawn)
 
     def of_step(step: int) -> list[SftExample]:
@@ -73,9 +73,9 @@ def _scene(game: Game, seed: int, position: int) -> Scene:
 
 
 def counterfactual_batches(
-    game: Game, player: Attacker | None, referee: Judging, editor: Attacker | None, offered: int, *, seed: int
+    game: Game, player: Attacker | None, referee: RefereeLike, editor: Attacker | None, offered: int, *, seed: int
 ) -> PairBatches:
-    """So many pairs a step on training scenes, fewer where the scenes allow fewer. Both images are attacked by the
+    """`offered` pairs a step on training scenes, fewer where the scenes allow fewer. Both images are attacked by the
     scripted `player`, each by a draw of its own; what the referee refuses stays as it was. `editor`: puts objects into
     own photos and takes them out."""
 

@@ -94,7 +94,7 @@ def stands(thing: Thing, others: Sequence[Thing], part: Box) -> bool:
 
 
 def extent_of(box: Box, support: str) -> float:
-    """The side that `_metres` speaks of, in px."""
+    """The side whose length `supports.metres` gives, in px: the height, or for some supports the longer side."""
     wide, high = box.x1 - box.x0, box.y1 - box.y0
     return high if support in ("ground", "own") else max(wide, high)
 

@@ -60,7 +60,7 @@ class CanvasSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 LOOKED_AT = 8
-"""So many photos are looked at for each one to be tried, before it is found that they do not go together."""
+"""Photos compared for each one that is tried, before it is found that none fits."""
 
 
 class CanvasExtender:

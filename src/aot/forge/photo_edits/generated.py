@@ -115,6 +115,7 @@ def check_generator(place: str) -> None:
 
 def open_inpainter(kind: GeneratorKind, place: str) -> tuple[Inpainter, str]:
     """The generator in a folder or of a hub id (empty: its published one), and the prompt with which it removes."""
+    # Each pipeline takes seconds to import.
     if kind == "qwen":
         from aot.players.inpaint.qwen import QWEN_EDIT, QwenInpainter
 

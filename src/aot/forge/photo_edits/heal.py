@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from aot.forge.photo_edits.attached_objects import hole_of
 from aot.forge.photo_edits.bank import Alpha
 from aot.forge.photo_edits.crossings import crossings
 from aot.forge.photo_edits.fill import fill
 from aot.forge.photo_edits.paint import PaintSettings
 from aot.forge.photo_edits.shift import shifted
-from aot.forge.photo_edits.together import hole_of
 from aot.types import Box, Image
 
 Mask = npt.NDArray[np.bool_]

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from aot.data.photos.photo import Thing
+from aot.forge.photo_edits.attached_objects import carries, shape_of
 from aot.forge.photo_edits.bank import cut, lightness_around, outline_mask
 from aot.forge.photo_edits.heal import closed, heal
 from aot.forge.photo_edits.paint import PaintSettings, covered, paste
 from aot.forge.photo_edits.propose import Proposal
-from aot.forge.photo_edits.together import carries, shape_of
 from aot.forge.store import PhotoStore
 from aot.types import Box, Image
 
@@ -89,7 +89,7 @@ class PasteImplanter:
 
 @dataclass(frozen=True)
 class Editor:
-    """An attacker that edits by instruction. What it changed nobody knows: the referee looks at the result, and whether
+    """An attacker that edits by instruction. What it changed is not known: the referee looks at the result, and whether
     the answer still holds only a judge can tell."""
 
     attacker: EditAttacker
@@ -97,7 +97,7 @@ class Editor:
     @classmethod
     def load(cls, folder: Path | str) -> Editor:
         """Raises `AotError` for a missing or damaged folder."""
-        from aot.players.attacker.edit_attacker import EditAttacker
+        from aot.players.attacker.edit_attacker import EditAttacker  # takes seconds to import
 
         return cls(EditAttacker.load(folder, name="attacker"))
 

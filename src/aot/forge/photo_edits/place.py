@@ -1,6 +1,6 @@
 """Where in a photo a new object can be, and how large it is there: told by what is known to stand in it (*ours*).
 
-Nobody knows the ground of a photo. But where a known object stands there is ground, the line between two that stand on
+The ground of a photo is not known. But where a known object stands there is ground, the line between two that stand on
 one plane lies on it, and how many pixels a metre has there follows from the sizes such things have. So a new object
 is put beside a known one of its kind of support, or between two, where the picture under its foot looks as it does at
 theirs. Where a photo tells nothing, nothing is put in.

@@ -15,10 +15,10 @@ from pydantic import BaseModel, Field, field_validator
 
 from aot.data.photos.photo import Thing
 from aot.data.photos.questions import Contents
-from aot.forge.photo_edits.anywhere import anywhere as somewhere_else
-from aot.forge.photo_edits.anywhere import at_home, instead_of
 from aot.forge.photo_edits.bank import Bank, Cutout
 from aot.forge.photo_edits.families import Family, family_of
+from aot.forge.photo_edits.free_place import at_home, instead_of
+from aot.forge.photo_edits.free_place import place_anywhere as somewhere_else
 from aot.forge.photo_edits.place import Origin, PlaceSettings, Site, in_place_of, somewhere, touches
 from aot.forge.photo_edits.supports import HOLLOW, support_of
 from aot.prompts import with_article
@@ -196,7 +196,7 @@ def drawn_kind(s: ProposeSettings, rng: np.random.Generator) -> EditKind:
 
 
 def sentence_of(kind: EditKind, label: str = "", gone: Thing | None = None, site: Site | None = None) -> str:
-    """What an editor is told."""
+    """The instruction for an editor."""
     return instruction(kind, label, called(gone.box, site.contents) if gone and site else "")
 
 

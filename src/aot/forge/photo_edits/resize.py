@@ -14,10 +14,10 @@ import numpy as np
 
 from aot.data.photos.photo import Thing
 from aot.forge.photo_edits.anchors import Site
+from aot.forge.photo_edits.attached_objects import carries
 from aot.forge.photo_edits.bank import Bank, Cutout
 from aot.forge.photo_edits.place import PlaceSettings, free, touches
 from aot.forge.photo_edits.supports import HOLLOW, SKY
-from aot.forge.photo_edits.together import carries
 from aot.types import Box
 
 AS_IT_IS = (HOLLOW - {"parking meter"}) | {

@@ -21,7 +21,7 @@ from aot.game.referee import Referee
 from aot.miniature.autoencoder import ResidualAutoencoder
 from aot.miniature.cell_heads import CLASSES, WIDE_CLASSES, CellHeads
 from aot.miniature.pairs import distractor_pairs, instruction_pairs
-from aot.miniature.pretrain.as_told import attacked_as_told, painted_as_told
+from aot.miniature.pretrain.instruction_following import attacks_as_instructed, edits_as_instructed
 from aot.miniature.pretrain.reader import ReaderSettings, is_wide, pretrain_reader
 from aot.miniature.pretrain.widen import widened
 from aot.players.attacker.edit_attacker import EditAttacker
@@ -162,7 +162,7 @@ def attacker_metrics(
     """Held-out metrics: share of plain tasks done exactly as told, by kind; integrity, validity and success
     of the generic attack against `defender`, overall and by question type."""
     scenes = draw_scenes(n, seed, "validation")
-    metrics: dict[str, Any] = dict(painted_as_told(attacker, scenes, seed=seed, kinds=kinds))
+    metrics: dict[str, Any] = dict(edits_as_instructed(attacker, scenes, seed=seed, kinds=kinds))
     episodes = play(scenes, attacker, referee, defender, seed=seed)
     found = summarise(episodes)
     metrics["valid"], metrics["valid_success"] = found["integrity"], found["valid_success"]
@@ -177,7 +177,7 @@ def attacker_metrics(
         for reason in episode.verdict.refused_by:
             refused[reason] += 1
     if is_wide(kinds):
-        metrics["attacked_as_told"] = attacked_as_told(attacker, scenes[:TOLD], referee, kinds or (), seed=seed)
+        metrics["attacked_as_told"] = attacks_as_instructed(attacker, scenes[:TOLD], referee, kinds or (), seed=seed)
     metrics["success_by_type"] = {kind: float(np.mean(hits)) for kind, hits in by_type.items()}
     metrics["refused"] = dict(refused)
     return metrics

@@ -27,7 +27,6 @@ from aot.forge.world import WorldSettings
 from aot.game.episodes import play
 from aot.game.referee import Referee, RefereeSettings
 from aot.miniature.pairs import distractor_pairs, instruction_pairs
-from aot.miniature.pretrain.as_told import painted_as_told
 from aot.miniature.pretrain.defender import PretrainDefenderSettings, pretrain_defender
 from aot.miniature.pretrain.editor import (
     AttackerGate,
@@ -35,6 +34,7 @@ from aot.miniature.pretrain.editor import (
     attacker_metrics,
     pretrain_editor,
 )
+from aot.miniature.pretrain.instruction_following import edits_as_instructed
 from aot.miniature.scripted import BestOfK, RandomDistractor
 from aot.players.attacker.edit_attacker import EditAttacker
 from aot.players.base import Attacker, Defender
@@ -50,7 +50,7 @@ from aot.runs.terminal import echo
 from aot.runs.threads import use_threads
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.sft.cold_start import ColdStartPairs, ColdStartSettings, cold_start
-from aot.train.attacker.sft.pairs import AS_SELDOM_DECEIVED
+from aot.train.attacker.sft.pairs import QUESTION_TYPE_ROTATION
 from aot.types import EditKind, Scene
 from aot.world.edits import WIDE_KINDS, WIDE_MIX
 from aot.world.preserved import world_referee
@@ -88,7 +88,7 @@ class PretrainSettings(BaseModel, frozen=True, extra="forbid"):
         name="cold_start",
         seed=1,  # other scenes than those that the editor learned to paint on
         held_out_share=0.02,
-        world=WorldSettings(scenes=14_000, kinds=AS_SELDOM_DECEIVED),
+        world=WorldSettings(scenes=14_000, kinds=QUESTION_TYPE_ROTATION),
         pairs=PairSettings(candidates=8),
         effect=EffectSettings(answers=1, temperature=0, least_wrong=1),
     )
@@ -189,7 +189,7 @@ def _make_editor(settings: PretrainSettings, defender: Stage, folder: Path) -> d
     player, metrics = pretrain_editor(base, s.editor, seed=s.seed, folder=folder, quiet=False)
     player.save(folder)
     held_out = draw_scenes(s.gate_scenes, s.seed, "validation")
-    return metrics | {"painted_as_told": painted_as_told(player, held_out, seed=s.seed, kinds=s.editor.kinds)}
+    return metrics | {"painted_as_told": edits_as_instructed(player, held_out, seed=s.seed, kinds=s.editor.kinds)}
 
 
 def _make_attacker(

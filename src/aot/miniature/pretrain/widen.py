@@ -1,4 +1,4 @@
-"""An editor of the miniature world made ready to learn the wider edits, without losing what it can do (*ours*).
+"""Preparing a trained editor of the miniature world to learn the wider edits, without losing what it can do (*ours*).
 
 What keeps a shipped editor from them, measured (docs/log.md): its vocabulary spells their words, 16 to 32 tokens a
 sentence; and its latents express neither textures nor fine differences of size. So it gets words of its own for the new

@@ -1,7 +1,7 @@
 """Conditions of edits on images of several sizes, in buckets of one size each (aspect-ratio bucketing; *ours*).
 
-An editor takes a batch of one size alone: its latents and its positions are those of one grid. So whoever draws batches
-draws them from one bucket.
+An editor's batch has images of one size, since its latents and positions are those of one grid. So a batch is drawn
+from one bucket.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 def by_size(images: Sequence[Image]) -> list[Tensor]:
-    """Numbers of the images `int64 [n]` that have one size once their sides are padded to whole blocks; the bucket of
-    the first image comes first."""
+    """For each size, with sides padded to whole blocks, the positions `int64 [n]` of its images; the size of the first
+    image comes first."""
     buckets: dict[tuple[int, int], list[int]] = {}
     for number, image in enumerate(images):
         rows, columns = (-(-side // BLOCK_PX) for side in image.shape[:2])

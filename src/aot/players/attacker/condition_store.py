@@ -1,11 +1,10 @@
-"""Conditions on disk: what an editor is given for many edits, computed once, so that whoever trains it needs no text
-encoder in memory. *Ours.*
+"""Conditions of many edits on disk, computed once, so that a training of the transformer needs no text encoder in
+memory. *Ours.*
 
     write_conditions(folder, attacker, images, sentences)   read_conditions(folder, images, sentences)
 
-A folder of safetensors with some edits of one size each, in the dtype in which the transformer reads them, and
-`conditions.json`, which is written last. What was written before a kill is kept. Texts lie one behind another, without
-padding.
+The folder holds safetensors files, each with some edits of one size, in the dtype that the transformer reads, and
+`conditions.json`, written last; after a kill the finished files are kept. Text embeddings are stored without padding.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The conditions of edits: what an editor is given for each, computed once."""
+"""The conditions of edits: the encoded source image and instruction, computed once for each edit."""
 
 from __future__ import annotations
 

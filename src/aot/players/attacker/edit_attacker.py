@@ -38,11 +38,11 @@ from aot.players.attacker.editor import (
 from aot.players.attacker.editor_folder import Loading, read_editor, write_adapter, write_editor
 from aot.players.attacker.fused import predict_velocity
 from aot.players.attacker.instructions import embed_instructions
-from aot.players.attacker.keep import kept
-from aot.players.attacker.latents import BLOCK_PX, edit_latents, padded, paint, source_latents
+from aot.players.attacker.keep import keep_on_source
+from aot.players.attacker.latents import BLOCK_PX, decode_latents, encode_edits, encode_images, pad_to_blocks
 from aot.players.attacker.lora import adapter_rank
-from aot.players.base_players import Base, described
-from aot.players.linear import quicken
+from aot.players.base_players import Base, reference_to
+from aot.players.linear import use_onednn
 from aot.players.noise_levels import noise_levels
 from aot.players.processor import PromptEncoder
 from aot.players.settings import Keep
@@ -69,12 +69,12 @@ class EditAttacker:
         folder: Path | None = None,
         base: Base | None = None,
     ):
-        """`folder`: where the weights, or under an adapter the frozen ones, lie; `base`: how they are referred to. Who
-        has its conditions from elsewhere needs no text encoder, and who only makes some no transformer: None."""
+        """`folder`: of the weights (under an adapter: of the frozen ones); `base`: the reference to them.
+        `text_encoder` may be None where conditions come from disk, `transformer` where only conditions are computed."""
         self.pipeline_class = pipeline_class
-        self.transformer, self.vae, self.scheduler = quicken(transformer), vae.requires_grad_(False), scheduler
+        self.transformer, self.vae, self.scheduler = use_onednn(transformer), vae.requires_grad_(False), scheduler
         self.folder, self.base = folder, base
-        self.text_encoder = text_encoder and quicken(text_encoder.eval().requires_grad_(False))
+        self.text_encoder = text_encoder and use_onednn(text_encoder.eval().requires_grad_(False))
         self.processor, self.settings, self.name = processor, settings or EditorSettings(), name
         self.encoder = PromptEncoder(processor)
 
@@ -127,7 +127,7 @@ class EditAttacker:
         if adapter_rank(self.transformer):
             if self.folder is None:
                 raise AotError("the adapter's base lies in no folder", hint="save the editor before its adapter")
-            write_adapter(self.transformer, self.settings, self.base or described(self.folder), Path(folder))
+            write_adapter(self.transformer, self.settings, self.base or reference_to(self.folder), Path(folder))
             return
         pipeline = self.pipeline()
         if dtype is not None:
@@ -190,16 +190,16 @@ class EditAttacker:
         for members in by_size.values():
             conditions = self.conditions([scenes[i].image for i in members], [sentences[i] for i in members])
             latents = self.sample(conditions, self.noise(conditions, generator))
-            images = self.shown([scenes[i] for i in members], conditions.images, latents)
+            images = self.edited_images([scenes[i] for i in members], conditions.images, latents)
             edited.update(zip(members, images, strict=True))
         return [edited[i] for i in range(len(scenes))]
 
-    def shown(self, scenes: Sequence[Scene], sources: npt.NDArray[np.uint8], latents: Tensor) -> list[Image]:
-        """The images that denoised `latents [N, L, C]` of `Conditions.images` stand for, as the game sees them: each of
-        its scene's size, and kept on it as the settings say."""
+    def edited_images(self, scenes: Sequence[Scene], sources: npt.NDArray[np.uint8], latents: Tensor) -> list[Image]:
+        """The edited images decoded from denoised `latents [N, L, C]` on `sources` (`Conditions.images`): each cropped
+        to its scene's size and, as `settings.keep` says, aligned with it."""
         pairs = zip(scenes, self.decode(sources, latents), strict=True)
         images = [image[: scene.image.shape[0], : scene.image.shape[1]] for scene, image in pairs]
-        return kept(self.settings.keep, scenes, images)
+        return keep_on_source(self.settings.keep, scenes, images)
 
     @torch.no_grad()
     def conditions(self, images: Sequence[Image], sentences: Sequence[str]) -> Conditions:
@@ -208,7 +208,7 @@ class EditAttacker:
         if self.text_encoder is None:
             hint = "--set players.attacker.conditions=memory"
             raise AotError("this attacker has no text encoder in memory, and new edits need it", hint=hint)
-        sources = np.stack([padded(image, self.side_px) for image in images])
+        sources = np.stack([pad_to_blocks(image, self.side_px) for image in images])
         states = self._embed(sources, sentences)
         lengths = np.array([len(s) for s in states], dtype=np.int64)
         text = nn.utils.rnn.pad_sequence(states, batch_first=True)
@@ -222,19 +222,19 @@ class EditAttacker:
     def encode(self, images: npt.NDArray[np.uint8]) -> Tensor:
         """Packed latents `[N, L, C]` of source images `[N, H, W, 3]`, sides multiples of 16."""
         most = self.settings.encode_batch
-        return torch.cat([source_latents(self.vae, images[i : i + most]) for i in range(0, len(images), most)])
+        return torch.cat([encode_images(self.vae, images[i : i + most]) for i in range(0, len(images), most)])
 
     @torch.no_grad()
     def encode_edits(self, sources: npt.NDArray[np.uint8], targets: npt.NDArray[np.uint8]) -> Tensor:
         """x0 `[N, L, C]` of flow matching: what `decode` turns into `targets`."""
         most = self.settings.encode_batch
         parts = [slice(i, i + most) for i in range(0, len(sources), most)]
-        return torch.cat([edit_latents(self.vae, sources[part], targets[part]) for part in parts])
+        return torch.cat([encode_edits(self.vae, sources[part], targets[part]) for part in parts])
 
     @torch.no_grad()
     def decode(self, sources: npt.NDArray[np.uint8], latents: Tensor) -> list[Image]:
-        """The images `[H, W, 3]` that denoised `latents [N, L, C]` on these sources stand for."""
-        return paint(self.vae, sources, latents.to(self.device), at_once=self.settings.decode_batch)
+        """The images `[H, W, 3]` decoded from denoised `latents [N, L, C]` on these sources."""
+        return decode_latents(self.vae, sources, latents.to(self.device), at_once=self.settings.decode_batch)
 
     def _embed(self, images: npt.NDArray[np.uint8], sentences: Sequence[str]) -> list[Tensor]:
         if self.is_21:

@@ -1,7 +1,8 @@
-"""An editor on disk: the folder of a stock pipeline's class, ours or stock, with how it is asked (`editor.json`).
+"""An editor on disk: a folder in the layout of a stock diffusers pipeline, with the settings for sampling
+(`editor.json`).
 
-Or that of an adapter: its weights as the stock pipeline loads them, `editor.json`, and which base it belongs to
-(`base.json`); a reference alone is the base itself."""
+Or the folder of an adapter: its weights as the stock pipeline loads them, `editor.json`, and a reference to its base
+(`base.json`). A folder with the reference alone stands for the base itself."""
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ PIPELINES: dict[str, PipelineClass] = {
     "QwenImageEditPlusPipeline": QwenImageEditPlusPipeline,  # Qwen-Image-Edit-2509 and -2511
     "QwenImage21Pipeline": QwenImage21Pipeline,
 }
-"""How an editor is asked, by the class that its folder names."""
+"""The pipeline whose conventions are followed, by the class that the folder names."""
 
 
 class EditorParts(NamedTuple):

@@ -1,8 +1,8 @@
-"""Keeping an edited image on its source: what an editor moved by accident is moved back (*ours*).
+"""Aligning an edited image with its source, which the editor may have shifted by accident (*ours*).
 
-Qwen-Image-Edit shifts or zooms its picture by some pixels, and a localized SSIM then refuses attacks that left the
-protected boxes alone. `register` measures that drift where the edit left the image as it was and undoes it;
-`paste_back` puts the protected boxes of the source back. `none`, the default, leaves an image as it was painted.
+Qwen-Image-Edit shifts or zooms the image by some pixels, and the localized SSIM then refuses attacks that left the
+protected boxes alone. `register` measures that drift on the unedited parts and undoes it; `paste_back` copies the
+protected boxes from the source. `none`, the default, leaves the image as the editor made it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LEAST_PX = 0.05
 MOST_SHIFT, MOST_ZOOM = 0.1, 0.1
 """A drift by a larger share of the side is none: the edit painted another picture."""
 LEAST_POINTS, LEAST_SHARE = 12, 0.5
-"""So many points, and such a share of those found again, must agree on a drift."""
+"""The least number of points, and the least share of those found again, that must agree on a drift."""
 AGREE_PX = 0.5
 """Points that are so near to where the drift puts them agree with it; the others show what was edited."""
 FLOW: dict[str, Any] = {
@@ -39,23 +39,23 @@ FEATHER = 1 / 64
 """Width of the pasted boxes' soft edge, as a share of the image's longer side; at least 2 px."""
 
 
-def kept(keep: Keep, scenes: Sequence[Scene], images: Sequence[Image]) -> list[Image]:
+def keep_on_source(keep: Keep, scenes: Sequence[Scene], images: Sequence[Image]) -> list[Image]:
     """The edited images as they are shown; `images[i]` is an edit of `scenes[i]` and of its size."""
     match keep:
         case "none":
             return list(images)
         case "register":
-            return [registered(scene.image, image) for scene, image in zip(scenes, images, strict=True)]
+            return [register(scene.image, image) for scene, image in zip(scenes, images, strict=True)]
         case "paste_back":
             pairs = zip(scenes, images, strict=True)
-            return [pasted_back(scene.image, image, scene.protected) for scene, image in pairs]
+            return [paste_back(scene.image, image, scene.protected) for scene, image in pairs]
 
 
-def registered(source: Image, edited: Image) -> Image:
+def register(source: Image, edited: Image) -> Image:
     """The edited image moved onto its source, to a fraction of a pixel. Pixels that the move brings in from outside
     are the source's. As it was where nothing moved, or where no drift can be told."""
     height, width = source.shape[:2]
-    moved = drift(source, edited)
+    moved = measured_drift(source, edited)
     if moved is None or np.abs(_corners(moved, width, height)).max() < LEAST_PX:
         return edited
     flags = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
@@ -65,7 +65,7 @@ def registered(source: Image, edited: Image) -> Image:
     return np.where(known[..., None], back, source)
 
 
-def drift(source: Image, edited: Image) -> Drift | None:
+def measured_drift(source: Image, edited: Image) -> Drift | None:
     """How the whole picture moved between two images of one size; None where too little of it is found again.
 
     Corners of the source are followed into the edited image by optical flow (pyramidal Lucas and Kanade, forth and
@@ -124,7 +124,7 @@ def _corners(motion: Drift, width: int, height: int) -> npt.NDArray[np.float64]:
     return motion @ corners - corners[:2]
 
 
-def pasted_back(source: Image, edited: Image, boxes: Sequence[Box]) -> Image:
+def paste_back(source: Image, edited: Image, boxes: Sequence[Box]) -> Image:
     """The edited image with the source's very pixels in `boxes` (and `EXACT_PX` around them), and a soft edge outside
     of them. Without boxes as it was."""
     if not boxes:

@@ -1,4 +1,4 @@
-"""Latents of an editor's images: packing, normalising, encoding a source, painting a result; for any VAE.
+"""Latents of an editor's images, for any VAE: packing, normalising, encoding sources, decoding results.
 
 A stock `AutoencoderKLQwenImage` encodes whole images. A VAE that codes *changes* (`codes_changes`; the miniature's)
 has three methods more, on packed latents `[B, L, C]` and images `[B, 3, H, W]` in -1 .. 1: `encode_blocks(images)`,
@@ -52,19 +52,13 @@ def unpack(packed: Tensor, size_px: tuple[int, int] | torch.Size) -> Tensor:
     return patches.reshape(len(packed), -1, 1, rows * 2, columns * 2)
 
 
-def padded(image: Image, side_px: int = BLOCK_PX) -> Image:
-    """Edges repeated up to the next multiple of so many pixels."""
+def pad_to_blocks(image: Image, side_px: int = BLOCK_PX) -> Image:
+    """The image padded to multiples of `side_px`, by repeating its edges."""
     height, width = image.shape[:2]
     return np.pad(image, ((0, -height % side_px), (0, -width % side_px), (0, 0)), mode="edge")
 
 
-def padded_size(image: Image) -> tuple[int, int]:
-    """Height and width of `padded(image)`."""
-    height, width = image.shape[:2]
-    return height + -height % BLOCK_PX, width + -width % BLOCK_PX
-
-
-def source_latents(vae: Any, images: npt.NDArray[np.uint8]) -> Tensor:
+def encode_images(vae: Any, images: npt.NDArray[np.uint8]) -> Tensor:
     """Packed, normalised latents `[B, L, C]` of source images uint8 `[B, H, W, 3]`, as the pipeline joins
     them."""
     signal = as_signal(images).to(vae.device)
@@ -77,17 +71,17 @@ def source_latents(vae: Any, images: npt.NDArray[np.uint8]) -> Tensor:
     return _normalised(vae, pack(vae.encode(signal.unsqueeze(2).to(vae.dtype)).latent_dist.mode()).float())
 
 
-def edit_latents(vae: Any, sources: npt.NDArray[np.uint8], targets: npt.NDArray[np.uint8]) -> Tensor:
+def encode_edits(vae: Any, sources: npt.NDArray[np.uint8], targets: npt.NDArray[np.uint8]) -> Tensor:
     """x0 `[B, L, C]` of flow matching: the latents of the change, or, with a stock VAE, those of the
     target."""
     if codes_changes(vae):
         change = vae.encode_edit(as_signal(sources).to(vae.device), as_signal(targets).to(vae.device))
         return _normalised(vae, change)
-    return source_latents(vae, targets)
+    return encode_images(vae, targets)
 
 
-def paint(vae: Any, sources: npt.NDArray[np.uint8], latents: Tensor, *, at_once: int = 128) -> list[Image]:
-    """The images `[H, W, 3]` that denoised packed latents stand for. Memory is bounded: `at_once` at a time."""
+def decode_latents(vae: Any, sources: npt.NDArray[np.uint8], latents: Tensor, *, at_once: int = 128) -> list[Image]:
+    """The images `[H, W, 3]` decoded from denoised packed latents `[B, L, C]`, `at_once` of them at a time."""
     std, mean = _statistics(vae)
     images: list[Image] = []
     for start in range(0, len(latents), at_once):
@@ -103,9 +97,9 @@ def paint(vae: Any, sources: npt.NDArray[np.uint8], latents: Tensor, *, at_once:
 
 
 def round_trip(vae: Any, image: Image) -> Image:
-    """The image `[H, W, 3]` encoded and decoded again: what the VAE loses of it; nothing, where it codes changes."""
-    sources = padded(image)[None]
-    return paint(vae, sources, edit_latents(vae, sources, sources))[0][: image.shape[0], : image.shape[1]]
+    """The image `[H, W, 3]` encoded and decoded again: what the VAE loses of it; nothing where it codes changes."""
+    sources = pad_to_blocks(image)[None]
+    return decode_latents(vae, sources, encode_edits(vae, sources, sources))[0][: image.shape[0], : image.shape[1]]
 
 
 def _unpacked(vae: Any, packed: Tensor, size_px: tuple[int, ...]) -> Tensor:

@@ -1,4 +1,4 @@
-"""From float images to a defender's losses with gradients: what white-box attacks maximise, here of Qwen2.5-VL.
+"""Losses of a defender with gradients of its image's pixels, which white-box attacks maximise; here for Qwen2.5-VL.
 
 `DifferentiableProcessor` makes the stock image processor's tensor out of pixels that carry gradients (the stock one
 works on NumPy arrays). Its images have the size that `smart_resize` gives, so that the stock resize is the identity and
@@ -133,8 +133,8 @@ class QwenPixelLosses(PixelLosses):
 
 @contextmanager
 def attacked_weights(model: nn.Module) -> Iterator[None]:
-    """The weights as they are while an attack looks for gradients of pixels alone: frozen, without dropout. Then all
-    is as it was. Not `eval`, which would switch the checkpointing of activations off."""
+    """Inside, weights are frozen and dropout is off, for gradients of pixels alone; afterwards all is as before. Not
+    `eval()`, which would switch activation checkpointing off."""
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     dropping = [module for module in model.modules() if isinstance(module, nn.Dropout) and module.training]
     model.requires_grad_(False)

@@ -7,7 +7,7 @@ from typing import Any
 
 from aot.errors import AotError
 from aot.players.adapter_folder import MERGE
-from aot.players.base_players import described, is_miniature, placed, token_limit
+from aot.players.base_players import is_miniature, placed, reference_to, token_limit
 from aot.players.defender.lora import Adapters, attached
 from aot.players.defender.qwen import QwenDefender
 from aot.players.defender.stock import StockDefender
@@ -15,9 +15,9 @@ from aot.players.defender.trained import TrainedDefender
 from aot.players.model_folder import read_model, read_processor, set_area
 from aot.players.settings import DefenderSettings
 
-FAST = "qwen2_5_vl"
+FAST_MODEL_TYPE = "qwen2_5_vl"
 """The type of model that `QwenDefender` is written for."""
-MINIATURES_BATCH, USUAL_BATCH = 64, 8
+MINIATURE_BATCH, DEFAULT_BATCH = 64, 8
 
 
 def open_defender(folder: Path, settings: DefenderSettings, *, name: str) -> TrainedDefender:
@@ -39,14 +39,14 @@ def open_defender(folder: Path, settings: DefenderSettings, *, name: str) -> Tra
         others["adapters"] = adapters = attached(model, place.adapters)
         check_rank(adapters, settings, folder)
     if place.adapters is not None or settings.lora.rank:
-        others["base"] = place.base or described(place.whole)
+        others["base"] = place.base or reference_to(place.whole)
     return defender_around(model, processor, settings, place.whole, name=name, **others)
 
 
 def is_fast_shape(config: Any) -> bool:
     """Whether `QwenDefender` is written for a model: its masks know of no window."""
     windows = getattr(config.get_text_config(), "layer_types", None) or ()
-    return bool(config.model_type == FAST) and "sliding_attention" not in windows
+    return bool(config.model_type == FAST_MODEL_TYPE) and "sliding_attention" not in windows
 
 
 def check_rank(adapters: Adapters, settings: DefenderSettings, folder: Path) -> None:
@@ -72,7 +72,7 @@ def defender_around(
         model,
         processor,
         max_new_tokens=token_limit(settings, Path(whole)),
-        batch=settings.batch or (MINIATURES_BATCH if is_miniature(str(whole)) else USUAL_BATCH),
+        batch=settings.batch or (MINIATURE_BATCH if is_miniature(str(whole)) else DEFAULT_BATCH),
         lora=settings.lora,
         checkpointing=settings.gradient_checkpointing,
         abstain=settings.abstain,

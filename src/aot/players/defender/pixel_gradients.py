@@ -1,4 +1,4 @@
-"""A defender whose pixels have gradients: how its images are fitted, and the losses that an attack climbs."""
+"""A defender with gradients of its pixels: how its images are resized, and the losses that an attack maximises."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aot.types import Image, Question
 
 @dataclass(frozen=True)
 class PixelGradients:
-    """Of one defender."""
+    """The pixel gradients of one defender."""
 
     defender: TrainedDefender
     processor: DifferentiableProcessor | ProbedProcessor

@@ -1,9 +1,9 @@
-"""Gradients of the pixels through any stock processor, whose values are looked up instead of known. *Ours.*
+"""Gradients of pixels through any stock processor, whose mapping is found by probing it. *Ours.*
 
-Most image processors resize, crop, normalise and rearrange. Of an image that has the size which the model sees already,
-each value that the processor returns is one pixel's, scaled and moved: which one is found by a few images whose pixels
-tell their own place (`PixelMap`), once for a size, and then tried on a random image. What does more than that, as a
-processor that shows an image in tiles of several scales, is refused. `StockPixelLosses` are the losses on top.
+Most image processors resize, crop, normalise and rearrange. For an image that already has the size which the model
+sees, each value that the processor returns is one pixel's, scaled and offset. Which pixel is found once a size by a few
+images that encode the position of each pixel (`PixelMap`), and verified on a random image. Processors that do more,
+such as showing an image in tiles of several scales, are refused. `StockPixelLosses` are the losses on top.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from aot.errors import AotError
 from aot.players.defender.differentiable import PixelLosses
-from aot.players.defender.stock import Completions, StockDefender
+from aot.players.defender.stock import StockDefender, TeacherForcedBatch
 from aot.prompts import gold_answer
 from aot.types import Image, Question
 
@@ -156,10 +156,10 @@ class StockPixelLosses(PixelLosses):
         images, questions = [self.images[i] for i in rows], [self.questions[i] for i in rows]
         return StockPixelLosses(self.defender, self.processor, images, questions)
 
-    def _asked(self, texts: Sequence[str], rows: Sequence[int]) -> Completions:
+    def _asked(self, texts: Sequence[str], rows: Sequence[int]) -> TeacherForcedBatch:
         prompts = [(self.images[i], self.defender.prompt(self.questions[i])) for i in rows]
         return self.defender.asked(prompts, texts)
 
-    def _logprobs(self, asked: Completions, pixels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def _logprobs(self, asked: TeacherForcedBatch, pixels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Sums of log-probabilities, and numbers of tokens, of completions about the images in these rows."""
         return self.defender.logprobs_of(asked, self.processor(pixels)[rows].flatten(0, 1))

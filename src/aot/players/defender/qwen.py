@@ -36,7 +36,7 @@ from aot.types import Answer, Image, Question
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Completions:
+class SampledCompletions:
     """k sampled completions of B prompts, right-padded to T tokens."""
 
     ids: Tensor
@@ -100,7 +100,7 @@ class QwenDefender(TrainedDefender):
             return [self.read(done, row, questions[i]) * (k // samples) for row, i in enumerate(part)]
 
         for part in self._batches(questions):
-            for i, given in zip(part, self.halving(part, said), strict=True):
+            for i, given in zip(part, self.split_on_oom(part, said), strict=True):
                 answers[i] = given
             advance(ANSWERS, len(part) * samples)
         return answers
@@ -121,7 +121,7 @@ class QwenDefender(TrainedDefender):
         for start in range(0, len(order), self.batch):
             yield order[start : start + self.batch]
 
-    def read(self, completions: Completions, row: int, question: Question) -> tuple[Answer, ...]:
+    def read(self, completions: SampledCompletions, row: int, question: Question) -> tuple[Answer, ...]:
         """The k parsed answers of one prompt."""
         return tuple(
             parsed(text, question.options, truncated=truncated)
@@ -130,7 +130,7 @@ class QwenDefender(TrainedDefender):
             )
         )
 
-    def texts(self, completions: Completions, row: int) -> list[str]:
+    def texts(self, completions: SampledCompletions, row: int) -> list[str]:
         """The k texts of one prompt, without special tokens."""
         texts = []
         for ids, length in zip(
@@ -145,7 +145,7 @@ class QwenDefender(TrainedDefender):
         return texts
 
     @torch.no_grad()
-    def sample(self, prompts: PromptBatch, draws: Tensor, *, temperature: float) -> Completions:
+    def sample(self, prompts: PromptBatch, draws: Tensor, *, temperature: float) -> SampledCompletions:
         """Completions of at most T tokens.
 
         draws: `float [B, k, T]` uniform in [0, 1): answer j of prompt i picks its token t by inverting the
@@ -186,7 +186,7 @@ class QwenDefender(TrainedDefender):
             open_ = open_ & ~torch.isin(token, eos)
         mask = torch.stack(real, dim=-1)
         padding = torch.full((), self.tokenizer.pad_token_id, device=device)
-        return Completions(torch.where(mask, torch.stack(ids, dim=-1), padding), mask, open_)
+        return SampledCompletions(torch.where(mask, torch.stack(ids, dim=-1), padding), mask, open_)
 
     def _pick(self, hidden: Tensor, draws: Tensor, temperature: float) -> Tensor:
         """Next tokens `[B, k]` from states `[B, k, hidden]`."""
@@ -211,7 +211,7 @@ class QwenDefender(TrainedDefender):
             return list(zip(scores.double().log_softmax(-1).cpu(), said.tolist(), strict=True))
 
         for part in self._batches(questions):
-            found = self.halving(part, scored)
+            found = self.split_on_oom(part, scored)
             for (row, choice), i in zip(found, part, strict=True):
                 text = gold_answer(questions[i], choice) if choice >= 0 else ""
                 answer = parsed(text, questions[i].options, truncated=False)

@@ -84,7 +84,7 @@ def additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def packed_mask(prefix_mask: Tensor, continuations: int, length: int) -> Tensor:
-    """Who sees whom: `bool [B, S, S]`, S = L + continuations * length.
+    """The attention mask: `bool [B, S, S]`, S = L + continuations * length; True where a row's token attends.
 
     prefix_mask: `bool [B, L]`, False on padding. Padded rows see themselves only (never read).
     """
@@ -110,9 +110,9 @@ def text_states(
     """Final hidden states of tokens `first` .. S-1: `[B, S - first, hidden]`, with gradients.
 
     The stock text model, except that its last layer computes nothing but keys and values for the tokens
-    before `first`, which nobody reads.
+    before `first`, which are not read.
 
-    allowed: `bool [B, S, cached + S]`, who sees whom; None = causal without padding.
+    allowed: `bool [B, S, cached + S]`, the attention mask; None: causal, without padding.
     """
     language = model.model.language_model
     rotary = language.rotary_emb(embeddings, position_ids)

@@ -27,12 +27,13 @@ from aot.runs.progress import ANSWERS, advance
 from aot.types import Answer, Image, Question
 
 Row = tuple[Image, str]
-"""An image and what is asked about it."""
+"""An image and the prompt about it."""
 
 
 @dataclass(frozen=True)
-class Completions:
-    """Prompts with tokens behind them: the model's inputs, the prompts' lengths, and the tokens of each completion."""
+class TeacherForcedBatch:
+    """Prompts followed by given completions (teacher forcing): the model's inputs, the prompts' lengths in tokens, and
+    the tokens of each completion."""
 
     inputs: dict[str, Tensor]
     lengths: list[int]
@@ -119,12 +120,12 @@ class StockDefender(TrainedDefender):
         with gradients; and the number of these. Both `[B]`. One stock forward pass."""
         return self.logprobs_of(self.asked(rows, completions))
 
-    def asked(self, rows: Sequence[Row], completions: Sequence[str]) -> Completions:
+    def asked(self, rows: Sequence[Row], completions: Sequence[str]) -> TeacherForcedBatch:
         """Prompts with these completions behind them, each closed by end-of-turn, ready for a forward pass."""
         ends = [self._end(text) for text in completions]
-        return Completions(*self.followed(self.inputs(rows), ends), ends)
+        return TeacherForcedBatch(*self.followed(self.inputs(rows), ends), ends)
 
-    def logprobs_of(self, asked: Completions, pixel_values: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def logprobs_of(self, asked: TeacherForcedBatch, pixel_values: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """As `completion_logprobs`. `pixel_values`: in the place of the processor's."""
         inputs, lengths, ends = asked.inputs, asked.lengths, asked.ends
         if pixel_values is not None:
@@ -154,7 +155,7 @@ class StockDefender(TrainedDefender):
         """`work` on the indices of each batch, prompts of about one size together; its results in the rows' order."""
         made: dict[int, Made] = {}
         for part in self._parts(rows):
-            made |= zip(part, self.halving(part, work), strict=True)
+            made |= zip(part, self.split_on_oom(part, work), strict=True)
         return [made[i] for i in range(len(rows))]
 
     def _parts(self, rows: Sequence[Row]) -> Iterator[list[int]]:
@@ -214,7 +215,7 @@ class StockDefender(TrainedDefender):
         return moved, lengths
 
     def forget_positions(self) -> None:
-        """Qwen's models keep what they worked out for the prompts before."""
+        """Clears the position offsets that Qwen's models keep from the previous prompts."""
         if hasattr(getattr(self.model, "model", None), "rope_deltas"):
             self.model.model.rope_deltas = None
 

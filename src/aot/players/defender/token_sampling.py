@@ -1,4 +1,4 @@
-"""Sampled tokens from random numbers that are given: each answer has its own, whatever batch it falls into."""
+"""Sampling tokens from given random numbers: each answer has its own, whatever batch it is in."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What all defenders in this process have in common: a model with its processor, limits, what of it learns, how it is
-saved. How it answers is its own: `qwen.py` (Qwen2.5-VL), `stock.py` (any other)."""
+"""The base class of all defenders in this process: a model with its processor, limits, trainable weights, saving. How
+it answers is in the subclasses: `qwen.py` (Qwen2.5-VL), `stock.py` (any other model)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from aot.data.images.reading import size_within
 from aot.errors import AotError
 from aot.players.base_players import BASE, Base
 from aot.players.defender.lora import Adapters, new_adapters
-from aot.players.end_tokens import end_tokens, told_ends
-from aot.players.linear import quicken
+from aot.players.end_tokens import configured_end_tokens, end_tokens
+from aot.players.linear import use_onednn
 from aot.players.settings import LoraSettings
 from aot.players.special_tokens import UNSAID
 from aot.prompts import question_prompt
@@ -57,21 +57,22 @@ class TrainedDefender(ABC):
         checkpointing: bool = False,
         abstain: bool = False,
     ):
-        self.model, self.processor, self.name = quicken(model.eval()), processor, name
+        self.model, self.processor, self.name = use_onednn(model.eval()), processor, name
         self.tokenizer = processor.tokenizer
         self.max_new_tokens, self.batch, self.area = max_new_tokens, batch, area
         self.lora, self.adapters, self.base = lora or LoraSettings(), adapters, base
         self.checkpointing, self.abstain = checkpointing, abstain
-        self.own = model.generation_config
-        ends = end_tokens(self.own, processor)
-        if not set(told_ends(self.own)) <= set(ends):  # a class's default, which no folder should be saved with
-            self.own.eos_token_id = ends
+        self.saved_generation_config = model.generation_config
+        ends = end_tokens(self.saved_generation_config, processor)
+        # A configuration class's default end token is not the tokenizer's: no folder should be saved with it.
+        if not set(configured_end_tokens(self.saved_generation_config)) <= set(ends):
+            self.saved_generation_config.eos_token_id = ends
         self.eos_ids = torch.tensor(ends)
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token_id = ends[0]
-        # Of the folder's habits of decoding none acts, in TRL's samples neither.
-        self.plain = GenerationConfig(eos_token_id=ends, pad_token_id=self.tokenizer.pad_token_id)
-        model.generation_config = self.plain
+        # No decoding default of the folder (temperature, penalties) applies, neither here nor in TRL's samples.
+        self.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=self.tokenizer.pad_token_id)
+        model.generation_config = self.generation_config
         ids = (getattr(model.config, key, None) for key in UNSAID)
         # An image placeholder sampled at high temperature would crash the next forward pass.
         self.suppressed_ids = list(dict.fromkeys(i for i in ids if i is not None))
@@ -81,7 +82,7 @@ class TrainedDefender(ABC):
         return question_prompt(question, abstain=self.abstain)
 
     def prompt_length(self, question: Question) -> int:
-        """By which prompts of about one length are told."""
+        """A measure of the prompt's length, by which batches are sorted."""
         return len(self.prompt(question))
 
     @abstractmethod
@@ -144,9 +145,9 @@ class TrainedDefender(ABC):
         size = size_within(*picture.size, self.area[0] or None, self.area[1] or None)
         return picture if size == picture.size else picture.resize(size, PilImage.Resampling.BICUBIC)
 
-    def halving(self, part: list[int], work: Callable[[list[int]], list[Made]]) -> list[Made]:
-        """`work` on a batch; where that does not fit into the memory, on halves of it, and so from then on. Raises
-        `AotError` where one prompt does not fit."""
+    def split_on_oom(self, part: list[int], work: Callable[[list[int]], list[Made]]) -> list[Made]:
+        """`work` on the batch `part`; where that runs out of memory, on its halves, and later batches are as small.
+        Raises `AotError` where a single prompt does not fit."""
         try:
             return work(part)
         except torch.OutOfMemoryError as error:
@@ -156,7 +157,7 @@ class TrainedDefender(ABC):
             self.batch = half = max(1, len(part) // 2)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        return [made for at in range(0, len(part), half) for made in self.halving(part[at : at + half], work)]
+        return [made for at in range(0, len(part), half) for made in self.split_on_oom(part[at : at + half], work)]
 
     def begin_training(self, *, seed: int) -> list[nn.Parameter]:
         """Readies the model for a training; the weights that it changes. Adapters that are wanted and not there yet are
@@ -178,7 +179,7 @@ class TrainedDefender(ABC):
 
     @property
     def learned(self) -> Any:
-        """What a training changes, in torch's state-dict protocol: all weights, or the adapters."""
+        """The trained part, with torch's state-dict protocol: the whole model, or the adapters."""
         return self.adapters or self.model
 
     def learned_copy(self) -> dict[str, Tensor]:
@@ -203,9 +204,9 @@ class TrainedDefender(ABC):
             weights = {k: v.to(dtype or v.dtype) for k, v in self.model.state_dict().items()}
             if getattr(self.model.config, "tie_word_embeddings", False):
                 weights.pop("lm_head.weight", None)
-            self.model.generation_config = self.own
+            self.model.generation_config = self.saved_generation_config
             try:
                 self.model.save_pretrained(folder, state_dict=weights)
             finally:
-                self.model.generation_config = self.plain
+                self.model.generation_config = self.generation_config
         self.processor.save_pretrained(folder)

@@ -1,5 +1,5 @@
-"""What an inpainter is: it paints new pixels where a mask says so, after a prompt, and leaves every other pixel exactly
-alone. And what every one of them needs."""
+"""The interface of an inpainter: it paints new pixels inside a mask, after a prompt, and leaves every other pixel
+exactly alone. And what every one of them needs."""
 
 from __future__ import annotations
 

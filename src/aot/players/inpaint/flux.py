@@ -203,8 +203,8 @@ class FluxFillInpainter:
         return states.to(dtype), pooled.to(dtype), positions
 
     def _known(self, image: Image, mask: Mask, generator: torch.Generator) -> Tensor:
-        """What the transformer is told of the image: `[1, L, 4 C + 4 * 64]`, the latents of the image with a grey hole
-        and, beside them, the mask's pixels."""
+        """The transformer's conditioning on the image: `[1, L, 4 C + 4 * 64]`, the latents of the image with a grey
+        hole and, beside them, the mask's pixels."""
         config, block = self.vae.config, self.pipeline.vae_scale_factor
         hole = torch.from_numpy(mask)[None, None].float()
         signal = (as_signal(image[None]) * (1 - hole)).to(self.vae.device, self.vae.dtype)

@@ -1,4 +1,4 @@
-"""Attacker evolution by a named method: one table of trainings with one signature.
+"""Attacker evolution by a named method: one signature for all trainings of the attacker.
 
 Flow-GRPO is the paper's. The others are *ours*: rejection-sampling fine-tuning, DiffusionNFT, and SFT on pairs
 curated anew for effect on the current defender.
@@ -108,9 +108,10 @@ def train_attacker(
 ) -> dict[str, Any]:
     """Trains `attacker` in place against the frozen `defender`; returns the training's metrics.
 
-    `scripted`: what the miniature world can add; `conditions`, `describe`: see `AttackEnvironment`.
-    `judge`, frozen too, is needed where the method's reward weighs its scores (`AttackerTraining.judged`). `folder`
-    keeps the log, the `pictures` that are wanted and, until the stage is finished, the checkpoint.
+    `scripted`: tasks and distractors of the miniature world; `conditions`, `describe`: see `AttackEnvironment`.
+    `judge`, frozen too, is needed where the method's reward has terms for it (`AttackerTraining.judged`). `folder`
+    keeps the log, sample images as `pictures` says and, until the stage is finished, the checkpoint. Raises `AotError`
+    for a method that cannot work with these scenes.
     """
     checkpoint = Checkpoint(folder / CHECKPOINT if folder else None, settings.checkpoint_every)
     file, title = folder / LOG if folder else None, f"attacker, {settings.method}"
@@ -150,7 +151,7 @@ def train_attacker(
 def _retention(
     attacker: EditAttacker, settings: AttackerTraining, scripted: ScriptedTasks, seed: int
 ) -> EditSet | None:
-    """Plain editing tasks, so that painting is not forgotten over what is imitated."""
+    """Plain editing tasks, so that imitation training does not unlearn editing itself."""
     if not settings.retention_scenes:
         return None
     return EditSet.of(attacker, scripted.plain_edits(settings.retention_scenes, seed))

@@ -1,2 +1,2 @@
-"""The defender's trainings: SFT (sft.py) and DAPO (`dapo/`). Builds on `attacks/white_box`,
+"""The defender's trainings: SFT (`sft/`) and DAPO (`dapo/`). Builds on `attacks/white_box`,
 `data/episodes`, `forge` and `train`."""

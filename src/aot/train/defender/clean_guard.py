@@ -1,10 +1,10 @@
-"""What a defender learns from attacks must not cost it the clean images. *Ours.*
+"""Training on attacks must not cost the defender its accuracy on clean images. *Ours.*
 
-A training can forget one thing of many: measured, it was nearly always one answer to one type of question. So the
-defender first rehearses: more updates on the same rows and on the clean scenes that it now gets wrong. What that does
-not bring back is taken back: between the weights before and after a training, accuracy on clean and on attacked images
-changes smoothly, the clean one sooner (Wortsman et al. 2022, arXiv 2109.01903, for fine-tuned image classifiers), so
-that a part of the way back keeps most of what was won.
+What a training forgets is narrow: measured, nearly always one answer to one type of question. So the defender first
+rehearses, with more updates on the same rows and on the clean scenes that it now gets wrong. If that is not enough its
+weights are interpolated towards those before the training: along that line accuracy on clean and on attacked images
+changes smoothly, and the clean accuracy recovers first (Wortsman et al. 2022, arXiv 2109.01903, for fine-tuned image
+classifiers), so that most of the gain is kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aot.players.defender.trained import TrainedDefender
 
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
-"""How much of a training is kept: tried in this order."""
+"""Shares of the training's change of the weights that are kept, tried in this order."""
 
 
 class CleanGuardSettings(BaseModel, frozen=True, extra="forbid"):
@@ -40,9 +40,9 @@ class CleanGuardSettings(BaseModel, frozen=True, extra="forbid"):
     share: float = Field(0.25, gt=0, lt=1)  # of the rows: clean scenes that it gets wrong
 
 
-def missed(defender: Defender, scenes: Sequence[Scene]) -> list[Scene]:
-    """The unattacked scenes that the defender's greedy answers get wrong; of free text nobody says so here. Every rank
-    asks about its share of them."""
+def wrongly_answered(defender: Defender, scenes: Sequence[Scene]) -> list[Scene]:
+    """The clean scenes that the defender's greedy answers get wrong; free-text questions are never among them. Every
+    rank asks about its share."""
     mine = share(len(scenes))
     answers = greedy_answers(scenes[mine.start : mine.stop], defender)
     asked = [(i, given) for i, (given, *_) in zip(mine, answers, strict=True) if scenes[i].question.options]
@@ -51,8 +51,8 @@ def missed(defender: Defender, scenes: Sequence[Scene]) -> list[Scene]:
 
 
 def clean_accuracy(defender: Defender, scenes: Sequence[Scene]) -> float:
-    """Share of the unattacked scenes that the defender's greedy answers get right; nan where there is no scene."""
-    return 1 - len(missed(defender, scenes)) / len(scenes) if scenes else float("nan")
+    """Share of the clean scenes that the defender's greedy answers get right; nan where there is no scene."""
+    return 1 - len(wrongly_answered(defender, scenes)) / len(scenes) if scenes else float("nan")
 
 
 def rehearsal_rows(
@@ -79,7 +79,7 @@ def keep_clean(
     adapters) goes back towards what was there `before` its training (`learned_copy`). Figures: the accuracy
     `clean_train`, how often it rehearsed, the share of it that is kept, and a note where anything was done."""
     least, rehearsed, share = base - settings.max_loss, 0, 1.0
-    lost = missed(defender, scenes)
+    lost = wrongly_answered(defender, scenes)
 
     def too_many() -> bool:
         return len(lost) > 0 and 1 - len(lost) / len(scenes) < least
@@ -88,13 +88,13 @@ def keep_clean(
         rehearsed += 1
         with torch.enable_grad():
             rehearse(rehearsed, lost)
-        lost = missed(defender, scenes)
+        lost = wrongly_answered(defender, scenes)
     after = defender.learned_copy()
     for share in SHARES:
         if share < 1:
             between = {name: torch.lerp(before[name], value, share) for name, value in after.items()}
             defender.learned.load_state_dict(between)
-            lost = missed(defender, scenes)
+            lost = wrongly_answered(defender, scenes)
         if not too_many():
             break
     clean = 1 - len(lost) / len(scenes) if scenes else float("nan")

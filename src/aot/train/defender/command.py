@@ -26,12 +26,13 @@ from aot.runs.terminal import echo
 from aot.runs.threads import use_threads
 from aot.runs.tracking import Track, tracked
 from aot.runs.train_log import TrainLog
-from aot.train.defender.sft import DefenderSftSettings, train_defender_sft
-from aot.train.defender.sft_examples import dataset_examples, in_epochs
+from aot.train.defender.sft.examples import dataset_examples, in_epochs
+from aot.train.defender.sft.settings import DefenderSftSettings
+from aot.train.defender.sft.train import train_defender_sft
 from aot.train.trackers import opening_of
 
 FREE = {"track"}
-"""Settings that may change while the run lasts."""
+"""Settings that may change while the run lasts: nothing that is learned depends on them."""
 
 
 class DefenderSftRunSettings(BaseModel, frozen=True, extra="forbid"):
@@ -39,7 +40,7 @@ class DefenderSftRunSettings(BaseModel, frozen=True, extra="forbid"):
 
     name: str = "sft_defender"
     seed: int = Field(0, ge=0)
-    track: Track = "none"  # ours: who else is told what the training measures
+    track: Track = "none"  # ours: a tracker that gets the training's metrics
     threads: Threads = 1  # ours: CPU threads; part of what makes the defender bit-reproducible
     defender: DefenderSettings = DefenderSettings()  # what it starts from, how it is loaded, what of it learns
     # Ours: images are stretched to this square side; none: as they are.

@@ -1,6 +1,6 @@
-"""AdamW and its schedule, as TRL builds them for the same settings: one for all trainings of the defender. And Muon
-(Jordan et al. 2024) on the matrices inside the blocks, which *ours* takes where minutes count: with it the miniature's
-SFT reaches in half the steps a third of the error (docs/log.md)."""
+"""AdamW and its schedule, as TRL builds them for the same settings, for all trainings of the defender; and Muon (Jordan
+et al. 2024) for the matrices inside the blocks (*ours*): with it the miniature's SFT reaches a third of the error in
+half the steps (docs/log.md)."""
 
 from __future__ import annotations
 

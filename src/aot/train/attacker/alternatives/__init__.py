@@ -1,2 +1,2 @@
-"""Named alternatives to Flow-GRPO, one a file: DiffusionNFT, rejection sampling, SFT on curated pairs. *Ours.* Builds
-on `train/attacker/reinforcement` and `train/attacker/sft`."""
+"""Named alternatives to Flow-GRPO, a file each: DiffusionNFT, rejection-sampling fine-tuning, SFT on curated pairs.
+*Ours.* Builds on `train/attacker/reinforcement` and `train/attacker/sft`."""

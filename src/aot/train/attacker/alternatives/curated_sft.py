@@ -19,7 +19,7 @@ from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.sft.edit_sets import EditPair, EditSet
 from aot.train.attacker.sft.flow_matching import SftSettings, train_sft
-from aot.train.attacker.sft.pairs import AS_SELDOM_DECEIVED, told
+from aot.train.attacker.sft.pairs import QUESTION_TYPE_ROTATION, instruction_of
 
 if TYPE_CHECKING:
     from aot.players.attacker.edit_attacker import EditAttacker
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class CurateSettings(BaseModel, frozen=True, extra="forbid"):
     """How effective pairs of the miniature world are looked for; values *ours*."""
 
-    world: WorldSettings = WorldSettings(scenes=4000, kinds=AS_SELDOM_DECEIVED)
+    world: WorldSettings = WorldSettings(scenes=4000, kinds=QUESTION_TYPE_ROTATION)
     pairs: PairSettings = PairSettings(candidates=8)
     effect: EffectSettings = EffectSettings(answers=1, temperature=0, least_wrong=1)
     named_kind: float = Field(0.25, ge=0, le=1)  # share of pairs whose instruction names the edit kind
@@ -54,7 +54,7 @@ def curate_pairs(defender: Defender, referee: Referee, settings: CurateSettings,
         found.funnel.merge(funnel)
         for pair in made:
             scene, attack = pair.episode.scene, pair.episode.attack
-            sentence = told(scene, attack.kind, settings.named_kind, rng)
+            sentence = instruction_of(scene, attack.kind, settings.named_kind, rng)
             found.pairs.append(EditPair(scene.image, attack.image, sentence))
     return found
 

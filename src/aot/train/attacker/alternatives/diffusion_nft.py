@@ -16,15 +16,13 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from aot.players.attacker.latents import padded
-from aot.rl.advantage import group_advantages
+from aot.players.attacker.latents import pad_to_blocks
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog
+from aot.train.attacker.reinforcement.advantages import batch_advantages
 from aot.train.attacker.reinforcement.attack_environment import GRADED, AttackEnvironment, EnvironmentSettings
 from aot.train.attacker.reinforcement.loop import reinforce
-from aot.train.attacker.reinforcement.outcomes import summarise
 from aot.train.attacker.reinforcement.scene_choice import SceneStream
-from aot.train.attacker.reinforcement.traits import weigh_diversity
 from aot.train.attacker.sft.flow_matching import shifted
 from aot.train.editor_trainer import EditorTrainer, OptimizerSettings
 
@@ -65,7 +63,7 @@ def train_diffusion_nft(
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
-    """Trains `environment.attacker` in place (the averaged weights at the end); returns the figures.
+    """Trains `environment.attacker` in place (the averaged weights at the end); returns the last metrics.
 
     Ends early, with the reason in the metrics, where the edits' validity collapses: the attacker is then left as it
     was; or where there is nothing to learn.
@@ -110,18 +108,14 @@ class DiffusionNft:
         with self.old.active() as old:
             latents = old.sample(conditions, noise, steps=s.sampling_steps)
         episodes = environment.episodes(index, latents, seed=seed * 100_003 + number)
-        rewards = torch.tensor([b.rewards["reward"] for b in episodes])
-        diversity = environment.settings.diversity
-        rewards, weighed = weigh_diversity(rewards, episodes, index, diversity, environment.describe)
-        advantages = group_advantages(rewards, index, std=s.advantage_std, clip=s.advantage_clip)
-        metrics: dict[str, Any] = summarise(episodes) | weighed
-        metrics["informative"] = 1 - advantages.zero_variance_groups / advantages.groups
+        limits: dict[str, Any] = {"std": s.advantage_std, "clip": s.advantage_clip}
+        _, advantages, metrics = batch_advantages(environment, episodes, episodes, index, **limits)
         chosen = advantages.informative.nonzero()[:, 0]
         if len(chosen) == 0:
             return metrics | {"skipped": 1.0}
         goodness = 0.5 + advantages.values / (2 * s.advantage_clip)
-        # What was painted, read back: blocks left alone are exactly zero again.
-        painted = np.stack([padded(episodes[i].attack.image) for i in chosen.tolist()])
+        # Encoded from the edited image: blocks that the edit left alone are exactly zero again.
+        painted = np.stack([pad_to_blocks(episodes[i].attack.image) for i in chosen.tolist()])
         x0 = torch.zeros_like(latents)
         x0[chosen] = self.attacker.encode_edits(conditions.images[chosen.numpy()], painted)
         for _ in range(s.passes):

@@ -18,7 +18,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from aot.players.attacker.latents import padded
+from aot.players.attacker.latents import pad_to_blocks
 from aot.runs.checkpoints import Checkpoint
 from aot.runs.train_log import TrainLog, plain_metrics
 from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment, EnvironmentSettings
@@ -42,7 +42,7 @@ class RejectionSamplingSettings(BaseModel, frozen=True, extra="forbid"):
     scripted_samples: int = Field(8, gt=0)  # distractors a scene
     hits_per_scene: int = Field(
         2, gt=0
-    )  # at most so many are kept: easy scenes must not dominate
+    )  # more are dropped: easy scenes must not dominate
     updates: int = Field(60, gt=0)  # optimizer steps a round
     retention: float = Field(0.2, ge=0, lt=1)  # share of each batch that is plain editing tasks
     forget_rounds: int = Field(3, gt=0)  # older hits are dropped: an earlier attacker made them
@@ -164,7 +164,7 @@ class HitPool:
                 hits.append(i)
         if hits:
             images = environment.conditions.images(index[hits])
-            painted = np.stack([padded(episodes[i].attack.image) for i in hits])
+            painted = np.stack([pad_to_blocks(episodes[i].attack.image) for i in hits])
             self.kept.append((index[hits], environment.attacker.encode_edits(images, painted)))
         else:
             self.kept.append((index[:0], environment.take(index[:1]).source[:0]))

@@ -1,4 +1,4 @@
-"""Edits sampled for Flow-GRPO: the ODE's steps, and in a window noisy ones that have a density."""
+"""Sampled edits for Flow-GRPO: Euler steps of the ODE, and inside a window noisy steps, which have a density."""
 
 from __future__ import annotations
 
@@ -87,7 +87,8 @@ def step_again(
     part: Tensor,
     settings: FlowGrpoSettings,
 ) -> tuple[Transition, Tensor]:
-    """The window's step w of the edits `part`, by a policy's own velocities; and these, `[len(part), L, C]`."""
+    """Step w of the window for the edits `part`, recomputed with `policy`'s velocities; returned with these,
+    `[len(part), L, C]`."""
     asked, back = part, torch.arange(len(part))
     if w == 0 and rollout.copies > 1:  # edits that are still one have one velocity, and share its gradient
         firsts, which = np.unique(part.numpy() // rollout.copies * rollout.copies, return_inverse=True)

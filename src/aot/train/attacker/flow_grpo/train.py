@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from aot.errors import AotError
-from aot.rl.advantage import group_advantages
 from aot.rl.clipped import flow_loss
 from aot.rl.flow import draw_window, mean_kl, velocity_kl
 from aot.runs import progress, ranks
@@ -29,13 +28,13 @@ from aot.runs.progress import EDIT_STEPS
 from aot.runs.train_log import TrainLog
 from aot.train.attacker.flow_grpo.rollout import Rollout, passes, sample_rollout, step_again
 from aot.train.attacker.flow_grpo.settings import FlowGrpoSettings
+from aot.train.attacker.reinforcement.advantages import batch_advantages
 from aot.train.attacker.reinforcement.attack_environment import AttackEnvironment
 from aot.train.attacker.reinforcement.loop import reinforce
-from aot.train.attacker.reinforcement.outcomes import gather_outcomes, summarise
+from aot.train.attacker.reinforcement.outcomes import gather_outcomes
 from aot.train.attacker.reinforcement.scene_choice import InformativeScenes, SceneStream
-from aot.train.attacker.reinforcement.traits import weigh_diversity
 from aot.train.editor_trainer import EditorTrainer
-from aot.train.ranks import Draws, Own, own_groups, totals
+from aot.train.ranks import Draws, RankShare, share_of_groups, totals
 
 if TYPE_CHECKING:
     from aot.players.attacker.conditions import Conditions
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from aot.players.attacker.frozen_policy import FrozenPolicy
 
 RATIO_EDITS = 4
-"""Edits whose ratio is computed once more where the graph was kept: a fault shows in all of them."""
+"""Edits whose ratio is recomputed where the graph was kept: a fault would show in any of them."""
 
 
 def train_flow_grpo(
@@ -54,7 +53,7 @@ def train_flow_grpo(
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
-    """Trains `environment.attacker` in place (the averaged weights at the end); returns the figures.
+    """Trains `environment.attacker` in place (the averaged weights at the end); returns the last metrics.
 
     Ends early, with the reason in the metrics, where the edits' validity collapses: the attacker is then left as it
     was; or where there is nothing to learn. Raises AotError where a loss is not finite or the ratio check fails.
@@ -103,20 +102,17 @@ class FlowGrpo:
         s, environment = self.settings, self.environment
         groups = self.stream.draw(min(s.groups, len(environment)))
         index = groups.repeat_interleave(s.group_size)
-        mine = own_groups(len(groups), s.group_size)
+        mine = share_of_groups(len(groups), s.group_size)
         conditions, rollout = self.sample(index, number, mine)
         met = environment.episodes(
             index[mine.rows], rollout.final, seed=seed * 100_003 + number, streams=mine.rows.tolist()
         )
         met = [] if mine.idle else met
-        episodes = gather_outcomes(met)  # of all ranks, in the order of `index`
-        rewards = torch.tensor([b.rewards["reward"] for b in episodes])
-        rewards, weighed = weigh_diversity(rewards, met, index, environment.settings.diversity, environment.describe)
+        outcomes = gather_outcomes(met)  # of all ranks, in the order of `index`
+        limits: dict[str, Any] = {"std": s.advantage_std, "clip": s.advantage_clip}
+        rewards, advantages, metrics = batch_advantages(environment, outcomes, met, index, **limits)
         if isinstance(self.stream, InformativeScenes):
             self.stream.learn(groups, rewards.view(-1, s.group_size))
-        advantages = group_advantages(rewards, index, std=s.advantage_std, clip=s.advantage_clip)
-        metrics: dict[str, Any] = summarise(episodes) | weighed
-        metrics["informative"] = 1 - advantages.zero_variance_groups / advantages.groups
         chosen = advantages.informative.nonzero()[:, 0]
         if len(chosen) == 0:
             return metrics | {"skipped": 1.0}
@@ -134,9 +130,9 @@ class FlowGrpo:
             metrics["reference_distance"] = ranks.share(few)
         return metrics
 
-    def sample(self, index: Tensor, number: int, mine: Own | None = None) -> tuple[Conditions, Rollout]:
+    def sample(self, index: Tensor, number: int, mine: RankShare | None = None) -> tuple[Conditions, Rollout]:
         """Edits of the scenes with these numbers, groups in a row, whose images are of one size; those of this rank."""
-        s, mine = self.settings, mine or Own(torch.arange(len(index)))
+        s, mine = self.settings, mine or RankShare(torch.arange(len(index)))
         conditions, copies = self.environment.take(index[mine.rows]), s.group_size if s.share_noise else 1
         starts = Draws(self.generator, len(index) // copies, mine.rows[::copies] // copies)
         noise = starts.randn(*conditions.source.shape[1:]).to(self.attacker.device)
@@ -172,7 +168,7 @@ class FlowGrpo:
         check_ratio: bool,
         of: int | None = None,
     ) -> dict[str, float]:
-        """One optimizer step on the edits `mine` of this rank and those of the others, `of` so many in all (None: there
+        """One optimizer step on the edits `mine` of this rank and those of the others, `of` edits in all (None: there
         are no others): gradients are summed over ranks, passes and the window's steps."""
         deviation, figures, shares = 0.0, [], []
         if check_ratio and rollout.with_graph and len(mine):
@@ -218,7 +214,8 @@ class FlowGrpo:
 
     @torch.no_grad()
     def _ratio_deviation(self, conditions: Conditions, rollout: Rollout, own: Tensor) -> float:
-        """max |ratio - 1| of the edits `own` by their steps taken again: what is kept is 1 by construction."""
+        """max |ratio - 1| of the edits `own`, with their steps recomputed: with the kept graph it is 1 by
+        construction."""
         deviation = 0.0
         for w in range(len(rollout.window)):
             step, _ = step_again(self.attacker, conditions, rollout, w, own, self.settings)

@@ -1,5 +1,5 @@
-"""What all trainings of the attacker against a defender share: scenes worth attacking, and episodes of its
-samples."""
+"""The environment of all trainings of the attacker against a defender: scenes worth attacking, and rewarded episodes of
+the attacker's samples."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class EnvironmentSettings(BaseModel, frozen=True, extra="forbid"):
     answers: int = Field(4, gt=0)  # ours; paper: it fails "consecutively", no number given
     temperature: Temperature = 1.0  # ours: 0 asks once, greedily
     reward: AttackReward = AttackReward()
-    # Ours: edits that differ from the others get more. Not told where it is off, so that what was made without it is
-    # found again.
+    # Ours: rarer edits are rewarded more. Left out of the dump where it is off, so that stages made before this setting
+    # existed keep their keys.
     diversity: DiversitySettings = Field(DiversitySettings(), exclude_if=lambda d: not d.weight)
 
 
 GRADED = EnvironmentSettings(answers=1, temperature=0.0, reward=AttackReward(efficacy="log_odds", floor=0.2))
 """*Ours*, for a budget of minutes: one greedy answer, and a reward by the log-odds of a wrong one, so that an attack
-which lowers the defender's confidence without changing its answer is told from one without effect; and a floor, so that
+which only lowers the defender's confidence is rewarded more than one without effect; and a floor, so that
 a valid attack always has a reward."""
 
 
@@ -52,11 +52,11 @@ WITHOUT_LOG_ODDS = "attacks whose log-odds are not known are rewarded by whether
 
 
 class AttackEnvironment:
-    """Scenes that the defender answers rightly when clean, ready to be attacked many times. `judge`: whose scores
-    the reward may weigh; `conditions`: what the attacker is given for all `scenes`, where that is known already;
-    `describe`: what the reward's diversity is about.
+    """Scenes that the defender answers correctly when clean, ready to be attacked many times. `judge`: scores edits
+    where the reward has terms for it; `conditions`: the attacker's conditions for all `scenes`, where they are encoded
+    already; `describe`: the traits of edits that the diversity bonus compares.
 
-    Raises AotError where there is no such scene, or no judge though the reward weighs its scores.
+    Raises AotError where no scene is left, or where the reward needs a judge and there is none.
     """
 
     def __init__(
@@ -109,11 +109,11 @@ class AttackEnvironment:
         self, index: Tensor, latents: Tensor, *, seed: int, streams: Sequence[int] | None = None
     ) -> list[Episode]:
         """The episodes, with rewards, of denoised `latents [B, L, C]` on the scenes with these numbers, whose images
-        are of one size. Refused attacks are not shown to the defender: their reward is 0. `streams`: which of the
-        seed's random numbers the answers to each edit are drawn by."""
+        are of one size. Refused attacks are not shown to the defender: their reward is 0. `streams`: for
+        each edit the number of the random stream that its answers are sampled from."""
         chosen = index.tolist()
         scenes = [self.scenes[i] for i in chosen]
-        images = self.attacker.shown(scenes, self.conditions.images(index), latents)
+        images = self.attacker.edited_images(scenes, self.conditions.images(index), latents)
         name, s = self.attacker.name, self.settings
         attacks = [
             Attack(scene.id, name, s.kind, image, attack_instruction(scene, s.kind), seed)

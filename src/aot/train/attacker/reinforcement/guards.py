@@ -9,8 +9,8 @@ import numpy as np
 
 
 class IntegrityGuard:
-    """Says when to stop: the policy is collapsing into edits that the referee refuses. The mean validity of
-    the last `span` updates has fallen below `share` of that of the first `span`; or of the first `span` none was valid.
+    """Stops a training whose policy collapses to edits that the referee refuses: the mean validity of the last `span`
+    updates falls below `share` of that of the first `span`, or no edit of the first `span` is valid.
     """
 
     def __init__(self, share: float, history: Sequence[float] | None = None, *, span: int = 5):
@@ -29,8 +29,8 @@ class IntegrityGuard:
 
 
 class SignalGuard:
-    """Says when to stop: in `span` updates in a row, or in all of a training, no group's rewards differed, so that
-    nothing was learned."""
+    """Stops a training without a learning signal: in `span` updates in a row, or in all of them, no group had rewards
+    that differ."""
 
     def __init__(self, history: Sequence[bool] | None = None, *, span: int = 10):
         self.span, self.history = span, list(history or [])

@@ -25,8 +25,8 @@ class Learner(Pictured, Protocol):
         """Arguments of `Checkpoint.save` and `restore`."""
 
     def update(self, number: int, seed: int) -> dict[str, Any]:
-        """Samples edits, has them rewarded, and learns from them; metrics for the log, with "skipped" where there was
-        nothing to learn."""
+        """Samples edits, rewards them and trains on them; returns metrics for the log, with "skipped" where no reward
+        differed."""
 
 
 def reinforce(
@@ -38,7 +38,7 @@ def reinforce(
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
-    """Makes the learner's updates, from its last checkpoint on, and averages the weights; the last metrics.
+    """Makes the learner's updates, from its last checkpoint on, and averages the weights; returns the last metrics.
 
     Ends early, with the reason in the metrics, where the edits' validity collapses (`IntegrityGuard`): the attacker is
     then left as it was; and where there is nothing to learn (`SignalGuard`).

@@ -1,4 +1,4 @@
-"""What came of a batch of attacks, whichever rank made them, and its summary for the log."""
+"""The outcomes of a batch of attacks, gathered from all ranks, and their summary for the log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aot.types import Answer, Episode
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is learned from an episode: without its images, so that ranks can tell each other."""
+    """The part of an episode that a training needs, without its images: small enough to be exchanged between ranks."""
 
     valid: bool
     success: bool

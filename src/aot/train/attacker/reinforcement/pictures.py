@@ -1,8 +1,8 @@
 """Sample images of an attacker in training: always the same scenes, from the same starting noise.
 
-Flow-GRPO's training samples (sde: noise in its window) look worse than what the attacker will be played with (ode:
-plain steps), and often that is all that is wrong: so both are kept. Their random numbers are their own: a training
-ends with the same weights whether it is looked at or not. *Ours.*
+Flow-GRPO's training samples (sde: noise in its window) look worse than the attacks that the game will see (ode: plain
+steps), so both are kept, to tell that noise from a fault of the policy. They use random numbers of their own: a
+training ends with the same weights whether samples are kept or not. *Ours.*
 """
 
 from __future__ import annotations
@@ -44,4 +44,4 @@ def show_pictures(learner: Pictured, log: TrainLog, update: int) -> None:
         log.show("source", [scene.image for scene in scenes], update)
     kinds = learner.pictured(environment.take(index), torch.Generator().manual_seed(0))
     for kind, latents in kinds.items():
-        log.show(kind, environment.attacker.shown(scenes, sources, latents), update)
+        log.show(kind, environment.attacker.edited_images(scenes, sources, latents), update)

@@ -1,5 +1,5 @@
-"""Which scenes an update of the attacker's training attacks: all in random orders, or rather those whose edits differ
-in reward."""
+"""Which scenes an update of the attacker's training attacks: all in random order, or preferably those whose edits
+differ in reward."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 
 
 class SceneStream:
-    """Scene numbers in ever new random orders, without repeats within one; its state can be kept. With `sizes` (see
-    `AttackEnvironment`) a draw is of one size: that of the first scene which is left."""
+    """Scene numbers in random order, epoch after epoch; resumable. With `sizes` (see `AttackEnvironment`) a draw is of
+    one image size: that of the first scene left in the epoch."""
 
     def __init__(self, size: int, generator: torch.Generator, sizes: Tensor | None = None):
         self.size, self.generator, self.sizes = size, generator, sizes
@@ -35,10 +35,10 @@ class SceneStream:
 
 
 class InformativeScenes:
-    """Scene numbers, without repeats in a draw; likelier the more the rewards of a scene's edits differed last time.
+    """Scene numbers, without repeats in a draw, weighted by how much the rewards of a scene's edits differed last time.
 
     *Ours*, in the spirit of DAPO's dynamic sampling: a group with equal rewards teaches nothing, and against a strong
-    defender most are. A scene not seen yet counts like those of its type of question. The state can be kept. With
+    defender most are. A scene not seen yet gets the weight of its question type. Resumable. With
     `sizes` (see `AttackEnvironment`) a draw is of one size, likelier the more its scenes weigh together.
     """
 
@@ -65,7 +65,7 @@ class InformativeScenes:
         """`[scenes]`: half the scene's own spread, half its type's; all equal at first."""
         seen = ~self.spread.isnan()
         common = self.spread[seen].mean() if seen.any() else torch.tensor(1.0)
-        weights, prior = torch.empty_like(self.spread), 4.0  # a type's mean counts so many scenes of the common mean
+        weights, prior = torch.empty_like(self.spread), 4.0  # scenes of the common mean that each type starts with
         for name in self.types.unique():
             of_type = self.types == name
             known = self.spread[of_type & seen]

@@ -1,4 +1,5 @@
-"""What the edits of a rollout did, by their changed pixels where no more is known; its weight in rewards (*ours*)."""
+"""Traits of a rollout's edits, from their changed pixels where nothing else is known, and the diversity bonus
+(*ours*)."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from aot.runs import ranks
 from aot.types import Attack, Box, Episode, Scene
 
 PLACES = 4
-"""Rows, and columns, of places that are told apart in an image."""
+"""Rows, and columns, of the grid of places in an image."""
 
 
 Describe = Callable[[Sequence[Scene], Sequence[Attack]], list[Trait]]
@@ -23,7 +24,7 @@ Describe = Callable[[Sequence[Scene], Sequence[Attack]], list[Trait]]
 
 
 def pixel_traits(scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Trait]:
-    """What can be told of any image."""
+    """Traits from pixels alone, which work for any image."""
     return [trait_of_pixels(scene, attack) for scene, attack in zip(scenes, attacks, strict=True)]
 
 

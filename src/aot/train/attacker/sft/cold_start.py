@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class ColdStartSettings(BaseModel, frozen=True, extra="forbid"):
-    """How an editor learns from a dataset what an attack is; values *ours*."""
+    """Settings of the cold start; values *ours*."""
 
     named_kind: float = Field(0.25, ge=0, le=1)  # share of pairs whose instruction names the edit kind
     retention: float = Field(0.5, ge=0, lt=1)  # share of plain editing tasks among the examples, where there are some
@@ -41,7 +41,7 @@ class ColdStartSettings(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True, slots=True)
 class ColdStartPairs:
-    """What is learned from, `plain` of it plain editing tasks, and, where the dataset has such, what is held out."""
+    """Training pairs, the last `plain` of them plain editing tasks, and the dataset's held-out pairs, if any."""
 
     train: list[EditPair]
     plain: int
@@ -66,7 +66,7 @@ class ColdStartPairs:
         return cls(pairs + kept, len(kept), held_out)
 
     def write(self, folder: Path, attacker: EditAttacker, *, dtype: torch.dtype) -> None:
-        """Encodes them onto disk, for a `cold_start` without a text encoder in memory."""
+        """Encodes the pairs onto disk, for a `cold_start` without a text encoder in memory."""
         write_edit_sets(folder / "train", attacker, self.train, dtype=dtype)
         if self.held_out:
             write_edit_sets(folder / "held_out", attacker, self.held_out, dtype=dtype)
@@ -82,8 +82,8 @@ def cold_start(
     checkpoint: Checkpoint | None = None,
     log: TrainLog | None = None,
 ) -> dict[str, Any]:
-    """Trains `attacker` in place on pairs; returns figures: where some are held out, their loss before and after is
-    among them. `stored`: where `pairs.write` has encoded them."""
+    """Trains `attacker` in place on pairs; returns metrics, with the loss of held-out pairs before and after where
+    there are some. `stored`: the folder in which `pairs.write` has encoded them."""
 
     def sets(name: str, of: list[EditPair]) -> EditSets:
         return EditSets.of(attacker, of) if stored is None else EditSets.read(stored / name, of, attacker.device)
@@ -109,6 +109,6 @@ def held_out_loss(attacker: EditAttacker, examples: EditSets, settings: SftSetti
 
 
 def _share_of(plain: Sequence[EditPair], pairs: int, share: float, seed: int) -> list[EditPair]:
-    """So many of the plain tasks that they are this share of all; all where there are fewer."""
+    """As many of the plain tasks as make them this share of all examples; all of them where they are fewer."""
     n = min(len(plain), round(pairs * share / (1 - share)))
     return [plain[i] for i in np.random.default_rng(seed).permutation(len(plain))[:n]]

@@ -28,7 +28,7 @@ from aot.train.attacker.sft.cold_start import ColdStartPairs, ColdStartSettings,
 from aot.train.trackers import opening_of
 
 FREE = {"track"}
-"""Settings that may change while the run lasts."""
+"""Settings that may change while the run lasts: nothing that is learned depends on them."""
 
 
 class SftRunSettings(FitSettings, frozen=True, extra="forbid"):
@@ -36,7 +36,7 @@ class SftRunSettings(FitSettings, frozen=True, extra="forbid"):
 
     name: str = "sft"
     seed: int = Field(0, ge=0)
-    track: Track = "none"  # ours: who else is told what the training measures
+    track: Track = "none"  # ours: a tracker that gets the training's metrics
     threads: Threads = 1  # ours: CPU threads; part of what makes the attacker bit-reproducible
     attacker: AttackerSettings = AttackerSettings()  # what it starts from, how it is loaded, what of it learns
     checkpoint_every: int = Field(50, gt=0)  # steps

@@ -1,4 +1,5 @@
-"""Examples of the attacker's SFT: pairs of images with their instruction, encoded; in memory, or conditions on disk.
+"""Examples of the attacker's SFT: encoded pairs of images with their instruction; in memory, or with conditions on
+disk.
 
 Images may be of several sizes: one `EditSet` a size, and a batch is of one (aspect-ratio bucketing; *ours*).
 """
@@ -19,7 +20,7 @@ from aot.errors import AotError
 from aot.players.attacker.buckets import Bucket, by_size
 from aot.players.attacker.condition_store import StoredConditions, read_conditions, write_conditions
 from aot.players.attacker.conditions import Conditions
-from aot.players.attacker.latents import BLOCK_PX, codes_changes, padded
+from aot.players.attacker.latents import BLOCK_PX, codes_changes, pad_to_blocks
 from aot.types import Image
 
 if TYPE_CHECKING:
@@ -59,13 +60,13 @@ class EditSet:
         if not pairs:
             raise AotError("no training pairs for the attacker", hint="more scenes, or a weaker defender")
         conditions = attacker.conditions([p.source for p in pairs], [p.sentence for p in pairs])
-        x0, changed = painted(attacker, conditions, [p.target for p in pairs])
+        x0, changed = encode_targets(attacker, conditions, [p.target for p in pairs])
         cells = [p.cells for p in pairs if p.cells is not None]
         known = len(cells) == len(pairs)
         return cls(conditions, x0, torch.from_numpy(np.stack(cells)).to(x0.device) if known else None, changed)
 
     def draw(self, n: int, generator: torch.Generator) -> EditSet:
-        """So many at random, with repeats."""
+        """`n` examples at random, with repeats."""
         return self.take(torch.randint(len(self), (n,), generator=generator))
 
     def take(self, index: Tensor) -> EditSet:
@@ -95,12 +96,12 @@ class EditSet:
         )
 
 
-def painted(
+def encode_targets(
     attacker: EditAttacker, conditions: Conditions, targets: Sequence[Image]
 ) -> tuple[Tensor, Tensor | None]:
-    """`x0` and `changed`, as an `EditSet` has them, of edited images. Where latents stand for whole images and not for
-    changes, a token is changed whose pixels are: by more than `SAME_LEVELS`, which a JPEG may change."""
-    padded_targets = np.stack([padded(target, attacker.side_px) for target in targets])
+    """`x0` and `changed` of edited images, as in `EditSet`. Where latents encode whole images and not changes, a token
+    counts as changed where some pixel differs by more than `SAME_LEVELS`, which JPEG compression alone may cause."""
+    padded_targets = np.stack([pad_to_blocks(target, attacker.side_px) for target in targets])
     x0 = attacker.encode_edits(conditions.images, padded_targets)
     if codes_changes(attacker.vae):
         return x0, None
@@ -111,13 +112,13 @@ def painted(
 
 
 def write_edit_sets(folder: Path, attacker: EditAttacker, pairs: Sequence[EditPair], *, dtype: torch.dtype) -> None:
-    """Encodes pairs onto disk: conditions in `dtype`, what is painted in float32. Raises AotError where there are none,
+    """Encodes pairs onto disk: conditions in `dtype`, targets in float32. Raises AotError where there are none,
     or on a full disk."""
     if not pairs:
         raise AotError("no training pairs for the attacker", hint="more scenes, or a weaker defender")
 
     def targets(some: Conditions, numbers: list[int]) -> dict[str, Tensor]:
-        x0, changed = painted(attacker, some, [pairs[i].target for i in numbers])
+        x0, changed = encode_targets(attacker, some, [pairs[i].target for i in numbers])
         return {"x0": x0.float().cpu()} | ({} if changed is None else {"changed": changed.cpu()})
 
     write_conditions(folder, attacker, *_given(pairs), dtype=dtype, more=targets)
@@ -155,14 +156,14 @@ class EditSets:
         return cls(tuple(sets))
 
     def draw(self, n: int, generator: torch.Generator) -> EditSet:
-        """So many at random, with repeats, of a size that is likelier the more examples it has."""
+        """`n` examples of one size at random, with repeats; sizes are drawn in proportion to their examples."""
         chosen = 0
         if len(self.sets) > 1:
             chosen = int(torch.multinomial(torch.tensor([float(len(s)) for s in self.sets]), 1, generator=generator))
         return self.sets[chosen].draw(n, generator)
 
     def batches(self, most: int) -> list[EditSet]:
-        """All examples, each once, at most so many together."""
+        """All examples, each once, in batches of at most `most`."""
         parts: list[tuple[EditSet, Tensor]] = []
         for one in self.sets:
             parts += [(one, part) for part in torch.arange(len(one)).split(most)]

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredGroup:
-    """One prompt's sampled answers with a reward for each different one, and how right it is (0 or 1, or a judge's
-    probability). `unparsed`: answers of which the judge's word could not be read; `abstained`: those that are rewarded
-    for abstaining."""
+    """One prompt's sampled answers. `row`: the number of its curriculum row; `rewards`, `right`: of each distinct
+    answer its reward and how right it is (0 or 1, or a judge's probability). `unparsed`: answers whose score by the
+    judge could not be read; `abstained`: those that are rewarded for abstaining; both counted with repeats."""
 
     row: int
     sampled: SampledGroup
@@ -39,8 +39,8 @@ class ScoredGroup:
 
 
 @dataclass(slots=True)
-class Draws:
-    """What dynamic sampling brought for one update: informative groups, and metrics over *all* drawn ones."""
+class DrawnGroups:
+    """The result of dynamic sampling for one update: the informative groups, and sums over *all* groups drawn."""
 
     groups: list[ScoredGroup] = field(default_factory=list)
     drawn: int = 0
@@ -70,9 +70,9 @@ class GroupSampler:
         self.stream, self.generator, self.judge = stream, generator, judge
         self._rewards: dict[tuple[object, ...], dict[str, float]] = {}
 
-    def draw(self) -> Draws:
+    def draw(self) -> DrawnGroups:
         """At most `max_draws` rounds of `groups` prompts; fewer (or no) groups where the signal runs out."""
-        draws, model = Draws(), self.defender.model
+        draws, model = DrawnGroups(), self.defender.model
         learns = model.training
         model.eval()  # no dropout, and no checkpointing, which keeps no cache
         while len(draws.groups) < self.settings.groups and draws.rounds < self.settings.max_draws:

@@ -1,8 +1,8 @@
-"""DAPO with shared prefixes: settings, rows, loss, gradients of the TRL engine, many times as fast. *Ours.*
+"""DAPO with shared prefixes: the loss and gradients of the TRL engine, many times as fast. *Ours.*
 
-Four savings, each exact: a prompt is read once and not once an answer; equal answers of a group are computed once and
-weighted by their number (they have the same reward, so the same advantage and ratio); answers that begin alike share
-these tokens; prompts without signal are dropped before the backward pass.
+Four savings, each exact: a prompt is computed once, not once an answer; equal answers of a group are computed once and
+weighted by their count (same reward, so the same advantage and ratio); answers that begin alike share those tokens;
+prompts without a learning signal are dropped before the backward pass.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from aot.game.judge import Judge
 from aot.rl.advantage import group_advantages
 from aot.rl.clipped import ClippedLoss, dapo_loss
 from aot.rl.rewards import UNPARSED
-from aot.train.defender.dapo.dynamic_sampling import Draws, GroupSampler, ScoredGroup
+from aot.runs.checkpoints import Checkpoint
+from aot.runs.train_log import TrainLog
+from aot.train.defender.dapo.dynamic_sampling import DrawnGroups, GroupSampler, ScoredGroup
 from aot.train.defender.dapo.guards import FiniteGuard, no_signal
 from aot.train.defender.dapo.prompt_stream import PromptStream
 from aot.train.defender.dapo.settings import DapoResult, DapoSettings
@@ -28,8 +30,6 @@ from aot.train.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from aot.players.defender.qwen import QwenDefender
-    from aot.runs.checkpoints import Checkpoint
-    from aot.runs.train_log import TrainLog
 
 
 def train_packed(
@@ -44,7 +44,7 @@ def train_packed(
 ) -> DapoResult:
     """Trains `defender` in place; resumes from `checkpoint`. Same arguments, same bits on a CPU. Raises `AotError`
     where gradients stay not finite."""
-    model = defender.model
+    checkpoint, log, model = checkpoint or Checkpoint(None), log or TrainLog(), defender.model
     generator = torch.Generator().manual_seed(seed)
     stream = PromptStream(len(rows), seed)
     sampler = GroupSampler(defender, rows, settings, stream, generator, judge=judge)
@@ -57,18 +57,17 @@ def train_packed(
         warmup=settings.warmup_updates,
         steps=settings.updates,
     )
-    # The plain mean at first: a demo's training is too short for the usual slow warm-up.
+    # Starts as the plain mean: a demo's training is too short for the usual slow warm-up.
     average = WeightAverage(parameters, settings.ema, warmup=2) if settings.ema else None
     state: dict[str, Any] = {
         "modules": {"defender": defender.learned, "average": average},
         "optimizers": {"adamw": optimizer, "schedule": schedule},
         "generators": {"sampling": generator},
     }
-    start = checkpoint.restore(**state) if checkpoint else 0
-    if start and checkpoint:
+    start = checkpoint.restore(**state)
+    if start:
         stream.position = checkpoint.extra["position"]
-    if log:
-        log.resume(start)
+    log.resume(start)
     done, finite = DapoResult(settings.updates), FiniteGuard()
     model.train()
     try:
@@ -77,8 +76,7 @@ def train_packed(
             if not draws.groups:
                 why = no_signal(draws.reward / draws.drawn, draws.truncated / draws.drawn, settings.limit)
                 done = DapoResult(update - 1, why)
-                if log:
-                    log.stop(why)
+                log.stop(why)
                 break
             metrics = update_once(defender, rows, draws.groups, settings, optimizer)
             finite.check(update, metrics["grad_norm"])
@@ -86,14 +84,10 @@ def train_packed(
             schedule.step()
             if average:
                 average.update(parameters)
-            if log:
-                if judge:
-                    metrics[UNPARSED] = draws.unparsed
-                if settings.reward.abstain:
-                    metrics["abstained"] = draws.abstained / draws.drawn
-                log.write(update, **sampled(draws), **metrics)
-            if checkpoint:
-                checkpoint.save(update, **state, extra={"position": stream.position})
+            more: dict[str, float] = {UNPARSED: draws.unparsed} if judge else {}
+            more |= {"abstained": draws.abstained / draws.drawn} if settings.reward.abstain else {}
+            log.write(update, **draw_metrics(draws), **metrics, **more)
+            checkpoint.save(update, **state, extra={"position": stream.position})
     finally:
         model.eval()
     if average:
@@ -101,8 +95,8 @@ def train_packed(
     return done
 
 
-def sampled(draws: Draws) -> dict[str, float]:
-    """Of an update's answers, for the log."""
+def draw_metrics(draws: DrawnGroups) -> dict[str, float]:
+    """Means over all answers drawn for an update, for the log."""
     return {
         "reward": draws.reward / draws.drawn,
         "accuracy": draws.right / draws.drawn,
@@ -149,7 +143,7 @@ def packed_loss(
     the new ones, detached: the ratio is 1 and the clip has no effect, as in TRL at these settings.
     """
     prompts = defender.encode([rows[g.row].image for g in groups], [rows[g.row].question for g in groups])
-    answers, counts, advantages = _learned(groups, settings)
+    answers, counts, advantages = _answers_in_loss(groups, settings)
     trees = build_trees(answers).to(defender.device)
     logprobs, entropies = tree_logprobs(defender.model, prompts, trees, temperature=settings.temperature)
     lengths = torch.tensor([len(ids) for texts in answers for ids in texts], dtype=torch.int64)
@@ -166,11 +160,11 @@ def packed_loss(
     return result, entropy
 
 
-def _learned(
+def _answers_in_loss(
     groups: Sequence[ScoredGroup], settings: DapoSettings
 ) -> tuple[list[list[tuple[int, ...]]], Tensor, Tensor]:
-    """Token ids of each group's answers that the loss sees (truncated ones may be masked), and over all of them in
-    order how often each was drawn and its advantage, `[A]` both."""
+    """By group, the token ids of the answers in the loss (truncated ones may be masked); over all of these in order,
+    how often each was drawn and its advantage, `[A]` both."""
     answers, counts, advantages = [], [], []
     for group, values in zip(groups, _advantages(groups, settings), strict=True):
         seen = [j for j, cut in enumerate(group.sampled.truncated) if not (settings.mask_truncated and cut)]
@@ -181,7 +175,8 @@ def _learned(
 
 
 def _advantages(groups: Sequence[ScoredGroup], settings: DapoSettings) -> list[Tensor]:
-    """Of each group's different answers; over all answers, equal ones too (sample standard deviation, as TRL's)."""
+    """By group, the advantages of its distinct answers. Mean and sample standard deviation (as in TRL) are over all
+    answers, equal ones included."""
     repeats = [torch.tensor(g.sampled.counts) for g in groups]
     rewards = torch.cat(
         [torch.tensor(g.rewards).repeat_interleave(r) for g, r in zip(groups, repeats, strict=True)]

@@ -48,6 +48,7 @@ def train_dapo(
     if judge is not None and judge.reader is defender:
         raise AotError("a defender that learns cannot be its own judge", where="DAPO", hint="load it a second time")
     settings = settings.limited(defender.max_new_tokens)
+    # Imported here, since TRL takes seconds and is not needed by the packed engine.
     if settings.engine == "packed":
         from aot.train.defender.dapo.packed import train_packed
 
@@ -61,7 +62,7 @@ def train_dapo(
 
 def for_packed(defender: TrainedDefender) -> QwenDefender:
     """The defender, if the packed engine can train it. Raises `AotError` where it cannot."""
-    from aot.players.defender.qwen import QwenDefender
+    from aot.players.defender.qwen import QwenDefender  # takes seconds to import
 
     if isinstance(defender, QwenDefender):
         return defender

@@ -56,7 +56,7 @@ def merge(parts: Sequence[Batch], pad_id: int) -> Batch:
             merged[key] = _pad_rows(values, pad_id if key == "completion_ids" else 0, "right")
         elif first.ndim == 0:
             merged[key] = first
-        else:  # images with a row each, of so many tiles
+        else:  # a row an image, `[n, tiles, ...]`
             merged[key] = torch.cat(_of_one_size(values))
     return unsplit_pixel_values_by_grid(merged)
 

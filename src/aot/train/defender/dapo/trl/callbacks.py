@@ -1,4 +1,4 @@
-"""What TRL's trainer is told to do besides training: skip empty updates, average weights, log, mark whole checkpoints.
+"""Callbacks of TRL's trainer: skip empty updates, average weights, log, mark complete checkpoints.
 
 `trainer` is a `DapoTrainer` throughout.
 """
@@ -19,13 +19,14 @@ from aot.runs.checkpoints import flush_logs
 from aot.runs.files import flush_to_disk, write_json
 from aot.runs.progress import advance, part
 from aot.train.defender.dapo.guards import FiniteGuard
+from aot.train.defender.dapo.trl.checkpoints import WHOLE
 from aot.train.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from aot.runs.train_log import TrainLog
 
 LEARNED = "answers learned"
-AVERAGE_FILE, WHOLE = "weight_average.safetensors", "whole.json"
+AVERAGE_FILE = "weight_average.safetensors"
 
 
 class SkipBadUpdate(TrainerCallback):

@@ -5,7 +5,6 @@ Works on one CPU, and through accelerate / torchrun on several GPUs; every rank 
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,33 +21,21 @@ from aot.rl.rewards import ABSTAIN
 from aot.runs import ranks
 from aot.train.defender.dapo.prompt_stream import PromptStream
 from aot.train.defender.dapo.settings import DapoResult, DapoSettings
-from aot.train.defender.dapo.trl.config import CompletionRewards, RewardPart, trl_config
-from aot.train.defender.dapo.trl.sharded import in_one_piece, is_sharded, refuse_sharded
-
-if TYPE_CHECKING:
-    from aot.players.defender.trained import TrainedDefender
-    from aot.runs.train_log import TrainLog
-
 from aot.train.defender.dapo.trl.callbacks import (
-    WHOLE,
     AverageCallback,
     LogCallback,
     MarkWhole,
     ProgressCallback,
     SkipBadUpdate,
 )
+from aot.train.defender.dapo.trl.checkpoints import newest_whole
+from aot.train.defender.dapo.trl.config import CompletionRewards, RewardPart, trl_config
+from aot.train.defender.dapo.trl.sharded import check_shardable, gather_weights, is_sharded
 from aot.train.defender.dapo.trl.trainer import DapoTrainer
 
-
-def newest_whole(folder: Path) -> Path | None:
-    """The newest of TRL's checkpoints that was written to its end; what a killed save left is removed."""
-    whole = []
-    for path in folder.glob("checkpoint-*"):
-        if (path / WHOLE).is_file():
-            whole.append(path)
-        else:
-            shutil.rmtree(path)
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+if TYPE_CHECKING:
+    from aot.players.defender.trained import TrainedDefender
+    from aot.runs.train_log import TrainLog
 
 
 def train_trl(
@@ -68,7 +55,7 @@ def train_trl(
             defender, rows, settings, seed=seed, judge=judge, folder=where, keep=folder is not None, log=log
         )
         if sharded := is_sharded(trainer):
-            refuse_sharded(defender, settings)
+            check_shardable(defender, settings)
         average = AverageCallback(trainer) if settings.ema else None
         if average:
             trainer.add_callback(average)
@@ -86,7 +73,7 @@ def train_trl(
             defender.model.__dict__.pop("forward", None)  # TRL's fused LM head patches the instance
             defender.model.eval()
         if sharded:
-            in_one_piece(trainer, defender, where)
+            gather_weights(trainer, defender, where)
         if trainer.stopped and log:
             log.stop(trainer.stopped)
         # TRL counts the step that found nothing, unless it was broken off between two of its forward passes.

@@ -32,7 +32,7 @@ def with_trls_head(model: Any, temperature: float) -> None:
 
 
 def completion_loss(model: Any, inputs: Mapping[str, Tensor], tokens: int) -> Tensor:
-    """The loss on one completion of so many tokens behind each prompt; scalar with gradients. `model`: after
+    """The loss on one completion of `tokens` tokens after each prompt; scalar with gradients. `model`: after
     `with_trls_head`, or in peft's class around it. `inputs`: the processor's of the prompts, left-padded."""
     prompts = inputs["input_ids"]
     ends = prompts.new_zeros(len(prompts), tokens)

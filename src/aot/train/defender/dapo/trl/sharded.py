@@ -1,8 +1,8 @@
-"""Trainings of a defender whose weights accelerate spreads over the ranks: FSDP or DeepSpeed ZeRO-3, by the file that
-`accelerate launch --config_file` is given. *Ours.*
+"""Training of a defender whose weights accelerate shards over the ranks: FSDP or DeepSpeed ZeRO-3, as the file given to
+`accelerate launch --config_file` says. *Ours.*
 
-TRL trains on shards; everything else of ours asks a model in one piece. So a sharded training ends by putting the
-trained weights into a model of each rank's own. It has not been run: accelerate shards nothing on a CPU.
+TRL trains on shards; all else here needs a whole model. So a sharded training ends by gathering the trained weights
+into a whole model on each rank. **It has not been run**: accelerate shards nothing on a CPU.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def is_sharded(trainer: Any) -> bool:
     return bool(trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)
 
 
-def refuse_sharded(defender: TrainedDefender, settings: DapoSettings) -> None:
-    """Raises `AotError` for what is not written for shards."""
+def check_shardable(defender: TrainedDefender, settings: DapoSettings) -> None:
+    """Raises `AotError` for settings that sharded weights do not support."""
     if defender.adapters is not None:
         hint = "start the ranks by torchrun, which shards nothing, or set players.defender.lora.rank=0"
         raise AotError("adapters are not trained over sharded weights", where="compute.launch", hint=hint)
@@ -37,8 +37,8 @@ def refuse_sharded(defender: TrainedDefender, settings: DapoSettings) -> None:
         raise AotError("sharded weights are not averaged", where="dapo.ema", hint="--set dapo.ema=0")
 
 
-def in_one_piece(trainer: Any, defender: TrainedDefender, folder: Path) -> None:
-    """Gathers the trained weights, through a file in `folder`, into a model of every rank's `defender` of its own."""
+def gather_weights(trainer: Any, defender: TrainedDefender, folder: Path) -> None:
+    """Gathers the sharded weights, through a file in `folder`, into a whole model for each rank's `defender`."""
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # by all ranks; whole on the first
     config, tied = defender.model.config, defender.model.config.tie_word_embeddings
     if ranks.is_main():

@@ -12,14 +12,12 @@ from typing import Any
 
 import torch
 from PIL import Image as PilImage
-from pydantic import BaseModel
 from torch import Tensor
 from transformers import PreTrainedModel
 from trl import GRPOTrainer
 
 from aot.data.episodes.curriculum import CurriculumRow
 from aot.rl.rewards import UNPARSED
-from aot.runs.checkpoints import Checkpoint
 from aot.runs.files import write_json
 from aot.runs.shapes import read_shaped
 from aot.train.defender.dapo.guards import no_signal
@@ -27,17 +25,16 @@ from aot.train.defender.dapo.prompt_stream import PromptStream
 from aot.train.defender.dapo.rewards import informative_groups
 from aot.train.defender.dapo.settings import DapoSettings
 from aot.train.defender.dapo.trl.batches import Batch, masked, members, merge, select
+from aot.train.defender.dapo.trl.checkpoints import (
+    STREAM_FILE,
+    RandomStates,
+    StreamState,
+    optimizer_file,
+    random_file,
+)
 from aot.train.defender.dapo.trl.config import CompletionRewards
-from aot.train.defender.dapo.trl.random_states import RandomStates
 from aot.types import Image, Question
 
-STREAM_FILE = "prompt_stream.json"
-
-
-class StreamState(BaseModel):
-    """`STREAM_FILE`: how many prompts have been drawn."""
-
-    position: int
 
 class DapoTrainer(GRPOTrainer):
     """GRPOTrainer that draws its prompts from a `PromptStream` and keeps only informative groups."""
@@ -126,7 +123,7 @@ class DapoTrainer(GRPOTrainer):
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
             write_json(folder / STREAM_FILE, {"position": self.stream.position})
             for pickled in (*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")):
-                pickled.unlink()  # TRL's own arguments: nobody reads them
+                pickled.unlink()  # TRL's own arguments, which are not read
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         """As safetensors and JSON, where the stock method pickles; sharded states stay with the stock method."""
@@ -163,13 +160,3 @@ class DapoTrainer(GRPOTrainer):
         if checkpoint is not None:
             path, hint = Path(checkpoint) / STREAM_FILE, f"delete {checkpoint} and run the same command again"
             self.stream.position = read_shaped(path, StreamState, hint=hint).position
-
-
-def optimizer_file(checkpoint: str) -> Checkpoint:
-    """Where one of TRL's checkpoints keeps the optimizer and the schedule."""
-    return Checkpoint(Path(checkpoint) / "optimizer")
-
-
-def random_file(checkpoint: str, rank: int) -> Checkpoint:
-    """Where one of TRL's checkpoints keeps the random generators of a rank."""
-    return Checkpoint(Path(checkpoint) / f"random_{rank}", own=True)

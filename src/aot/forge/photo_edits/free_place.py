@@ -1,8 +1,8 @@
-"""A place for a new object where nothing tells where one could stand: wherever there is room (*ours*, for attacks).
+"""A free place for a new object, without anchors that tell where one could stand (*ours*, for attacks).
 
-It is as high in the picture and as large as it was in its own photo, as far as there is room, and of some such places
-it is put at the calmest: over an edge it would be seen to float. What the border of its own photo cut off is put at the
-same border.
+The object gets about the height in the image and the size that it had in its own photo, as far as there is room; of
+some such places the one with the least texture is taken, since over an edge it would seem to float. An object that the
+border of its own photo cut off is put at the same border.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CANDIDATES = 6
 """Places of which the calmest is taken."""
 
 
-def anywhere(
+def place_anywhere(
     label: str,
     size: tuple[int, int],
     site: Site,
@@ -57,13 +57,14 @@ def anywhere(
 
 
 def at_home(label: str, site: Site) -> bool:
-    """Nothing indoors in a street, and no street indoors, as far as is known of the picture."""
+    """Whether the object fits the scene: none from indoors in a street, none from a street indoors, as far as labels
+    tell."""
     labels = {thing.box.label for thing in site.things}
     return not ((label in OUTDOORS and labels & INDOORS) or (label in INDOORS and labels & OUTDOORS))
 
 
 def instead_of(gone: Box, label: str, size: tuple[int, int], site: Site, s: PlaceSettings) -> Box | None:
-    """On the foot of what goes, about as large as that."""
+    """A place for an object that replaces `gone`: with the same foot, about as large; None where there is no room."""
     scale = min(1.2 * (gone.x1 - gone.x0) / size[0], 1.2 * (gone.y1 - gone.y0) / size[1], s.most_enlarged)
     wide, high = size[0] * scale, size[1] * scale
     if not allowed_size(wide, high, size, site, s):

@@ -1,7 +1,7 @@
-"""All that can be done to a photo with its own objects: each edit once, in a drawn order (*ours*).
+"""All edits of a photo with its own objects, each once, in random order (*ours*).
 
-Where few edits of a photo pass, single draws of kind and object miss most of these; here the next one follows one that
-is refused.
+Where few edits of a photo pass the checks, single draws of kind and object would miss most of these; here the next edit
+is tried when one is refused.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from aot.data.photos.photo import Thing
 from aot.forge.photo_edits.anchors import Site
+from aot.forge.photo_edits.attached_objects import around, groups_of
 from aot.forge.photo_edits.bank import Bank, Cutout
 from aot.forge.photo_edits.paint import PaintSettings
 from aot.forge.photo_edits.place import touches
@@ -30,14 +31,13 @@ from aot.forge.photo_edits.propose import (
 )
 from aot.forge.photo_edits.resize import resizable, resized
 from aot.forge.photo_edits.supports import ANIMALS
-from aot.forge.photo_edits.together import around, groups_of
 from aot.types import EditKind
 
 TRIED = 96
 """Edits of a question that are looked at, at most; *ours*."""
 
 
-def every(context: ProposalContext, rng: np.random.Generator, *, paint: PaintSettings) -> Iterator[Proposal | str]:
+def all_edits(context: ProposalContext, rng: np.random.Generator, *, paint: PaintSettings) -> Iterator[Proposal | str]:
     """All edits of the photo's own objects, none twice, their kinds in the drawn order of their shares; and why others
     are not among them: the reasons of `propose`, and nothing_to_resize. Only places of new objects are drawn again,
     `tries` times. In a crowd the rest is left after `TRIED` of them."""

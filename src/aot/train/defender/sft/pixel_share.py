@@ -1,6 +1,6 @@
 """Adversarial training on pixels (Madry et al. 2018) as a share of the defender's SFT: before every step some of its
-images are attacked by PGD against the weights as they are then. *Ours* is that it is a share, beside clean images and
-chosen attacks."""
+images are attacked by PGD against the current weights. *Ours*: only a share of them, beside clean images and attacks
+chosen otherwise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from aot.types import Image, Question
 if TYPE_CHECKING:
     from aot.players.defender.trained import TrainedDefender
 
-Seen = tuple[Image, Question]
+ImageQuestion = tuple[Image, Question]
+"""An image and the question about it: one row of a training batch."""
 
 
 class PixelSettings(PgdSettings, frozen=True, extra="forbid"):
@@ -32,26 +33,26 @@ class PixelSettings(PgdSettings, frozen=True, extra="forbid"):
 
 def with_pixels_attacked(
     defender: TrainedDefender,
-    seen: Sequence[Seen],
+    seen: Sequence[ImageQuestion],
     is_attacked: Sequence[bool],
     settings: PixelSettings,
     *,
     seed: Sequence[int],
     per_forward: int,
-) -> tuple[list[Seen], int]:
-    """What is seen, the settings' share of it after PGD, and how many these are: fewer where there are fewer of the
-    wanted kind. A rank attacks those in its own share. Raises `AotError` for a defender without gradients of pixels."""
-    from aot.attacks.white_box.pixels import (
-        climbed,  # takes seconds to import, and few trainings have such a share
-    )
+) -> tuple[list[ImageQuestion], int]:
+    """The batch with the settings' share of its images attacked, and how many these are: fewer where fewer are of the
+    kind `settings.on`. A rank attacks those in its own share. Raises `AotError` for a defender without gradients of
+    pixels."""
+    # Both take seconds to import, and few trainings have such a share.
+    from aot.attacks.white_box.pixels import perturbed_images
     from aot.players.defender.pixel_gradients import pixel_gradients
 
     model = pixel_gradients(defender)
-    wanted = [i for i, attacked in enumerate(is_attacked) if attacked == (settings.on == "attacked")]
+    eligible = [i for i, attacked in enumerate(is_attacked) if attacked == (settings.on == "attacked")]
     most = round(len(seen) * settings.share)
-    chosen = sorted(np.random.default_rng([*seed, 0]).permutation(wanted)[:most].tolist())
+    chosen = sorted(np.random.default_rng([*seed, 0]).permutation(eligible)[:most].tolist())
     mine = [i for i in chosen if i in share(len(seen))]
-    images = climbed(
+    images = perturbed_images(
         model,
         [seen[i][0] for i in mine],
         [seen[i][1] for i in mine],

@@ -1,5 +1,4 @@
-"""What the forge needs besides photos: models that edit them, and something that can be asked. Told before pairs are
-made."""
+"""Checks before any pair is made: the models that edit photos are there, and the photos have something to ask about."""
 
 from __future__ import annotations
 
@@ -19,7 +18,8 @@ def attacker_folder(settings: PhotoSettings) -> Path:
 
 
 def check_editors(settings: PhotoSettings) -> None:
-    """Before photos are read: `AotError` where the models that are to edit them are not where the settings say."""
+    """Raises `AotError` where the models that edit photos are not where the settings say; called before photos are
+    read."""
     if settings.implanter == "attacker":
         attacker_folder(settings)
     if "generator" in (settings.extender, settings.implanter):
@@ -27,8 +27,8 @@ def check_editors(settings: PhotoSettings) -> None:
 
 
 def check_asked(source: PhotoPairSource, data: Path | None, stored: Path) -> None:
-    """Photos of which none has a question, and no label is known, can give no pair: `AotError`, but where an author
-    writes. What was `stored` of them goes again: whoever adds what is missing may give the same folder."""
+    """Raises `AotError` where no photo has a question or a known label and no author writes questions. The photos
+    `stored` so far are then removed, so that the same folder can be given again with what was missing."""
     labels = {*source.store.labels, *(thing.box.label for record in source.store for thing in record.things)}
     named = any(label and names_something(label) for label in labels)
     if not (source.author or named or any(record.fields["given"] for record in source.store)):

@@ -1,4 +1,4 @@
-"""How sure a measured share or difference is. Differences between players are *paired*: same examples."""
+"""Confidence intervals of shares and of paired differences (two players or runs on the same examples)."""
 
 from __future__ import annotations
 
@@ -21,10 +21,6 @@ class Interval:
     value: float
     low: float
     high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
 
 
 def wilson(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:

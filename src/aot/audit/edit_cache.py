@@ -1,4 +1,4 @@
-"""Edits of an audit that are dear, and so kept on disk: a trained attacker's, and those found by gradients."""
+"""A cache on disk for the expensive edits of an audit: a trained attacker's, and those found by gradients."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from aot.runs.files import canonical_hash, read_whole, replacing
 from aot.types import Image, Scene
 
 
-def kept(folder: Path, scene: Scene, key: Any, make: Callable[[], Image], *, same_size: bool) -> Image:
-    """The edit of the scene's image that was kept for `key` (JSON: all else that it depends on), or made now and kept.
-    A damaged one is made again; so is one of another size than the scene's, where all have its size."""
+def cached_edit(folder: Path, scene: Scene, key: Any, make: Callable[[], Image], *, same_size: bool) -> Image:
+    """The cached edit of the scene's image for `key` (JSON: all else that it depends on), or the one made now and
+    cached. A damaged one is made again, as is one of another size than the scene's where `same_size`."""
     path = _path(folder, scene, key)
     image = _read(path)
     if image is None or (same_size and image.shape != scene.image.shape):
@@ -26,11 +26,11 @@ def kept(folder: Path, scene: Scene, key: Any, make: Callable[[], Image], *, sam
     return image
 
 
-def all_kept(
+def cached_edits(
     folder: Path, scenes: Sequence[Scene], keys: Sequence[Any], make: Callable[[], list[Image]]
 ) -> list[Image]:
-    """`kept` of several scenes, of any size. Where one is missing all are made again, in one go: no image depends on
-    what was kept before."""
+    """As `cached_edit` for several scenes, of any size. Where one is missing all are made again together, so that no
+    image depends on what was cached."""
     paths = [_path(folder, scene, key) for scene, key in zip(scenes, keys, strict=True)]
     known = [_read(path) for path in paths]
     found = [image for image in known if image is not None]

@@ -1,15 +1,31 @@
-"""What the defender's SFT is fed: examples of a forged dataset (AOT-SFT) in epochs, or drawn from several sources."""
+"""Examples of the defender's SFT, step by step: of a forged dataset (AOT-SFT) in epochs, or of several sources."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
 
 from aot.forge.read_pairs import DatasetPair
-from aot.train.defender.sft import Batches, SftExample
-from aot.types import Image, Question
+from aot.types import CounterfactualPair, Image, Question
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SftExample:
+    """A scene: its clean image, its question, and the valid attacks on it (all of the clean image's size or not)."""
+
+    clean: Image
+    question: Question
+    attacked: tuple[Image, ...] = ()
+
+
+Batches = Callable[[int], Sequence[SftExample]]
+"""The examples of a step (from 1). The same step, the same examples: what resuming needs."""
+
+PairBatches = Callable[[int], Sequence[CounterfactualPair]]
+"""The counterfactual pairs that a step is offered, in the same way."""
 
 
 def dataset_examples(pairs: Sequence[DatasetPair]) -> list[SftExample]:

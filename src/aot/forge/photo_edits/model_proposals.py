@@ -1,8 +1,8 @@
-"""Distractors that a multimodal model thinks of: it is shown the image, the question and what is protected, and writes
+"""Distractors proposed by a multimodal model: it is shown the image, the question and the protected objects, and writes
 one edit a line (method section 1.2: MLLM-written; form and parsing *ours*).
 
-A line is taken as it is meant or not at all. What it names must be there, or to be had: among the objects of the bank
-where they are pasted in; a generator paints whatever it is told.
+A line that does not parse is dropped. Objects that it names must be in the photo, or in the bank where they are pasted
+in; a generator can paint any object.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Idea:
 
     @property
     def sentence(self) -> str:
-        """As an editor that reads is told."""
+        """The instruction for an editor that follows text."""
         match self.kind:
             case "add":
                 return f"Add {with_article(self.thing)}, {self.where}."

@@ -1,4 +1,4 @@
-"""What an edit of a scene of the miniature world did, read from its image (*ours*)."""
+"""Traits of edits of the miniature world's scenes, recognised in the edited images (*ours*)."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Thing = tuple[str, int]
 
 
 def world_traits(scenes: Sequence[Scene], attacks: Sequence[Attack]) -> list[Trait]:
-    """What each attack did to its scene of the world."""
+    """The traits of each attack on its scene of the world."""
     drawn = [scene for scene in scenes if isinstance(scene, WorldScene)]
     assert len(drawn) == len(attacks), "only scenes of the world can be read"
     if not drawn:
         return []
-    return list(map(described, drawn, read(np.stack([a.image for a in attacks]), drawn, also_wide=True)))
+    return list(map(trait_of_edit, drawn, read(np.stack([a.image for a in attacks]), drawn, also_wide=True)))
 
 
-def described(scene: WorldScene, seen: Recognition) -> Trait:
-    """The kind of edit, the cell where something came or, if nothing did, went; how large it is there; its name. Of
-    several changes the first one tells, row by row. Nothing recognised: kind "none"."""
+def trait_of_edit(scene: WorldScene, seen: Recognition) -> Trait:
+    """The kind of edit; the cell of the first object that was added or, if none was, removed (row by row); that
+    object's size and name. Kind "none" where no change is recognised."""
     before = {(o.row, o.col): (f"{o.colour} {o.kind}", o.side_px) for o in scene.layout.objects}
     after = _things(seen)
     come = {cell: thing for cell, thing in sorted(after.items()) if before.get(cell) != thing}

@@ -1,4 +1,5 @@
-"""Whether an editor of the miniature world does what it is told: plain tasks, and attacks of a named kind (*ours*)."""
+"""How well an editor of the miniature world follows instructions: plain editing tasks, and attacks of a named kind
+(*ours*)."""
 
 from __future__ import annotations
 
@@ -11,30 +12,29 @@ import torch
 from aot.game.referee import Referee
 from aot.miniature.pretrain.reader import is_wide
 from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.latents import paint
+from aot.players.attacker.latents import decode_latents
 from aot.types import EditKind
-from aot.world.described import world_traits
+from aot.world.edit_traits import world_traits
 from aot.world.edits import distractor_candidates, instruction_edits
 from aot.world.recognise import Recognition, read
 from aot.world.scenes import WorldScene, render
 
 
-def painted_as_told(
+def edits_as_instructed(
     attacker: EditAttacker,
     scenes: Sequence[WorldScene],
     *,
     seed: int,
     kinds: Mapping[EditKind, float] | None = None,
 ) -> dict[str, float]:
-    """Share of plain editing tasks after which exactly the right things are recognised, by kind of edit.
-    Where the sentence leaves the place open ("Add a red cup."), any free cell is right."""
+    """By kind of edit, the share of plain editing tasks after which exactly the wanted objects are recognised. Where
+    the sentence leaves the place open ("Add a red cup."), any free cell is right."""
     rng = np.random.default_rng(seed)
     edits = [instruction_edits(scene, rng, kinds=kinds) for scene in scenes]
     conditions = attacker.conditions([s.image for s in scenes], [sentence for _, _, sentence in edits])
     generator = torch.Generator().manual_seed(seed)
-    images = np.stack(
-        paint(attacker.vae, conditions.images, attacker.sample(conditions, attacker.noise(conditions, generator)))
-    )
+    latents = attacker.sample(conditions, attacker.noise(conditions, generator))
+    images = np.stack(decode_latents(attacker.vae, conditions.images, latents))
     asked = [render(layout) for _, layout, _ in edits]
     also_wide = is_wide(kinds)
     done: dict[str, list[bool]] = defaultdict(list)
@@ -57,11 +57,11 @@ def _cells(seen: Recognition) -> set[tuple[str, tuple[int, int]]]:
     return found | set(seen.surfaces)
 
 
-def attacked_as_told(
+def attacks_as_instructed(
     attacker: EditAttacker, scenes: Sequence[WorldScene], referee: Referee, kinds: Iterable[EditKind], *, seed: int
 ) -> dict[str, dict[str, float]]:
-    """Of attacks that are told a kind of edit, the share that is of this kind ("done"), that the referee lets pass
-    ("valid"), and both; on those scenes alone where some edit of the kind is possible ("scenes" of them)."""
+    """Of attacks whose instruction names a kind of edit, the share that is of this kind ("done"), that the referee lets
+    pass ("valid"), and both; on those scenes alone where some edit of the kind is possible ("scenes" of them)."""
     rng, found = np.random.default_rng(seed), {}
     for kind in kinds:
         possible = [scene for scene in scenes if distractor_candidates(scene, rng, 1, kind=kind)]

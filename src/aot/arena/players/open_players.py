@@ -1,4 +1,4 @@
-"""The players that are open: attackers with who judges them, defenders; of each the last one stays."""
+"""The players in memory: the last attacker, with its referee, and the last defender that were asked for."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Meeting:
 
 
 @dataclass
-class Opened:
-    """`first`: the run whose referee judges."""
+class OpenPlayers:
+    """Opens players on demand and keeps the last of each role. `first`: the run whose referee settings apply."""
 
     first: RunFolder
     game: Game
@@ -41,7 +41,7 @@ class Opened:
     _open: dict[str, tuple[str, Any]] = field(default_factory=dict)
 
     def attacker(self, meeting: Meeting) -> tuple[Attacker, Referee]:
-        """The attacker, and who judges it."""
+        """The attacker, and the referee of its attacks."""
         attacker = meeting.attacker
         if meeting.against is not None:
             return open_white_box(attacker, self.defender(meeting.against))
@@ -49,17 +49,17 @@ class Opened:
         if attacker.folder is None or attacker.run is None:
             return open_scripted(attacker, self.strengths, self.game), referee
         load = partial(open_attacker, attacker.folder, attacker.run.recipe.players.attacker, name=attacker.name)
-        return self._kept("attacker", canonical_hash(attacker.identity), load), referee
+        return self._cached("attacker", canonical_hash(attacker.identity), load), referee
 
     def defender(self, defender: PoolDefender) -> TrainedDefender:
         load = partial(open_defender, defender.folder, defender.run.recipe.players.defender, name=defender.name)
-        player: TrainedDefender = self._kept("defender", defender.digest, load)
+        player: TrainedDefender = self._cached("defender", defender.digest, load)
         return player
 
     def clear(self) -> None:
         self._open.clear()
 
-    def _kept(self, role: str, digest: str, load: Callable[[], Any]) -> Any:
+    def _cached(self, role: str, digest: str, load: Callable[[], Any]) -> Any:
         if role not in self._open or self._open[role][0] != digest:
             self._open.pop(role, None)  # its memory is free before the next one comes
             self._open[role] = digest, load()

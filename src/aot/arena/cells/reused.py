@@ -1,4 +1,5 @@
-"""What a finished run has made already: the attacks and answers of its own evaluation, for the arena on its scenes."""
+"""Attacks and answers that a finished run's own evaluation has made, reused where the arena plays on the same
+scenes."""
 
 from __future__ import annotations
 

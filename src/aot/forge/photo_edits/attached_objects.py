@@ -1,7 +1,7 @@
-"""What must go together when something is taken out of a photo: a surfer with the board (*ours*).
+"""Objects that must be removed from a photo together: a surfer with the board (*ours*).
 
-By their outlines: two things touch where one's hole would take in some of the other, so that either of them alone would
-leave a piece behind. What carries a thing is no part of it: a table goes on under the cup.
+Two objects touch where the hole of one would include some of the other's outline, so that removing one alone would
+leave a piece behind. What carries an object is no part of it: the table stays when the cup is removed.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ TOUCHED = 0.03
 
 
 def carries(box: Box, thing: Box) -> bool:
-    """A table carries a cup; what carries others itself stands on the ground."""
+    """Whether `box` carries `thing`, as a table does a cup; what carries others stands on the ground itself."""
     return box.label in WIDTHS and thing.label not in WIDTHS
 
 
 def shape_of(things: Sequence[Thing], shape: Sequence[int]) -> Alpha:
-    """`[H, W]`: what of an image all of them cover."""
+    """`[H, W]` in 0..1: the union of the objects' outlines."""
     return np.maximum.reduce([outline_mask(thing, shape) for thing in things])
 
 
 def hole_of(shape: Alpha, heal_px: int, heal_share: float) -> npt.NDArray[np.uint8]:
-    """`uint8 [H, W]`, 0 and 1: what is to be filled where a thing of this shape goes, its fringe and shadow with it."""
+    """`uint8 [H, W]`, 0 and 1: the region to fill where an object of this shape is removed, with its fringe and
+    shadow."""
     drawn = (shape > 0.1).astype(np.uint8)
     _, _, wide, high = cv2.boundingRect(drawn)
     side = 2 * (heal_px + round(heal_share * max(wide, high))) + 1
