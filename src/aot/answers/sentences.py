@@ -53,7 +53,7 @@ IS_JUDGED = re.compile(
 JUDGES = re.compile(
     rf"{OPTION}(?:\.(?=[\"']))?[)\]\"']*(?:\s*\([^()⟦⟧]{{1,60}}\))?\s*(?:,[^,.;⟦⟧]*,|,)?\s*(?:image\s+"
     rf"|is the one that\s+)?(?:(?:{BE}|seems?|appears?|looks?|fits?|matches|shares?"
-    rf"|[-–—:=](?!\s*(?:the\s+)?(?!best)(?:next|only|same|last|final|[a-z]{3,}est)\b))\s*(?:to\s+be\s+)?{HEDGE}(?:the\s+|an?\s+|slightly\s+|much\s+|visually\s+)*(?:{JUDGED}|same|yes)\b"
+    rf"|[-–—:=](?!\s*(?:the\s+)?(?!best)(?:next|only|same|last|final|[a-z]{{3,}}est)\b))\s*(?:to\s+be\s+)?{HEDGE}(?:the\s+|an?\s+|slightly\s+|much\s+|visually\s+)*(?:{JUDGED}|same|yes)\b"
     rf"|(?:fits|works|ha[sd]\s+the\s+(?!same\b)(?:{JUDGED}|least|most))\b"
     r"|(?:best|more (?:accurately|closely)|most (?:accurately|closely)|better)\b)|⟦(-?\d+)⟧\s*(?:选项"
     r"|项)?\s*(?:是|为)?\s*(?:正确|最|更|才|[:]?符合)|⟦(-?\d+)⟧[^⟦]{0,4}[✓✔✅]|[✓✔✅]\s*⟦(-?\d+)⟧",
