@@ -1968,6 +1968,14 @@ def test_boxes_tags_and_walks(text: str, options: tuple[str, ...], expected: str
         ("The lamp of option A is warm. Therefore, it will not go out first.", COLOURS, None),
         ("Based on the photo, the most likely one is:\n(A) red or\n(D) the left side of the dog\nHowever, it's hard to "
          "definitively choose between (A) and (D).", COLOURS, None),
+        ("There is no spring in it, as in a red one. Therefore, it is not likely to be red.", COLOURS, None),
+        # a list of the options, and a last item beside another letter
+        ("The lamp is closer to us.\n\n(A) chair (B) lamp", LETTERS_ONLY, None),
+        ("The lamp is closer to us (B).\nReason: the chair is at the wall.\n(A) chair", LETTERS_ONLY, None),
+        # "the answer provided" is somebody else's; a tag that declines
+        ("The place is blue. The answer provided is red, which is another colour.", COLOURS, "B"),
+        ("<CONCLUSION> I'm sorry, I cannot assist with this, as it shows a thing that is not red. </CONCLUSION>",
+         COLOURS, None),
         # what we can infer is a conclusion
         ("Based on the photo, we can infer that the plane is made of wood, like those built by Ada or Bell.",
          ("The plane is made of wood", "The plane is about to start"), "A"),

@@ -98,7 +98,9 @@ def _content(plain: str, options: tuple[str, ...]) -> Found:
     """What a box or tag holds. None where it is no option: then the rest of the response may say more."""
     cued = explicit(plain, options)
     said = at_start(plain, options) if cued is None else cued
-    return (mentioned(plain, options) or None) if said is None else said
+    if said is None and not declines(plain):
+        said = mentioned(plain, options) or None
+    return said
 
 
 def explicit(plain: str, options: tuple[str, ...]) -> Found:

@@ -262,7 +262,7 @@ def said_to_be(plain: str, options: tuple[str, ...]) -> set[int]:
     rejected = {int(m[1]) for m in MARK.finditer(last)} if len(last) < SHORT and REJECTS.search(last) else set()
     if rejected and not rejected & marks and not any(map(REJECTS.search, earlier)):
         return set()  # it ends with what is not right, which may be what was asked for
-    if DRAWS.match(last) and REJECTS.search(last) and not MARK.search(last):
+    if DRAWS.match(last) and REJECTS.search(last):
         return set()  # "Therefore, it will not ..."
     sentences = SENTENCE.split(left.strip())
     if len(marks) != 1 or len(sentences) > FEW_SENTENCES:
