@@ -259,11 +259,10 @@ def said_to_be(plain: str, options: tuple[str, ...]) -> set[int]:
     if len(bracketed) == 1 and marks == indices(bracketed, options) and not (listed or IRREAL.search(plain)):
         return marks
     *earlier, last = SENTENCE.split(marked_options(plain, options).strip(" \n.。"))
-    rejected = {int(m[1]) for m in MARK.finditer(last)} if len(last) < SHORT and REJECTS.search(last) else set()
-    if rejected and not rejected & marks and not any(map(REJECTS.search, earlier)):
+    denied = {int(m[1]) for m in MARK.finditer(last)} if len(last) < SHORT else set()
+    others = denied and not denied & marks and not any(map(REJECTS.search, earlier))
+    if REJECTS.search(last) and (others or DRAWS.match(last)):
         return set()  # it ends with what is not right, which may be what was asked for
-    if DRAWS.match(last) and REJECTS.search(last):
-        return set()  # "Therefore, it will not ..."
     sentences = SENTENCE.split(left.strip())
     if len(marks) != 1 or len(sentences) > FEW_SENTENCES:
         return set()
