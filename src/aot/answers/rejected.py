@@ -22,8 +22,8 @@ CONCEDED = re.compile(
 HYPOTHESIS = r"\bif\b(?!\s+(?:i|we|one|you|forced)\b)[^,.;!?\n]{0,80}\b(?:were|was|had|would)\b"
 REJECTS = re.compile(
     r"\b(?:incorrect|wrong|inaccurate|false|unlikely|invalid|implausible|irrelevant|mistaken|cannot|neither|nor"
-    r"|not that|in no way|by no means|premature|distractor|worst|second[- ]best|runner-up|a trap\b(?!-)|mistake|avoid|less"
-    r"|least|(?:is|are)\s+out|tempt(?:ed|ing)|off\s+the\s+table|none\s+of|unlike|may\s+or\s+may|fails?|either|beware"
+    r"|not that|in no way|by no means|premature|distractor|worst|second[- ]best|runner-up|a trap\b(?!-)|mistake|avoid"
+    r"|less|least|(?:is|are)\s+out|tempt(?:ed|ing)|off\s+the\s+table|none\s+of|unlike|may\s+or\s+may|fails?|either|beware"
     r"|all\s+(?:but|except)|pass(?:es)? for|rul(?:e|es|ed|ing)\s+out|(?:has|have|had)\s+(?:no|little)|(?:ca|wo)n't"
     r"|would\s+(?:need|require|imply|mean)|(?:never|rather\s+not)\s+(?:choose|say|pick|select|answer|go)"
     r"|(?:one|some|you|people|many|others?)\b(?:\s+\w+)?\s+(?:might|may|could|would|often)"
