@@ -1945,3 +1945,68 @@ def test_the_end_of_a_long_reply(end: str, expected: str | None) -> None:
 )
 def test_boxes_tags_and_walks(text: str, options: tuple[str, ...], expected: str | None) -> None:
     assert letter(text, options) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        # an answer that names none of the options, above a reason that mentions one
+        ("Answer Choice: [lamp]\nConfidence: [0.8]\nReasoning: [There is a lamp, and a cat under it.]",
+         ("dog", "cat"), None),
+        ("Answer: lamp. There is a cat under the lamp.", ("dog", "cat"), None),
+        ("Answer: none of these\nThe picture shows a cat.", ("dog", "cat"), None),
+        ("Answer Choice: [cat]\nConfidence: [0.8]\nReasoning: [There is a lamp, and no dog.]", ("dog", "cat"), "B"),
+        # walks: what is said of each option behind its letter
+        ("(A) 2: Both of them float.\n(B) 1: Only the ball is above, so it's not one of them.\n"
+         "(C) 0: There is none that can float.\n(D) 3: This has all of them, but only the ring would sink.",
+         ("2", "1", "0", "3"), None),
+        ("(A) an hour: It would be gone, not an hour away.\n(B) half an hour: So it may be half an hour.\n"
+         "(C) half a day: This doesn't match.\n(D) a quarter: The shortest of these, but it doesn't fit the plan.",
+         ("an hour", "half an hour", "half a day", "a quarter"), None),
+        # what is less is not chosen by that, nor what "will not"
+        ("Therefore, sample B should be slightly less than that of sample A.", ("sample B", "sample A", "same"), None),
+        ("The lamp of option A is warm. Therefore, it will not go out first.", COLOURS, None),
+        ("Based on the photo, the most likely one is:\n(A) red or\n(D) the left side of the dog\nHowever, it's hard to "
+         "definitively choose between (A) and (D).", COLOURS, None),
+        ("There is no spring in it, as in a red one. Therefore, it is not likely to be red.", COLOURS, None),
+        # a list of the options, and a last item beside another letter
+        ("The lamp is closer to us.\n\n(A) chair (B) lamp", LETTERS_ONLY, None),
+        ("The lamp is closer to us (B).\nReason: the chair is at the wall.\n(A) chair", LETTERS_ONLY, None),
+        # "the answer provided" is somebody else's; a tag that declines
+        ("The place is blue. The answer provided is red, which is another colour.", COLOURS, "B"),
+        ("<CONCLUSION> I'm sorry, I cannot assist with this, as it shows a thing that is not red. </CONCLUSION>",
+         COLOURS, None),
+        # what we can infer is a conclusion
+        ("Based on the photo, we can infer that the plane is made of wood, like those built by Ada or Bell.",
+         ("The plane is made of wood", "The plane is about to start"), "A"),
+        ("(A) red: This option is a tree.\n(B) blue: This option is also a tree.\n\nTherefore, it is (C) green.",
+         COLOURS, "C"),
+        ("We cannot directly compare the two. Both are round. Therefore, the answer to the question is (C) neither.",
+         ("left", "right", "neither"), "C"),
+        ("So the answer is No - the man did not do it. The best answer is: (B).", YES_NO, "B"),
+        # articles
+        ("A cat.", ("dog", "cat"), "B"),
+        ("the cat", ("A dog", "A cat"), "B"),
+        ("A cat, a dog.", ("dog", "cat"), None),
+        # "option D" above is no label of the answer below it
+        ("Option A in the image is cold.\nOption B is large.\nTherefore, the answer is:\n(C) Option A in the image.",
+         OPTIONS, "C"),
+    ],
+)
+def test_answers_that_name_no_option_and_conclusions(text: str, options: tuple[str, ...], expected: str | None) -> None:
+    assert letter(text, options) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "choice", "status"),
+    [
+        ("No, I cannot determine whether the bridge is longer.", None, "refused"),
+        ("No, without their lengths it is not possible to definitively compare them.", None, "refused"),
+        ("**Answer:** No, the lengths are not given, so we cannot answer.", None, "refused"),
+        ("No, I cannot see a dog in the image.", 1, "answered"),
+        ("No, the bridge is not longer.", 1, "answered"),
+    ],
+)
+def test_a_no_that_declines(text: str, choice: int | None, status: str) -> None:
+    answer = parse_yes_no(text)
+    assert (answer.choice, answer.status) == (choice, status)

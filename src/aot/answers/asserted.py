@@ -50,6 +50,7 @@ REPORTS = (
     r"|\b(?:need|like|want|have)\s+to\s+(?:see|view|look|examine|access)\b[^.!?\n:]*\b(?:figure|image|panel|table|picture"
     r"|photo|graph|diagram|chart|plot)s?\b|\b(?:provide|share|upload|without\s+seeing)\s+(?:the\s+)?(?:figure|image|panel"
     r"|table|picture|photo)s?\b"
+    r"|\banswer\s+(?:provided|given)\s+(?:is|was|states|says)\b"
     r"|大家|有人|有些人|很多人|别人|同学|例如|比如|题目问"
 )
 FORMERLY = (

@@ -32,6 +32,7 @@ SET_APART = re.compile(
 NAME = re.compile(r"(?<![A-Za-z0-9'])[A-J](?![A-Za-z0-9'])(?! [a-z])")
 HINT = re.compile(r"(?<![A-Za-z])[A-J](?:[).:번가이입]|\s?번|\W*$)")  # in all of them, and found fast
 TURNS = re.compile(r"\W*(?:but|however|although|yet|wait|if|otherwise|note)\b", re.IGNORECASE)
+BRACKETED = re.compile(r"\(([A-J])\)")
 FIRST = re.compile(r":\W*\n\W*A\b[^\n]*\Z")
 FEW_WORDS, FEW_SENTENCES, REACH = 8, 2, 400
 
@@ -73,7 +74,8 @@ def _item(plain: str, options: tuple[str, ...]) -> set[int]:
     match = LINE.fullmatch(plain.strip().rpartition("\n")[2].strip("✅✔ "))
     if match is None or not match[2].strip(" .") or len(match[2].split()) > FEW_WORDS or REJECTS.search(match[2]):
         return set()
-    alone = {item[0].upper() for item in LINE.findall(plain)} <= {match[1]}
+    named = [item[0].upper() for item in LINE.findall(plain)] + BRACKETED.findall(plain[-REACH:])
+    alone = set(named) <= {match[1]}
     cut = BROKEN_OFF.search(plain) or FIRST.search(plain) or plain.rstrip()[-1] in ".:?"
     return _own(match[1], match[2], options) if alone and not cut else set()
 

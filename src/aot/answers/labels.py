@@ -46,7 +46,10 @@ def relabelled(text: str, options: tuple[str, ...]) -> tuple[str, set[int] | Non
     last: list[set[int]] = []
 
     def meant(match: re.Match[str]) -> str:
-        option = own.get((match[1].casefold(), match[2])) if match[2] else None
+        if not match[2]:
+            last.clear()  # by its whole words
+            return match[0]
+        option = own.get((match[1].casefold(), match[2]))
         if option is None or LETTERS[option] == match[2]:
             return match[0]
         if match[1].casefold() not in AMBIGUOUS:

@@ -68,7 +68,8 @@ SAYS_MORE = re.compile(r"(?:[^\w\n]*\w+){4}")
 CLAUSE_END = re.compile(r"[.!?;,\n]|\\")
 PLACED = re.compile(r"\W*(\d{1,2})[.)]\s+\W*(?!\1\b)\d")  # "4. 1": a place in the list and its value, or a value
 DISCUSSES = re.compile(r" (?:states?|says?|suggests?|mentions?|describes?|refers|implies|involves|includes|asks)\b")
-HEAD = re.compile(r"[,.;!?\n。]|\b(?:because|since|as)\b|因为")
+ARTICLES = re.compile(r"\b(?:an?|the)\s+(?=\w)")
+HEAD = re.compile(r"[,.;!?\n。]|\s[-–—]\s|\b(?:because|since|as)\b|因为")
 EQUATES = re.compile(r"\s?=")  # "I = 3 q" is more than the option "I"
 VALUE = re.compile(r"\"\w[\w ]{0,30}\"\s*:\s*(?:\"([^\"\n]{1,200})\"|([A-J])(?=\s*[,}\n]))")
 JSON = re.compile(r"\W*(?:json\W*)?\{")
@@ -97,7 +98,9 @@ def _content(plain: str, options: tuple[str, ...]) -> Found:
     """What a box or tag holds. None where it is no option: then the rest of the response may say more."""
     cued = explicit(plain, options)
     said = at_start(plain, options) if cued is None else cued
-    return (mentioned(plain, options) or None) if said is None else said
+    if said is None and not declines(plain):
+        said = mentioned(plain, options) or None
+    return said
 
 
 def explicit(plain: str, options: tuple[str, ...]) -> Found:
@@ -127,7 +130,7 @@ def _cued(rest: str, sentence: str, options: tuple[str, ...]) -> Found:
     if re.match(r"not (?:\w+ly )?(?:listed|among|in|provided|available|given)\b", rest, re.IGNORECASE):
         return None  # what follows may still choose
     if re.match(r"also\b", rest, re.IGNORECASE):
-        return None if REJECTS.search(sentence) else set()
+        return None if REJECTS.search(sentence) or at_start(rest[4:], options) is None else set()
     found = at_start(rest, options)
     if found is None:
         said = {m.option for m in mentions(kept(sentence), options) if not m.letter}
@@ -262,9 +265,9 @@ def leading_words(plain: str, options: tuple[str, ...]) -> Found:
     names = [unwrapped(o).strip(" .").casefold() for o in options]
     if yes and sorted(names) in (["no", "yes"], ["否", "是"]):
         return {names.index(name) for name in (("yes", "是") if yes[1] else ("no", "否")) if name in names}
-    lower = plain.strip().casefold()
+    lower = ARTICLES.sub("", plain.strip().casefold())
     words = {i: unwrapped(o).strip(" .").casefold() for i, o in enumerate(options) if not is_own_letter(o, i)}
-    words = {i: word for i, word in words.items() if word}
+    words = {i: word for i, w in words.items() if (word := ARTICLES.sub("", w))}
     if declines(re.split(r"[.!?](?:\s|$)|\n", lower, maxsplit=1)[0]):
         return None  # "No, I cannot see the image."
     if judged := _judged(lower, options):
@@ -274,10 +277,10 @@ def leading_words(plain: str, options: tuple[str, ...]) -> Found:
         return None
     (said, end), others = starts[0], [word for i, word in words.items() if i != starts[0][0]]
     sign, rest = lower[:end].rstrip()[-1], lower[end:].lstrip()
-    premise = len(words[said].split()) > LONGEST_NAME and rest.startswith("so ")
+    premise = len(options[said].split()) > LONGEST_NAME and rest.startswith("so ")
     if sign == "," and (words[said] == "right" or premise or any(_behind(other, rest) for other in others)):
         return None  # a list; "Right, so ..."
-    if len(words[said]) > LONG and mentioned(plain, options) - {said}:
+    if len(options[said]) > LONG and mentioned(plain, options) - {said}:
         return None  # it goes through the options
     if sorted(words.values()) == ["no", "yes"] and words[1 - said] in AGAIN.findall(lower, end):
         return set()  # "Yes, ... No, ..." answers twice

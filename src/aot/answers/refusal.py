@@ -14,7 +14,7 @@ UNABLE = (
 TO_ANSWER = (
     r"help|assist|answer(?:ed)?|determin(?:e|ed|ing)|identif(?:y|ied)|tell(?:ing)?|say|know(?:n|ing)?|judged?"
     r"|assess|provide|comply|fulfill?|respond|discuss|confirm|verify|decide|ascertain|conclude|choose|select|pick"
-    r"|make\s+(?:an?|any|the)\s+(?:\w+\s+)?(?:selection|choice|determination|judge?ment|decision|assessment|answer"
+    r"|compare|make\s+(?:an?|any|the)\s+(?:\w+\s+)?(?:selection|choice|determination|judge?ment|decision|assessment|answer"
     r"|statement)|(?:see|view|access|process|analy[sz]e)\s+(?:the\s+|any\s+|this\s+|an\s+)?(?:image|picture"
     r"|photo)s?"
 )

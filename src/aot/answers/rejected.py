@@ -21,19 +21,16 @@ CONCEDED = re.compile(
 )
 HYPOTHESIS = r"\bif\b(?!\s+(?:i|we|one|you|forced)\b)[^,.;!?\n]{0,80}\b(?:were|was|had|would)\b"
 REJECTS = re.compile(
-    r"\b(?:incorrect|wrong|inaccurate|false|unlikely|invalid|implausible|irrelevant|mistaken)\b|\b(?:is|are|was|be"
-    r"|does|do|did|would|could|can|has|have|should)(?:\s+(?:also|clearly|simply|therefore))?(?:\s+not\b|n't\b)"
-    r"|\w's not\b"
-    r"|\bcannot\b|\brul(?:e|es|ed|ing)\s+out\b|\b(?:eliminat(?!ion)|exclud|reject|dismiss)\w*|\bare\s+out\b"
-    r"|\bis\s+out\b|\bwould\s+(?:need|require|imply|mean)\b|\bneither\b|\bnor\b|\bnot that\b|\bin no way\b"
-    r"|\bby no means\b|\bpremature\b|\bpass(?:es)? for\b|\bdistractor\b|\bworst\b|\bsecond[- ]best\b|\brunner-up\b"
-    r"|\b(?:never|rather\s+not)\s+(?:choose|say|pick|select|answer|go)\b|\bdoubt\s+it\b"
-    rf"|{HYPOTHESIS}"
-    r"|\b(?:one|some|you|people|many|others?)\b(?:\s+\w+)?\s+(?:might|may|could|would|often)\b|\btempt(?:ed|ing)\b"
-    r"|\ba\s+trap\b(?!-)|(?<!no )(?<!without )(?<!without a )\bdoubt(?:ful)?\b|\bmistake\b|\bcontradict\w*|\bdiscard\w*"
-    r"|\bavoid\b|\b(?:has|have|had)\s+(?:no|little)\b|\bno\s+(?:\w+\s+)?(?:evidence|support|sign|indication"
-    r"|basis)\b|\boff\s+the\s+table\b|\bnone\s+of\b|\b(?:less|least)\s+\w+|\b(?:do(?:es)?|did|ca|wo|would)n't\b"
-    r"|\bunlike\b|\bmay\s+or\s+may\b|\bfails?\b|\beither\b|\ball\s+(?:but|except)\b|\bbeware\b|不太可能|没有一|错误"
+    r"\b(?:incorrect|wrong|inaccurate|false|unlikely|invalid|implausible|irrelevant|mistaken|cannot|neither|nor"
+    r"|not that|in no way|by no means|premature|distractor|worst|second[- ]best|runner-up|a trap\b(?!-)|mistake|avoid"
+    r"|less|least|(?:is|are)\s+out|tempt(?:ed|ing)|off\s+the\s+table|none\s+of|unlike|may\s+or\s+may|fails?|either|beware"
+    r"|all\s+(?:but|except)|pass(?:es)? for|rul(?:e|es|ed|ing)\s+out|(?:has|have|had)\s+(?:no|little)|(?:ca|wo)n't"
+    r"|would\s+(?:need|require|imply|mean)|(?:never|rather\s+not)\s+(?:choose|say|pick|select|answer|go)"
+    r"|(?:one|some|you|people|many|others?)\b(?:\s+\w+)?\s+(?:might|may|could|would|often)"
+    r"|no\s+(?:\w+\s+)?(?:evidence|support|sign|indication|basis)"
+    r"|(?:is|are|was|be|does|do|did|will|would|could|can|has|have|should)(?:\s+(?:also|clearly|simply|therefore))?"
+    r"(?:\s+not|n't))\b|\w's not\b|\b(?:eliminat(?!ion)|exclud|reject|dismiss|contradict|discard)\w*"
+    rf"|{HYPOTHESIS}|(?<!no )(?<!without )(?<!without a )\bdoubt(?:ful)?\b|不太可能|没有一|错误"
     r"|ではな[いく]|ではありません|じゃな[いく]|でない|間違|不正解|不正确|不对|不符|排除|不是|不可能|不能|不应|不选|不认为",
     re.IGNORECASE,
 )

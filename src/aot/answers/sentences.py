@@ -53,7 +53,7 @@ IS_JUDGED = re.compile(
 JUDGES = re.compile(
     rf"{OPTION}(?:\.(?=[\"']))?[)\]\"']*(?:\s*\([^()⟦⟧]{{1,60}}\))?\s*(?:,[^,.;⟦⟧]*,|,)?\s*(?:image\s+"
     rf"|is the one that\s+)?(?:(?:{BE}|seems?|appears?|looks?|fits?|matches|shares?"
-    rf"|[-–—:=](?!\s*the\s+(?:next|only|same|last|final)\b))\s*(?:to\s+be\s+)?{HEDGE}(?:the\s+|an?\s+|slightly\s+|much\s+|visually\s+)*(?:{JUDGED}|same|yes)\b"
+    rf"|[-–—:=](?!\s*(?:the\s+)?(?!best)(?:next|only|same|last|final|[a-z]{{3,}}est)\b))\s*(?:to\s+be\s+)?{HEDGE}(?:the\s+|an?\s+|slightly\s+|much\s+|visually\s+)*(?:{JUDGED}|same|yes)\b"
     rf"|(?:fits|works|ha[sd]\s+the\s+(?!same\b)(?:{JUDGED}|least|most))\b"
     r"|(?:best|more (?:accurately|closely)|most (?:accurately|closely)|better)\b)|⟦(-?\d+)⟧\s*(?:选项"
     r"|项)?\s*(?:是|为)?\s*(?:正确|最|更|才|[:]?符合)|⟦(-?\d+)⟧[^⟦]{0,4}[✓✔✅]|[✓✔✅]\s*⟦(-?\d+)⟧",
@@ -90,7 +90,7 @@ BROKEN_OFF = re.compile(
 LONE = re.compile(r"[.!?]\)? \(([A-J])\)\W*$")  # "The answer is (B). (A)"
 # A text that is cut where it turns to another option.
 TURNING = re.compile(r"[.!?\n]\s*(?:but|however|wait|although|though)\W*$|\n\W*(?:option )?\(\w?\s*$", re.IGNORECASE)
-MAY = re.compile(r"\b(?:may|might|could|can)\b", re.IGNORECASE)
+MAY = re.compile(r"\b(?:may|might|could|(?<!we )can)\b", re.IGNORECASE)
 # Who only doubts that the answer is certain has given it.
 CERTAIN = re.compile(
     r"\b(?:certain(?:ty)?|definitive(?:ly)?|conclusive(?:ly)?|100%|for sure|exact(?:ly)?)\b", re.IGNORECASE
@@ -116,7 +116,7 @@ FEW_SENTENCES, LONG, SHORT, CUT, REACH, END, NEAR, FAR = 3, 14, 40, 80, 80, 600,
 # Two that are left open: "either B or C", "impossible to choose between these two".
 OPEN = re.compile(
     r"\beither\s+(?:\w+\s+){0,2}\(?(?-i:[A-J])\b[^\n]{0,120}?\bor\s+(?:option\s+)?\(?(?-i:[A-J])\b"
-    r"|\b(?:choose|decide|distinguish|determine|differentiate)\b[^.\n]{0,40}\bbetween\s+(?:these|those|the|them)\b",
+    r"|\b(?:choose|decide|distinguish|determine|differentiate)\b[^.\n]{0,40}\bbetween\s+(?:these|those|the|them|\(?(?-i:[A-J]))\b",
     re.IGNORECASE,
 )
 # An end that gives several: "The ones not allowed are A, B and D.", "The correct statements are:" above two of them.
@@ -126,6 +126,8 @@ TOGETHER = re.compile(
 )
 BESIDE = re.compile(r"\(Option ([A-J])\)\W*$", re.IGNORECASE)
 OTHERS = re.compile(r"\b(?:other|remaining)\s+(?:options|choices|answers)\b", re.IGNORECASE)
+# "Answer: [car]": where the steps before found nothing, it names none of the options.
+ANSWER = re.compile(r"^\W*(?:final\s+)?answer(?:\s+choice)?\s*:", re.IGNORECASE | re.MULTILINE)
 CONCLUDES = re.compile(r"\b(?:correct|right|answer|best|most\s+\w+)\b|正确|答案", re.IGNORECASE)
 # What a sentence says something to be: "the car is ⟦1⟧", "it shows a ⟦1⟧", "图中的动物是⟦1⟧", or a whole clause "⟦1⟧."
 SAYS = re.compile(
@@ -239,7 +241,7 @@ def overruled(plain: str, found: set[int], options: tuple[str, ...]) -> bool:
 
 def said_to_be(plain: str, options: tuple[str, ...]) -> set[int]:
     """In a few sentences, the one option that they name and say something to be; the last step: it always decides."""
-    if lists_letters(without_lists(plain)) or rejects_all(plain, options):
+    if lists_letters(without_lists(plain)) or rejects_all(plain, options) or ANSWER.search(plain):
         return set()
     lines = LINE.findall(plain)
     walk = len(lines) > 1 and (not lines[-1][1].strip() or (lines[0][0], lines[1][0]) == ("A", "B"))
@@ -257,8 +259,9 @@ def said_to_be(plain: str, options: tuple[str, ...]) -> set[int]:
     if len(bracketed) == 1 and marks == indices(bracketed, options) and not (listed or IRREAL.search(plain)):
         return marks
     *earlier, last = SENTENCE.split(marked_options(plain, options).strip(" \n.。"))
-    rejected = {int(m[1]) for m in MARK.finditer(last)} if len(last) < SHORT and REJECTS.search(last) else set()
-    if rejected and not rejected & marks and not any(map(REJECTS.search, earlier)):
+    denied = {int(m[1]) for m in MARK.finditer(last)} if len(last) < SHORT else set()
+    others = denied and not denied & marks and not any(map(REJECTS.search, earlier))
+    if REJECTS.search(last) and (others or DRAWS.match(last)):
         return set()  # it ends with what is not right, which may be what was asked for
     sentences = SENTENCE.split(left.strip())
     if len(marks) != 1 or len(sentences) > FEW_SENTENCES:

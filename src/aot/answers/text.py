@@ -88,7 +88,7 @@ CUE = re.compile(
     rf"(?={_LETTER}[^\n]*[^:\s] *(?:\n|\Z))|\bis\s*:\s*\n\s*(?={_LETTER}[^\n]*\Z)|"
     r"(?!(?:answer )?(?:option|choice):\s*\n[^\w\n]*A[.):][^\n]*(?:\n[^\w]*B[.):]|[a-z ,\"]\Z))"
     r"(?<!each )(?<!every )(?<!following )(?<!possible )(?:answer|option|choice)\"?\s*"
-    r"(?:letter\s*|choice\"?\s*|\((?![A-J]\))[^()\n]{1,40}\)\s*)?"
+    r"(?:letter\s*|choice\"?\s*|to\s+th(?:e|is)\s+\w+\s*|\((?![A-J]\))[^()\n]{1,40}\)\s*)?"
     rf"(?:(?:here|then|therefore|thus)\s+)?{_BE}[\s:]*"
     r"(?:therefore\b|thus\b|most likely\b|clearly\b|indeed\b|probably\b|likely\b)?[\s,:]*(?:(?:the\s+)?(?:option"
     r"|choice|letter)\s+)?|\bstatement\s+is\s+(?=true|false)"
@@ -171,7 +171,8 @@ def after_cues(text: str) -> list[tuple[str, str, str]]:
     for cue in cues:
         rest = text[cue.end() : cue.end() + REST]
         before = text[max(start, cue.start() - REST) : cue.start()]
-        found.append((before, rest, re.split(r"[.!?;\n](?:\s|$)|。", rest, maxsplit=1)[0]))
+        ends = r"[.!?;\n](?:\s|$)|。" if "\n" in cue[0] else r"[.!?;](?:\s|$)|[\n。]"  # below the cue, a few lines
+        found.append((before, rest, re.split(ends, rest, maxsplit=1)[0]))
         start = cue.end()
     return found[::-1]
 

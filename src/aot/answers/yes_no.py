@@ -26,6 +26,8 @@ IDIOM = re.compile(
 )
 # "Answer: No. ..., so the answer should be yes": two answers.
 BEGINS = re.compile(r"\W*(?:final )?answer\s*:\W*(?:(yes)|no)\b(?=\W)", re.IGNORECASE)
+# "No, I cannot tell": who declines so denies nothing.
+DECLINED = re.compile(r"(?:^|(?<=[.!?:*]\s))(\W*)no[,:;](\s[^.!?\n]*)", re.IGNORECASE | re.MULTILINE)
 DETERMINER = re.compile(r"\bno\s+(?=\w)", re.IGNORECASE)
 CORRECTED = re.compile(r"\b(?:actually|wait|correction|on second thought)\b", re.IGNORECASE)
 JUDGED = {"true": 0, "false": 1}  # of a statement, when it is the whole answer
@@ -36,7 +38,7 @@ def parse_yes_no(text: str, *, truncated: bool = False) -> Answer:
     yes or no at all; both is "unparsed"."""
     if truncated:
         return Answer(text, None, "truncated")
-    said = squeezed(spoken(text))
+    said = DECLINED.sub(lambda m: m[1] + m[2] if refuses(m[2]) else m[0], squeezed(spoken(text)))
     if abstains(said):
         return Answer(text, None, "refused")
     content = marked(said)
