@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
 from aot.cli import main
 from aot.cli.options import resumable
+from aot.runs.streams import ENDING
 
 
 def aot(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -94,20 +97,22 @@ def test_mistakes_end_with_status_2_and_no_traceback(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_stopped_command_says_so_in_one_line(
     sent: signal.Signals, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, *ENDING)}
+    for each in before:  # whoever runs the tests may ignore it
+        signal.signal(each, signal.default_int_handler if each == signal.SIGINT else signal.SIG_DFL)
     try:
         with pytest.raises(typer.Exit) as ended, resumable():
             os.kill(os.getpid(), sent)
         assert ended.value.exit_code == status
         assert capsys.readouterr().err == "\nstopped; the same command goes on from here\n"
-        assert signal.getsignal(signal.SIGTERM) == before[1]
+        assert all(signal.getsignal(each) is signal.SIG_DFL for each in ENDING)
     finally:
-        signal.signal(signal.SIGINT, before[0])
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _written_to(place: int, *words: str, closed: bool = False) -> tuple[int, str]:
@@ -139,17 +144,46 @@ def test_an_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert _written_to(subprocess.DEVNULL, "--version", closed=True) == (0, "")
 
 
-def test_ctrl_c_while_the_command_line_is_imported_says_nothing() -> None:
+@pytest.mark.parametrize(
+    ("moment", "status"),
+    [
+        ("builtins, '__import__'", -signal.SIGINT),  # while the command line is imported
+        ("typer.main, 'get_command'", 130),  # while it is put together
+        ("aot.cli, 'watched_streams'", 130),
+        ("aot.cli.showing, 'echo'", 130),  # in a command that has nothing to go on from
+    ],
+)
+def test_ctrl_c_at_the_edges_of_a_command_says_nothing(moment: str, status: int) -> None:
     code = (
-        "import builtins, os, signal\nimport aot.__main__ as entry\nplain = builtins.__import__\n"
-        "def stopped(name, *more):\n"
-        "    if name == 'aot.cli':\n        os.kill(os.getpid(), signal.SIGINT)\n"
-        "    return plain(name, *more)\n"
-        "builtins.__import__ = stopped\nentry.main()\n"
+        "import builtins, os, signal, sys, typer\nimport aot.__main__ as entry\n"
+        f"{'' if status < 0 else 'import aot.cli'}\n"
+        "def stopped(*given, **named):\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        f"setattr({moment}, stopped)\n"
+        "sys.argv = ['aot', 'recipe', 'smoke']\nentry.main()\n"
     )
     ready = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, preexec_fn=ready)
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+    assert (done.returncode, done.stderr) == (status, "")
+
+
+@pytest.mark.parametrize(("heard", "status"), [(signal.SIG_DFL, 129), (signal.SIG_IGN, 0)])
+def test_a_terminal_that_is_closed_stops_a_command_unless_it_is_to_outlive_it(heard: Any, status: int) -> None:
+    code = (
+        "import time\nfrom aot.runs.streams import watched_streams\nfrom aot.cli.options import resumable\n"
+        "import typer\napp = typer.Typer()\n@app.command()\ndef work():\n"
+        "    with resumable():\n        for n in range(80):\n            print(n, flush=True)\n            time.sleep(.02)\n"
+        "with watched_streams():\n    app()\n"
+    )
+    terminal, inside = pty.openpty()
+    ready = lambda: signal.signal(signal.SIGHUP, heard)  # noqa: E731
+    places = {"stdin": inside, "stdout": inside, "stderr": inside}
+    with subprocess.Popen([sys.executable, "-c", code], **places, preexec_fn=ready, start_new_session=True) as work:
+        os.close(inside)
+        assert os.read(terminal, 1) == b"0"
+        os.close(terminal)
+        if heard is signal.SIG_DFL:  # only a session's controlling terminal sends it by itself
+            work.send_signal(signal.SIGHUP)
+        assert work.wait(60) == status
 
 
 @pytest.mark.parametrize("place", ["a file", "below a file", "too long"])

@@ -22,6 +22,7 @@ from aot.errors import AotError
 from aot.runs.background import Background, out_of_reach, within_reach
 from aot.runs.files import canonical_hash, disk_errors, held, read_json, replacing, sha256_of, write_json
 from aot.runs.run import Run, Stage
+from aot.runs.streams import ENDING
 from aot.runs.threads import use_threads
 from forked import in_a_fork, kill
 
@@ -294,19 +295,20 @@ def test_a_folder_of_a_name_that_no_file_can_hold_is_refused(tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_worker_that_has_just_begun_ends_at_sigterm_whatever_its_parent_does_then() -> None:
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+@pytest.mark.parametrize("sent", ENDING)
+def test_a_worker_that_has_just_begun_ends_by_a_signal_whatever_its_parent_does_then(sent: signal.Signals) -> None:
+    before = signal.signal(sent, lambda *_: sys.exit(3))
     try:
         with out_of_reach(forked=True):
             if not (child := os.fork()):
                 try:
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    os.kill(os.getpid(), sent)
                     within_reach()
                 finally:
                     os._exit(4)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -sent
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(sent, before)
 
 
 def test_a_worker_that_was_killed_is_told(tmp_path: Path) -> None:
@@ -330,7 +332,7 @@ def test_workers_never_hear_of_ctrl_c(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sent", [*ENDING, signal.SIGKILL])
 def test_workers_end_with_the_main_process(tmp_path: Path, sent: signal.Signals) -> None:
     worker, said = tmp_path / "pid", tmp_path / "said"
 

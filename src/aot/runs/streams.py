@@ -9,6 +9,7 @@ Whatever a command clears away at its end, it clears away then.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import TextIO
 
 PIPE_CLOSED = 128 + signal.SIGPIPE
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that ask a command to end, besides Ctrl-C."""
 
 
 class _Watched(io.FileIO):
@@ -33,6 +36,8 @@ class _Watched(io.FileIO):
             to_nowhere(self.fileno())
             if isinstance(error, BrokenPipeError):
                 raise SystemExit(PIPE_CLOSED) from None
+            if error.errno == errno.EIO:  # the terminal is closed, and the command was told to outlive it
+                return len(data)
             from aot.runs.files import disk_errors  # every command begins here
 
             with disk_errors(Path(self.named), "the rest of the output is lost"):
