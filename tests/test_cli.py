@@ -18,6 +18,9 @@ import typer
 
 from aot.cli import main
 from aot.cli.options import resumable
+from aot.coevolve.recipes.load import FREE
+from aot.coevolve.recipes.miniature import smoke
+from aot.runs.run import Run
 from aot.runs.streams import ENDING
 
 
@@ -171,7 +174,8 @@ def test_a_terminal_that_is_closed_stops_a_command_unless_it_is_to_outlive_it(he
     code = (
         "import time\nfrom aot.runs.streams import watched_streams\nfrom aot.cli.options import resumable\n"
         "import typer\napp = typer.Typer()\n@app.command()\ndef work():\n"
-        "    with resumable():\n        for n in range(80):\n            print(n, flush=True)\n            time.sleep(.02)\n"
+        "    with resumable():\n        for n in range(80):\n"
+        "            print(n, flush=True)\n            time.sleep(.02)\n"
         "with watched_streams():\n    app()\n"
     )
     terminal, inside = pty.openpty()
@@ -237,3 +241,21 @@ def test_report_of_a_folder_without_a_run(
     assert aot(monkeypatch, "report", str(tmp_path)) == 2
     told = capsys.readouterr().err
     assert str(tmp_path) in told and "next: " in told
+
+
+def test_a_report_and_a_stage_of_a_recipe_that_was_changed_by_hand(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with Run(tmp_path, smoke().model_dump(mode="json") | {"data": None}, free=FREE, say=lambda _: None) as run:
+        run.stage("refused", lambda folder: folder.mkdir(exist_ok=True))
+    path = tmp_path / "recipe.json"
+    assert aot(monkeypatch, "report", str(tmp_path)) == 0
+    assert "warning" not in capsys.readouterr().err
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 3', 1))
+    told = f"{path}: changed since the run's stages were made"
+    assert aot(monkeypatch, "stage", str(tmp_path), "list") == 2
+    assert f"error: {told}\n  next: put it back" in capsys.readouterr().err
+    assert aot(monkeypatch, "report", str(tmp_path)) == 0
+    assert f"warning: {told}\n  next: put it back" in capsys.readouterr().err
+    page = (tmp_path / "report.html").read_text()
+    assert "changed since the run&#39;s stages were made" in page and "put it back" in page

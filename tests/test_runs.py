@@ -153,6 +153,19 @@ def test_another_recipe_is_refused_and_named(tmp_path: Path) -> None:
     two_stages(tmp_path, [])  # and the lock is free again
 
 
+def test_a_recipe_changed_by_hand_is_not_taken_for_another_run(tmp_path: Path) -> None:
+    two_stages(tmp_path, [])
+    kept = json.loads((tmp_path / "recipe.json").read_text())
+    write_json(tmp_path / "recipe.json", kept | {"seed": 9})
+    told = r"recipe\.json: changed since .* \(different from this command's: seed\)\n  next: put it back, or delete it"
+    with pytest.raises(AotError, match=told), opened(tmp_path):
+        pass
+    (tmp_path / "recipe.json").unlink()
+    made: list[str] = []
+    two_stages(tmp_path, made)
+    assert made == [] and json.loads((tmp_path / "recipe.json").read_text()) == kept
+
+
 def test_folder_in_use_by_another_process(tmp_path: Path) -> None:
     reader, writer = os.pipe()
 

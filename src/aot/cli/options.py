@@ -31,7 +31,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Ctrl-C, SIGTERM (`kill`, a scheduler's time limit) and SIGHUP (a terminal that is closed; not under `nohup`) end a
+    """Ctrl-C, SIGTERM (`kill`, a scheduler's time limit) and SIGHUP (a closed terminal; not under `nohup`) end a
     command with a word and the shell's status for them."""
     main = threading.current_thread() is threading.main_thread()
     heard = [number for number in ENDING if main and signal.getsignal(number) is not signal.SIG_IGN]

@@ -89,8 +89,8 @@ class Background:
 @contextmanager
 def out_of_reach(*, forked: bool) -> Iterator[None]:
     """Processes that are started within never hear of Ctrl-C, which a terminal sends to all: the main one ends them.
-    A signal that comes meanwhile waits until they have been started. Forked ones would do at SIGTERM and SIGHUP what the
-    main one does: these wait until they say that they are `within_reach`."""
+    A signal that comes meanwhile waits until they have been started. Forked ones would do at SIGTERM and SIGHUP what
+    the main one does: these wait until they say that they are `within_reach`."""
     blocked = {signal.SIGINT, *ENDING} if forked else {signal.SIGINT}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     try:

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -19,6 +20,10 @@ from aot.runs.files import canonical_hash, flush_to_disk, is_leftover, read_json
 MANIFEST, STARTED, CHECKPOINT, LOG = "manifest.json", "started.json", "checkpoint", "log.jsonl"
 SAMPLES = "samples"
 """Folder beside a log, for pictures of what the training made: like the log they explain, nothing is made of them."""
+SUPERSEDED = "superseded"
+"""Folder of a run for stages whose inputs have changed."""
+CHANGED = "changed since the run's stages were made"
+PUT_BACK = "put it back, or delete it and give the command that made the run: it writes it anew and keeps the stages"
 LIBRARIES = ("aot-vlm", "torch", "transformers", "diffusers", "trl", "peft", "accelerate", "numpy", "safetensors")
 
 
@@ -128,6 +133,17 @@ def _entries(manifest: Mapping[str, Any], folder: Path) -> Mapping[str, Mapping[
 
 def _metrics(manifest: Mapping[str, Any]) -> Any:
     return manifest.get("metrics", manifest.get("figures", {}))  # "figures": its name once
+
+
+def changed_by_hand(run: Path, recipe: Mapping[str, Any], free: Collection[str]) -> bool:
+    """Whether `recipe`, which a run's recipe.json holds, is none that a finished stage of the run was made with; `free`
+    settings may change."""
+    made, digest = list[str](), canonical_hash({name: value for name, value in recipe.items() if name not in free})
+    for path in (path for depth in ("*", "*/*", "*/*/*") for path in run.glob(f"{depth}/{MANIFEST}")):
+        if path.relative_to(run).parts[0] != SUPERSEDED:
+            with suppress(AotError):  # told where the stage is needed
+                made.append(read_json(path, hint="", needs=("recipe",))["recipe"])
+    return bool(made) and digest not in made
 
 
 def remake_hint(folder: Path) -> str:
