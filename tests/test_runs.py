@@ -160,6 +160,8 @@ def test_a_recipe_changed_by_hand_is_not_taken_for_another_run(tmp_path: Path) -
     told = r"recipe\.json: changed since .* \(different from this command's: seed\)\n  next: put it back, or delete it"
     with pytest.raises(AotError, match=told), opened(tmp_path):
         pass
+    with pytest.raises(AotError, match="a run of another recipe"), opened(tmp_path, {"name": "another command's"}):
+        pass
     (tmp_path / "recipe.json").unlink()
     made: list[str] = []
     two_stages(tmp_path, made)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -135,15 +135,15 @@ def _metrics(manifest: Mapping[str, Any]) -> Any:
     return manifest.get("metrics", manifest.get("figures", {}))  # "figures": its name once
 
 
-def changed_by_hand(run: Path, recipe: Mapping[str, Any], free: Collection[str]) -> bool:
-    """Whether `recipe`, which a run's recipe.json holds, is none that a finished stage of the run was made with; `free`
-    settings may change."""
-    made, digest = list[str](), canonical_hash({name: value for name, value in recipe.items() if name not in free})
+def made_with(run: Path) -> set[str]:
+    """Hashes of the recipes that the finished stages of a run were made with: its own, and that of a stage that was
+    linked there."""
+    found = set[str]()
     for path in (path for depth in ("*", "*/*", "*/*/*") for path in run.glob(f"{depth}/{MANIFEST}")):
         if path.relative_to(run).parts[0] != SUPERSEDED:
             with suppress(AotError):  # told where the stage is needed
-                made.append(read_json(path, hint="", needs=("recipe",))["recipe"])
-    return bool(made) and digest not in made
+                found.add(str(read_json(path, hint="", needs=("recipe",))["recipe"]))
+    return found
 
 
 def remake_hint(folder: Path) -> str:

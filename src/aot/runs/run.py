@@ -33,8 +33,8 @@ from aot.runs.manifest import (
     STARTED,
     SUPERSEDED,
     Stage,
-    changed_by_hand,
     inputs_of,
+    made_with,
     record_files,
     remake_hint,
     trusted,
@@ -96,7 +96,7 @@ class Run:
             if canonical_hash(self._fixed(before)) != self.recipe_hash:
                 changed = ", ".join(sorted(_differences(self._fixed(before), self._fixed(self.recipe)))[:5])
                 what = f"the folder holds a run of another recipe (different: {changed})"
-                if changed_by_hand(self.folder, before, self.free):
+                if self.recipe_hash in made_with(self.folder):
                     what, hint = f"{CHANGED} (different from this command's: {changed})", PUT_BACK
                 raise AotError(what, where=str(path), hint=hint)
             if before == self.recipe:
