@@ -96,6 +96,7 @@ def _in_child(command: Command, out: Path, changes: Changes | None) -> int:
         sys.addaudithook(changes)
     command.patch()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the campaign may ignore it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     sys.argv = ["aot", *command.words(out)]
     try:
         (command.body or (lambda _: main()))(out)

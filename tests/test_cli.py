@@ -201,6 +201,35 @@ def test_a_place_that_cannot_be_written_is_told_by_commands_that_do_not_look(
     assert "error: " in told and "next: " in told and "Traceback" not in told
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["report", "~/mine"], "{home}/mine"),
+        (["report", "~"], "{home}: no run here"),
+        (["play", "--scenes=1", "--out=~/file/x"], "{home}/file"),
+        (["coevolve", "--set", "players.defender=~/mine"], "{home}/mine"),
+        (["eval", "--benchmark", "POPE=~/mine"], "{home}/mine"),
+        (["report", "a~b"], "a~b: no run here"),
+        (["report", "./~"], "~: no run here"),
+    ],
+)
+def test_the_home_folder_is_found_where_no_shell_puts_it(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    words: list[str],
+    told: str,
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "file").touch()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    assert aot(monkeypatch, *words) == 2
+    assert told.format(home=home) in capsys.readouterr().err.replace("\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
 def test_a_comparison_asks_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert aot(monkeypatch, "eval", "--compare", "a", "b", "--benchmark", "POPE=x") == 2
     assert "--benchmark is given" in capsys.readouterr().err

@@ -22,7 +22,7 @@ from aot.errors import AotError
 from aot.runs.background import Background, out_of_reach, within_reach
 from aot.runs.files import canonical_hash, disk_errors, held, read_json, replacing, sha256_of, write_json
 from aot.runs.run import Run, Stage
-from aot.runs.streams import ENDING
+from aot.runs.streams import ENDING, PIPE_CLOSED
 from aot.runs.threads import use_threads
 from forked import in_a_fork, kill
 
@@ -330,6 +330,13 @@ def test_a_worker_that_was_killed_is_told(tmp_path: Path) -> None:
     background = Background(enabled=True)
     background.submit(lambda: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(AotError, match=r"a background process was killed \(SIGKILL\)"):
+        background.wait()
+
+
+def test_a_worker_whose_words_nobody_reads_ends_the_command_as_they_would(tmp_path: Path) -> None:
+    background = Background(enabled=True)
+    background.submit(lambda: sys.exit(PIPE_CLOSED))
+    with pytest.raises(SystemExit, match=str(PIPE_CLOSED)):
         background.wait()
 
 

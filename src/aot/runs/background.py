@@ -23,7 +23,7 @@ import torch
 
 from aot.errors import AotError
 from aot.runs.launched import told_exit
-from aot.runs.streams import ENDING
+from aot.runs.streams import ENDING, PIPE_CLOSED
 from aot.runs.terminal import warn
 from aot.runs.threads import use_threads
 
@@ -67,6 +67,8 @@ class Background:
             self._later.pop(0)()
         for process in self._jobs:
             process.join()
+            if process.exitcode == PIPE_CLOSED:  # nobody reads what this one says, either
+                raise SystemExit(PIPE_CLOSED)
             if process.exitcode:  # a killed one never gave the turn to the next: these must not be waited for
                 hint = "its message, if it left one, stands above; the same command goes on from the finished stages"
                 raise AotError(f"a background process {told_exit(process.exitcode)}", hint=hint)
