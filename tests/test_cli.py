@@ -147,6 +147,16 @@ def test_an_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert _written_to(subprocess.DEVNULL, "--version", closed=True) == (0, "")
 
 
+def test_a_line_is_in_the_log_as_it_comes(tmp_path: Path) -> None:
+    code = (
+        "import os\nfrom aot.runs.streams import watched_streams\nfrom aot.runs.terminal import echo\n"
+        "with watched_streams():\n    echo('warm_up: begins')\n    os.kill(os.getpid(), 9)\n"
+    )
+    with open(tmp_path / "log", "w") as log:
+        assert subprocess.run([sys.executable, "-c", code], stdout=log, check=False).returncode == -signal.SIGKILL
+    assert (tmp_path / "log").read_text() == "warm_up: begins\n"
+
+
 @pytest.mark.parametrize(
     ("moment", "status"),
     [
