@@ -1,11 +1,12 @@
 """Kills a command with SIGKILL wherever it changes its folder, runs it again, and compares what both leave.
 
-    python tests/kill_campaign.py [--signal TERM|INT] [--most N] [--minutes M] [--where TEXT] [--out FOLDER] [NAME ...]
+    python tests/kill_campaign.py [--signal TERM|INT|HUP] [--most N] [--minutes M] [--where TEXT] [--out FOLDER]
+                                   [NAME ...]
 
 A point is any moment right before a file or folder is renamed, opened for writing, flushed, removed or made, right
 after a rename (its folder is flushed then), right after a reply is stored, and a file half written. The main process
 is killed, or, of commands that say so, the process that makes the change: its main process then has to end with an
-error. SIGTERM and SIGINT go to the main process alone, which has to end with their status, in one line.
+error. SIGTERM, SIGINT and SIGHUP go to the main process alone, which has to end with their status, in one line.
 
 Every point of every command is tried, or N of them, evenly spaced, or those at files that have TEXT in their path;
 with M minutes for each command those that come first in an order drawn by chance. Exit status 1 where a resumed run
@@ -95,6 +96,7 @@ def _in_child(command: Command, out: Path, changes: Changes | None) -> int:
         sys.addaudithook(changes)
     command.patch()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the campaign may ignore it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     sys.argv = ["aot", *command.words(out)]
     try:
         (command.body or (lambda _: main()))(out)
@@ -249,7 +251,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=math.inf, help="of each command")
     parser.add_argument("--where", default="", help="only changes of files with this in their path")
     parser.add_argument("--out", type=Path, help="where the runs lie [default: a folder that is removed]")
-    parser.add_argument("--signal", choices=("KILL", "TERM", "INT"), default="KILL")
+    parser.add_argument("--signal", choices=("KILL", "TERM", "INT", "HUP"), default="KILL")
     given = parser.parse_args()
     sent = signal.Signals[f"SIG{given.signal}"]
     tallies = []

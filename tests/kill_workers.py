@@ -128,7 +128,8 @@ LAUNCHED = ("warm_up", "iteration_1/attacker", "iteration_1/attacks/1", "iterati
 def _launched(out: Path) -> None:
     """A few stages of a run with a launcher, without the rest of the loop."""
     from aot.coevolve.controller import Controller
-    from aot.coevolve.loop import FREE, _settings
+    from aot.coevolve.loop import _settings
+    from aot.coevolve.recipes.load import FREE
     from aot.coevolve.recipes.miniature import smoke
     from aot.coevolve.scenes.game import open_game
     from aot.errors import AotError

@@ -42,12 +42,13 @@ from aot.arena.statistics.scores import (
 from aot.arena.statistics.standings import forgetting, game_of, growing, matrices
 from aot.arena.statistics.transfer import transfer, transferred
 from aot.coevolve.loop import coevolve
+from aot.coevolve.recipes.load import FREE
 from aot.coevolve.recipes.miniature import smoke
 from aot.coevolve.rounds.scoring import AttackSet
 from aot.errors import AotError
 from aot.game.referee import RefereeSettings
 from aot.miniature.scripted import RandomDistractor
-from aot.runs.files import sha256_of
+from aot.runs.files import canonical_hash, sha256_of
 from aot.types import Attack, Box, Finding, Verdict
 from aot.world.preserved import world_referee
 from aot.world.scenes import draw_scenes
@@ -416,11 +417,18 @@ def played(finished: Path) -> tuple[Arena, Path]:
     return run_arena([finished], out, QUICK, attacks=ATTACKS, say=lambda _: None), out
 
 
+def made_with(run: Path, **settings: object) -> None:
+    """The run of another recipe, as its stages know it."""
+    recipe = json.loads((run / "recipe.json").read_text()) | settings
+    (run / "recipe.json").write_text(json.dumps(recipe))
+    digest = canonical_hash({name: value for name, value in recipe.items() if name not in FREE})
+    for path in run.rglob("manifest.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"recipe": digest}))
+
+
 def other_seed(run: Path, folder: Path) -> Path:
     """A run like this one, of another seed, whose last defender learned something else."""
-    shutil.copytree(run, folder)
-    recipe = json.loads((folder / "recipe.json").read_text())
-    (folder / "recipe.json").write_text(json.dumps(recipe | {"seed": 1}))
+    made_with(shutil.copytree(run, folder), seed=1)
     changed(folder / "iteration_1/defender", "model.safetensors")
     return folder
 
@@ -532,7 +540,7 @@ def test_a_fresh_response_is_trained_once_and_joins_the_matrix(
 
 
 @pytest.mark.parametrize(
-    "case", ["missing", "no run", "unfinished", "twice", "damaged", "lost", "attack", "setting"]
+    "case", ["missing", "no run", "unfinished", "twice", "damaged", "lost", "edited", "attack", "setting"]
 )
 def test_mistakes_are_told_without_a_traceback(
     case: str, finished: Path, tmp_path: Path, aot: Callable[..., Ended]
@@ -554,6 +562,8 @@ def test_mistakes_are_told_without_a_traceback(
             path.write_bytes(path.read_bytes()[:-1] + b"x")
         case "lost":
             shutil.rmtree(run / "iteration_1/attacker/transformer")
+        case "edited":
+            (run / "recipe.json").write_text((run / "recipe.json").read_text().replace('"seed": 0', '"seed": 7', 1))
         case "attack":
             words = [run, "--attacks", "distracter"]
         case "setting":
@@ -567,6 +577,7 @@ def test_mistakes_are_told_without_a_traceback(
         "twice": "given twice",
         "damaged": "damaged",
         "lost": "missing",
+        "edited": "recipe.json: changed since the run's stages were made\n  next: put it back",
         "attack": "did you mean distractor?",
         "setting": "drawz",
     }
@@ -575,9 +586,7 @@ def test_mistakes_are_told_without_a_traceback(
 
 def test_runs_of_different_worlds_are_refused(finished: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
-    shutil.copytree(finished, photos)
-    recipe = json.loads((photos / "recipe.json").read_text())
-    (photos / "recipe.json").write_text(json.dumps(recipe | {"data": "somewhere"}))
+    made_with(shutil.copytree(finished, photos), data="somewhere")
     with pytest.raises(AotError, match="own images"):
         run_arena([finished, photos], tmp_path / "out", QUICK, attacks=ATTACKS, say=lambda _: None)
 

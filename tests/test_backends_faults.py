@@ -8,6 +8,8 @@ import resource
 import shutil
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from aot.backends.local.folders import any_processor, load_model
 from aot.backends.openai.backend import OpenAiBackend
 from aot.backends.openai.capped import LARGEST_ANSWER_BYTES
 from aot.backends.openai.chat import Fault, read_completion
-from aot.backends.openai.pauses import LONGEST_BACKOFF_S, LONGEST_WAIT_S, pause_s
+from aot.backends.openai.pauses import LONGEST_BACKOFF_S, pause_s
 from aot.errors import AotError
 from aot.players.base_players import player_folder
 from fault_server import FaultServer
@@ -113,14 +115,52 @@ def test_thoughts_are_named_and_never_the_answer(name: str) -> None:
     assert read_completion(completion({**thinking, "content": "A"})) == Reply("A")
 
 
-def test_a_long_wait_is_told_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aot.backends.openai.pauses.LONGEST_WAIT_S", 0.1)
-    told: list[str] = []
-    with FaultServer(lambda *_: "A", rate=1, faults=["429"], retry_after="86400") as server:
+def _busy_until(asked: int, wait: str) -> Callable[[str], tuple[int, dict[str, str], bytes] | None]:
+    """A server that asks each question's first `asked` requests to `wait`."""
+    heard: Counter[str] = Counter()
+
+    def raw(text: str) -> tuple[int, dict[str, str], bytes] | None:
+        heard[text] += 1
+        return (429, {"Retry-After": wait}, b'{"error": {"message": "busy"}}') if heard[text] <= asked else None
+
+    return raw
+
+
+def test_a_long_wait_is_kept_and_what_is_left_of_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aot.backends.openai.backend.SAID_FROM_S", 0.1)
+    monkeypatch.setattr("aot.backends.openai.backend.SAID_EVERY_S", 0.3)
+    told, beats = list[str](), list[float]()
+    monkeypatch.setattr("aot.backends.openai.backend.beat", lambda: beats.append(time.monotonic()))
+    with FaultServer(lambda *_: "A", raw=_busy_until(1, "2")) as server:
         started = time.monotonic()
-        reply = replies_of(server, [Ask("1", ("hello",))], attempts=3, say=told.append)["1"]
-    assert reply.status == "error" and reply.attempts == 3 and time.monotonic() - started < 40
-    assert "86400 s" in told[0] and "try 1 of 3" in told[0] and LONGEST_WAIT_S <= 60
+        asks = [Ask(str(n), (f"question {n}",)) for n in range(4)]
+        replies = replies_of(server, asks, attempts=2, say=told.append)
+    assert {reply.text for reply in replies.values()} == {"A"} and time.monotonic() - started >= 2
+    assert "429, the server asks to wait 2 s; asking again then (try 1 of 2)" in told[0]
+    left = [line for line in told if "still waiting as asked" in line]
+    assert 1 <= len(left) <= 8 and "s left" in left[0]  # not one for each of the four
+    assert len(beats) > 10
+
+
+def test_a_wait_that_is_too_long_leaves_the_question_to_the_next_run() -> None:
+    ask, sampling = Ask("1", ("hello",)), Sampling()
+    with FaultServer(lambda *_: "A", raw=_busy_until(1, "86400")) as server, AnswerStore() as store:
+        backend = OpenAiBackend(server.url, "mini", timeout=30, longest_wait_s=60)
+        [(_, lost)] = ask_all(backend, [ask], sampling, store)
+        assert (lost.status, lost.attempts, lost.faults) == ("error", 1, ("429",))
+        assert lost.error == "429: the server asks to wait 24 h 00 min, and 60 s is the most that is waited: busy"
+        [(_, came)] = ask_all(backend, [ask], sampling, store)
+    assert (came.status, came.text) == ("answered", "A")
+
+
+def test_a_server_that_is_busy_for_too_long_ends_the_run_with_the_next_step() -> None:
+    with FaultServer(lambda *_: "A", raw=_busy_until(9, "86400")) as server:
+        backend = OpenAiBackend(server.url, "mini", timeout=30, concurrency=2)
+        asks = [Ask(str(n), (f"question {n}",)) for n in range(40)]
+        with pytest.raises(AotError, match="asks to wait 24 h 00 min, and 30 min is the most") as ended:
+            list(backend.ask(asks, Sampling()))
+    assert ended.value.hint is not None and "--longest-wait" in ended.value.hint
+    assert server.requests.total() <= 12
 
 
 @pytest.mark.parametrize(("tried", "longest"), [(1, 0.5), (2, 1.0), (5, 8.0), (40, LONGEST_BACKOFF_S)])
@@ -128,7 +168,7 @@ def test_pauses_double_up_to_a_bound_unless_the_server_names_one(tried: int, lon
     for _ in range(20):
         assert longest / 2 <= pause_s(None, 0.5, tried) <= longest
         assert 3 <= pause_s(3.0, 0.5, tried) <= 3 + longest / 4
-        assert LONGEST_WAIT_S <= pause_s(86400.0, 0.5, tried) <= LONGEST_WAIT_S + longest / 4
+        assert 86400 <= pause_s(86400.0, 0.5, tried) <= 86400 + longest / 4
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
 from aot.cli import main
 from aot.cli.options import resumable
+from aot.coevolve.recipes.load import FREE
+from aot.coevolve.recipes.miniature import smoke
+from aot.runs.run import Run
+from aot.runs.streams import ENDING
 
 
 def aot(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -94,20 +100,22 @@ def test_mistakes_end_with_status_2_and_no_traceback(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_stopped_command_says_so_in_one_line(
     sent: signal.Signals, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, *ENDING)}
+    for each in before:  # whoever runs the tests may ignore it
+        signal.signal(each, signal.default_int_handler if each == signal.SIGINT else signal.SIG_DFL)
     try:
         with pytest.raises(typer.Exit) as ended, resumable():
             os.kill(os.getpid(), sent)
         assert ended.value.exit_code == status
         assert capsys.readouterr().err == "\nstopped; the same command goes on from here\n"
-        assert signal.getsignal(signal.SIGTERM) == before[1]
+        assert all(signal.getsignal(each) is signal.SIG_DFL for each in ENDING)
     finally:
-        signal.signal(signal.SIGINT, before[0])
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _written_to(place: int, *words: str, closed: bool = False) -> tuple[int, str]:
@@ -139,17 +147,57 @@ def test_an_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert _written_to(subprocess.DEVNULL, "--version", closed=True) == (0, "")
 
 
-def test_ctrl_c_while_the_command_line_is_imported_says_nothing() -> None:
+def test_a_line_is_in_the_log_as_it_comes(tmp_path: Path) -> None:
     code = (
-        "import builtins, os, signal\nimport aot.__main__ as entry\nplain = builtins.__import__\n"
-        "def stopped(name, *more):\n"
-        "    if name == 'aot.cli':\n        os.kill(os.getpid(), signal.SIGINT)\n"
-        "    return plain(name, *more)\n"
-        "builtins.__import__ = stopped\nentry.main()\n"
+        "import os\nfrom aot.runs.streams import watched_streams\nfrom aot.runs.terminal import echo\n"
+        "with watched_streams():\n    echo('warm_up: begins')\n    os.kill(os.getpid(), 9)\n"
+    )
+    with open(tmp_path / "log", "w") as log:
+        assert subprocess.run([sys.executable, "-c", code], stdout=log, check=False).returncode == -signal.SIGKILL
+    assert (tmp_path / "log").read_text() == "warm_up: begins\n"
+
+
+@pytest.mark.parametrize(
+    ("moment", "status"),
+    [
+        ("builtins, '__import__'", -signal.SIGINT),  # while the command line is imported
+        ("typer.main, 'get_command'", 130),  # while it is put together
+        ("aot.cli, 'watched_streams'", 130),
+        ("aot.cli.showing, 'echo'", 130),  # in a command that has nothing to go on from
+    ],
+)
+def test_ctrl_c_at_the_edges_of_a_command_says_nothing(moment: str, status: int) -> None:
+    code = (
+        "import builtins, os, signal, sys, typer\nimport aot.__main__ as entry\n"
+        f"{'' if status < 0 else 'import aot.cli'}\n"
+        "def stopped(*given, **named):\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        f"setattr({moment}, stopped)\n"
+        "sys.argv = ['aot', 'recipe', 'smoke']\nentry.main()\n"
     )
     ready = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, preexec_fn=ready)
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+    assert (done.returncode, done.stderr) == (status, "")
+
+
+@pytest.mark.parametrize(("heard", "status"), [(signal.SIG_DFL, 129), (signal.SIG_IGN, 0)])
+def test_a_terminal_that_is_closed_stops_a_command_unless_it_is_to_outlive_it(heard: Any, status: int) -> None:
+    code = (
+        "import time\nfrom aot.runs.streams import watched_streams\nfrom aot.cli.options import resumable\n"
+        "import typer\napp = typer.Typer()\n@app.command()\ndef work():\n"
+        "    with resumable():\n        for n in range(80):\n"
+        "            print(n, flush=True)\n            time.sleep(.02)\n"
+        "with watched_streams():\n    app()\n"
+    )
+    terminal, inside = pty.openpty()
+    ready = lambda: signal.signal(signal.SIGHUP, heard)  # noqa: E731
+    places = {"stdin": inside, "stdout": inside, "stderr": inside}
+    with subprocess.Popen([sys.executable, "-c", code], **places, preexec_fn=ready, start_new_session=True) as work:
+        os.close(inside)
+        assert os.read(terminal, 1) == b"0"
+        os.close(terminal)
+        if heard is signal.SIG_DFL:  # only a session's controlling terminal sends it by itself
+            work.send_signal(signal.SIGHUP)
+        assert work.wait(60) == status
 
 
 @pytest.mark.parametrize("place", ["a file", "below a file", "too long"])
@@ -161,6 +209,35 @@ def test_a_place_that_cannot_be_written_is_told_by_commands_that_do_not_look(
     assert aot(monkeypatch, "play", "--scenes", "1", "--out", str(out)) == 2
     told = capsys.readouterr().err
     assert "error: " in told and "next: " in told and "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["report", "~/mine"], "{home}/mine"),
+        (["report", "~"], "{home}: no run here"),
+        (["play", "--scenes=1", "--out=~/file/x"], "{home}/file"),
+        (["coevolve", "--set", "players.defender=~/mine"], "{home}/mine"),
+        (["eval", "--benchmark", "POPE=~/mine"], "{home}/mine"),
+        (["report", "a~b"], "a~b: no run here"),
+        (["report", "./~"], "~: no run here"),
+    ],
+)
+def test_the_home_folder_is_found_where_no_shell_puts_it(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    words: list[str],
+    told: str,
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "file").touch()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    assert aot(monkeypatch, *words) == 2
+    assert told.format(home=home) in capsys.readouterr().err.replace("\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
 def test_a_comparison_asks_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,3 +280,21 @@ def test_report_of_a_folder_without_a_run(
     assert aot(monkeypatch, "report", str(tmp_path)) == 2
     told = capsys.readouterr().err
     assert str(tmp_path) in told and "next: " in told
+
+
+def test_a_report_and_a_stage_of_a_recipe_that_was_changed_by_hand(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with Run(tmp_path, smoke().model_dump(mode="json") | {"data": None}, free=FREE, say=lambda _: None) as run:
+        run.stage("refused", lambda folder: folder.mkdir(exist_ok=True))
+    path = tmp_path / "recipe.json"
+    assert aot(monkeypatch, "report", str(tmp_path)) == 0
+    assert "warning" not in capsys.readouterr().err
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 3', 1))
+    told = f"{path}: changed since the run's stages were made"
+    assert aot(monkeypatch, "stage", str(tmp_path), "list") == 2
+    assert f"error: {told}\n  next: put it back" in capsys.readouterr().err
+    assert aot(monkeypatch, "report", str(tmp_path)) == 0
+    assert f"warning: {told}\n  next: put it back" in capsys.readouterr().err
+    page = (tmp_path / "report.html").read_text()
+    assert "changed since the run&#39;s stages were made" in page and "put it back" in page

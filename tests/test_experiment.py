@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
@@ -505,3 +507,20 @@ def test_the_command_makes_the_table_again_and_names_mistakes(aot: Callable[...,
     empty = aot("experiment", "smoke", "--table", "--out", "nothing")
     assert empty.returncode == 2 and "no seed has landed here" in empty.stderr and "Traceback" not in empty.stderr
     assert aot("experiment", "headlne").returncode == 2
+
+
+def test_processes_whose_words_nobody_reads_end_without_one() -> None:
+    code = (
+        "from pathlib import Path\nfrom aot.experiment import jobs\nfrom aot.experiment.settings import EXPERIMENTS\n"
+        "from aot.runs.streams import watched_streams\njobs.START = 'fork'\n"
+        "jobs.make_unit = lambda settings, runs, seed, unit, say: say('begins')\n"
+        "tasks = [jobs.Task(seed, 'newest') for seed in range(3)]\n"
+        "with watched_streams():\n    jobs.make_units(EXPERIMENTS['smoke'](), Path(), tasks, 2, lambda task: None)\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from aot.coevolve.recipes.load import RECIPES, load_recipe
-from aot.coevolve.recipes.miniature import miniature
+from aot.coevolve.recipes.load import FREE, RECIPES, load_recipe, recipe_of
+from aot.coevolve.recipes.miniature import miniature, smoke
 from aot.coevolve.recipes.recipe import Recipe
 from aot.errors import AotError
+from aot.runs.files import canonical_hash, write_json
 from aot.runs.overrides import MISSING, differences, merged, validated
 
 
@@ -23,6 +24,55 @@ def test_recipes_carry_their_name_and_survive_json(name: str, tmp_path: Path) ->
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps(recipe.model_dump(mode="json") | {"data": "photos"}))
     assert load_recipe(str(path)) == recipe  # a run's own recipe.json
+
+
+MADE = smoke().model_dump(mode="json") | {"data": None}
+"""What a run's recipe.json holds."""
+
+
+def _run_of(folder: Path, recipe: dict, *stages: str) -> Path:
+    """Finished stages, as far as their manifests name the recipe."""
+    digest = canonical_hash({name: value for name, value in recipe.items() if name not in FREE})
+    for stage in stages:
+        write_json(folder / stage / "manifest.json", {"recipe": digest})
+    return folder
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"name": "other"},
+        {"data": "photos"},
+        {"game": MADE["game"] | {"held_out_scenes": 400}},
+        {"attacker": MADE["attacker"] | {"method": "rejection_sampling"}},
+    ],
+)
+def test_a_recipe_that_was_changed_by_hand_is_noticed(changes: dict, tmp_path: Path) -> None:
+    _run_of(tmp_path, MADE, "base/defender", "evaluation/attacks/clean")
+    _run_of(tmp_path, MADE | changes, "superseded/warm_up-0123abcd", "superseded/iteration_1/defender-0123abcd")
+    write_json(tmp_path / "recipe.json", MADE | changes)
+    with pytest.raises(AotError, match="changed since the run's stages were made\n  next: put it back"):
+        recipe_of(tmp_path)
+    write_json(tmp_path / "recipe.json", MADE)
+    assert recipe_of(tmp_path) == (smoke(), None)
+
+
+def test_what_may_change_in_a_recipe_is_no_fault(tmp_path: Path) -> None:
+    free = {"compute": {"launch": "python"}, "track": "tensorboard"}
+    write_json(tmp_path / "recipe.json", MADE | {"seed": 3})
+    assert recipe_of(tmp_path)[0].seed == 3  # no stage is finished
+    _run_of(tmp_path, MADE, "base/defender")
+    _run_of(tmp_path, MADE | {"seed": 5}, "clean_rl/1")  # of another run, linked
+    (tmp_path / "warm_up").mkdir()
+    (tmp_path / "warm_up/manifest.json").write_text("{")  # its own fault, told where it is needed
+    shuffled = dict(reversed((MADE | free).items()))
+    (tmp_path / "recipe.json").write_text(json.dumps(shuffled, indent=7))
+    assert recipe_of(tmp_path)[0].compute.launch == "python"
+    older = {name: value for name, value in MADE.items() if name != "clean_guard"}  # before there was such a setting
+    _run_of(tmp_path, older, "sft_scripted")
+    write_json(tmp_path / "recipe.json", older)
+    assert recipe_of(tmp_path)[0].clean_guard == Recipe.model_fields["clean_guard"].default
 
 
 def test_recipes_are_frozen() -> None:

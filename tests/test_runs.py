@@ -22,6 +22,7 @@ from aot.errors import AotError
 from aot.runs.background import Background, out_of_reach, within_reach
 from aot.runs.files import canonical_hash, disk_errors, held, read_json, replacing, sha256_of, write_json
 from aot.runs.run import Run, Stage
+from aot.runs.streams import ENDING, PIPE_CLOSED
 from aot.runs.threads import use_threads
 from forked import in_a_fork, kill
 
@@ -150,6 +151,21 @@ def test_another_recipe_is_refused_and_named(tmp_path: Path) -> None:
     ):
         pass
     two_stages(tmp_path, [])  # and the lock is free again
+
+
+def test_a_recipe_changed_by_hand_is_not_taken_for_another_run(tmp_path: Path) -> None:
+    two_stages(tmp_path, [])
+    kept = json.loads((tmp_path / "recipe.json").read_text())
+    write_json(tmp_path / "recipe.json", kept | {"seed": 9})
+    told = r"recipe\.json: changed since .* \(different from this command's: seed\)\n  next: put it back, or delete it"
+    with pytest.raises(AotError, match=told), opened(tmp_path):
+        pass
+    with pytest.raises(AotError, match="a run of another recipe"), opened(tmp_path, {"name": "another command's"}):
+        pass
+    (tmp_path / "recipe.json").unlink()
+    made: list[str] = []
+    two_stages(tmp_path, made)
+    assert made == [] and json.loads((tmp_path / "recipe.json").read_text()) == kept
 
 
 def test_folder_in_use_by_another_process(tmp_path: Path) -> None:
@@ -294,25 +310,33 @@ def test_a_folder_of_a_name_that_no_file_can_hold_is_refused(tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_worker_that_has_just_begun_ends_at_sigterm_whatever_its_parent_does_then() -> None:
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+@pytest.mark.parametrize("sent", ENDING)
+def test_a_worker_that_has_just_begun_ends_by_a_signal_whatever_its_parent_does_then(sent: signal.Signals) -> None:
+    before = signal.signal(sent, lambda *_: sys.exit(3))
     try:
         with out_of_reach(forked=True):
             if not (child := os.fork()):
                 try:
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    os.kill(os.getpid(), sent)
                     within_reach()
                 finally:
                     os._exit(4)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -sent
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(sent, before)
 
 
 def test_a_worker_that_was_killed_is_told(tmp_path: Path) -> None:
     background = Background(enabled=True)
     background.submit(lambda: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(AotError, match=r"a background process was killed \(SIGKILL\)"):
+        background.wait()
+
+
+def test_a_worker_whose_words_nobody_reads_ends_the_command_as_they_would(tmp_path: Path) -> None:
+    background = Background(enabled=True)
+    background.submit(lambda: sys.exit(PIPE_CLOSED))
+    with pytest.raises(SystemExit, match=str(PIPE_CLOSED)):
         background.wait()
 
 
@@ -330,7 +354,7 @@ def test_workers_never_hear_of_ctrl_c(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sent", [*ENDING, signal.SIGKILL])
 def test_workers_end_with_the_main_process(tmp_path: Path, sent: signal.Signals) -> None:
     worker, said = tmp_path / "pid", tmp_path / "said"
 

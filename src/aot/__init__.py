@@ -1,10 +1,5 @@
 """Adversarial Opponent Training: an image editor and a question answerer that grow by playing each other."""
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import Any
-
 __version__ = "0.1.0"
 
 _LAZY = {
@@ -15,7 +10,9 @@ _LAZY = {
 beside it the base class that says how it is loaded."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _LAZY:
+        from importlib import import_module  # every command begins here: until `__main__` hears of Ctrl-C
+
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'aot' has no attribute {name!r}")

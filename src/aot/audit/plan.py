@@ -17,6 +17,7 @@ from aot.attacks.base.family import Family
 from aot.attacks.strengths import Strengths
 from aot.attacks.white_box.settings import PixelAttackSettings
 from aot.backends.base.backend import Sampling
+from aot.backends.openai.pauses import LONGEST_WAIT_S
 from aot.forge.objects import FOR_ATTACKS
 from aot.forge.photo_source import PhotoSettings
 from aot.game.referee import RefereeSettings
@@ -38,6 +39,7 @@ class Connection(BaseModel, frozen=True, extra="forbid"):
     requests_per_minute: float | None = Field(None, ge=0.001)
     timeout: float = Field(60, gt=0, le=86_400)  # seconds
     attempts: int = Field(6, gt=0)
+    longest_wait_s: float = Field(LONGEST_WAIT_S, ge=0, le=604_800)  # that the server may ask for
     api_key_env: str = "OPENAI_API_KEY"
 
 

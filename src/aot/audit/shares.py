@@ -1,9 +1,9 @@
 """Shares and changes as `audit.json` holds them, fractions of 1: pure.
 
 A share is `{"value", "ci" (95 %), "hits", "n"}`, its value null where n is 0; a change is `{"value", "ci" (paired,
-normal; Tango's where all images agree), "p" (exact, `aot.scores.intervals.mcnemar`), "n"}`. Images are the clusters of all
-of these, since questions about one image and draws on one are not independent: Wilson's where each image counts once,
-else the bootstrap (`aot.scores.tally`). Over fewer than two images "ci" is null and "ci_absent" says why.
+normal; Tango's where all images agree), "p" (exact, `aot.scores.intervals.mcnemar`), "n"}`. Images are the clusters of
+all of these, since questions about one image and draws on one are not independent: Wilson's where each image counts
+once, else the bootstrap (`aot.scores.tally`). Over fewer than two images "ci" is null and "ci_absent" says why.
 """
 
 from __future__ import annotations

@@ -140,6 +140,7 @@ def asked_at(url: str, model: Served, asking: AskingSettings, say: Callable[[str
         concurrency=asking.concurrency,
         timeout=asking.timeout_s,
         attempts=asking.attempts,
+        longest_wait_s=asking.longest_wait_s,
         say=say,
     )
 

@@ -1,7 +1,7 @@
 """From what a user types to a model that can be asked. Libraries are imported when they are needed.
 
     open_backend(name, *, model=None, batch=None, device=None, concurrency=8, requests_per_minute=None, timeout=60,
-                 attempts=6, api_key_env="OPENAI_API_KEY") -> Backend
+                 attempts=6, longest_wait_s=1800, api_key_env="OPENAI_API_KEY") -> Backend
     open_defender(name, model=None, *, sampling=None, store=None, **as above) -> Defender
 
 `name`: "miniature", a model's folder, a hub id, or an http(s) URL; `model` is needed where that offers several.
@@ -15,6 +15,7 @@ from typing import Any
 from aot.backends.asking.defender import BackendDefender, gold_answers, letters
 from aot.backends.asking.store import AnswerStore
 from aot.backends.base.backend import Backend, Sampling
+from aot.backends.openai.pauses import LONGEST_WAIT_S
 from aot.errors import AotError
 from aot.players.base import Defender
 from aot.players.base_players import is_miniature, player_folder
@@ -36,6 +37,7 @@ def open_backend(
     requests_per_minute: float | None = None,
     timeout: float = 60,
     attempts: int = 6,
+    longest_wait_s: float = LONGEST_WAIT_S,
     api_key_env: str = "OPENAI_API_KEY",
 ) -> Backend:
     """`batch`, `device`: of a model in this process; the others: of one behind a URL. Raises `AotError` where there is
@@ -51,6 +53,7 @@ def open_backend(
             requests_per_minute=requests_per_minute,
             timeout=timeout,
             attempts=attempts,
+            longest_wait_s=longest_wait_s,
         )
     if model is not None:
         raise AotError("only a URL takes a model's name", where=name, hint="leave out --model, or give a server's URL")

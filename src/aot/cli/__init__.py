@@ -50,7 +50,7 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         with watched_streams():
-            app()
+            app([_at_home(word) for word in sys.argv[1:]])
     except AotError as error:
         _end(error)
     except OSError as error:  # a place that no command has looked at itself
@@ -59,6 +59,13 @@ def main() -> None:
         if (mistake := mistake_of(error)) is None:
             raise
         _end(mistake)
+
+
+def _at_home(word: str) -> str:
+    """A word of the command line with `~` as the home folder where no shell has put it: behind a "=", or in quotes. A
+    folder of that name is never meant."""
+    before, tilde, rest = word.partition("~")
+    return before + os.path.expanduser(tilde + rest) if tilde and (not before or before[-1] == "=") else word
 
 
 def _end(error: AotError) -> NoReturn:

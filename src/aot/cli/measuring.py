@@ -48,6 +48,16 @@ def evaluate(
     timeout: Annotated[
         float, typer.Option(min=0.001, max=86_400, help="Seconds until a request to a URL is tried again.")
     ] = 60.0,
+    longest_wait: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=604_800,
+            help="Seconds that a server may ask to wait before it is asked again; where it asks for more, the question "
+            "is left for the next run. [default: 1800]",
+            show_default=False,
+        ),
+    ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Questions at once, in this process.")] = None,
     blind: BlindOption = False,
     compare: Annotated[
@@ -79,10 +89,11 @@ def evaluate(
         limit=limit,
         confidence=confidence,
     )
-    asked = {"model": model, "concurrency": concurrency, "requests_per_minute": requests_per_minute}
+    asked = {"model": model, "concurrency": concurrency, "requests_per_minute": requests_per_minute, "batch": batch}
+    asked |= {"longest_wait_s": longest_wait} if longest_wait is not None else {}
     wanted = command.wanted(benchmarks or [])  # a mistake is told before a model is loaded
     with resumable():
-        refused = command.run(defender, wanted, settings, out, **asked, timeout=timeout, batch=batch, blind=blind)
+        refused = command.run(defender, wanted, settings, out, **asked, timeout=timeout, blind=blind)
     if refused:
         raise typer.Exit(3)
 

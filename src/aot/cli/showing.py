@@ -9,7 +9,7 @@ import typer
 
 from aot.cli.options import SeedOption, SetOption
 from aot.errors import AotError
-from aot.runs.terminal import Terminal, echo
+from aot.runs.terminal import Terminal, echo, warn
 from aot.types import EditKind
 
 
@@ -18,9 +18,18 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     if not (run / "recipe.json").is_file():
         hint = "give the folder that `aot coevolve` printed, e.g. runs/miniature"
         raise AotError("no run here (recipe.json is missing)", where=str(run), hint=hint)
+    from aot.coevolve.recipes.load import recipe_of
     from aot.report import build_report
+    from aot.runs.manifest import CHANGED
 
-    echo(build_report(run))
+    notes = []
+    try:
+        recipe_of(run)
+    except AotError as error:  # what the stages hold is shown all the same
+        if error.message == CHANGED:
+            notes.append(error.render())
+            warn(f"warning: {error.render()}")
+    echo(build_report(run, notes))
 
 
 def show_recipe(

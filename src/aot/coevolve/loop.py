@@ -33,7 +33,7 @@ from aot.backends.vllm.settings import IN_PROCESS, VLLM
 from aot.coevolve.controller import Controller
 from aot.coevolve.evaluation.evaluator import Evaluator
 from aot.coevolve.evaluation.gallery import write_gallery
-from aot.coevolve.recipes.load import game_of, recipe_of
+from aot.coevolve.recipes.load import FREE, game_of, recipe_of
 from aot.coevolve.recipes.overview import overview
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.recipes.stage_names import (
@@ -166,10 +166,6 @@ def make_stages(
         made = Stages(recipe, run, game).make_all(names)
     ranks.leave()
     return made
-
-
-FREE = ("compute", "track", "pictures")
-"""Settings that may change from one command to the next."""
 
 
 def _settings(recipe: Recipe, data: Path | None) -> dict[str, Any]:

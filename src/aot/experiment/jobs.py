@@ -17,6 +17,7 @@ from aot.experiment.unit import make_unit
 from aot.players.base_players import quiet_loading
 from aot.runs.background import FAILED, end_with_parent, out_of_reach, within_reach
 from aot.runs.launched import told_exit
+from aot.runs.streams import PIPE_CLOSED, watched_streams
 from aot.runs.terminal import echo, warn
 
 
@@ -36,7 +37,7 @@ def make_units(
     settings: ExperimentSettings, runs: Path, tasks: Sequence[Task], jobs: int, landed: Callable[[Task], None]
 ) -> None:
     """Makes all of them in order, `jobs` at a time, and calls `landed` after each, in this process. With one job it is
-    done here. Raises `AotError` after the others have ended, where one failed."""
+    done here. Raises `AotError` after the others have ended, where one failed; ends where nobody reads the output."""
     if jobs == 1:
         for task in tasks:
             make_unit(settings, runs, task.seed, task.unit, partial(_say, task))
@@ -60,6 +61,8 @@ def make_units(
                 assert isinstance(sentinel, int)
                 task, process = running.pop(sentinel)
                 process.join()
+                if process.exitcode == PIPE_CLOSED:  # nobody reads what this one says, either
+                    raise SystemExit(PIPE_CLOSED)
                 if process.exitcode:
                     failed.append(f"{task}: it {told_exit(process.exitcode)}")
                 else:
@@ -78,8 +81,9 @@ def _work(settings: str, runs: Path, seed: int, unit: str) -> None:
     end_with_parent()
     quiet_loading()
     try:
-        chosen = ExperimentSettings.model_validate_json(settings)
-        make_unit(chosen, runs, seed, unit, partial(_say, Task(seed, unit)))
+        with watched_streams():
+            chosen = ExperimentSettings.model_validate_json(settings)
+            make_unit(chosen, runs, seed, unit, partial(_say, Task(seed, unit)))
     except AotError as error:
         warn(f"{Task(seed, unit)}: {error.render()}")
         sys.exit(FAILED)

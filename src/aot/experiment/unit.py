@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BaseModel, Field
 
 from aot.coevolve.evaluation.comparison import cpu_seconds_of, stages_behind
-from aot.coevolve.loop import FREE
+from aot.coevolve.recipes.load import FREE
 from aot.coevolve.recipes.stage_names import BASE, stage_of
 from aot.coevolve.scenes.game import open_game
 from aot.coevolve.stages.make import Stages

@@ -6,7 +6,7 @@ Same run folder, same bytes: the page carries no time of day.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -54,14 +54,14 @@ class PayoffCell:
     trained: str
 
 
-def build_report(run_dir: Path) -> Path:
+def build_report(run_dir: Path, notes: Sequence[str] = ()) -> Path:
     """Write `run_dir/report.html` and return its path.
 
-    Parts of the run that are missing or damaged are named on the page. Raises AotError where `run_dir` is not
-    a folder or the page cannot be written.
+    Parts of the run that are missing or damaged are named on the page, below `notes`. Raises AotError where
+    `run_dir` is not a folder or the page cannot be written.
     """
     run = read_run(Path(run_dir))
-    problems = list(run.problems)
+    problems = [*notes, *run.problems]
     cards = read_gallery(run.folder / "gallery", problems)
     page = environment().get_template("page.html").render(_context(run, cards, problems))
     path = run.folder / "report.html"

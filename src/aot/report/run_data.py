@@ -15,6 +15,7 @@ from typing import Any
 from aot.errors import AotError
 from aot.report.summary import Summary
 from aot.runs.files import read_whole
+from aot.runs.manifest import SUPERSEDED
 
 METRICS = ("reward", "valid_success", "integrity", "accuracy", "informative")
 """What the report draws from the logs of trainings."""
@@ -82,7 +83,7 @@ def _stage_files(folder: Path, name: str) -> list[Path]:
     """Files of that name one folder down or deeper, iteration_10 behind iteration_9; what newer inputs have
     superseded is left out."""
     found = [path for path in folder.rglob(name) if path.parent != folder]
-    current = [path for path in found if path.relative_to(folder).parts[0] != "superseded"]
+    current = [path for path in found if path.relative_to(folder).parts[0] != SUPERSEDED]
     return sorted(
         current, key=lambda path: [(int(p), "") if p.isdigit() else (-1, p) for p in _NUMBER.split(str(path))]
     )

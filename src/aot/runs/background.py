@@ -23,6 +23,7 @@ import torch
 
 from aot.errors import AotError
 from aot.runs.launched import told_exit
+from aot.runs.streams import ENDING, PIPE_CLOSED
 from aot.runs.terminal import warn
 from aot.runs.threads import use_threads
 
@@ -66,6 +67,8 @@ class Background:
             self._later.pop(0)()
         for process in self._jobs:
             process.join()
+            if process.exitcode == PIPE_CLOSED:  # nobody reads what this one says, either
+                raise SystemExit(PIPE_CLOSED)
             if process.exitcode:  # a killed one never gave the turn to the next: these must not be waited for
                 hint = "its message, if it left one, stands above; the same command goes on from the finished stages"
                 raise AotError(f"a background process {told_exit(process.exitcode)}", hint=hint)
@@ -88,9 +91,9 @@ class Background:
 @contextmanager
 def out_of_reach(*, forked: bool) -> Iterator[None]:
     """Processes that are started within never hear of Ctrl-C, which a terminal sends to all: the main one ends them.
-    A signal that comes meanwhile waits until they have been started. Forked ones would do at SIGTERM what the main one
-    does: it waits until they say that they are `within_reach`."""
-    blocked = {signal.SIGINT, signal.SIGTERM} if forked else {signal.SIGINT}
+    A signal that comes meanwhile waits until they have been started. Forked ones would do at SIGTERM and SIGHUP what
+    the main one does: these wait until they say that they are `within_reach`."""
+    blocked = {signal.SIGINT, *ENDING} if forked else {signal.SIGINT}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     try:
         yield
@@ -99,9 +102,12 @@ def out_of_reach(*, forked: bool) -> Iterator[None]:
 
 
 def within_reach() -> None:
-    """A process that was just started ends at SIGTERM, whatever the one that started it does then."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    """A process that was just started ends at SIGTERM and SIGHUP, whatever the one that started it does then; one that
+    is to outlive its terminal (`nohup`) still does."""
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, set(ENDING))
 
 
 def end_with_parent() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -19,6 +20,10 @@ from aot.runs.files import canonical_hash, flush_to_disk, is_leftover, read_json
 MANIFEST, STARTED, CHECKPOINT, LOG = "manifest.json", "started.json", "checkpoint", "log.jsonl"
 SAMPLES = "samples"
 """Folder beside a log, for pictures of what the training made: like the log they explain, nothing is made of them."""
+SUPERSEDED = "superseded"
+"""Folder of a run for stages whose inputs have changed."""
+CHANGED = "changed since the run's stages were made"
+PUT_BACK = "put it back, or delete it and give the command that made the run: it writes it anew and keeps the stages"
 LIBRARIES = ("aot-vlm", "torch", "transformers", "diffusers", "trl", "peft", "accelerate", "numpy", "safetensors")
 
 
@@ -128,6 +133,17 @@ def _entries(manifest: Mapping[str, Any], folder: Path) -> Mapping[str, Mapping[
 
 def _metrics(manifest: Mapping[str, Any]) -> Any:
     return manifest.get("metrics", manifest.get("figures", {}))  # "figures": its name once
+
+
+def made_with(run: Path) -> set[str]:
+    """Hashes of the recipes that the finished stages of a run were made with: its own, and that of a stage that was
+    linked there."""
+    found = set[str]()
+    for path in (path for depth in ("*", "*/*", "*/*/*") for path in run.glob(f"{depth}/{MANIFEST}")):
+        if path.relative_to(run).parts[0] != SUPERSEDED:
+            with suppress(AotError):  # told where the stage is needed
+                found.add(str(read_json(path, hint="", needs=("recipe",))["recipe"]))
+    return found
 
 
 def remake_hint(folder: Path) -> str:

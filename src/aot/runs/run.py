@@ -25,12 +25,16 @@ from aot.errors import AotError
 from aot.runs import ranks
 from aot.runs.files import canonical_hash, disk_errors, held, read_json, write_json
 from aot.runs.manifest import (
+    CHANGED,
     CHECKPOINT,
     LOG,
     MANIFEST,
+    PUT_BACK,
     STARTED,
+    SUPERSEDED,
     Stage,
     inputs_of,
+    made_with,
     record_files,
     remake_hint,
     trusted,
@@ -92,6 +96,8 @@ class Run:
             if canonical_hash(self._fixed(before)) != self.recipe_hash:
                 changed = ", ".join(sorted(_differences(self._fixed(before), self._fixed(self.recipe)))[:5])
                 what = f"the folder holds a run of another recipe (different: {changed})"
+                if self.recipe_hash in made_with(self.folder):
+                    what, hint = f"{CHANGED} (different from this command's: {changed})", PUT_BACK
                 raise AotError(what, where=str(path), hint=hint)
             if before == self.recipe:
                 return
@@ -245,7 +251,7 @@ class Run:
         before = read_json(marker, hint=remake_hint(folder), needs=("key",))["key"]
         if before == digest:
             return
-        aside = self.folder / "superseded" / f"{name}-{str(before)[:8]}"
+        aside = self.folder / SUPERSEDED / f"{name}-{str(before)[:8]}"
         if aside.exists():
             shutil.rmtree(aside)  # an earlier copy of the same inputs: deterministic, so nothing is lost
         aside.parent.mkdir(parents=True, exist_ok=True)

@@ -4,11 +4,13 @@
 
 A reader that has seen enough (`aot plan | head`) ends a command as SIGPIPE ends other programs: at once, without a
 word, with status 141; status 1 would be the command's own. The signal itself stays ignored, as sockets raise it, too.
-Whatever a command clears away at its end, it clears away then.
+Whatever a command clears away at its end, it clears away then. A line is written as it comes, also into a file: whoever
+looks at the log of a long run sees it, and a killed one loses none.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -19,6 +21,8 @@ from pathlib import Path
 from typing import TextIO
 
 PIPE_CLOSED = 128 + signal.SIGPIPE
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that ask a command to end, besides Ctrl-C."""
 
 
 class _Watched(io.FileIO):
@@ -33,6 +37,8 @@ class _Watched(io.FileIO):
             to_nowhere(self.fileno())
             if isinstance(error, BrokenPipeError):
                 raise SystemExit(PIPE_CLOSED) from None
+            if error.errno == errno.EIO:  # the terminal is closed, and the command was told to outlive it
+                return len(data)
             from aot.runs.files import disk_errors  # every command begins here
 
             with disk_errors(Path(self.named), "the rest of the output is lost"):
@@ -81,4 +87,4 @@ def _watched(stream: TextIO) -> TextIO:
     through = isinstance(stream.buffer, io.FileIO) or stream.write_through
     how = {"encoding": stream.encoding, "errors": stream.errors}
     file = io.BufferedWriter(_Watched(raw.fileno(), "wb", closefd=False))  # type: ignore[type-var]
-    return io.TextIOWrapper(file, **how, line_buffering=stream.line_buffering, write_through=through)
+    return io.TextIOWrapper(file, **how, line_buffering=True, write_through=through)

@@ -1,7 +1,7 @@
 """A model behind an OpenAI-compatible URL (`vllm serve`, a hosted one), asked by the official client library.
 
     OpenAiBackend(url, model, *, api_key_env="OPENAI_API_KEY", concurrency=8, requests_per_minute=None, timeout=60,
-                  attempts=6, backoff_s=0.5, say=...)    `say`: told what the user should know meanwhile
+                  attempts=6, backoff_s=0.5, longest_wait_s=1800, say=...)    `say`: told what the user should know
 
 The library's own retries are off and ours on, so that every request and every fault is counted. Nothing leaves but the
 requests; the key is read from the environment, never shown or stored. What is tried again, how often and how long in
@@ -28,15 +28,17 @@ from aot.backends.openai import address, refusals
 from aot.backends.openai.capped import keep_small_async
 from aot.backends.openai.chat import Fault, chat_body, read_completion, user_turn
 from aot.backends.openai.error_bodies import error_text, wait_of
-from aot.backends.openai.pauses import RateLimit, bounded, pause_s
+from aot.backends.openai.pauses import LONGEST_WAIT_S, RateLimit, pause_s
 from aot.data.images.decoding import BadPicture
 from aot.errors import AotError
+from aot.runs.heartbeat import beat
+from aot.runs.progress import duration
 from aot.runs.terminal import warn
 
 EMPTY_ATTEMPTS = 3
 """A model that says nothing mostly says nothing again."""
-SAID_FROM_S = 5.0
-"""A server's wish to wait so long is told, once in a while."""
+SAID_FROM_S, SAID_EVERY_S = 5.0, 60.0
+"""A server's wish to wait so long is told, and then how long is left, once for all questions that wait."""
 LAST_REPLIES_S = 5.0
 """After a mistake that ends the run, replies under way are waited for so long: they are paid for."""
 LOST_IN_A_ROW = 4
@@ -58,11 +60,13 @@ class OpenAiBackend:
         timeout: float = 60,
         attempts: int = 6,
         backoff_s: float = 0.5,
+        longest_wait_s: float = LONGEST_WAIT_S,
         say: Callable[[str], None] | None = None,
     ):
         self.given_url, (self.url, self.shown_url) = url, address.checked_url(url)
         self.model = self.name = model
         self.concurrency, self.timeout, self.attempts, self.backoff_s = concurrency, timeout, attempts, backoff_s
+        self.longest_wait_s = longest_wait_s
         if min(concurrency, attempts) < 1 or timeout <= 0 or (requests_per_minute or 1) <= 0:
             raise AotError("concurrency, attempts, timeout and requests a minute are above 0", where=self.shown_url)
         self.rate_limit = RateLimit(requests_per_minute)
@@ -174,28 +178,42 @@ class _Session:
                 if outcome.word == "parameter":
                     continue
                 tried = requests - faults.count("parameter")
-                if tried >= backend.attempts or faults.count("empty") >= EMPTY_ATTEMPTS:
+                too_long = (outcome.wait_s or 0) > backend.longest_wait_s
+                if too_long:
+                    outcome = replace(outcome, detail=self._too_long(outcome))
+                if too_long or tried >= backend.attempts or faults.count("empty") >= EMPTY_ATTEMPTS:
                     if outcome.word == "empty":
                         self._heard()
                     else:
                         await self._check_alive(started, outcome)
                     reply = Reply("", "error", backend.clean(f"{outcome.word}: {outcome.detail}"))
                     break
-                self._tell_wait(outcome, tried)
-                await asyncio.sleep(pause_s(outcome.wait_s, backend.backoff_s, tried))
+                await self._wait(outcome, tried)
         return ask, replace(reply, seconds=time.monotonic() - started, attempts=requests, faults=tuple(faults))
 
     def _heard(self) -> None:
         self.answered_at, self.lost_in_a_row = time.monotonic(), 0
 
-    def _tell_wait(self, fault: Fault, tried: int) -> None:
-        """Tells the user that the server asks for a long wait, once for all questions that hear the same."""
-        if fault.wait_s is None or fault.wait_s < SAID_FROM_S or time.monotonic() < self.quiet_until:
-            return
-        wait_s = bounded(fault.wait_s)
-        self.quiet_until = time.monotonic() + wait_s
-        told = f"{fault.word}, the server asks to wait {fault.wait_s:g} s; asking again in {wait_s:g} s"
-        self.backend.say(f"{self.backend.shown_url}: {told} (try {tried} of {self.backend.attempts})")
+    async def _wait(self, fault: Fault, tried: int) -> None:
+        """Until the question is asked again. A long wait that the server asks for is told, once for all questions that
+        hear the same, and so is what is left of it."""
+        backend, now = self.backend, time.monotonic()
+        until = now + pause_s(fault.wait_s, backend.backoff_s, tried)
+        if fault.wait_s is not None and fault.wait_s >= SAID_FROM_S and now >= self.quiet_until:
+            told = f"{fault.word}, the server asks to wait {duration(fault.wait_s)}; asking again then"
+            backend.say(f"{backend.shown_url}: {told} (try {tried} of {backend.attempts})")
+            self.quiet_until = now + min(SAID_EVERY_S, fault.wait_s)
+        while (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, SAID_EVERY_S / 10))
+            beat()  # who watches this process knows that it waits
+            now = time.monotonic()
+            if fault.wait_s is not None and now >= self.quiet_until and until - now >= SAID_FROM_S:
+                self.quiet_until = now + SAID_EVERY_S
+                backend.say(f"{backend.shown_url}: still waiting as asked, {duration(until - now)} left")
+
+    def _too_long(self, fault: Fault) -> str:
+        asked, most = duration(fault.wait_s or 0), duration(self.backend.longest_wait_s)
+        return f"the server asks to wait {asked}, and {most} is the most that is waited: {fault.detail}"
 
     async def _attempt(self, body: dict[str, Any], options: tuple[str, ...], refused: set[str]) -> Reply | Fault:
         """One request. `refused` remembers the parameters that this question was refused for."""
@@ -273,8 +291,11 @@ class _Session:
         if few and await self._offered() is not None:
             return
         said = backend.clean(f"{last.word}, {last.detail}")
-        what = f"the server does not answer any more, {backend.attempts} times in a row (last: {said})"
-        hint = refusals.WAY_ON.get(last.word, "see to the server")
+        if (last.wait_s or 0) > backend.longest_wait_s:
+            what, hint = said, refusals.LATER
+        else:
+            what = f"the server does not answer any more, {backend.attempts} times in a row (last: {said})"
+            hint = refusals.WAY_ON.get(last.word, "see to the server")
         raise AotError(what, where=backend.shown_url, hint=hint)
 
 

@@ -6,7 +6,10 @@ import asyncio
 import random
 import time
 
-LONGEST_WAIT_S, LONGEST_BACKOFF_S = 60.0, 30.0
+LONGEST_WAIT_S = 1800.0
+"""A wait that a server asks for is kept up to this, unless the user says otherwise: as inspect-ai pauses at most. The
+openai client (3.x) keeps to two minutes, and does not ask again where it is told more."""
+LONGEST_BACKOFF_S = 30.0
 
 
 class RateLimit:
@@ -25,15 +28,10 @@ class RateLimit:
             await asyncio.sleep(turn - now)
 
 
-def bounded(asked_s: float) -> float:
-    """Seconds that are waited where a server asks for `asked_s`: a server may ask for a day."""
-    return min(asked_s, LONGEST_WAIT_S)
-
-
 def pause_s(asked_s: float | None, first_s: float, tried: int) -> float:
     """Seconds before a question is asked again that was asked `tried` times: what the server asks for (None: nothing);
     else `first_s`, twice as long each time. Random in part, so that not all come back at once."""
     longest = min(LONGEST_BACKOFF_S, first_s * 2 ** (tried - 1))
     if asked_s is not None:
-        return bounded(asked_s) + random.uniform(0, longest / 4)
+        return asked_s + random.uniform(0, longest / 4)
     return random.uniform(longest / 2, longest)

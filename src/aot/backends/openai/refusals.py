@@ -27,6 +27,7 @@ WAY_ON = {
     **dict.fromkeys(("wrong_shape", "invalid_json"), "is it OpenAI's chat at this address? (it mostly ends with /v1)"),
 }
 """The next step after so many of one fault."""
+LATER = "run it again then, or let it wait: --longest-wait of aot eval, longest_wait_s of the other settings"
 NO_PROBABILITIES = "probabilities were asked for, and the server gives none: there will be no confidences"
 FILTERED = re.compile(r"content.?filter|content.?policy|content management|moderation|flagged|safety", re.IGNORECASE)
 WRONG_KEY = re.compile(

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from aot.backends.openai.pauses import LONGEST_WAIT_S
+
 IN_PROCESS, VLLM = "in_process", "vllm"
 """Values of `compute.answers` beside a URL."""
 Placement = Literal["own_gpus", "shared", "time_shared"]
@@ -30,6 +32,7 @@ class AskingSettings(BaseModel, frozen=True, extra="forbid"):
     concurrency: int = Field(64, gt=0, le=1024)  # questions at once
     timeout_s: float = Field(300, gt=0, le=86_400)  # for an answer
     attempts: int = Field(6, gt=0)  # at a question, before the stage ends
+    longest_wait_s: float = Field(LONGEST_WAIT_S, ge=0, le=604_800)  # that the server may ask for
     api_key_env: str = Field("OPENAI_API_KEY", min_length=1)  # environment variable with the URL's key
 
 

@@ -16,10 +16,13 @@ from aot.coevolve.recipes.miniature import miniature, miniature_long, smoke
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.scenes.game import PHOTOS, Game, open_game
 from aot.errors import AotError
-from aot.runs.files import read_json
+from aot.runs.files import canonical_hash, read_json
+from aot.runs.manifest import CHANGED, PUT_BACK, made_with
 from aot.runs.overrides import merged, overridden, validated
 
 RECIPES = {make.__name__: make for make in (miniature, miniature_long, smoke, paper, single_gpu, small_gpu, eight_gpus)}
+FREE = ("compute", "track", "pictures")
+"""Settings of a run that may change from one command to the next."""
 
 
 def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -63,10 +66,14 @@ def game_of(recipe: Recipe, data: Path | None, run: Path) -> Game:
 
 def recipe_of(run: Path) -> tuple[Recipe, Path | None]:
     """The recipe of a run folder and the data that it plays on (none: the miniature world). Raises `AotError` where
-    there is no run, or one of a recipe that this version does not read."""
+    there is no run, or one of a recipe that this version does not read, or that was changed by hand."""
     path, hint = run / "recipe.json", "`aot coevolve` begins a run"
     settings = read_json(path, hint=hint, needs=())
+    digest = canonical_hash({name: value for name, value in settings.items() if name not in FREE})
     data = settings.pop("data", None)
     if not isinstance(data, str | None):
         raise AotError(f"data: a path is expected, or null (given: {data!r})", where=str(path), hint=hint)
-    return validated(Recipe, settings, where=str(path), hint=hint), Path(data) if data else None
+    recipe = validated(Recipe, settings, where=str(path), hint=hint)
+    if (made := made_with(run)) and digest not in made:
+        raise AotError(CHANGED, where=str(path), hint=PUT_BACK)
+    return recipe, Path(data) if data else None
