@@ -18,6 +18,8 @@ class TrlOptions(BaseModel, frozen=True, extra="forbid"):
     completions_per_forward: int = Field(32, gt=0)  # per device; a divisor of groups x group_size
     bf16: bool = False
     vllm: Literal["off", "colocate", "server"] = "off"
+    vllm_memory: float = Field(0.3, gt=0, lt=1)  # of colocate: share of a GPU's memory; TRL's default
+    vllm_max_model_len: int = Field(0, ge=0)  # of colocate: tokens of prompt and answer; 0: the model's own limit
     checkpoint_every: int = Field(50, gt=0)  # updates
 
 
@@ -55,7 +57,8 @@ class DapoSettings(BaseModel, frozen=True, extra="forbid"):
     @property
     def key(self) -> dict[str, Any]:
         """What a trained defender depends on; without the reward of abstaining where that is off."""
-        return self.model_dump() | {"reward": self.reward.key}
+        places = {"trl": {"vllm_memory", "vllm_max_model_len"}}
+        return self.model_dump(exclude=places) | {"reward": self.reward.key}
 
     @property
     def limit(self) -> int:
@@ -75,7 +78,8 @@ class DapoSettings(BaseModel, frozen=True, extra="forbid"):
 
 def paper_dapo() -> DapoSettings:
     """The AOT release's values for Qwen2.5-VL-7B (method section 3)."""
-    trl = TrlOptions(completions_per_forward=1, bf16=True, vllm="colocate")
+    # ours; a limit, since the model's own of 128,000 tokens would have to fit into vLLM's share
+    trl = TrlOptions(completions_per_forward=1, bf16=True, vllm="colocate", vllm_max_model_len=8192)
     return DapoSettings(
         engine="trl",
         groups=128,  # AOT release: rollout batch 128

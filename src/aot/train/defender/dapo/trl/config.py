@@ -115,6 +115,8 @@ def trl_config(
         gradient_checkpointing=defender.checkpointing,
         use_vllm=options.vllm != "off",
         vllm_mode=options.vllm if options.vllm != "off" else "colocate",
+        vllm_gpu_memory_utilization=options.vllm_memory,
+        vllm_max_model_length=options.vllm_max_model_len or None,
         save_strategy="steps" if keep else "no",
         save_steps=options.checkpoint_every,
         save_total_limit=2,  # the one before stands until the newest is whole
