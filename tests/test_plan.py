@@ -46,6 +46,7 @@ from aot.plan.recipe_plan import (
     _with_server,
     attack_round,
     attackers_evolution,
+    defenders_dapo,
     defenders_sft,
     evaluation,
     payoff,
@@ -498,6 +499,21 @@ def test_a_stage_counts_what_a_run_does() -> None:
     fresh = recipe.changed(best_response_updates=10)
     finals = 1 + bool(fresh.sft_scripted_steps) + fresh.clean_rl
     assert attackers_evolution(Faked(fresh)).made == 3 + finals * 10 / 5
+
+
+@pytest.mark.parametrize(
+    ("wanted", "groups", "ranks", "forward"), [(32, 2, 1, 8), (8, 3, 1, 4), (3, 2, 1, 1), (4, 8, 2, 4), (32, 8, 4, 8)]
+)
+def test_trl_is_planned_with_the_answers_that_it_takes_at_once(
+    wanted: int, groups: int, ranks: int, forward: int
+) -> None:
+    trl = [f"dapo.trl.completions_per_forward={wanted}", "dapo.engine=trl", "dapo.group_size=4"]
+    recipe = load_recipe("smoke", [*trl, f"dapo.groups={groups}"])
+    assert recipe.dapo.trls_forward(ranks) == forward
+    if ranks == 1:
+        need = defenders_dapo(Faked(recipe))
+        assert need.phases[-1].times == recipe.dapo.updates * groups * 4 / forward
+        assert f"{forward} answers at once" in need.geometry
 
 
 def test_every_sft_of_the_defender_is_counted_with_what_its_settings_add() -> None:

@@ -152,7 +152,7 @@ def _packed(live: LiveMemory, defender: TrainedDefender, settings: DapoSettings,
 
 def _trl(live: LiveMemory, defender: TrainedDefender, settings: DapoSettings, size: Size) -> Measured:
     with_trls_head(defender.model, settings.temperature)
-    at_once = settings.trl.completions_per_forward
+    at_once = settings.trls_forward()
     step = _Step(live, defender, settings, accumulates=at_once < settings.groups * settings.group_size)
     images, questions = _asked(size, at_once)
     stock = _stock(defender)

@@ -190,7 +190,7 @@ def defenders_dapo(m: Measures) -> StageNeed:
     r, s = m.recipe, m.dapo_settings
     update, trained = m.dapo
     answers = s.groups * s.group_size
-    at_once = answers if s.engine == "packed" else s.trl.completions_per_forward
+    at_once = answers if s.engine == "packed" else s.trls_forward()
     colocated = s.engine == "trl" and s.trl.vllm == "colocate"
     phases = []
     if s.engine == "packed" or s.trl.vllm == "off":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
@@ -15,7 +16,7 @@ from aot.runs.limits import Warm
 class TrlOptions(BaseModel, frozen=True, extra="forbid"):
     """What only the TRL engine needs: how a batch is split and what carries it. All *ours*."""
 
-    completions_per_forward: int = Field(32, gt=0)  # per device; a divisor of groups x group_size
+    completions_per_forward: int = Field(32, gt=0)  # per device; of other numbers their common divisor with what it has
     bf16: bool = False
     vllm: Literal["off", "colocate", "server"] = "off"
     vllm_memory: float = Field(0.3, gt=0, lt=1)  # of colocate: share of a GPU's memory; TRL's default
@@ -65,6 +66,10 @@ class DapoSettings(BaseModel, frozen=True, extra="forbid"):
         """Tokens of a completion, once that is known (`limited`)."""
         assert self.max_completion_tokens is not None
         return self.max_completion_tokens
+
+    def trls_forward(self, ranks: int = 1) -> int:
+        """Completions that TRL's engine puts through the network at once on each rank: a divisor of what it has."""
+        return gcd(self.trl.completions_per_forward, self.groups * self.group_size // ranks)
 
     def limited(self, most: int) -> DapoSettings:
         """With a limit of completions: its own, or `most`, the defender's. Raises `AotError` where the cache of the

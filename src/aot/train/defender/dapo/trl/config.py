@@ -80,7 +80,7 @@ def trl_config(
     on_cpu = defender.device.type == "cpu"
     world = GRPOConfig(output_dir=str(folder), use_cpu=on_cpu, bf16=False, report_to="none").world_size
     completions = settings.groups * settings.group_size
-    forward = math.gcd(options.completions_per_forward, completions // world)
+    forward = settings.trls_forward(world)
     if completions % world or (completions // world) % settings.group_size:
         raise AotError(
             f"{settings.groups} groups cannot be shared by {world} processes in whole groups",
