@@ -13,15 +13,20 @@ from aot.players.base_players import Role
 from aot.players.model_folder import META, read_model, read_processor
 from aot.players.settings import PlayerSettings
 
+AGAIN = "fetch the folder again"
+"""In a hint: the doctor knows the command."""
+
 
 def opened(found: Finding, settings: PlayerSettings, role: Role) -> Finding:
     """What was found of a player whose files are all there; where it, or the base of its adapters, does not open, why.
     """
-    folder = place_of(settings, role).folder
+    place = place_of(settings, role)
+    folder = place.folder
     if folder is None or found.state == "wrong":
         return found
     if (base := base_settings(settings, folder, role)) is not None:
-        folder = place_of(base, role).folder
+        place = place_of(base, role)
+        folder = place.folder
     if folder is None:
         return found
     noisy = logging.getLogger("transformers"), logging.getLogger("diffusers")
@@ -34,7 +39,8 @@ def opened(found: Finding, settings: PlayerSettings, role: Role) -> Finding:
         else:
             read_processor(folder, read_model(folder, device=META, what="defender").config.model_type)
     except AotError as error:
-        return Finding(found.check, error.message, "wrong", error.hint or "")
+        hint = error.hint or AGAIN
+        return Finding(found.check, error.message, "wrong", place.fetch if AGAIN in hint else hint)
     finally:
         for logger, level in zip(noisy, levels, strict=True):
             logger.setLevel(level)
