@@ -44,16 +44,19 @@ from aot.arena.statistics.transfer import transfer, transferred
 from aot.coevolve.loop import coevolve
 from aot.coevolve.recipes.load import FREE
 from aot.coevolve.recipes.miniature import smoke
+from aot.coevolve.rounds.chunks import chunks
 from aot.coevolve.rounds.scoring import AttackSet
 from aot.errors import AotError
 from aot.game.referee import RefereeSettings
 from aot.miniature.scripted import RandomDistractor
+from aot.runs import ranks
 from aot.runs.files import canonical_hash, sha256_of
 from aot.types import Attack, Box, Finding, Verdict
 from aot.world.preserved import world_referee
 from aot.world.scenes import draw_scenes
 from conftest import Ended
 from html_page import Page
+from ranks import on_ranks
 
 Scores = dict[str, dict[str, list[int]]]
 SETTINGS = ArenaSettings(game_bootstrap=20, bootstrap=100)
@@ -515,6 +518,29 @@ def test_killed_while_it_plays_it_goes_on_to_the_same_figures(
     run_arena([finished], tmp_path, QUICK, attacks=ATTACKS, say=told.append)
     assert any("damaged" in line for line in told)
     assert (tmp_path / "arena.json").read_bytes() == (played[1] / "arena.json").read_bytes()
+
+
+def test_ranks_share_the_chunks_of_a_cell(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_by, attack_all = tmp_path / "made_by", playing.attack_all
+    made_by.mkdir()
+
+    def noted(*given: Any, **how: Any) -> Any:
+        (made_by / str(ranks.rank())).touch()
+        return attack_all(*given, **how)
+
+    def played_into(name: str) -> None:
+        run_arena([finished], tmp_path / name, QUICK, attacks=ATTACKS, say=lambda _: None)
+
+    monkeypatch.setattr(playing, "chunks", lambda count, _: chunks(count, 5))
+    monkeypatch.setattr(playing, "attack_all", noted)
+    played_into("one")
+    on_ranks(2, lambda: played_into("two"))
+    assert (tmp_path / "two/arena.json").read_bytes() == (tmp_path / "one/arena.json").read_bytes()
+    assert {path.name for path in made_by.iterdir()} == {"0", "1"}
+    kinds = [{path.name for path in (tmp_path / name).glob("*/*.*")} for name in ("one", "two")]
+    assert kinds[0] == kinds[1] and not any((tmp_path / "two/work").iterdir())
 
 
 def test_a_fresh_response_is_trained_once_and_joins_the_matrix(

@@ -217,6 +217,11 @@ def test_a_recipe_that_can_run_is_begun_without_a_word(tmp_path: Path, capsys: p
         (["compute.launch=accelerate launch --config_file x.yaml"], "x.yaml: no such file", "accelerate config"),
         (["dapo.engine=trl", "dapo.groups=6", LAUNCH], "shared by 8 ranks in whole groups", "--set dapo.groups=8"),
         (["dapo.engine=trl", "dapo.groups=6", f"{RAY} 4"], "shared by 4 ranks", "--set dapo.groups=8"),
+        (
+            ["compute.answers=vllm", "compute.vllm.placement=time_shared", LAUNCH],
+            "takes turns with one rank, and 8 are started",
+            "--set compute.vllm.placement=shared",
+        ),
         ([f"{RAY} 2"], "Ray: not installed", "ray[data]"),
         (["players.defender.device=cuda"], "players.defender.device=cuda needs one", "nvidia-smi"),
         (

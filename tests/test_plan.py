@@ -31,6 +31,7 @@ from aot.plan.measures import Measures
 from aot.plan.phases import GIB, Hardware, Phase, StageNeed
 from aot.plan.recipe_plan import (
     ATTACKER,
+    AWAKE,
     BASELINE,
     CONDITIONS,
     DEFENDER,
@@ -39,11 +40,13 @@ from aot.plan.recipe_plan import (
     HITS,
     PAYOFF,
     ROUNDS,
+    SERVER,
     WARM_UP,
-    _beside,
     _stages,
+    _with_server,
     attack_round,
     attackers_evolution,
+    defenders_dapo,
     defenders_sft,
     evaluation,
     payoff,
@@ -398,13 +401,48 @@ def test_a_server_takes_its_share_and_the_defenders_memory_goes() -> None:
     there = here.painting.peak["weights"] - served.painting.peak["weights"]
     assert there == pytest.approx(4 * 558624, rel=1e-3)
     assert served.answers_beside(1, training=True) is None
-    phase = served_phase(served)
+    phase, server = _with_server(served, [Phase("painting", served.painting, 1)], served.painting)
     assert phase.reserved == 0.35 and not phase.fits(Hardware(memory_gib=0.001))
+    assert server.name == SERVER and server.limit == 0.35
+    assert server.measured.peak["weights"] == pytest.approx(there, rel=1e-3)
 
 
-def served_phase(served: Measures) -> Phase:
-    """As a stage with a server beside it has it."""
-    return _beside(served, [Phase("painting", served.painting, 1)])[0]
+@pytest.mark.parametrize(("model", "expected"), [("3B", 2 * 36 * 2 * 128 * 2), ("7B", 2 * 28 * 4 * 128 * 2)])
+def test_a_server_holds_the_weights_and_one_longest_request(model: str, expected: int) -> None:
+    settings = DefenderSettings(model=f"Qwen/Qwen2.5-VL-{model}-Instruct", dtype="bfloat16")
+    with without_data():
+        defender = defender_without_data(settings)
+    weights = 2 * {"3B": 3_754_622_976, "7B": 8_292_166_656}[model]
+    whole, short, halved = (
+        defender_plan.served(defender, longest, most=4, gpus=gpus).peak for longest, gpus in ((0, 1), (1000, 1), (0, 2))
+    )
+    assert short["weights"] == pytest.approx(weights, rel=1e-4) and short["cache"] == 1000 * expected
+    assert whole["cache"] == 128_000 * expected
+    assert [halved[kind] for kind in ("weights", "cache")] == [whole[kind] // 2 for kind in ("weights", "cache")]
+
+
+def test_what_waits_beside_a_server_that_takes_turns_is_counted_and_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Served(Faked):
+        editing = Measured({**measured(55, kind="weights").peak, "activations": 2 * GIB}, 0)
+
+        def served(self, longest: int, *, most: int = 4, gpus: int = 1) -> Measured:
+            return measured(17 + (longest or 128_000) / 18_725)  # 57,344 bytes a token
+
+    monkeypatch.setattr("aot.plan.recipe_plan.Measures", Served)
+    as_it_comes = ["compute.vllm.memory=0", "compute.vllm.max_model_len=0"]
+    recipe, hardware = load_recipe("single_gpu", as_it_comes), Hardware()
+    need = stage_need(recipe, ROUNDS)
+    assert {p.name: round(p.needs(hardware) / GIB, 1) for p in need.too_large(hardware)} == {AWAKE: 55 + 28}
+    found = remedy(recipe, need, hardware)
+    assert found.fits and found.settings == ('compute.vllm={"max_model_len": 3584, "memory": 0.23}',)
+    again = stage_need(load_recipe("single_gpu", [*as_it_comes, *found.settings]), ROUNDS)
+    assert not again.too_large(hardware) and again.phases[-1].limit == 0.23
+    assert not stage_need(load_recipe("single_gpu"), ROUNDS).too_large(hardware)  # as the recipe has it
+    long = load_recipe("single_gpu", ["dapo.trl.vllm_max_model_len=0", "dapo.trl.vllm_memory=0.2"])
+    dapo = stage_need(long, DEFENDER)
+    assert [p.name for p in dapo.too_large(hardware)] == [SERVER]
+    mended = ('dapo.trl={"vllm_max_model_len": 3584, "vllm_memory": 0.23}',)
+    assert remedy(long, dapo, hardware).settings == mended
 
 
 class Faked(Measures):
@@ -461,6 +499,21 @@ def test_a_stage_counts_what_a_run_does() -> None:
     fresh = recipe.changed(best_response_updates=10)
     finals = 1 + bool(fresh.sft_scripted_steps) + fresh.clean_rl
     assert attackers_evolution(Faked(fresh)).made == 3 + finals * 10 / 5
+
+
+@pytest.mark.parametrize(
+    ("wanted", "groups", "ranks", "forward"), [(32, 2, 1, 8), (8, 3, 1, 4), (3, 2, 1, 1), (4, 8, 2, 4), (32, 8, 4, 8)]
+)
+def test_trl_is_planned_with_the_answers_that_it_takes_at_once(
+    wanted: int, groups: int, ranks: int, forward: int
+) -> None:
+    trl = [f"dapo.trl.completions_per_forward={wanted}", "dapo.engine=trl", "dapo.group_size=4"]
+    recipe = load_recipe("smoke", [*trl, f"dapo.groups={groups}"])
+    assert recipe.dapo.trls_forward(ranks) == forward
+    if ranks == 1:
+        need = defenders_dapo(Faked(recipe))
+        assert need.phases[-1].times == recipe.dapo.updates * groups * 4 / forward
+        assert f"{forward} answers at once" in need.geometry
 
 
 def test_every_sft_of_the_defender_is_counted_with_what_its_settings_add() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from aot.backends.frozen import check_source, frozen_defender
 from aot.backends.vllm.command import Served, serve_command, serve_environment, served
@@ -120,6 +121,22 @@ def test_what_a_folder_holds(tmp_path: Path, model: Served) -> None:
             served(model.folder, "x")
     with pytest.raises(AotError, match="no defender here"):
         served(tmp_path, "x")
+
+
+def test_adapters_that_vllm_would_leave_out_are_refused(model: Served) -> None:
+    (model.folder / "adapter_config.json").write_text('{"base_model_name_or_path": "Qwen/Q", "r": 4}')
+    inside, lora = "base_model.model.model.", {"lora_A.weight": np.zeros((4, 8)), "lora_B.weight": np.zeros((8, 4))}
+
+    def saved(*layers: str) -> None:
+        weights = {f"{inside}{layer}.{half}": value for layer in layers for half, value in lora.items()}
+        save_file(weights, model.folder / "adapter_model.safetensors")
+
+    saved("language_model.layers.0.self_attn.q_proj", "lm_head")
+    assert served(model.folder, "x").rank == 4
+    saved("language_model.layers.0.self_attn.q_proj", "visual.blocks.1.attn.qkv")
+    with pytest.raises(AotError, match=r"image encoder \(base_model\.model\.model\.visual\.blocks") as caught:
+        served(model.folder, "x")
+    assert caught.value.hint == "--set compute.answers=in_process"
 
 
 def test_settings_that_cannot_be_are_refused() -> None:

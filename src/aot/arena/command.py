@@ -11,6 +11,7 @@ from aot.arena.page.table import matrix_table, transfer_table, value_line
 from aot.arena.players.settings import ArenaSettings
 from aot.arena.run import RESULT, run_arena
 from aot.players.base_players import quiet_loading
+from aot.runs import ranks
 from aot.runs.terminal import Terminal, echo
 from aot.runs.threads import use_threads
 
@@ -20,6 +21,8 @@ def run(runs: Sequence[Path], out: Path, settings: ArenaSettings, *, attacks: Se
     use_threads(settings.threads)
     quiet_loading()
     arena = run_arena(runs, out, settings, attacks=attacks)
+    if not ranks.is_main():
+        return
     result, page = arena.result, build_page(arena.result, cards(arena.play, arena.scores), out)
     terminal = Terminal()
     for threat in result["matrices"]:

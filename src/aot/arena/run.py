@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -38,6 +39,7 @@ from aot.attacks.families import needs_objects
 from aot.attacks.judging.referees import possible_line
 from aot.coevolve.rounds.scoring import Mask, Scores
 from aot.coevolve.scenes.game import PHOTOS
+from aot.runs import ranks
 from aot.runs.files import held, write_json
 from aot.runs.terminal import echo
 
@@ -68,12 +70,17 @@ def run_arena(
 ) -> Arena:
     """Plays the players of the runs and writes `out/arena.json`. `attacks`: of those without training only these.
     Raises `AotError` where a run is not one, not finished or damaged, an attack is unknown, or another process plays
-    into the same folder."""
+    into the same folder. Several ranks share its cells, chunk by chunk; the first one writes."""
     runs = read_runs(folders)
     untrained = scripted_attackers(runs[0], attacks, settings.strengths)
     pool = pool_of(runs, [*untrained, *white_box_attackers(attacks or (), settings.pixels)])
+    say = say if ranks.is_main() else lambda _: None
+    if not ranks.is_main():
+        ranks.barrier()  # the first one writes the photos that the others read
     game, scenes, notes = arena_scenes(runs, settings.scenes, out / PHOTOS)
-    with held(out):
+    with held(out) if ranks.is_main() else nullcontext():
+        if ranks.is_main():
+            ranks.barrier()
         if settings.best_response_updates:
             say(f"best responses: {len(pool.defenders)} trainings of {settings.best_response_updates} updates at most")
             pool = with_responses(pool, fresh_responses(pool, settings.best_response_updates, out, say))
@@ -82,13 +89,21 @@ def run_arena(
         say("\n".join(plan_lines(play)))
         play.play()
         say(_spent(store))
-        scores = collect(play)
-        semantic = [a for a in pool.attackers if a.threat == "semantic"]
-        edits = {a.name: edits_of(play.attacks(Meeting(a)).attacks, scenes) for a in semantic}
-        result = figures(play, scores, edits, [*notes, *_possible(play)])
-        if settings.confidence:
-            result["confidence"] = confidence(pool, scores, weighed(play))
-        write_json(out / RESULT, result)
+        is_first = ranks.is_main()
+        with ranks.alone():  # all cells stand: nobody needs the others any more
+            arena = _figured(play, notes)
+        if is_first:
+            write_json(out / RESULT, arena.result)
+    return arena
+
+
+def _figured(play: Play, notes: Sequence[str]) -> Arena:
+    pool, scores = play.pool, collect(play)
+    semantic = [a for a in pool.attackers if a.threat == "semantic"]
+    edits = {a.name: edits_of(play.attacks(Meeting(a)).attacks, play.scenes) for a in semantic}
+    result = figures(play, scores, edits, [*notes, *_possible(play)])
+    if play.settings.confidence:
+        result["confidence"] = confidence(pool, scores, weighed(play))
     return Arena(play, scores, edits, result)
 
 

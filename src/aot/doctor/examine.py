@@ -61,7 +61,7 @@ def _of_recipe(recipe: Recipe, out: Path, *, quick: bool) -> Iterator[Finding]:
     players = players_of(recipe)
     yield from machine.gpus(_needs_gpu(recipe), quick=quick)
     for role, settings in players:
-        yield player_complete(settings, role)
+        yield _player(settings, role, quick=quick)
         yield from _libraries(role, settings)
     if stock := [f"players.{role}" for role, settings in players if settings.model != "miniature"]:
         why, ours = f"for the processor of {' and '.join(stock)}", "ours reads images in its place"
@@ -70,7 +70,7 @@ def _of_recipe(recipe: Recipe, out: Path, *, quick: bool) -> Iterator[Finding]:
         yield packages.wanted(package, f"for the processor of players.defender, a {kind}", f"pip install {package}")
     yield from _engine(recipe)
     yield from _of_trl(recipe)
-    yield from _judge(recipe)
+    yield from _judge(recipe, quick=quick)
     if recipe.pairs and not (Path(recipe.pairs) / "funnel.json").is_file():
         what = f"no dataset in {recipe.pairs} (funnel.json is missing)"
         yield Finding("pairs", what, "wrong", "aot forge --data PHOTOS --out pairs")
@@ -144,14 +144,23 @@ def _of_trl(recipe: Recipe) -> Iterator[Finding]:
         yield Finding(f"port {VLLM_PORT}", what, "wrong", serve)
 
 
-def _judge(recipe: Recipe) -> Iterator[Finding]:
+def _player(settings: PlayerSettings, role: Role, *, quick: bool) -> Finding:
+    found = player_complete(settings, role)
+    if quick:
+        return found
+    from aot.doctor.opened import opened  # imports model libraries
+
+    return opened(found, settings, role)
+
+
+def _judge(recipe: Recipe, *, quick: bool) -> Iterator[Finding]:
     name = recipe.judge.player
     if not name:
         return
     if is_url(name):
         yield machine.listens(name, "judge", "--set judge.player=ANOTHER_URL")
     else:
-        found = player_complete(DefenderSettings(model=name), "defender")
+        found = _player(DefenderSettings(model=name), "defender", quick=quick)
         yield Finding("judge", found.what, found.state, found.mend)
 
 

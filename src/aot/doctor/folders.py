@@ -15,7 +15,16 @@ from pathlib import Path
 from aot.doctor.finding import Finding, as_size
 from aot.errors import AotError
 from aot.players.adapter_folder import ADAPTER, adapter_config, check_adapter_weights
-from aot.players.base_players import BASE, EDITOR_ADAPTER, ENTRIES, SHIPPED, Role, base_at, base_named
+from aot.players.base_players import (
+    BASE,
+    EDITOR_ADAPTER,
+    ENTRIES,
+    SHIPPED,
+    Role,
+    base_at,
+    base_named,
+    instead,
+)
 from aot.players.hub import check_whole, fetched, is_hub_id
 from aot.players.settings import PlayerSettings
 from aot.runs.files import read_json
@@ -60,10 +69,13 @@ def player_complete(settings: PlayerSettings, role: Role, *, is_base: bool = Fal
             return Finding(check, "not (whole) on this machine: the run fetches it", "doubtful", place.fetch)
         return Finding(check, place.fault, "wrong", place.fetch)
     if not place.folder.is_dir():
-        return Finding(check, "no such folder", "wrong", place.fetch)
+        what = "a file, no folder" if place.folder.is_file() else "no such folder"
+        return Finding(check, what, "wrong", instead(place.folder, role) or place.fetch)
     if faults := list(_faults(place.folder, role)):
         more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
-        return Finding(check, "; ".join(faults[:3]) + more, "wrong", place.fetch)
+        pull = f"git -C {place.folder} lfs pull" if any("Git LFS" in fault for fault in faults) else ""
+        mend = pull or ("is missing" in faults[0] and instead(place.folder, role)) or place.fetch
+        return Finding(check, "; ".join(faults[:3]) + more, "wrong", mend)
     if begun := sorted(place.folder.rglob("*.incomplete")):
         return Finding(check, f"a download has not ended: {begun[0].name}", "doubtful", place.fetch)
     complete = f"complete, {as_size(weight_bytes(place.folder))} of weights"

@@ -82,6 +82,10 @@ def _vllm(recipe: Recipe) -> Iterator[Finding]:
         yield Finding("vLLM", error.message, "wrong", error.hint or "")
     if settings.port and is_taken(settings.port):
         yield Finding(f"port {settings.port}", "taken", "wrong", "--set compute.vllm.port=0")
+    ranks = ranks_of(recipe.compute.launch)
+    if settings.sleeps and ranks and max(ranks) > 1:
+        what = f"time_shared takes turns with one rank, and {max(ranks)} are started"
+        yield Finding("compute.vllm.placement", what, "wrong", "--set compute.vllm.placement=shared")
     import torch
 
     count = torch.cuda.device_count()

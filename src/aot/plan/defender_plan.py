@@ -15,7 +15,7 @@ from torch import nn
 from aot.attacks.white_box.pgd import value_and_gradient
 from aot.data.episodes.curriculum import CurriculumRow
 from aot.plan.inexact import measured
-from aot.plan.live_memory import LiveMemory, Measured
+from aot.plan.live_memory import KINDS, Kind, LiveMemory, Measured
 from aot.plan.stock_answers import Answering, stock_answering
 from aot.plan.without_data import META, autocast
 from aot.players.defender.differentiable import attacked_weights
@@ -36,6 +36,8 @@ from aot.train.weight_average import WeightAverage
 from aot.types import Image, Question
 
 QUESTION = Question("Is the red cup on the left of the blue bottle?", ("yes", "no"), 0, "relation")
+VLLM_OWN = 3 << 29
+"""Bytes that a vLLM takes for its graphs and its largest forward pass; *ours*, not measured."""
 Size = tuple[int, int]
 """Height and width of an image in pixels."""
 
@@ -50,16 +52,34 @@ def answering(live: LiveMemory, defender: TrainedDefender, size: Size, prompts: 
     draws = torch.zeros(prompts, k, 2).to(defender.device)
     read = live.measure(lambda: defender.sample(batch, draws[:, :, :1], temperature=1.0))
     both = live.measure(lambda: defender.sample(batch, draws, temperature=1.0))
-    text = defender.model.config.get_text_config()
-    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    element = next(defender.model.parameters()).element_size()
-    a_token = 2 * text.num_hidden_layers * text.num_key_value_heads * head * element
+    text, a_token = defender.model.config.get_text_config(), token_bytes(defender)
     before, cache = (prompts * a_token * (batch.input_ids.shape[1] + k * n) for n in (1, tokens))
     # A layer's keys and values are joined anew: for a moment they are there twice.
     twice = cache // text.num_hidden_layers
     other = max(0, both.peak["activations"] - before - before // text.num_hidden_layers)
     peak = {**both.peak, "cache": cache, "activations": other + twice}
     return Answering(read, Measured(peak, both.flops - read.flops), cache, prompts * k)
+
+
+def token_bytes(defender: TrainedDefender, element: int = 0) -> int:
+    """Of a token's keys and values, `element` bytes a number (0: as the weights)."""
+    text = defender.model.config.get_text_config()
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    element = element or next(defender.model.parameters()).element_size()
+    return int(2 * text.num_hidden_layers * heads * head * element)
+
+
+def served(defender: TrainedDefender, longest: int, *, most: int, gpus: int = 1) -> Measured:
+    """What a vLLM on so many GPUs cannot do without on each: its share of the weights, and of a request of `longest`
+    tokens (0: as many as the model takes). A number has at most `most` bytes."""
+    model = defender.model
+    tokens = longest or model.config.get_text_config().max_position_embeddings
+    weights = sum(t.numel() * min(most, t.element_size()) for t in (*model.parameters(), *model.buffers()))
+    cache = tokens * token_bytes(defender, min(most, next(model.parameters()).element_size()))
+    peak: dict[Kind, int] = dict.fromkeys(KINDS, 0)
+    peak |= {"weights": weights // gpus, "cache": cache // gpus, "activations": VLLM_OWN}
+    return Measured(peak, 0)
 
 
 def generated(live: LiveMemory, defender: TrainedDefender, size: Size, answers: int, tokens: int) -> Answering:
@@ -132,7 +152,7 @@ def _packed(live: LiveMemory, defender: TrainedDefender, settings: DapoSettings,
 
 def _trl(live: LiveMemory, defender: TrainedDefender, settings: DapoSettings, size: Size) -> Measured:
     with_trls_head(defender.model, settings.temperature)
-    at_once = settings.trl.completions_per_forward
+    at_once = settings.trls_forward()
     step = _Step(live, defender, settings, accumulates=at_once < settings.groups * settings.group_size)
     images, questions = _asked(size, at_once)
     stock = _stock(defender)

@@ -228,6 +228,13 @@ class Measures:
             self._sft[key] = self._alone(lambda live, d: work(live, d, s, self.size, *more))
         return self._sft[key]
 
+    def served(self, longest: int, *, most: int = 4, gpus: int = 1) -> Measured:
+        """A vLLM with the defender: see `defender_plan.served`."""
+        with without_data():
+            return defender_plan.served(
+                defender_without_data(self.recipe.players.defender), longest, most=most, gpus=gpus
+            )
+
     @cached_property
     def reading(self) -> Answering:
         """A batch of held-out questions, greedily answered by the defender alone."""

@@ -23,22 +23,19 @@ class Hardware(BaseModel, frozen=True, extra="forbid"):
     bandwidth_tbs: float = Field(3.35, gt=0)  # of its memory, TB/s; H100 SXM's data sheet: 3.35
     mfu: float = Field(0.4, gt=0, le=1)  # share of the peak that is reached; ours
 
-    @property
-    def usable_bytes(self) -> float:
-        return USABLE * self.memory_gib * GIB
-
 
 @dataclass(frozen=True, slots=True)
 class Phase:
     """`times`: how often it is run while its stage is made once, by all ranks together. `writes`: a token of answers at
     a time, so that reading weights and cache may take longer than computing. `reserved`: share of the GPU's memory that
-    another process has meanwhile."""
+    another process has meanwhile; `limit`: share that this one may fill, beside that."""
 
     name: str
     measured: Measured
     times: float
     writes: bool = False
     reserved: float = 0.0
+    limit: float = USABLE
 
     def hours(self, hardware: Hardware) -> float:
         peak = self.measured.peak
@@ -50,8 +47,12 @@ class Phase:
         """Bytes on each GPU, with what is reserved."""
         return self.measured.total + self.reserved * hardware.memory_gib * GIB
 
+    def missing(self, hardware: Hardware) -> float:
+        """Bytes that are needed above the limit; negative where there is room."""
+        return self.needs(hardware) - self.limit * hardware.memory_gib * GIB
+
     def fits(self, hardware: Hardware) -> bool:
-        return self.needs(hardware) <= hardware.usable_bytes
+        return self.missing(hardware) <= 0
 
 
 @dataclass(frozen=True, slots=True)

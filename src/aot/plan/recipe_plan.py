@@ -9,11 +9,13 @@ stage's batches evenly, each with a whole copy of the models.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from aot.backends.vllm.settings import VLLM
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.recipes.stage_names import BEST_RESPONSE, baselines, best_response_targets, defenders
+from aot.plan.live_memory import Kind, Measured
 from aot.plan.measures import Measures
 from aot.plan.phases import Phase, StageNeed
 from aot.plan.stock_answers import Answering
@@ -21,8 +23,11 @@ from aot.train.defender.sft.settings import DefenderSftSettings
 
 ADAPTER_BYTES = 4
 """A parameter on disk: adapters, and whole weights that are trained, are float32."""
-TRL_SHARE = 0.3
-"""Of a GPU's memory that TRL gives to a vLLM in its own process (`vllm_gpu_memory_utilization`)."""
+SERVER, AWAKE = "vLLM itself", "beside vLLM"
+"""Phases of a stage whose frozen defender a vLLM of ours is: what it needs of its share of a GPU; and where it takes
+turns, what waits on the GPU beside that share."""
+PASSING: tuple[Kind, ...] = ("gradients", "cache", "activations")
+"""Kinds that no longer take memory when a piece of work has ended."""
 FLOOR, CONDITIONS, ATTACKER, PAYOFF, ROUNDS = (
     "floor",
     "attacker's conditions",
@@ -99,7 +104,8 @@ def attackers_evolution(m: Measures) -> StageNeed:
         f"{' with guidance (two passes each)' if guided == 2 else ''}, {s.window} of them trained; {steps} optimizer "
         f"steps an update, of {min(s.minibatch, m.edits)} edits, {update.edits} at once"
     )
-    return StageNeed(ATTACKER, made, _beside(m, phases), update.trained, update.trained * ADAPTER_BYTES, geometry)
+    phases = _with_server(m, phases, update.step)
+    return StageNeed(ATTACKER, made, phases, update.trained, update.trained * ADAPTER_BYTES, geometry)
 
 
 def _edit_steps(m: Measures) -> float:
@@ -118,7 +124,7 @@ def attack_round(m: Measures) -> StageNeed:
     asked = (2 + r.attacks.scripted_draws) * r.game.train_scenes
     phases = [*_editing(m, edits), *_answers(m, asked, r.attacks.answers)]
     geometry = f"{edits} edits of {_size(m)}, {how.steps} steps, {how.batch} at once; {r.attacks.answers} answers each"
-    return StageNeed(ROUNDS, r.iterations, _beside(m, phases), geometry=geometry)
+    return StageNeed(ROUNDS, r.iterations, _with_server(m, phases, m.editing), geometry=geometry)
 
 
 def _editing(m: Measures, edits: float) -> list[Phase]:
@@ -158,12 +164,25 @@ def _reading_and_writing(made: Answering, answers: float, tokens: int) -> list[P
     ]
 
 
-def _beside(m: Measures, phases: list[Phase]) -> list[Phase]:
-    """With what a server has of the GPU beside them."""
+def _with_server(m: Measures, phases: list[Phase], work: Measured) -> list[Phase]:
+    """With what a server of ours has of the GPU beside them: all the time, or where it sleeps by turns while it is
+    asked, when of the process's `work` its weights, optimizer and data stay where they are."""
     vllm = m.recipe.compute.vllm
-    if m.recipe.compute.answers != VLLM or vllm.placement != "shared":
+    if m.recipe.compute.answers != VLLM:
         return phases
-    return [Phase(p.name, p.measured, p.times, p.writes, vllm.memory_share) for p in phases]
+    share = vllm.memory_share
+    if vllm.placement == "shared":
+        phases = [replace(phase, reserved=share) for phase in phases]
+    if vllm.placement == "time_shared":
+        waits = replace(work, peak=work.peak | dict.fromkeys(PASSING, 0), flops=0)
+        phases = [*phases, Phase(AWAKE, waits, 0, reserved=share)]
+    return [*phases, _server(m)]
+
+
+def _server(m: Measures) -> Phase:
+    vllm = m.recipe.compute.vllm
+    held = m.served(vllm.max_model_len, gpus=vllm.tensor_parallel)
+    return Phase(SERVER, held, 0, limit=vllm.memory_share)
 
 
 def defenders_dapo(m: Measures) -> StageNeed:
@@ -171,13 +190,15 @@ def defenders_dapo(m: Measures) -> StageNeed:
     r, s = m.recipe, m.dapo_settings
     update, trained = m.dapo
     answers = s.groups * s.group_size
-    at_once = answers if s.engine == "packed" else s.trl.completions_per_forward
+    at_once = answers if s.engine == "packed" else s.trls_forward()
     colocated = s.engine == "trl" and s.trl.vllm == "colocate"
     phases = []
     if s.engine == "packed" or s.trl.vllm == "off":
         phases = _reading_and_writing(m.dapo_answers, s.updates * answers, s.limit)
-    share = TRL_SHARE if colocated else 0.0
+    share = s.trl.vllm_memory if colocated else 0.0
     phases.append(Phase("update", update, s.updates * answers / at_once, reserved=share))
+    if colocated:  # which has 16 bits a weight where the trainer has 32
+        phases.append(Phase(SERVER, m.served(s.trl.vllm_max_model_len, most=2), 0, limit=share))
     control = (r.clean_rl_updates or s.updates) / s.updates if r.clean_rl else 0.0
     geometry = (
         f"{s.updates} updates of {s.groups} groups x {s.group_size} = {answers} answers of at most {s.limit} tokens; "
@@ -239,7 +260,9 @@ def evaluation(m: Measures) -> StageNeed:
         phases += _reading_and_writing(m.reading, answers, m.most_tokens)
     others = f"{len(baselines(r))} baselines, {len(best_response_targets(r))} {BEST_RESPONSE.replace('_', ' ')}s"
     geometry = f"{attackers * scenes} edits, at most {answers} answers on {scenes} scenes ({others})"
-    return StageNeed(EVALUATION, 1, _beside(m, phases), geometry=geometry)
+    if r.compute.answers == VLLM:  # alone: who attacks has ended
+        phases.append(_server(m))
+    return StageNeed(EVALUATION, 1, phases, geometry=geometry)
 
 
 def _size(m: Measures) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 from aot.coevolve.recipes.recipe import Recipe
 from aot.plan.full_size import brings_adapters
-from aot.plan.phases import Hardware, StageNeed
+from aot.plan.phases import GIB, USABLE, Hardware, StageNeed
 from aot.plan.recipe_plan import (
     ATTACKER,
     BASELINE,
@@ -18,14 +20,18 @@ from aot.plan.recipe_plan import (
     HITS,
     PAYOFF,
     ROUNDS,
+    SERVER,
     WARM_UP,
     stage_need,
 )
+from aot.players.base_players import token_limit
 from aot.runs.overrides import overridden
 
 ATTACKS = (FLOOR, CONDITIONS, ATTACKER, PAYOFF, ROUNDS, EVALUATION)
 """Stages with the attacker in memory."""
 SFT = {WARM_UP: "warm_up", HITS: "hits"}
+PROMPT = 3072
+"""Tokens that a request has room for beside its answer: an image of a megapixel, and a long question; *ours*."""
 GAIN = 0.01
 """A setting that saves less than this share of what is missing is left out."""
 
@@ -42,9 +48,9 @@ class Remedy:
 def remedy(recipe: Recipe, need: StageNeed, hardware: Hardware) -> Remedy:
     """The first of the stage's settings, in the order of what they cost, under which it fits; or all that help."""
     kept: tuple[str, ...] = ()
-    for setting in _settings(recipe, need.name):
+    for setting in _settings(recipe, need, hardware):
         tried = stage_need(_with(recipe, (*kept, setting)), need.name)
-        if _largest(tried, hardware) < (1 - GAIN) * _largest(need, hardware):
+        if _missing(tried, hardware) < _missing(need, hardware) - GAIN * _largest(need, hardware):
             kept, need = (*kept, setting), tried
         if not need.too_large(hardware):
             return Remedy(kept, need, True)
@@ -55,13 +61,19 @@ def _with(recipe: Recipe, settings: tuple[str, ...]) -> Recipe:
     return overridden(Recipe, recipe.model_dump(), settings, where="plan")
 
 
+def _missing(need: StageNeed, hardware: Hardware) -> float:
+    """Bytes by which its largest phase is too large."""
+    return max(phase.missing(hardware) for phase in need.phases)
+
+
 def _largest(need: StageNeed, hardware: Hardware) -> float:
     return max(phase.needs(hardware) for phase in need.phases)
 
 
-def _settings(recipe: Recipe, stage: str) -> Iterator[str]:
+def _settings(recipe: Recipe, need: StageNeed, hardware: Hardware) -> Iterator[str]:
     """What may help this stage and is not set already: first what costs time, then what changes the result."""
-    attacker, defender = recipe.players.attacker, recipe.players.defender
+    stage, attacker, defender = need.name, recipe.players.attacker, recipe.players.defender
+    yield from _of_servers(recipe, need, hardware)
     if stage in ATTACKS:
         if stage == ATTACKER:
             if attacker.lora.rank and attacker.conditions == "memory":
@@ -91,5 +103,29 @@ def _settings(recipe: Recipe, stage: str) -> Iterator[str]:
             yield 'players.defender={"dtype": "bfloat16", "lora": {"rank": 64}}'
         elif defender.dtype == "float32":
             yield "players.defender.dtype=bfloat16"
+    for role, player, helped in (
+        ("attacker", attacker, stage in ATTACKS),
+        ("defender", defender, stage not in (FLOOR, CONDITIONS)),
+    ):
+        if helped and player.lora.rank and player.quantization == "none" and player.model != "miniature":
+            yield f"players.{role}.quantization=nf4"
     if recipe.game.max_pixels > 384 * 384:
         yield f"game.max_pixels={384 * 384}"
+
+
+def _of_servers(recipe: Recipe, need: StageNeed, hardware: Hardware) -> Iterator[str]:
+    """For the vLLM beside the stage: no longer requests than its answers need, and the share that this takes."""
+    if not any(phase.name == SERVER for phase in need.phases):
+        return
+    most = token_limit(recipe.players.defender)
+    if need.name == DEFENDER:
+        name, prefix, now = "dapo.trl", "vllm_", recipe.dapo.trl.vllm_max_model_len
+        most = recipe.dapo.max_completion_tokens or most
+    else:
+        name, prefix, now = "compute.vllm", "", recipe.compute.vllm.max_model_len
+    length = {f"{prefix}max_model_len": min(now or most + PROMPT, most + PROMPT)}
+    shorter = stage_need(_with(recipe, (f"{name}={json.dumps(length)}",)), need.name)
+    server = next(phase for phase in shorter.phases if phase.name == SERVER)
+    share = ceil(100 * server.needs(hardware) / hardware.memory_gib / GIB + 1) / 100
+    if share < USABLE:
+        yield f"{name}={json.dumps(length | {f'{prefix}memory': share})}"

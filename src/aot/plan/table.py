@@ -58,8 +58,8 @@ def summary(needs: Sequence[StageNeed], hardware: Hardware) -> str:
 
 def verdict(need: StageNeed, found: Remedy | None, hardware: Hardware) -> str:
     """What does not fit, and what would make it fit."""
-    worst = max(need.too_large(hardware), key=lambda phase: phase.needs(hardware))
-    room = hardware.usable_bytes / GIB
+    worst = max(need.too_large(hardware), key=lambda phase: phase.missing(hardware))
+    room = worst.limit * hardware.memory_gib
     told = f"{need.name} does not fit: {worst.name} needs {_gib(worst.needs(hardware))} GiB of {room:.1f}"
     if found is None:
         return told

@@ -17,6 +17,8 @@ from aot.players.hub import FILES
 from aot.runs.files import read_json
 
 ADAPTER, WEIGHTS, PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
+IMAGE_PARTS = ("visual", "vision_tower", "vision_model", "multi_modal_projector", "connector")
+"""Modules that are no part of a language model, by their names in the families."""
 BASE_NAME = "base_model_name_or_path"
 AS_SAVED = "take the adapters as peft's save_pretrained wrote them"
 MERGE = "merge them into their base (peft's merge_and_unload), save that, and give its folder"

@@ -60,14 +60,30 @@ def player_folder(name: str, role: Role, *, option: str = "", revision: str = ""
         if role == "attacker" and (folder / EDITOR_ADAPTER).is_file():
             hint = f"copy {EDITOR_ADAPTER} beside the model_index.json of its editor, and give that folder"
             raise AotError("an adapter alone, and nothing says of which editor", where=str(folder), hint=hint)
+        known = f"give a model folder or hub id with {option or f'--set players.{role}=FOLDER'}"
         raise AotError(
             f"no {role} there: {ENTRIES[role][0]} is missing",
             where=name if is_hub_id(name) else str(folder),
-            hint="aot pretrain makes the miniature's players; "
-            f"or give a model folder or hub id with {option or f'--set players.{role}=FOLDER'}",
+            hint=instead(folder, role) or f"aot pretrain makes the miniature's players; or {known}",
         )
     check_whole(folder)
     return folder
+
+
+def instead(folder: Path, role: Role) -> str:
+    """The next step, by what lies in a folder that holds no player of this role; "" where nothing there tells it."""
+    if folder.is_file():
+        return f"give its folder, {folder.parent}"
+    below = sorted(path.parent for entry in ENTRIES[role][:2] for path in folder.glob(f"*/{entry}"))
+    if role == "defender" and (folder / "model_index.json").is_file():
+        return "that is an image editor: give it as the attacker"
+    if below:
+        return f"give the folder below it, {below[-1]}"
+    if any(folder.glob("*.gguf")):
+        return "GGUF is for llama.cpp: give the folder of safetensors that it was made from, or a server's URL"
+    if any(folder.rglob("*.distcp")) or any(folder.rglob("*_model_states.pt")):
+        return "these are shards of a training: write a whole model first (accelerate merge-weights, zero_to_fp32.py)"
+    return ""
 
 
 def base_at(folder: Path) -> Base | None:

@@ -21,6 +21,10 @@ FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
 OTHERS = ["original/*", "consolidated*", "*.fp16.safetensors", "onnx/*", "openvino/*"]
 """Copies of the weights in layouts that are not read here."""
 INDEX = "*.safetensors.index.json"
+READ = ("*config.json", "tokenizer.json", "vocab.json", "model_index.json", "editor.json")
+"""Files of JSON that a player is opened by."""
+SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}\.safetensors")
+POINTER = b"version https://git-lfs"
 _PART = r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9_])?"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -109,15 +113,21 @@ def hub_id_of(folder: Path) -> str:
 
 
 def check_whole(folder: Path, *, hint: str = "fetch the folder again") -> None:
-    """Raises `AotError` where a part of the weights is missing or cut off. Reads names, sizes and the headers of
-    safetensors, no weights."""
+    """Raises `AotError` where a part of the weights is missing or cut off, or what should be JSON is something else.
+    Reads names, sizes and the headers of safetensors, no weights."""
+    parts = [folder, *(path for path in folder.glob("*/") if (folder / "model_index.json").is_file())]
+    for part in parts:
+        for file in sorted(file for name in READ for file in part.glob(name)):
+            if damage := _no_json(file):
+                raise AotError(f"damaged: {damage}", where=str(file), hint=_next(damage, file, hint))
+    weights = sorted(folder.rglob("*.safetensors"))
+    indices = {file.with_name(f"{found[1]}{INDEX[1:]}") for file in weights if (found := SHARD.fullmatch(file.name))}
     missing = [
         (index.parent / shard).relative_to(folder).as_posix()
         for index in sorted(folder.rglob(INDEX))
         for shard in _shards(index, hint)
         if not (index.parent / shard).exists()
-    ]
-    weights = sorted(folder.rglob("*.safetensors"))
+    ] + [index.relative_to(folder).as_posix() for index in sorted(indices) if not index.exists()]
     if missing or not any(file.exists() for file in weights):
         parts = [file for place in _downloads(folder) for file in place.glob("*.incomplete")]
         if missing or parts or weights:  # a folder of other things is for its reader to refuse
@@ -128,7 +138,7 @@ def check_whole(folder: Path, *, hint: str = "fetch the folder again") -> None:
     for file in weights:
         if damage := _damage(file):
             again = hint.replace("hf download", "hf download --force-download")
-            raise AotError(f"damaged weights: {damage}", where=str(file), hint=again)
+            raise AotError(f"damaged weights: {damage}", where=str(file), hint=_next(damage, file, again))
 
 
 def _downloads(folder: Path) -> tuple[Path, Path]:
@@ -144,10 +154,30 @@ def _shards(index: Path, hint: str) -> list[str]:
         raise AotError("damaged: this index of weights cannot be read", where=str(index), hint=hint) from error
 
 
+def _next(damage: str, file: Path, hint: str) -> str:
+    return f"git -C {file.parent} lfs pull" if "Git LFS" in damage else hint
+
+
+def _no_json(path: Path) -> str:
+    """What is wrong with a file of JSON, by its first and last characters; "" where nothing is."""
+    try:
+        text = path.read_bytes().strip()
+    except OSError as error:
+        return f"{path.name} cannot be read ({error.strerror})"
+    if text.startswith(POINTER):
+        return f"{path.name} is a pointer of Git LFS, not the file itself"
+    if not text:
+        return f"{path.name} is empty"
+    return "" if text[:1] + text[-1:] in (b"{}", b"[]") else f"{path.name} is no JSON, or cut off"
+
+
 def _damage(path: Path) -> str:
     """What is wrong with a safetensors file, by its header and size; "" where nothing is."""
     size = path.stat().st_size
     with path.open("rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            return "a pointer of Git LFS, not the file itself"
+        file.seek(0)
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > size - 8:
             return f"cut off within its header, at {size} bytes"

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
@@ -39,7 +40,7 @@ def no_future_warnings() -> Iterator[None]:
         yield
 
 
-REMAKE = "remake it with `aot pretrain`, or delete the stage's folder and run again"
+REMAKE = "fetch the folder again; one that a stage made: delete the stage's folder and run again"
 
 
 @contextmanager
@@ -53,7 +54,20 @@ def reading(what: str, folder: Path | str, *, hint: str) -> Iterator[None]:
         # tokenizers raises the bare class; any other that is not listed is a mistake of ours and keeps its traceback.
         if not isinstance(error, DAMAGED) and type(error) is not Exception:
             raise
-        raise AotError(f"{what} cannot be read: {first_line(error)}", where=str(folder), hint=hint) from error
+        reason = first_line(error)
+        if "ignore_mismatched_sizes" in str(error):  # an advice to the libraries' callers
+            reason = "weights have other shapes than its configuration says"
+        raise AotError(f"{what} cannot be read: {reason}", where=str(folder), hint=hint) from error
+
+
+def whole(loaded: tuple[Any, dict[str, Any]], folder: Path | str) -> Any:
+    """The model of `from_pretrained(..., output_loading_info=True)`. Raises `AotError` where some of its weights are
+    not in the folder: the libraries draw those at random, and only warn."""
+    model, info = loaded
+    if missing := sorted(info["missing_keys"]):
+        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+        raise AotError(f"weights are missing: {missing[0]}{more}", where=str(folder), hint="fetch the folder again")
+    return model
 
 
 def package_of(model_type: str) -> str:

@@ -15,7 +15,7 @@ from jinja2 import TemplateError
 from transformers import AutoModelForImageTextToText
 
 from aot.errors import AotError, first_line
-from aot.players.load_errors import DAMAGED, package_of, reading
+from aot.players.load_errors import DAMAGED, package_of, reading, whole
 from aot.players.quantization import quantization_config
 from aot.players.settings import Quantization
 from aot.players.without_video import load_processor
@@ -24,6 +24,8 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 """Weights that run code when they are read."""
 MODEL_HINT = "a multimodal model of transformers with its weights as safetensors, complete; no code of its own"
 
+META = "meta"
+"""A device of torch: names and shapes of all weights are compared with those of the files, and none is read."""
 TEMPLATE_HINT = "fetch the folder again, or take the chat template of the model that it was made from"
 
 
@@ -54,11 +56,12 @@ def read_model(
     if quantization != "none":  # such weights cannot be moved once they are read
         assert isinstance(dtype, torch.dtype)
         how |= {"quantization_config": quantization_config(quantization, dtype), "device_map": {"": device}}
+    elif str(device) == META:
+        how["device_map"] = {"": META}
     with reading(f"the {what}", folder, hint=hint):
-        model, info = AutoModelForImageTextToText.from_pretrained(folder, output_loading_info=True, **how)
-    if missing := sorted(info["missing_keys"]):
-        raise AotError(f"weights are missing, first {missing[0]}", where=where, hint="fetch the folder again")
-    return (model if quantization != "none" else model.to(device)).eval()
+        loaded = AutoModelForImageTextToText.from_pretrained(folder, output_loading_info=True, **how)
+    model = whole(loaded, folder)
+    return (model if "device_map" in how else model.to(device)).eval()
 
 
 def read_processor(folder: Path, model_type: str) -> Any:
@@ -75,14 +78,19 @@ def read_processor(folder: Path, model_type: str) -> Any:
     if not hasattr(processor, "tokenizer") or not processor.chat_template:
         what = "the model has no chat template"
         raise AotError(what, where=str(folder), hint="take the instruction-tuned variant")
-    # Where its file is missing, transformers silently builds a tokenizer with an empty vocabulary.
+    check_words(processor, folder)
+    _check_template(processor, folder)
+    processor.tokenizer.padding_side = "left"
+    return processor
+
+
+def check_words(processor: Any, folder: Path) -> None:
+    """Raises `AotError` where the tokenizer's file is missing: transformers then silently builds one with an empty
+    vocabulary."""
     with reading("the model's tokenizer", folder, hint="fetch the folder again"):
         known = processor.tokenizer("Which?", add_special_tokens=False).input_ids
     if not known:
         raise AotError("the model's tokenizer is missing", where=str(folder), hint="fetch the folder again")
-    _check_template(processor, folder)
-    processor.tokenizer.padding_side = "left"
-    return processor
 
 
 def _check_template(processor: Any, folder: Path) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from aot.errors import AotError
+from aot.players.adapter_folder import IMAGE_PARTS
 from aot.players.settings import Quantization
 
 LIBRARIES = {"nf4": "bitsandbytes", "fp8": "torchao"}
-WHOLE = ["visual", "vision_tower", "vision_model", "multi_modal_projector", "connector", "lm_head"]
+WHOLE = [*IMAGE_PARTS, "lm_head"]
 """Modules that are not quantized: the image encoder is a tenth of the weights, and what it loses cannot be
 recovered."""
 WITHIN = [rf"(?:.*\.)?{name}" for name in WHOLE]

@@ -3,7 +3,7 @@ made again.
 
 A cell of the first run itself was made when the run was evaluated, from the same weights, scenes and seeds: it is taken
 over from there. Draw 0 of an attacker is that of the run's evaluation, later draws have seeds of their own; so the
-draws of a budget are the first ones of every larger budget. *Ours.*
+draws of a budget are the first ones of every larger budget. Several ranks share the chunks of a cell. *Ours.*
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -42,10 +42,12 @@ from aot.coevolve.rounds.chunks import Chunk, chunks, in_chunks, missing
 from aot.coevolve.rounds.scoring import AttackSet, attack_all, evaluate, evaluate_attacked
 from aot.coevolve.scenes.game import Game, stage_seed
 from aot.data.episodes.records import load_episodes, save_episodes
+from aot.runs import ranks
 from aot.runs.files import canonical_hash, read_json, write_json
 from aot.runs.progress import GRADIENTS, at_most, duration, part, titled
 from aot.types import Episode, Scene
 
+Cell = TypeVar("Cell")
 PIXEL_CHUNK = 32
 """Scenes that a white-box attacker attacks together, stored before the next ones."""
 WORK = "work"
@@ -143,22 +145,22 @@ class Play:
     def attacks(self, meeting: Meeting) -> AttackCell:
         """The cell of attacks, made where it is missing."""
         key, scenes = self.attack_key(meeting), self.scenes_of(meeting.draw)
-        cell = self.store.attacks(key, scenes) or self._make_attacks(meeting, key, scenes)
+        stands, make = partial(self.store.attacks, key, scenes), partial(self._make_attacks, meeting, key, scenes)
+        cell = _on_all_ranks(stands, make)
         self._contents[key] = cell.content
         return cell
 
     def answers(self, defender: PoolDefender, meeting: Meeting | None) -> AnswerCell:
         """The cell of answers, to the clean scenes where there is no attacker; made where it is missing."""
         key, (scenes, content) = self.answer_key(defender, meeting), self._shown(meeting)
-        return self.store.answers(key, content, len(scenes)) or self._make_answers(
-            defender, meeting, key, content, scenes
-        )
+        stands = partial(self.store.answers, key, content, len(scenes))
+        return _on_all_ranks(stands, partial(self._make_answers, defender, meeting, key, content, scenes))
 
     def confidences(self, defender: PoolDefender, meeting: Meeting | None) -> Floats:
         """The probability of each answer among the options, nan where there is none; made where it is missing."""
         key, (scenes, content) = self.confidence_key(defender, meeting), self._shown(meeting)
-        known = self.store.confidences(key, content, len(scenes))
-        return self._make_confidences(defender, meeting, key, content, scenes) if known is None else known
+        stands = partial(self.store.confidences, key, content, len(scenes))
+        return _on_all_ranks(stands, partial(self._make_confidences, defender, meeting, key, content, scenes))
 
     def _shown(self, meeting: Meeting | None) -> tuple[Sequence[Scene], str]:
         """The scenes that a defender is asked about, and the digest of what it sees of them."""
@@ -167,29 +169,33 @@ class Play:
         content = self._contents.get(self.attack_key(meeting)) or self.attacks(meeting).content
         return self.scenes_of(meeting.draw), content
 
-    def _make_attacks(self, meeting: Meeting, key: str, scenes: Sequence[Scene]) -> AttackCell:
+    def _make_attacks(self, meeting: Meeting, key: str, scenes: Sequence[Scene]) -> AttackCell | None:
         attacker, draw = meeting.attacker, meeting.draw
         taken = attacks_of_run(self.pool.runs[0], attacker, draw, scenes, self.game)
         if taken is not None:
-            return self.store.keep_attacks(key, scenes, taken, None)
+            return None if not ranks.is_main() else self.store.keep_attacks(key, scenes, taken, None)
         begun = time.monotonic()
         with titled(f"{attacker.name}, draw {draw + 1}"):
             made = self._attack(meeting, scenes, key)
+        if not ranks.is_main():  # which has all chunks
+            return None
         cell = self.store.keep_attacks(key, scenes, made, round(time.monotonic() - begun, 3))
         shutil.rmtree(self._state(key), ignore_errors=True)
         return cell
 
     def _make_answers(
         self, defender: PoolDefender, meeting: Meeting | None, key: str, content: str, scenes: Sequence[Scene]
-    ) -> AnswerCell:
+    ) -> AnswerCell | None:
         attacker, draw = (None, 0) if meeting is None else (meeting.attacker, meeting.draw)
         taken = answers_of_run(self.pool.runs[0], defender, attacker, draw, scenes, self.game)
         if taken is not None:
-            return self.store.keep_answers(key, content, AnswerCell(*taken))
+            return None if not ranks.is_main() else self.store.keep_answers(key, content, AnswerCell(*taken))
         attacks = None if meeting is None else self.attacks(meeting).attacks
         begun = time.monotonic()
         with titled(f"{defender.name}: {'clean scenes' if attacker is None else attacker.name}"):
             scores, texts = self._answer(defender, scenes, attacks, key)
+        if not ranks.is_main():
+            return None
         seconds = round(time.monotonic() - begun, 3)
         cell = self.store.keep_answers(key, content, AnswerCell(np.array(scores, np.int8), texts, seconds))
         shutil.rmtree(self._state(key), ignore_errors=True)
@@ -197,11 +203,13 @@ class Play:
 
     def _make_confidences(
         self, defender: PoolDefender, meeting: Meeting | None, key: str, content: str, scenes: Sequence[Scene]
-    ) -> Floats:
+    ) -> Floats | None:
         said = self.answers(defender, meeting)
         images = [s.image for s in scenes]
         if meeting is not None:
             images = [attack.image for attack in self.attacks(meeting).attacks.attacks]
+        if not ranks.is_main():
+            return None
         begun, player, found = time.monotonic(), self._opened.defender(defender), np.full(len(scenes), np.nan)
         for chunk in self._chunks(scenes):
             answered = [i for i in range(chunk.start, chunk.stop) if said.scores[i] >= 0]
@@ -272,6 +280,19 @@ class Play:
         if len(scenes) not in self._digests:
             self._digests[len(scenes)] = scenes_digest(scenes)
         return self._digests[len(scenes)]
+
+
+def _on_all_ranks(stands: Callable[[], Cell | None], make: Callable[[], Cell | None]) -> Cell:
+    """A cell that stands, or is made by all ranks together; the first, which says whether it stands, keeps it."""
+    cell = stands()
+    if ranks.share(cell is not None):
+        cell = cell if cell is not None else stands()
+    else:
+        cell = make()
+        ranks.barrier()
+        cell = cell if cell is not None else stands()
+    assert cell is not None
+    return cell
 
 
 def _seed(attacker: PoolAttacker, draw: int, seed: int) -> int:

@@ -18,9 +18,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import safe_open
+
 from aot.backends.vllm.settings import VllmSettings
 from aot.errors import AotError
-from aot.players.adapter_folder import ADAPTER
+from aot.players.adapter_folder import ADAPTER, IMAGE_PARTS, WEIGHTS
 from aot.players.base_players import base_at, followed, named_base
 from aot.players.hub import is_hub_id
 from aot.players.settings import DefenderSettings
@@ -61,6 +63,9 @@ def served(folder: Path, name: str, *, offline: bool = False) -> Served:
         base, rank = config["base_model_name_or_path"], config["r"]
         if not isinstance(base, str) or not base or not isinstance(rank, int) or not 0 < rank <= RANKS[-1]:
             raise AotError("names no base, or no rank that vLLM takes", where=str(folder / ADAPTER), hint=hint)
+        if of_images := _of_images(folder):
+            what = f"vLLM leaves out adapters of the image encoder ({of_images}), so that other weights would answer"
+            raise AotError(what, where=str(folder), hint="--set compute.answers=in_process")
         if base_at(folder) is not None:
             base = str(followed(folder, "defender", offline=offline))
         elif not is_hub_id(base):  # which vLLM fetches
@@ -70,6 +75,14 @@ def served(folder: Path, name: str, *, offline: bool = False) -> Served:
     if not (folder / "config.json").is_file():
         raise AotError("no defender here (config.json is missing)", where=str(folder), hint="give a model's folder")
     return Served(name, folder)
+
+
+def _of_images(folder: Path) -> str:
+    """The first layer of an image encoder that has adapters there; "" where none has."""
+    if not (folder / WEIGHTS).is_file():
+        return ""
+    with safe_open(folder / WEIGHTS, "np") as file:
+        return next((name for name in sorted(file.keys()) if {*IMAGE_PARTS} & {*name.split(".")}), "")
 
 
 def vllm_program(settings: VllmSettings) -> list[str]:

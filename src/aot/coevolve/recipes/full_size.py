@@ -56,7 +56,11 @@ def single_gpu() -> Recipe:
     """One GPU of 80 GB: both players by adapters, each stage in a process of its own, vLLM on the same card in turn."""
     flow_grpo = {"groups": 8, "group_size": 8, "window": 2, "minibatch": 32, "micro_batch": 4, "updates": 20}
     defender = {"dtype": "bfloat16", "lora": LORA, "max_new_tokens": 512, "gradient_checkpointing": True}
+    # No image here is as large: it bounds what vLLM sets aside for the largest.
+    defender["max_pixels"] = 1024 * 1024
     trl = {"completions_per_forward": 4}
+    # The editor waits on the card while vLLM answers: 55 GiB of 80 with its text encoder.
+    vllm = {"placement": "time_shared", "memory": 0.24, "max_model_len": 4096}
     return paper().changed(
         name="single_gpu",
         game={"train_scenes": 400, "held_out_scenes": 400},
@@ -65,22 +69,24 @@ def single_gpu() -> Recipe:
         attacker={"flow_grpo": flow_grpo},
         dapo={"groups": 16, "updates": 20, "learning_rate": 1e-5, "trl": trl},
         clean_rl=False,  # the control doubles the defender's time
-        compute={"launch": "python", "answers": "vllm", "vllm": {"placement": "time_shared"}},
+        compute={"launch": "python", "answers": "vllm", "vllm": vllm},
     )
 
 
 def small_gpu() -> Recipe:
-    """One GPU of 24 GB: Qwen2.5-VL-3B, and the editor in four bits under smaller adapters."""
+    """One GPU of 24 GB: Qwen2.5-VL-3B and the editor, both in four bits under smaller adapters. The defender answers in
+    the trainer's process: beside the editor there is no room for a vLLM."""
     lora = {"rank": 16, "alpha": 32}
     return single_gpu().changed(
         name="small_gpu",
         game={"max_pixels": 384 * 384},
         players={
             "attacker": {"quantization": "nf4", "lora": lora},
-            "defender": {"model": DEFENDER_3B, "lora": lora, "max_new_tokens": 256},
+            "defender": {"model": DEFENDER_3B, "quantization": "nf4", "lora": lora, "max_new_tokens": 256},
         },
         attacker={"flow_grpo": {"micro_batch": 1}},
-        dapo={"groups": 8, "trl": {"completions_per_forward": 1}},
+        dapo={"groups": 8, "trl": {"completions_per_forward": 1, "vllm": "off"}},
+        compute={"answers": "in_process"},
     )
 
 

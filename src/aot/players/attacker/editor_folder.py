@@ -31,13 +31,16 @@ from aot.players.attacker.editor import EditorSettings, PipelineClass, stock_set
 from aot.players.attacker.lora import WEIGHTS, load_adapter, save_adapter
 from aot.players.attacker.qwen_image_21 import is_qwen_image_21
 from aot.players.base_players import BASE, Base, base_at, followed
-from aot.players.load_errors import REMAKE, reading
+from aot.players.load_errors import REMAKE, reading, whole
+from aot.players.model_folder import META, check_words
 from aot.players.quantization import editor_quantization, quantization_config
 from aot.players.settings import Attention, Quantization
 from aot.players.without_video import load_processor
 from aot.runs.files import write_json
 
 INDEX, SETTINGS = "model_index.json", "editor.json"
+CONFIGS = {"scheduler": "scheduler_config.json"} | dict.fromkeys(("transformer", "vae", "text_encoder"), "config.json")
+"""What each part is read by, in its folder."""
 SAFE = {"use_safetensors": True}
 """Never a pickled .bin."""
 PIPELINES: dict[str, PipelineClass] = {
@@ -83,6 +86,9 @@ def read_editor(folder: Path, how: Loading) -> EditorParts:
     if not (frozen / INDEX).is_file():
         raise AotError(f"no attacker here ({INDEX} is missing)", where=str(frozen), hint="`aot pretrain` makes one")
     transformer = encoder = None
+    for part, config in CONFIGS.items():  # without it the libraries ask the hub, or build a model of 7 B as a default
+        if part not in how.without and not (frozen / part / config).is_file():
+            raise AotError(f"{part}/{config} is missing", where=str(frozen), hint=REMAKE)
     with reading("the attacker", frozen, hint=REMAKE):
         index = json.loads((frozen / INDEX).read_text())
         pipeline = pipeline_class(str(index["_class_name"]), frozen)
@@ -92,7 +98,7 @@ def read_editor(folder: Path, how: Loading) -> EditorParts:
         stock_vae = AutoencoderKLQwenImage21 if is_21 else AutoencoderKLQwenImage
         vae_class = getattr(aot, class_name) if own else stock_vae
         vae_dtype = torch.float32 if own else how.dtype
-        vae = vae_class.from_pretrained(frozen / "vae", torch_dtype=vae_dtype, **SAFE).to(how.device)
+        vae = _loaded(vae_class, frozen / "vae", how, torch_dtype=vae_dtype)
         if "transformer" not in how.without:
             network = QwenImage21Transformer2DModel if is_21 else QwenImageTransformer2DModel
             transformer = _transformer(network, frozen / "transformer", how)
@@ -102,6 +108,7 @@ def read_editor(folder: Path, how: Loading) -> EditorParts:
         scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(frozen / "scheduler")
         processor = load_processor(frozen / "processor", "qwen3_vl" if is_21 else "qwen2_5_vl")
         settings = settings_in(folder) or settings_in(frozen) or settings_of(index)
+        check_words(processor, frozen / "processor")
     if transformer is not None and (folder / WEIGHTS).is_file():
         load_adapter(transformer, folder)
     models = (transformer, vae, scheduler, encoder)
@@ -110,10 +117,10 @@ def read_editor(folder: Path, how: Loading) -> EditorParts:
 
 def _transformer(network: Any, folder: Path, how: Loading) -> Any:
     quantized = editor_quantization(how.quantization, how.dtype)
-    model = network.from_pretrained(folder, torch_dtype=how.dtype, **quantized, **SAFE)
+    model = _loaded(network, folder, how, torch_dtype=how.dtype, **quantized)
     if how.attention == "flash_attention_2":
         model.set_attention_backend("flash")
-    return model.to(how.device)
+    return model
 
 
 def _text_encoder(reader: Any, folder: Path, how: Loading) -> Any:
@@ -121,10 +128,15 @@ def _text_encoder(reader: Any, folder: Path, how: Loading) -> Any:
     if how.quantization != "none":
         where = "players.attacker.quantization"
         quantized = {"quantization_config": quantization_config(how.quantization, how.dtype, where=where)}
-    model = reader.from_pretrained(
-        folder, dtype=how.dtype, attn_implementation=how.attention, **quantized, **SAFE
-    )
-    return model.to(how.device)
+    return _loaded(reader, folder, how, dtype=how.dtype, attn_implementation=how.attention, **quantized)
+
+
+def _loaded(kind: Any, folder: Path, how: Loading, **more: Any) -> Any:
+    """A part on its device. Raises `AotError` where some of its weights are missing."""
+    if str(how.device) == META:
+        more["device_map"] = {"": META}
+    model = whole(kind.from_pretrained(folder, output_loading_info=True, **more, **SAFE), folder)
+    return model if "device_map" in more else model.to(how.device)
 
 
 def settings_of(index: dict[str, Any]) -> EditorSettings:

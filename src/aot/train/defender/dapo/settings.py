@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
@@ -15,9 +16,11 @@ from aot.runs.limits import Warm
 class TrlOptions(BaseModel, frozen=True, extra="forbid"):
     """What only the TRL engine needs: how a batch is split and what carries it. All *ours*."""
 
-    completions_per_forward: int = Field(32, gt=0)  # per device; a divisor of groups x group_size
+    completions_per_forward: int = Field(32, gt=0)  # per device; of other numbers their common divisor with what it has
     bf16: bool = False
     vllm: Literal["off", "colocate", "server"] = "off"
+    vllm_memory: float = Field(0.3, gt=0, lt=1)  # of colocate: share of a GPU's memory; TRL's default
+    vllm_max_model_len: int = Field(0, ge=0)  # of colocate: tokens of prompt and answer; 0: the model's own limit
     checkpoint_every: int = Field(50, gt=0)  # updates
 
 
@@ -55,13 +58,18 @@ class DapoSettings(BaseModel, frozen=True, extra="forbid"):
     @property
     def key(self) -> dict[str, Any]:
         """What a trained defender depends on; without the reward of abstaining where that is off."""
-        return self.model_dump() | {"reward": self.reward.key}
+        places = {"trl": {"vllm_memory", "vllm_max_model_len"}}
+        return self.model_dump(exclude=places) | {"reward": self.reward.key}
 
     @property
     def limit(self) -> int:
         """Tokens of a completion, once that is known (`limited`)."""
         assert self.max_completion_tokens is not None
         return self.max_completion_tokens
+
+    def trls_forward(self, ranks: int = 1) -> int:
+        """Completions that TRL's engine puts through the network at once on each rank: a divisor of what it has."""
+        return gcd(self.trl.completions_per_forward, self.groups * self.group_size // ranks)
 
     def limited(self, most: int) -> DapoSettings:
         """With a limit of completions: its own, or `most`, the defender's. Raises `AotError` where the cache of the
@@ -75,7 +83,8 @@ class DapoSettings(BaseModel, frozen=True, extra="forbid"):
 
 def paper_dapo() -> DapoSettings:
     """The AOT release's values for Qwen2.5-VL-7B (method section 3)."""
-    trl = TrlOptions(completions_per_forward=1, bf16=True, vllm="colocate")
+    # ours; a limit, since the model's own of 128,000 tokens would have to fit into vLLM's share
+    trl = TrlOptions(completions_per_forward=1, bf16=True, vllm="colocate", vllm_max_model_len=8192)
     return DapoSettings(
         engine="trl",
         groups=128,  # AOT release: rollout batch 128

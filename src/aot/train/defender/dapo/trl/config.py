@@ -80,7 +80,7 @@ def trl_config(
     on_cpu = defender.device.type == "cpu"
     world = GRPOConfig(output_dir=str(folder), use_cpu=on_cpu, bf16=False, report_to="none").world_size
     completions = settings.groups * settings.group_size
-    forward = math.gcd(options.completions_per_forward, completions // world)
+    forward = settings.trls_forward(world)
     if completions % world or (completions // world) % settings.group_size:
         raise AotError(
             f"{settings.groups} groups cannot be shared by {world} processes in whole groups",
@@ -115,6 +115,8 @@ def trl_config(
         gradient_checkpointing=defender.checkpointing,
         use_vllm=options.vllm != "off",
         vllm_mode=options.vllm if options.vllm != "off" else "colocate",
+        vllm_gpu_memory_utilization=options.vllm_memory,
+        vllm_max_model_length=options.vllm_max_model_len or None,
         save_strategy="steps" if keep else "no",
         save_steps=options.checkpoint_every,
         save_total_limit=2,  # the one before stands until the newest is whole
