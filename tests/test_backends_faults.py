@@ -127,16 +127,16 @@ def _busy_until(asked: int, wait: str) -> Callable[[str], tuple[int, dict[str, s
 
 
 def test_a_long_wait_is_kept_and_what_is_left_of_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aot.backends.openai.backend.SAID_FROM_S", 0.1)
-    monkeypatch.setattr("aot.backends.openai.backend.SAID_EVERY_S", 0.3)
+    monkeypatch.setattr("aot.backends.openai.pauses.SAID_FROM_S", 0.1)
+    monkeypatch.setattr("aot.backends.openai.pauses.SAID_EVERY_S", 0.3)
     told, beats = list[str](), list[float]()
-    monkeypatch.setattr("aot.backends.openai.backend.beat", lambda: beats.append(time.monotonic()))
+    monkeypatch.setattr("aot.backends.openai.pauses.beat", lambda: beats.append(time.monotonic()))
     with FaultServer(lambda *_: "A", raw=_busy_until(1, "2")) as server:
         started = time.monotonic()
         asks = [Ask(str(n), (f"question {n}",)) for n in range(4)]
         replies = replies_of(server, asks, attempts=2, say=told.append)
     assert {reply.text for reply in replies.values()} == {"A"} and time.monotonic() - started >= 2
-    assert "429, the server asks to wait 2 s; asking again then (try 1 of 2)" in told[0]
+    assert "429 at try 1 of 2, the server asks to wait 2 s; asking again then" in told[0]
     left = [line for line in told if "still waiting as asked" in line]
     assert 1 <= len(left) <= 8 and "s left" in left[0]  # not one for each of the four
     assert len(beats) > 10

@@ -28,17 +28,14 @@ from aot.backends.openai import address, refusals
 from aot.backends.openai.capped import keep_small_async
 from aot.backends.openai.chat import Fault, chat_body, read_completion, user_turn
 from aot.backends.openai.error_bodies import error_text, wait_of
-from aot.backends.openai.pauses import LONGEST_WAIT_S, RateLimit, pause_s
+from aot.backends.openai.pauses import LONGEST_WAIT_S, Pauses, RateLimit
 from aot.data.images.decoding import BadPicture
 from aot.errors import AotError
-from aot.runs.heartbeat import beat
 from aot.runs.progress import duration
 from aot.runs.terminal import warn
 
 EMPTY_ATTEMPTS = 3
 """A model that says nothing mostly says nothing again."""
-SAID_FROM_S, SAID_EVERY_S = 5.0, 60.0
-"""A server's wish to wait so long is told, and then how long is left, once for all questions that wait."""
 LAST_REPLIES_S = 5.0
 """After a mistake that ends the run, replies under way are waited for so long: they are paid for."""
 LOST_IN_A_ROW = 4
@@ -128,7 +125,8 @@ class _Session:
         http = address.http_client(openai.DefaultAsyncHttpxClient, backend.url, keep_small_async)
         self.client = openai.AsyncOpenAI(**connection, timeout=backend.timeout, http_client=http)
         self.slots = asyncio.Semaphore(backend.concurrency)
-        self.answered_at, self.lost_in_a_row, self.quiet_until = 0.0, 0, 0.0
+        self.answered_at, self.lost_in_a_row = 0.0, 0
+        self.pauses = Pauses(backend.backoff_s, lambda said: backend.say(f"{backend.shown_url}: {said}"))
         self.ending = False  # a mistake ends the run: nothing more is asked
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="questions", daemon=True)
@@ -188,28 +186,12 @@ class _Session:
                         await self._check_alive(started, outcome)
                     reply = Reply("", "error", backend.clean(f"{outcome.word}: {outcome.detail}"))
                     break
-                await self._wait(outcome, tried)
+                heard = f"{outcome.word} at try {tried} of {backend.attempts}"
+                await self.pauses.until_next(outcome.wait_s, tried, heard)
         return ask, replace(reply, seconds=time.monotonic() - started, attempts=requests, faults=tuple(faults))
 
     def _heard(self) -> None:
         self.answered_at, self.lost_in_a_row = time.monotonic(), 0
-
-    async def _wait(self, fault: Fault, tried: int) -> None:
-        """Until the question is asked again. A long wait that the server asks for is told, once for all questions that
-        hear the same, and so is what is left of it."""
-        backend, now = self.backend, time.monotonic()
-        until = now + pause_s(fault.wait_s, backend.backoff_s, tried)
-        if fault.wait_s is not None and fault.wait_s >= SAID_FROM_S and now >= self.quiet_until:
-            told = f"{fault.word}, the server asks to wait {duration(fault.wait_s)}; asking again then"
-            backend.say(f"{backend.shown_url}: {told} (try {tried} of {backend.attempts})")
-            self.quiet_until = now + min(SAID_EVERY_S, fault.wait_s)
-        while (left := until - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, SAID_EVERY_S / 10))
-            beat()  # who watches this process knows that it waits
-            now = time.monotonic()
-            if fault.wait_s is not None and now >= self.quiet_until and until - now >= SAID_FROM_S:
-                self.quiet_until = now + SAID_EVERY_S
-                backend.say(f"{backend.shown_url}: still waiting as asked, {duration(until - now)} left")
 
     def _too_long(self, fault: Fault) -> str:
         asked, most = duration(fault.wait_s or 0), duration(self.backend.longest_wait_s)
