@@ -46,6 +46,7 @@ KINDS: dict[str, Callable[[], PeftConfig]] = {
     "dora": lambda: LoraConfig(r=4, target_modules=IN_TEXT, use_dora=True, use_rslora=True, task_type="CAUSAL_LM"),
     "head": lambda: LoraConfig(r=4, target_modules=IN_TEXT, modules_to_save=["lm_head"]),
     "embeddings": lambda: LoraConfig(r=4, target_modules=[*IN_TEXT, "embed_tokens"]),
+    "text": lambda: LoraConfig(r=4, target_modules=r".*language_model.*\.(q_proj|v_proj)"),  # all that vLLM serves
     "ia3": lambda: IA3Config(target_modules=["v_proj", "down_proj"], feedforward_modules=["down_proj"]),
 }
 
@@ -140,7 +141,7 @@ def test_a_relative_base_is_looked_for_beside_the_adapters_and_a_run_keeps_where
     bases: Path, tmp_path: Path
 ) -> None:
     adapters = tmp_path / "theirs/checkpoint-3"
-    saved(bases / "llava", adapters)
+    saved(bases / "llava", adapters, "text")
     name_base(adapters, "../base")
     with pytest.raises(AotError, match=r"the base of these adapters, \.\./base, cannot be opened"):
         opened(adapters)

@@ -17,7 +17,7 @@ import pytest
 
 from aot.coevolve.controller import Controller
 from aot.coevolve.loop import coevolve
-from aot.coevolve.recipes.load import load_recipe
+from aot.coevolve.recipes.load import FREE, load_recipe
 from aot.coevolve.recipes.miniature import smoke
 from aot.coevolve.recipes.recipe import Recipe
 from aot.coevolve.rounds import chunks as chunked
@@ -44,7 +44,7 @@ SMALL: dict[str, Any] = {
 def played(folder: Path, recipe: Recipe, names: Sequence[str] = ROUNDS) -> dict[str, str]:
     """The hashes of the stages in which frozen players meet, or of some of them."""
     game = open_game(recipe.game, recipe.referee, seed=recipe.seed)
-    with Run(folder, recipe.model_dump(mode="json") | {"data": None}, say=lambda _: None, free=("compute",)) as run:
+    with Run(folder, recipe.model_dump(mode="json") | {"data": None}, say=lambda _: None, free=FREE) as run:
         return {stage.name: stage.hash for stage in Stages(recipe, run, game).make_all(names)}
 
 
