@@ -70,6 +70,7 @@ def test_the_miniature_on_real_photos(monkeypatch: pytest.MonkeyPatch, shared_da
     assert sum(every.values()) == 24 and list(result["attacks"]) == ["distractor", "occlusion", "blur"]
 
 
+@pytest.mark.slow  # as in `test_eval_cli.py`, by the same client
 def test_a_server_that_stumbles_gives_the_figures_of_one_that_does_not(tmp_path: Path) -> None:
     subjects, settings = Subjects(world=6), audit_settings([], draws=1)
     panel = build_panel(ATTACKS, settings.strengths, None)

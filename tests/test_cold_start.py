@@ -139,6 +139,7 @@ def test_the_command_trains_an_attacker_that_the_game_can_load(
     assert missing.returncode == 2 and "no dataset here" in missing.stderr and "Traceback" not in missing.stderr
 
 
+@pytest.mark.slow  # a cold start; trainings of adapters resume in `test_lora.py`
 def test_an_editor_learns_by_an_adapter_from_what_is_on_disk(dataset: Path, tmp_path: Path) -> None:
     """A real editor's cold start: as from memory but for rounding, and no text encoder where it is trained."""
     folder, made = tiny_editor(tmp_path / "editor", layers=1), {}

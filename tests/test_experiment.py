@@ -509,6 +509,7 @@ def test_the_command_makes_the_table_again_and_names_mistakes(aot: Callable[...,
     assert aot("experiment", "headlne").returncode == 2
 
 
+@pytest.mark.slow  # of one process in `test_cli.py`
 def test_processes_whose_words_nobody_reads_end_without_one() -> None:
     code = (
         "from pathlib import Path\nfrom aot.experiment import jobs\nfrom aot.experiment.settings import EXPERIMENTS\n"
