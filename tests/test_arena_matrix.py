@@ -51,6 +51,7 @@ from aot.game.referee import RefereeSettings
 from aot.miniature.scripted import RandomDistractor
 from aot.runs import ranks
 from aot.runs.files import canonical_hash, sha256_of
+from aot.scores.intervals import wilson
 from aot.types import Attack, Box, Finding, Verdict
 from aot.world.preserved import world_referee
 from aot.world.scenes import draw_scenes
@@ -175,6 +176,12 @@ def test_a_defender_that_was_never_read_costs_the_same_in_every_resample() -> No
     assert game["payoff"] == [[1, pytest.approx(1 / 4)]] and game["defenders"] == {"other": 1}
     low, high = game["value_ci"]
     assert 0.05 < low < 1 / 4 < high < 0.5
+
+
+def test_a_game_without_an_error_is_no_more_certain_than_its_questions() -> None:
+    scores = scores_of({"only": [1] * 20}, {"only": {"a": [1] * 20}})
+    game = game_of(scores, ["a"], ["only"], 50)
+    assert game["value"] == 0 and game["value_ci"] == pytest.approx(wilson(0, 20))
 
 
 def test_who_was_never_read_does_not_hold_best() -> None:

@@ -27,7 +27,7 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
         recipe_of(run)
     except AotError as error:  # what the stages hold is shown all the same
         if error.message == CHANGED:
-            notes.append(error.render())
+            notes.append(f"{error.where}: {error.message}. Next: {error.hint}")
             warn(f"warning: {error.render()}")
     echo(build_report(run, notes))
 

@@ -25,6 +25,7 @@ from aot.arena.statistics.scores import (
     share_of,
 )
 from aot.game.equilibrium import Profile, equilibrium, exploitability, gains
+from aot.scores.intervals import ROUNDING, wilson
 from aot.scores.tally import weights
 
 MIXED_FROM = 0.005
@@ -53,7 +54,8 @@ def matrices(pool: Pool, scores: ArenaScores, settings: ArenaSettings) -> dict[s
 def game_of(scores: ArenaScores, attackers: Sequence[str], defenders: Sequence[str], bootstrap: int) -> Json:
     """The matrix as a zero-sum game: `value` (the error that neither side can better), the shares of the equilibrium,
     and how far each player alone is from it: `gives_away`, what a best opponent of this pool gains beyond the value.
-    `value_ci`: percentile bootstrap over the images, None where there is one image or no resample."""
+    `value_ci`: percentile bootstrap over the images (Wilson's where no resample differs), None where there is one image
+    or no resample."""
     payoff = error_matrix(scores, attackers, defenders)
     found = equilibrium(payoff)
     return {
@@ -90,6 +92,8 @@ def _value_interval(
             payoff = np.where(total > 0, np.tensordot(one, wrong, 1) / np.maximum(total, 1), NOT_SCORED)
             values.append(equilibrium(payoff).value)
     low, high = np.quantile(values, [0.025, 0.975])
+    if high - low < ROUNDING:  # no drawing differs (nothing is wrong at all): the images say no more than so many can
+        low, high = wilson(round(low * len(names)), len(names))
     return [float(low), float(high)]
 
 
