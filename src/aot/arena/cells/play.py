@@ -285,12 +285,11 @@ class Play:
 def _on_all_ranks(stands: Callable[[], Cell | None], make: Callable[[], Cell | None]) -> Cell:
     """A cell that stands, or is made by all ranks together; the first, which says whether it stands, keeps it."""
     cell = stands()
-    if ranks.share(cell is not None):
-        cell = cell if cell is not None else stands()
-    else:
+    if not ranks.share(cell is not None):
         cell = make()
         ranks.barrier()
-        cell = cell if cell is not None else stands()
+    if cell is None:  # the first rank has kept it
+        cell = stands()
     assert cell is not None
     return cell
 

@@ -98,7 +98,7 @@ def _fiftyone(content: Any) -> Iterator[Entry]:
     held = at(content, "labels")
     for name, notes in held.items() if isinstance(held, dict) else ():
         shapes = [
-            Shape(numbered(listed(content, "classes"), at(note, "label")), *_share(note), sure=_sure(note))
+            Shape(numbered(listed(content, "classes"), at(note, "label")), _share(note), sure=_sure(note))
             for note in (notes if isinstance(notes, list) else [])
         ]
         yield Entry(f"image {name}", (name,), shapes, complete=notes is not None, shares=True)
@@ -108,22 +108,21 @@ def _samples(content: Any) -> Iterator[Entry]:
     """A dataset of FiftyOne: the labels in `ground_truth`, or in the only field that holds detections."""
     for where, sample in rows(listed(content, "samples"), "sample"):
         fields = sample if isinstance(sample, dict) else {}
-        drawn = {name: held for name, held in fields.items() if isinstance(listed(held, "detections"), list)
-                 and at(held, "detections") is not None}  # fmt: skip
+        drawn = {name: held for name, held in fields.items() if at(held, "detections") is not None}
         field = drawn.get("ground_truth") or (next(iter(drawn.values())) if len(drawn) == 1 else None)
         notes, size = listed(field, "detections"), size_of(at(sample, "metadata"))
-        shapes = [Shape(at(note, "label"), *_share(note), sure=_sure(note)) for note in notes]
+        shapes = [Shape(at(note, "label"), _share(note), sure=_sure(note)) for note in notes]
         unread = "" if field else f"it has {len(drawn)} fields with detections, and none is called ground_truth"
         yield Entry(where, (at(sample, "filepath"),), shapes, size, shares=True, unread=unread)
 
 
-def _share(note: Any) -> tuple[list[float]]:
+def _share(note: Any) -> list[float]:
     numbers = numbers_in(listed(note, "bounding_box"))
-    return (numbers if len(numbers) == 4 else [],)
+    return numbers if len(numbers) == 4 else []
 
 
 def _sure(note: Any) -> bool:
-    return not any(is_set(at(note, key)) or is_set(at(note, "attributes", key, "value")) for key in ("iscrowd",))
+    return not (is_set(at(note, "iscrowd")) or is_set(at(note, "attributes", "iscrowd", "value")))
 
 
 def _crowdhuman(content: Any) -> Iterator[Entry]:
