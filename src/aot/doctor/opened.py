@@ -10,11 +10,9 @@ from aot.doctor.folders import base_settings, place_of
 from aot.errors import AotError
 from aot.players.attacker.editor_folder import Loading, read_editor
 from aot.players.base_players import Role
+from aot.players.hub import FETCH_AGAIN
 from aot.players.model_folder import META, read_model, read_processor
 from aot.players.settings import PlayerSettings
-
-AGAIN = "fetch the folder again"
-"""In a hint: the doctor knows the command."""
 
 
 def opened(found: Finding, settings: PlayerSettings, role: Role) -> Finding:
@@ -39,8 +37,8 @@ def opened(found: Finding, settings: PlayerSettings, role: Role) -> Finding:
         else:
             read_processor(folder, read_model(folder, device=META, what="defender").config.model_type)
     except AotError as error:
-        hint = error.hint or AGAIN
-        return Finding(found.check, error.message, "wrong", place.fetch if AGAIN in hint else hint)
+        hint = error.hint or FETCH_AGAIN
+        return Finding(found.check, error.message, "wrong", place.fetch if FETCH_AGAIN in hint else hint)
     finally:
         for logger, level in zip(noisy, levels, strict=True):
             logger.setLevel(level)

@@ -26,7 +26,14 @@ from aot.plan.known_configs import ATTACKERS, DEFENDERS, PLUS, QWEN25_VL_PIXELS,
 from aot.plan.without_data import META
 from aot.players.adapter_folder import ADAPTER
 from aot.players.attacker.edit_attacker import EditAttacker
-from aot.players.attacker.editor_folder import INDEX, PIPELINES, pipeline_class, settings_in, settings_of
+from aot.players.attacker.editor_folder import (
+    CONFIGS,
+    INDEX,
+    PIPELINES,
+    pipeline_class,
+    settings_in,
+    settings_of,
+)
 from aot.players.attacker.lora import add_adapter, put_adapter
 from aot.players.attacker.opening import check_adapter
 from aot.players.attacker.qwen_image_21 import is_qwen_image_21
@@ -34,7 +41,7 @@ from aot.players.base_players import BASE, EDITOR_ADAPTER, SHIPPED, Role, base_a
 from aot.players.defender.lora import untrained
 from aot.players.defender.opening import FAST_MODEL_TYPE, check_rank, defender_around
 from aot.players.defender.trained import TrainedDefender
-from aot.players.hub import configured, is_hub_id
+from aot.players.hub import FETCH_AGAIN, configured, is_hub_id
 from aot.players.load_errors import reading
 from aot.players.model_folder import read_processor
 from aot.players.processor import CHAT_TEMPLATE, QwenProcessor
@@ -184,19 +191,17 @@ def _editor_configs(settings: PlayerSettings) -> tuple[dict[str, Config], Config
         kind = "QwenImageEditPlusPipeline" if settings.model in PLUS else "QwenImageEditPipeline"
         index = {"_class_name": kind, "vae": ("diffusers", "AutoencoderKLQwenImage")}
         return ATTACKERS[settings.model], index, None
-    hint = "fetch the folder again"
+    hint = FETCH_AGAIN
     index = read_json(folder / INDEX, hint=hint, needs=("_class_name", "vae"))
     pipeline_class(index["_class_name"], folder)
-    names = dict.fromkeys(("transformer", "vae", "text_encoder"), "config.json")
-    names["scheduler"] = "scheduler_config.json"
-    return {part: read_json(folder / part / name, hint=hint, needs=()) for part, name in names.items()}, index, folder
+    return {part: read_json(folder / part / name, hint=hint, needs=()) for part, name in CONFIGS.items()}, index, folder
 
 
 def _defender_config(settings: PlayerSettings) -> tuple[Config, Path | None]:
     folder = _folder(settings, "defender")
     if folder is None:
         return DEFENDERS[settings.model], None
-    return read_json(folder / "config.json", hint="fetch the folder again", needs=("model_type",)), folder
+    return read_json(folder / "config.json", hint=FETCH_AGAIN, needs=("model_type",)), folder
 
 
 def _folder(settings: PlayerSettings, role: Role) -> Path | None:

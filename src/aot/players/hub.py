@@ -16,6 +16,8 @@ from pathlib import Path
 
 from aot.errors import AotError, first_line
 
+FETCH_AGAIN = "fetch the folder again"
+"""The next step where a model's folder is damaged; `aot doctor` puts the command in its place."""
 FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
 """Files that a player is read from: weights, configurations, templates, vocabularies."""
 OTHERS = ["original/*", "consolidated*", "*.fp16.safetensors", "onnx/*", "openvino/*"]
@@ -112,7 +114,7 @@ def hub_id_of(folder: Path) -> str:
     return "/".join(parts) if commit_of(folder) and len(parts) == 2 else ""
 
 
-def check_whole(folder: Path, *, hint: str = "fetch the folder again") -> None:
+def check_whole(folder: Path, *, hint: str = FETCH_AGAIN) -> None:
     """Raises `AotError` where a part of the weights is missing or cut off, or what should be JSON is something else.
     Reads names, sizes and the headers of safetensors, no weights."""
     parts = [folder, *(path for path in folder.glob("*/") if (folder / "model_index.json").is_file())]

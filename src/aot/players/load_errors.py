@@ -13,6 +13,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 from aot.errors import AotError, first_line
+from aot.players.hub import FETCH_AGAIN
 
 DAMAGED = (
     SafetensorError,
@@ -40,7 +41,7 @@ def no_future_warnings() -> Iterator[None]:
         yield
 
 
-REMAKE = "fetch the folder again; one that a stage made: delete the stage's folder and run again"
+REMAKE = f"{FETCH_AGAIN}; one that a stage made: delete the stage's folder and run again"
 
 
 @contextmanager
@@ -66,7 +67,7 @@ def whole(loaded: tuple[Any, dict[str, Any]], folder: Path | str) -> Any:
     model, info = loaded
     if missing := sorted(info["missing_keys"]):
         more = f" and {len(missing) - 1} more" if missing[1:] else ""
-        raise AotError(f"weights are missing: {missing[0]}{more}", where=str(folder), hint="fetch the folder again")
+        raise AotError(f"weights are missing: {missing[0]}{more}", where=str(folder), hint=FETCH_AGAIN)
     return model
 
 

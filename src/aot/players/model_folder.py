@@ -15,6 +15,7 @@ from jinja2 import TemplateError
 from transformers import AutoModelForImageTextToText
 
 from aot.errors import AotError, first_line
+from aot.players.hub import FETCH_AGAIN
 from aot.players.load_errors import DAMAGED, package_of, reading, whole
 from aot.players.quantization import quantization_config
 from aot.players.settings import Quantization
@@ -26,7 +27,7 @@ MODEL_HINT = "a multimodal model of transformers with its weights as safetensors
 
 META = "meta"
 """A device of torch: names and shapes of all weights are compared with those of the files, and none is read."""
-TEMPLATE_HINT = "fetch the folder again, or take the chat template of the model that it was made from"
+TEMPLATE_HINT = f"{FETCH_AGAIN}, or take the chat template of the model that it was made from"
 
 
 def read_model(
@@ -87,10 +88,10 @@ def read_processor(folder: Path, model_type: str) -> Any:
 def check_words(processor: Any, folder: Path) -> None:
     """Raises `AotError` where the tokenizer's file is missing: transformers then silently builds one with an empty
     vocabulary."""
-    with reading("the model's tokenizer", folder, hint="fetch the folder again"):
+    with reading("the model's tokenizer", folder, hint=FETCH_AGAIN):
         known = processor.tokenizer("Which?", add_special_tokens=False).input_ids
     if not known:
-        raise AotError("the model's tokenizer is missing", where=str(folder), hint="fetch the folder again")
+        raise AotError("the model's tokenizer is missing", where=str(folder), hint=FETCH_AGAIN)
 
 
 def _check_template(processor: Any, folder: Path) -> None:
