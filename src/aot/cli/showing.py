@@ -20,15 +20,13 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
         raise AotError("no run here (recipe.json is missing)", where=str(run), hint=hint)
     from aot.coevolve.recipes.load import recipe_of
     from aot.report import build_report
-    from aot.runs.manifest import CHANGED
 
     notes = []
     try:
         recipe_of(run)
     except AotError as error:  # what the stages hold is shown all the same
-        if error.message == CHANGED:
-            notes.append(f"{error.where}: {error.message}. Next: {error.hint}")
-            warn(f"warning: {error.render()}")
+        notes.append(f"{error.where}: {error.message}. Next: {error.hint}")
+        warn(f"warning: {error.render()}")
     echo(build_report(run, notes))
 
 
